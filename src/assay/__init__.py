@@ -1,0 +1,54 @@
+"""Assay measures what a training choice costs and what it buys."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.data.datasets import Dataset, from_arrays
+    from assay.data.datasets import load as load_data
+    from assay.errors import AssayError
+    from assay.fitting import Interrupted, fit
+    from assay.history import History, Outcome
+    from assay.recipe import Recipe
+
+__version__ = "0.1.0"
+
+_FACE = {  # name -> module and, where it differs, the name there; loaded when first used
+    "AssayError": "errors",
+    "Dataset": "data.datasets",
+    "History": "history",
+    "Interrupted": "fitting",
+    "Outcome": "history",
+    "Recipe": "recipe",
+    "fit": "fitting",
+    "from_arrays": "data.datasets",
+    "load_data": "data.datasets:load",
+}
+
+__all__ = [
+    "AssayError",
+    "Dataset",
+    "History",
+    "Interrupted",
+    "Outcome",
+    "Recipe",
+    "__version__",
+    "fit",
+    "from_arrays",
+    "load_data",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'assay' has no attribute {name!r}")
+    module, _, original = _FACE[name].partition(":")
+    value = getattr(importlib.import_module(f"assay.{module}"), original or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,147 @@
+"""The IDX format of the MNIST files, read and written, gzip or plain.
+
+A file is two zero bytes, a byte for the element type, a byte for the number of dimensions, the dimensions as big-endian
+32-bit numbers, and the elements, big-endian, the last dimension fastest. Source: http://yann.lecun.com/exdb/mnist/
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import tempfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import DataError
+
+TYPES = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+_MOST_DIMENSIONS = 4
+_PIECE = 1 << 20  # bytes read at a time, so that memory grows with what a file holds and not with what it claims
+
+
+def read_idx(path: str | Path) -> NDArray[Any]:
+    """The array in an IDX file, in the machine's byte order; gzip is known by its first bytes, not by the name.
+
+    Raises: DataError where the file is missing, is not IDX, is damaged, or holds less or more than its header says.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_idx(f"{folder}/labels.gz", np.array([5, 0, 4], np.uint8))
+    ...     read_idx(f"{folder}/labels.gz").tolist()
+    [5, 0, 4]
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise DataError(f"{path}: no such file; expected an IDX file")
+        if not path.is_file():
+            raise DataError(f"{path}: not a file; expected an IDX file")
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not compressed:
+                return _read(file, path, size=os.fstat(file.fileno()).st_size)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _read(unpacked, path, size=None)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gzip: {error}; expected a whole IDX file inside it") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _read(file: IO[bytes], path: Path, *, size: int | None) -> NDArray[Any]:
+    """The array in an open file; `size` is the file's size in bytes where it is known."""
+    dtype, shape = _read_header(file, path)
+    claim = math.prod(shape) * dtype.itemsize
+    promise = f"the header promises {claim:,} bytes for {_said(shape)} of {dtype.newbyteorder('=').name}"
+    header = 4 + 4 * len(shape)
+    if size is not None and size - header != claim:
+        raise DataError(f"{path}: {_trouble(size - header, claim)}: got {size - header:,} bytes of data; {promise}")
+    if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:  # (0, 2**32 - 1, ...): empty, and too big
+        raise DataError(f"{path}: absurd dimensions {_said(shape)}; expected an array that fits into memory")
+    content = bytearray()
+    while len(content) <= claim and (piece := file.read(min(_PIECE, claim + 1 - len(content)))):
+        content += piece
+    if len(content) != claim:
+        got = f"{len(content):,} bytes" if len(content) < claim else "more bytes"
+        raise DataError(f"{path}: {_trouble(len(content), claim)}: got {got} of data; {promise}")
+    array = np.frombuffer(content, dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    magic = file.read(4)
+    if len(magic) < 4:
+        raise DataError(f"{path}: truncated header: got {len(magic)} bytes; expected at least 4")
+    if magic[:2] != b"\0\0":
+        raise DataError(f"{path}: not an IDX file: starts with the bytes {magic.hex(' ')}; expected 00 00 TYPE DIMENSIONS")
+    code, dimensions = magic[2:]
+    if code not in TYPES:
+        known = ", ".join(f"0x{key:02x} ({dtype.name})" for key, dtype in TYPES.items())
+        raise DataError(f"{path}: unknown element type 0x{code:02x}; expected one of {known}")
+    if not 1 <= dimensions <= _MOST_DIMENSIONS:
+        raise DataError(f"{path}: got {dimensions} dimensions; expected 1 to {_MOST_DIMENSIONS}")
+    sizes = file.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise DataError(f"{path}: truncated header: got {4 + len(sizes)} bytes; expected {4 + 4 * dimensions}")
+    return TYPES[code], tuple(np.frombuffer(sizes, ">u4").tolist())
+
+
+def _trouble(got: int, claim: int) -> str:
+    return "truncated data" if got < claim else "trailing bytes"
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)
+
+
+def write_idx(path: str | Path, array: NDArray[Any]) -> None:
+    """Writes an array of 1 to 4 dimensions as an IDX file, compressed where the name ends in .gz.
+
+    The file is written beside, flushed and renamed, so that a crash leaves the old one or the new one; equal arrays
+    make equal files. Raises: DataError for an array that IDX cannot hold or a file that cannot be written.
+    """
+    path = Path(path)
+    codes = {dtype.newbyteorder("="): code for code, dtype in TYPES.items()}
+    code = codes.get(array.dtype.newbyteorder("="))
+    if code is None:
+        known = ", ".join(dtype.name for dtype in TYPES.values())
+        raise DataError(f"{path}: IDX cannot hold elements of type {array.dtype}; expected one of {known}")
+    if not 1 <= array.ndim <= _MOST_DIMENSIONS or max(array.shape) >= 2**32:
+        raise DataError(
+            f"{path}: IDX cannot hold an array of shape {array.shape}; "
+            f"expected 1 to {_MOST_DIMENSIONS} dimensions below 2**32"
+        )
+    header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    _write(path, header + array.astype(TYPES[code], copy=False).tobytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                if path.suffix == ".gz":
+                    with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                        packed.write(content)
+                else:
+                    file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)  # a temporary file is its owner's alone
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None

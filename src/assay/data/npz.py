@@ -1,0 +1,102 @@
+"""Arrays in NumPy's .npz files from strangers: no pickle, and no memory for what a file merely claims."""
+
+from __future__ import annotations
+
+import io
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import DataError
+
+_LONGEST_HEADER = 1 << 16  # bytes; version 1.0 cannot say more, and NumPy itself stops at 10,000
+_MOST_DEFLATE = 1032  # deflate cannot shrink further (zlib's technical notes), so a larger claim is a lie
+_PIECE = 1 << 20
+
+
+def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The named arrays of an .npz file: numbers, booleans or strings.
+
+    The sizes in each array's header, in the zip's directory and of the file itself must agree before memory is taken.
+
+    Raises: DataError where the file is missing, damaged, lacks a name, or holds what only pickle could read.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", x=np.arange(3))
+    ...     read_npz(f"{folder}/a.npz", ["x"])["x"].tolist()
+    [0, 1, 2]
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; expected an .npz file")
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, names, path)
+            return {name: _read(archive, member, f"{path}: {name}") for name, member in members.items()}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: not an .npz file, or damaged: {error}") from None
+
+
+def _members(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> dict[str, zipfile.ZipInfo]:
+    found = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    if missing := [name for name in names if name not in found]:
+        held = ", ".join(sorted(found)[:20]) or "nothing"
+        raise DataError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(names)}; holds {held}")
+    members = {name: found[name] for name in names}
+    size = path.stat().st_size
+    packed = sum(member.compress_size for member in members.values())
+    if packed > size:
+        raise DataError(f"{path}: claims {packed:,} bytes of compressed arrays in a file of {size:,} bytes")
+    return members
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> NDArray[Any]:
+    claim, packed = member.file_size, member.compress_size
+    most = {zipfile.ZIP_STORED: packed, zipfile.ZIP_DEFLATED: _MOST_DEFLATE * packed}.get(member.compress_type)
+    if most is None:
+        raise DataError(f"{where}: compressed by method {member.compress_type}; expected stored (0) or deflated (8)")
+    if claim > most:
+        raise DataError(f"{where}: claims {claim:,} bytes, but {packed:,} compressed bytes hold at most {most:,}")
+    with archive.open(member) as file:
+        content = bytearray(file.read(min(claim, _LONGEST_HEADER)))
+        dtype, shape, fortran, start = _header(bytes(content), where)
+        expected = start + math.prod(shape) * dtype.itemsize
+        if expected != claim:
+            raise DataError(f"{where}: holds {claim:,} bytes; its header {shape} of {dtype} promises {expected:,}")
+        while piece := file.read(_PIECE):
+            content += piece
+    if len(content) != claim:
+        raise DataError(f"{where}: truncated: got {len(content):,} bytes; expected {claim:,}")
+    array: NDArray[Any] = np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Element type, shape, whether columns come first, and where the elements start."""
+    file = io.BytesIO(content)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"version {version}")
+        shape, fortran, dtype = readers[version](file)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        sentence = str(error).partition("\n")[0]
+        raise DataError(f"{where}: not an array that NumPy wrote without pickle: {sentence}") from None
+    if dtype.kind not in "biufSU" or not dtype.itemsize:
+        raise DataError(f"{where}: elements of type {dtype}; expected numbers or strings (pickle is never read)")
+    if len(shape) > 8 or any(size < 0 for size in shape):
+        raise DataError(f"{where}: got the shape {shape}; expected up to 8 dimensions, none negative")
+    if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:
+        raise DataError(f"{where}: got the shape {shape}; expected an array that fits into memory")
+    return dtype, shape, fortran, file.tell()

@@ -1,0 +1,51 @@
+"""What this machine has to train with, and what to do about what it lacks."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import Any
+
+from assay.data.datasets import DATASETS, load
+from assay.engines import ENGINES, installed
+from assay.errors import AssayError
+from assay.machine import describe
+
+
+def examine() -> dict[str, Any]:
+    """The machine, every engine with its version and devices or what to install, every data set and where it is."""
+    return {
+        "machine": describe(),
+        "engines": {name: _engine(name) for name in ENGINES},
+        "data": {name: _data(name) for name in DATASETS},
+    }
+
+
+def _engine(name: str) -> dict[str, Any]:
+    needs = ENGINES[name][2]
+    if not installed(name):
+        return {"installed": False, "hint": f"not installed: pip install 'assay[{needs}]'"}
+    return {"installed": True, "version": _version(needs or "numpy"), "devices": _devices(name)}
+
+
+def _version(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def _devices(name: str) -> list[str]:
+    if name == "torch":
+        torch = importlib.import_module("torch")
+        devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        return devices + (["mps"] if torch.backends.mps.is_available() else [])
+    if name == "jax":
+        jax = importlib.import_module("jax")
+        return [f"{d.platform}:{d.id}" if d.platform != "cpu" else "cpu" for d in jax.devices()]
+    return ["cpu"]
+
+
+def _data(name: str) -> str:
+    try:
+        dataset = load(name)
+    except AssayError as error:
+        return str(error)
+    return f"{len(dataset.y_train):,} training and {len(dataset.y_test):,} test examples"

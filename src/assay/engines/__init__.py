@@ -1,0 +1,70 @@
+"""The engines by name, loaded when asked for, and the rule of `auto`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+from assay.errors import EngineError, unknown
+
+if TYPE_CHECKING:
+    from assay.engines.base import Engine
+    from assay.recipe import Recipe
+
+ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must be installed (or "")
+    "numpy": ("assay.engines.numpy_engine", "NumpyEngine", ""),
+    "jax": ("assay.engines.jax_engine", "JaxEngine", "jax"),
+    "torch": ("assay.engines.torch_engine", "TorchEngine", "torch"),
+}
+
+AUTO: dict[str, tuple[str, ...]] = {  # device kind -> engines, the fastest for dense networks first
+    "cpu": ("numpy", "jax", "torch"),
+    "cuda": ("jax", "torch"),
+    "mps": ("torch",),
+}
+"""The rule of `auto`: the first engine for the device that is installed and can train the recipe."""
+
+
+def installed(name: str) -> bool:
+    """Whether what an engine needs is there, without loading it."""
+    needs = ENGINES[name][2]
+    return not needs or importlib.util.find_spec(needs) is not None
+
+
+def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engine:
+    """The engine of that name. Raises: EngineError where it is unknown or not installed."""
+    if name not in ENGINES:
+        raise EngineError(unknown("engine", name, [*ENGINES, "auto"]))
+    module, class_name, needs = ENGINES[name]
+    if not installed(name):
+        raise EngineError(f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'")
+    engine: type[Engine] = getattr(importlib.import_module(module), class_name)
+    return engine(device=device, threads=threads)
+
+
+def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: int | None = None) -> Engine:
+    """The engine that trains a recipe: the one named, or the one that the rule of `auto` picks.
+
+    Raises: EngineError, saying which engines could do it.
+    """
+    if name != "auto":
+        engine = load(name, device=device, threads=threads)
+        reason = engine.why_not(recipe)
+        if reason:
+            raise EngineError(reason)
+        return engine
+    kind = device.partition(":")[0]
+    if kind not in AUTO:
+        raise EngineError(unknown("device", device, AUTO))
+    reasons: list[str] = []
+    for candidate in AUTO[kind]:
+        if not installed(candidate):
+            reasons.append(f"engine {candidate!r} is not installed: pip install 'assay[{ENGINES[candidate][2]}]'")
+            continue
+        engine = load(candidate, device=device, threads=threads)
+        reason = engine.why_not(recipe)
+        if reason is None:
+            return engine
+        reasons.append(reason)
+    raise EngineError(f"no engine on device {device!r} can train this recipe:\n  - " + "\n  - ".join(reasons))

@@ -1,0 +1,201 @@
+"""The engine contract: the words, the shapes and the laws stand here and nowhere else.
+
+T trials in a cohort, N examples, B batch, D input features, C classes, k iterations. `z` before and `a` after an
+activation, `d` = dL/dz, `g` the gradient of the mean batch loss, `w` weights, `h` hyperparameters, `t` the iteration
+count from 1. An iteration is one update of the weights, an epoch N examples seen.
+
+Laws, each a test that every engine in ENGINES must pass:
+
+1. Parity: same weights, same batches: the losses agree with the numpy engine.
+2. Chunks: k iterations in one call or in many give bit-identical weights.
+3. Cohort: a trial alone equals the same trial inside a cohort.
+4. Watching changes nothing: evaluating every iteration or never gives bit-identical weights.
+5. Resume: 1,000 iterations, checkpoint, a new process, 1,000 more equal 2,000 at once, bit for bit.
+6. Gradients agree with finite differences.
+
+An iteration in full, the same in every engine: the gradient of the mean loss of the batch; plus l1 sign(w) + l2 w (on
+biases only if asked); scaled down to `clip_norm` if its norm over all arrays together is larger; then, under adamw,
+w <- w - learning_rate weight_decay w on weights, not biases; then w <- w - step with the optimizer's rule.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.parts.batches import Batches
+from assay.parts.layers import Network, Weights, initial_weights
+from assay.recipe import Recipe
+
+State = Any
+"""What an engine keeps between calls; only the engine itself looks inside."""
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The examples that a cohort trains on and is evaluated on: name -> (x (N, D), y (N,) int64).
+
+    "train" is there always; "test", "validation" and "subset" (the first rows of "train") where they are used. The
+    inputs are C-contiguous, float64 for precision float64, else float32.
+    """
+
+    parts: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
+
+    @property
+    def examples(self) -> int:
+        """N, the number of training examples."""
+        return len(self.parts["train"][1])
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """T recipes that differ only in traced numbers, and the network that they share."""
+
+    recipes: tuple[Recipe, ...]
+    network: Network
+
+    @property
+    def first(self) -> Recipe:
+        """The recipe that speaks for all in what is static."""
+        return self.recipes[0]
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, (T,)."""
+        return tuple(recipe.seed for recipe in self.recipes)
+
+    def initial_weights(self) -> Weights:
+        """The weights before the first iteration: {"0.weight": (T, D, H), "0.bias": (T, H), ...}, float64."""
+        each = [initial_weights(self.network, r.model.initial, r.seed) for r in self.recipes]
+        return {name: np.stack([weights[name] for weights in each]) for name in self.network.shapes}
+
+    def constants(self) -> list[dict[str, float]]:
+        """For each trial, the numbers that every iteration uses: those of the rule, l1, l2, clip_norm."""
+        return [
+            {
+                **recipe.optimizer.settings(),
+                "weight_decay": recipe.optimizer.settings().get("weight_decay", 0.0),
+                "l1": recipe.regularisation.l1,
+                "l2": recipe.regularisation.l2,
+                "clip_norm": recipe.clip_norm or float("inf"),
+            }
+            for recipe in self.recipes
+        ]
+
+    def courses(self, first: int, count: int) -> list[dict[str, Numbers]]:
+        """For each trial, the numbers that change with t: the learning rate and the rule's factors, (k,) each."""
+        t = np.arange(first, first + count, dtype=np.float64)
+        return [
+            {
+                "learning_rate": recipe.optimizer.learning_rate * recipe.schedule.factors(first, count),
+                **recipe.optimizer.factors(t),
+            }
+            for recipe in self.recipes
+        ]
+
+
+def hyperparameters(constants: Mapping[str, float], course: Mapping[str, Numbers], i: int) -> SimpleNamespace:
+    """`h` of one trial at the i-th iteration of a course, as Python numbers."""
+    return SimpleNamespace(**{**constants, **{name: float(values[i]) for name, values in course.items()}})
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """What one call of `advance` did.
+
+    `losses` (T, k): the loss of each iteration's batch before its update, NaN where a trial was not advanced.
+    `broken` (T,): the first iteration (its count t) whose batch loss was not finite, 0 where there was none.
+    """
+
+    losses: Numbers
+    broken: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Mean loss and accuracy over a split, (T,) each."""
+
+    loss: Numbers
+    accuracy: Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that training needs to go on, readable by every engine: t iterations done, the weights {name: (T, ...)} and
+    the optimizer's slots {name: (slots, T, ...)}, in the engine's own precision."""
+
+    t: int
+    weights: dict[str, NDArray[Any]]
+    slots: dict[str, NDArray[Any]]
+
+
+class Engine(ABC):
+    """Moves a cohort forward by k iterations. A deterministic function: all randomness comes in as arrays, but for
+    dropout masks, which each engine makes itself from (seed, iteration, layer)."""
+
+    name: ClassVar[str]
+    numerics: ClassVar[int]
+    """Raised by hand when results may change in their bits."""
+
+    def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
+        self.device = device
+        self.threads = threads
+
+    @abstractmethod
+    def why_not(self, recipe: Recipe) -> str | None:
+        """None if this engine, on its device, can train the recipe; else one sentence that names the way out."""
+
+    @abstractmethod
+    def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> State:
+        """The state at a checkpoint; a fresh start is a checkpoint at t = 0 without slots."""
+
+    @abstractmethod
+    def advance(self, state: State, batches: Batches, alive: NDArray[np.bool_]) -> tuple[State, Progress]:
+        """k iterations of the trials that are alive (T,); returns when the device has finished."""
+
+    @abstractmethod
+    def evaluate(self, state: State, split: str) -> Evaluation:
+        """Mean data loss and accuracy over a split; never changes the state."""
+
+    @abstractmethod
+    def outputs(self, state: State, x: NDArray[Any]) -> NDArray[Any]:
+        """The model's outputs (T, N, C) for inputs (N, D)."""
+
+    @abstractmethod
+    def export(self, state: State) -> Checkpoint:
+        """The checkpoint of a state, as NumPy arrays."""
+
+    def warm_up(self, state: State, batches: Batches) -> None:
+        """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
+
+    def peak_device_memory(self) -> int | None:
+        """The most bytes that the device has held, or None where the device is the host."""
+        return None
+
+
+def fresh(cohort: Cohort) -> Checkpoint:
+    """The checkpoint before the first iteration."""
+    return Checkpoint(0, cohort.initial_weights(), {})
+
+
+def no_bfloat16(recipe: Recipe, engine: str) -> str | None:
+    """The sentence of an engine that has no mixed precision."""
+    if recipe.precision == "bfloat16":
+        return f"engine {engine!r} has no bfloat16; use engine 'torch', or precision 'float32'"
+    return None
+
+
+def not_the_cpu(device: str, engine: str) -> str | None:
+    """The sentence of an engine that runs on a CPU alone."""
+    if device != "cpu":
+        return f"engine {engine!r} runs on device 'cpu' alone, not on {device!r}; use engine 'torch' or 'jax' there"
+    return None

@@ -1,0 +1,287 @@
+"""The reference engine: hand-written backpropagation in float64, readable first, every operation in place.
+
+It computes in float64 whatever the recipe's precision is, so that it can judge the other engines. Buffers are
+allocated in the first iteration and used again in every later one (see `arena`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from assay.engines.arena import Arena, ArenaArray, xp
+from assay.engines.base import (
+    Checkpoint,
+    Cohort,
+    Engine,
+    Evaluation,
+    Numbers,
+    Progress,
+    Splits,
+    hyperparameters,
+    no_bfloat16,
+    not_the_cpu,
+)
+from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.parts.batches import Batches
+from assay.parts.layers import Activate, Dense, Dropout, Network
+from assay.parts.losses import LOSSES, head
+from assay.recipe import Recipe
+from assay.rng import stream
+
+_EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache
+
+
+class Parameters:
+    """All weights and biases of one trial in one vector, weights first, with a view for each array.
+
+    One vector, because a rule then runs once an iteration instead of once for each array.
+    """
+
+    def __init__(self, network: Network) -> None:
+        shapes = network.shapes
+        order = [name for name in shapes if name.endswith("weight")] + [n for n in shapes if n.endswith("bias")]
+        self.vector: Numbers = np.zeros(network.parameters)
+        self.weights = sum(layer.inputs * layer.units for layer in network.dense)  # how many of it are no biases
+        self.views: dict[str, Numbers] = {}
+        start = 0
+        for name in order:
+            size = int(np.prod(shapes[name]))
+            self.views[name] = self.vector[start : start + size].reshape(shapes[name])
+            start += size
+
+
+class Trial:
+    """One trial's weights, gradient and slots."""
+
+    def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint) -> None:
+        self.recipe = cohort.recipes[number]
+        self.w = Parameters(cohort.network)
+        self.g = Parameters(cohort.network)
+        self.slots = tuple(Parameters(cohort.network) for _ in range(type(self.recipe.optimizer).slots))
+        for name, view in self.w.views.items():
+            view[...] = checkpoint.weights[name][number]
+            for i, slot in enumerate(self.slots):
+                if checkpoint.slots:
+                    slot.views[name][...] = checkpoint.slots[name][i, number]
+
+
+@dataclass
+class NumpyState:
+    """A cohort in training: trials one after the other, sharing data and buffers."""
+
+    cohort: Cohort
+    trials: list[Trial]
+    t: int
+    splits: dict[str, tuple[Numbers, Numbers]]  # inputs (N, D) and one-hot labels (N, C)
+    arena: Arena
+    evaluation_arena: Arena
+
+
+class NumpyEngine(Engine):
+    """NumPy on the CPU, float64."""
+
+    name: ClassVar[str] = "numpy"
+    numerics: ClassVar[int] = 1
+
+    def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
+        super().__init__(device=device, threads=threads)
+        self._blas = ThreadpoolController() if threads else None  # once: to find the BLAS takes milliseconds
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """BLAS limited to the engine's threads, and no warning for a trial that diverges: that is a result."""
+        with self._blas.limit(limits=self.threads) if self._blas else nullcontext(), np.errstate(all="ignore"):
+            yield
+
+    def why_not(self, recipe: Recipe) -> str | None:
+        return no_bfloat16(recipe, self.name) or not_the_cpu(self.device, self.name)
+
+    def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NumpyState:
+        classes = np.eye(cohort.network.classes)
+        parts = {name: (np.asarray(x, np.float64), classes[y]) for name, (x, y) in splits.parts.items()}
+        trials = [Trial(cohort, number, checkpoint) for number in range(len(cohort.recipes))]
+        return NumpyState(cohort, trials, checkpoint.t, parts, Arena(), Arena())
+
+    def advance(self, state: NumpyState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[NumpyState, Progress]:
+        trials, k = state.trials, batches.count
+        losses = np.full((len(trials), k), np.nan)
+        broken = np.zeros(len(trials), np.int64)
+        constants = state.cohort.constants()
+        courses = state.cohort.courses(batches.first, k)
+        with self._quiet():
+            for number, trial in enumerate(trials):
+                if not alive[number]:
+                    continue
+                for i in range(k):
+                    t = batches.first + i
+                    state.arena.reset()
+                    x, y = _batch(state, batches, number, i)
+                    loss = _gradient(state, trial, x, y, t)
+                    losses[number, i] = loss
+                    if not np.isfinite(loss):
+                        broken[number] = t
+                        break
+                    _update(state, trial, hyperparameters(constants[number], courses[number], i))
+        state.t = batches.first + k - 1
+        return state, Progress(losses, broken)
+
+    def evaluate(self, state: NumpyState, split: str) -> Evaluation:
+        x, y = state.splits[split]
+        recipe = state.cohort.first
+        output, computed = head(state.cohort.network.output, recipe.loss)
+        loss, epsilon = LOSSES[computed], _epsilon(recipe)
+        sums = np.zeros((2, len(state.trials)))
+        with self._quiet():
+            for number, trial in enumerate(state.trials):
+                for rows in _blocks(len(x)):
+                    state.evaluation_arena.reset()
+                    arena = state.evaluation_arena
+                    a = _forward(arena, state.cohort.network, trial.w, arena.wrap(x[rows]), output)
+                    sums[0, number] += loss.value(xp, a, arena.wrap(y[rows]), epsilon).sum()
+                    sums[1, number] += np.count_nonzero(a.argmax(-1) == y[rows].argmax(-1))
+        return Evaluation(sums[0] / len(x), sums[1] / len(x))
+
+    def outputs(self, state: NumpyState, x: NDArray[Any]) -> Numbers:
+        network, arena = state.cohort.network, state.evaluation_arena
+        result = np.empty((len(state.trials), len(x), network.classes))
+        with self._quiet():
+            for number, trial in enumerate(state.trials):
+                for rows in _blocks(len(x)):
+                    arena.reset()
+                    block = arena.wrap(np.asarray(x[rows], np.float64))
+                    result[number, rows] = _forward(arena, network, trial.w, block, network.output)
+        return result
+
+    def export(self, state: NumpyState) -> Checkpoint:
+        names = state.cohort.network.shapes
+        weights = {name: np.stack([trial.w.views[name] for trial in state.trials]) for name in names}
+        slots: dict[str, NDArray[Any]] = {}
+        if state.trials[0].slots:
+            for name in names:
+                each = [np.stack([slot.views[name] for slot in trial.slots]) for trial in state.trials]
+                slots[name] = np.stack(each, axis=1)
+        return Checkpoint(state.t, weights, slots)
+
+
+def _blocks(examples: int) -> list[slice]:
+    return [slice(start, start + _EVALUATION_ROWS) for start in range(0, examples, _EVALUATION_ROWS)]
+
+
+def _epsilon(recipe: Recipe) -> float:
+    return float(np.finfo(np.float64 if recipe.precision == "float64" else np.float32).eps)
+
+
+def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[ArenaArray, ArenaArray]:
+    """Inputs (B, D) and one-hot labels (B, C) of a trial's i-th batch; gathered into buffers where not contiguous."""
+    x, y = state.splits["train"]
+    arena, size = state.arena, int(batches.sizes[i])
+    if batches.starts is not None:
+        start = int(batches.starts[number % len(batches.starts), i])
+        return arena.wrap(x[start : start + size]), arena.wrap(y[start : start + size])
+    if batches.rows is None:
+        return arena.wrap(x), arena.wrap(y)
+    rows = batches.rows[number % len(batches.rows), i, :size]
+    taken = arena.take((size, x.shape[1])), arena.take((size, y.shape[1]))
+    for source, target in zip((x, y), taken, strict=True):
+        # mode="clip" writes straight into `out`; the default mode goes through a buffer of its own
+        np.take(source, rows, axis=0, out=target.view(np.ndarray), mode="clip")
+    return taken
+
+
+def _dense(arena: Arena, w: Parameters, number: int, a: ArenaArray) -> ArenaArray:
+    weight = w.views[f"{number}.weight"]
+    z = arena.take((a.shape[0], weight.shape[1]))
+    np.matmul(a, weight, out=z)
+    np.add(z, w.views[f"{number}.bias"], out=z)
+    return z  # (B, units)
+
+
+def _forward(arena: Arena, network: Network, w: Parameters, x: ArenaArray, output: str) -> ArenaArray:
+    """The outputs (B, C), without dropout."""
+    a, number = x, 0
+    for layer in network.layers:
+        if isinstance(layer, Dense):
+            a, number = _dense(arena, w, number, a), number + 1
+        elif isinstance(layer, Activate):
+            a = ACTIVATIONS[layer.function].forward(xp, a)
+    return OUTPUTS[output].forward(xp, a)
+
+
+def _gradient(state: NumpyState, trial: Trial, x: ArenaArray, y: ArenaArray, t: int) -> float:
+    """Writes the gradient of the mean loss of the batch into `trial.g`; the loss before the update."""
+    arena, network = state.arena, state.cohort.network
+    output, computed = head(network.output, trial.recipe.loss)
+    loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
+
+    kept: list[tuple[ArenaArray, ArenaArray]] = []  # what each layer saw and what it made
+    a, number = x, 0
+    for depth, layer in enumerate(network.layers):
+        before = a
+        if isinstance(layer, Dense):
+            a, number = _dense(arena, trial.w, number, a), number + 1
+        elif isinstance(layer, Activate):
+            a = ACTIVATIONS[layer.function].forward(xp, a)
+        else:
+            mask = _dropout_mask(arena, trial.recipe.seed, t, depth, layer, len(a))
+            a, before = a * mask, mask
+        kept.append((before, a))
+
+    a = OUTPUTS[output].forward(xp, a)
+    value = float(loss.value(xp, a, y, epsilon).sum()) / len(y)
+    d = OUTPUTS[output].backward(xp, a, loss.gradient(xp, a, y, epsilon)) * (1.0 / len(y))
+    _backward(trial, network.layers, kept, d, number - 1)
+    return value
+
+
+def _backward(
+    trial: Trial, layers: Sequence[Any], kept: list[tuple[ArenaArray, ArenaArray]], d: ArenaArray, number: int
+) -> None:
+    """Writes every layer's gradient into `trial.g`, from the last layer to the first; d = dL/dz of the last."""
+    for layer, (before, after) in zip(reversed(layers), reversed(kept), strict=True):
+        if isinstance(layer, Dense):
+            np.matmul(before.T, d, out=trial.g.views[f"{number}.weight"])
+            np.add.reduce(d, axis=0, out=trial.g.views[f"{number}.bias"])
+            if number > 0:
+                d = d @ trial.w.views[f"{number}.weight"].T
+            number -= 1
+        elif isinstance(layer, Activate):
+            if layer.function != "identity":
+                d = d * ACTIVATIONS[layer.function].derivative(xp, before, after)
+        else:
+            d = d * before  # the mask
+
+
+def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, rows: int) -> ArenaArray:
+    """0 with probability `rate`, else 1 / (1 - rate), (B, units); keyed by seed, iteration and layer."""
+    mask = arena.take((rows, layer.units))
+    uniform = stream(seed, f"dropout/{depth}", t).uniform(rows * layer.units).reshape(mask.shape)
+    np.multiply(uniform >= layer.rate, 1.0 / (1.0 - layer.rate), out=mask.view(np.ndarray))
+    return mask
+
+
+def _update(state: NumpyState, trial: Trial, h: Any) -> None:
+    """Moves the trial's weights and slots by one step."""
+    arena, w, g = state.arena, trial.w, trial.g
+    reach = len(w.vector) if trial.recipe.regularisation.biases else w.weights
+    w_all, g_all = arena.wrap(w.vector), arena.wrap(g.vector)
+    if h.l1:
+        g_all[:reach] += h.l1 * np.sign(w_all[:reach])
+    if h.l2:
+        g_all[:reach] += h.l2 * w_all[:reach]
+    if h.clip_norm < np.inf:
+        norm = float(np.sqrt(np.dot(g.vector, g.vector)))
+        g.vector *= min(1.0, h.clip_norm / (norm + 1e-6))  # 1e-6 as in torch's clip_grad_norm_
+    if h.weight_decay:
+        w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
+    slots = tuple(arena.wrap(slot.vector) for slot in trial.slots)
+    step, new = type(trial.recipe.optimizer).rule(xp, w_all, g_all, slots, h)
+    np.subtract(w.vector, step, out=w.vector)
+    for slot, values in zip(trial.slots, new, strict=True):
+        slot.vector[...] = values

@@ -1,0 +1,86 @@
+"""The machine that a result was measured on: processor, memory, libraries, devices, commit."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+from threadpoolctl import threadpool_info
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
+
+
+@functools.cache
+def describe() -> dict[str, Any]:
+    """What is known of this machine without loading any engine."""
+    return {
+        "cpu": cpu_model(),
+        "cores": cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "blas": blas(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blas() -> list[dict[str, Any]]:
+    """The libraries that multiply matrices, each with version, threads and kernel."""
+    pools: list[dict[str, Any]] = threadpool_info()  # pyright: ignore[reportUnknownVariableType, reportAssignmentType]
+    return [
+        {
+            "library": pool.get("internal_api"),
+            "version": pool.get("version"),
+            "threads": pool.get("num_threads"),
+            "kernel": pool.get("architecture"),
+        }
+        for pool in pools
+        if pool.get("user_api") == "blas"
+    ]
+
+
+def versions() -> dict[str, str]:
+    """The versions of Assay and of what computes, those that are installed."""
+    found: dict[str, str] = {}
+    for name in ("assay", *_LIBRARIES):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The commit of the working tree that Assay runs from, or None where it is installed as a package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

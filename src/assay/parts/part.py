@@ -1,0 +1,93 @@
+"""What every component has: a name, checked settings, and a union of all entries of its table for the recipe."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from assay.errors import unknown
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+"""A number in [0, 1): a decay, a momentum, a dropout rate."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+WholeNumber = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A component's settings: frozen, hashable, every key known and every value of its exact type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting but the component's name."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("name", "kind")}
+
+
+def one_of(kind: str, table: Mapping[str, Any]) -> Any:
+    """The type of a plain name that must stand in `table`; the error names the nearest entry."""
+
+    def known(value: object) -> object:
+        if isinstance(value, str) and value not in table:
+            raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": unknown(kind, value, table)})
+        return value
+
+    return Annotated[str, BeforeValidator(known), Field(json_schema_extra={"enum": list(table)})]
+
+
+def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: str | None = None) -> Any:
+    """The type of a component: a table of settings whose `tag` names the entry, or the bare name for all defaults."""
+
+    def expand(value: object) -> object:
+        if isinstance(value, str):
+            value = {tag: value}
+        if isinstance(value, Mapping):
+            named: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+            if tag not in named and default is not None:
+                named[tag] = default
+            if tag not in named:
+                sentence = f"the {kind} has no '{tag}'. Known: {', '.join(table)}"
+                raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
+            if named[tag] not in table:
+                sentence = unknown(kind, named[tag], table)
+                raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
+            return named
+        return value
+
+    union = functools.reduce(operator.or_, table.values())
+    tagged = Annotated[union, Field(discriminator=tag)] if len(table) > 1 else union
+    return Annotated[tagged, BeforeValidator(expand)]
+
+
+def tag_of(part: type[Part], tag: str = "name") -> str:
+    """The name under which a component stands in its table: the default of its tag field."""
+    annotation = part.model_fields[tag].annotation
+    return get_args(annotation)[0] if get_args(annotation) else str(annotation)
+
+
+def table_of(*parts: type[Part], tag: str = "name") -> dict[str, Any]:
+    """A table of components by the names that they carry, in the order given."""
+    return {tag_of(part, tag): part for part in parts}
+
+
+__all__ = [
+    "Count",
+    "Fraction",
+    "Literal",
+    "NonNegative",
+    "Part",
+    "Positive",
+    "Share",
+    "WholeNumber",
+    "any_of",
+    "one_of",
+    "table_of",
+    "tag_of",
+]

@@ -1,0 +1,107 @@
+"""Tables for the terminal: what a training gave and cost, what a data set holds, what a machine has."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from assay.history import History, Point
+
+_ROWS = 14
+
+
+def clean(text: object) -> str:
+    """Text from outside without control characters, so that a name cannot steer the terminal."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def curve(history: History) -> Table:
+    """The learning curve, thinned to a screenful with its first and last points kept."""
+    points = thinned(history.points, _ROWS)
+    left_out = len(history.points) - len(points)
+    title = f"{history.recipe.label()}, seed {history.recipe.seed}"
+    caption = f"{len(points)} of {len(history.points)} points" if left_out else None
+    table = Table(title=clean(title), caption=caption, title_justify="left", caption_justify="left")
+    validated = history.final.validation_accuracy is not None if history.points else False
+    columns = ["iteration", "seconds", "train loss", "test loss", "train acc.", "test acc."]
+    for column in columns + (["valid. loss", "valid. acc."] if validated else []):
+        table.add_column(column, justify="right", no_wrap=True)
+    for p in points:
+        cells = [f"{p.iteration:,}", f"{p.seconds:.3f}", number(p.train_loss), number(p.test_loss)]
+        cells += [percent(p.train_accuracy), percent(p.test_accuracy)]
+        table.add_row(*cells, *([number(p.validation_loss), percent(p.validation_accuracy)] if validated else []))
+    return table
+
+
+def summary(history: History) -> Table:
+    """What the training bought and what it cost, a line each."""
+    last, ledger = history.final, history.ledger.plain()
+    seconds = ", ".join(f"{name} {value:.3f}" for name, value in ledger.items() if value >= 0.0005 or name == "train")
+    lines: list[tuple[str, str]] = [
+        ("outcome", f"{history.outcome}: {history.reason}"),
+        ("test accuracy", percent(last.test_accuracy)),
+        ("test loss", number(last.test_loss)),
+        ("train loss", number(last.train_loss)),
+        ("seconds", seconds),
+        ("effort", "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"),
+        ("operations", f"{history.flops / 1e9:,.3f} GFLOP" + _rate(history)),
+        ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
+        ("engine", f"{history.engine} on {history.device}"),
+    ]
+    if history.peak_device_memory_bytes is not None:
+        lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
+    lines += [("note", warning) for warning in history.warnings]
+    return pairs(lines)
+
+
+def _rate(history: History) -> str:
+    seconds = history.final.seconds
+    return f", {history.flops / seconds / 1e9:,.2f} GFLOP/s" if seconds and history.iterations else ""
+
+
+def pairs(lines: Sequence[tuple[str, object]]) -> Table:
+    """Two columns without a frame: what, and its value."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(clean(name), Text(clean(value)))
+    return table
+
+
+def thinned(points: Sequence[Point], most: int) -> list[Point]:
+    """At most `most` points, evenly chosen, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    chosen = sorted({round(i * (len(points) - 1) / (most - 1)) for i in range(most)})
+    return [points[i] for i in chosen]
+
+
+def number(value: float | None) -> str:
+    """A loss with four decimals, or in powers of ten where that shows nothing."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
+
+
+def percent(value: float | None) -> str:
+    """An accuracy in percent."""
+    return "-" if value is None else f"{value:.2%}"
+
+
+def prediction(label: str, probabilities: dict[str, float]) -> str:
+    """The class and the probabilities of the likeliest ones, in a line."""
+    likely: list[tuple[str, float]] = sorted(probabilities.items(), key=lambda item: -item[1])
+    return f"{clean(label)}   " + "  ".join(f"{clean(name)}: {p:.3f}" for name, p in likely[:10])
+
+
+def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line for each engine: its version and devices, or what to install."""
+    return [
+        (f"engine {name}", f"{entry['version']}, devices: {', '.join(entry['devices'])}" if entry["installed"] else entry["hint"])
+        for name, entry in engines.items()
+    ]

@@ -1,0 +1,365 @@
+"""The one training loop, for every engine: evaluation, timing, logging, stopping and checkpoints.
+
+The clock encloses `advance` and nothing else. Iterations are done in chunks that end at the next log point, and after
+a tenth of a second at the latest, so that a caller can draw progress or break off between two chunks.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.data.datasets import Prepared
+from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
+from assay.errors import AssayError, RecipeError
+from assay.history import History, Ledger, Outcome, Point, joined, member
+from assay.machine import describe
+from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
+from assay.parts.models import flops_training
+from assay.recipe import Recipe, static_form, warnings
+
+_CHUNK_SECONDS = 0.1
+_CHUNK_ROWS = 2**20  # row numbers made at once
+_CHUNK_ITERATIONS = 2**16
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a running training stands."""
+
+    iteration: int
+    iterations: int  # the budget
+    seconds: float  # of training so far
+    point: Point  # the last log point of the first trial
+    new_point: bool
+
+
+@dataclass
+class _Trial:
+    """What the loop remembers of one trial."""
+
+    recipe: Recipe
+    points: list[Point]
+    outcome: Outcome | None = None
+    reason: str = ""
+    done: int = 0  # iterations
+
+
+class Training:
+    """A cohort in training: iterate over it until it ends, or break off; `histories` says what there is by then.
+
+    >>> from assay.data.datasets import load
+    >>> from assay.engines import load as load_engine
+    >>> recipe = Recipe.parse({"budget": {"iterations": 10}})
+    >>> for status in (training := Training([recipe], load_engine("numpy"), prepared(recipe, load("digits")))):
+    ...     pass
+    >>> training.histories()[0].outcome.value
+    'completed'
+    """
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        engine: Engine,
+        data: Prepared,
+        *,
+        start: Sequence[History] = (),
+        data_seconds: float = 0.0,
+    ) -> None:
+        """`start`: histories to go on from, one for each recipe; `data_seconds`: what it took to make `data`."""
+        self._begin = perf_counter()
+        self._earlier_seconds = data_seconds
+        self.engine, self.data, self.earlier = engine, data, start
+        self.recipe = recipes[0]
+        self._check(recipes, start)
+        self.ledger = Ledger(data=data_seconds)
+        self.n = len(data.y_train)
+        self.budget = self.recipe.iterations(self.n)
+        self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.inputs, data.classes))
+        with self.ledger.book("data"):
+            checkpoint = joined([h.checkpoint for h in start]) if start else fresh(self.cohort)
+            self.state = engine.start(self.cohort, checkpoint, self._splits())
+        self.t = checkpoint.t
+        if self.t > self.budget:
+            raise AssayError(f"the training to go on from is at iteration {self.t}; the budget is {self.budget}")
+        self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
+        for trial, history in zip(self.trials, start, strict=False):
+            trial.points = list(history.points)
+        self.seconds = start[0].final.seconds if start else 0.0
+        self._rate = 0.0  # iterations a second, of the last chunk
+        self._next_seconds = self._interval_seconds()
+
+    def _check(self, recipes: Sequence[Recipe], start: Sequence[History]) -> None:
+        if len({static_form(recipe) for recipe in recipes}) != 1:
+            raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
+        problems = misfits(self.recipe, self.data)
+        if problems:
+            raise RecipeError(problems)
+        for recipe, history in zip(recipes, start, strict=False):
+            changed = other_trajectory(recipe, history.recipe)
+            if changed:
+                raise RecipeError(
+                    [f"{name}: differs from the training to go on from; only budget, log, stop may" for name in changed]
+                )
+            if history.data_checksum != self.data.checksum:
+                raise AssayError("the training to go on from has seen other data")
+
+    def _splits(self) -> Splits:
+        data = self.data
+        parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
+        if data.x_validation is not None and data.y_validation is not None:
+            parts["validation"] = (data.x_validation, data.y_validation)
+        if isinstance(self.recipe.log.train_loss, int):
+            subset = slice(0, self.recipe.log.train_loss)
+            parts["subset"] = (data.x_train[subset], data.y_train[subset])
+        return Splits(parts)
+
+    # --- the loop ---
+
+    def __iter__(self) -> Iterator[Status]:
+        """Trains to the end of the budget; yields after every chunk. To break off leaves everything consistent."""
+        if not self.trials[0].points:
+            self._log_point(np.full(len(self.trials), np.nan))
+        yield self._status(new_point=True)
+        self._warm_up()
+        while self.t < self.budget and self._alive().any():
+            with self.ledger.book("data"):
+                count = self._chunk()
+                batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
+            alive = self._alive()
+            begin = perf_counter()
+            self.state, progress = self.engine.advance(self.state, batches, alive)
+            elapsed = perf_counter() - begin
+            self.ledger.train += elapsed
+            self.seconds += elapsed
+            self._rate = count / max(elapsed, 1e-9)
+            self.t += count
+            self._end_broken(progress.broken)
+            new_point = self._is_log_point()
+            if new_point:
+                self._log_point(progress.losses[:, -1])
+            self._apply_seconds_rule()
+            yield self._status(new_point=new_point)
+        for trial in self.trials:
+            if trial.outcome is None:
+                trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
+        self.ledger.wall = perf_counter() - self._begin + self._earlier_seconds
+
+    def _warm_up(self) -> None:
+        if self.t < self.budget:
+            with self.ledger.book("compile"):
+                count = min(self.budget - self.t, 64)
+                batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
+                self.engine.warm_up(self.state, batches)
+
+    def _alive(self) -> NDArray[np.bool_]:
+        return np.array([trial.outcome is None for trial in self.trials])
+
+    def _status(self, *, new_point: bool) -> Status:
+        return Status(self.t, self.budget, self.seconds, self.trials[0].points[-1], new_point)
+
+    def _chunk(self) -> int:
+        """How many iterations to do next: up to the next log point, the budget, or a tenth of a second's worth."""
+        width = self.recipe.batches.width(self.n) if self.recipe.batches.kind != "full" else 1
+        rows = _CHUNK_ROWS // (width * len(self.trials))
+        affordable = int(self._rate * self._chunk_seconds()) if self._rate else 1
+        reach = min(self._next_log_point(self.t), self.budget) - self.t
+        return max(1, min(reach, affordable, rows, _CHUNK_ITERATIONS))
+
+    def _chunk_seconds(self) -> float:
+        """Seconds until the next chunk must end."""
+        limits = [_CHUNK_SECONDS]
+        if self.recipe.stop.seconds is not None:
+            limits.append(self.recipe.stop.seconds - self.seconds)
+        if self._next_seconds is not None:
+            limits.append(self._next_seconds - self.seconds)
+        return max(0.0, min(limits))
+
+    # --- log points ---
+
+    def _interval_seconds(self) -> float | None:
+        number, unit = self.recipe.log.interval()
+        return (math.floor(self.seconds / number) + 1) * number if unit == "seconds" else None
+
+    def _next_log_point(self, t: int) -> int:
+        """The first log point after iteration t that the iteration count decides."""
+        number, unit = self.recipe.log.interval()
+        if unit == "iterations":
+            return int((t // number + 1) * number)
+        if unit == "epochs":
+            length = number * iterations_per_epoch(self.recipe.batches, self.n)
+            k = math.floor(t / length + 1e-9) + 1
+            return max(t + 1, round(k * length))
+        if unit == "geometric":
+            j = math.floor(math.log10(t) * number) if t else 0
+            return next(p for p in (round(10 ** (i / number)) for i in range(j, j + 30)) if p > t)
+        return sys.maxsize
+
+    def _is_log_point(self) -> bool:
+        if self._next_seconds is not None and self.seconds >= self._next_seconds:
+            self._next_seconds = self._interval_seconds()
+            return True
+        ended = not self._alive().any() or self.t == self.budget
+        return ended or self.t == self._next_log_point(self.t - 1)
+
+    def _log_point(self, batch_losses: NDArray[np.float64]) -> None:
+        """Evaluates the cohort, adds a point to every trial that is alive, and applies the rules that read points."""
+        with self.ledger.book("evaluate"):
+            splits = ["test"] + (["validation"] if self.data.x_validation is not None else [])
+            kind = self.recipe.log.train_loss
+            train = {"full": "train", "batch": ""}.get(str(kind), "subset")
+            results = {name: self.engine.evaluate(self.state, name) for name in [*splits, train] if name}
+        seen = examples_seen(self.recipe.batches, self.t, self.n)
+        for number, trial in enumerate(self.trials):
+            if trial.outcome is not None:
+                continue
+            values: dict[str, float | None] = {}
+            for name, result in results.items():
+                prefix = "train" if name == train else name
+                values[f"{prefix}_loss"] = float(result.loss[number])
+                values[f"{prefix}_accuracy"] = float(result.accuracy[number])
+            if kind == "batch" and not math.isnan(batch_losses[number]):
+                values["train_loss"] = float(batch_losses[number])
+            trial.done = self.t
+            if not all(math.isfinite(value) for value in values.values() if value is not None):
+                self._end(trial, Outcome.DIVERGED, f"loss not finite after iteration {self.t:,}")
+                continue
+            trial.points.append(Point(self.t, seen, self.seconds, **values))
+            self._apply_point_rules(trial)
+
+    # --- ends ---
+
+    def _end(self, trial: _Trial, outcome: Outcome, reason: str) -> None:
+        trial.outcome, trial.reason = outcome, reason
+
+    def _end_broken(self, broken: NDArray[np.int64]) -> None:
+        for trial, t in zip(self.trials, broken, strict=True):
+            if trial.outcome is None:
+                trial.done = self.t
+                if t:
+                    trial.done = int(t) - 1
+                    self._end(trial, Outcome.DIVERGED, f"loss not finite at iteration {int(t):,}")
+
+    def _apply_point_rules(self, trial: _Trial) -> None:
+        stop = trial.recipe.stop
+        if stop.accuracy is not None and _judged(trial.points[-1])[1] >= stop.accuracy:
+            self._end(trial, Outcome.STOPPED, f"accuracy {stop.accuracy:g} reached at iteration {self.t:,}")
+        elif stop.patience is not None:
+            losses = [_judged(point)[0] for point in trial.points]
+            if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
+                self._end(trial, Outcome.STOPPED, f"no lower loss for {stop.patience} log points")
+
+    def _apply_seconds_rule(self) -> None:
+        limit = self.recipe.stop.seconds
+        if limit is None or self.seconds < limit or not self._alive().any():
+            return
+        if self.trials[0].points[-1].iteration != self.t:
+            self._log_point(np.full(len(self.trials), np.nan))
+        for trial in self.trials:
+            if trial.outcome is None:
+                self._end(trial, Outcome.STOPPED, f"{limit:g} seconds of training are over")
+
+    # --- results ---
+
+    def histories(self) -> list[History]:
+        """What there is by now, a history for each recipe; a trial that is not at its end counts as interrupted."""
+        begin = perf_counter()
+        if not self.ledger.wall:
+            self.ledger.wall = begin - self._begin + self._earlier_seconds
+        checkpoint = self.engine.export(self.state)
+        exported = perf_counter() - begin
+        self.ledger.checkpoint += exported
+        self.ledger.wall += exported
+        return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
+
+    def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
+        recipe, data = trial.recipe, self.data
+        earlier = self.earlier[number] if self.earlier else None
+        seen = examples_seen(recipe.batches, trial.done, self.n)
+        return History(
+            recipe=recipe,
+            engine=self.engine.name,
+            device=self.engine.device,
+            points=tuple(trial.points),
+            ledger=self.ledger.plus(earlier.ledger) if earlier else replace(self.ledger),
+            outcome=trial.outcome or Outcome.INTERRUPTED,
+            reason=trial.reason or f"interrupted after iteration {trial.done:,}",
+            flops=flops_training(
+                self.cohort.network, recipe.loss, recipe.optimizer, iterations=trial.done, examples=seen
+            ),
+            peak_memory_bytes=peak_memory(),
+            peak_device_memory_bytes=self.engine.peak_device_memory(),
+            checkpoint=member(checkpoint, number, trial.done),
+            inputs=data.inputs,
+            classes=data.class_names,
+            shape=data.shape,
+            scaling=data.scaling,
+            data_checksum=data.checksum,
+            machine=describe(),
+            warnings=tuple(warnings(recipe)),
+            cohort=len(self.trials),
+        )
+
+
+def _judged(point: Point) -> tuple[float, float]:
+    """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
+    loss = point.test_loss if point.validation_loss is None else point.validation_loss
+    accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
+    assert loss is not None and accuracy is not None  # the test set is evaluated at every point
+    return loss, accuracy
+
+
+def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: Sequence[History] = ()) -> list[History]:
+    """Trains a cohort to its end. Raises: RecipeError, AssayError."""
+    training = Training(recipes, engine, data, start=start)
+    for _ in training:
+        pass
+    return training.histories()
+
+
+def misfits(recipe: Recipe, data: Prepared) -> list[str]:
+    """What in a recipe does not fit the data, a sentence each."""
+    n, kind, subset = len(data.y_train), recipe.batches, recipe.log.train_loss
+    found: list[str] = []
+    if kind.kind != "full" and kind.width(n) > n or kind.kind == "shuffled" and kind.size > n:
+        found.append(f"batches.size: got {kind.width(n)}; expected at most {n}, the number of training examples")
+    if isinstance(subset, int) and subset > n:
+        found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
+    return found
+
+
+def other_trajectory(new: Recipe, old: Recipe) -> list[str]:
+    """The fields, besides budget, log and stop, in which two recipes are not the same training."""
+    a, b = new.canonical(), old.canonical()
+    free = ("budget", "log", "stop")
+    return sorted(key for key in a.keys() | b.keys() if key not in free and a.get(key) != b.get(key))
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def prepared(recipe: Recipe, dataset: Any) -> Prepared:
+    """A data set scaled and split as a recipe says."""
+    from assay.data.datasets import prepare
+
+    return prepare(
+        dataset,
+        scaling=recipe.input,
+        dtype="float64" if recipe.precision == "float64" else "float32",
+        train=recipe.data.train,
+        validation=recipe.data.validation,
+    )
+
+
+__all__ = ["Status", "Training", "misfits", "other_trajectory", "peak_memory", "prepared", "train"]
