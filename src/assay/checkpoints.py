@@ -102,7 +102,9 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     shapes = recipe.model.network(about["inputs"], len(about["classes"])).shapes
     slots = type(recipe.optimizer).slots
     weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in shapes.items()}
-    kept = {name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in shapes.items() if slots}
+    kept = {
+        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in shapes.items() if slots
+    }
     return History(
         recipe=recipe,
         engine=str(about["engine"]),

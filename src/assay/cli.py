@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,9 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe, e.g. optimizer.name=adam; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one key of the recipe, e.g. optimizer.name=adam; repeatable."
+    ),
 ]
 
 
@@ -186,7 +188,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Measures what a training choice costs and what it buys."""
 
@@ -227,12 +231,16 @@ def _short(value: object) -> str:
         return ", ".join(f"{key} {_short(item)}" for key, item in items.items())
     if isinstance(value, list | tuple):
         entries: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-        return "; ".join(map(_short, entries)) if any(isinstance(e, dict) for e in entries) else " x ".join(map(str, entries))
+        return (
+            "; ".join(map(_short, entries))
+            if any(isinstance(e, dict) for e in entries)
+            else " x ".join(map(str, entries))
+        )
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[[Any], None]]:
+def _progress_bar(title: str) -> Generator[Callable[[Any], None]]:
     """A bar with iteration, loss, accuracy and ETA on a terminal; elsewhere a plain line every few seconds."""
     screen = console(stderr=True)
     if not screen.is_terminal:
@@ -278,10 +286,16 @@ def _plain_progress(title: str) -> Callable[[Any], None]:
 
 
 @contextmanager
-def _download_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+def _download_bar() -> Generator[Callable[[str, int, int | None], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         tasks: dict[str, Any] = {}
 

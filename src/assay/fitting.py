@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from types import FrameType
@@ -41,9 +41,7 @@ def training(
     chosen = choose(recipe, engine, device=device, threads=threads)
     begin = perf_counter()
     parts = prepared(recipe, data if data is not None else load(recipe.data.name))
-    return Training(
-        [recipe], chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin
-    )
+    return Training([recipe], chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
 
 
 def fit(
@@ -77,7 +75,7 @@ def fit(
 
 
 @contextmanager
-def interruption() -> Iterator[Any]:
+def interruption() -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a flag that is read between two chunks; a second one interrupts at once.
 
     Yields a function that says whether the flag is set. Outside the main thread signals cannot be caught, so there it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -65,7 +65,7 @@ class Ledger:
         return max(0.0, self.wall - named)
 
     @contextmanager
-    def book(self, entry: str) -> Iterator[None]:
+    def book(self, entry: str) -> Generator[None]:
         """Adds the time of the block to an entry."""
         begin = perf_counter()
         try:

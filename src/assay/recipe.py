@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from assay.data.datasets import INPUTS
@@ -307,8 +307,14 @@ def assignment(text: str) -> dict[str, Any]:
     return patch
 
 
-_SHORT_FORMS = {"data": "name", "log": "every", "batches": "kind", "model": "name", "optimizer": "name"}
-_SHORT_FORMS |= {"schedule": "name"}
+_SHORT_FORMS = {
+    "data": "name",
+    "model": "name",
+    "optimizer": "name",
+    "schedule": "name",
+    "batches": "kind",
+    "log": "every",
+}
 
 
 def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Stream:
 
     def uniform(self, count: int, *, start: int = 0) -> NDArray[np.float64]:
         """Uniform numbers in [0, 1), multiples of 2**-53."""
-        return (self.words(count, start=start) >> np.uint64(11)) * 2.0**-53
+        return (self.words(count, start=start) >> np.uint64(11)) * np.float64(2.0**-53)
 
     def integers(self, high: int, count: int, *, start: int = 0) -> NDArray[np.int64]:
         """Uniform integers in 0 ... high - 1; the bias is below high / 2**53."""

@@ -75,8 +75,7 @@ class Training:
         data_seconds: float = 0.0,
     ) -> None:
         """`start`: histories to go on from, one for each recipe; `data_seconds`: what it took to make `data`."""
-        self._begin = perf_counter()
-        self._earlier_seconds = data_seconds
+        begin = perf_counter()
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
         self._check(recipes, start)
@@ -96,6 +95,7 @@ class Training:
         self.seconds = start[0].final.seconds if start else 0.0
         self._rate = 0.0  # iterations a second, of the last chunk
         self._next_seconds = self._interval_seconds()
+        self.ledger.wall = data_seconds + perf_counter() - begin
 
     def _check(self, recipes: Sequence[Recipe], start: Sequence[History]) -> None:
         if len({static_form(recipe) for recipe in recipes}) != 1:
@@ -126,10 +126,17 @@ class Training:
 
     def __iter__(self) -> Iterator[Status]:
         """Trains to the end of the budget; yields after every chunk. To break off leaves everything consistent."""
-        if not self.trials[0].points:
-            self._log_point(np.full(len(self.trials), np.nan))
-        yield self._status(new_point=True)
-        self._warm_up()
+        with self.ledger.book("wall"):
+            if not self.trials[0].points:
+                self._log_point(np.full(len(self.trials), np.nan))
+            yield self._status(new_point=True)
+            self._warm_up()
+            yield from self._chunks()
+        for trial in self.trials:
+            if trial.outcome is None:
+                trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
+
+    def _chunks(self) -> Iterator[Status]:
         while self.t < self.budget and self._alive().any():
             with self.ledger.book("data"):
                 count = self._chunk()
@@ -148,10 +155,6 @@ class Training:
                 self._log_point(progress.losses[:, -1])
             self._apply_seconds_rule()
             yield self._status(new_point=new_point)
-        for trial in self.trials:
-            if trial.outcome is None:
-                trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
-        self.ledger.wall = perf_counter() - self._begin + self._earlier_seconds
 
     def _warm_up(self) -> None:
         if self.t < self.budget:
@@ -271,13 +274,8 @@ class Training:
 
     def histories(self) -> list[History]:
         """What there is by now, a history for each recipe; a trial that is not at its end counts as interrupted."""
-        begin = perf_counter()
-        if not self.ledger.wall:
-            self.ledger.wall = begin - self._begin + self._earlier_seconds
-        checkpoint = self.engine.export(self.state)
-        exported = perf_counter() - begin
-        self.ledger.checkpoint += exported
-        self.ledger.wall += exported
+        with self.ledger.book("checkpoint"), self.ledger.book("wall"):
+            checkpoint = self.engine.export(self.state)
         return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
 
     def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
@@ -329,7 +327,7 @@ def misfits(recipe: Recipe, data: Prepared) -> list[str]:
     """What in a recipe does not fit the data, a sentence each."""
     n, kind, subset = len(data.y_train), recipe.batches, recipe.log.train_loss
     found: list[str] = []
-    if kind.kind != "full" and kind.width(n) > n or kind.kind == "shuffled" and kind.size > n:
+    if (kind.kind != "full" and kind.width(n) > n) or (kind.kind == "shuffled" and kind.size > n):
         found.append(f"batches.size: got {kind.width(n)}; expected at most {n}, the number of training examples")
     if isinstance(subset, int) and subset > n:
         found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")

@@ -68,7 +68,9 @@ def _read(file: IO[bytes], path: Path, *, size: int | None) -> NDArray[Any]:
     header = 4 + 4 * len(shape)
     if size is not None and size - header != claim:
         raise DataError(f"{path}: {_trouble(size - header, claim)}: got {size - header:,} bytes of data; {promise}")
-    if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:  # (0, 2**32 - 1, ...): empty, and too big
+    if (
+        math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max
+    ):  # (0, 2**32 - 1, ...): empty, and too big
         raise DataError(f"{path}: absurd dimensions {_said(shape)}; expected an array that fits into memory")
     content = bytearray()
     while len(content) <= claim and (piece := file.read(min(_PIECE, claim + 1 - len(content)))):
@@ -85,7 +87,9 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], tuple[int,
     if len(magic) < 4:
         raise DataError(f"{path}: truncated header: got {len(magic)} bytes; expected at least 4")
     if magic[:2] != b"\0\0":
-        raise DataError(f"{path}: not an IDX file: starts with the bytes {magic.hex(' ')}; expected 00 00 TYPE DIMENSIONS")
+        raise DataError(
+            f"{path}: not an IDX file: starts with the bytes {magic.hex(' ')}; expected 00 00 TYPE DIMENSIONS"
+        )
     code, dimensions = magic[2:]
     if code not in TYPES:
         known = ", ".join(f"0x{key:02x} ({dtype.name})" for key, dtype in TYPES.items())

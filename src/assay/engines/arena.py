@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
+
 class Arena:
     """Buffers of float64 by shape, handed out in order and all free again after `reset`."""
 

@@ -6,7 +6,7 @@ allocated in the first iteration and used again in every later one (see `arena`)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -95,7 +95,7 @@ class NumpyEngine(Engine):
         self._blas = ThreadpoolController() if threads else None  # once: to find the BLAS takes milliseconds
 
     @contextmanager
-    def _quiet(self) -> Iterator[None]:
+    def _quiet(self) -> Generator[None]:
         """BLAS limited to the engine's threads, and no warning for a trial that diverges: that is a result."""
         with self._blas.limit(limits=self.threads) if self._blas else nullcontext(), np.errstate(all="ignore"):
             yield

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
 from assay.errors import FileError, unknown
-from assay.history import History, Point
+
+if TYPE_CHECKING:
+    from assay.history import History, Point
 
 # Okabe and Ito, "Color universal design" (2008): told apart with every common kind of colour blindness
 PALETTE = {"training": "#0072B2", "validation": "#009E73", "test": "#D55E00"}
@@ -98,7 +100,7 @@ def write(chart: alt.TopLevelMixin, path: Path) -> Path:
         raise FileError(f"{path}: " + unknown("picture format", ending, ["png", "svg", "html", "json"]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        chart.save(str(path), format=ending, **({"scale_factor": 2} if ending == "png" else {}))  # pyright: ignore[reportUnknownMemberType]
+        chart.save(str(path), format=ending, scale_factor=2 if ending == "png" else 1)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
     return path

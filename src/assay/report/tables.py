@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from assay.history import History, Point
+if TYPE_CHECKING:
+    from assay.history import History, Point
 
 _ROWS = 14
 
@@ -102,6 +103,9 @@ def prediction(label: str, probabilities: dict[str, float]) -> str:
 def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
     """A line for each engine: its version and devices, or what to install."""
     return [
-        (f"engine {name}", f"{entry['version']}, devices: {', '.join(entry['devices'])}" if entry["installed"] else entry["hint"])
+        (
+            f"engine {name}",
+            f"{entry['version']}, devices: {', '.join(entry['devices'])}" if entry["installed"] else entry["hint"],
+        )
         for name, entry in engines.items()
     ]
