@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Labels = NDArray[np.int64]
 
+_BLOCK = 4096  # examples scaled at once, so that float64 is never held for all of them
 _MOST_CLASSES = 10_000  # more is a column of numbers that was taken for labels
 
 
@@ -333,11 +334,15 @@ def prepare(dataset: Dataset, *, scaling: str, dtype: str, train: int | None = N
     mean, deviation = INPUTS[scaling](dataset, x_train)
 
     def scaled(x: NDArray[Any], part: str) -> NDArray[Any]:
-        if scaling == "standardise-each":
-            return _each(x, dataset, part, dtype)
-        if x.dtype == np.uint8:  # 256 values, each computed once in float64
+        if x.dtype == np.uint8 and scaling != "standardise-each":  # 256 values, each computed once in float64
             return ((np.arange(256) / dataset.scale - mean) / deviation).astype(dtype)[x]
-        return np.ascontiguousarray((x / dataset.scale - mean) / deviation, dtype)
+        result = np.empty(x.shape, dtype)
+        for start in range(0, len(x), _BLOCK):
+            block = x[start : start + _BLOCK].astype(np.float64) / dataset.scale
+            if scaling == "standardise-each":
+                block = _each(block, f"{dataset.name}: {part} example", start)
+            result[start : start + len(block)] = (block - mean) / deviation
+        return result
 
     return Prepared(
         x_train=scaled(x_train, "training"),
@@ -353,20 +358,15 @@ def prepare(dataset: Dataset, *, scaling: str, dtype: str, train: int | None = N
     )
 
 
-def _each(x: NDArray[Any], dataset: Dataset, part: str, dtype: str) -> NDArray[Any]:
-    """Every example by its own mean and deviation, in blocks so that float64 is never held for all of them."""
-    result = np.empty(x.shape, dtype)
-    for start in range(0, len(x), 4096):
-        block = x[start : start + 4096].astype(np.float64)
-        deviation = block.std(axis=1, keepdims=True)
-        if (deviation == 0).any():
-            row = start + int(np.flatnonzero(deviation == 0)[0])
-            raise DataError(
-                f"{dataset.name}: {part} example {row} is constant, so it cannot be standardised by itself; "
-                f"use input 'standardise' or 'unit'"
-            )
-        result[start : start + len(block)] = (block - block.mean(axis=1, keepdims=True)) / deviation
-    return result
+def _each(block: NDArray[np.float64], what: str, start: int) -> NDArray[np.float64]:
+    """Every example of a block by its own mean and deviation; the first one is number `start`."""
+    deviation = block.std(axis=1, keepdims=True)
+    if (deviation == 0).any():
+        row = start + int(np.flatnonzero(deviation == 0)[0])
+        raise DataError(
+            f"{what} {row} is constant, so it cannot be standardised by itself; use input 'standardise' or 'unit'"
+        )
+    return (block - block.mean(axis=1, keepdims=True)) / deviation
 
 
 # --- looking at a data set -------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -43,7 +45,7 @@ def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {name: _read(archive, member, f"{path}: {name}") for name, member in members.items()}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: not an .npz file, or damaged: {error}") from None
 
 
@@ -89,7 +91,9 @@ def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...],
         version = np.lib.format.read_magic(file)
         if version not in readers:
             raise ValueError(f"version {version}")
-        shape, fortran, dtype = readers[version](file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # headers of Python 2, odd escapes in damaged ones
+            shape, fortran, dtype = readers[version](file)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
         sentence = str(error).partition("\n")[0]
         raise DataError(f"{where}: not an array that NumPy wrote without pickle: {sentence}") from None

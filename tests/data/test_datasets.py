@@ -1,0 +1,191 @@
+"""Data sets by name and path, splits, scalings, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assay.data import datasets
+from assay.data.datasets import DATASETS, INPUTS, Dataset, contact_sheet, from_arrays, info, load, prepare
+from assay.data.idx import write_idx
+from assay.errors import DataError
+from tests.folders import mnist_folder
+
+
+def tiny(n: int = 12, element: str = "uint8") -> dict[str, Any]:
+    x = (np.arange(n * 6).reshape(n, 2, 3) * 7 % 256).astype(element)
+    y = np.arange(n) % 3
+    return {"x_train": x, "y_train": y, "x_test": x[:6], "y_test": y[:6]}
+
+
+def test_the_digits_are_split_as_documented() -> None:
+    digits = load("digits")
+    assert (len(digits.x_train), len(digits.x_test), digits.shape, digits.scale) == (1437, 360, (8, 8), 16.0)
+    whole = np.bincount(np.concatenate([digits.y_train, digits.y_test]))
+    assert np.abs(np.bincount(digits.y_test) - whole * 360 / 1797).max() < 1
+    rows = {row.tobytes() for row in digits.x_train} & {row.tobytes() for row in digits.x_test}
+    assert len(rows) == 0  # no digit stands on both sides
+    assert load("digits").checksum == digits.checksum
+
+
+def test_the_checksum_is_of_the_contents_alone() -> None:
+    one = from_arrays(**tiny(), name="a")
+    other = from_arrays(**tiny(), name="b")
+    assert one.checksum == other.checksum == "93b175c307cc0b0b010b9b16322387f4565b168218e150516fbd9de2b65096c1"
+    changed = tiny()
+    changed["x_train"][0, 0, 0] += 1
+    assert from_arrays(**changed).checksum != one.checksum
+
+
+@pytest.mark.parametrize("stem", ["{}-idx{}-ubyte", "{}.idx{}-ubyte"])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_folder_of_idx_files_is_a_data_set(tmp_path: Path, stem: str, ending: str) -> None:
+    arrays = tiny()
+    for name, part, dims in (("train", "train", 3), ("t10k", "test", 3)):
+        write_idx(tmp_path / (stem.format(f"{name}-images", dims) + ending), arrays[f"x_{part}"])
+        write_idx(tmp_path / (stem.format(f"{name}-labels", 1) + ending), arrays[f"y_{part}"].astype(np.uint8))
+    dataset = load(str(tmp_path))
+    assert dataset.checksum == from_arrays(**arrays).checksum
+    assert dataset.shape == (2, 3)
+
+
+def test_an_npz_is_a_data_set(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "mine.npz", **tiny())
+    dataset = load(str(tmp_path / "mine.npz"))
+    assert (dataset.name, dataset.checksum) == ("mine", from_arrays(**tiny()).checksum)
+
+
+def test_an_npz_with_a_pickle_is_refused(tmp_path: Path) -> None:
+    arrays = tiny() | {"y_train": np.array([object()] * 12)}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(DataError, match="pickle"):
+        load(str(tmp_path / "mine.npz"))
+
+
+def test_openml_goes_through_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(**asked: Any) -> Any:
+        assert asked["data_id"] == 554
+        return SimpleNamespace(data=np.arange(70 * 4.0).reshape(70, 4) % 256, target=np.array(list("ab") * 35, object))
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    dataset = load("openml:554")
+    assert (len(dataset.x_train), len(dataset.x_test), dataset.classes) == (60, 10, ("a", "b"))
+
+    def broken(**asked: Any) -> Any:
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", broken)
+    with pytest.raises(DataError, match="no network"):
+        load("openml:mnist_784")
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    return tiny() | parts
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        (changed(y_train=np.arange(11)), "12 training examples but labels of shape \\(11,\\)"),
+        (changed(y_train=np.arange(12) - 1), "labels run from -1 to 10"),
+        (changed(y_test=np.arange(6)), "labels run from 0 to 5; expected 0 to 2"),
+        (changed(y_train=np.full(12, 0.5)), "expected whole numbers"),
+        (changed(x_test=np.zeros((6, 2, 4))), "expected the same"),
+        (changed(x_train=np.full((12, 2, 3), np.nan)), "training example 0 holds NaN"),
+        (changed(x_train=np.zeros((0, 2, 3)), y_train=np.zeros(0)), "empty"),
+        (changed(x_train=np.zeros(12)), "dimensions"),
+        (changed(x_train=np.full((12, 2, 3), "a")), "expected numbers"),
+    ],
+)
+def test_wrong_arrays_are_refused(arrays: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        from_arrays(**arrays)
+
+
+def test_unknown_and_missing_data_sets_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="did you mean 'mnist'"):
+        load("minst")
+    with pytest.raises(DataError, match="assay data fetch mnist"):
+        load("mnist")
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
+        load(str(tmp_path))
+
+
+def test_splits_take_the_first_and_draw_the_validation_from_the_rest() -> None:
+    dataset = from_arrays(**tiny())
+    rows, drawn = datasets.split(dataset, train=7, validation=3)
+    assert rows.tolist() == list(range(7))
+    assert set(drawn) <= set(range(7, 12))
+    rows, drawn = datasets.split(dataset, train=None, validation=4)
+    assert sorted([*rows, *drawn]) == list(range(12))
+    assert (len(rows), len(drawn)) == (8, 4)
+    for bad in ({"train": 13, "validation": 0}, {"train": None, "validation": 12}):
+        with pytest.raises(DataError, match="12"):
+            datasets.split(dataset, **bad)
+
+
+@pytest.mark.parametrize("element", ["uint8", "float32"])
+@pytest.mark.parametrize("scaling", INPUTS)
+def test_scalings_are_their_formulas(element: str, scaling: str) -> None:
+    arrays = tiny(element=element)
+    data = prepare(from_arrays(**arrays), scaling=scaling, dtype="float64", validation=4)
+    raw = arrays["x_test"].reshape(6, 6).astype(float)
+    train = data.x_train
+    scale = 255.0 if element == "uint8" else arrays["x_train"].max()
+    rows, _ = datasets.split(from_arrays(**arrays), train=None, validation=4)
+    part = arrays["x_train"].reshape(12, 6)[rows] / scale
+    expected = {
+        "unit": raw / scale,
+        "standardise": (raw / scale - part.mean()) / part.std(),
+        "standardise-each": (raw - raw.mean(1, keepdims=True)) / raw.std(1, keepdims=True),
+    }[scaling]
+    np.testing.assert_allclose(data.x_test, expected, rtol=1e-7, atol=1e-12)
+    assert train.shape == (8, 6)
+    assert train.flags.c_contiguous
+    if scaling == "standardise":
+        assert abs(train.mean()) < 1e-7
+        assert train.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_constant_images_cannot_be_standardised() -> None:
+    arrays = tiny()
+    arrays["x_train"][5] = 9
+    dataset = from_arrays(**arrays)
+    with pytest.raises(DataError, match="training example 5 is constant"):
+        prepare(dataset, scaling="standardise-each", dtype="float32")
+    flat = from_arrays(**tiny() | {"x_train": np.zeros((12, 2, 3)), "x_test": np.zeros((6, 2, 3))})
+    with pytest.raises(DataError, match="use input 'unit'"):
+        prepare(flat, scaling="standardise", dtype="float32")
+
+
+def test_info_and_contact_sheet() -> None:
+    digits = load("digits")
+    about = info(digits).as_dict()
+    assert about["training_examples"] == 1437
+    assert sum(about["classes"].values()) == 1437
+    assert about["share_of_zeros"] == pytest.approx((digits.x_train == 0).mean())
+    sheet = contact_sheet(digits)
+    assert sheet.width > 500
+    assert np.asarray(sheet).std() > 20  # something is drawn
+    with pytest.raises(DataError, match="only \\(height, width\\)"):
+        contact_sheet(Dataset("flat", digits.x_train, digits.y_train, digits.x_test, digits.y_test, (64,), digits.classes, 16))
+
+
+def test_every_named_data_set_says_what_it_is() -> None:
+    assert all(source.about for source in DATASETS.values())
+
+
+@pytest.mark.mnist
+def test_mnist_is_what_it_should_be() -> None:
+    mnist = load(str(mnist_folder()))
+    about = info(mnist)
+    assert (about.training_examples, about.test_examples, about.shape) == (60_000, 10_000, (28, 28))
+    assert about.share_of_zeros == pytest.approx(0.809, abs=0.001)
+    assert about.unused_inputs == 67
+    mean, deviation = prepare(mnist, scaling="standardise", dtype="float32").scaling
+    assert (mean, deviation) == (pytest.approx(0.1307, abs=5e-5), pytest.approx(0.3081, abs=5e-5))
