@@ -19,12 +19,12 @@ from pydantic_core import ErrorDetails
 from assay.data.datasets import INPUTS
 from assay.errors import FileError, RecipeError, nearest, unknown
 from assay.parts.activations import OUTPUTS
-from assay.parts.batches import BATCHES, BatchKind, Full, Single, iterations_per_epoch
+from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.losses import LOSSES
 from assay.parts.models import MLP, MODELS
-from assay.parts.optimizers import OPTIMIZERS, Adam, Optimizer
+from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber, any_of, one_of
-from assay.parts.schedules import SCHEDULES, Constant, Schedule
+from assay.parts.schedules import SCHEDULES, Constant
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
@@ -116,17 +116,24 @@ class Log(Part):
 
 
 def _short_form(key: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: value if isinstance(value, Mapping | Part) else {key: value})
+    def table(value: object) -> object:
+        return value if isinstance(value, Mapping | Part) else {key: value}
+
+    return BeforeValidator(table)
 
 
 if TYPE_CHECKING:
-    ModelPart, OptimizerPart, SchedulePart, BatchesPart = MLP, Optimizer, Schedule, BatchKind
+    from assay.parts.batches import BatchKind as BatchesPart
+    from assay.parts.models import MLP as ModelPart
+    from assay.parts.optimizers import Optimizer as OptimizerPart
+    from assay.parts.schedules import Schedule as SchedulePart
+
     LossName = InputName = PrecisionName = str
 else:
     ModelPart = any_of("model", MODELS, default="mlp")
-    OptimizerPart = any_of("optimizer", OPTIMIZERS)
-    SchedulePart = any_of("schedule", SCHEDULES)
-    BatchesPart = any_of("batches", BATCHES, tag="kind")
+    OptimizerPart = any_of("optimizer", OPTIMIZERS, default="adam")
+    SchedulePart = any_of("schedule", SCHEDULES, default="constant")
+    BatchesPart = any_of("batches", BATCHES, tag="kind", default="shuffled")
     LossName = one_of("loss", LOSSES)
     InputName = one_of("input", INPUTS)
     PrecisionName = one_of("precision", dict.fromkeys(PRECISIONS))
@@ -184,9 +191,9 @@ class Recipe(Part):
         Raises: RecipeError, with every error at once.
         """
         try:
-            return cls.model_validate(_plain(raw))
-        except ValidationError as error:
-            raise RecipeError(_sentences(error.errors()), source=source) from None
+            return cls(**{str(key): value for key, value in raw.items()})
+        except RecipeError as error:
+            raise RecipeError(error.problems, source=source) from None
 
     @classmethod
     def load(cls, path: str | Path, patches: Iterable[Mapping[str, Any]] = ()) -> Recipe:
@@ -229,7 +236,7 @@ class Recipe(Part):
         hidden = "-".join(map(str, self.model.hidden)) or "linear"
         model = f"mlp {hidden}" if self.model.name == "mlp" else self.model.name
         rate = f"{self.optimizer.learning_rate:g}"
-        return f"{model}, {self.optimizer.name} {rate}, {self.batches.kind}{size}, {Path(self.data.name).name}"
+        return f"{model}, {self.optimizer.entry} {rate}, {self.batches.kind}{size}, {Path(self.data.name).name}"
 
 
 NEUTRAL: dict[str, Any] = {
@@ -266,7 +273,7 @@ def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
 def static_form(recipe: Recipe) -> str:
     """What recipes of one cohort have in common, as text."""
     form = recipe.plain() | {"model": _jsonable(recipe.model.canonical())}
-    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.name}
+    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry}
     form["clip_norm"] = recipe.clip_norm is not None
     form["regularisation"] = recipe.regularisation.biases
     return json.dumps(form, sort_keys=True)
@@ -340,8 +347,7 @@ def _merged_value(key: str, old: object, new: object) -> object:
     if key == "budget":  # one of two keys: the new one takes the old one's place
         old = None
     base: dict[str, Any] = dict(old) if isinstance(old, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
-    defaults = {"optimizer": {"name": "adam"}, "model": {"name": "mlp"}, "batches": {"kind": "shuffled"}}
-    return {**(base or defaults.get(key, {})), **new}
+    return {**base, **new}
 
 
 def _names(value: object) -> bool:

@@ -325,10 +325,11 @@ def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: S
 
 def misfits(recipe: Recipe, data: Prepared) -> list[str]:
     """What in a recipe does not fit the data, a sentence each."""
-    n, kind, subset = len(data.y_train), recipe.batches, recipe.log.train_loss
+    n, subset = len(data.y_train), recipe.log.train_loss
+    size = recipe.batches.settings().get("size", 1)
     found: list[str] = []
-    if (kind.kind != "full" and kind.width(n) > n) or (kind.kind == "shuffled" and kind.size > n):
-        found.append(f"batches.size: got {kind.width(n)}; expected at most {n}, the number of training examples")
+    if size > n:
+        found.append(f"batches.size: got {size}; expected at most {n}, the number of training examples")
     if isinstance(subset, int) and subset > n:
         found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
     return found

@@ -173,7 +173,9 @@ def test_info_and_contact_sheet() -> None:
     assert sheet.width > 500
     assert np.asarray(sheet).std() > 20  # something is drawn
     with pytest.raises(DataError, match="only \\(height, width\\)"):
-        contact_sheet(Dataset("flat", digits.x_train, digits.y_train, digits.x_test, digits.y_test, (64,), digits.classes, 16))
+        contact_sheet(
+            Dataset("flat", digits.x_train, digits.y_train, digits.x_test, digits.y_test, (64,), digits.classes, 16)
+        )
 
 
 def test_every_named_data_set_says_what_it_is() -> None:

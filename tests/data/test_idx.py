@@ -21,7 +21,11 @@ ELEMENTS = ["uint8", "int8", "int16", "int32", "float32", "float64"]
 
 @given(
     array=st.sampled_from(ELEMENTS).flatmap(
-        lambda e: hnp.arrays(e, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5), elements={"allow_nan": False} if e[0] == "f" else None)
+        lambda e: hnp.arrays(
+            e,
+            hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),
+            elements={"allow_nan": False} if e[0] == "f" else None,
+        )
     ),
     ending=st.sampled_from(["", ".gz"]),
 )
@@ -88,7 +92,9 @@ def test_absurd_dimensions_take_no_memory(tmp_path: Path, packed: bool) -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 @settings(deadline=None, max_examples=200)
-def test_random_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, packed: bool) -> None:
+def test_random_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, packed: bool
+) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "a"
     path.write_bytes(gzip.compress(content) if packed else content)
     try:
@@ -99,7 +105,9 @@ def test_random_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFacto
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
 @settings(deadline=None, max_examples=200)
-def test_a_mutated_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, place: int, value: int, end: int) -> None:
+def test_a_mutated_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: int, end: int
+) -> None:
     content = bytearray(GOOD)
     content[place] = value
     path = tmp_path_factory.mktemp("fuzz") / "a"

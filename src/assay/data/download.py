@@ -184,4 +184,6 @@ def _wrong(path: Path, expected: File) -> str | None:
                     return f"more than {_MOST_BYTES:,} bytes inside"
     except (OSError, EOFError, zlib.error) as error:
         return f"not a whole gzip file: {error}"
-    return None if sha256.hexdigest() == expected.sha256 else f"SHA-256 {sha256.hexdigest()}; expected {expected.sha256}"
+    return (
+        None if sha256.hexdigest() == expected.sha256 else f"SHA-256 {sha256.hexdigest()}; expected {expected.sha256}"
+    )

@@ -45,7 +45,15 @@ def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {name: _read(archive, member, f"{path}: {name}") for name, member in members.items()}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise DataError(f"{path}: not an .npz file, or damaged: {error}") from None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from assay.engines.arena import Arena, ArenaArray, xp
+from assay.engines.arena import Arena, xp
 from assay.engines.base import (
     Checkpoint,
     Cohort,
@@ -34,6 +34,8 @@ from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import LOSSES, head
 from assay.recipe import Recipe
 from assay.rng import stream
+
+Values = Any  # an ArenaArray; the type checker cannot know that its operations give arrays of its own class
 
 _EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache
 
@@ -178,7 +180,7 @@ def _epsilon(recipe: Recipe) -> float:
     return float(np.finfo(np.float64 if recipe.precision == "float64" else np.float32).eps)
 
 
-def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[ArenaArray, ArenaArray]:
+def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Values, Values]:
     """Inputs (B, D) and one-hot labels (B, C) of a trial's i-th batch; gathered into buffers where not contiguous."""
     x, y = state.splits["train"]
     arena, size = state.arena, int(batches.sizes[i])
@@ -195,7 +197,7 @@ def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Ar
     return taken
 
 
-def _dense(arena: Arena, w: Parameters, number: int, a: ArenaArray) -> ArenaArray:
+def _dense(arena: Arena, w: Parameters, number: int, a: Values) -> Values:
     weight = w.views[f"{number}.weight"]
     z = arena.take((a.shape[0], weight.shape[1]))
     np.matmul(a, weight, out=z)
@@ -203,7 +205,7 @@ def _dense(arena: Arena, w: Parameters, number: int, a: ArenaArray) -> ArenaArra
     return z  # (B, units)
 
 
-def _forward(arena: Arena, network: Network, w: Parameters, x: ArenaArray, output: str) -> ArenaArray:
+def _forward(arena: Arena, network: Network, w: Parameters, x: Values, output: str) -> Values:
     """The outputs (B, C), without dropout."""
     a, number = x, 0
     for layer in network.layers:
@@ -214,13 +216,13 @@ def _forward(arena: Arena, network: Network, w: Parameters, x: ArenaArray, outpu
     return OUTPUTS[output].forward(xp, a)
 
 
-def _gradient(state: NumpyState, trial: Trial, x: ArenaArray, y: ArenaArray, t: int) -> float:
+def _gradient(state: NumpyState, trial: Trial, x: Values, y: Values, t: int) -> float:
     """Writes the gradient of the mean loss of the batch into `trial.g`; the loss before the update."""
     arena, network = state.arena, state.cohort.network
     output, computed = head(network.output, trial.recipe.loss)
     loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
 
-    kept: list[tuple[ArenaArray, ArenaArray]] = []  # what each layer saw and what it made
+    kept: list[tuple[Values, Values]] = []  # what each layer saw and what it made
     a, number = x, 0
     for depth, layer in enumerate(network.layers):
         before = a
@@ -240,9 +242,7 @@ def _gradient(state: NumpyState, trial: Trial, x: ArenaArray, y: ArenaArray, t: 
     return value
 
 
-def _backward(
-    trial: Trial, layers: Sequence[Any], kept: list[tuple[ArenaArray, ArenaArray]], d: ArenaArray, number: int
-) -> None:
+def _backward(trial: Trial, layers: Sequence[Any], kept: list[tuple[Values, Values]], d: Values, number: int) -> None:
     """Writes every layer's gradient into `trial.g`, from the last layer to the first; d = dL/dz of the last."""
     for layer, (before, after) in zip(reversed(layers), reversed(kept), strict=True):
         if isinstance(layer, Dense):
@@ -258,7 +258,7 @@ def _backward(
             d = d * before  # the mask
 
 
-def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, rows: int) -> ArenaArray:
+def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, rows: int) -> Values:
     """0 with probability `rate`, else 1 / (1 - rate), (B, units); keyed by seed, iteration and layer."""
     mask = arena.take((rows, layer.units))
     uniform = stream(seed, f"dropout/{depth}", t).uniform(rows * layer.units).reshape(mask.shape)

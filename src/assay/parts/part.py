@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,11 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @property
+    def entry(self) -> str:
+        """The name under which the component stands in its table."""
+        return str(self.__dict__.get("name", self.__dict__.get("kind")))
+
     def settings(self) -> dict[str, Any]:
         """Every setting but the component's name."""
         return {key: value for key, value in self.__dict__.items() if key not in ("name", "kind")}
@@ -42,20 +47,17 @@ def one_of(kind: str, table: Mapping[str, Any]) -> Any:
     return Annotated[str, BeforeValidator(known), Field(json_schema_extra={"enum": list(table)})]
 
 
-def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: str | None = None) -> Any:
-    """The type of a component: a table of settings whose `tag` names the entry, or the bare name for all defaults."""
+def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: str) -> Any:
+    """The type of a component: a table of settings whose `tag` names the entry, or the bare name for all defaults;
+    a table without the tag is the `default` entry's."""
 
     def expand(value: object) -> object:
         if isinstance(value, str):
             value = {tag: value}
         if isinstance(value, Mapping):
             named: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
-            if tag not in named and default is not None:
-                named[tag] = default
-            if tag not in named:
-                sentence = f"the {kind} has no '{tag}'. Known: {', '.join(table)}"
-                raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
-            if named[tag] not in table:
+            named.setdefault(tag, default)
+            if not isinstance(named[tag], str) or named[tag] not in table:
                 sentence = unknown(kind, named[tag], table)
                 raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
             return named
@@ -75,19 +77,3 @@ def tag_of(part: type[Part], tag: str = "name") -> str:
 def table_of(*parts: type[Part], tag: str = "name") -> dict[str, Any]:
     """A table of components by the names that they carry, in the order given."""
     return {tag_of(part, tag): part for part in parts}
-
-
-__all__ = [
-    "Count",
-    "Fraction",
-    "Literal",
-    "NonNegative",
-    "Part",
-    "Positive",
-    "Share",
-    "WholeNumber",
-    "any_of",
-    "one_of",
-    "table_of",
-    "tag_of",
-]

@@ -81,7 +81,9 @@ def _decades(points: list[Point], x: str) -> list[float]:
 def _panel(rows: list[dict[str, Any]], measure: str, title: str, x: Any, color: Any, *, log: bool) -> alt.Chart:
     mine = [row for row in rows if row["measure"] == measure]
     log = log and all(row["value"] > 0 for row in mine)
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(type="log" if log else "linear", zero=False, nice=log))
+    y = alt.Y(
+        "value:Q", title=title, scale=alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=6)
+    )
     y = y.axis(format="~g", tickCount=6) if log else y.axis(format="%" if _spread(mine) > 0.05 else ".1%")
     tooltip = [alt.Tooltip("split:N"), alt.Tooltip("x:Q", format=",~r"), alt.Tooltip("value:Q", format=".4f")]
     chart = alt.Chart(alt.Data(values=mine)).mark_line(strokeWidth=2.5, point=len(mine) <= 120)

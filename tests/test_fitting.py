@@ -1,0 +1,84 @@
+"""From Python: fit, going on, Ctrl-C, frames and plots."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import assay
+from assay.errors import AssayError, EngineError
+
+
+def test_fit_takes_plain_data_and_gives_a_history() -> None:
+    history = assay.fit({"budget": {"epochs": 2}, "model": {"hidden": [16]}})
+    frame = history.frame()
+    assert list(frame.columns[:3]) == ["iteration", "examples", "seconds"]
+    assert frame.test_accuracy.iloc[-1] == history.accuracy
+    assert history.engine == "numpy"
+    assert "test_accuracy" in history._repr_html_()
+    assert history.effort == pytest.approx(history.final.seconds / history.accuracy)
+    chart = history.plot().to_dict()
+    assert chart["title"]["text"].startswith("mlp 16, adam 0.001")
+
+
+def test_a_thousand_and_a_thousand_more_are_two_thousand() -> None:
+    """The article's finding on the same parameters trained on, bit for bit."""
+    recipe = {"model": "3LS", "optimizer": {"name": "descent", "learning_rate": 0.2}, "batches": "window"}
+    half = assay.fit(recipe | {"budget": {"iterations": 1000}})
+    both = assay.fit(half.recipe.with_budget(iterations=2000), start=half)
+    whole = assay.fit(recipe | {"budget": {"iterations": 2000}})
+    for name, weights in whole.checkpoint.weights.items():
+        np.testing.assert_array_equal(weights, both.checkpoint.weights[name])
+
+
+def test_own_arrays() -> None:
+    x = np.eye(4).repeat(5, axis=0)
+    y = np.arange(4).repeat(5)
+    data = assay.from_arrays(x, y, x, y)
+    history = assay.fit({"budget": {"epochs": 200}, "batches": {"size": 5}}, data=data)
+    assert history.accuracy == 1.0
+
+
+def test_ctrl_c_gives_back_what_was_done() -> None:
+    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(assay.Interrupted) as caught:
+        assay.fit({"budget": {"iterations": 10**8}, "log": 10**7})
+    history = caught.value.history
+    assert history.outcome is assay.Outcome.INTERRUPTED
+    assert history.iterations > 0
+    longer = assay.fit(history.recipe.with_budget(iterations=history.iterations + 10), start=history)
+    assert longer.iterations == history.iterations + 10
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_engines_that_cannot_say_who_can() -> None:
+    with pytest.raises(EngineError, match="use engine 'torch'"):
+        assay.fit({"precision": "bfloat16"}, engine="numpy")
+    with pytest.raises(EngineError, match="did you mean 'numpy'"):
+        assay.fit({}, engine="nunpy")
+    with pytest.raises(EngineError, match="unknown device"):
+        assay.fit({}, device="tpuu")
+    with pytest.raises(EngineError, match="'cuda'"):
+        assay.fit({}, engine="numpy", device="cuda")
+    with pytest.raises(AssayError, match="threads: got 0"):
+        assay.fit({}, threads=0)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"engine 'jax' needs jax: pip install 'assay\[jax\]'"):
+        assay.fit({}, engine="jax")
+    assert assay.fit({"budget": {"iterations": 1}}).engine == "numpy"
+    with pytest.raises(EngineError, match="no engine on device 'cpu' can train this recipe"):
+        assay.fit({"precision": "bfloat16"})
+
+
+def test_the_face_is_short_and_true() -> None:
+    assert len(assay.__all__) <= 15
+    assert all(getattr(assay, name) is not None for name in assay.__all__)
+    with pytest.raises(AttributeError):
+        _ = assay.nothing  # pyright: ignore
