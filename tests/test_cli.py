@@ -125,7 +125,9 @@ def test_a_mistake_is_a_sentence(invoke: Any, words: list[str], said: str) -> No
 def test_a_mistake_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
     done = assay("train", "--set", "optimizer.name=adm", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: recipe: 1 error\n  - optimizer: unknown optimizer 'adm'; did you mean 'adam'?")
+    assert done.stderr.startswith(
+        "error: recipe: 1 error\n  - optimizer: unknown optimizer 'adm'; did you mean 'adam'?"
+    )
     (tmp_path / "file").write_text("")
     done = assay("train", "--out", "file", cwd=tmp_path)
     assert (done.returncode, "cannot be made a folder" in done.stderr) == (2, True)

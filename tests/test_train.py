@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import assay
-from assay.data.datasets import Prepared, from_arrays
+from assay.data.dataset import from_arrays
+from assay.data.prepared import Prepared
 from assay.engines import load
 from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError
@@ -126,9 +127,7 @@ def test_a_diverged_training_is_a_result_that_ends_where_its_data_end(engine: st
 def test_a_cohort_goes_on_without_those_that_diverged_or_stopped() -> None:
     rates = (0.1, 1e30, 0.3)
     model = {"hidden": [6], "output": "identity"}
-    recipes = [
-        recipe(model=model, loss="mse", optimizer={"name": "descent", "learning_rate": rate}) for rate in rates
-    ]
+    recipes = [recipe(model=model, loss="mse", optimizer={"name": "descent", "learning_rate": rate}) for rate in rates]
     histories = run(*recipes)
     assert [h.outcome for h in histories] == [Outcome.COMPLETED, Outcome.DIVERGED, Outcome.COMPLETED]
     alone = run(recipes[2])[0]

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.data.datasets import Dataset, from_arrays
+    from assay.data.dataset import Dataset, from_arrays
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
     from assay.fitting import Interrupted, fit
@@ -17,13 +17,13 @@ __version__ = "0.1.0"
 
 _FACE = {  # name -> module and, where it differs, the name there; loaded when first used
     "AssayError": "errors",
-    "Dataset": "data.datasets",
+    "Dataset": "data.dataset",
     "History": "history",
     "Interrupted": "fitting",
     "Outcome": "history",
     "Recipe": "recipe",
     "fit": "fitting",
-    "from_arrays": "data.datasets",
+    "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
 }
 

@@ -143,15 +143,16 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what a data set holds, and draw a contact sheet."""
-    from assay.data import datasets
+    from assay.data import overview
+    from assay.data.datasets import load
     from assay.report import tables
 
-    dataset = datasets.load(name)
-    about = datasets.info(dataset).as_dict()
+    dataset = load(name)
+    about = overview.info(dataset).as_dict()
     prepare_folder(out)
     sheet = out / f"{Path(name).stem or 'data'}-contact-sheet.png"
     try:
-        datasets.contact_sheet(dataset).save(sheet)
+        overview.contact_sheet(dataset).save(sheet)
     except OSError as error:
         raise FileError(f"{sheet}: cannot be written: {error.strerror or error}") from None
     about["contact_sheet"] = str(sheet)

@@ -10,7 +10,8 @@ from time import perf_counter
 from types import FrameType
 from typing import Any
 
-from assay.data.datasets import Dataset, load
+from assay.data.dataset import Dataset
+from assay.data.datasets import load
 from assay.engines import choose
 from assay.errors import AssayError
 from assay.history import History

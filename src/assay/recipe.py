@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from assay.data.datasets import INPUTS
+from assay.data.prepared import INPUTS
 from assay.errors import FileError, RecipeError, nearest, unknown
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.datasets import Prepared
+from assay.data.dataset import Dataset
+from assay.data.prepared import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.errors import AssayError, RecipeError
 from assay.history import History, Ledger, Outcome, Point, joined, member
@@ -348,10 +348,8 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def prepared(recipe: Recipe, dataset: Any) -> Prepared:
+def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
     """A data set scaled and split as a recipe says."""
-    from assay.data.datasets import prepare
-
     return prepare(
         dataset,
         scaling=recipe.input,

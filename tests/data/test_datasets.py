@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.data import datasets
-from assay.data.datasets import DATASETS, INPUTS, Dataset, contact_sheet, from_arrays, info, load, prepare
+from assay.data.dataset import Dataset, from_arrays
+from assay.data.datasets import DATASETS, load
 from assay.data.idx import write_idx
+from assay.data.overview import contact_sheet, info
+from assay.data.prepared import INPUTS, prepare, split
 from assay.errors import DataError
 from tests.folders import mnist_folder
 
@@ -118,15 +120,15 @@ def test_unknown_and_missing_data_sets_say_what_to_do(tmp_path: Path, monkeypatc
 
 def test_splits_take_the_first_and_draw_the_validation_from_the_rest() -> None:
     dataset = from_arrays(**tiny())
-    rows, drawn = datasets.split(dataset, train=7, validation=3)
+    rows, drawn = split(dataset, train=7, validation=3)
     assert rows.tolist() == list(range(7))
     assert set(drawn) <= set(range(7, 12))
-    rows, drawn = datasets.split(dataset, train=None, validation=4)
+    rows, drawn = split(dataset, train=None, validation=4)
     assert sorted([*rows, *drawn]) == list(range(12))
     assert (len(rows), len(drawn)) == (8, 4)
     for bad in ({"train": 13, "validation": 0}, {"train": None, "validation": 12}):
         with pytest.raises(DataError, match="12"):
-            datasets.split(dataset, **bad)
+            split(dataset, **bad)
 
 
 @pytest.mark.parametrize("element", ["uint8", "float32"])
@@ -136,9 +138,9 @@ def test_scalings_are_their_formulas(element: str, scaling: str) -> None:
     data = prepare(from_arrays(**arrays), scaling=scaling, dtype="float64", validation=4)
     raw = arrays["x_test"].reshape(6, 6).astype(float)
     train = data.x_train
-    scale = 255.0 if element == "uint8" else arrays["x_train"].max()
-    rows, _ = datasets.split(from_arrays(**arrays), train=None, validation=4)
-    part = arrays["x_train"].reshape(12, 6)[rows] / scale
+    scale = 255.0 if element == "uint8" else float(arrays["x_train"].max())
+    rows, _ = split(from_arrays(**arrays), train=None, validation=4)
+    part = arrays["x_train"].reshape(12, 6)[rows].astype(float) / scale
     expected = {
         "unit": raw / scale,
         "standardise": (raw / scale - part.mean()) / part.std(),

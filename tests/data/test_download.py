@@ -33,7 +33,7 @@ class Server(BaseHTTPRequestHandler):
             return
         if folder == "away":
             self.send_response(302)
-            self.send_header("Location", "file:///etc/hostname")
+            self.send_header("Location", "ftp://127.0.0.1/toy.gz")
             self.end_headers()
             return
         body = gzip.compress(b"something else") if folder == "wrong" else PACKED

@@ -50,7 +50,7 @@ GOOD = bytes.fromhex("00000802" + "00000002" + "00000003" + "010203040506")
     ("content", "said"),
     [
         (b"", "truncated|empty|header|magic"),
-        (b"\x01" + GOOD[1:], "magic"),
+        (b"\x01" + GOOD[1:], "not an IDX file"),
         (GOOD[:2] + b"\x0a" + GOOD[3:], "type"),
         (GOOD[:3] + b"\x05" + GOOD[4:], "dimensions"),
         (GOOD[:9], "truncated|header"),

@@ -93,7 +93,7 @@ def fetch(
         for file_name, expected in remote.files.items():
             path = target / file_name
             if not (path.is_file() and _wrong(path, expected) is None):
-                _fetch_file(path, expected, mirrors or remote.mirrors, progress or (lambda *_: None))
+                _fetch_file(path, expected, mirrors or remote.mirrors, progress or _silent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None
     return target
@@ -160,6 +160,10 @@ def _download(url: str, part: Path, name: str, progress: Progress) -> None:
             os.fsync(file.fileno())
     if total is not None and have < total:
         raise ValueError(f"broke off after {have:,} of {total:,} bytes; the next attempt goes on from there")
+
+
+def _silent(name: str, done: int, total: int | None) -> None:
+    """Progress that nobody watches."""
 
 
 def _reason(error: Exception) -> str:

@@ -52,7 +52,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             file.seek(0)
             if not compressed:
                 return _read(file, path, size=os.fstat(file.fileno()).st_size)
-            with gzip.GzipFile(fileobj=file) as unpacked:
+            with gzip.open(file) as unpacked:
                 return _read(unpacked, path, size=None)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip: {error}; expected a whole IDX file inside it") from None

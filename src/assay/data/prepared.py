@@ -1,4 +1,4 @@
-"""What an engine trains on: a data set split into training, validation and test, scaled, in one element type."""
+"""What an engine trains on: a data set split and scaled."""
 
 from __future__ import annotations
 
@@ -7,104 +7,131 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from assay.data.dataset import Dataset
-from assay.errors import DataError, unknown
+from assay.data.dataset import Dataset, Labels
+from assay.errors import DataError
+from assay.rng import stream
+
+_BLOCK = 4096  # examples scaled at once, so that float64 is never held for all of them
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Inputs (N, D), C-contiguous, in one element type, and labels (N,) for each part; `checksum` is the data set's."""
+    """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
+
+    `scaling` holds the mean that was subtracted and the deviation that was divided by, after "unit".
+    """
 
     x_train: NDArray[Any]
-    y_train: NDArray[np.int64]
+    y_train: Labels
     x_validation: NDArray[Any] | None
-    y_validation: NDArray[np.int64] | None
+    y_validation: Labels | None
     x_test: NDArray[Any]
-    y_test: NDArray[np.int64]
-    inputs: int  # D
-    classes: int  # C
+    y_test: Labels
+    shape: tuple[int, ...]
     class_names: tuple[str, ...]
-    shape: tuple[int, ...]  # of one example
-    scaling: tuple[float, float]  # mean and deviation that values / scale were standardised by; (0, 1) where by none
+    scaling: tuple[float, float]
     checksum: str
 
+    @property
+    def inputs(self) -> int:
+        """D, the number of values of one example."""
+        return self.x_train.shape[1]
 
-# --- scalings --------------------------------------------------------------------------------------------------------
-
-
-def unit(x: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:
-    """Values (n, D) that were divided by the data set's scale, as they are: pixels in [0, 1]."""
-    return x
-
-
-def standardise(x: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:
-    """(x - mean) / deviation, with the scalar mean and population deviation of the training part."""
-    return (x - mean) / deviation
+    @property
+    def classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.class_names)
 
 
-def standardise_each(x: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:
-    """(x - mean) / deviation, with the mean and population deviation of each example (a row of x) by itself."""
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True))
+def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows to train on and those to validate on, each in their stored order.
+
+    `train` takes the first n rows; `validation` are drawn from the rest where that is enough, else from those. The
+    draw is fixed, so that every seed of a study sees the same sets. Raises: DataError.
+    """
+    n = len(dataset.y_train)
+    if train is not None and train > n:
+        raise DataError(f"data.train: got {train:,}; {dataset.name} has {n:,} training examples")
+    chosen, rest = np.arange(n)[:train], np.arange(n)[n if train is None else train :]
+    pool = rest if validation <= len(rest) else chosen
+    if validation >= len(pool) and pool is chosen:
+        raise DataError(
+            f"data.validation: got {validation:,}; expected fewer than the {len(chosen):,} training examples"
+        )
+    drawn = np.sort(pool[stream(0, "validation").permutation(len(pool))[:validation]])
+    return (chosen if pool is rest else np.setdiff1d(chosen, drawn)), drawn
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """How inputs are scaled: a pure function of values / scale and of the training part's mean and deviation."""
-
-    apply: Callable[[NDArray[np.float64], float, float], NDArray[np.float64]]
-    measured: bool  # reads the mean and the deviation of the training part
-    by_value: bool  # what becomes of a value depends on nothing else in its example
+def unit(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
+    """x / scale: pixels in [0, 1]"""
+    return 0.0, 1.0
 
 
-INPUTS = {
-    "unit": Scaling(unit, measured=False, by_value=True),
-    "standardise": Scaling(standardise, measured=True, by_value=True),
-    "standardise-each": Scaling(standardise_each, measured=False, by_value=False),
+def standardise(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
+    """(x / scale - mean) / deviation, both of all values of the training examples together"""
+    if x_train.dtype == np.uint8:
+        counts = np.bincount(x_train.ravel(), minlength=256).astype(np.float64)
+        values = np.arange(256) / dataset.scale
+        mean = float((counts * values).sum() / counts.sum())
+        deviation = float(np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum()))
+    else:
+        mean = float(x_train.mean(dtype=np.float64)) / dataset.scale
+        deviation = float(x_train.std(dtype=np.float64)) / dataset.scale
+    if deviation == 0:
+        raise DataError(
+            f"{dataset.name}: all training values are equal, so they cannot be standardised; use input 'unit'"
+        )
+    return mean, deviation
+
+
+INPUTS: dict[str, Callable[[Dataset, NDArray[Any]], tuple[float, float]]] = {
+    "unit": unit,
+    "standardise": standardise,
+    "standardise-each": unit,  # then each image by its own mean and deviation
 }
 
 
-# --- preparing -------------------------------------------------------------------------------------------------------
+def prepare(dataset: Dataset, *, scaling: str, dtype: str, train: int | None = None, validation: int = 0) -> Prepared:
+    """A data set split, scaled and in one element type. Raises: DataError."""
+    rows, drawn = split(dataset, train=train, validation=validation)
+    whole = len(rows) == len(dataset.y_train)
+    x_train = dataset.x_train if whole else dataset.x_train[rows]
+    y_train = dataset.y_train if whole else dataset.y_train[rows]
+    mean, deviation = INPUTS[scaling](dataset, x_train)
 
-
-def prepare(dataset: Dataset, *, scaling: str, dtype: DTypeLike, train: int | None, validation: int) -> Prepared:
-    """A data set as an engine trains on it.
-
-    `train`: the first so many training examples, None for all. `validation`: so many drawn by a fixed stream from the
-    examples that `train` left over, or, where these are too few, taken out of the training set. The published test
-    set stays whole, and examples keep their order. Mean and deviation are computed in float64.
-
-    Raises: DataError for an unknown scaling, for more examples than there are, and for constant images or sets that
-    cannot be standardised.
-
-    >>> data = from_arrays(np.eye(8), [0, 1] * 4, np.eye(8), [0, 1] * 4)
-    >>> prepare(data, scaling="unit", dtype="float32", train=6, validation=2).x_validation.argmax(axis=1).tolist()
-    [6, 7]
-    """
-    if scaling not in INPUTS:
-        raise DataError(unknown("input scaling", scaling, INPUTS))
-    chosen, wanted = INPUTS[scaling], np.dtype(dtype)
-    if wanted.kind != "f":
-        raise DataError(f"element type of the inputs: got {wanted}; expected a floating-point type")
-    kept, drawn = split(len(dataset.x_train), train=train, validation=validation, name=dataset.name)
-    mean, deviation = _moments(dataset, kept) if chosen.measured else (0.0, 1.0)
-
-    def scaled(x: NDArray[Any], chosen_rows: NDArray[np.int64] | None, part: str) -> NDArray[Any]:
-        return _scaled(dataset, x, chosen_rows, chosen, mean, deviation, wanted, part)
+    def scaled(x: NDArray[Any], part: str) -> NDArray[Any]:
+        if x.dtype == np.uint8 and scaling != "standardise-each":  # 256 values, each computed once in float64
+            return ((np.arange(256) / dataset.scale - mean) / deviation).astype(dtype)[x]
+        result = np.empty(x.shape, dtype)
+        for start in range(0, len(x), _BLOCK):
+            block = x[start : start + _BLOCK].astype(np.float64) / dataset.scale
+            if scaling == "standardise-each":
+                block = _each(block, f"{dataset.name}: {part} example", start)
+            result[start : start + len(block)] = (block - mean) / deviation
+        return result
 
     return Prepared(
-        x_train=scaled(dataset.x_train, kept, "training"),
-        y_train=dataset.y_train[kept],
-        x_validation=scaled(dataset.x_train, drawn, "training") if len(drawn) else None,
-        y_validation=dataset.y_train[drawn] if len(drawn) else None,
-        x_test=scaled(dataset.x_test, None, "test"),
-        y_test=dataset.y_test.copy(),  # the data set's own is read-only, which some engines warn about
-        inputs=dataset.x_train.shape[1],
-        classes=len(dataset.classes),
-        class_names=dataset.classes,
+        x_train=scaled(x_train, "training"),
+        y_train=y_train,
+        x_validation=scaled(dataset.x_train[drawn], "validation") if validation else None,
+        y_validation=dataset.y_train[drawn] if validation else None,
+        x_test=scaled(dataset.x_test, "test"),
+        y_test=dataset.y_test,
         shape=dataset.shape,
+        class_names=dataset.classes,
         scaling=(mean, deviation),
         checksum=dataset.checksum,
     )
+
+
+def _each(block: NDArray[np.float64], what: str, start: int) -> NDArray[np.float64]:
+    """Every example of a block by its own mean and deviation; the first one is number `start`."""
+    constant = block.max(axis=1) == block.min(axis=1)  # rounding may leave its deviation a little above 0
+    if constant.any():
+        row = start + int(np.flatnonzero(constant)[0])
+        raise DataError(
+            f"{what} {row} is constant, so it cannot be standardised by itself; use input 'standardise' or 'unit'"
+        )
+    return (block - block.mean(axis=1, keepdims=True)) / block.std(axis=1, keepdims=True)

@@ -61,6 +61,10 @@ class _Namespace:
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
 
+    @staticmethod
+    def amax(a: Tensor, axis: int, keepdims: bool) -> Tensor:
+        return torch.amax(a, dim=axis, keepdim=keepdims)
+
 
 _xp: Any = _Namespace()
 

@@ -145,7 +145,7 @@ class Output:
 
 def log_softmax(xp: Any, z: Array) -> Array:
     """z - log(sum(exp(z))), shifted by the largest z so that nothing overflows"""
-    shifted = z - z.max(-1, keepdims=True)
+    shifted = z - xp.amax(z, axis=-1, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(-1, keepdims=True))
 
 
@@ -156,7 +156,7 @@ def log_softmax_backward(xp: Any, a: Array, d: Array) -> Array:
 
 def softmax(xp: Any, z: Array) -> Array:
     """exp(z) / sum(exp(z))"""
-    e = xp.exp(z - z.max(-1, keepdims=True))
+    e = xp.exp(z - xp.amax(z, axis=-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 

@@ -1,0 +1,81 @@
+"""Looking at a data set: what it holds, and a contact sheet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assay.data.dataset import Dataset
+from assay.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a data set holds."""
+
+    name: str
+    training_examples: int
+    test_examples: int
+    shape: tuple[int, ...]
+    element_type: str
+    lowest: float
+    highest: float
+    share_of_zeros: float
+    unused_inputs: int
+    classes: dict[str, int]  # training examples of each
+    checksum: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+
+def info(dataset: Dataset) -> Info:
+    """Counts, shape, values and classes; zeros and unused inputs (0 in every example) of the training set."""
+    x = dataset.x_train
+    return Info(
+        name=dataset.name,
+        training_examples=len(x),
+        test_examples=len(dataset.x_test),
+        shape=dataset.shape,
+        element_type=str(x.dtype),
+        lowest=float(x.min()),
+        highest=float(x.max()),
+        share_of_zeros=float(1 - np.count_nonzero(x) / x.size),
+        unused_inputs=int((~x.any(axis=0)).sum()),
+        classes=dict(
+            zip(dataset.classes, map(int, np.bincount(dataset.y_train, minlength=len(dataset.classes))), strict=True)
+        ),
+        checksum=dataset.checksum,
+    )
+
+
+def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_a_class: int = 1, most_classes: int = 20) -> Image:
+    """A picture of the first training examples of each class, a class a line, its name before it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    if len(dataset.shape) != 2:
+        raise DataError(f"{dataset.name}: examples have shape {dataset.shape}; only (height, width) can be drawn")
+    height, width = dataset.shape
+    zoom = max(1, round(36 / max(height, width)))
+    cell = (width * zoom + 4, height * zoom + 4)
+    names = dataset.classes[:most_classes]
+    font = ImageFont.load_default(size=16)
+    margin = int(max(font.getlength(name) for name in names)) + 20
+    sheet = Image.new("L", (margin + columns * cell[0], 6 + len(names) * rows_a_class * cell[1]), 255)
+    draw = ImageDraw.Draw(sheet)
+    low, high = float(dataset.x_train.min()), float(dataset.x_train.max())
+    for label, name in enumerate(names):
+        top = 3 + label * rows_a_class * cell[1]
+        draw.text((10, top + cell[1] * rows_a_class / 2), name, fill=0, font=font, anchor="lm")
+        for place, row in enumerate(np.flatnonzero(dataset.y_train == label)[: columns * rows_a_class]):
+            grey = (dataset.x_train[row].reshape(height, width).astype(float) - low) / ((high - low) or 1.0)
+            tile = Image.fromarray((255 - 255 * grey).astype(np.uint8))
+            tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+            sheet.paste(tile, (margin + place % columns * cell[0], top + place // columns * cell[1] + 2))
+    return sheet

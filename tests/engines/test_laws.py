@@ -1,0 +1,387 @@
+"""The engine contract: every engine in ENGINES is held to the laws that `engines/base.py` states.
+
+The everyday suite meets every pair of values of all axes; the marker `endurance` runs the full product.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from assay.engines.base import Checkpoint
+from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.parts.batches import BATCHES
+from assay.parts.losses import LOSSES
+from assay.parts.optimizers import OPTIMIZERS
+from assay.recipe import Recipe
+from tests.engines.cases import (
+    AXES,
+    CLASSES,
+    INPUTS,
+    KINKED,
+    NAMES,
+    RATES,
+    Run,
+    data,
+    engine,
+    one,
+    pairwise,
+    raw,
+    same_bits,
+)
+
+PAIRS = pairwise(AXES)
+OTHERS = [name for name in NAMES if name != "numpy"]
+FEW = [dict(zip(AXES, [values[i % len(values)] for values in AXES.values()], strict=True)) for i in (1, 4, 6, 7)]
+
+
+def recipe(case: dict[str, Any], **changes: Any) -> Recipe:
+    return Recipe.parse(raw(case, **changes))
+
+
+def name_of(case: dict[str, Any]) -> str:
+    return "-".join(str(case[axis]) for axis in ("activation", "output", "loss", "optimizer", "batches", "precision"))
+
+
+def test_the_pairs_are_all_there() -> None:
+    for a, b in itertools.combinations(AXES, 2):
+        met = {(json.dumps(case[a]), json.dumps(case[b])) for case in PAIRS}
+        assert len(met) == len(AXES[a]) * len(AXES[b]), (a, b)
+    assert len(PAIRS) < 120
+
+
+# --- 1: parity -------------------------------------------------------------------------------------------------------
+
+
+def deviation(name: str, case: dict[str, Any], iterations: int) -> float:
+    """The largest difference of batch losses from the numpy engine, relative where losses are above 1."""
+    mine = Run.of(name, recipe(case)).go(1, iterations)
+    reference = Run.of("numpy", recipe(case)).go(1, iterations)
+    assert np.isfinite(reference).all()
+    return float((np.abs(mine - reference) / np.maximum(1.0, np.abs(reference))).max())
+
+
+def tolerance(case: dict[str, Any]) -> tuple[float, int]:
+    """How close, over how many iterations; with a kink, rounding may put a unit on its other side."""
+    if case["precision"] == "float64":
+        return 1e-10, 20 if case["activation"] in KINKED else 60
+    return 1e-4, 20 if case["activation"] in KINKED else 200
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=name_of)
+@pytest.mark.parametrize("name", OTHERS)
+def test_losses_agree_with_the_reference(name: str, case: dict[str, Any]) -> None:
+    limit, iterations = tolerance(case)
+    assert deviation(name, case, iterations) < limit
+
+
+@pytest.mark.endurance
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_losses_agree_in_the_full_product(name: str, output: str, activation: str) -> None:
+    for loss, optimizer, batches in itertools.product(LOSSES, OPTIMIZERS, BATCHES):
+        if name == "jax" and (list(OPTIMIZERS).index(optimizer) + list(BATCHES).index(batches)) % len(BATCHES):
+            continue  # a program each would compile for an hour; every optimizer still meets a kind of batches
+        case = PAIRS[0] | {
+            "activation": activation,
+            "output": output,
+            "loss": loss,
+            "optimizer": optimizer,
+            "batches": batches,
+            "hidden": [4],
+            "precision": "float64",
+        }
+        assert deviation(name, case, 12) < 1e-10, (loss, optimizer, batches)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_evaluations_and_outputs_agree_with_the_reference(name: str) -> None:
+    for case in FEW:
+        mine, reference = (
+            Run.of(name, recipe(case, precision="float64")),
+            Run.of("numpy", recipe(case, precision="float64")),
+        )
+        for split in ("train", "test"):
+            a, b = mine.engine.evaluate(mine.state, split), reference.engine.evaluate(reference.state, split)
+            np.testing.assert_allclose(a.loss, b.loss, rtol=1e-12)
+            np.testing.assert_array_equal(a.accuracy, b.accuracy)
+        x = data("float64").parts["test"][0]
+        a, b = mine.engine.outputs(mine.state, x), reference.engine.outputs(reference.state, x)
+        assert a.shape == (1, 41, CLASSES)
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+# --- 2 to 5: the same bits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("case", [*FEW, *PAIRS[::9]], ids=name_of)
+@pytest.mark.parametrize("name", NAMES)
+def test_chunks_give_the_same_bits(name: str, case: dict[str, Any], dropout: float) -> None:
+    whole, parts = (Run.of(name, recipe(case | {"dropout": dropout})) for _ in range(2))
+    losses = whole.go(1, 30)
+    pieces = [parts.go(first, count) for first, count in ((1, 1), (2, 12), (14, 13), (27, 4))]
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), losses)
+    same_bits(whole.export(), parts.export())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("case", FEW, ids=name_of)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_alone_equals_the_trial_in_its_cohort(name: str, case: dict[str, Any], dropout: float) -> None:
+    optimizer = case["optimizer"]
+    case = case | {"dropout": dropout}
+    if name == "jax":
+        case = case | {"precision": "float64"}
+    recipes = [
+        recipe(case, seed=seed, optimizer={"name": optimizer, "learning_rate": RATES[optimizer] * (seed + 1)})
+        for seed in range(3)
+    ]
+    together = Run.of(name, *recipes)
+    losses = together.go(1, 25)
+    for number, mine in enumerate(recipes):
+        alone = Run.of(name, mine)
+        own = alone.go(1, 25)
+        if name == "jax":
+            np.testing.assert_allclose(own[0], losses[number], rtol=1e-12, atol=1e-14)
+        else:
+            np.testing.assert_array_equal(own[0], losses[number])
+            same_bits(alone.export(), one(together.export(), number))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("name", NAMES)
+def test_watching_changes_nothing(name: str, dropout: float) -> None:
+    for case in FEW:
+        watched, unwatched = (Run.of(name, recipe(case | {"dropout": dropout})) for _ in range(2))
+        for first in range(1, 13):
+            watched.go(first, 1)
+            watched.engine.evaluate(watched.state, "train")
+            watched.engine.evaluate(watched.state, "test")
+            watched.engine.outputs(watched.state, data("float64").parts["test"][0])
+            watched.export()
+        unwatched.go(1, 12)
+        same_bits(watched.export(), unwatched.export())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_warming_up_changes_nothing(name: str) -> None:
+    from assay.parts.batches import make_batches
+
+    case = FEW[0]
+    warm, cold = Run.of(name, recipe(case)), Run.of(name, recipe(case))
+    warm.engine.warm_up(warm.state, make_batches(warm.cohort.first.batches, warm.cohort.seeds, 1, 5, 97))
+    warm.go(1, 10)
+    cold.go(1, 10)
+    same_bits(warm.export(), cold.export())
+
+
+RESUME = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from assay.engines.base import Checkpoint
+from assay.recipe import Recipe
+from tests.engines.cases import Run
+folder, name = Path(sys.argv[1]), sys.argv[2]
+recipe = Recipe.parse(json.loads((folder / "recipe.json").read_text()))
+parts = load_file(folder / "half.safetensors")
+checkpoint = Checkpoint(
+    1000,
+    {k[2:]: v for k, v in parts.items() if k.startswith("w/")},
+    {k[2:]: v for k, v in parts.items() if k.startswith("s/")},
+)
+run = Run.of(name, recipe, checkpoint=checkpoint)
+run.go(1001, 1000)
+done = run.export()
+save_file({**{"w/" + k: v for k, v in done.weights.items()}, **{"s/" + k: v for k, v in done.slots.items()}},
+          folder / "whole.safetensors")
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resuming_in_a_new_process_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+    mine = recipe(
+        FEW[1] | {"dropout": 0.3, "optimizer": "adam", "batches": "shuffled", "hidden": [6], "schedule": "cosine"}
+    )
+    run = Run.of(name, mine)
+    run.go(1, 1000)
+    half = run.export()
+    save_file(
+        {**{f"w/{k}": v for k, v in half.weights.items()}, **{f"s/{k}": v for k, v in half.slots.items()}},
+        tmp_path / "half.safetensors",
+    )
+    (tmp_path / "recipe.json").write_text(json.dumps(mine.plain()))
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", RESUME, str(tmp_path), name], check=True, cwd=root, timeout=300)
+    run.go(1001, 1000)
+    whole, other = run.export(), load_file(tmp_path / "whole.safetensors")
+    for prefix, arrays in (("w", whole.weights), ("s", whole.slots)):
+        for key, value in arrays.items():
+            np.testing.assert_array_equal(value, other[f"{prefix}/{key}"])
+
+
+# --- 6: gradients ----------------------------------------------------------------------------------------------------
+
+
+def objective(mine: Recipe, name: str, checkpoint: Checkpoint) -> float:
+    run = Run.of(name, mine, checkpoint=checkpoint)
+    return float(run.engine.evaluate(run.state, "train").loss[0])
+
+
+def gradient_error(name: str, activation: str, output: str, loss: str, hidden: list[int]) -> float:
+    """The largest error of a directional derivative, each array of weights by itself, relative to its size."""
+    rate = 1e-3
+    mine = Recipe.parse(
+        {
+            "model": {"hidden": hidden, "activation": activation, "output": output},
+            "loss": loss,
+            "optimizer": {"name": "descent", "learning_rate": rate},
+            "batches": "full",
+            "precision": "float64",
+            "budget": {"iterations": 1},
+        }
+    )
+    run = Run.of(name, mine)
+    start = run.export()
+    if loss == "cross_entropy" and output in ("identity", "log_softmax"):
+        last = f"{len(hidden)}.bias"  # outputs well above the clamp: there the loss is smooth
+        start.weights[last] = start.weights[last] + 5.0
+        start.weights[f"{len(hidden)}.weight"] = start.weights[f"{len(hidden)}.weight"] * 0.1
+        run = Run.of(name, mine, checkpoint=start)
+    run.go(1, 1)
+    moved, worst, step = run.export(), 0.0, 1e-5
+    for i, (key, w) in enumerate(start.weights.items()):
+        direction = np.sin(np.arange(w.size) + i).reshape(w.shape)
+        ends = [
+            objective(mine, name, Checkpoint(0, start.weights | {key: w + sign * step * direction}, {}))
+            for sign in (1, -1)
+        ]
+        expected = (ends[0] - ends[1]) / (2 * step)
+        got = float(((w - moved.weights[key]) / rate * direction).sum())
+        worst = max(worst, abs(got - expected) / max(1.0, abs(expected)))
+    return worst
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_agree_with_finite_differences(activation: str, output: str, loss: str) -> None:
+    assert gradient_error("numpy", activation, output, loss, [5, 4]) < 1e-6
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_gradients_of_the_other_engines(name: str, activation: str) -> None:
+    output = list(OUTPUTS)[list(ACTIVATIONS).index(activation) % len(OUTPUTS)]
+    loss = list(LOSSES)[list(ACTIVATIONS).index(activation) % len(LOSSES)]
+    assert gradient_error(name, activation, output, loss, [5, 4]) < 1e-6
+
+
+# --- dropout, ends, and what an engine must refuse -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_keeps_the_mean_and_zeroes_its_share(name: str) -> None:
+    """With inputs of one and a linear net, the first loss shows the mask: its mean and its variance are known."""
+    from assay.engines.base import Cohort, Splits
+    from assay.parts.batches import make_batches
+
+    rate, units = 0.3, 400
+    mine = Recipe.parse(
+        {
+            "model": {"hidden": [units], "activation": "identity", "output": "identity", "dropout": rate},
+            "loss": "nll",
+            "optimizer": {"name": "descent", "learning_rate": 1e-12},
+            "batches": "full",
+            "precision": "float64",
+            "budget": {"iterations": 200},
+        }
+    )
+    cohort = Cohort((mine,), mine.model.network(1, 2))
+    weights = {
+        "0.weight": np.ones((1, 1, units)),
+        "0.bias": np.zeros((1, units)),
+        "1.weight": np.full((1, units, 2), -1.0 / units),
+        "1.bias": np.zeros((1, 2)),
+    }
+    found = engine(name)
+    state = found.start(cohort, Checkpoint(0, weights, {}), Splits({"train": (np.ones((1, 1)), np.array([0]))}))
+    state, progress = found.advance(state, make_batches(mine.batches, (1,), 1, 200, 1), np.array([True]))
+    means = progress.losses[0]  # of units masks, each 0 or 1 / (1 - rate)
+    deviation = np.sqrt(rate / (1 - rate) / units)
+    assert abs(means.mean() - 1.0) < 4 * deviation / np.sqrt(200)
+    assert 0.8 * deviation < means.std() < 1.2 * deviation
+    shares = means * (1 - rate) * units
+    np.testing.assert_allclose(shares, np.round(shares), atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_broken_trial_stops_before_its_update_and_the_others_go_on(name: str, precision: str) -> None:
+    base = {
+        "model": {"hidden": [], "output": "identity"},
+        "loss": "mse",
+        "batches": "full",
+        "precision": precision,
+        "budget": {"iterations": 400},
+    }
+    wild = [Recipe.parse(base | {"optimizer": {"name": "descent", "learning_rate": rate}}) for rate in (1e-3, 1e3)]
+    from assay.parts.batches import make_batches
+
+    run = Run.of(name, *wild)
+    batches = make_batches(run.cohort.first.batches, run.cohort.seeds, 1, 400, 97)
+    state, progress = run.engine.advance(run.state, batches, np.array([True, True]))
+    broken = int(progress.broken[1])
+    assert progress.broken[0] == 0
+    assert 1 < broken < 400
+    assert np.isfinite(progress.losses[1, : broken - 1]).all()
+    assert not np.isfinite(progress.losses[1, broken - 1 :]).any()
+    frozen = run.engine.export(state)
+    again = Run.of(name, wild[1])
+    again.go(1, broken - 1)
+    for key, weights in again.export().weights.items():
+        np.testing.assert_allclose(frozen.weights[key][1], weights[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trial_that_is_not_alive_stays_as_it_is(name: str) -> None:
+    from assay.parts.batches import make_batches
+
+    recipes = [recipe(FEW[0], seed=seed) for seed in range(2)]
+    run = Run.of(name, *recipes)
+    before = run.export()
+    batches = make_batches(run.cohort.first.batches, run.cohort.seeds, 1, 10, 97)
+    state, progress = run.engine.advance(run.state, batches, np.array([True, False]))
+    after = run.engine.export(state)
+    assert np.isnan(progress.losses[1]).all()
+    for key in before.weights:
+        np.testing.assert_array_equal(after.weights[key][1], before.weights[key][1])
+        assert (after.weights[key][0] != before.weights[key][0]).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_engine_cannot_do_it_says_in_one_sentence(name: str) -> None:
+    from assay.engines import load
+
+    found = engine(name)
+    reason = found.why_not(Recipe.parse({"precision": "bfloat16"}))
+    assert reason is None or "torch" in reason
+    elsewhere = load(name, device="cuda:77").why_not(Recipe())
+    assert elsewhere is not None
+    assert "cuda:77" in elsewhere
+    assert "\n" not in elsewhere
+
+
+def test_the_input_width_follows_the_data() -> None:
+    assert recipe(FEW[0]).model.network(INPUTS, CLASSES).inputs == INPUTS
