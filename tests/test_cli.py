@@ -167,10 +167,8 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "--start assay-out/quickstart.safetensors" in err
     iterations = int(err.split("interrupted after ")[1].split()[0].replace(",", ""))
-    done = assay(
-        "train", "--start", "assay-out/quickstart.safetensors", "--json", "--set", f"budget.iterations={iterations + 5}",
-        cwd=tmp_path,
-    )  # fmt: skip
+    budget = f"budget.iterations={iterations + 5}"
+    done = assay("train", "--start", "assay-out/quickstart.safetensors", "--json", "--set", budget, cwd=tmp_path)
     assert json.loads(done.stdout)["iterations"] == iterations + 5
 
 

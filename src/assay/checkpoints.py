@@ -7,8 +7,6 @@ history without its machine. It holds all that training needs to go on and all t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from assay.data.idx import read_idx
 from assay.engines.base import Checkpoint, Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
+from assay.files import write_atomically
 from assay.history import History, Ledger, Outcome, Point
 from assay.recipe import Recipe
 
@@ -54,23 +53,6 @@ def save(history: History, path: str | Path) -> Path:
     }
     write_atomically(path, to_bytes(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)}))
     return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a crash leaves either the old one or the new one. Raises: FileError."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).chmod(0o644)
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def restore(path: str | Path) -> History:

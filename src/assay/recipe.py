@@ -124,7 +124,7 @@ def _short_form(key: str) -> BeforeValidator:
 
 if TYPE_CHECKING:
     from assay.parts.batches import BatchKind as BatchesPart
-    from assay.parts.models import MLP as ModelPart
+    from assay.parts.models import MLP as ModelPart  # noqa: N811
     from assay.parts.optimizers import Optimizer as OptimizerPart
     from assay.parts.schedules import Schedule as SchedulePart
 
@@ -262,7 +262,7 @@ def warnings(recipe: Recipe) -> list[str]:
 def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
     """Groups of recipes that differ only in traced numbers: those can be trained together by one program.
 
-    Traced are the seed, every number of the optimizer and of the regularisation, the norm of clipping, and the schedule.
+    Traced are the seed, every number of the optimizer and of the regularisation, the clipping norm, the schedule.
     """
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:

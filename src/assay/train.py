@@ -311,7 +311,8 @@ def _judged(point: Point) -> tuple[float, float]:
     """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
     loss = point.test_loss if point.validation_loss is None else point.validation_loss
     accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
-    assert loss is not None and accuracy is not None  # the test set is evaluated at every point
+    assert loss is not None  # the test set is evaluated at every point
+    assert accuracy is not None
     return loss, accuracy
 
 

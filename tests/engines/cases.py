@@ -83,11 +83,9 @@ def pairwise(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         chosen = {a: i, b: j}
         for name in names:
             if name not in chosen:
-
-                def gain(k: int, name: str = name) -> int:
-                    return sum(key(name, k, other, m) in missing for other, m in chosen.items())
-
-                chosen[name] = max(index[name], key=lambda k: (gain(k), -(k + len(found)) % len(index[name])))
+                gains = [sum(key(name, k, other, m) in missing for other, m in chosen.items()) for k in index[name]]
+                turned = [(gain, -(k + len(found)) % len(gains)) for k, gain in enumerate(gains)]
+                chosen[name] = turned.index(max(turned))
         missing -= {key(x, chosen[x], y, chosen[y]) for x, y in itertools.combinations(names, 2)}
         found.append({name: axes[name][chosen[name]] for name in names})
     return found

@@ -83,8 +83,8 @@ IDX_FILES = {
 
 def from_folder(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
     """The data set in a folder of four IDX files, plain or .gz, spelt with `-idx` or `.idx`. Raises: DataError."""
-    arrays = {part: read_idx(_idx_file(folder, stem)) for part, stem in IDX_FILES.items()}
-    return from_arrays(**arrays, name=name or folder.name, classes=classes)
+    parts = [read_idx(_idx_file(folder, stem)) for stem in IDX_FILES.values()]
+    return from_arrays(*parts, name=name or folder.name, classes=classes)
 
 
 def _idx_file(folder: Path, stem: str) -> Path:
@@ -116,7 +116,7 @@ def from_openml(identity: str) -> Dataset:
     order = np.arange(len(x)) if len(x) == 70_000 else stream(0, "openml-split").permutation(len(x))
     train, test = np.split(order, [len(x) - len(x) // 7])
     x = x.astype(np.uint8) if (np.mod(x, 1) == 0).all() and x.min() >= 0 and x.max() <= 255 else x
-    side = int(round(x.shape[1] ** 0.5))
+    side = round(x.shape[1] ** 0.5)
     x = x.reshape(len(x), side, side) if side * side == x.shape[1] and x.dtype == np.uint8 else x
     return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
 
@@ -131,5 +131,5 @@ def load(name: str) -> Dataset:
     if path.is_dir():
         return from_folder(path)
     if path.suffix == ".npz":
-        return from_arrays(**read_npz(path, list(IDX_FILES)), name=path.stem)
+        return from_arrays(*read_npz(path, list(IDX_FILES)).values(), name=path.stem)
     raise DataError(f"{unknown('data set', name, DATASETS)}, a folder of IDX files, an .npz file, openml:ID")

@@ -9,15 +9,15 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import tempfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import DataError
+from assay.files import write_atomically
 
 TYPES = {
     0x08: np.dtype(">u1"),
@@ -60,7 +60,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read(file: IO[bytes], path: Path, *, size: int | None) -> NDArray[Any]:
+def _read(file: BinaryIO | gzip.GzipFile, path: Path, *, size: int | None) -> NDArray[Any]:
     """The array in an open file; `size` is the file's size in bytes where it is known."""
     dtype, shape = _read_header(file, path)
     claim = math.prod(shape) * dtype.itemsize
@@ -82,7 +82,7 @@ def _read(file: IO[bytes], path: Path, *, size: int | None) -> NDArray[Any]:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4:
         raise DataError(f"{path}: truncated header: got {len(magic)} bytes; expected at least 4")
@@ -114,7 +114,7 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
     """Writes an array of 1 to 4 dimensions as an IDX file, compressed where the name ends in .gz.
 
     The file is written beside, flushed and renamed, so that a crash leaves the old one or the new one; equal arrays
-    make equal files. Raises: DataError for an array that IDX cannot hold or a file that cannot be written.
+    make equal files. Raises: DataError for an array that IDX cannot hold, FileError where it cannot be written.
     """
     path = Path(path)
     codes = {dtype.newbyteorder("="): code for code, dtype in TYPES.items()}
@@ -128,24 +128,5 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
             f"expected 1 to {_MOST_DIMENSIONS} dimensions below 2**32"
         )
     header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    _write(path, header + array.astype(TYPES[code], copy=False).tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                if path.suffix == ".gz":
-                    with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                        packed.write(content)
-                else:
-                    file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)  # a temporary file is its owner's alone
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    content = header + array.astype(TYPES[code], copy=False).tobytes()
+    write_atomically(path, gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)

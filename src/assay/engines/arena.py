@@ -69,7 +69,9 @@ def _broadcast(ufunc: np.ufunc, inputs: list[Any]) -> Shape:
         return second.shape
     if ufunc is np.matmul:
         return (*first.shape[:-1], second.shape[-1])
-    return first.shape if first.shape == second.shape else np.broadcast_shapes(first.shape, second.shape)
+    if first.ndim == second.ndim:
+        return first.shape if first.shape == second.shape else tuple(map(max, first.shape, second.shape))
+    return np.broadcast_shapes(first.shape, second.shape)
 
 
 def _reduced(array: NDArray[Any], options: dict[str, Any]) -> Shape:

@@ -174,7 +174,7 @@ class Engine(ABC):
     def export(self, state: State) -> Checkpoint:
         """The checkpoint of a state, as NumPy arrays."""
 
-    def warm_up(self, state: State, batches: Batches) -> None:
+    def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
 
     def peak_device_memory(self) -> int | None:

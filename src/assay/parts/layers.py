@@ -97,7 +97,7 @@ def glorot_uniform(source: Stream, layer: Dense) -> tuple[NDArray[np.float64], N
 
 
 def kaiming_uniform(source: Stream, layer: Dense) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """U(-r, r) with r = 1 / sqrt(inputs), weights and biases: what PyTorch's Linear does (He et al. 2015, a = sqrt 5)."""
+    """U(-r, r) with r = 1 / sqrt(inputs), weights and biases: PyTorch's Linear (He et al. 2015, a = sqrt 5)."""
     numbers = _uniform(source, layer.parameters, 1.0 / sqrt(layer.inputs))
     return numbers[: -layer.units], numbers[-layer.units :]
 

@@ -1,0 +1,208 @@
+"""Random numbers, batches, schedules, initial weights, models and the count of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from assay.parts.batches import (
+    BATCHES,
+    Full,
+    Shuffled,
+    Single,
+    Window,
+    examples_seen,
+    iterations_per_epoch,
+    make_batches,
+)
+from assay.parts.layers import INITIALS, Network, initial_weights
+from assay.parts.models import MLP, MODELS, flops_forward, flops_training
+from assay.parts.optimizers import Adam, Descent
+from assay.parts.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Step
+from assay.rng import stream
+
+# --- random numbers --------------------------------------------------------------------------------------------------
+
+
+def test_streams_are_golden() -> None:
+    """Raw Philox words of named streams: should this fail, every stored result would belong to other batches."""
+    assert [int(w) for w in stream(1, "batches").words(3)] == [
+        18291020451678359771,
+        12536044963666708505,
+        16331850087333687490,
+    ]
+    assert stream(7, "weights", 2).words(1)[0] == 3851768654500056637
+
+
+@given(start=st.integers(0, 10**12), count=st.integers(1, 50), cut=st.integers(0, 50))
+def test_streams_are_read_at_any_place(start: int, count: int, cut: int) -> None:
+    source, cut = stream(3, "anything"), min(cut, count)
+    parts = [source.words(cut, start=start), source.words(count - cut, start=start + cut)]
+    np.testing.assert_array_equal(np.concatenate(parts), source.words(count, start=start))
+
+
+def test_streams_of_other_names_are_other_numbers() -> None:
+    keys = {stream(seed, purpose, index).key for seed in range(5) for purpose in "ab" for index in range(5)}
+    assert len(keys) == 50
+
+
+def test_the_distributions_are_what_they_say() -> None:
+    source = stream(11, "distribution")
+    assert stats.kstest(source.uniform(50_000), "uniform").pvalue > 0.01
+    assert stats.kstest(source.normal(50_000), "norm").pvalue > 0.01
+    assert stats.chisquare(np.bincount(source.integers(97, 97_000), minlength=97)).pvalue > 0.01
+    first = [stream(seed, "permutation").permutation(5)[0] for seed in range(2000)]
+    assert stats.chisquare(np.bincount(first)).pvalue > 0.01
+    assert len(source.normal(7)) == 7
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+KINDS = st.sampled_from(list(BATCHES))
+
+
+def kind(name: str, size: int) -> Any:
+    return BATCHES[name]() if name in ("full", "single") else BATCHES[name](size=size)
+
+
+@given(KINDS, st.integers(1, 40), st.integers(1, 40), st.integers(1, 200), st.integers(1, 60), st.integers(0, 60))
+@settings(deadline=None)
+def test_batch_i_depends_on_seed_and_i_alone(name: str, n: int, size: int, first: int, count: int, cut: int) -> None:
+    batches, cut = kind(name, min(size, n)), min(max(cut, 1), count)
+    whole = batches.make(5, first, count, n)
+    parts = [batches.make(5, first, cut, n)] + ([batches.make(5, first + cut, count - cut, n)] if count > cut else [])
+    np.testing.assert_array_equal(np.concatenate([p.sizes for p in parts]), whole.sizes)
+    for field in ("rows", "starts"):
+        if getattr(whole, field) is not None:
+            joined = np.concatenate([getattr(p, field) for p in parts], axis=1)
+            np.testing.assert_array_equal(joined, getattr(whole, field))
+    assert examples_seen(batches, count, n) == batches.make(5, 1, count, n).sizes.sum()
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 3))
+def test_an_epoch_of_shuffled_batches_is_a_permutation(n: int, size: int, epoch: int) -> None:
+    batches = Shuffled(size=min(size, n))
+    length = int(iterations_per_epoch(batches, n))
+    made = batches.make(1, epoch * length + 1, length, n)
+    assert made.rows is not None
+    seen = np.concatenate([row[:size] for row, size in zip(made.rows[0], made.sizes, strict=True)])
+    assert sorted(seen) == list(range(n))
+
+
+def test_windows_reach_from_the_first_example_to_the_last() -> None:
+    made = Window(size=3).make(1, 1, 2000, 10)
+    assert made.starts is not None
+    assert set(made.starts[0].tolist()) == set(range(8))
+    assert stats.chisquare(np.bincount(made.starts[0])).pvalue > 0.01
+
+
+def test_single_examples_are_uniform() -> None:
+    made = Single().make(1, 1, 20_000, 10)
+    assert made.rows is not None
+    assert stats.chisquare(np.bincount(made.rows.ravel())).pvalue > 0.01
+
+
+def test_a_cohort_shares_its_batches_where_seeds_are_equal() -> None:
+    same, other = (make_batches(Shuffled(size=4), seeds, 1, 6, 10).rows for seeds in ((1, 1), (1, 2)))
+    assert same is not None
+    assert other is not None
+    assert (len(same), len(other)) == (1, 2)
+    np.testing.assert_array_equal(other[:1], same)
+    assert make_batches(Full(), (1, 2), 1, 3, 10).rows is None
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+def test_schedules_are_those_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    scheduler = torch.optim.lr_scheduler
+    pairs: list[tuple[Any, Any]] = [
+        (Step(every=7, factor=0.3), lambda o: scheduler.StepLR(o, 7, 0.3)),
+        (Exponential(every=1, factor=0.93), lambda o: scheduler.ExponentialLR(o, 0.93)),
+        (Cosine(horizon=40, final=0.0), lambda o: scheduler.CosineAnnealingLR(o, 40)),
+        (Linear(horizon=40, final=0.25), lambda o: scheduler.LinearLR(o, 1.0, 0.25, 40)),
+        (Constant(warm_up=10), lambda o: scheduler.LinearLR(o, 0.1, 1.0, 9)),
+    ]
+    for mine, theirs in pairs:
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule = theirs(optimizer)
+        expected = []
+        for _ in range(40):
+            expected.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        np.testing.assert_allclose(mine.factors(1, 40), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_read_at_any_place_and_end_where_they_say(name: str) -> None:
+    settings = {"every": 5} if "every" in SCHEDULES[name].model_fields else {}
+    settings |= {"horizon": 30} if "horizon" in SCHEDULES[name].model_fields else {}
+    schedule = SCHEDULES[name](**settings, warm_up=4)
+    whole = schedule.factors(1, 100)
+    np.testing.assert_array_equal(np.concatenate([schedule.factors(1, 33), schedule.factors(34, 67)]), whole)
+    np.testing.assert_allclose(whole[:5], [0.25, 0.5, 0.75, 1.0, 1.0])
+    if hasattr(schedule, "final"):
+        np.testing.assert_array_equal(whole[40:], whole[-1])
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("4LS", 13_274), ("3LS", 51_370), ("2LR", 25_450)])
+def test_the_models_of_the_articles_have_their_weights(name: str, parameters: int) -> None:
+    network = MODELS[name]().network(784, 10)
+    assert network.parameters == parameters
+    assert sum(int(np.prod(shape)) for shape in network.shapes.values()) == parameters
+
+
+@pytest.mark.parametrize("initial", INITIALS)
+def test_initial_weights_have_their_distribution(initial: str) -> None:
+    network = MLP(hidden=(300,)).network(200, 5)
+    weights = initial_weights(network, initial, 3)
+    w, b = weights["0.weight"].ravel(), weights["0.bias"]
+    bound = {"glorot_uniform": np.sqrt(6 / 500), "kaiming_uniform": 1 / np.sqrt(200)}.get(initial)
+    if bound is None:
+        assert stats.kstest(w, "norm").pvalue > 0.01
+        assert stats.kstest(b, "norm").pvalue > 0.01
+    else:
+        assert stats.kstest(w, "uniform", (-bound, 2 * bound)).pvalue > 0.01
+        assert (b == 0).all() == (initial == "glorot_uniform")
+        assert np.abs(b).max() <= bound
+
+
+def test_layers_of_one_shape_begin_alike_in_other_networks() -> None:
+    small, large = (initial_weights(MLP(hidden=h).network(9, 3), "glorot_uniform", 1) for h in ((4,), (4, 4)))
+    np.testing.assert_array_equal(small["0.weight"], large["0.weight"])
+
+
+def test_kaiming_uniform_is_what_torch_does() -> None:
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(400, 300)
+    mine = initial_weights(MLP(hidden=(300,)).network(400, 5), "kaiming_uniform", 1)
+    assert float(layer.weight.detach().abs().max()) == pytest.approx(np.abs(mine["0.weight"]).max(), rel=1e-3)
+    assert float(layer.weight.detach().std()) == pytest.approx(mine["0.weight"].std(), rel=0.02)
+
+
+def test_operations_are_counted_by_hand() -> None:
+    network = MLP(hidden=(3,), activation="relu", output="identity").network(4, 2)
+    forward = 2 * 4 * 3 + 3 + 2 * 3 * 2  # products with biases, relu, products with biases
+    assert flops_forward(network) == forward
+    backward = (2 * 4 * 3 + 3) + 3 + (2 * 3 * 2 + 2 + 2 * 3 * 2)  # first layer, relu, last layer with its input
+    head = 2 * (3 + 2)  # mse: value and gradient for each class
+    parameters = 4 * 3 + 3 + 3 * 2 + 2
+    count = flops_training(network, "mse", Descent(), iterations=5, examples=50)
+    assert count == 50 * (forward + backward + head) + 5 * 2 * parameters
+    more = flops_training(network, "mse", Adam(), iterations=5, examples=50)
+    assert more - count == 5 * 12 * parameters
+
+
+def test_a_network_without_hidden_layers() -> None:
+    network: Network = MLP(hidden=()).network(4, 2)
+    assert network.parameters == 10
