@@ -161,7 +161,8 @@ def test_divergence_is_a_result_with_exit_code_0(invoke: Any) -> None:
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "assay.cli", "train", "--set", "budget.iterations=100000000"]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("training quickstart: ")  # the first line of progress
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

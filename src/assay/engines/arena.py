@@ -70,7 +70,10 @@ def _broadcast(ufunc: np.ufunc, inputs: list[Any]) -> Shape:
     if ufunc is np.matmul:
         return (*first.shape[:-1], second.shape[-1])
     if first.ndim == second.ndim:
-        return first.shape if first.shape == second.shape else tuple(map(max, first.shape, second.shape))
+        if first.shape == second.shape:
+            return first.shape
+        # through a list: a tuple made from an iterator is cut to size, and Python then keeps 2,000 such for later
+        return tuple([max(sides) for sides in zip(first.shape, second.shape, strict=True)])
     return np.broadcast_shapes(first.shape, second.shape)
 
 
@@ -80,8 +83,8 @@ def _reduced(array: NDArray[Any], options: dict[str, Any]) -> Shape:
         return (1,) * array.ndim if options.get("keepdims") else ()
     axes = {a % array.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
     if options.get("keepdims"):
-        return tuple(1 if a in axes else size for a, size in enumerate(array.shape))
-    return tuple(size for a, size in enumerate(array.shape) if a not in axes)
+        return tuple([1 if a in axes else size for a, size in enumerate(array.shape)])
+    return tuple([size for a, size in enumerate(array.shape) if a not in axes])
 
 
 class Namespace:
