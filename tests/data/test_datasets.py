@@ -37,10 +37,21 @@ def test_the_digits_are_split_as_documented() -> None:
 def test_the_checksum_is_of_the_contents_alone() -> None:
     one = from_arrays(**tiny(), name="a")
     other = from_arrays(**tiny(), name="b")
-    assert one.checksum == other.checksum == "93b175c307cc0b0b010b9b16322387f4565b168218e150516fbd9de2b65096c1"
+    assert one.checksum == other.checksum == "8701caa74e477d6f178793e0b9371ad1848932fa66213faad7cf98a2f81a616b"
     changed = tiny()
     changed["x_train"][0, 0, 0] += 1
     assert from_arrays(**changed).checksum != one.checksum
+
+
+def test_data_that_train_otherwise_have_another_checksum() -> None:
+    one, flat = from_arrays(**tiny()), {key: array.reshape(len(array), -1) for key, array in tiny().items()}
+    labels = {"y_train": tiny()["y_train"], "y_test": tiny()["y_test"]}
+    others = [
+        from_arrays(**tiny(), scale=16.0),
+        from_arrays(**flat | labels),
+        from_arrays(**tiny(), classes=("a", "b", "c", "d")),
+    ]
+    assert len({one.checksum, *(other.checksum for other in others)}) == 4
 
 
 @pytest.mark.parametrize("stem", ["{}-idx{}-ubyte", "{}.idx{}-ubyte"])
@@ -174,10 +185,12 @@ def test_info_and_contact_sheet() -> None:
     sheet = contact_sheet(digits)
     assert sheet.width > 500
     assert np.asarray(sheet).std() > 20  # something is drawn
+    flat = (digits.x_train, digits.y_train, digits.x_test, digits.y_test)
+    assert contact_sheet(Dataset("flat", *flat, (64,), digits.classes, 16)).size == sheet.size
+    assert contact_sheet(Dataset("colour", *flat, (4, 4, 4), digits.classes, 16)).width > 500
+    strip = from_arrays(**changed(x_train=np.ones((12, 5)), x_test=np.ones((6, 5))))
     with pytest.raises(DataError, match="only \\(height, width\\)"):
-        contact_sheet(
-            Dataset("flat", digits.x_train, digits.y_train, digits.x_test, digits.y_test, (64,), digits.classes, 16)
-        )
+        contact_sheet(strip)
 
 
 def test_every_named_data_set_says_what_it_is() -> None:
@@ -193,3 +206,80 @@ def test_mnist_is_what_it_should_be() -> None:
     assert about.unused_inputs == 67
     mean, deviation = prepare(mnist, scaling="standardise", dtype="float32").scaling
     assert (mean, deviation) == (pytest.approx(0.1307, abs=5e-5), pytest.approx(0.3081, abs=5e-5))
+
+
+def test_a_data_set_is_not_changed_from_outside() -> None:
+    arrays = tiny()
+    dataset = from_arrays(**arrays)
+    arrays["x_train"][0, 0, 0] += 1
+    assert dataset.checksum == from_arrays(**tiny()).checksum
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.x_train[0, 0] = 1
+    assert prepare(dataset, scaling="unit", dtype="float32").y_test.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        (changed(x_test=np.full((6, 2, 3), 1e300)), "test example 0 holds numbers beyond float32"),
+        (changed(y_train=np.full(12, np.inf)), "expected 0 to 9999"),
+        (changed(y_train=np.full(12, np.nan)), "expected whole numbers"),
+        (changed(y_train=np.arange(12) * 1_000), "expected 0 to 9999"),
+    ],
+)
+def test_values_without_a_number_of_their_own_are_refused(arrays: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        from_arrays(**arrays)
+
+
+def test_classes_named_by_numbers_are_in_the_order_of_the_numbers() -> None:
+    y = np.array(["10", "9", "2"] * 4)
+    assert from_arrays(**changed(y_train=y, y_test=y[:6])).classes == ("2", "9", "10")
+    assert from_arrays(**changed(y_train=y.astype("S"), y_test=y[:6].astype("S"))).classes == ("2", "9", "10")
+
+
+@pytest.mark.parametrize("name", ["", "~nobody-of-this-name/a", "a" * 5000, Path("mnist"), "a\0b", "/nowhere/a.npz"])
+def test_a_name_that_leads_nowhere_is_an_error(name: str | Path) -> None:
+    with pytest.raises(DataError):
+        load(name)
+
+
+def test_half_a_fetched_data_set_says_how_to_get_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DATA", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    write_idx(tmp_path / "mnist" / "train-labels-idx1-ubyte.gz", np.arange(3, dtype=np.uint8))
+    with pytest.raises(DataError, match="assay data fetch mnist"):
+        load("mnist")
+
+
+def test_tables_of_openml_are_not_taken_for_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = iter(
+        [
+            SimpleNamespace(data=np.arange(280.0).reshape(70, 4) % 5 + 1, target=np.array(list("ab") * 35, object)),
+            SimpleNamespace(data=np.ones((70, 4)), target=None),
+        ]
+    )
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: next(sets))
+    dataset = load("openml:11")
+    assert (dataset.shape, dataset.scale) == ((4,), 5.0)
+    with pytest.raises(DataError, match="no target"):
+        load("openml:12")
+
+
+def test_a_constant_image_is_named_by_its_number_in_the_published_set() -> None:
+    arrays = tiny(50)
+    arrays["x_train"][40] = 9
+    with pytest.raises(DataError, match="training example 40 is constant"):
+        prepare(from_arrays(**arrays), scaling="standardise-each", dtype="float32", validation=20)
+
+
+def test_a_set_that_is_constant_up_to_rounding_cannot_be_standardised() -> None:
+    grey = from_arrays(**changed(x_train=np.full((12, 2, 3), 0.1), x_test=np.full((6, 2, 3), 0.1)), scale=0.7)
+    with pytest.raises(DataError, match="use input 'unit'"):
+        prepare(grey, scaling="standardise", dtype="float64")
+
+
+@pytest.mark.parametrize("bad", [{"train": 0}, {"validation": -1}, {"scaling": "unti"}])
+def test_a_wrong_split_or_scaling_is_an_error(bad: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"expected|did you mean"):
+        prepare(from_arrays(**tiny()), **{"scaling": "unit", "dtype": "float32"} | bad)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -127,3 +128,14 @@ def test_a_server_that_sends_too_much_is_stopped(address: str, tmp_path: Path, m
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(DataError, match="did you mean 'mnist'"):
         fetch("mnst")
+
+
+def test_two_fetches_at_once_both_succeed(address: str, tmp_path: Path) -> None:
+    def work() -> Path:
+        return fetch("toy", folder=tmp_path, mirrors=[f"{address}/good"])
+
+    with ThreadPoolExecutor(4) as pool:
+        for task in [pool.submit(work) for _ in range(4)]:
+            task.result()
+    assert len(Server.asked) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["toy.gz"]

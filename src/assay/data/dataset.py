@@ -36,8 +36,11 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over element types, shapes and contents, in hex; it does not depend on the name or the machine."""
-        digest = hashlib.sha256()
+        """SHA-256, in hex, of all training sees: contents, element types, example shape, scale, number of classes.
+
+        It does not depend on names or on the machine.
+        """
+        digest = hashlib.sha256(f"{self.shape}{float(self.scale).hex()}{len(self.classes)}".encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             digest.update(f"{little.dtype.str}{little.shape}".encode())
@@ -63,15 +66,17 @@ def from_arrays(
     >>> from_arrays(x, np.array([0, 1, 0, 1]), x, np.array([0, 1, 0, 1])).classes
     ('0', '1')
     """
-    x_train, x_test = np.asarray(x_train), np.asarray(x_test)
+    x_train, x_test = np.array(x_train), np.array(x_test)  # copies: the checksum is computed once
     shape = x_train.shape[1:]
     for part, x, y in (("training", x_train, y_train), ("test", x_test, y_test)):
         _check_examples(name, part, x, np.asarray(y), shape)
     labels, found = _labels(name, np.asarray(y_train), np.asarray(y_test), classes)
-    if x_train.dtype != np.uint8:
-        x_train, x_test = x_train.astype(np.float32), x_test.astype(np.float32)
+    if x_train.dtype != np.uint8 or x_test.dtype != np.uint8:
+        x_train, x_test = _single(x_train, f"{name}: training"), _single(x_test, f"{name}: test")
     whole = 255.0 if x_train.dtype == np.uint8 else float(max(np.abs(x_train).max(), np.abs(x_test).max())) or 1.0
     flat = [np.ascontiguousarray(x.reshape(len(x), -1)) for x in (x_train, x_test)]
+    for array in (*flat, *labels):
+        array.flags.writeable = False
     return Dataset(name, flat[0], labels[0], flat[1], labels[1], shape, found, scale if scale is not None else whole)
 
 
@@ -93,23 +98,35 @@ def _check_examples(name: str, part: str, x: NDArray[Any], y: NDArray[Any], shap
         raise DataError(f"{name}: {part} example {row} holds NaN or infinity; expected finite numbers")
 
 
+def _single(x: NDArray[Any], what: str) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        single = x.astype(np.float32)
+    beyond = ~np.isfinite(single).reshape(len(x), -1).all(axis=1)
+    if beyond.any():
+        raise DataError(f"{what} example {int(np.flatnonzero(beyond)[0])} holds numbers beyond float32's 3.4e38")
+    return single
+
+
 def _labels(
     name: str, y_train: NDArray[Any], y_test: NDArray[Any], classes: Sequence[str] | None
 ) -> tuple[tuple[Labels, Labels], tuple[str, ...]]:
     """Labels as class numbers, and the names of the classes; labels that are names are numbered in sorted order."""
-    if y_train.dtype.kind in "US":
-        names = sorted(set(y_train.tolist()))
+    y_train, y_test = (np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y for y in (y_train, y_test))
+    if y_train.dtype.kind == "U":
+        found: set[str] = set(y_train.tolist())
+        numeric = all(label.isascii() and label.isdecimal() for label in found)
+        names = sorted(found, key=lambda label: (int(label) if numeric else 0, label))  # "10" after "9"
         if strange := sorted(set(y_test.tolist()) - set(names)):
             raise DataError(f"{name}: test label {strange[0]!r} is no class of the training set")
         numbers = {label: i for i, label in enumerate(names)}
         both = [np.array([numbers[label] for label in y.tolist()], np.int64) for y in (y_train, y_test)]
         return (both[0], both[1]), tuple(map(str, names))
     for y in (y_train, y_test):
-        if y.dtype.kind not in "buif" or (y.dtype.kind == "f" and not np.equal(np.mod(y, 1), 0).all()):
+        if y.dtype.kind not in "buif" or (y.dtype.kind == "f" and not (np.floor(y) == y).all()):
             raise DataError(f"{name}: labels have element type {y.dtype}; expected whole numbers or names")
-    whole = y_train.astype(np.int64), y_test.astype(np.int64)
-    count = len(classes) if classes is not None else int(whole[0].max()) + 1
-    lowest, highest = min(int(y.min()) for y in whole), max(int(y.max()) for y in whole)
-    if lowest < 0 or highest >= count or count > _MOST_CLASSES:
+    count = len(classes) if classes is not None else int(min(y_train.max(), _MOST_CLASSES)) + 1
+    lowest, highest = min(y.min() for y in (y_train, y_test)), max(y.max() for y in (y_train, y_test))
+    if lowest < 0 or highest >= min(count, _MOST_CLASSES):
         raise DataError(f"{name}: labels run from {lowest} to {highest}; expected 0 to {min(count, _MOST_CLASSES) - 1}")
+    whole = y_train.astype(np.int64), y_test.astype(np.int64)
     return whole, tuple(classes) if classes is not None else tuple(map(str, range(count)))

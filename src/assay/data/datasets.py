@@ -55,10 +55,10 @@ def digits() -> Dataset:
 
 def _fetched(name: str, classes: Sequence[str] | None = None) -> Dataset:
     folder = data_folder() / name
-    if not folder.is_dir():
+    if not all(_found(folder, stem) for stem in IDX_FILES.values()):
         raise DataError(
-            f"data set {name!r} is not on this machine: run `assay data fetch {name}`, or give the folder of its four "
-            f"IDX files in place of the name"
+            f"data set {name!r} is not in {folder}, or not all of it: run `assay data fetch {name}`, or give the "
+            "folder of its four IDX files in place of the name"
         )
     return from_folder(folder, name=name, classes=classes)
 
@@ -84,16 +84,20 @@ IDX_FILES = {
 def from_folder(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
     """The data set in a folder of four IDX files, plain or .gz, spelt with `-idx` or `.idx`. Raises: DataError."""
     parts = [read_idx(_idx_file(folder, stem)) for stem in IDX_FILES.values()]
-    return from_arrays(*parts, name=name or folder.name, classes=classes)
+    return from_arrays(*parts, name=name or folder.resolve().name, classes=classes)
 
 
 def _idx_file(folder: Path, stem: str) -> Path:
+    if path := _found(folder, stem):
+        return path
     dotted = stem.replace("-idx", ".idx")
-    candidates = [folder / f"{spelling}{ending}" for spelling in (stem, dotted) for ending in ("", ".gz")]
-    for path in candidates:
-        if path.is_file():
-            return path
     raise DataError(f"{folder}: has no {stem} (also looked for .gz and {dotted}); expected the four IDX files of MNIST")
+
+
+def _found(folder: Path, stem: str) -> Path | None:
+    spellings = (stem, stem.replace("-idx", ".idx"))
+    candidates = [folder / f"{spelling}{ending}" for spelling in spellings for ending in ("", ".gz")]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def from_openml(identity: str) -> Dataset:
@@ -108,28 +112,37 @@ def from_openml(identity: str) -> Dataset:
         bunch: Any = fetch_openml(**asked, as_frame=False, parser="liac-arff")
     except Exception as error:  # scikit-learn raises whatever its reader and the network raise
         raise DataError(f"openml:{identity}: cannot be fetched: {error}") from None
-    x, y = np.asarray(bunch.data), np.asarray(bunch.target)
+    if bunch.target is None:
+        raise DataError(f"openml:{identity}: has no target column; expected one column of class labels")
+    x = bunch.data.toarray() if hasattr(bunch.data, "toarray") else np.asarray(bunch.data)  # sparse, or not
+    y = np.asarray(bunch.target)
     if x.dtype.kind not in "buif":
         raise DataError(f"openml:{identity}: examples have element type {x.dtype}; expected numbers")
     if y.dtype.kind == "O":
         y = y.astype(str)
     order = np.arange(len(x)) if len(x) == 70_000 else stream(0, "openml-split").permutation(len(x))
     train, test = np.split(order, [len(x) - len(x) // 7])
-    x = x.astype(np.uint8) if (np.mod(x, 1) == 0).all() and x.min() >= 0 and x.max() <= 255 else x
-    side = round(x.shape[1] ** 0.5)
-    x = x.reshape(len(x), side, side) if side * side == x.shape[1] and x.dtype == np.uint8 else x
+    pixels = x.shape == (70_000, 784) and ((x >= 0) & (x <= 255) & (np.floor(x) == x)).all()
+    if pixels:  # whole numbers alone may be a table of anything
+        x = x.astype(np.uint8).reshape(-1, 28, 28)
     return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
 
 
-def load(name: str) -> Dataset:
-    """The data set of a name, a folder of IDX files, an .npz file, or "openml:ID". Raises: DataError."""
-    if name in DATASETS:
+def load(name: str | Path) -> Dataset:
+    """The data set of a name, a folder of IDX files, an .npz file, or "openml:ID". Raises: DataError.
+
+    A name of the table comes before a folder of that name; a Path is never a name.
+    """
+    if isinstance(name, str) and name in DATASETS:
         return DATASETS[name].load()
-    if name.startswith("openml:"):
+    if isinstance(name, str) and name.startswith("openml:"):
         return from_openml(name.removeprefix("openml:"))
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return from_folder(path)
+    try:
+        path = Path(name).expanduser()
+        if str(name) and path.is_dir():
+            return from_folder(path)
+    except (OSError, RuntimeError) as error:  # a name too long, "~nobody", a folder that may not be looked into
+        raise DataError(f"{name}: cannot be read: {error}") from None
     if path.suffix == ".npz":
         return from_arrays(*read_npz(path, list(IDX_FILES)).values(), name=path.stem)
     raise DataError(f"{unknown('data set', name, DATASETS)}, a folder of IDX files, an .npz file, openml:ID")

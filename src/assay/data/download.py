@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import http.client
@@ -9,7 +10,8 @@ import os
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +92,26 @@ def fetch(
     target = Path(folder).expanduser() if folder is not None else data_folder() / name
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for file_name, expected in remote.files.items():
-            path = target / file_name
-            if not (path.is_file() and _wrong(path, expected) is None):
-                _fetch_file(path, expected, mirrors or remote.mirrors, progress or _silent)
+        with _alone(target):
+            for file_name, expected in remote.files.items():
+                path = target / file_name
+                if not (path.is_file() and _wrong(path, expected) is None):
+                    _fetch_file(path, expected, mirrors or remote.mirrors, progress or _silent)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None
     return target
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None, None, None]:
+    """Waits until no other process fetches into the folder: two that write one .part file would spoil it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks; the checksum still guards what gets its name
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fetch_file(path: Path, expected: File, mirrors: Sequence[str], progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,7 @@ def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_a_class: int = 1,
     """A picture of the first training examples of each class, a class a line, its name before it."""
     from PIL import Image, ImageDraw, ImageFont
 
-    if len(dataset.shape) != 2:
-        raise DataError(f"{dataset.name}: examples have shape {dataset.shape}; only (height, width) can be drawn")
-    height, width = dataset.shape
+    height, width = _frame(dataset)
     zoom = max(1, round(36 / max(height, width)))
     cell = (width * zoom + 4, height * zoom + 4)
     names = dataset.classes[:most_classes]
@@ -74,8 +73,20 @@ def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_a_class: int = 1,
         top = 3 + label * rows_a_class * cell[1]
         draw.text((10, top + cell[1] * rows_a_class / 2), name, fill=0, font=font, anchor="lm")
         for place, row in enumerate(np.flatnonzero(dataset.y_train == label)[: columns * rows_a_class]):
-            grey = (dataset.x_train[row].reshape(height, width).astype(float) - low) / ((high - low) or 1.0)
+            values = dataset.x_train[row].reshape(height, width, -1).mean(axis=2)  # colours as grey
+            grey = (values - low) / ((high - low) or 1.0)
             tile = Image.fromarray((255 - 255 * grey).astype(np.uint8))
             tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
             sheet.paste(tile, (margin + place % columns * cell[0], top + place // columns * cell[1] + 2))
     return sheet
+
+
+def _frame(dataset: Dataset) -> tuple[int, int]:
+    """Height and width of one example; flat examples are folded into a square where their number allows it."""
+    shape = dataset.shape
+    if len(shape) in (2, 3):
+        return shape[0], shape[1]
+    side = math.isqrt(shape[0])
+    if side * side == shape[0]:
+        return side, side
+    raise DataError(f"{dataset.name}: examples have shape {shape}; only (height, width) or squares can be drawn")
