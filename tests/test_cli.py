@@ -134,10 +134,11 @@ def test_a_mistake_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
 
 
 def test_saving_going_on_and_predicting(invoke: Any) -> None:
-    assert invoke("train", "--save", "w.safetensors", "--set", "budget.epochs=10")[0] == 0
+    assert invoke("train", "--save", "w.safetensors", "--set", "budget.epochs=10", "--set", "seed=5")[0] == 0
     code, out, _ = invoke("train", "--start", "w.safetensors", "--json", "--set", "budget.epochs=20")
     assert code == 0
     assert json.loads(out)["iterations"] == 900
+    assert "w-" in json.loads(out)["files"]["plot"]
     digits = np.tile(np.arange(64, dtype=np.uint8).reshape(1, 8, 8), (2, 1, 1))
     write_idx(Path("images"), digits)
     code, out, _ = invoke("predict", "w.safetensors", "images", "--json")

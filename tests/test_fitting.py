@@ -41,6 +41,7 @@ def test_own_arrays() -> None:
     data = assay.from_arrays(x, y, x, y)
     history = assay.fit({"budget": {"epochs": 200}, "batches": {"size": 5}}, data=data)
     assert history.accuracy == 1.0
+    assert history.recipe.data.name == "arrays"
 
 
 def test_ctrl_c_gives_back_what_was_done() -> None:

@@ -48,7 +48,9 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Threads of the engine; none: its own choice.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for pictures.")] = Path("assay-out"),
     save: Annotated[Path | None, typer.Option(help="Write the trained weights here (.safetensors).")] = None,
-    start: Annotated[Path | None, typer.Option(help="Go on from weights that --save wrote.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Go on from weights that --save wrote; without RECIPE, with theirs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train one recipe; show what it gave and what it cost."""
@@ -56,13 +58,12 @@ def train(
     from assay.fitting import training
     from assay.recipe import Recipe, assignment, merged, read_toml
 
-    source = str(recipe) if recipe else "recipe"
-    raw = merged(read_toml(recipe) if recipe else {}, [assignment(text) for text in sets or []])
-    checked = Recipe.parse(raw, source=source)
     begun = restore(start) if start else None
+    base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
+    checked = Recipe.parse(merged(base, [assignment(text) for text in sets or []]), source=str(recipe or "recipe"))
     prepare_folder(out)
     run = training(checked, engine=engine, device=device, threads=threads, start=begun)
-    name = recipe.stem if recipe else "quickstart"
+    name = recipe.stem if recipe else start.stem if start else "quickstart"
     _finish(run, name=name, out=out, save=save, as_json=as_json, recipe=recipe, sets=sets or [])
 
 

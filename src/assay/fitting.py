@@ -41,7 +41,11 @@ def training(
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
     chosen = choose(recipe, engine, device=device, threads=threads)
     begin = perf_counter()
-    parts = prepared(recipe, data if data is not None else load(recipe.data.name))
+    if data is None:
+        data = load(recipe.data.name)
+    elif data.name != recipe.data.name:
+        recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name}})
+    parts = prepared(recipe, data)
     return Training([recipe], chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset
@@ -92,7 +93,7 @@ class Training:
         self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
             trial.points = list(history.points)
-        self.seconds = start[0].final.seconds if start else 0.0
+        self.seconds = start[0].ledger.train if start else 0.0
         self._rate = 0.0  # iterations a second, of the last chunk
         self._next_seconds = self._interval_seconds()
         self.ledger.wall = data_seconds + perf_counter() - begin
@@ -333,6 +334,14 @@ def misfits(recipe: Recipe, data: Prepared) -> list[str]:
         found.append(f"batches.size: got {size}; expected at most {n}, the number of training examples")
     if isinstance(subset, int) and subset > n:
         found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
+    parameters = recipe.model.network(data.inputs, data.classes).parameters
+    # initial weights, weights, gradient and step besides the slots; float64 at the most
+    needed, free = 8 * parameters * (4 + type(recipe.optimizer).slots), psutil.virtual_memory().available
+    if needed > free:
+        found.append(
+            f"model.hidden: {parameters:,} weights need about {needed / 2**30:,.0f} GiB of memory to train; "
+            f"expected at most the {free / 2**30:,.0f} GiB that are free"
+        )
     return found
 
 

@@ -36,6 +36,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
     Raises: DataError where the file is missing, is not IDX, is damaged, or holds less or more than its header says.
 
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_idx(f"{folder}/labels.gz", np.array([5, 0, 4], np.uint8))
     ...     read_idx(f"{folder}/labels.gz").tolist()

@@ -1,0 +1,71 @@
+"""What the documentation shows is run: the examples of docstrings, the README, the guide to contributing."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import itertools
+import pkgutil
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import assay
+from assay.cli import app
+from assay.engines import ENGINES, installed
+from assay.parts.optimizers import OPTIMIZERS
+from assay.recipe import Recipe, assignment, merged
+
+ROOT = Path(__file__).resolve().parents[1]
+MISSING = [ENGINES[name][0] for name in ENGINES if not installed(name)]
+MODULES = [m.name for m in pkgutil.walk_packages(assay.__path__, "assay.") if m.name not in MISSING]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The code blocks of a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_the_readme_is_short_and_its_recipe_is_one() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+    (table,) = blocks("README.md", "toml")
+    recipe = Recipe.parse(tomllib.loads(table))
+    assert (recipe.model.name, recipe.loss, recipe.budget.iterations) == ("3LS", "mse", 64_000)
+
+
+def test_the_changes_that_the_readme_shows_are_recipes() -> None:
+    commands = [line for block in blocks("README.md", "sh") for line in block.splitlines() if "--set" in line]
+    assert len(commands) >= 3
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        patches = [assignment(text) for flag, text in itertools.pairwise(words) if flag == "--set"]
+        Recipe.parse(merged({}, patches))
+
+
+def test_the_readme_names_every_command_and_component() -> None:
+    text = (ROOT / "README.md").read_text()
+    commands = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    for name in [*commands, *OPTIMIZERS]:
+        assert name in text, name
+
+
+def test_the_optimizer_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(block for block in blocks("CONTRIBUTING.md", "python") if "class Lion" in block)
+    space: dict[str, Any] = dict(vars(importlib.import_module("assay.parts.optimizers")))
+    exec("from __future__ import annotations\n" + source, space)
+    lion = space["Lion"]()
+    g, h = np.array([1.0, -2.0, 0.5]), SimpleNamespace(**lion.settings())
+    step, slots = lion.rule(np, np.ones(3), g, (np.zeros(3),), h)
+    np.testing.assert_allclose(step, 1e-4 * np.array([1, -1, 1]))
+    assert len(slots) == lion.slots
