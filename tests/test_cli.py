@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -172,6 +173,25 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     budget = f"budget.iterations={iterations + 5}"
     done = assay("train", "--start", "assay-out/quickstart.safetensors", "--json", "--set", budget, cwd=tmp_path)
     assert json.loads(done.stdout)["iterations"] == iterations + 5
+
+
+def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:  # the child, whose standard streams are a terminal
+        os.chdir(tmp_path)
+        words = ["train", "--set", "budget.epochs=60"]
+        os.execve(sys.executable, [sys.executable, "-m", "assay.cli", *words], {**os.environ, "COLUMNS": "120"})
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    except OSError:  # what Linux answers once the child has gone
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+    text = shown.decode()
+    for said in ("training quickstart", "/2,700, loss ", "accuracy ", "ETA", "test accuracy"):
+        assert said in text
 
 
 def test_data_info_draws_a_contact_sheet(invoke: Any) -> None:

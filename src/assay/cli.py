@@ -253,7 +253,6 @@ def _progress_bar(title: str) -> Generator[Callable[[Any], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
         TextColumn("ETA"),
@@ -263,7 +262,8 @@ def _progress_bar(title: str) -> Generator[Callable[[Any], None]]:
         task = progress.add_task(title, total=None, said="")
 
         def show(status: Any) -> None:
-            progress.update(task, total=status.iterations, completed=status.iteration, said=_said(status.point))
+            said = f"{status.iteration:,}/{status.iterations:,}, {_said(status.point)}"
+            progress.update(task, total=status.iterations, completed=status.iteration, said=said)
 
         yield show
 
