@@ -38,6 +38,7 @@ def save(history: History, path: str | Path) -> Path:
         "recipe": history.recipe.plain(),
         "t": history.checkpoint.t,
         "engine": history.engine,
+        "engine_choice": history.engine_choice,
         "device": history.device,
         "points": [asdict(point) for point in history.points],
         "ledger": {key: value for key, value in history.ledger.plain().items() if key != "other"},
@@ -90,6 +91,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     return History(
         recipe=recipe,
         engine=str(about["engine"]),
+        engine_choice=str(about["engine_choice"]),
         device=str(about["device"]),
         points=tuple(Point(**point) for point in about["points"]),
         ledger=Ledger(**about["ledger"]),

@@ -97,6 +97,7 @@ class History:
 
     recipe: Recipe
     engine: str
+    engine_choice: str
     device: str
     points: tuple[Point, ...]
     ledger: Ledger
@@ -164,6 +165,7 @@ class History:
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_device_memory_bytes": self.peak_device_memory_bytes,
             "engine": self.engine,
+            "engine_choice": self.engine_choice,
             "device": self.device,
             "parameters": int(sum(w[0].size for w in self.checkpoint.weights.values())),
             "recipe": self.recipe.plain(),

@@ -286,6 +286,7 @@ class Training:
         return History(
             recipe=recipe,
             engine=self.engine.name,
+            engine_choice=self.engine.choice,
             device=self.engine.device,
             points=tuple(trial.points),
             ledger=self.ledger.plus(earlier.ledger) if earlier else replace(self.ledger),

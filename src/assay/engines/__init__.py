@@ -65,6 +65,7 @@ def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: 
         engine = load(candidate, device=device, threads=threads)
         reason = engine.why_not(recipe)
         if reason is None:
+            engine.choice = f"auto: of {', '.join(AUTO[kind])}, the first that is installed and can train the recipe"
             return engine
         reasons.append(reason)
     raise EngineError(f"no engine on device {device!r} can train this recipe:\n  - " + "\n  - ".join(reasons))

@@ -149,6 +149,8 @@ class Engine(ABC):
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         self.device = device
         self.threads = threads
+        self.choice = "asked for"
+        """Why this engine trains: because it was asked for, or by which rule it was chosen."""
 
     @abstractmethod
     def why_not(self, recipe: Recipe) -> str | None:

@@ -51,7 +51,7 @@ def summary(history: History) -> Table:
         ("effort", "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"),
         ("operations", f"{history.flops / 1e9:,.3f} GFLOP" + _rate(history)),
         ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
-        ("engine", f"{history.engine} on {history.device}"),
+        ("engine", f"{history.engine} on {history.device} ({history.engine_choice})"),
     ]
     if history.peak_device_memory_bytes is not None:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
