@@ -109,10 +109,10 @@ def data(precision: str) -> Splits:
 
 @cache
 def engine(name: str) -> Engine:
-    """An engine, one for all tests, so that it compiles a program once."""
+    """An engine, one for all tests, so that it compiles a program once; on one thread, for tests run side by side."""
     if not installed(name):
         pytest.skip(f"engine {name} is not installed")
-    return load(name)
+    return load(name, threads=1)
 
 
 def engine_for(name: str, recipe: Recipe) -> Engine:
