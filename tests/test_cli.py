@@ -176,19 +176,19 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:  # the child, whose standard streams are a terminal
-        os.chdir(tmp_path)
-        words = ["train", "--set", "budget.epochs=60"]
-        os.execve(sys.executable, [sys.executable, "-m", "assay.cli", *words], {**os.environ, "COLUMNS": "120"})
+    terminal, stream = pty.openpty()
+    words = [sys.executable, "-m", "assay.cli", "train", "--set", "budget.epochs=60"]
+    environment = {**os.environ, "COLUMNS": "120"}
+    child = subprocess.Popen(words, cwd=tmp_path, env=environment, stdin=stream, stdout=stream, stderr=stream)
+    os.close(stream)
     shown = b""
     try:
         while piece := os.read(terminal, 65_536):
             shown += piece
     except OSError:  # what Linux answers once the child has gone
         pass
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     os.close(terminal)
+    assert child.wait(timeout=120) == 0
     text = shown.decode()
     for said in ("training quickstart", "/2,700, loss ", "accuracy ", "ETA", "test accuracy"):
         assert said in text

@@ -183,7 +183,7 @@ def test_breaking_off_leaves_a_training_that_can_go_on() -> None:
         ({"batches": {"kind": "window", "size": 98}}, "batches.size: got 98; expected at most 97"),
         ({"batches": {"kind": "shuffled", "size": 98}}, "batches.size: got 98; expected at most 97"),
         ({"log": {"train_loss": 98}}, "log.train_loss: got 98; expected at most 97"),
-        ({"model": {"hidden": [10**6, 10**6]}}, "1,000,011,000,003 weights need about"),
+        ({"model": {"hidden": [10**6, 10**6]}}, "1,000,013,000,003 weights need about"),
     ],
 )
 def test_what_does_not_fit_the_data_is_told(patch: Any, said: str) -> None:
