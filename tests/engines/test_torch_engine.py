@@ -1,4 +1,4 @@
-"""What is special to the torch engine: mixed precision and threads."""
+"""What is special to the torch engine: its own functions, mixed precision, threads and devices."""
 
 from __future__ import annotations
 
@@ -7,10 +7,74 @@ import pytest
 
 from assay.data.datasets import load as load_data
 from assay.engines import choose, load
+from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.parts.batches import make_batches
 from assay.recipe import Recipe
 from assay.train import prepared, train
+from tests.engines.cases import EXAMPLES, Run, same_bits
 
 torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUTS])
+def test_a_formula_of_the_tables_is_the_function_that_torch_has(name: str) -> None:
+    """Value and gradient through autograd; an entry that torch lacks would be trained by its formula."""
+    from assay.engines import torch_engine as module
+
+    table, own = (ACTIVATIONS, module._ACTIVATIONS) if name in ACTIVATIONS else (OUTPUTS, module._OUTPUTS)
+    raw = torch.linspace(-30.0, 30.0, 48, dtype=torch.float64).reshape(6, 8)
+    found = []
+    for function in (own[name], lambda z: table[name].forward(module._xp, z)):
+        z = raw.clone().requires_grad_()
+        a = function(z)
+        (a * torch.cos(raw)).sum().backward()
+        found.append((a.detach(), z.grad))
+    for mine, formula in zip(*found, strict=True):
+        torch.testing.assert_close(mine, formula, rtol=1e-12, atol=1e-14)
+
+
+def test_the_functions_that_torch_has_stand_in_the_tables() -> None:
+    from assay.engines import torch_engine as module
+
+    assert module._ACTIVATIONS.keys() <= ACTIVATIONS.keys()
+    assert module._OUTPUTS.keys() <= OUTPUTS.keys()
+
+
+def test_bfloat16_is_in_the_products_alone() -> None:
+    """Weights, slots and what is exported stay float32; dropout's factor is not rounded to bfloat16."""
+    from assay.engines import torch_engine as module
+
+    mixed = Run.of("torch", Recipe.parse({"precision": "bfloat16", "model": {"hidden": [50], "dropout": 0.3}}))
+    losses = mixed.go(1, 40)
+    assert losses[0, 30:].mean() < losses[0, :10].mean()
+    done = mixed.export()
+    assert {a.dtype for a in (*done.weights.values(), *done.slots.values())} == {np.dtype(np.float32)}
+    layer = mixed.cohort.network.layers[2]
+    mask = module._dropout_mask(mixed.state.trials[0], 1, 2, layer, 20)
+    assert mask.shape == (20, 50)
+    torch.testing.assert_close(mask.unique(), torch.tensor([0.0, 1 / 0.7]))
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_a_broken_iteration_is_found_and_undone_whatever_the_chunk(count: int) -> None:
+    """The engine goes on through what is not finite and replays: no update of the broken iteration is left."""
+    settings = {"name": "momentum", "learning_rate": 1e4}
+    mine = Recipe.parse({"model": {"hidden": [], "output": "identity"}, "loss": "mse", "optimizer": settings})
+    whole, parts = Run.of("torch", mine), Run.of("torch", mine)
+    batches = make_batches(mine.batches, (mine.seed,), 1, 200, EXAMPLES)
+    _, progress = whole.engine.advance(whole.state, batches, np.array([True]))
+    broken, first, found = int(progress.broken[0]), 1, 0
+    assert 2 < broken < 200
+    while not found:
+        batches = make_batches(mine.batches, (mine.seed,), first, count, EXAMPLES)
+        _, progress = parts.engine.advance(parts.state, batches, np.array([True]))
+        first, found = first + count, int(progress.broken[0])
+    assert found == broken
+    before = Run.of("torch", mine)
+    before.go(1, broken - 1)
+    for run in (whole, parts):
+        run.state.t = broken - 1
+        same_bits(run.export(), before.export())
 
 
 def test_bfloat16_is_mixed_and_learns() -> None:

@@ -17,15 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.engines.base import (
-    Checkpoint,
-    Cohort,
-    Engine,
-    Evaluation,
-    Progress,
-    Splits,
-    hyperparameters,
-)
+from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, hyperparameters
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
@@ -56,10 +48,18 @@ _OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class _Namespace:
-    """torch under NumPy's names, for the formulas of losses and rules."""
+    """torch under NumPy's names, for the formulas of the tables."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
+
+    @staticmethod
+    def maximum(a: Tensor, b: Tensor | float) -> Tensor:
+        return torch.maximum(a, b if isinstance(b, Tensor) else a.new_full((), b))
+
+    @staticmethod
+    def minimum(a: Tensor, b: Tensor | float) -> Tensor:
+        return torch.minimum(a, b if isinstance(b, Tensor) else a.new_full((), b))
 
     @staticmethod
     def amax(a: Tensor, axis: int, keepdims: bool) -> Tensor:
@@ -143,8 +143,7 @@ class TorchEngine(Engine):
         device, element = torch.device(self.device), _element(cohort.first)
         classes = torch.eye(cohort.network.classes, dtype=element, device=device)
         parts = {
-            name: (torch.as_tensor(x, dtype=element, device=device), classes[torch.as_tensor(y, device=device)])
-            for name, (x, y) in splits.parts.items()
+            name: (_tensor(x, device, element), classes[_tensor(y, device)]) for name, (x, y) in splits.parts.items()
         }
         trials = [Trial(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
         return TorchState(cohort, trials, checkpoint.t, parts)
@@ -175,8 +174,7 @@ class TorchEngine(Engine):
         sums = np.zeros((2, len(state.trials)))
         with self._threads(), torch.no_grad():
             for number, trial in enumerate(state.trials):
-                for start in range(0, len(x), _EVALUATION_ROWS):
-                    rows, labels = x[start : start + _EVALUATION_ROWS], y[start : start + _EVALUATION_ROWS]
+                for rows, labels in zip(x.split(_EVALUATION_ROWS), y.split(_EVALUATION_ROWS), strict=True):
                     a = _activate(OUTPUTS, _OUTPUTS, output, _forward(network, trial, rows, None))
                     value = LOSSES[computed].value(_xp, a, labels, _epsilon(recipe)).sum(dtype=_sum_type(x))
                     sums[0, number] += float(value)
@@ -185,13 +183,13 @@ class TorchEngine(Engine):
 
     def outputs(self, state: TorchState, x: NDArray[Any]) -> NDArray[Any]:
         network = state.cohort.network
-        rows = torch.as_tensor(x, dtype=_element(state.cohort.first), device=torch.device(self.device))
+        rows = _tensor(x, torch.device(self.device), _element(state.cohort.first)).split(_EVALUATION_ROWS)
         with self._threads(), torch.no_grad():
             each = [
-                _activate(OUTPUTS, _OUTPUTS, network.output, _forward(network, trial, rows, None)).cpu().numpy()
+                [_activate(OUTPUTS, _OUTPUTS, network.output, _forward(network, trial, r, None)).cpu() for r in rows]
                 for trial in state.trials
             ]
-        return np.stack(each)
+        return np.stack([torch.cat(blocks).numpy() for blocks in each])
 
     def export(self, state: TorchState) -> Checkpoint:
         views = [{n: v.cpu().numpy().copy() for n, v in trial.views(trial.w).items()} for trial in state.trials]
@@ -242,6 +240,11 @@ def _missing(device: str) -> str | None:
     return f"device {device!r} is not one that torch sees on this machine; use {' or '.join(map(repr, found))}"
 
 
+def _tensor(array: NDArray[Any], device: torch.device, element: torch.dtype | None = None) -> Tensor:
+    """An array on the device; a read-only one is copied first, as torch knows no read-only tensors and warns."""
+    return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=element, device=device)
+
+
 def _element(recipe: Recipe) -> torch.dtype:
     return torch.float64 if recipe.precision == "float64" else torch.float32
 
@@ -276,17 +279,18 @@ def _forward(network: Network, trial: Trial, a: Tensor, t: int | None) -> Tensor
             elif isinstance(layer, Activate):
                 a = _activate(ACTIVATIONS, _ACTIVATIONS, layer.function, a)
             elif t is not None:
-                a = a * _dropout_mask(trial, t, depth, layer, a)
+                a = a * _dropout_mask(trial, t, depth, layer, len(a))
     return a.to(trial.w.dtype)
 
 
-def _dropout_mask(trial: Trial, t: int, depth: int, layer: Dropout, a: Tensor) -> Tensor:
-    """0 with probability `rate`, else 1 / (1 - rate), (B, units), from torch's generator on the device."""
-    generator = torch.Generator(a.device)
+def _dropout_mask(trial: Trial, t: int, depth: int, layer: Dropout, rows: int) -> Tensor:
+    """0 with probability `rate`, else 1 / (1 - rate), (B, units), which bfloat16 would round by up to 0.4 %."""
+    w = trial.w
+    generator = torch.Generator(w.device)
     key = int(stream(trial.recipe.seed, f"dropout/{depth}", t).words(1)[0])
     generator.manual_seed(key & (2**63 - 1))
-    kept = torch.rand(a.shape, generator=generator, device=a.device) >= layer.rate
-    return kept.to(a.dtype) / (1.0 - layer.rate)
+    kept = torch.rand((rows, layer.units), generator=generator, device=w.device) >= layer.rate
+    return kept.to(w.dtype) / (1.0 - layer.rate)
 
 
 def _iterate(
