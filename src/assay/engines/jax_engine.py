@@ -49,8 +49,9 @@ class JaxEngine(Engine):
     numerics: ClassVar[int] = 1
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
-        """`threads` = 1 holds the engine's own programs to one thread. Any other number is the size of the thread pool,
-        which a process fixes when it first uses jax: it is heeded only if this engine is that first use."""
+        """`threads` is the size of jax's thread pool, which a process fixes when it first uses jax: it is heeded only
+        if this engine is that first use. Later, `threads` = 1 still keeps elementwise work on one thread, but matrix
+        products go to the whole pool."""
         super().__init__(device=device, threads=threads)
         self.compilations = 0
         """How many programs this engine has compiled."""
