@@ -37,6 +37,7 @@ AXES: dict[str, list[Any]] = {
     "clip_norm": [None, 0.5],
     "hidden": [[], [6], [5, 4]],
     "precision": ["float64", "float32"],
+    "dropout": [0.0, 0.3],
 }
 KINKED = {"relu", "leaky_relu", "elu"}
 
@@ -51,7 +52,7 @@ def raw(case: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
             "activation": case["activation"],
             "output": case["output"],
             "initial": case["initial"],
-            "dropout": case.get("dropout", 0.0) if case["hidden"] else 0.0,
+            "dropout": case["dropout"] if case["hidden"] else 0.0,
         },
         "loss": case["loss"],
         "optimizer": {"name": case["optimizer"], "learning_rate": RATES[case["optimizer"]]},

@@ -101,6 +101,22 @@ def test_large_logits_give_finite_numbers(output: str, loss: str, size: float) -
     assert np.isfinite(d).all()
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize(("output", "loss"), [("softmax", "cross_entropy"), ("identity", "logit_cross_entropy")])
+def test_the_gradients_of_cross_entropy_are_right_at_any_size(output: str, loss: str, scale: float) -> None:
+    """p - y to the last digit, against torch, also where p has underflowed or every logit is huge."""
+    raw = scale * stream(4, "z").normal(60).reshape(12, 5)
+    labels = stream(4, "y").integers(5, 12)
+    z = torch.tensor(raw, requires_grad=True)
+    expected = F.cross_entropy(z, torch.tensor(labels), reduction="none")
+    expected.sum().backward()
+    y, (computed, entry) = np.eye(5)[labels], head(output, loss)
+    a = OUTPUTS[computed].forward(np, raw)
+    d = OUTPUTS[computed].backward(np, a, LOSSES[entry].gradient(np, a, y, EPSILON))
+    np.testing.assert_allclose(LOSSES[entry].value(np, a, y, EPSILON), expected.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(d, z.grad.numpy(), rtol=1e-11, atol=1e-15)
+
+
 def test_a_probability_of_zero_costs_the_clamp_and_moves_nothing() -> None:
     a, y = np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])
     assert LOSSES["cross_entropy"].value(np, a, y, EPSILON)[0] == pytest.approx(-np.log(EPSILON))

@@ -13,6 +13,7 @@ from scipy import stats
 from assay.parts.batches import (
     BATCHES,
     Full,
+    Replacement,
     Shuffled,
     Single,
     Window,
@@ -101,10 +102,18 @@ def test_windows_reach_from_the_first_example_to_the_last() -> None:
     assert stats.chisquare(np.bincount(made.starts[0])).pvalue > 0.01
 
 
-def test_single_examples_are_uniform() -> None:
-    made = Single().make(1, 1, 20_000, 10)
+@pytest.mark.parametrize("batches", [Single(), Replacement(size=5)])
+def test_examples_are_drawn_uniformly(batches: Single | Replacement) -> None:
+    made = batches.make(1, 1, 20_000, 10)
     assert made.rows is not None
-    assert stats.chisquare(np.bincount(made.rows.ravel())).pvalue > 0.01
+    assert stats.chisquare(np.bincount(made.rows.ravel(), minlength=10)).pvalue > 0.01
+
+
+def test_epochs_are_shuffled_differently() -> None:
+    made = Shuffled(size=10).make(1, 1, 20, 50)
+    assert made.rows is not None
+    epochs = made.rows[0].reshape(4, 50)
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 4
 
 
 def test_a_cohort_shares_its_batches_where_seeds_are_equal() -> None:
@@ -160,6 +169,13 @@ def test_the_models_of_the_articles_have_their_weights(name: str, parameters: in
     network = MODELS[name]().network(784, 10)
     assert network.parameters == parameters
     assert sum(int(np.prod(shape)) for shape in network.shapes.values()) == parameters
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_named_model_is_the_network_of_its_spelling(name: str) -> None:
+    spelling = MODELS[name]().canonical()
+    assert spelling["name"] == "mlp"
+    assert MLP(**spelling).network(784, 10) == MODELS[name]().network(784, 10)
 
 
 @pytest.mark.parametrize("initial", INITIALS)
