@@ -75,7 +75,7 @@ def _finish(
     from assay.fitting import interruption
     from assay.report import charts, tables
 
-    with interruption() as interrupted, _progress_bar(f"training {name}") as show:
+    with interruption(run) as interrupted, _progress_bar(f"training {name}") as show:
         for status in run:
             show(status)
             if interrupted():

@@ -7,7 +7,7 @@ import importlib.metadata
 from typing import Any
 
 from assay.data.datasets import DATASETS, load
-from assay.engines import ENGINES, installed
+from assay.engines import ENGINES, installed, missing
 from assay.errors import AssayError
 from assay.machine import describe
 
@@ -22,13 +22,16 @@ def examine() -> dict[str, Any]:
 
 
 def _engine(name: str) -> dict[str, Any]:
-    needs = ENGINES[name][2]
     if not installed(name):
-        return {"installed": False, "hint": f"not installed: pip install 'assay[{needs}]'"}
-    return {"installed": True, "version": _version(needs or "numpy"), "devices": _devices(name)}
+        return {"installed": False, "hint": missing(name)}
+    return {"installed": True, "version": _version(name), "devices": _devices(name)}
 
 
-def _version(package: str) -> str:
+def _version(name: str) -> str:
+    if name == "native":
+        best, *others = importlib.import_module("assay.engines.native_engine").levels()
+        return f"{best} kernel" + (f" (also {', '.join(others)})" if others else "")
+    package = ENGINES[name][2] or "numpy"
     return f"{package} {importlib.metadata.version(package)}"
 
 

@@ -72,7 +72,7 @@ def fit(
     if recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
     run = training(recipe, data=data, engine=engine, device=device, threads=threads, start=start)
-    with interruption() as interrupted:
+    with interruption(run) as interrupted:
         for _ in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])
@@ -80,8 +80,10 @@ def fit(
 
 
 @contextmanager
-def interruption() -> Generator[Callable[[], bool]]:
+def interruption(run: Training) -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a flag that is read between two chunks; a second one interrupts at once.
+
+    The engine is asked to break off a chunk that is under way.
 
     Yields a function that says whether the flag is set. Outside the main thread signals cannot be caught, so there it
     never is.
@@ -95,6 +97,7 @@ def interruption() -> Generator[Callable[[], bool]]:
         if seen.is_set():
             raise KeyboardInterrupt
         seen.set()
+        run.engine.break_off()
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -148,6 +148,9 @@ class Training:
             elapsed = perf_counter() - begin
             self.ledger.train += elapsed
             self.seconds += elapsed
+            if progress.cut_short:
+                yield self._status(new_point=False)
+                continue
             self._rate = count / max(elapsed, 1e-9)
             self.t += count
             self._end_broken(progress.broken)

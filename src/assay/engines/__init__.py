@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must be installed (or "")
     "numpy": ("assay.engines.numpy_engine", "NumpyEngine", ""),
+    "native": ("assay.engines.native_engine", "NativeEngine", "assay._native"),
     "jax": ("assay.engines.jax_engine", "JaxEngine", "jax"),
     "torch": ("assay.engines.torch_engine", "TorchEngine", "torch"),
 }
 
 AUTO: dict[str, tuple[str, ...]] = {  # device kind -> engines, the fastest for dense networks first
-    "cpu": ("numpy", "jax", "torch"),
+    "cpu": ("native", "numpy", "jax", "torch"),
     "cuda": ("jax", "torch"),
     "mps": ("torch",),
 }
@@ -32,13 +33,24 @@ def installed(name: str) -> bool:
     return not needs or importlib.util.find_spec(needs) is not None
 
 
+def missing(name: str) -> str:
+    """The sentence for an engine that is not installed, with the way to get it."""
+    needs = ENGINES[name][2]
+    if needs.startswith("assay."):
+        return (
+            f"engine {name!r} was not built when assay was installed: it needs a C++20 compiler and Python's headers "
+            "(Debian: apt install g++ python3-dev); then pip install --force-reinstall assay"
+        )
+    return f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'"
+
+
 def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine of that name. Raises: EngineError where it is unknown or not installed."""
     if name not in ENGINES:
         raise EngineError(unknown("engine", name, [*ENGINES, "auto"]))
-    module, class_name, needs = ENGINES[name]
+    module, class_name, _ = ENGINES[name]
     if not installed(name):
-        raise EngineError(f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'")
+        raise EngineError(missing(name))
     engine: type[Engine] = getattr(importlib.import_module(module), class_name)
     return engine(device=device, threads=threads)
 
@@ -60,7 +72,7 @@ def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: 
     reasons: list[str] = []
     for candidate in AUTO[kind]:
         if not installed(candidate):
-            reasons.append(f"engine {candidate!r} is not installed: pip install 'assay[{ENGINES[candidate][2]}]'")
+            reasons.append(missing(candidate))
             continue
         engine = load(candidate, device=device, threads=threads)
         reason = engine.why_not(recipe)

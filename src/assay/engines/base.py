@@ -114,10 +114,12 @@ class Progress:
 
     `losses` (T, k): the loss of each iteration's batch before its update, NaN where a trial was not advanced.
     `broken` (T,): the first iteration (its count t) whose batch loss was not finite, 0 where there was none.
+    `cut_short`: the call was broken off and has done nothing; k is 0.
     """
 
     losses: Numbers
     broken: NDArray[np.int64]
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +180,9 @@ class Engine(ABC):
 
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
+
+    def break_off(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no breaking off)
+        """Asks an `advance` that is under way to return soon with nothing done; called by a signal handler."""
 
     def peak_device_memory(self) -> int | None:
         """The most bytes that the device has held, or None where the device is the host."""

@@ -1,0 +1,233 @@
+"""The native engine: a C++ kernel for dense networks, whole iterations in compiled code on all cores.
+
+The first layer skips the inputs that are zero, or that have the value which most inputs of an example share; that is
+the same function. Trials of a cohort run one a core; a single trial with large batches splits them over the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay import _native  # pyright: ignore[reportAttributeAccessIssue]
+from assay.engines.base import (
+    Checkpoint,
+    Cohort,
+    Engine,
+    Evaluation,
+    Progress,
+    Splits,
+    no_bfloat16,
+    not_the_cpu,
+)
+from assay.errors import EngineError
+from assay.parts.batches import Batches
+from assay.parts.layers import Activate, Dense, Dropout, Network
+from assay.parts.losses import head
+from assay.recipe import Recipe
+from assay.rng import stream
+
+kernel: Any = _native
+
+_TABLES: dict[str, Any] = {
+    "activation": kernel.activations,
+    "output": kernel.outputs,
+    "loss": kernel.losses,
+    "optimizer": kernel.rules,
+}
+
+
+@dataclass
+class NativeState:
+    """A cohort in training: the kernel's own cohort, and views of each trial's weights and slots by name."""
+
+    cohort: Cohort
+    native: Any
+    t: int
+    constants: NDArray[np.float64]  # (T, settings + 4)
+    splits: dict[str, Any]
+    arrays: list[NDArray[Any]]  # dense inputs, which the kernel reads where they are
+    views: list[dict[str, NDArray[Any]]]  # for each trial {name: (1 + slots, ...)}: weights, then slots
+
+
+class NativeEngine(Engine):
+    """The C++ kernel on a CPU, float32 and float64."""
+
+    name: ClassVar[str] = "native"
+    numerics: ClassVar[int] = 1
+
+    def __init__(self, *, device: str = "cpu", threads: int | None = None, level: str | None = None) -> None:
+        """`level` names an instruction set of `levels()`; the best that the machine has unless given here or in the
+        environment as ASSAY_NATIVE_LEVEL."""
+        super().__init__(device=device, threads=threads)
+        self.level = level or os.environ.get("ASSAY_NATIVE_LEVEL") or levels()[0]
+        if self.level not in levels():
+            raise EngineError(f"engine 'native': level {self.level!r} is none of this machine's: {', '.join(levels())}")
+        self._pool: Any = None
+        self._sparse: dict[tuple[int, int, str], Any] = {}
+        self._native: Any = None  # the cohort that is in training
+
+    def why_not(self, recipe: Recipe) -> str | None:
+        return no_bfloat16(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
+
+    def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NativeState:
+        recipe, network = cohort.first, cohort.network
+        reason = self.why_not(recipe)
+        if reason:
+            raise EngineError(reason)
+        if self._pool is None:
+            self._pool = kernel.Pool(min(self.threads or kernel.usable_cores(), kernel.usable_cores()))
+        element = np.float64 if recipe.precision == "float64" else np.float32
+        arrays: list[NDArray[Any]] = []
+        parts = {
+            name: self._examples_of(np.ascontiguousarray(x, element), y, arrays)
+            for name, (x, y) in splits.parts.items()
+        }
+        output, loss = head(network.output, recipe.loss)
+        layers = _layers(network)
+        make = kernel.Cohort64 if element is np.float64 else kernel.Cohort32
+        native = make(
+            [layer for layer, _ in layers],
+            output,
+            loss,
+            recipe.optimizer.entry,
+            float(np.finfo(element).eps),
+            recipe.regularisation.biases,
+            np.array([[_dropout_key(seed, depth) for _, depth in layers] for seed in cohort.seeds], np.uint64),
+            recipe.batches.width(splits.examples),
+            parts["train"],
+            self._pool,
+            self.level,
+        )
+        views = [_views(network, native.layout, native.memory(n)) for n in range(len(cohort.recipes))]
+        for number, trial in enumerate(views):
+            for name, view in trial.items():
+                view[0] = checkpoint.weights[name][number]
+                if checkpoint.slots:
+                    view[1:] = checkpoint.slots[name][:, number]
+        return NativeState(cohort, native, checkpoint.t, _constants(cohort), parts, arrays, views)
+
+    def advance(self, state: NativeState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[NativeState, Progress]:
+        courses = state.cohort.courses(batches.first, batches.count)
+        names = ["learning_rate", *kernel.rules[state.cohort.first.optimizer.entry][2]]
+        packed = np.array([[course[name] for name in names] for course in courses]).transpose(0, 2, 1)
+        self._native = state.native
+        try:
+            done = state.native.advance(
+                state.splits["train"],
+                batches.first,
+                np.ascontiguousarray(batches.sizes, np.int32),
+                None if batches.rows is None else np.ascontiguousarray(batches.rows, np.int32),
+                None if batches.starts is None else np.ascontiguousarray(batches.starts, np.int32),
+                np.ascontiguousarray(alive, np.bool_),
+                state.constants,
+                np.ascontiguousarray(packed),
+            )
+        finally:
+            self._native = None
+        if done is None:
+            trials = len(state.views)
+            return state, Progress(np.full((trials, 0), np.nan), np.zeros(trials, np.int64), cut_short=True)
+        state.t = batches.first + batches.count - 1
+        return state, Progress(*done)
+
+    def break_off(self) -> None:
+        if self._native is not None:
+            self._native.cancel()
+
+    def evaluate(self, state: NativeState, split: str) -> Evaluation:
+        examples = state.splits[split]
+        loss, right = state.native.evaluate(examples)
+        return Evaluation(loss / examples.count, right / examples.count)
+
+    def outputs(self, state: NativeState, x: NDArray[Any]) -> NDArray[Any]:
+        element = np.float64 if state.cohort.first.precision == "float64" else np.float32
+        x = np.ascontiguousarray(x, element)
+        make = kernel.Examples64 if element is np.float64 else kernel.Examples32
+        return state.native.outputs(make(x, np.zeros(len(x), np.int32), self._pool))
+
+    def export(self, state: NativeState) -> Checkpoint:
+        names = state.cohort.network.shapes
+        weights = {name: np.stack([trial[name][0] for trial in state.views]) for name in names}
+        slots: dict[str, NDArray[Any]] = {}
+        if kernel.rules[state.cohort.first.optimizer.entry][0]:
+            slots = {name: np.stack([trial[name][1:] for trial in state.views], axis=1) for name in names}
+        return Checkpoint(state.t, weights, slots)
+
+    def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64], kept: list[NDArray[Any]]) -> Any:
+        """A split in the kernel's form; a sparse one is made once for arrays that live on, and many trials share it."""
+        key = (id(x), id(y), x.dtype.str)
+        if key in self._sparse:
+            return self._sparse[key]
+        make = kernel.Examples64 if x.dtype == np.float64 else kernel.Examples32
+        examples = make(x, np.ascontiguousarray(y, np.int32), self._pool)
+        if examples.sparse:
+            self._sparse[key] = examples
+            for array in (x, y):  # an address may be used again once its array is gone
+                weakref.finalize(array, self._sparse.pop, key, None)
+        else:
+            kept.append(x)
+        return examples
+
+
+def levels() -> list[str]:
+    """The instruction sets for which the kernel is compiled and that this machine has, the best first."""
+    return kernel.levels()
+
+
+def _unknown(recipe: Recipe) -> str | None:
+    """What in the recipe the kernel has no code for."""
+    output, loss = head(recipe.model.output, recipe.loss)
+    asked = {
+        "activation": recipe.model.activation,
+        "output": output,
+        "loss": loss,
+        "optimizer": recipe.optimizer.entry,
+    }
+    for kind, name in asked.items():
+        if name not in _TABLES[kind]:
+            return f"engine 'native' has no {kind} {name!r}; use engine 'numpy', 'jax' or 'torch'"
+    return None
+
+
+def _layers(network: Network) -> list[tuple[tuple[int, int, str, float], int]]:
+    """For each dense layer: inputs, units, activation and dropout after it; and the dropout's depth in the network."""
+    found: list[tuple[tuple[int, int, str, float], int]] = []
+    for depth, layer in enumerate(network.layers):
+        if isinstance(layer, Dense):
+            found.append(((layer.inputs, layer.units, "identity", 0.0), depth))
+            continue
+        (inputs, units, activation, rate), place = found[-1]
+        if isinstance(layer, Activate):
+            activation = layer.function
+        else:
+            assert isinstance(layer, Dropout)
+            rate, place = layer.rate, depth
+        found[-1] = ((inputs, units, activation, rate), place)
+    return found
+
+
+def _dropout_key(seed: int, depth: int) -> int:
+    return int(stream(seed, f"dropout/{depth}").words(1)[0])
+
+
+def _constants(cohort: Cohort) -> NDArray[np.float64]:
+    """The numbers that every iteration of a trial uses, in the kernel's order, (T, settings + 4)."""
+    settings = kernel.rules[cohort.first.optimizer.entry][1]
+    names = [*settings, "l1", "l2", "weight_decay", "clip_norm"]
+    return np.array([[constants[name] for name in names] for constants in cohort.constants()], np.float64)
+
+
+def _views(network: Network, layout: list[tuple[int, int, int]], memory: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of a trial inside the kernel's memory (1 + slots, size), whose rows are padded."""
+    views: dict[str, NDArray[Any]] = {}
+    for number, (layer, (weight, bias, stride)) in enumerate(zip(network.dense, layout, strict=True)):
+        rows = memory[:, weight : weight + layer.inputs * stride].reshape(-1, layer.inputs, stride)
+        views[f"{number}.weight"] = rows[:, :, : layer.units]
+        views[f"{number}.bias"] = memory[:, bias : bias + layer.units]
+    return views

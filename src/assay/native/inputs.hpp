@@ -1,0 +1,105 @@
+// A split's examples in the form that the first layer reads: sparse where most inputs share a value, else dense.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "plan.hpp"
+#include "threads.hpp"
+
+namespace assay {
+
+// The value that more than half of the inputs have, if there is one (Boyer and Moore's majority vote), else 0.
+template <class T>
+T background_of(const T* x, int features) {
+  T candidate = 0;
+  int votes = 0, count = 0;
+  for (int c = 0; c < features; ++c) {
+    if (votes == 0) candidate = x[c];
+    votes += x[c] == candidate ? 1 : -1;
+  }
+  for (int c = 0; c < features; ++c) count += x[c] == candidate;
+  return 2 * count > features ? candidate : T(0);
+}
+
+template <class T>
+class Examples {
+ public:
+  // Sparse storage costs about as much as dense where this share of the inputs differs from the background.
+  static constexpr double SPARSE_BELOW = 0.4;
+
+  Examples(const T* x, const int32_t* labels, int64_t examples, int features, Pool& pool)
+      : labels_(labels, labels + examples) {
+    view = {examples, features, labels_.data(), x, nullptr, nullptr, nullptr, nullptr, false};
+    std::vector<int32_t> counts(examples);
+    background_.resize(examples);
+    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row) {
+        const T* values = x + row * features;
+        T background = background_of(values, features);
+        int32_t count = 0;
+        for (int c = 0; c < features; ++c) count += values[c] != background;
+        background_[row] = background;
+        counts[row] = count;
+      }
+    });
+    offsets_.resize(examples + 1);
+    for (int64_t row = 0; row < examples; ++row) {
+      offsets_[row + 1] = offsets_[row] + counts[row];
+      most = counts[row] > most ? counts[row] : most;
+      view.has_background = view.has_background || background_[row] != 0;
+    }
+    share = static_cast<double>(offsets_[examples]) / (static_cast<double>(examples) * features);
+    if (share >= SPARSE_BELOW || features > 65536) return;
+
+    columns_.resize(offsets_[examples]);
+    values_.resize(offsets_[examples]);
+    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row) {
+        const T *values = x + row * features, background = background_[row];
+        int64_t place = offsets_[row];
+        for (int c = 0; c < features; ++c)
+          if (values[c] != background) {
+            columns_[place] = static_cast<uint16_t>(c);
+            values_[place++] = values[c] - background;
+          }
+      }
+    });
+    view.dense = nullptr;
+    view.offsets = offsets_.data();
+    view.columns = columns_.data();
+    view.values = values_.data();
+    view.background = background_.data();
+  }
+
+  int64_t bytes() const {
+    return columns_.size() * sizeof(uint16_t) + (values_.size() + background_.size()) * sizeof(T) +
+           offsets_.size() * sizeof(int64_t) + labels_.size() * sizeof(int32_t);
+  }
+
+  Inputs<T> view;
+  double share = 1;      // of the inputs that differ from their background
+  int32_t most = 0;      // such inputs of one example
+
+ private:
+  template <class Body>
+  static void over_blocks(int64_t examples, Pool& pool, Body body) {
+    constexpr int64_t block = 512;
+    std::atomic<int64_t> next = 0;
+    pool.run(
+        pool.size(),
+        [&](int) {
+          for (int64_t from; (from = next.fetch_add(block)) < examples;)
+            body(from, from + block < examples ? from + block : examples);
+        },
+        [] {});
+  }
+
+  std::vector<int32_t> labels_;
+  std::vector<int64_t> offsets_;
+  std::vector<uint16_t> columns_;
+  std::vector<T> values_, background_;
+};
+
+}  // namespace assay

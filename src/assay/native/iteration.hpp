@@ -1,0 +1,429 @@
+// One iteration: examples forward, their gradient backward, the weights one step on.
+#pragma once
+
+#include <atomic>
+
+#include "functions.hpp"
+#include "layers.hpp"
+#include "losses.hpp"
+#include "rules.hpp"
+
+namespace assay::ASSAY_LEVEL {
+
+// --- which examples ---
+
+template <class T>
+struct Example {
+  const uint16_t* columns;
+  const T* values;
+  int count;
+};
+
+template <class T>
+ASSAY_INLINE Example<T> example(const Inputs<T>& inputs, int64_t row) {
+  int64_t from = inputs.offsets[row];
+  return {inputs.columns + from, inputs.values + from, static_cast<int>(inputs.offsets[row + 1] - from)};
+}
+
+// Fetches the example at the same place of the next batch: batches lie anywhere in a memory larger than the caches.
+template <class T>
+ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i) {
+  int64_t row;
+  if (batch.next_rows)
+    row = batch.next_rows[i];
+  else if (batch.next_start >= 0)
+    row = batch.next_start + i;
+  else
+    return;
+  auto [columns, values, count] = example(inputs, row);
+  for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
+  for (int b = 0; b < count; b += 64 / int{sizeof(uint16_t)}) __builtin_prefetch(columns + b);
+}
+
+// --- dropout ---
+
+ASSAY_INLINE uint64_t mixed(uint64_t x) {  // the finaliser of SplitMix64 (Steele, Lea, Flood 2014)
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+// 0 with probability `rate`, else 1 / (1 - rate), for examples first ... of the batch: a number is a function of the
+// trial's key, the iteration, the layer, the example's place in the batch and the unit, whatever thread asks.
+template <class T>
+void make_mask(const Layer& layer, uint64_t key, uint64_t t, int first, int rows, T* mask) {
+  const uint64_t stream = mixed(key + t * 0x9E3779B97F4A7C15u);
+  const uint64_t threshold = static_cast<uint64_t>(layer.dropout * 0x1p53);
+  const T kept = T(1.0 / (1.0 - layer.dropout));
+  for (int r = 0; r < rows; ++r)
+    for (int u = 0; u < layer.stride; ++u) {
+      uint64_t place = static_cast<uint64_t>(first + r) * layer.stride + u;
+      mask[r * int64_t{layer.stride} + u] = mixed(stream + place * 0x9E3779B97F4A7C15u) >> 11 >= threshold ? kept : T(0);
+    }
+}
+
+// --- forward ---
+
+// A block of a batch: examples first ... first + rows - 1 of it.
+struct Block {
+  int first, rows;
+};
+
+template <class T>
+void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space) {
+  const Layer& layer = step.plan->layer[0];
+  const Inputs<T>& inputs = *step.inputs;
+  const T *w = step.trial->w + layer.weight, *bias = step.trial->w + layer.bias;
+  if (inputs.dense) {
+    const T* x = inputs.dense + batch.row(block.first) * inputs.features;
+    if (batch.rows) {
+      for (int i = 0; i < block.rows; ++i)
+        __builtin_memcpy(space.gathered + i * int64_t{inputs.features},
+                         inputs.dense + batch.row(block.first + i) * inputs.features, inputs.features * sizeof(T));
+      x = space.gathered;
+    }
+    product(block.rows, layer.stride, layer.inputs, x, inputs.features, 1, w, layer.stride, space.z[0], layer.stride,
+            bias, 0);
+    return;
+  }
+  // W x = W (x - b) + b (sum of W's rows), b the example's background
+  for (int i = 0; i < block.rows; ++i) {
+    int64_t row = batch.row(block.first + i);
+    T* z = space.z[0] + i * int64_t{layer.stride};
+    if (inputs.has_background) {
+      T background = inputs.background[row];
+      for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u) + background * at(space.column_sums + u);
+    } else {
+      for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u);
+    }
+    auto [columns, values, count] = example(inputs, row);
+    sparse_forward(columns, values, count, w, layer.stride, z);
+    prefetch(inputs, batch, block.first + i);
+  }
+}
+
+// What every block of an iteration needs and the weights decide.
+template <class T>
+void before_blocks(const Step<T>& step, Workspace<T>& space) {
+  const Layer& layer = step.plan->layer[0];
+  if (step.inputs->dense || !step.inputs->has_background) return;
+  for (int u = 0; u < layer.stride; ++u) space.column_sums[u] = 0;
+  add_rows<T>(step.trial->w + layer.weight, layer.inputs, layer.stride, nullptr, space.column_sums);
+}
+
+// Fills z, a and, where it is in training, the masks and what comes after them, up to the last layer's z.
+template <class T>
+void forward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space, bool training) {
+  const Plan& plan = *step.plan;
+  first_layer(step, batch, block, space);
+  for (int l = 0; l < plan.layers; ++l) {
+    const Layer& layer = plan.layer[l];
+    const int64_t count = block.rows * int64_t{layer.stride};
+    if (l > 0) {
+      const Layer& below = plan.layer[l - 1];
+      const T* x = training ? space.out[l - 1] : space.a[l - 1];
+      product(block.rows, layer.stride, layer.inputs, x, below.stride, 1, step.trial->w + layer.weight, layer.stride,
+              space.z[l], layer.stride, step.trial->w + layer.bias, 0);
+    }
+    if (l == plan.layers - 1) return;
+    with(layer.activation, [&](auto f) { forward_of<decltype(f)>(space.z[l], space.a[l], count); });
+    if (training && layer.dropout > 0) {
+      make_mask(layer, step.trial->dropout_key[l], step.t, block.first, block.rows, space.mask[l]);
+      for (int64_t i = 0; i < count; ++i) space.out[l][i] = space.a[l][i] * space.mask[l][i];
+    }
+  }
+}
+
+// The block's summed loss, and d = dL/dz of the last layer, divided by the batch's size.
+template <class T>
+double losses(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space) {
+  const Plan& plan = *step.plan;
+  const int stride = plan.last().stride, top = plan.layers - 1;
+  const T scale = T(1.0 / batch.size);
+  double total = 0;
+  for (int i = 0; i < block.rows; ++i) {
+    const T* z = space.z[top] + i * int64_t{stride};
+    T *a = space.a[top] + i * int64_t{stride}, *d = space.d + i * int64_t{stride};
+    output_of(plan.output, z, a, plan.classes, stride);
+    total += loss_of(plan.loss, a, step.inputs->labels[batch.row(block.first + i)], d, plan.classes, stride,
+                     T(plan.epsilon));
+    output_backward(plan.output, a, d, plan.classes, stride, scale);
+  }
+  return total;
+}
+
+// --- backward ---
+
+// Inputs of the block sorted by column: a counting sort.
+template <class T>
+void sort_by_column(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
+  int32_t* ends = space.column_ends;
+  __builtin_memset(ends, 0, (inputs.features + 1) * sizeof *ends);
+  for (int i = 0; i < block.rows; ++i) {
+    auto [columns, values, count] = example(inputs, batch.row(block.first + i));
+    for (int e = 0; e < count; ++e) ++ends[columns[e] + 1];
+  }
+  for (int c = 0; c < inputs.features; ++c) ends[c + 1] += ends[c];
+  // ends[c] is where column c begins; when its entries have been placed, it is where it ends
+  for (int i = 0; i < block.rows; ++i) {
+    auto [columns, values, count] = example(inputs, batch.row(block.first + i));
+    for (int e = 0; e < count; ++e) {
+      int32_t place = ends[columns[e]]++;
+      space.entry_values[place] = values[e];
+      space.entry_rows[place] = i;
+    }
+  }
+}
+
+template <class T>
+constexpr int WIDE = 256 / sizeof(T);  // units from which sorting by column costs less than scattering rows
+
+// Where a gradient goes: into `g` for later, or at once into the weights.
+template <class T>
+struct Later {
+  static constexpr bool at_once = false;
+  T* g;
+};
+template <class T>
+struct AtOnce {
+  static constexpr bool at_once = true;
+  T* g;  // room on the way
+  const Numbers& numbers;
+};
+
+template <class T>
+void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
+                  int64_t to);
+
+template <class T, class Sink>
+void first_gradient(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space, const T* d, Sink sink) {
+  const Plan& plan = *step.plan;
+  const Layer& layer = plan.layer[0];
+  const Inputs<T>& inputs = *step.inputs;
+  const int stride = layer.stride;
+  T *g = sink.g + layer.weight, *w = step.trial->w + layer.weight;
+  auto finish = [&](int from, int to) {
+    if constexpr (Sink::at_once)
+      update_range(plan, *step.trial, sink.g, sink.numbers, 1.0, layer.weight + int64_t{from} * stride,
+                   layer.weight + int64_t{to} * stride);
+  };
+  constexpr int few = 16;  // rows of weights whose gradient is still in the L1 cache when they are updated
+
+  if (inputs.dense) {
+    const T* x = batch.rows ? space.gathered : inputs.dense + batch.row(block.first) * inputs.features;
+    int group = Sink::at_once ? 48 : layer.inputs;
+    for (int from = 0; from < layer.inputs; from += group) {
+      int to = from + group < layer.inputs ? from + group : layer.inputs;
+      T* rows = g + from * int64_t{stride};
+      product(to - from, stride, block.rows, x + from, 1, inputs.features, d, stride, rows, stride,
+              Sink::at_once ? static_cast<T*>(nullptr) : rows, stride);
+      finish(from, to);
+    }
+    return;
+  }
+
+  const T* shared = nullptr;  // sum over the examples of background d: every input's gradient has it
+  if (inputs.has_background) {
+    T backgrounds[BLOCK];
+    for (int i = 0; i < block.rows; ++i) backgrounds[i] = inputs.background[batch.row(block.first + i)];
+    for (int u = 0; u < stride; ++u) space.shared[u] = 0;
+    add_rows<T>(d, block.rows, stride, backgrounds, space.shared);
+    shared = space.shared;
+  }
+
+  if (stride >= WIDE<T> && block.rows > 4) {
+    sort_by_column(inputs, batch, block, space);
+    int begin = 0;
+    for (int from = 0; from < layer.inputs; from += few) {
+      int to = from + few < layer.inputs ? from + few : layer.inputs;
+      for (int c = from; c < to; ++c) {
+        int end = space.column_ends[c];
+        T* row = g + c * int64_t{stride};
+        const T* start = shared;
+        if constexpr (!Sink::at_once) {
+          start = row;
+          if (shared) add_rows<T>(shared, 1, stride, nullptr, row);
+        }
+        column_gradient(space.entry_rows + begin, space.entry_values + begin, end - begin, d, stride, start, row);
+        begin = end;
+      }
+      finish(from, to);
+    }
+    return;
+  }
+
+  T* target = g;
+  T scale = 1;
+  if constexpr (Sink::at_once) {
+    const Numbers& h = sink.numbers;
+    if (plan.rule == RuleName::descent && h.l1 == 0 && h.l2 == 0) {  // w -= rate x d, and only where x is not 0
+      target = w;
+      scale = -T(h.learning_rate);
+    } else {
+      __builtin_memset(g, 0, layer.inputs * int64_t{stride} * sizeof(T));
+    }
+  }
+  if (shared)
+    for (int c = 0; c < layer.inputs; ++c)
+      for (int u = 0; u < stride; u += LANES<T>) at(target + c * int64_t{stride} + u) += scale * at(shared + u);
+  for (int i = 0; i < block.rows; ++i) {
+    auto [columns, values, count] = example(inputs, batch.row(block.first + i));
+    scatter(columns, values, count, d + i * int64_t{stride}, scale, stride, target);
+  }
+  if (target == g) finish(0, layer.inputs);
+}
+
+// From d of the last layer to every layer's gradient.
+template <class T, class Sink>
+void backward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space, Sink sink) {
+  const Plan& plan = *step.plan;
+  T *d = space.d, *d_before = space.d_before;
+  for (int l = plan.layers - 1; l >= 0; --l) {
+    const Layer& layer = plan.layer[l];
+    T *w = step.trial->w + layer.weight, *g = sink.g + layer.weight, *bias = sink.g + layer.bias;
+    if (Sink::at_once) __builtin_memset(bias, 0, layer.stride * sizeof(T));
+    add_rows<T>(d, block.rows, layer.stride, nullptr, bias);
+    if (l > 0) {
+      const Layer& below = plan.layer[l - 1];
+      const int64_t count = block.rows * int64_t{below.stride};
+      if (block.rows == 1) {
+        for (int k = 0; k < layer.inputs; ++k) d_before[k] = dot(d, w + k * int64_t{layer.stride}, layer.stride);
+        for (int k = layer.inputs; k < below.stride; ++k) d_before[k] = 0;
+      } else {
+        transpose(w, layer.inputs, layer.units, layer.stride, space.transposed, below.stride);
+        product(block.rows, below.stride, layer.units, d, layer.stride, 1, space.transposed, below.stride, d_before,
+                below.stride, static_cast<T*>(nullptr), 0);
+      }
+      product(layer.inputs, layer.stride, block.rows, space.out[l - 1], 1, below.stride, d, layer.stride, g,
+              layer.stride, Sink::at_once ? static_cast<T*>(nullptr) : g, layer.stride);
+      if (below.dropout > 0)
+        for (int64_t i = 0; i < count; ++i) d_before[i] *= space.mask[l - 1][i];
+      with(below.activation,
+           [&](auto f) { backward_of<decltype(f)>(space.z[l - 1], space.a[l - 1], d_before, count); });
+    } else {
+      first_gradient(step, batch, block, space, d, sink);
+    }
+    if constexpr (Sink::at_once) {
+      if (l > 0)
+        update_range(plan, *step.trial, sink.g, sink.numbers, 1.0, layer.weight,
+                     layer.weight + layer.inputs * int64_t{layer.stride});
+      update_range(plan, *step.trial, sink.g, sink.numbers, 1.0, layer.bias, layer.bias + layer.stride);
+    }
+    T* other = d;
+    d = d_before;
+    d_before = other;
+  }
+}
+
+// --- update ---
+
+template <class T>
+void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
+                  int64_t to) {
+  with_rule<T>(plan.rule, h, [&](auto rule) {
+    auto run = [&](int64_t first, int64_t end, const Penalty<T>& penalty) {
+      if (first >= end) return;
+      T *s = trial.slots[0] ? trial.slots[0] + first : nullptr, *u = trial.slots[1] ? trial.slots[1] + first : nullptr;
+      if (penalty.none())
+        move<decltype(rule), true>(rule, penalty, trial.w + first, g + first, s, u, end - first);
+      else
+        move<decltype(rule), false>(rule, penalty, trial.w + first, g + first, s, u, end - first);
+    };
+    T l1 = T(h.l1), l2 = T(h.l2), factor = T(scale);
+    bool biases = plan.penalise_biases;
+    run(from, to < plan.weights ? to : plan.weights, {l1, l2, factor, T(1 - h.learning_rate * h.weight_decay)});
+    run(from > plan.weights ? from : plan.weights, to, {biases ? l1 : T(0), biases ? l2 : T(0), factor, T(1)});
+  });
+}
+
+// --- what the kernel offers ---
+
+template <class T>
+double step(const Step<T>& step, const Numbers& numbers, Workspace<T>& space) {
+  Block block{0, step.batch.size};
+  before_blocks(step, space);
+  forward(step, step.batch, block, space, true);
+  double loss = losses(step, step.batch, block, space) / step.batch.size;
+  if (loss - loss == 0) backward(step, step.batch, block, space, AtOnce<T>{space.g, numbers});  // else not finite
+  return loss;
+}
+
+template <class T>
+double part(const Step<T>& step, int part, int parts, Workspace<T>& space, T* g) {
+  const int size = step.batch.size;
+  const int first = static_cast<int>(int64_t{size} * part / parts), end = static_cast<int>(int64_t{size} * (part + 1) / parts);
+  double loss = 0;
+  before_blocks(step, space);
+  for (int at = first; at < end && !step.cancelled->load(std::memory_order_relaxed); at += BLOCK) {
+    Block block{at, end - at < BLOCK ? end - at : BLOCK};
+    forward(step, step.batch, block, space, true);
+    loss += losses(step, step.batch, block, space);
+    backward(step, step.batch, block, space, Later<T>{g});
+  }
+  return loss;
+}
+
+template <class T>
+void sum_parts(const Plan& plan, T* g, int parts, int64_t from, int64_t to) {
+  for (int p = 1; p < parts; ++p)
+    for (int64_t i = from; i < to; i += LANES<T>) at(g + i) += at(g + p * plan.size + i);
+}
+
+template <class T>
+double squares(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h) {
+  double total = 0;
+  auto add = [&](int64_t from, int64_t to, Penalty<T> penalty) {
+    for (int64_t i = from; i < to; i += LINE<T>) {
+      T line = 0;
+      for (int j = 0; j < LINE<T>; ++j) {
+        T x = penalty.of(g[i + j], trial.w[i + j]);
+        line += x * x;
+      }
+      total += line;
+    }
+  };
+  T l1 = T(h.l1), l2 = T(h.l2);
+  bool biases = plan.penalise_biases;
+  add(0, plan.weights, {l1, l2, 1, 1});
+  add(plan.weights, plan.size, {biases ? l1 : T(0), biases ? l2 : T(0), 1, 1});
+  return total;
+}
+
+template <class T>
+void evaluate(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, double* loss, int64_t* right) {
+  const Plan& plan = *step.plan;
+  const int top = plan.layers - 1, stride = plan.last().stride;
+  before_blocks(step, space);
+  for (int64_t from = first; from < first + count; from += BLOCK) {
+    Batch batch{nullptr, from, static_cast<int>(first + count - from < BLOCK ? first + count - from : BLOCK), nullptr, -1};
+    forward(step, batch, {0, batch.size}, space, false);
+    for (int i = 0; i < batch.size; ++i) {
+      T* a = space.a[top] + i * int64_t{stride};
+      const int y = step.inputs->labels[from + i];
+      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
+      *loss += loss_of(plan.loss, a, y, space.d, plan.classes, stride, T(plan.epsilon));
+      int best = 0;
+      for (int c = 1; c < plan.classes; ++c)
+        if (a[c] > a[best]) best = c;
+      *right += best == y;
+    }
+  }
+}
+
+template <class T>
+void outputs(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, T* result) {
+  const Plan& plan = *step.plan;
+  const int top = plan.layers - 1, stride = plan.last().stride;
+  before_blocks(step, space);
+  for (int64_t from = first; from < first + count; from += BLOCK) {
+    Batch batch{nullptr, from, static_cast<int>(first + count - from < BLOCK ? first + count - from : BLOCK), nullptr, -1};
+    forward(step, batch, {0, batch.size}, space, false);
+    for (int i = 0; i < batch.size; ++i) {
+      T* a = space.a[top] + i * int64_t{stride};
+      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
+      __builtin_memcpy(result + (from - first + i) * plan.classes, a, plan.classes * sizeof(T));
+    }
+  }
+}
+
+}  // namespace assay::ASSAY_LEVEL

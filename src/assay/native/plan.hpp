@@ -1,0 +1,188 @@
+// What is trained, as plain data: the only types that the kernel, compiled once for each instruction set, shares with
+// the rest. T is float or double throughout.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "names.hpp"
+
+namespace assay {
+
+constexpr int MAX_LAYERS = 65;    // 64 hidden ones and the last
+constexpr int BLOCK = 128;        // examples that go through the network together: their values stay in the L2 cache
+constexpr int PART = 256;         // examples a part of a batch has at least; parts may run on different cores
+constexpr int MAX_PARTS = 32;
+constexpr int ALIGNMENT = 64;     // bytes: a cache line, and the widest vector
+constexpr int MAX_SETTINGS = 4;
+constexpr int MAX_FACTORS = 2;
+
+// How many values a row of `units` takes: whole cache lines. The units beyond are dead: their weights are 0, no layer
+// reads their values, and their d = dL/dz is 0, so that no rule ever moves them.
+template <class T>
+constexpr int padded(int units) {
+  constexpr int lanes = ALIGNMENT / sizeof(T);
+  return (units + lanes - 1) / lanes * lanes;
+}
+
+struct Layer {
+  int inputs, units, stride;    // stride = padded units
+  int64_t weight, bias;         // where they begin in a trial's vectors: weight (inputs, stride), bias (stride,)
+  Activation activation;        // identity after the last layer
+  double dropout;               // the rate after the activation, 0 for none
+};
+
+struct Plan {
+  int layers;
+  Layer layer[MAX_LAYERS];
+  int classes;
+  Output output;
+  Loss loss;
+  RuleName rule;
+  int slots;
+  double epsilon;               // where probabilities are clamped
+  bool penalise_biases;
+  int64_t weights, size;        // elements of a trial's vectors: weights first, then biases
+
+  __attribute__((always_inline)) const Layer& last() const { return layer[layers - 1]; }
+};
+
+// A split's examples. Sparse: the values that differ from the example's own background, which is 0 or the value that
+// most of its inputs share; dense: all of them.
+template <class T>
+struct Inputs {
+  int64_t examples;
+  int features;
+  const int32_t* labels;        // (N,)
+  const T* dense;               // (N, D), or null where sparse
+  const int64_t* offsets;       // (N + 1,)
+  const uint16_t* columns;
+  const T* values;              // x - background
+  const T* background;          // (N,)
+  bool has_background;          // some background is not 0
+};
+
+// The examples of one batch: rows where given, else a run from `start`. `next` is where the following batch begins or
+// null: it is fetched into the cache meanwhile.
+struct Batch {
+  const int32_t* rows;
+  int64_t start;
+  int size;
+  const int32_t* next_rows;
+  int64_t next_start;           // -1: none
+
+  __attribute__((always_inline)) int64_t row(int i) const { return rows ? rows[i] : start + i; }
+};
+
+// The numbers of one iteration's update.
+struct Numbers {
+  double learning_rate;
+  double settings[MAX_SETTINGS], factors[MAX_FACTORS];
+  double l1, l2, weight_decay, clip_norm;
+};
+
+template <class T>
+struct Trial {
+  T* w;
+  T* slots[2];
+  uint64_t dropout_key[MAX_LAYERS];
+};
+
+// The memory of one thread; see `Workspace::place`.
+template <class T>
+struct Workspace {
+  T *z[MAX_LAYERS], *a[MAX_LAYERS], *out[MAX_LAYERS], *mask[MAX_LAYERS];  // (BLOCK, stride) each
+  T *d, *d_before;              // (BLOCK, widest stride)
+  T* transposed;                // (units, padded inputs) of any layer but the first
+  T* gathered;                  // (BLOCK, D) dense inputs
+  T *column_sums, *shared;      // (stride of the first layer,)
+  T* g;                         // gradients on their way to an update, (size,)
+  T* entry_values;              // the block's inputs sorted by column
+  int32_t *entry_rows, *column_ends;
+};
+
+// Memory handed out from one allocation; with `base` null it only counts.
+struct Bump {
+  char* base = nullptr;
+  int64_t used = 0;
+
+  template <class T>
+  T* take(int64_t count) {
+    T* place = base ? reinterpret_cast<T*>(base + used) : nullptr;
+    used += (count * static_cast<int64_t>(sizeof(T)) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return place;
+  }
+};
+
+// One iteration of one trial.
+template <class T>
+struct Step {
+  const Plan* plan;
+  const Inputs<T>* inputs;
+  const Trial<T>* trial;
+  Batch batch;
+  uint64_t t;                   // from 1
+  const std::atomic<bool>* cancelled;
+};
+
+// How many parts a batch is cut into: it depends on the batch and the network alone, never on the number of threads, so
+// that sums are the same whatever runs where. Each part has a gradient of its own, so large networks get fewer.
+inline int parts_of(const Plan& plan, int batch) {
+  int64_t parts = batch / PART, affordable = (int64_t{1} << 26) / plan.size;
+  if (parts > MAX_PARTS) parts = MAX_PARTS;
+  if (parts > affordable) parts = affordable;
+  return parts < 1 ? 1 : static_cast<int>(parts);
+}
+
+// What the kernel offers, compiled for one instruction set.
+template <class T>
+struct Kernel {
+  // The whole iteration on one thread, for batches of one block without clipping: gradients go into the weights as soon
+  // as they are known. The mean loss; where it is not finite, nothing has been updated.
+  double (*step)(const Step<T>&, const Numbers&, Workspace<T>&);
+  // Adds a part's gradient of the summed loss / B to `g` (size,) and returns its summed loss.
+  double (*part)(const Step<T>&, int part, int parts, Workspace<T>&, T* g);
+  // Sums `parts` gradients (parts, size) into the first, elements from ... to.
+  void (*sum)(const Plan&, T* g, int parts, int64_t from, int64_t to);
+  // The sum of squares of the penalised gradient.
+  double (*squares)(const Plan&, const Trial<T>&, const T* g, const Numbers&);
+  // Updates the elements from ... to, multiples of a cache line, with the gradient scaled.
+  void (*update)(const Plan&, const Trial<T>&, const T* g, const Numbers&, double scale, int64_t from, int64_t to);
+  // Summed loss and right answers of `count` examples from `first` on.
+  void (*evaluate)(const Step<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* right);
+  // The network's outputs (count, classes).
+  void (*outputs)(const Step<T>&, int64_t first, int64_t count, Workspace<T>&, T* result);
+};
+
+struct Kernels {
+  Kernel<float> float32;
+  Kernel<double> float64;
+};
+
+template <class T>
+void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, int64_t most_entries, Bump& memory) {
+  int widest = 0;
+  int64_t largest = 0;
+  for (int l = 0; l < plan.layers; ++l) {
+    const Layer& layer = plan.layer[l];
+    widest = layer.stride > widest ? layer.stride : widest;
+    space.z[l] = memory.take<T>(int64_t{BLOCK} * layer.stride);
+    space.a[l] = memory.take<T>(int64_t{BLOCK} * layer.stride);
+    space.mask[l] = layer.dropout > 0 ? memory.take<T>(int64_t{BLOCK} * layer.stride) : nullptr;
+    space.out[l] = layer.dropout > 0 ? memory.take<T>(int64_t{BLOCK} * layer.stride) : space.a[l];
+    int64_t transposed = int64_t{layer.units} * padded<T>(layer.inputs);
+    if (l > 0 && transposed > largest) largest = transposed;
+  }
+  space.d = memory.take<T>(int64_t{BLOCK} * widest);
+  space.d_before = memory.take<T>(int64_t{BLOCK} * widest);
+  space.transposed = memory.take<T>(largest);
+  space.gathered = sparse ? nullptr : memory.take<T>(int64_t{BLOCK} * features);
+  space.column_sums = memory.take<T>(plan.layer[0].stride);
+  space.shared = memory.take<T>(plan.layer[0].stride);
+  space.g = memory.take<T>(plan.size);
+  space.entry_values = memory.take<T>(sparse ? most_entries : 0);
+  space.entry_rows = memory.take<int32_t>(sparse ? most_entries : 0);
+  space.column_ends = memory.take<int32_t>(sparse ? features + 1 : 0);
+}
+
+}  // namespace assay

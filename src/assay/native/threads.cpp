@@ -1,0 +1,89 @@
+#include "threads.hpp"
+
+#include <chrono>
+
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+namespace assay {
+
+#ifdef __linux__
+static std::vector<int> allowed_cores() {
+  std::vector<int> found;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    for (int core = 0; core < CPU_SETSIZE; ++core)
+      if (CPU_ISSET(core, &set)) found.push_back(core);
+  return found;
+}
+
+static void bind(std::thread& thread, int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);  // a hint: without it all works, only slower
+}
+#endif
+
+int usable_cores() {
+#ifdef __linux__
+  int found = static_cast<int>(allowed_cores().size());
+  if (found > 0) return found;
+#endif
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return cores > 0 ? cores : 1;
+}
+
+Pool::Pool(int threads) {
+  for (int worker = 0; worker < threads; ++worker) threads_.emplace_back([this, worker] { live(worker); });
+#ifdef __linux__
+  // fewer threads than cores stay free: another process with such a pool would choose the same cores
+  auto cores = allowed_cores();
+  if (static_cast<int>(cores.size()) == threads)
+    for (int worker = 0; worker < threads; ++worker) bind(threads_[worker], cores[worker]);
+#endif
+}
+
+Pool::~Pool() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void Pool::live(int worker) {
+  unsigned long seen = 0;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return ending_ || round_ != seen; });
+    if (ending_) return;
+    seen = round_;
+    if (worker >= workers_) continue;
+    auto* task = task_;
+    lock.unlock();
+    (*task)(worker);
+    lock.lock();
+    if (--running_ == 0) done_.notify_one();
+  }
+}
+
+void Pool::run(int workers, const std::function<void(int)>& task, const std::function<void()>& poll) {
+  using namespace std::chrono_literals;
+  std::unique_lock lock(mutex_);
+  task_ = &task;
+  workers_ = running_ = workers < size() ? workers : size();
+  ++round_;
+  wake_.notify_all();
+  while (!done_.wait_for(lock, 20ms, [&] { return running_ == 0; })) {
+    lock.unlock();
+    poll();
+    lock.lock();
+  }
+}
+
+}  // namespace assay

@@ -1,0 +1,40 @@
+// A pool of threads that live as long as their owner. Where they fill the cores that the process may use, each is bound
+// to one: threads that live for milliseconds would otherwise share a core while another idles.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace assay {
+
+int usable_cores();
+
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int size() const { return static_cast<int>(threads_.size()); }
+
+  // Runs task(worker) on the first `workers` threads and returns when all are done; calls `poll` every few
+  // milliseconds meanwhile, from the calling thread.
+  void run(int workers, const std::function<void(int)>& task, const std::function<void()>& poll);
+
+ private:
+  void live(int worker);
+
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  const std::function<void(int)>* task_ = nullptr;
+  int workers_ = 0, running_ = 0;
+  unsigned long round_ = 0;
+  bool ending_ = false;
+};
+
+}  // namespace assay
