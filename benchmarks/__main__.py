@@ -1,0 +1,176 @@
+"""Times the engines and their peers: python -m benchmarks [--data FOLDER] [--only WORKLOAD] [--quick] [--json FILE].
+
+Without --data the images are made up, with as many zeros as MNIST has; --quick does less of everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay import bench
+from assay.data.dataset import Dataset, from_arrays
+from assay.data.datasets import load
+from assay.files import write_atomically
+from assay.machine import cores
+from assay.parts.models import flops_training
+from assay.recipe import Recipe
+from assay.rng import stream
+from assay.train import prepared
+from benchmarks.chart import chart
+from benchmarks.engines import AssayEngine
+from benchmarks.numpy_peer import NumpyMatrix, NumpySamples
+from benchmarks.problem import CHECKED, Problem
+from benchmarks.sklearn_peer import Sklearn
+from benchmarks.torch_peer import TorchEager
+
+DESCENT = {"name": "descent", "learning_rate": 0.2}
+STUDY = {"model": {"hidden": [128]}, "batches": {"kind": "shuffled", "size": 64}, "optimizer": {"name": "adadelta"}}
+WORKLOADS: dict[str, dict[str, Any]] = {}  # name -> recipe, iterations, what is timed
+for _model in ("4LS", "3LS", "2LR"):
+    _loss = "cross_entropy" if _model == "2LR" else "mse"
+    _base = {"model": _model, "loss": _loss, "optimizer": DESCENT}
+    _window = {"kind": "window", "size": 100}
+    WORKLOADS[f"stochastic {_model}"] = {
+        "recipe": _base | {"batches": "single", "optimizer": DESCENT | {"learning_rate": 0.02}},
+        "iterations": 2000,
+    }
+    WORKLOADS[f"mini-batch {_model}"] = {"recipe": _base | {"batches": _window}, "iterations": 600}
+    WORKLOADS[f"mini-batch-adam {_model}"] = {
+        "recipe": _base | {"batches": _window, "optimizer": "adam"},
+        "iterations": 600,
+    }
+    WORKLOADS[f"full-batch {_model}"] = {"recipe": _base | {"batches": "full"}, "iterations": 4, "threads": (1, 2)}
+for _input in ("unit", "standardise"):
+    WORKLOADS[f"parameter-study {_input}"] = {"recipe": STUDY | {"input": _input}, "epochs": 1}
+WORKLOADS["cohort"] = {"recipe": STUDY, "epochs": 1, "trials": 27}
+WORKLOADS["from-scratch"] = {
+    "recipe": {
+        "model": {"hidden": [30], "activation": "sigmoid", "output": "sigmoid", "initial": "standard_normal"},
+        "loss": "quadratic",
+        "batches": {"kind": "shuffled", "size": 10},
+        "optimizer": {"name": "descent", "learning_rate": 3.0},
+        "precision": "float64",
+    },
+    "epochs": 1,
+}
+
+
+def images(examples: int) -> Dataset:
+    """Made-up images with MNIST's share of zeros: each class lights up its own part of the picture."""
+    y = stream(1, "labels").integers(10, examples)
+    x = (stream(1, "pixels").uniform(examples * 784).reshape(examples, 784) * 255).astype(np.uint8)
+    x *= (
+        stream(1, "lit").uniform(examples * 784).reshape(examples, 784)
+        < 0.05 + 0.28 * ((np.arange(784) * 20 // 784) % 10 == y[:, None]) + 0.12
+    )
+    cut = examples * 6 // 7
+    return from_arrays(x[:cut], y[:cut], x[cut:], y[cut:], name="made-up")
+
+
+def work_of(problem: Problem) -> bench.Work:
+    """What a unit needs at the least: the operations of the model, the first layer's without those on zeros."""
+    recipe, network, n = problem.recipe, problem.cohort.network, len(problem.y)
+    background = np.median(problem.x[:2000], axis=1, keepdims=True)
+    share = float(np.mean(problem.x[:2000] != background))
+    iterations = problem.iterations if problem.evaluates else 1
+    seen = n if problem.evaluates else recipe.batches.width(n)
+    flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen)
+    first = network.dense[0]
+    flops -= int((1.0 - share) * 4 * first.inputs * first.units * seen)
+    if problem.evaluates:
+        rest = sum(2 * d.inputs * d.units for d in network.dense[1:])
+        flops += len(problem.data.y_test) * (int(share * 2 * first.inputs * first.units) + rest)
+    return bench.Work(flops, share * first.inputs * seen * (problem.x.itemsize + 2))
+
+
+def candidates_of(name: str, problem: Problem, single: Problem, asked: dict[str, Any]) -> list[Any]:
+    """Who does the workload; `single` is the problem of the first trial alone, which a cohort's peers train."""
+    kind, two = name.split()[0], min(2, cores())
+    eager = [TorchEager(single, threads) for threads in sorted({1, two})]
+    if kind == "cohort":
+        return [AssayEngine("native", problem, two), *eager]
+    # a stochastic iteration takes microseconds: enough of them that what a call costs once does not count
+    compiled = replace(problem, iterations=problem.iterations * 20) if kind == "stochastic" else problem
+    found: list[Any] = [AssayEngine("native", compiled, threads) for threads in asked.get("threads", (1,))]
+    if kind in ("mini-batch", "full-batch", "from-scratch"):
+        found.append(AssayEngine("numpy", problem, two))
+    found += [AssayEngine("jax", compiled, 1), *eager]
+    if kind in ("mini-batch", "parameter-study") and not asked["quick"]:
+        found.append(TorchEager(problem, 1, compiled=True))
+    if name == "mini-batch-adam 2LR":
+        found.append(Sklearn(problem, two))
+    if kind == "from-scratch":
+        found += [NumpyMatrix(problem, 1), NumpySamples(problem, 1)]
+    return found
+
+
+def run(report: bench.Report, name: str, dataset: Dataset, *, quick: bool) -> None:
+    """Measures one workload."""
+    asked = WORKLOADS[name] | {"quick": quick}
+    raw = asked["recipe"] | {"data": dataset.name, "budget": {"iterations": 1}}
+    recipe = Recipe.parse(raw)
+    data = prepared(recipe, dataset)
+    n, trials = len(data.y_train), asked.get("trials", 1)
+    evaluates = "epochs" in asked
+    per_epoch = -(-n // recipe.batches.width(n))
+    iterations = per_epoch if evaluates else asked["iterations"] // (4 if quick and asked["iterations"] > 100 else 1)
+    rates = [recipe.optimizer.learning_rate * (1.0 - i / 50) for i in range(trials)]
+    recipes = tuple(recipe.patched({"optimizer": {"learning_rate": rate}}) for rate in rates)
+    problem = Problem(name, recipes, data, iterations, evaluates=evaluates)
+    single = Problem(name, recipes[:1], data, iterations, evaluates=evaluates)
+    reference = AssayEngine("numpy", Problem(name, recipes[:1], data, CHECKED), 1).check()
+    unit, scale = ("s/epoch", 1.0) if evaluates else (("ms/it", 1e3) if "full" in name else ("us/it", 1e6))
+    if trials > 1:
+        unit = "s/epoch/trial"
+    made = candidates_of(name, problem, single, asked)
+    bench.measure(
+        report,
+        name,
+        made,
+        reference=reference,
+        work=work_of(single),
+        scale=scale,
+        unit=unit,
+        repetitions=3 if quick else 5,
+    )
+
+
+def main() -> None:
+    """Parses, measures, writes."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="a folder with MNIST's four files")
+    parser.add_argument("--only", help="the workloads whose name begins so", default="")
+    parser.add_argument("--quick", action="store_true", help="less of everything, under a minute")
+    parser.add_argument("--json", type=Path, help="write the rows as JSON")
+    parser.add_argument("--markdown", type=Path, help="write the table")
+    parser.add_argument("--plot", type=Path, help="write a picture (PNG or SVG)")
+    asked = parser.parse_args()
+    names = [name for name in WORKLOADS if name.startswith(asked.only)]
+    if not names:
+        parser.error(f"--only: no workload begins with {asked.only!r}; expected one of {', '.join(WORKLOADS)}")
+    if asked.quick and not asked.only:
+        names = ["stochastic 4LS", "mini-batch 2LR", "full-batch 4LS", "parameter-study unit", "from-scratch"]
+    dataset = load(str(asked.data.resolve())) if asked.data else images(7_000 if asked.quick else 70_000)
+    report = bench.start()
+    for name in names:
+        run(report, name, dataset, quick=asked.quick)
+    report.finish()
+    print(report.markdown())
+    if asked.json:
+        write_atomically(asked.json, json.dumps(report.plain(), indent=1).encode())
+    if asked.markdown:
+        write_atomically(asked.markdown, report.markdown().encode())
+    if asked.plot:
+        chart(report, asked.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The picture of a run: how many times as fast as torch eager, with whiskers, on a logarithmic scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import altair as alt
+
+from assay.bench import Report
+from assay.report.charts import write
+
+
+def chart(report: Report, path: Path) -> None:
+    """Bars of the best row of each candidate; whiskers from the slowest to the fastest repetition."""
+    best = {}
+    for row in report.rows:
+        kept = best.get((row.workload, row.candidate))
+        if row.ratio is not None and (kept is None or row.median < kept.median):
+            best[row.workload, row.candidate] = row
+    values = [
+        {
+            "workload": row.workload,
+            "candidate": row.candidate,
+            "ratio": row.ratio,
+            "low": row.ratio * row.median / row.max,
+            "high": row.ratio * row.median / row.min,
+            "one": min(0.2, row.ratio / 2),
+        }
+        for row in best.values()
+    ]
+    order = list(dict.fromkeys(row.workload for row in report.rows))
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("candidate:N", title=None, sort="-x"), color=alt.Color("candidate:N", legend=None)
+    )
+    scale = alt.Scale(type="log")
+    bars = base.mark_bar(height=10).encode(
+        x=alt.X("one:Q", scale=scale, title="times as fast as the best torch eager (log scale)"), x2="ratio:Q"
+    )
+    whiskers = base.mark_rule(color="black").encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    picture = (
+        alt.layer(bars, whiskers, data=alt.Data(values=values))
+        .properties(width=330, height=alt.Step(15))
+        .facet(facet=alt.Facet("workload:N", sort=order, title=None), columns=3)
+        .resolve_scale(y="independent")
+        .properties(title=f"{report.machine['cpu']}, {report.machine['cores']} cores; median, whiskers min to max")
+    )
+    write(picture, path)

@@ -1,0 +1,40 @@
+"""The engines of Assay as candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.engines import load
+from assay.engines.base import fresh
+from benchmarks.problem import CHECKED, Problem
+
+
+class AssayEngine:
+    """One of Assay's engines; batches are made beforehand, as they are for the peers."""
+
+    def __init__(self, engine: str, problem: Problem, threads: int) -> None:
+        self.name, self.threads, self.problem = f"assay {engine}", threads, problem
+        trials = len(problem.recipes)
+        self.unit_per_call = problem.iterations * trials if not problem.evaluates else trials
+        self.engine = load(engine, threads=threads)
+        self.state = self._fresh()
+        self.alive = np.ones(trials, np.bool_)
+        self.made = problem.batches(1, problem.iterations)
+        self.engine.warm_up(self.state, self.made)
+
+    def _fresh(self) -> Any:
+        return self.engine.start(self.problem.cohort, fresh(self.problem.cohort), self.problem.splits)
+
+    def check(self) -> NDArray[np.float64]:
+        """The first losses."""
+        _, progress = self.engine.advance(self._fresh(), self.problem.batches(1, CHECKED), self.alive)
+        return progress.losses[0]
+
+    def run(self) -> None:
+        """Goes on training."""
+        self.state, _ = self.engine.advance(self.state, self.made, self.alive)
+        if self.problem.evaluates:
+            self.engine.evaluate(self.state, "test")

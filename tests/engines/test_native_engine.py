@@ -1,0 +1,332 @@
+"""What is special to the native engine: its names, sparse inputs, levels, threads, breaking off, and odd shapes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assay.engines import choose, load
+from assay.engines.base import Cohort, Splits, fresh
+from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.parts.batches import make_batches
+from assay.parts.losses import LOSSES
+from assay.parts.optimizers import OPTIMIZERS, Adam
+from assay.recipe import Recipe
+from assay.rng import stream
+from tests.engines.cases import AXES, Run, nudged, pairwise, raw, same_bits
+
+native = pytest.importorskip("assay._native")
+module = pytest.importorskip("assay.engines.native_engine")
+LEVELS = module.levels()
+PAIRS = pairwise(AXES)
+
+
+def recipe(case: dict[str, Any]) -> Recipe:
+    """The recipe of a combination."""
+    return Recipe.parse(raw(case))
+
+
+def run(
+    mine: Recipe, x: Any, y: Any, iterations: int, *, engine: str = "native", classes: int = 10, **options: Any
+) -> tuple[Any, Any, Any]:
+    """Losses, checkpoint and evaluation of a training on arrays."""
+    found = load(engine, **({"threads": 1} | options)) if engine != "level" else module.NativeEngine(**options)
+    cohort = Cohort((mine,), mine.model.network(x.shape[1], classes))
+    state = found.start(
+        cohort, nudged(fresh(cohort)), Splits({"train": (x, y), "test": (x[: len(x) // 2 + 1], y[: len(x) // 2 + 1])})
+    )
+    batches = make_batches(mine.batches, cohort.seeds, 1, iterations, len(x))
+    state, progress = found.advance(state, batches, np.array([True]))
+    return progress.losses, found.export(state), found.evaluate(state, "test")
+
+
+def images(examples: int, features: int, zeros: float, classes: int, element: Any = np.float64) -> tuple[Any, Any]:
+    """Inputs with a share of zeros; the first example is all zero."""
+    values = stream(7, "values").uniform(examples * features)
+    kept = stream(7, "kept").uniform(examples * features) >= zeros
+    x = (values * kept).reshape(examples, features).astype(element)
+    x[0] = 0.0
+    return x, stream(7, "labels").integers(classes, examples)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_kernel_has_every_name_of_the_tables_or_says_why_not() -> None:
+    tables = {"activations": ACTIVATIONS, "outputs": OUTPUTS, "losses": LOSSES, "rules": OPTIMIZERS}
+    for kind, table in tables.items():
+        assert set(getattr(native, kind)) == set(table), kind
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_kernel_reads_the_settings_that_an_optimizer_has(name: str) -> None:
+    optimizer = OPTIMIZERS[name]()
+    slots, own, factors = native.rules[name]
+    assert slots == OPTIMIZERS[name].slots
+    assert set(own) == set(optimizer.settings()) - {"learning_rate", "weight_decay"}
+    assert set(factors) == set(optimizer.factors(np.array([1.0])))
+
+
+def test_what_the_kernel_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module._TABLES, "optimizer", {})
+    reason = load("native").why_not(Recipe())
+    assert reason is not None
+    assert "no optimizer 'adam'" in reason
+
+
+def test_auto_takes_it_for_dense_networks_on_a_cpu() -> None:
+    assert choose(Recipe()).name == "native"
+
+
+# --- the same function, sparse or dense ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("kind", ["full", "single", "window", "shuffled"])
+@pytest.mark.parametrize("background", [0.0, -0.42], ids=["zeros", "standardised"])
+@pytest.mark.parametrize("units", [3, 20, 70])
+@pytest.mark.parametrize("optimizer", ["descent", "adam"])
+def test_sparse_inputs_give_what_numpy_gives(
+    precision: str, kind: str, background: float, units: int, optimizer: str
+) -> None:
+    x, y = images(150, 40, 0.8, 4, np.dtype(precision))
+    x = x + np.asarray(background, x.dtype)
+    mine = Recipe.parse(
+        {
+            "model": {"hidden": [units], "activation": "tanh"},
+            "optimizer": {"name": optimizer, "learning_rate": 0.01},
+            "batches": {"kind": kind} | ({} if kind in ("full", "single") else {"size": 17}),
+            "regularisation": {"l2": 1e-3} if units == 20 else {},
+            "precision": precision,
+            "budget": {"iterations": 40},
+        }
+    )
+    examples = native.Examples64 if precision == "float64" else native.Examples32
+    assert examples(x, y.astype(np.int32), native.Pool(1)).sparse
+    losses, end, test = run(mine, x, y, 40, classes=4)
+    expected, reference, expected_test = run(mine, x, y, 40, engine="numpy", classes=4)
+    close = {"rtol": 1e-10, "atol": 1e-11} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
+    np.testing.assert_allclose(losses, expected, **close)
+    np.testing.assert_allclose(test.loss, expected_test.loss, **close)
+    for name, w in reference.weights.items():
+        np.testing.assert_allclose(end.weights[name], w, **close)
+
+
+def test_the_choice_of_sparse_inputs_is_by_their_share() -> None:
+    pool = native.Pool(1)
+    for zeros, sparse in ((0.9, True), (0.7, True), (0.5, False), (0.0, False)):
+        x, y = images(200, 50, zeros, 3)
+        made = native.Examples64(x, y.astype(np.int32), pool)
+        assert made.sparse is sparse
+        assert made.share == np.count_nonzero(x) / x.size
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    widths=st.lists(st.integers(1, 300), max_size=2),
+    features=st.integers(1, 300),
+    classes=st.integers(2, 40),
+    batch=st.integers(1, 257),
+    zeros=st.sampled_from([0.0, 0.9, 1.0]),
+    optimizer=st.sampled_from(list(OPTIMIZERS)),
+)
+def test_any_shape_gives_what_numpy_gives(
+    widths: list[int], features: int, classes: int, batch: int, zeros: float, optimizer: str
+) -> None:
+    x, y = images(257, features, zeros, classes)
+    mine = Recipe.parse(
+        {
+            "model": {"hidden": widths, "activation": "sigmoid"},
+            "optimizer": {"name": optimizer, "learning_rate": 0.003},
+            "batches": {"kind": "replacement", "size": batch},
+            "precision": "float64",
+            "budget": {"iterations": 3},
+        }
+    )
+    losses, end, test = run(mine, x, y, 3, classes=classes)
+    expected, reference, expected_test = run(mine, x, y, 3, engine="numpy", classes=classes)
+    np.testing.assert_allclose(losses, expected, rtol=1e-10)
+    np.testing.assert_allclose(test.loss, expected_test.loss, rtol=1e-10)
+    np.testing.assert_allclose(test.accuracy, expected_test.accuracy, atol=1.5 / 129)  # ties of a constant net
+    if optimizer not in ("adam", "adamw", "rmsprop", "adadelta", "adagrad"):  # these blow up the last bit of a zero
+        for name, w in reference.weights.items():
+            np.testing.assert_allclose(end.weights[name], w, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("units", [3, 17, 33])
+def test_padded_units_are_dead(units: int) -> None:
+    """sigmoid(0) is 0.5: a padded unit that trained would be one bias more. The memory beyond the units stays zero."""
+    mine = recipe(PAIRS[0] | {"activation": "sigmoid", "optimizer": "momentum", "hidden": [units], "dropout": 0.0})
+    made = Run.of("native", mine)
+    made.go(1, 50)
+    weight, bias, stride = made.state.native.layout[0]
+    memory = made.state.native.memory(0)
+    rows = memory[:, weight : weight + 7 * stride].reshape(-1, 7, stride)
+    assert stride > units
+    assert not rows[:, :, units:].any()
+    assert not memory[:, bias + units : bias + stride].any()
+    assert rows[:, :, :units].any()
+
+
+def test_adams_bias_correction_is_right_after_two_million_iterations() -> None:
+    t = np.array([1.0, 2.0, 2_000_000.0])
+    factors = Adam(beta2=0.9999999).factors(t)
+    exact = [1 - 0.9999999, 1 - 0.9999999**2, -np.expm1(2_000_000 * np.log1p(-1e-7))]
+    np.testing.assert_allclose(factors["correction2"], exact, rtol=1e-8)
+    mine = Recipe.parse(
+        {"optimizer": {"name": "adam", "beta2": 0.9999999}, "precision": "float64", "model": {"hidden": [4]}}
+    )
+    x, y = images(60, 8, 0.5, 10)
+    cohort = Cohort((mine,), mine.model.network(8, 10))
+    ends = []
+    for name in ("native", "numpy"):
+        engine = load(name, threads=1)
+        start = fresh(cohort)
+        slots = {key: np.full((2, *w.shape), 1e-3) for key, w in start.weights.items()}
+        state = engine.start(cohort, type(start)(2_000_000, start.weights, slots), Splits({"train": (x, y)}))
+        state, _ = engine.advance(state, make_batches(mine.batches, cohort.seeds, 2_000_001, 5, 60), np.array([True]))
+        ends.append(engine.export(state))
+    for key, w in ends[1].weights.items():
+        np.testing.assert_allclose(ends[0].weights[key], w, rtol=1e-12, atol=1e-15)
+
+
+# --- levels, alignment, threads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("number", range(0, len(PAIRS), 6))
+def test_every_level_gives_what_numpy_gives(level: str, number: int) -> None:
+    mine = recipe(PAIRS[number] | {"dropout": 0.0, "precision": "float64", "activation": "gelu"})
+    x, y = images(97, 21, 0.8 * (number % 2), 10)
+    losses, _, _ = run(mine, x, y, 30, engine="level", level=level, threads=1)
+    expected, _, _ = run(mine, x, y, 30, engine="numpy")
+    np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_an_unknown_level_is_told() -> None:
+    with pytest.raises(Exception, match="level 'mmx' is none of this machine's"):
+        module.NativeEngine(level="mmx")
+
+
+@pytest.mark.parametrize("kind", ["full", {"kind": "shuffled", "size": 700}])
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_bits_do_not_depend_on_the_number_of_threads(kind: Any, clip: float | None, dropout: float) -> None:
+    x, y = images(1500, 30, 0.8, 10, np.float32)
+    mine = Recipe.parse(
+        {"model": {"hidden": [20], "dropout": dropout}, "batches": kind, "clip_norm": clip, "optimizer": "momentum"}
+    )
+    ends = [run(mine, x, y, 12, threads=threads) for threads in (1, 2)]
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    same_bits(ends[0][1], ends[1][1])
+    cohort = Cohort((mine,) * 2, mine.model.network(30, 10))
+    engine = load("native", threads=2)
+    state = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
+    state, progress = engine.advance(state, make_batches(mine.batches, cohort.seeds, 1, 12, 1500), np.array([True] * 2))
+    np.testing.assert_array_equal(progress.losses, np.repeat(ends[0][0], 2, axis=0))
+
+
+def test_the_bits_do_not_depend_on_where_the_inputs_lie() -> None:
+    x, y = images(300, 30, 0.1, 10, np.float32)
+    shifted = np.empty(x.size + 1, np.float32)[1:].reshape(x.shape)
+    shifted[...] = x
+    mine = Recipe.parse({"model": {"hidden": [20]}, "batches": "window"})
+    a, b = (run(mine, each, y, 20) for each in (x, shifted))
+    np.testing.assert_array_equal(a[0], b[0])
+    same_bits(a[1], b[1])
+
+
+def test_dense_inputs_live_as_long_as_they_are_read() -> None:
+    mine = Recipe.parse({"model": {"hidden": [8]}, "batches": "full"})
+    x, y = images(400, 30, 0.0, 10, np.float32)
+    engine = load("native", threads=1)
+    cohort = Cohort((mine,), mine.model.network(30, 10))
+    state = engine.start(cohort, fresh(cohort), Splits({"train": (x.copy(), y)}))
+    expected = engine.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
+    junk = [np.full_like(x, np.nan) for _ in range(20)]
+    assert engine.evaluate(state, "train").loss[0] == engine.evaluate(expected, "train").loss[0]
+    del junk
+
+
+# --- breaking off ----------------------------------------------------------------------------------------------------
+
+
+def long_run(threads: int) -> tuple[Any, Any, Any]:
+    mine = Recipe.parse({"model": {"hidden": [256, 256]}, "batches": "full", "budget": {"iterations": 10**6}})
+    x, y = images(20_000, 300, 0.5, 10, np.float32)
+    engine = load("native", threads=threads)
+    cohort = Cohort((mine,), mine.model.network(300, 10))
+    state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
+    return engine, state, make_batches(mine.batches, cohort.seeds, 1, 1000, len(x))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_call_that_is_broken_off_has_done_nothing(threads: int) -> None:
+    engine, state, batches = long_run(threads)
+    before = engine.export(state)
+    timer = threading.Timer(0.5, engine.break_off)
+    timer.start()
+    begin = time.perf_counter()
+    state, progress = engine.advance(state, batches, np.array([True]))
+    timer.join()
+    assert progress.cut_short
+    assert progress.losses.shape == (1, 0)
+    assert time.perf_counter() - begin < 5.0  # a thousand iterations take minutes
+    same_bits(engine.export(state), before)
+    state, progress = engine.advance(
+        state, make_batches(state.cohort.first.batches, (0,), 1, 1, 20_000), np.array([True])
+    )
+    assert not progress.cut_short
+
+
+CTRL_C = """
+import numpy as np, sys
+sys.path.insert(0, ".")
+from tests.engines.test_native_engine import long_run
+engine, state, batches = long_run(1)
+print("ready", flush=True)
+try:
+    engine.advance(state, batches, np.array([True]))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_reaches_python_while_the_kernel_works() -> None:
+    root = Path(__file__).resolve().parents[2]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CTRL_C], cwd=root, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "interrupted\n"
+
+
+# --- what it refuses -------------------------------------------------------------------------------------------------
+
+
+def test_the_kernel_refuses_what_does_not_fit() -> None:
+    made = Run.of("native", recipe(PAIRS[0] | {"batches": "replacement"}))
+    batches = make_batches(made.cohort.first.batches, made.cohort.seeds, 1, 4, 97)
+    assert batches.rows is not None
+    for wrong in (batches.rows + 97, batches.rows - 98):
+        broken = type(batches)(1, batches.sizes, rows=wrong)
+        with pytest.raises(ValueError, match="do not fit together"):
+            made.engine.advance(made.state, broken, np.array([True]))
+    with pytest.raises(ValueError, match="do not fit together"):
+        made.engine.advance(made.state, batches, np.array([True, True]))
+    with pytest.raises(ValueError, match="first layer"):
+        made.engine.outputs(made.state, np.zeros((3, 9)))
