@@ -20,7 +20,7 @@ def test_fit_takes_plain_data_and_gives_a_history() -> None:
     assert list(frame.columns[:3]) == ["iteration", "examples", "seconds"]
     assert frame.test_accuracy.iloc[-1] == history.accuracy
     assert history.engine == ("native" if installed("native") else "numpy")
-    assert history.engine_choice.startswith("auto: of numpy, jax, torch, the first")
+    assert history.engine_choice.startswith("auto: of native, numpy, jax, torch, the first")
     assert "test_accuracy" in history._repr_html_()
     assert history.effort == pytest.approx(history.final.seconds / history.accuracy)
     chart = history.plot().to_dict()
