@@ -96,10 +96,16 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
     } else {
       for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u);
     }
-    auto [columns, values, count] = example(inputs, row);
-    sparse_forward(columns, values, count, w, layer.stride, z);
     prefetch(inputs, batch, block.first + i);
   }
+  // panel by panel: the weights of one stay in the cache for all examples of the block
+  panels<T, 8>(layer.stride, [&](auto wide, int place) {
+    for (int i = 0; i < block.rows; ++i) {
+      auto [columns, values, count] = example(inputs, batch.row(block.first + i));
+      sparse_forward<T, wide>(columns, values, count, w + place, layer.stride,
+                              space.z[0] + i * int64_t{layer.stride} + place);
+    }
+  });
 }
 
 // What every block of an iteration needs and the weights decide.

@@ -102,12 +102,10 @@ ASSAY_INLINE void sparse_tile(const uint16_t* columns, const T* values, int coun
   }
 }
 
-template <class T>
+template <class T, int wide>
 ASSAY_INLINE void sparse_forward(const uint16_t* columns, const T* values, int count, const T* w, int stride, T* z) {
-  panels<T, 8>(stride, [&](auto wide, int at) {
-    constexpr int chains = wide >= 8 ? 1 : wide >= 4 ? 2 : 4;
-    sparse_tile<T, wide, chains>(columns, values, count, w + at, stride, z + at);
-  });
+  constexpr int chains = wide >= 8 ? 1 : wide >= 4 ? 2 : 4;  // eight additions at once, whatever the width
+  sparse_tile<T, wide, chains>(columns, values, count, w, stride, z);
 }
 
 // g[columns[i]] += scale values[i] d: one example's part of the first layer's gradient.
