@@ -264,3 +264,25 @@ def test_ledgers_add_up() -> None:
 def test_other_stays_small_in_a_training_of_two_seconds() -> None:
     history = run(recipe(budget={"iterations": 10**9}, stop={"seconds": 2.0}, log="geometric"))[0]
     assert history.ledger.other < 0.02 * history.ledger.wall
+
+
+def test_a_chunk_that_was_broken_off_costs_no_training_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.data.datasets import load as load_data
+    from assay.engines.base import Progress
+
+    engine = load("numpy", threads=1)
+    advance, calls = engine.advance, []
+
+    def broken_off_once(state: Any, batches: Any, alive: Any) -> Any:
+        calls.append(batches.first)
+        if len(calls) == 2:
+            time.sleep(0.2)
+            return state, Progress(np.full((1, 0), np.nan), np.zeros(1, np.int64), cut_short=True)
+        return advance(state, batches, alive)
+
+    monkeypatch.setattr(engine, "advance", broken_off_once)
+    mine = recipe(budget={"iterations": 30})
+    whole = train([mine], engine, prepared(mine, load_data("digits")))[0]
+    assert calls[1] == calls[2]  # the same iterations again
+    assert whole.iterations == 30
+    assert whole.ledger.train < 0.2

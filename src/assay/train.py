@@ -146,11 +146,11 @@ class Training:
             begin = perf_counter()
             self.state, progress = self.engine.advance(self.state, batches, alive)
             elapsed = perf_counter() - begin
-            self.ledger.train += elapsed
-            self.seconds += elapsed
-            if progress.cut_short:
+            if progress.cut_short:  # nothing came of it, so its seconds are no training
                 yield self._status(new_point=False)
                 continue
+            self.ledger.train += elapsed
+            self.seconds += elapsed
             self._rate = count / max(elapsed, 1e-9)
             self.t += count
             self._end_broken(progress.broken)

@@ -330,3 +330,27 @@ def test_the_kernel_refuses_what_does_not_fit() -> None:
         made.engine.advance(made.state, batches, np.array([True, True]))
     with pytest.raises(ValueError, match="first layer"):
         made.engine.outputs(made.state, np.zeros((3, 9)))
+
+
+def test_trainings_in_two_python_threads_take_turns() -> None:
+    """One engine, one pool of threads: both get what each would get alone."""
+    x, y = images(1500, 30, 0.8, 10, np.float32)
+    mine = Recipe.parse({"model": {"hidden": [20]}, "batches": {"kind": "shuffled", "size": 700}})
+    engine = load("native", threads=2)
+    cohort = Cohort((mine,), mine.model.network(30, 10))
+    states = [engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)})) for _ in range(2)]
+
+    def train(state: Any) -> None:
+        for first in range(1, 60, 3):
+            engine.advance(state, make_batches(mine.batches, cohort.seeds, first, 3, 1500), np.array([True]))
+
+    workers = [threading.Thread(target=train, args=(state,)) for state in states]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert not any(worker.is_alive() for worker in workers)
+    same_bits(engine.export(states[0]), engine.export(states[1]))
+    alone = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
+    train(alone)
+    same_bits(engine.export(alone), engine.export(states[0]))

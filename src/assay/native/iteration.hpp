@@ -324,6 +324,17 @@ void backward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>
 // --- update ---
 
 template <class T>
+ASSAY_INLINE Penalty<T> weight_penalty(const Numbers& h, double scale) {
+  return {T(h.l1), T(h.l2), T(scale), T(1 - h.learning_rate * h.weight_decay)};
+}
+
+template <class T>
+ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Numbers& h, double scale) {
+  const bool too = plan.penalise_biases;
+  return {too ? T(h.l1) : T(0), too ? T(h.l2) : T(0), T(scale), T(1)};
+}
+
+template <class T>
 void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
                   int64_t to) {
   with_rule<T>(plan.rule, h, [&](auto rule) {
@@ -335,10 +346,8 @@ void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Num
       else
         move<decltype(rule), false>(rule, penalty, trial.w + first, g + first, s, u, end - first);
     };
-    T l1 = T(h.l1), l2 = T(h.l2), factor = T(scale);
-    bool biases = plan.penalise_biases;
-    run(from, to < plan.weights ? to : plan.weights, {l1, l2, factor, T(1 - h.learning_rate * h.weight_decay)});
-    run(from > plan.weights ? from : plan.weights, to, {biases ? l1 : T(0), biases ? l2 : T(0), factor, T(1)});
+    run(from, to < plan.weights ? to : plan.weights, weight_penalty<T>(h, scale));
+    run(from > plan.weights ? from : plan.weights, to, bias_penalty<T>(plan, h, scale));
   });
 }
 
@@ -388,48 +397,47 @@ double squares(const Plan& plan, const Trial<T>& trial, const T* g, const Number
       total += line;
     }
   };
-  T l1 = T(h.l1), l2 = T(h.l2);
-  bool biases = plan.penalise_biases;
-  add(0, plan.weights, {l1, l2, 1, 1});
-  add(plan.weights, plan.size, {biases ? l1 : T(0), biases ? l2 : T(0), 1, 1});
+  add(0, plan.weights, weight_penalty<T>(h, 1.0));
+  add(plan.weights, plan.size, bias_penalty<T>(plan, h, 1.0));
   return total;
+}
+
+// Calls `body` with the row and the outputs (C,) of `count` examples from `first` on, without dropout.
+template <class T, class Body>
+ASSAY_INLINE void over_outputs(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, Body body) {
+  const Plan& plan = *step.plan;
+  const int top = plan.layers - 1, stride = plan.last().stride;
+  before_blocks(step, space);
+  for (int64_t from = first, end = first + count; from < end; from += BLOCK) {
+    Batch batch{nullptr, from, static_cast<int>(end - from < BLOCK ? end - from : BLOCK), nullptr, -1};
+    forward(step, batch, {0, batch.size}, space, false);
+    for (int i = 0; i < batch.size; ++i) {
+      T* a = space.a[top] + i * int64_t{stride};
+      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
+      body(from + i, a);
+    }
+  }
 }
 
 template <class T>
 void evaluate(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, double* loss, int64_t* right) {
   const Plan& plan = *step.plan;
-  const int top = plan.layers - 1, stride = plan.last().stride;
-  before_blocks(step, space);
-  for (int64_t from = first; from < first + count; from += BLOCK) {
-    Batch batch{nullptr, from, static_cast<int>(first + count - from < BLOCK ? first + count - from : BLOCK), nullptr, -1};
-    forward(step, batch, {0, batch.size}, space, false);
-    for (int i = 0; i < batch.size; ++i) {
-      T* a = space.a[top] + i * int64_t{stride};
-      const int y = step.inputs->labels[from + i];
-      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
-      *loss += loss_of(plan.loss, a, y, space.d, plan.classes, stride, T(plan.epsilon));
-      int best = 0;
-      for (int c = 1; c < plan.classes; ++c)
-        if (a[c] > a[best]) best = c;
-      *right += best == y;
-    }
-  }
+  over_outputs(step, first, count, space, [&](int64_t row, const T* a) {
+    const int y = step.inputs->labels[row];
+    *loss += loss_of(plan.loss, a, y, space.d, plan.classes, plan.last().stride, T(plan.epsilon));
+    int best = 0;
+    for (int c = 1; c < plan.classes; ++c)
+      if (a[c] > a[best]) best = c;
+    *right += best == y;
+  });
 }
 
 template <class T>
 void outputs(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, T* result) {
-  const Plan& plan = *step.plan;
-  const int top = plan.layers - 1, stride = plan.last().stride;
-  before_blocks(step, space);
-  for (int64_t from = first; from < first + count; from += BLOCK) {
-    Batch batch{nullptr, from, static_cast<int>(first + count - from < BLOCK ? first + count - from : BLOCK), nullptr, -1};
-    forward(step, batch, {0, batch.size}, space, false);
-    for (int i = 0; i < batch.size; ++i) {
-      T* a = space.a[top] + i * int64_t{stride};
-      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
-      __builtin_memcpy(result + (from - first + i) * plan.classes, a, plan.classes * sizeof(T));
-    }
-  }
+  const int classes = step.plan->classes;
+  over_outputs(step, first, count, space, [&](int64_t row, const T* a) {
+    __builtin_memcpy(result + (row - first) * classes, a, classes * sizeof(T));
+  });
 }
 
 }  // namespace assay::ASSAY_LEVEL

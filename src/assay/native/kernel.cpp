@@ -1,8 +1,6 @@
 // The kernel for one instruction set: CMake compiles this file once for each, with ASSAY_LEVEL as its name. Nothing in
 // here may call inline functions of the standard library: the linker could take this copy of them for machines that
 // lack these instructions.
-#include <type_traits>
-
 #include "plan.hpp"
 
 #include "iteration.hpp"

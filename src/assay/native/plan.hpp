@@ -88,7 +88,7 @@ struct Trial {
   uint64_t dropout_key[MAX_LAYERS];
 };
 
-// The memory of one thread; see `Workspace::place`.
+// The memory of one thread; `place` below hands it out.
 template <class T>
 struct Workspace {
   T *z[MAX_LAYERS], *a[MAX_LAYERS], *out[MAX_LAYERS], *mask[MAX_LAYERS];  // (BLOCK, stride) each

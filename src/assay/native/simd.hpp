@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #ifndef ASSAY_VECTOR_BYTES
 #define ASSAY_VECTOR_BYTES 16

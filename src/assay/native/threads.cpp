@@ -74,6 +74,7 @@ void Pool::live(int worker) {
 
 void Pool::run(int workers, const std::function<void(int)>& task, const std::function<void()>& poll) {
   using namespace std::chrono_literals;
+  std::lock_guard turn(turn_);
   std::unique_lock lock(mutex_);
   task_ = &task;
   workers_ = running_ = workers < size() ? workers : size();

@@ -22,14 +22,14 @@ class Pool {
   int size() const { return static_cast<int>(threads_.size()); }
 
   // Runs task(worker) on the first `workers` threads and returns when all are done; calls `poll` every few
-  // milliseconds meanwhile, from the calling thread.
+  // milliseconds meanwhile, from the calling thread. Calls from several threads take turns.
   void run(int workers, const std::function<void(int)>& task, const std::function<void()>& poll);
 
  private:
   void live(int worker);
 
   std::vector<std::thread> threads_;
-  std::mutex mutex_;
+  std::mutex turn_, mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int)>* task_ = nullptr;
   int workers_ = 0, running_ = 0;
