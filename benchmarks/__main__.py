@@ -16,6 +16,7 @@ import numpy as np
 from assay import bench
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
+from assay.errors import AssayError
 from assay.files import write_atomically
 from assay.machine import cores
 from assay.parts.models import flops_training
@@ -158,11 +159,14 @@ def main() -> None:
         parser.error(f"--only: no workload begins with {asked.only!r}; expected one of {', '.join(WORKLOADS)}")
     if asked.quick and not asked.only:
         names = ["stochastic 4LS", "mini-batch 2LR", "full-batch 4LS", "parameter-study unit", "from-scratch"]
-    dataset = load(str(asked.data.resolve())) if asked.data else images(7_000 if asked.quick else 70_000)
-    report = bench.start()
-    for name in names:
-        run(report, name, dataset, quick=asked.quick)
-    report.finish()
+    try:
+        dataset = load(str(asked.data.resolve())) if asked.data else images(7_000 if asked.quick else 70_000)
+        report = bench.start()
+        for name in names:
+            run(report, name, dataset, quick=asked.quick)
+        report.finish()
+    except AssayError as error:  # a folder without data, or a candidate that computes something else
+        parser.exit(2, f"error: {error}\n")
     print(report.markdown())
     if asked.json:
         write_atomically(asked.json, json.dumps(report.plain(), indent=1).encode())

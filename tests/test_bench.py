@@ -115,13 +115,17 @@ def test_the_command_measures_writes_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "r.png").stat().st_size > 5_000
 
 
-def test_an_unknown_workload_is_told() -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "stochastik"], "no workload begins with 'stochastik'"),
+        (["--quick", "--data", "/nowhere"], "error: unknown data set '/nowhere'"),
+    ],
+)
+def test_a_wrong_word_is_told(words: list[str], said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--only", "stochastik"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
+        [sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 2
-    assert "no workload begins with 'stochastik'" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
