@@ -24,7 +24,11 @@ from assay.recipe import Recipe, assignment, merged
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = [ENGINES[name][0] for name in ENGINES if not installed(name)]
-MODULES = [m.name for m in pkgutil.walk_packages(assay.__path__, "assay.") if m.name not in MISSING]
+MODULES = [
+    m.name
+    for m in pkgutil.walk_packages(assay.__path__, "assay.")
+    if m.name not in MISSING and not m.name.endswith((".__main__", "migrations.env"))
+]
 
 
 def blocks(name: str, language: str) -> list[str]:

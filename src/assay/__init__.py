@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from assay.fitting import Interrupted, fit
     from assay.history import History, Outcome
     from assay.recipe import Recipe
+    from assay.results import Results
+    from assay.run import run
+    from assay.studies.study import Study
 
 __version__ = "0.1.0"
 
@@ -22,9 +25,12 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "Interrupted": "fitting",
     "Outcome": "history",
     "Recipe": "recipe",
+    "Results": "results",
+    "Study": "studies.study",
     "fit": "fitting",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
+    "run": "run",
 }
 
 __all__ = [
@@ -34,10 +40,13 @@ __all__ = [
     "Interrupted",
     "Outcome",
     "Recipe",
+    "Results",
+    "Study",
     "__version__",
     "fit",
     "from_arrays",
     "load_data",
+    "run",
 ]
 
 

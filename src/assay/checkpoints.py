@@ -28,9 +28,15 @@ _PREFIX = "assay"
 
 def save(history: History, path: str | Path) -> Path:
     """Writes a history's checkpoint. Raises: FileError where that is impossible; an older file then stays whole."""
-    from safetensors.numpy import save as to_bytes
-
     path = Path(path)
+    write_atomically(path, to_bytes(history))
+    return path
+
+
+def to_bytes(history: History) -> bytes:
+    """A history, without its machine, as the content of a safetensors file."""
+    from safetensors.numpy import save as packed
+
     tensors = {f"weights/{name}": np.ascontiguousarray(w[0]) for name, w in history.checkpoint.weights.items()}
     tensors |= {f"slots/{name}": np.ascontiguousarray(s[:, 0]) for name, s in history.checkpoint.slots.items()}
     about = {
@@ -52,32 +58,40 @@ def save(history: History, path: str | Path) -> Path:
         "data_checksum": history.data_checksum,
         "peak_memory_bytes": history.peak_memory_bytes,
     }
-    write_atomically(path, to_bytes(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)}))
-    return path
+    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
 
 
 def restore(path: str | Path) -> History:
     """The history in a checkpoint file. Raises: FileError where it is missing, damaged or of another kind."""
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise FileError(f"{path}: no such file; expected weights that `assay train --save` wrote")
     try:
-        with safe_open(path, framework="numpy") as file:  # checks every size against the file before it reads
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, NDArray[Any]] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        about = json.loads(metadata[_PREFIX])
-    except (SafetensorError, OSError) as error:
-        raise FileError(f"{path}: not a safetensors file, or damaged: {error}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return from_bytes(content, source=str(path))
+
+
+def from_bytes(content: bytes, *, source: str) -> History:
+    """The history that `to_bytes` packed. Raises: FileError, naming the source, where it is damaged or another kind."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
+        header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        about = json.loads(header["__metadata__"][_PREFIX])
+    except SafetensorError as error:
+        raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
     except (KeyError, ValueError):
-        raise FileError(f"{path}: a safetensors file, but not one that Assay wrote") from None
+        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote") from None
     if about.get("format") != FORMAT:
-        raise FileError(f"{path}: has format {about.get('format')}; this version reads format {FORMAT}")
+        raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
         return _history(about, tensors)
     except (KeyError, TypeError, ValueError, AssayError) as error:
-        raise FileError(f"{path}: damaged: {error}") from None
+        raise FileError(f"{source}: damaged: {error}") from None
 
 
 def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:

@@ -33,6 +33,10 @@ class FileError(AssayError):
     """A file that the user names cannot be read or written, or is not what it should be."""
 
 
+class StoreError(AssayError):
+    """A store cannot be opened, read or written."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None if nothing is close.
 

@@ -25,7 +25,15 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     STOPPED = "stopped"  # a stopping rule
     DIVERGED = "diverged"
-    INTERRUPTED = "interrupted"  # Ctrl-C; goes on from its checkpoint
+    FAILED = "failed"  # an error in the program; the traceback is stored
+    LOST = "lost"  # its worker vanished, again and again
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    INTERRUPTED = "interrupted"  # Ctrl-C; goes on from its checkpoint, and is never stored as a result
+
+
+RETRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY)
+"""What `--retry` trains again: what the machine or the program did, not what the training gave."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +140,17 @@ class History:
         return self.checkpoint.t
 
     @property
+    def parameters(self) -> int | None:
+        """The number of weights; None where the data's width is not known any more."""
+        if not self.inputs:
+            return None
+        return self.recipe.model.network(self.inputs, len(self.classes)).parameters
+
+    @property
     def effort(self) -> float | None:
         """Training seconds / accuracy: lower is better."""
+        if not self.points:
+            return None
         return self.final.seconds / self.accuracy if self.accuracy else None
 
     def frame(self) -> pandas.DataFrame:
@@ -167,7 +184,7 @@ class History:
             "engine": self.engine,
             "engine_choice": self.engine_choice,
             "device": self.device,
-            "parameters": int(sum(w[0].size for w in self.checkpoint.weights.values())),
+            "parameters": self.parameters,
             "recipe": self.recipe.plain(),
             "key": self.recipe.key(data_checksum=self.data_checksum),
             "data_checksum": self.data_checksum,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -165,7 +165,7 @@ class Recipe(Part):
         try:
             super().__init__(**_plain(raw))
         except ValidationError as error:
-            raise RecipeError(_sentences(error.errors())) from None
+            raise RecipeError(sentences(error.errors())) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -402,23 +402,30 @@ _EXPECTED = {
 }
 
 
-def _sentences(errors: Sequence[ErrorDetails]) -> list[str]:
-    """A sentence for each error; what the members of a union expect at one place is joined into one."""
+Keys = Callable[[Sequence[int | str]], tuple[str, list[str]]]
+"""From the place of a table to its name and the keys that it may have."""
+
+
+def sentences(errors: Sequence[ErrorDetails], keys_at: Keys | None = None) -> list[str]:
+    """A sentence for each error; what the members of a union expect at one place is joined into one.
+
+    `keys_at` tells the tables of something other than a recipe.
+    """
     joined: dict[str, str] = {}
     for details in errors:
-        sentence = _sentence(details)
+        sentence = _sentence(details, keys_at or _keys_at)
         start, expected, rest = sentence.partition("; expected ")
         key = start if expected else sentence
         joined[key] = f"{joined[key]}, or {rest}" if key in joined and expected else sentence
     return list(joined.values())
 
 
-def _sentence(details: ErrorDetails) -> str:
+def _sentence(details: ErrorDetails, keys_at: Keys) -> str:
     """One error of pydantic as: where, what is wrong, what was got, what is expected."""
     kind, context = details["type"], details.get("ctx", {})
     where = _where(details["loc"])
     if kind == "extra_forbidden":
-        owner, known = _keys_at(details["loc"][:-1])
+        owner, known = keys_at(details["loc"][:-1])
         return f"{where}: " + unknown(f"key of {owner}", details["loc"][-1], known)
     if kind == "missing":
         return f"{where}: is missing, and has no default"
@@ -471,4 +478,4 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     return field, list(plain[field].model_fields)
 
 
-__all__ = ["Recipe", "assignment", "cohorts", "merged", "read_toml", "static_form", "warnings"]
+__all__ = ["Recipe", "assignment", "cohorts", "merged", "read_toml", "sentences", "static_form", "warnings"]

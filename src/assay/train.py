@@ -6,6 +6,7 @@ a tenth of a second at the latest, so that a caller can draw progress or break o
 
 from __future__ import annotations
 
+import bisect
 import math
 import resource
 import sys
@@ -25,7 +26,7 @@ from assay.history import History, Ledger, Outcome, Point, joined, member
 from assay.machine import describe
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
-from assay.recipe import Recipe, static_form, warnings
+from assay.recipe import Recipe, Stop, static_form, warnings
 
 _CHUNK_SECONDS = 0.1
 _CHUNK_ROWS = 2**20  # row numbers made at once
@@ -74,9 +75,13 @@ class Training:
         *,
         start: Sequence[History] = (),
         data_seconds: float = 0.0,
+        log_points: Sequence[int] | None = None,
     ) -> None:
-        """`start`: histories to go on from, one for each recipe; `data_seconds`: what it took to make `data`."""
+        """`start`: histories to go on from, one for each recipe; `data_seconds`: what it took to make `data`;
+        `log_points`: the iterations at which the curve has points, ascending, in place of the recipes' own."""
         begin = perf_counter()
+        self.log_points = log_points
+        self._began: float | None = None  # when the loop began, while it runs
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
         self._check(recipes, start)
@@ -101,7 +106,8 @@ class Training:
     def _check(self, recipes: Sequence[Recipe], start: Sequence[History]) -> None:
         if len({static_form(recipe) for recipe in recipes}) != 1:
             raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
-        problems = misfits(self.recipe, self.data)
+        data = self.data
+        problems = misfits(self.recipe, examples=len(data.y_train), inputs=data.inputs, classes=data.classes)
         if problems:
             raise RecipeError(problems)
         for recipe, history in zip(recipes, start, strict=False):
@@ -127,12 +133,16 @@ class Training:
 
     def __iter__(self) -> Iterator[Status]:
         """Trains to the end of the budget; yields after every chunk. To break off leaves everything consistent."""
-        with self.ledger.book("wall"):
+        self._began = perf_counter()
+        try:
             if not self.trials[0].points:
                 self._log_point(np.full(len(self.trials), np.nan))
             yield self._status(new_point=True)
             self._warm_up()
             yield from self._chunks()
+        finally:
+            self.ledger.wall += perf_counter() - self._began
+            self._began = None
         for trial in self.trials:
             if trial.outcome is None:
                 trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
@@ -178,7 +188,7 @@ class Training:
         width = self.recipe.batches.width(self.n) if self.recipe.batches.kind != "full" else 1
         rows = _CHUNK_ROWS // (width * len(self.trials))
         affordable = int(self._rate * self._chunk_seconds()) if self._rate else 1
-        reach = min(self._next_log_point(self.t), self.budget) - self.t
+        reach = min(self._log_point_after(self.t), self.budget) - self.t
         return max(1, min(reach, affordable, rows, _CHUNK_ITERATIONS))
 
     def _chunk_seconds(self) -> float:
@@ -196,26 +206,18 @@ class Training:
         number, unit = self.recipe.log.interval()
         return (math.floor(self.seconds / number) + 1) * number if unit == "seconds" else None
 
-    def _next_log_point(self, t: int) -> int:
-        """The first log point after iteration t that the iteration count decides."""
-        number, unit = self.recipe.log.interval()
-        if unit == "iterations":
-            return int((t // number + 1) * number)
-        if unit == "epochs":
-            length = number * iterations_per_epoch(self.recipe.batches, self.n)
-            k = math.floor(t / length + 1e-9) + 1
-            return max(t + 1, round(k * length))
-        if unit == "geometric":
-            j = math.floor(math.log10(t) * number) if t else 0
-            return next(p for p in (round(10 ** (i / number)) for i in range(j, j + 30)) if p > t)
-        return sys.maxsize
+    def _log_point_after(self, t: int) -> int:
+        if self.log_points is None:
+            return next_log_point(self.recipe, self.n, t)
+        place = bisect.bisect_right(self.log_points, t)
+        return self.log_points[place] if place < len(self.log_points) else sys.maxsize
 
     def _is_log_point(self) -> bool:
         if self._next_seconds is not None and self.seconds >= self._next_seconds:
             self._next_seconds = self._interval_seconds()
             return True
         ended = not self._alive().any() or self.t == self.budget
-        return ended or self.t == self._next_log_point(self.t - 1)
+        return ended or self.t == self._log_point_after(self.t - 1)
 
     def _log_point(self, batch_losses: NDArray[np.float64]) -> None:
         """Evaluates the cohort, adds a point to every trial that is alive, and applies the rules that read points."""
@@ -256,13 +258,9 @@ class Training:
                     self._end(trial, Outcome.DIVERGED, f"loss not finite at iteration {int(t):,}")
 
     def _apply_point_rules(self, trial: _Trial) -> None:
-        stop = trial.recipe.stop
-        if stop.accuracy is not None and _judged(trial.points[-1])[1] >= stop.accuracy:
-            self._end(trial, Outcome.STOPPED, f"accuracy {stop.accuracy:g} reached at iteration {self.t:,}")
-        elif stop.patience is not None:
-            losses = [_judged(point)[0] for point in trial.points]
-            if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
-                self._end(trial, Outcome.STOPPED, f"no lower loss for {stop.patience} log points")
+        reason = stopped(trial.recipe.stop, trial.points)
+        if reason:
+            self._end(trial, Outcome.STOPPED, reason)
 
     def _apply_seconds_rule(self) -> None:
         limit = self.recipe.stop.seconds
@@ -278,9 +276,17 @@ class Training:
 
     def histories(self) -> list[History]:
         """What there is by now, a history for each recipe; a trial that is not at its end counts as interrupted."""
-        with self.ledger.book("checkpoint"), self.ledger.book("wall"):
+        begin = perf_counter()
+        with self.ledger.book("checkpoint"):
             checkpoint = self.engine.export(self.state)
+        if self._began is None:
+            self.ledger.wall += perf_counter() - begin
         return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
+
+    def _spent(self) -> Ledger:
+        """The ledger until now, also in the middle of the loop."""
+        running = perf_counter() - self._began if self._began is not None else 0.0
+        return replace(self.ledger, wall=self.ledger.wall + running)
 
     def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
         recipe, data = trial.recipe, self.data
@@ -292,7 +298,7 @@ class Training:
             engine_choice=self.engine.choice,
             device=self.engine.device,
             points=tuple(trial.points),
-            ledger=self.ledger.plus(earlier.ledger) if earlier else replace(self.ledger),
+            ledger=self._spent().plus(earlier.ledger) if earlier else self._spent(),
             outcome=trial.outcome or Outcome.INTERRUPTED,
             reason=trial.reason or f"interrupted after iteration {trial.done:,}",
             flops=flops_training(
@@ -312,6 +318,56 @@ class Training:
         )
 
 
+def next_log_point(recipe: Recipe, n: int, t: int) -> int:
+    """The first log point after iteration t that the iteration count decides, for n training examples."""
+    number, unit = recipe.log.interval()
+    if unit == "iterations":
+        return int((t // number + 1) * number)
+    if unit == "epochs":
+        length = number * iterations_per_epoch(recipe.batches, n)
+        k = math.floor(t / length + 1e-9) + 1
+        return max(t + 1, round(k * length))
+    if unit == "geometric":
+        j = math.floor(math.log10(t) * number) if t else 0
+        return next(p for p in (round(10 ** (i / number)) for i in range(j, j + 30)) if p > t)
+    return sys.maxsize
+
+
+def log_points(recipe: Recipe, n: int) -> list[int]:
+    """Every iteration at which a recipe's curve has a point: the start, what `log.every` says, and the budget's end."""
+    end = recipe.iterations(n)
+    number, unit = recipe.log.interval()
+    if unit == "iterations":
+        return [*range(0, end, int(number)), end]
+    points = [0]
+    while (t := next_log_point(recipe, n, points[-1])) < end:
+        points.append(t)
+    return [*points, end] if end else points
+
+
+def number_of_log_points(recipe: Recipe, n: int) -> int:
+    """About how many points a recipe's curve has."""
+    number, unit = recipe.log.interval()
+    end = recipe.iterations(n)
+    if unit == "geometric":
+        return 2 + round(number * math.log10(max(end, 1)))
+    if unit == "seconds":
+        return 2
+    length = number if unit == "iterations" else number * iterations_per_epoch(recipe.batches, n)
+    return 2 + int(end / length)
+
+
+def stopped(stop: Stop, points: Sequence[Point]) -> str:
+    """Why the last of a curve's points ends a trial by a rule that reads points, or nothing."""
+    if stop.accuracy is not None and _judged(points[-1])[1] >= stop.accuracy:
+        return f"accuracy {stop.accuracy:g} reached at iteration {points[-1].iteration:,}"
+    if stop.patience is not None:
+        losses = [_judged(point)[0] for point in points]
+        if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
+            return f"no lower loss for {stop.patience} log points"
+    return ""
+
+
 def _judged(point: Point) -> tuple[float, float]:
     """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
     loss = point.test_loss if point.validation_loss is None else point.validation_loss
@@ -329,16 +385,16 @@ def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: S
     return training.histories()
 
 
-def misfits(recipe: Recipe, data: Prepared) -> list[str]:
-    """What in a recipe does not fit the data, a sentence each."""
-    n, subset = len(data.y_train), recipe.log.train_loss
+def misfits(recipe: Recipe, *, examples: int, inputs: int, classes: int) -> list[str]:
+    """What in a recipe does not fit N training examples of D inputs and C classes, a sentence each."""
+    n, subset = examples, recipe.log.train_loss
     size = recipe.batches.settings().get("size", 1)
     found: list[str] = []
     if size > n:
         found.append(f"batches.size: got {size}; expected at most {n}, the number of training examples")
     if isinstance(subset, int) and subset > n:
         found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
-    parameters = recipe.model.network(data.inputs, data.classes).parameters
+    parameters = recipe.model.network(inputs, classes).parameters
     # initial weights, weights, gradient and step besides the slots; float64 at the most
     needed, free = 8 * parameters * (4 + type(recipe.optimizer).slots), psutil.virtual_memory().available
     if needed > free:
@@ -373,4 +429,16 @@ def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
     )
 
 
-__all__ = ["Status", "Training", "misfits", "other_trajectory", "peak_memory", "prepared", "train"]
+__all__ = [
+    "Status",
+    "Training",
+    "log_points",
+    "misfits",
+    "next_log_point",
+    "number_of_log_points",
+    "other_trajectory",
+    "peak_memory",
+    "prepared",
+    "stopped",
+    "train",
+]

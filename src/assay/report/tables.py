@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    import pandas
+
     from assay.history import History, Point
 
 _ROWS = 14
@@ -109,3 +113,69 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
         )
         for name, entry in engines.items()
     ]
+
+
+def clean_lines(text: str) -> str:
+    """`clean`, line by line."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def study(summary: pandas.DataFrame, title: str) -> Table:
+    """A study's configurations in the order of the frame: accuracy with its spread over seeds, time, effort."""
+    table = Table(title=clean(title), title_justify="left")
+    table.add_column("configuration", overflow="fold")
+    for column in ("trials", "accuracy", "min .. max", "seconds", "effort"):
+        table.add_column(column, justify="right", no_wrap=True)
+    rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
+    for row in rows:
+        count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
+        count += f", {row['diverged']} div." if row["diverged"] else ""
+        missing = row["accuracy"] != row["accuracy"]
+        spread = "-" if missing else f"{row['low']:.2%} .. {row['high']:.2%}"
+        table.add_row(
+            clean(row["configuration"]),
+            count,
+            "-" if missing else percent(row["accuracy"]),
+            spread,
+            _decimal(row["seconds"], ".3f"),
+            _decimal(row["effort"], ".4f"),
+        )
+    return table
+
+
+def studies(rows: Sequence[dict[str, Any]]) -> Table:
+    """The studies of a store."""
+    table = Table(title="studies", title_justify="left")
+    table.add_column("study", overflow="fold")
+    for column in ("trials", "finished", "best accuracy", "training [s]", "updated"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        best, seconds = percent(row["best"]), _decimal(row["seconds"], ",.1f")
+        table.add_row(
+            clean(row["name"]), f"{row['trials']:,}", f"{row['finished']:,}", best, seconds, _when(row["updated"])
+        )
+    return table
+
+
+def trials(rows: Sequence[dict[str, Any]]) -> Table:
+    """Trials, a line each."""
+    table = Table()
+    table.add_column("trial", no_wrap=True)
+    table.add_column("recipe", overflow="fold")
+    for column in ("seed", "budget", "accuracy", "seconds", "outcome"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
+        rate = f"{row['optimizer']} {row['learning_rate']:g}"
+        words = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
+        numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _decimal(row["seconds"], ".3f")]
+        table.add_row(*map(clean, [row["key"][:8], words, *numbers, row["outcome"] or "planned"]))
+    return table
+
+
+def _decimal(value: float | None, form: str) -> str:
+    return "-" if value is None or value != value else format(value, form)
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,115 @@
+"""How commands print: tables, notes, JSON, progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.errors import FileError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql+psycopg://...; none: $ASSAY_STORE, or assay.db here.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and notes go."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def note(text: str) -> None:
+    """Says something to the user beside the result."""
+    typer.echo(text, err=True)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Prints a result as one JSON object."""
+    typer.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes a folder for output. Raises: FileError before any work is done, if nothing could be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be made a folder for output: {error.strerror or error}") from None
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{folder}: may not be written to")
+
+
+def short(value: object) -> str:
+    """A value of a report in a line."""
+    if isinstance(value, dict):
+        items: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(f"{key} {short(item)}" for key, item in items.items())
+    if isinstance(value, list | tuple):
+        entries: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return (
+            "; ".join(map(short, entries))
+            if any(isinstance(e, dict) for e in entries)
+            else " x ".join(map(str, entries))
+        )
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress_bar(title: str) -> Generator[Callable[[Any], None]]:
+    """A bar with iteration, loss, accuracy and ETA on a terminal; elsewhere a plain line every few seconds."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _plain_progress(title)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task(title, total=None, said="")
+
+        def show(status: Any) -> None:
+            said = f"{status.iteration:,}/{status.iterations:,}, {_said(status.point)}"
+            progress.update(task, total=status.iterations, completed=status.iteration, said=said)
+
+        yield show
+
+
+def _said(point: Any) -> str:
+    loss = point.train_loss if point.train_loss is not None else point.test_loss
+    return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
+
+
+def _plain_progress(title: str) -> Callable[[Any], None]:
+    from time import perf_counter
+
+    last = perf_counter()
+
+    def show(status: Any) -> None:
+        nonlocal last
+        if perf_counter() - last >= 5.0:
+            last = perf_counter()
+            note(f"{title}: {status.iteration:,} of {status.iterations:,} iterations, {_said(status.point)}")
+
+    return show

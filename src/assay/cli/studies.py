@@ -1,0 +1,325 @@
+"""`assay run`, `list`, `show` and `rm`: studies and the trials that are stored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.printing import Json, StoreUrl, console, note, print_json
+from assay.cli.training import Sets
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.run import Execution, Status
+
+_ASK_SECONDS = 3600.0
+Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A study in TOML, or the name of a bundled one.")] = "quickstart",
+    sets: Sets = None,
+    data: Annotated[str | None, typer.Option(help="The data set in place of the study's: a name or a folder.")] = None,
+    engine: Annotated[str | None, typer.Option(help="numpy, native, jax, torch, or auto.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each trial.")] = None,
+    timing: Annotated[str | None, typer.Option(help="isolated: one trial at a time; packed: one a core.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Paired seeds of each configuration.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Train again what failed or was lost.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train everything anew.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
+    yes: Yes = False,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
+    from assay.recipe import assignment, merged
+    from assay.results import Results
+    from assay.run import Execution
+    from assay.store.store import Store
+    from assay.studies.planning import plan
+    from assay.studies.study import Study
+
+    asked = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
+    changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
+    changes["baseline"] = merged({}, patches)
+    planned = plan(Study.load(study).patched(changes))
+    execution = Execution(planned, Store(store), retry=retry, again=again)
+    note(_plan_sentence(execution))
+    if plan_only:
+        if as_json:
+            print_json(_plan_plain(execution))
+        return
+    _ask_if_long(execution.seconds, yes=yes)
+    interrupted = _execute(execution)
+    results = Results(execution.store, planned.study.name)
+    if as_json:
+        print_json(_plain(results, execution))
+    else:
+        _print_summary(results)
+    if interrupted:
+        left = sum(len(job.trials) for job in execution.open)
+        note(f"interrupted; {left:,} trials are open, and the same command goes on with them")
+        raise typer.Exit(130)
+
+
+def _plan_sentence(execution: Execution) -> str:
+    plan = execution.plan
+    open_trials = sum(len(job.trials) for job in execution.open)
+    iterations = sum(job.iterations for job in execution.open)
+    separately = sum(trial.iterations for job in execution.open for trial in job.trials)
+    said = f"{plan.study.name}: {len(plan.members):,} trials"
+    if plan.folded:
+        said += f" ({plan.folded:,} more were equal to one of them)"
+    for key, count in plan.dropped.items():
+        said += f"; {key} left out {count:,} times, where the component has no such key"
+    said += f"; {execution.stored:,} stored, {open_trials:,} to train on {len(execution.open):,} trajectories"
+    if iterations < separately:
+        said += f" ({iterations:,} iterations in place of {separately:,})"
+    return said + f"; {plan.study.settings.timing}, about {_duration(execution.seconds)}"
+
+
+def _plan_plain(execution: Execution) -> dict[str, Any]:
+    plan = execution.plan
+    return {
+        "study": plan.study.name,
+        "trials": len(plan.members),
+        "folded": plan.folded,
+        "dropped": dict(plan.dropped),
+        "stored": execution.stored,
+        "to_train": sum(len(job.trials) for job in execution.open),
+        "trajectories": len(execution.open),
+        "iterations": sum(job.iterations for job in execution.open),
+        "seconds": execution.seconds,
+    }
+
+
+def _ask_if_long(seconds: float, *, yes: bool) -> None:
+    if seconds <= _ASK_SECONDS or yes:
+        return
+    if not sys.stdin.isatty():
+        raise AssayError(f"this takes about {_duration(seconds)}; give --yes to start it without being asked")
+    if not typer.confirm(f"This takes about {_duration(seconds)}. Start?", err=True):
+        raise typer.Exit(1)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _execute(execution: Execution) -> bool:
+    """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
+    from assay.run import interruption
+
+    with interruption(execution) as interrupted, _bars(execution.plan.study.name) as show:
+        for status in execution:
+            show(status)
+        return interrupted()
+
+
+@contextmanager
+def _bars(name: str) -> Generator[Callable[[Status], None]]:
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _plain_lines(name)
+        return
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from assay.report.tables import clean
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        whole = progress.add_task(clean(name), total=None, said="")
+        tasks: dict[str, TaskID] = {}
+
+        def show(status: Status) -> None:
+            progress.update(whole, total=status.trials, completed=status.done, said=_said(status))
+            running = {one.label: one for one in status.running}
+            for label in [label for label in tasks if label not in running]:
+                progress.remove_task(tasks.pop(label))
+            for label, one in running.items():
+                if label not in tasks:
+                    tasks[label] = progress.add_task(f"  {clean(label)}", total=one.iterations, said="")
+                accuracy = "" if one.accuracy is None else f", accuracy {one.accuracy:.2%}"
+                said = f"{one.iteration:,}/{one.iterations:,}{accuracy}"
+                progress.update(tasks[label], completed=one.iteration, said=said)
+
+        yield show
+
+
+def _said(status: Status) -> str:
+    parts = [f"{status.done:,}/{status.trials:,}", f"ETA {_duration(status.eta_seconds)}"]
+    parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
+    if status.elsewhere:
+        parts.append(f"{status.elsewhere:,} in other processes")
+    if status.best:
+        parts.append(f"best {status.best[1]:.2%} ({status.best[0]})")
+    return ", ".join(parts)
+
+
+def _plain_lines(name: str) -> Callable[[Status], None]:
+    last = perf_counter()
+
+    def show(status: Status) -> None:
+        nonlocal last
+        if perf_counter() - last >= 10.0:
+            last = perf_counter()
+            note(f"{name}: {_said(status)}")
+
+    return show
+
+
+def _print_summary(results: Any) -> None:
+    from assay.report import tables
+
+    summary = results.summary()
+    screen = console()
+    screen.print(tables.study(summary.sort_values("accuracy", ascending=False), f"{results.name}: by accuracy"))
+    if results.about.get("timing", "isolated") == "isolated":
+        screen.print(tables.study(summary.sort_values("effort"), f"{results.name}: by effort"))
+    else:
+        note("timing is packed: its seconds are of trials that ran side by side, so efforts are not ranked")
+
+
+def _plain(results: Any, execution: Execution) -> dict[str, Any]:
+    import json
+
+    summary = json.loads(results.summary().to_json(orient="records"))
+    trials = json.loads(results.frame().to_json(orient="records"))
+    return {"study": results.name, "store": execution.store.name, "configurations": summary, "trials": trials}
+
+
+# --- what is stored --------------------------------------------------------------------------------------------------
+
+
+def list_trials(
+    filters: Annotated[list[str] | None, typer.Argument(help="COLUMN=VALUE, or != > < >= <=: optimizer=adam.")] = None,
+    study: Annotated[str, typer.Option(help="Only trials of this study.")] = "",
+    sort: Annotated[str, typer.Option(help="A column; with - in front from high to low.")] = "-finished",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many trials.")] = 30,
+    trials: Annotated[bool, typer.Option("--trials", help="List trials even without a filter.")] = False,
+    store: StoreUrl = None,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """List the stored studies, or the trials that pass the filters."""
+    from assay.report import tables
+    from assay.store import queries
+    from assay.store.store import Store
+
+    opened = Store(store, read_only=True)
+    if not (filters or study or trials):
+        rows, count = queries.studies(opened.database), 0
+        if as_json:
+            print_json({"store": opened.name, "studies": rows})
+        elif as_csv:
+            _print_csv(rows)
+        else:
+            console().print(tables.studies(rows) if rows else f"{opened.name}: no studies; --trials lists its trials")
+        return
+    rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
+    if as_json:
+        print_json({"store": opened.name, "count": count, "trials": rows})
+    elif as_csv:
+        _print_csv(rows)
+    else:
+        console().print(tables.trials(rows))
+        note(f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else ""))
+
+
+def _print_csv(rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    typer.echo(text.getvalue(), nl=False)
+
+
+def show(
+    trial: Annotated[str, typer.Argument(help="The trial's key, or its first characters.")],
+    recipe: Annotated[bool, typer.Option("--recipe", help="Print its recipe alone, as TOML.")] = False,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it."""
+    import json
+
+    from assay.report import tables
+    from assay.store import queries
+    from assay.store.records import history_of
+    from assay.store.store import Store
+    from assay.toml import toml_text
+
+    row = queries.one_trial(Store(store, read_only=True).database, trial)
+    text = toml_text(json.loads(row["recipe"]))
+    if recipe:
+        typer.echo(text, nl=False)
+        return
+    command = _repeating(row)
+    history = history_of(row) if row["outcome"] else None
+    if as_json:
+        plain = history.plain() if history and history.points else {"recipe": json.loads(row["recipe"])}
+        extra = {"trial": row["key"], "outcome": row["outcome"], "error": row["error"], "command": command}
+        print_json(plain | extra | {"studies": row["studies"], "timing": row["timing"]})
+        return
+    screen = console()
+    if history is not None and history.points:
+        screen.print(tables.curve(history))
+        screen.print(tables.summary(history))
+    elif history is not None:
+        screen.print(tables.pairs([("outcome", f"{history.outcome}: {history.reason}")]))
+    else:
+        screen.print("in training" if row["running"] else "planned; it has no result yet")
+    if row["error"]:
+        typer.echo(tables.clean_lines(row["error"]))
+    machine = json.loads(row["description"] or "{}")
+    where = ", ".join(str(machine[key]) for key in ("cpu", "cores", "system") if key in machine)
+    lines = [("trial", row["key"]), ("timing", row["timing"]), ("machine", where or "-")]
+    lines += [("study", f"{name}: {label}") for name, label in row["studies"]]
+    screen.print(tables.pairs([*lines, ("again", command)]))
+    typer.echo("\n" + tables.clean_lines(text), nl=False)
+
+
+def _repeating(row: dict[str, Any]) -> str:
+    """The command that trains a trial again."""
+    key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
+    device = "" if row["device"] == "cpu" else f" --device {row['device']}"
+    train = f"assay train recipe.toml --engine {row['engine']}{device}{threads} --again"
+    return f"assay show {key} --recipe > recipe.toml && {train}"
+
+
+def rm(
+    names: Annotated[list[str], typer.Argument(help="Trials by key, or studies by name.")],
+    yes: Yes = False,
+    store: StoreUrl = None,
+) -> None:
+    """Remove trials, or studies with those of their trials that no other study has. Asks first."""
+    from assay.store import queries
+    from assay.store.store import Store
+
+    opened = Store(store)
+    studies = {row["name"] for row in queries.studies(opened.database)}
+    doomed = [name for name in names if name in studies]
+    keys = [queries.one_trial(opened.database, name)["key"] for name in names if name not in studies]
+    what = ", ".join([*(f"study {name}" for name in doomed), *(f"trial {key[:8]}" for key in keys)])
+    if not yes:
+        if not sys.stdin.isatty():
+            raise AssayError(f"this removes {what}; give --yes to do so without being asked")
+        if not typer.confirm(f"Remove {what}?", err=True):
+            raise typer.Exit(1)
+    for name in doomed:
+        keys += opened.remove_study(name)
+    count = opened.remove_trials(keys)
+    note(f"removed {len(doomed):,} studies and {count:,} trials; `assay store vacuum` frees their weights")

@@ -1,0 +1,105 @@
+"""`assay train` and `assay predict`: one recipe, and what its weights say of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.cli.printing import Json, StoreUrl, console, note, prepare_folder, print_json, progress_bar
+from assay.errors import FileError
+
+if TYPE_CHECKING:
+    from assay.single import Single
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one key of the recipe, e.g. optimizer.name=adam; repeatable."
+    ),
+]
+
+
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe in TOML; none: the quickstart on the digits.")] = None,
+    sets: Sets = None,
+    engine: Annotated[str, typer.Option(help="numpy, jax, torch, or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads of the engine; none: its own choice.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for pictures.")] = Path("assay-out"),
+    save: Annotated[Path | None, typer.Option(help="Write the trained weights here (.safetensors).")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Go on from weights that --save wrote; without RECIPE, with theirs.")
+    ] = None,
+    store: StoreUrl = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew, also where the store has the result.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
+    from assay.checkpoints import restore
+    from assay.recipe import Recipe, assignment, merged, read_toml
+    from assay.single import Single
+    from assay.store.store import Store
+
+    begun = restore(start) if start else None
+    base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
+    checked = Recipe.parse(merged(base, [assignment(text) for text in sets or []]), source=str(recipe or "recipe"))
+    prepare_folder(out)
+    single = Single(checked, Store(store), engine=engine, device=device, threads=threads, start=begun, again=again)
+    name = recipe.stem if recipe else start.stem if start else "quickstart"
+    _finish(single, name=name, out=out, save=save, as_json=as_json, recipe=recipe, sets=sets or [])
+
+
+def _finish(
+    single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, recipe: Path | None, sets: list[str]
+) -> None:
+    """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on."""
+    from assay.checkpoints import save as save_checkpoint
+    from assay.report import charts, tables
+
+    history = single.stored
+    if history is None:
+        with progress_bar(f"training {name}") as show:
+            history = single.train(show)
+    else:
+        note(f"trial {single.trial.key[:8]} is in {single.store.name}; --again trains it anew")
+    unfinished = history.outcome == "interrupted"
+    if unfinished and save is None:
+        save = out / f"{name}.safetensors"
+    if save is not None and not history.checkpoint.weights:
+        raise FileError(f"{save}: the weights of this trial were not kept; --again trains it anew")
+    if save is not None:
+        save_checkpoint(history, save)
+    plot = charts.write(history.plot(), out / f"{name}-{history.recipe.key()[:8]}.png")
+    files = {"plot": str(plot)} | ({"weights": str(save)} if save else {})
+    if as_json:
+        stored = {"trial": single.trial.key, "store": single.store.name, "from_store": single.stored is not None}
+        print_json(history.plain() | stored | {"files": files})
+    else:
+        screen = console()
+        screen.print(tables.curve(history))
+        screen.print(tables.summary(history))
+        screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
+    if unfinished:
+        again = " ".join(["assay train", *([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets)])
+        note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
+        raise typer.Exit(130)
+
+
+def predict(
+    weights: Annotated[Path, typer.Argument(help="Weights that `assay train --save` wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Images of any size, or IDX files.")],
+    as_json: Json = False,
+) -> None:
+    """Read digits from images with trained weights."""
+    from assay.checkpoints import predict as predict_images
+    from assay.checkpoints import restore
+    from assay.report import tables
+
+    predictions = predict_images(restore(weights), list(images))
+    if as_json:
+        print_json({"predictions": [vars(p) for p in predictions]})
+        return
+    for p in predictions:
+        console().print(f"{tables.clean(p.image)}: {tables.prediction(p.label, p.probabilities)}", markup=False)

@@ -1,0 +1,20 @@
+"""What a driver and its workers say to each other: a JSON object and bytes, over a socket that only the two have."""
+
+from __future__ import annotations
+
+import json
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+def send(connection: Connection, kind: str, *, content: bytes = b"", **values: Any) -> None:
+    """Sends a message of a kind. Raises: OSError where the other side is gone."""
+    head = json.dumps({"kind": kind, **values}, allow_nan=False).encode()
+    connection.send_bytes(len(head).to_bytes(8, "little") + head + content)
+
+
+def receive(connection: Connection) -> tuple[dict[str, Any], bytes]:
+    """The next message. Raises: EOFError, OSError where the other side is gone."""
+    raw = connection.recv_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    return json.loads(raw[8 : 8 + size]), raw[8 + size :]

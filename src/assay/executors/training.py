@@ -1,0 +1,192 @@
+"""One training that answers several trials: those that differ in budget, log points and stopping rules alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.data.prepared import Prepared
+from assay.engines.base import Checkpoint, Engine
+from assay.history import History, Ledger, Outcome, Point
+from assay.keys import shareable
+from assay.parts.models import flops_training
+from assay.recipe import Recipe, Stop
+from assay.train import Status, Training, log_points, next_log_point, stopped
+
+CHECKPOINT_SECONDS = 30.0
+"""How often a long training leaves a checkpoint to go on from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A training has moved on."""
+
+    status: Status
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """A trial has its end; `number` is its place among the recipes."""
+
+    number: int
+    history: History
+    confusion: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """The training as it stands, to go on from later."""
+
+    history: History
+
+
+Event = Progress | Ended | Saved
+
+
+@dataclass
+class _Reader:
+    """Reads one trial off the curve of the whole training."""
+
+    number: int
+    recipe: Recipe
+    n: int
+    points: list[Point] = field(default_factory=list[Point])
+
+    @property
+    def budget(self) -> int:
+        return self.recipe.iterations(self.n)
+
+    def owns(self, t: int) -> bool:
+        """Whether the trial's own curve has a point at iteration t."""
+        if t in (0, self.budget):
+            return True
+        return t < self.budget and t == next_log_point(self.recipe, self.n, t - 1)
+
+    def read(self, point: Point) -> tuple[Outcome, str] | None:
+        """Takes a point of the curve; says how the trial ends there, if it does."""
+        if not self.owns(point.iteration):
+            return None
+        self.points.append(point)
+        reason = stopped(self.recipe.stop, self.points)
+        if reason:
+            return Outcome.STOPPED, reason
+        if point.iteration == self.budget:
+            return Outcome.COMPLETED, f"{self.budget:,} iterations done"
+        return None
+
+
+def train_together(
+    recipes: Sequence[Recipe],
+    engine: Engine,
+    data: Prepared,
+    *,
+    start: History | None = None,
+    data_seconds: float = 0.0,
+    waited: float = 0.0,
+    time_limit: float | None = None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Trains once what several trials need, the shortest budget first, and yields each trial's end when it is there.
+
+    `start`: a history of the trajectory that `covers` them, to go on from. `given_up` is asked between two chunks:
+    where it says so, the training is saved and ends.
+    """
+    begin = perf_counter()
+    n = len(data.y_train)
+    readers = [_Reader(number, recipe, n) for number, recipe in enumerate(recipes)]
+    whole = recipes[-1]
+    marks: list[int] | None = None
+    if shareable(whole):
+        whole = whole.model_copy(update={"stop": Stop()})
+        marks = sorted({t for recipe in recipes for t in log_points(recipe, n)})
+    if start is not None:
+        start = replace(start, recipe=start.recipe.model_copy(update={"data": whole.data}))
+        for reader in readers:
+            reader.points = [point for point in start.points if reader.owns(point.iteration)]
+    history = [start] if start is not None else []
+    training = Training([whole], engine, data, start=history, data_seconds=data_seconds, log_points=marks)
+    training.ledger.wait += waited
+    training.ledger.wall += waited
+    seen = start.points[-1].iteration if start is not None else -1
+    saved = perf_counter()
+    for status in training:
+        yield Progress(status)
+        if marks is not None and status.new_point and status.point.iteration > seen:
+            seen = status.point.iteration
+            for reader in list(readers):
+                end = reader.read(status.point)
+                if end:
+                    readers.remove(reader)
+                    yield _ended(training, reader, *end)
+            if not readers:
+                return
+        if given_up():
+            yield Saved(training.histories()[0])
+            return
+        if time_limit is not None and perf_counter() - begin > time_limit:
+            for reader in readers:
+                yield _ended(training, reader, Outcome.TIMED_OUT, f"not done after {time_limit:g} s")
+            return
+        if perf_counter() - saved > CHECKPOINT_SECONDS:
+            yield Saved(training.histories()[0])
+            saved = perf_counter()
+    final = training.histories()[0]
+    for reader in readers:  # ended by the training itself: diverged, or by a rule on the clock
+        if marks is None:
+            reader.points = list(final.points)
+        yield _ended(training, reader, final.outcome, final.reason)
+
+
+def _ended(training: Training, reader: _Reader, outcome: Outcome, reason: str) -> Ended:
+    confusion = None
+    if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
+        with training.ledger.book("evaluate"):
+            confusion = confusion_of(training)
+    history = training.histories()[0]
+    end = replace(history, recipe=reader.recipe, points=tuple(reader.points), outcome=outcome, reason=reason)
+    return Ended(reader.number, end, confusion)
+
+
+def confusion_of(training: Training) -> NDArray[np.int64]:
+    """Counts (C, C) of the test examples: true class by predicted class, for the first trial."""
+    data = training.data
+    predicted = training.engine.outputs(training.state, data.x_test)[0].argmax(-1)
+    classes = data.classes
+    return np.bincount(data.y_test * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+# --- from a curve that is there already ------------------------------------------------------------------------------
+
+
+def covers(start: History, recipes: Sequence[Recipe], n: int) -> bool:
+    """Whether a stored history has every point that the recipes' curves need up to where it stands."""
+    if not all(shareable(recipe) for recipe in recipes):
+        return False
+    there = {point.iteration for point in start.points}
+    return all(t in there for recipe in recipes for t in log_points(recipe, n) if t <= start.iterations)
+
+
+def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | None:
+    """A trial's history read off a longer training's curve, without weights; None where it does not end within it."""
+    reader = _Reader(0, recipe, n)
+    for point in start.points:
+        end = reader.read(point)
+        if end is None:
+            continue
+        t, network = point.iteration, recipe.model.network(start.inputs, classes)
+        flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
+        return replace(
+            start,
+            recipe=recipe,
+            points=tuple(reader.points),
+            outcome=end[0],
+            reason=end[1] + "; read off the curve of a longer trial",
+            ledger=Ledger(train=point.seconds, wall=point.seconds),
+            flops=flops,
+            checkpoint=Checkpoint(t, {}, {}),
+        )
+    return None

@@ -1,0 +1,175 @@
+"""A worker process: takes jobs from its driver one after the other, trains them, and dies when the driver does.
+
+Started as `python -m assay.executors.worker FD` with one end of a socket pair.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any
+
+from assay.checkpoints import from_bytes, to_bytes
+from assay.data.dataset import Dataset
+from assay.data.datasets import load
+from assay.data.prepared import Prepared
+from assay.engines import load as load_engine
+from assay.engines.base import Engine
+from assay.executors.messages import receive, send
+from assay.executors.training import Ended, Progress, Saved, train_together
+from assay.executors.turns import turn
+from assay.history import Outcome
+from assay.machine import describe
+from assay.recipe import Recipe
+from assay.train import prepared
+
+_STATUS_SECONDS = 0.2
+
+
+class Worker:
+    """The state of a worker: data and engines that it has loaded, and whether its driver asked it to stop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.jobs: queue.Queue[tuple[dict[str, Any], bytes]] = queue.Queue()
+        self.asked_to_stop = threading.Event()
+        self.engine: Engine | None = None
+        self._engines: dict[tuple[str, str, int | None], Engine] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def listen(self) -> None:
+        """Puts jobs in the queue; when the driver is gone, ends the process at once."""
+        try:
+            while True:
+                head, content = receive(self.connection)
+                if head["kind"] == "train":
+                    self.jobs.put((head, content))
+                else:
+                    self.asked_to_stop.set()
+                    if self.engine is not None:
+                        self.engine.break_off()
+        except (EOFError, OSError):
+            os._exit(1)
+
+    def serve(self) -> None:
+        """Trains jobs until the driver closes the connection."""
+        send(self.connection, "ready", machine=describe())
+        while True:
+            head, content = self.jobs.get()
+            self.asked_to_stop.clear()
+            ended: set[str] = set()
+            try:
+                self._train(head, content, ended)
+            except Exception as error:
+                outcome = Outcome.OUT_OF_MEMORY if out_of_memory(error) else Outcome.FAILED
+                text = traceback.format_exc()
+                error = None
+                self._forget()
+                for trial in head["trials"]:
+                    if trial["key"] not in ended:
+                        reason = text.strip().splitlines()[-1][:500]
+                        self._end(trial["key"], outcome, reason, error=text)
+            send(self.connection, "idle")
+
+    def _train(self, head: dict[str, Any], content: bytes, ended: set[str]) -> None:
+        recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
+        keys = [trial["key"] for trial in head["trials"]]
+        start = from_bytes(content, source="checkpoint") if content else None
+        given_up = self.asked_to_stop.is_set
+        with turn(head["timing"], given_up) as waited:
+            if given_up():
+                return
+            begin = perf_counter()
+            data = self._data(recipes[0])
+            engine = self.engine = self._engine(head["engine"], head["device"], head["threads"])
+            events = train_together(
+                recipes,
+                engine,
+                data,
+                start=start,
+                data_seconds=perf_counter() - begin,
+                waited=waited,
+                time_limit=head["time_limit"],
+                given_up=given_up,
+            )
+            last = 0.0
+            for event in events:
+                if isinstance(event, Progress):
+                    if perf_counter() - last > _STATUS_SECONDS:
+                        last = perf_counter()
+                        s = event.status
+                        told: dict[str, Any] = {"accuracy": s.point.test_accuracy, "loss": s.point.train_loss}
+                        send(self.connection, "status", iteration=s.iteration, iterations=s.iterations, **told)
+                elif isinstance(event, Saved):
+                    history = event.history
+                    send(self.connection, "saved", iteration=history.iterations, content=to_bytes(history))
+                else:
+                    ended.add(keys[event.number])
+                    self._send_end(keys[event.number], event)
+            self.engine = None
+
+    def _send_end(self, key: str, event: Ended) -> None:
+        history = event.history
+        self._end(
+            key,
+            history.outcome,
+            history.reason,
+            confusion=event.confusion.tolist() if event.confusion is not None else None,
+            peak_device_memory_bytes=history.peak_device_memory_bytes,
+            content=to_bytes(history),
+        )
+
+    def _end(self, key: str, outcome: Outcome, reason: str, *, content: bytes = b"", **values: Any) -> None:
+        send(self.connection, "ended", key=key, outcome=str(outcome), reason=reason, content=content, **values)
+
+    def _engine(self, name: str, device: str, threads: int | None) -> Engine:
+        if (name, device, threads) not in self._engines:
+            self._engines[name, device, threads] = load_engine(name, device=device, threads=threads)
+        return self._engines[name, device, threads]
+
+    def _data(self, recipe: Recipe) -> Prepared:
+        """The data as the recipe wants them; those of the last job are at hand."""
+        form = repr((recipe.data, recipe.input, recipe.precision == "float64"))
+        if form not in self._prepared:
+            if recipe.data.name not in self._datasets:
+                self._datasets = {recipe.data.name: load(recipe.data.name)}
+            self._prepared = {form: prepared(recipe, self._datasets[recipe.data.name])}
+        return self._prepared[form]
+
+    def _forget(self) -> None:
+        """Gives back what a failed job held, so that the next one has its memory."""
+        self.engine = None
+        self._engines.clear()
+        self._prepared.clear()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, in the words of whoever raised it."""
+    text = str(error).casefold()
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory", "resource_exhausted", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in text for word in words)
+
+
+def main(arguments: list[str]) -> None:
+    """Runs a worker on the socket whose descriptor is the first argument; the second limits its memory in bytes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what to do
+    if len(arguments) > 1 and int(arguments[1]):
+        resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[1]), int(arguments[1])))
+    worker = Worker(Connection(int(arguments[0])))
+    threading.Thread(target=worker.listen, daemon=True).start()
+    try:
+        worker.serve()
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

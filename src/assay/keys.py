@@ -1,0 +1,47 @@
+"""The two keys of a trial: what it shares with others, and what makes it the same trial wherever it turns up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from assay.engines.base import Engine
+from assay.recipe import Recipe
+
+
+def shareable(recipe: Recipe) -> bool:
+    """Whether a trial can be read off a longer one's curve: not where a rule or a log point hangs on the clock."""
+    return recipe.stop.seconds is None and recipe.log.interval()[1] != "seconds"
+
+
+def trajectory_key(recipe: Recipe, *, data_checksum: str, engine: Engine, timing: str, threads: int | None) -> str:
+    """The key of a training that trials share which differ in budget, log points and stopping rules alone.
+
+    Beside the recipe and the data it holds the engine and its numerics, and what a point's numbers mean: on which
+    examples the training loss is measured, and how the seconds were timed.
+    """
+    form = recipe.canonical()
+    if shareable(recipe):
+        form = {key: value for key, value in form.items() if key not in ("budget", "log", "stop")}
+    form["data"] = {key: value for key, value in form["data"].items() if key != "name"}
+    form["data"]["checksum"] = data_checksum  # the data themselves, whatever they are called
+    form["measured"] = {"train_loss": recipe.log.train_loss, "timing": timing, "threads": threads}
+    form["engine"] = [engine.name, engine.numerics, engine.device.partition(":")[0]]
+    return _digest(form)
+
+
+def trial_key(trajectory: str, recipe: Recipe, examples: int) -> str:
+    """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules."""
+    form: dict[str, Any] = {
+        "trajectory": trajectory,
+        "iterations": recipe.iterations(examples),
+        "every": list(recipe.log.interval()),
+        "stop": recipe.stop.model_dump(exclude_none=True),
+    }
+    return _digest(form)
+
+
+def _digest(form: dict[str, Any]) -> str:
+    text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,406 @@
+"""The study loop: plan, skip what is stored, train the rest in workers, store each trial when it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from assay.checkpoints import from_bytes
+from assay.estimating import estimated, remaining
+from assay.executors.local import Workers
+from assay.executors.training import covers, read_off
+from assay.history import History, Outcome
+from assay.machine import usable_cores
+from assay.recipe import warnings
+from assay.results import Results
+from assay.store import leases
+from assay.store.leases import Lease
+from assay.store.records import Finished
+from assay.store.store import Store
+from assay.studies.planning import Job, Plan, Trial, plan
+from assay.studies.study import Study
+
+_POLL_SECONDS = 0.1
+_OTHERS_SECONDS = 0.5  # between two looks at what other processes hold
+_GRACE_SECONDS = 30.0  # beyond its time limit, before a worker that says nothing is killed
+
+
+class StudyInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a study: what was finished is stored, what was running has left a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial in training, as it last told."""
+
+    label: str
+    iteration: int
+    iterations: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a running study stands."""
+
+    trials: int
+    stored: int  # before this run
+    outcomes: Mapping[Outcome, int]
+    running: tuple[Running, ...]
+    elsewhere: int  # trajectories that other processes train
+    best: tuple[str, float] | None
+    eta_seconds: float
+
+    @property
+    def done(self) -> int:
+        """Trials that have an end."""
+        return sum(self.outcomes.values())
+
+
+@dataclass
+class _Active:
+    """A job that a worker has."""
+
+    lease: Lease
+    job: Job
+    open: dict[str, Trial]
+    since: float = field(default_factory=monotonic)
+    iteration: int = 0
+    accuracy: float | None = None
+
+
+class Execution:
+    """A plan on its way to its end: iterate over it; what is finished is stored at once.
+
+    `retry`: train again what failed, was lost, timed out or ran out of memory. `again`: train everything anew.
+    """
+
+    def __init__(self, plan: Plan, store: Store, *, retry: bool = False, again: bool = False) -> None:
+        self.plan, self.store = plan, store
+        self.settings = plan.study.settings
+        store.register(plan)
+        if again or retry:
+            store.ask_again(plan.trials, failed_only=not again)
+        self.outcomes = store.outcomes(plan.trials)
+        self.stored = len(self.outcomes)
+        self.open = self._open_jobs()
+        self.estimates = estimated(self.open, store, plan.examples) if self.open else {}
+        self.labels = {member.key: f"{member.label}, repeat {member.repeat + 1}" for member in plan.members}
+        if self.settings.repeats == 1:
+            self.labels = {member.key: member.label for member in plan.members}
+        self.best: tuple[str, float] | None = None
+        self._active: dict[int, _Active] = {}
+        self._elsewhere: set[str] = set()
+        self._stop = False
+        self.workers = Workers(0)
+
+    @property
+    def seconds(self) -> float:
+        """How long what is open will take, by the estimate."""
+        return remaining(self.estimates, self.open, self._count())
+
+    def _open_jobs(self) -> list[Job]:
+        jobs: list[Job] = []
+        for job in self.plan.jobs:
+            left = tuple(trial for trial in job.trials if trial.key not in self.outcomes)
+            if left:
+                jobs.append(Job(job.trajectory, left))
+        return jobs
+
+    def _count(self) -> int:
+        if self.settings.timing == "isolated" or self.settings.device != "cpu":
+            return 1
+        return max(1, len(usable_cores()) // (self.settings.threads or 1))
+
+    def stop(self) -> None:
+        """Asks the workers to save what they train and end; the loop ends when they have."""
+        self._stop = True
+        for process in self.workers.processes:
+            if process is not None:
+                process.send("stop")
+
+    # --- the loop ---
+
+    def __iter__(self) -> Iterator[Status]:
+        """Trains until every trial has an end, yielding often. Raises: StoreError."""
+        yield self._status()
+        if not self.open:
+            return
+        count, width = min(self._count(), len(self.open)), self.settings.threads or 1
+        cores: list[list[int]] = []
+        if self.settings.timing == "packed" and self.settings.device == "cpu":
+            mine = usable_cores()
+            cores = [mine[n * width : (n + 1) * width] for n in range(count)]
+        self.workers = Workers(count, cores=cores, memory_limit=self.settings.memory_limit)
+        renewed = looked = monotonic()
+        try:
+            while True:
+                if not self._stop:
+                    self._give_out()
+                if not self._active:
+                    if self._stop or not self.open:
+                        break
+                    self._look_elsewhere()
+                    looked = monotonic()
+                    yield self._status()
+                    sleep(_OTHERS_SECONDS)
+                    continue
+                for number, head, content in self.workers.messages(_POLL_SECONDS):
+                    self._heard(number, head, content)
+                self._kill_silent()
+                if monotonic() - renewed > leases.SECONDS / 4:
+                    self.store.renew([active.lease for active in self._active.values()])
+                    renewed = monotonic()
+                if self._elsewhere and monotonic() - looked > _OTHERS_SECONDS * 10:
+                    self._look_elsewhere()
+                    looked = monotonic()
+                yield self._status()
+        finally:
+            self.workers.kill_all()
+            with suppress(Exception):  # a store that cannot be written to frees the leases by itself in time
+                for active in self._active.values():
+                    self.store.release(active.lease)
+        yield self._status()
+
+    def _give_out(self) -> None:
+        """Gives every idle worker a job that nobody else has."""
+        for number in range(len(self.workers.processes)):
+            while number not in self._active:
+                active = {one.lease.trajectory for one in self._active.values()}
+                candidates = [job for job in self.open if job.trajectory not in active | self._elsewhere]
+                claimed = self.store.claim(candidates)
+                if claimed is None:
+                    if candidates:
+                        self._look_elsewhere()
+                    return
+                self._begin(number, *claimed)
+
+    def _begin(self, number: int, lease: Lease, job: Job) -> None:
+        """Starts a claimed job; what a stored curve answers already is read off it."""
+        start = self.store.start_of(job.trajectory)
+        left = list(job.trials)
+        if start is not None:
+            left = self._read_off(lease, left, start)
+        if not left:
+            self.store.release(lease)
+            self._drop_done(job.trajectory)
+            return
+        recipes = [trial.recipe for trial in left]
+        first = left[0]
+        n = self._examples(first)
+        if start is not None and (start.iterations >= left[-1].iterations or not covers(start, recipes, n)):
+            start = None
+        content = self._content(job.trajectory) if start is not None else b""
+        self._active[number] = _Active(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
+        self.workers.train(
+            number,
+            content,
+            trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
+            engine=first.engine,
+            device=first.device,
+            threads=first.threads if first.timing == "isolated" else first.threads or 1,
+            timing=first.timing,
+            time_limit=self.settings.time_limit,
+        )
+
+    def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
+        left: list[Trial] = []
+        for trial in trials:
+            n = self._examples(trial)
+            covered = covers(start, [trial.recipe], n)
+            history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
+            if history is None:
+                left.append(trial)
+                continue
+            finished = Finished(history.outcome, history.reason, history)
+            if self.store.finish(lease, trial, finished):
+                self._note(trial.key, history.outcome, history.accuracy)
+        return left
+
+    def _examples(self, trial: Trial) -> int:
+        return self.plan.examples[trial.key]
+
+    def _content(self, trajectory: str) -> bytes:
+        return self.store.checkpoint_content(trajectory)
+
+    # --- what workers say ---
+
+    def _heard(self, number: int, head: dict[str, Any] | None, content: bytes) -> None:
+        active = self._active.get(number)
+        if head is None:
+            how = self.workers.drop(number)
+            if active is not None:
+                self._worker_lost(number, active, how)
+            return
+        if active is None or head["kind"] == "ready":
+            return
+        if head["kind"] == "status":
+            active.iteration, active.accuracy = head["iteration"], head["accuracy"]
+        elif head["kind"] == "saved":
+            self.store.checkpoint(active.lease, head["iteration"], content)
+        elif head["kind"] == "ended":
+            self._trial_ended(number, active, head, content)
+        elif head["kind"] == "idle":
+            del self._active[number]
+            self.store.release(active.lease)
+            self._drop_done(active.job.trajectory)
+
+    def _trial_ended(self, number: int, active: _Active, head: dict[str, Any], content: bytes) -> None:
+        trial = active.open.pop(head["key"])
+        outcome = Outcome(head["outcome"])
+        process = self.workers.processes[number]
+        history: History | None = None
+        if content:
+            history = replace(
+                from_bytes(content, source="worker"),
+                machine=process.machine if process else {},
+                warnings=tuple(warnings(trial.recipe)),
+                peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
+            )
+        confusion = head.get("confusion")
+        finished = Finished(
+            outcome,
+            head["reason"],
+            history,
+            error=head.get("error"),
+            confusion=np.array(confusion) if confusion is not None else None,
+            content=content if content and self.settings.keep == "checkpoint" else None,
+        )
+        if self.store.finish(active.lease, trial, finished):
+            self._note(trial.key, outcome, history.accuracy if history and history.points else None)
+
+    def _worker_lost(self, number: int, active: _Active, how: str) -> None:
+        del self._active[number]
+        trials = list(active.open.values())
+        if not self.store.lost(active.lease, trials, how):
+            for trial in trials:
+                self._note(trial.key, Outcome.LOST, None)
+        self._drop_done(active.job.trajectory)
+
+    def _kill_silent(self) -> None:
+        """Ends workers that are far beyond their trial's time limit and do not come back from their engine."""
+        limit = self.settings.time_limit
+        if limit is None:
+            return
+        for number, active in list(self._active.items()):
+            if monotonic() - active.since < limit * len(active.job.trials) + _GRACE_SECONDS:
+                continue
+            process = self.workers.processes[number]
+            if process is not None:
+                process.process.kill()
+                self.workers.drop(number)
+            del self._active[number]
+            for trial in active.open.values():
+                reason = f"not done after {limit:g} s, and killed for it did not answer"
+                self.store.finish(active.lease, trial, Finished(Outcome.TIMED_OUT, reason))
+                self._note(trial.key, Outcome.TIMED_OUT, None)
+            self.store.release(active.lease)
+            self._drop_done(active.job.trajectory)
+
+    # --- what is done ---
+
+    def _note(self, key: str, outcome: Outcome, accuracy: float | None) -> None:
+        self.outcomes[key] = outcome
+        if accuracy is not None and (self.best is None or accuracy > self.best[1]):
+            self.best = (self.labels[key], accuracy)
+
+    def _drop_done(self, trajectory: str) -> None:
+        for place, job in enumerate(self.open):
+            if job.trajectory == trajectory:
+                left = tuple(trial for trial in job.trials if trial.key not in self.outcomes)
+                self.open[place : place + 1] = [Job(trajectory, left)] if left else []
+                return
+
+    def _look_elsewhere(self) -> None:
+        """Sees what other processes have finished meanwhile, and what they hold."""
+        keys = [trial.key for job in self.open for trial in job.trials]
+        for key, outcome in self.store.outcomes(keys).items():
+            self._note(key, outcome, None)
+        for job in list(self.open):
+            self._drop_done(job.trajectory)
+        active = {one.lease.trajectory for one in self._active.values()}
+        self._elsewhere = self.store.held_by_others(job.trajectory for job in self.open) - active
+
+    def _status(self) -> Status:
+        running = tuple(
+            Running(self.labels[next(iter(a.open), a.job.trials[-1].key)], a.iteration, a.job.iterations, a.accuracy)
+            for a in self._active.values()
+        )
+        return Status(
+            trials=len(self.plan.trials),
+            stored=self.stored,
+            outcomes=Counter(self.outcomes.values()),
+            running=running,
+            elsewhere=len(self._elsewhere),
+            best=self.best,
+            eta_seconds=self._eta(),
+        )
+
+    def _eta(self) -> float:
+        seconds = remaining(self.estimates, self.open, max(1, len(self.workers.processes)))
+        for active in self._active.values():
+            share = active.iteration / max(active.job.iterations, 1)
+            done = share * self.estimates.get(active.job.trajectory, 0.0)
+            seconds -= done / max(1, len(self.workers.processes))
+        return max(0.0, seconds)
+
+
+def run(
+    study: Study | Mapping[str, Any] | str | Path,
+    *,
+    store: str | None = None,
+    retry: bool = False,
+    again: bool = False,
+) -> Results:
+    """Runs a study to its end and returns its results; what the store has already is not trained again.
+
+    `study`: a Study, its plain data, a TOML file, or the name of a bundled study. `store`: a URL or a file, by default
+    $ASSAY_STORE, else assay.db in the current folder.
+
+    Raises: RecipeError, DataError, EngineError, StoreError; StudyInterrupted on Ctrl-C, with everything stored.
+    """
+    if isinstance(study, Mapping):
+        study = Study.parse(study)
+    elif not isinstance(study, Study):
+        study = Study.load(study)
+    execution = Execution(plan(study), Store(store), retry=retry, again=again)
+    with interruption(execution) as interrupted:
+        for _ in execution:
+            pass
+        if interrupted():
+            raise StudyInterrupted
+    return Results(execution.store, study.name)
+
+
+@contextmanager
+def interruption(execution: Execution) -> Generator[Callable[[], bool]]:
+    """The first Ctrl-C lets the workers save what they train; the second one ends them at once.
+
+    Yields a function that says whether there was one.
+    """
+    seen = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen.is_set
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen.is_set():
+            raise KeyboardInterrupt
+        seen.set()
+        execution.stop()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,94 @@
+"""One recipe trained in this process and stored like any other trial; what is stored is not trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+from assay.checkpoints import to_bytes
+from assay.data.dataset import Dataset
+from assay.errors import AssayError
+from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
+from assay.executors.turns import turn
+from assay.fitting import interruption
+from assay.history import History, Outcome
+from assay.recipe import Recipe
+from assay.store.queries import one_trial
+from assay.store.records import Finished, history_of
+from assay.store.store import Store
+from assay.studies.planning import Planner
+from assay.studies.study import Settings
+from assay.train import Status, Training, prepared
+
+
+class Single:
+    """A trial of its own: `stored` is its history where the store has it, else `train` makes it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        *,
+        engine: str = "auto",
+        device: str = "cpu",
+        threads: int | None = None,
+        start: History | None = None,
+        again: bool = False,
+    ) -> None:
+        """`start`: a history to go on from, else the store's own, if it holds one of this trajectory."""
+        if threads is not None and threads < 1:
+            raise AssayError(f"threads: got {threads}; expected a number >= 1")
+        begin = perf_counter()
+        self.store, self.recipe = store, recipe
+        settings = Settings.model_construct(engine=engine, device=device, threads=threads, timing="isolated")
+        self.planner = Planner(settings)
+        self.trial = self.planner.trial(recipe)
+        self.stored: History | None = None
+        if not again and start is None and store.outcomes([self.trial.key]):
+            row = one_trial(store.database, self.trial.key)
+            self.stored = store.history(self.trial.key) or history_of(row)
+            self.stored = replace(self.stored, machine=history_of(row).machine)
+        if again:
+            store.ask_again([self.trial.key], failed_only=False)
+        elif start is None and self.stored is None:
+            start = self._start()
+        self._given = start
+        self._seconds = perf_counter() - begin
+
+    def _start(self) -> History | None:
+        start = self.store.start_of(self.trial.trajectory)
+        if start is None or start.iterations >= self.trial.iterations:
+            return None
+        return start if covers(start, [self.recipe], self.planner.examples(self.recipe)) else None
+
+    def train(self, show: Callable[[Status], None] = lambda status: None) -> History:
+        """Trains, on Ctrl-C until there, and stores the result, or the checkpoint to go on from."""
+        begin = perf_counter()
+        data: Dataset = self.planner.data(self.recipe.data.name)
+        parts, engine = prepared(self.recipe, data), self.planner.engine(self.recipe)
+        start = self._given
+        if start is not None and self.recipe.data.name != start.recipe.data.name:
+            start = replace(start, recipe=start.recipe.model_copy(update={"data": self.recipe.data}))
+        seconds = self._seconds + perf_counter() - begin
+        run = Training([self.recipe], engine, parts, start=[start] if start else [], data_seconds=seconds)
+        self.store.add_trial(self.trial)
+        saved = perf_counter()
+        with interruption(run) as interrupted, turn("isolated", interrupted) as waited:
+            run.ledger.wait += waited
+            run.ledger.wall += waited
+            for status in run:
+                show(status)
+                if interrupted():
+                    break
+                if perf_counter() - saved > CHECKPOINT_SECONDS:
+                    self.store.save_alone(self.trial, run.histories()[0])
+                    saved = perf_counter()
+        history = run.histories()[0]
+        if history.outcome is Outcome.INTERRUPTED:
+            self.store.save_alone(self.trial, history)
+            return history
+        confusion = confusion_of(run) if history.outcome is not Outcome.DIVERGED else None
+        content = to_bytes(history)
+        self.store.store_alone(self.trial, Finished(history.outcome, history.reason, history, None, confusion, content))
+        return history

@@ -1,0 +1,124 @@
+"""Artifacts: files named by the hash of their content, in a folder beside the database or in a table of it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from assay.errors import StoreError
+from assay.files import write_atomically
+from assay.store.database import Database
+from assay.store.schema import artifact
+
+_YOUNG_SECONDS = 3600.0
+
+
+class Artifacts(Protocol):
+    """Content by its hash. `put` before the row that names it is written: an orphan is harmless, a gap is not."""
+
+    def put(self, content: bytes) -> str: ...
+    def get(self, name: str) -> bytes: ...
+    def names(self) -> Iterator[str]: ...
+    def remove(self, name: str) -> None: ...
+    def is_young(self, name: str) -> bool: ...
+
+
+def name_of(content: bytes) -> str:
+    """The name of an artifact: SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Folder:
+    """Artifacts in a folder beside an SQLite file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, content: bytes) -> str:
+        name = name_of(content)
+        path = self._path(name)
+        if not path.exists():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
+            write_atomically(path, content)
+        return name
+
+    def get(self, name: str) -> bytes:
+        path = self._path(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if name_of(content) != name:
+            raise StoreError(f"{path}: damaged: its content does not have the hash that is its name")
+        return content
+
+    def names(self) -> Iterator[str]:
+        for path in sorted(self.root.glob("??/*")):
+            if len(path.name) == 64:
+                yield path.name
+
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def is_young(self, name: str) -> bool:
+        """Whether it may belong to a row that is being written now."""
+        try:
+            return time.time() - self._path(name).stat().st_mtime < _YOUNG_SECONDS
+        except OSError:
+            return True
+
+    def _path(self, name: str) -> Path:
+        if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # a path from a foreign store
+            raise StoreError(f"artifact {name[:80]!r}: not a hash")
+        return self.root / name[:2] / name
+
+
+class InTable:
+    """Artifacts in the database itself, where several machines share it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def put(self, content: bytes) -> str:
+        name = name_of(content)
+        with self.database.write() as connection:
+            there = connection.execute(sa.select(artifact.c.hash).where(artifact.c.hash == name)).first()
+            if there is None:
+                now = self.database.now(connection)
+                connection.execute(sa.insert(artifact).values(hash=name, content=content, written=now))
+        return name
+
+    def get(self, name: str) -> bytes:
+        with self.database.read() as connection:
+            content = connection.execute(sa.select(artifact.c.content).where(artifact.c.hash == name)).scalar()
+        if content is None or name_of(bytes(content)) != name:
+            raise StoreError(f"artifact {name[:16]} is {'missing' if content is None else 'damaged'}")
+        return bytes(content)
+
+    def names(self) -> Iterator[str]:
+        with self.database.read() as connection:
+            yield from connection.execute(sa.select(artifact.c.hash)).scalars().all()
+
+    def remove(self, name: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(sa.delete(artifact).where(artifact.c.hash == name))
+
+    def is_young(self, name: str) -> bool:
+        with self.database.read() as connection:
+            written = connection.execute(sa.select(artifact.c.written).where(artifact.c.hash == name)).scalar()
+            return written is None or self.database.now(connection) - written < _YOUNG_SECONDS
+
+
+def artifacts_of(database: Database) -> Artifacts:
+    """Where a database's artifacts are."""
+    if database.path is None:
+        return InTable(database)
+    return Folder(database.path.with_name(database.path.name + ".artifacts"))

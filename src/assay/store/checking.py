@@ -1,0 +1,208 @@
+"""Is a store sound? What is wrong with it, what can be mended, and what takes room for nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from assay.errors import AssayError, StoreError
+from assay.files import write_atomically
+from assay.history import Outcome
+from assay.recipe import Recipe
+from assay.store.leases import Holder
+from assay.store.records import points_of
+from assay.store.schema import metadata, result, trajectory, trial
+from assay.store.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or superfluous: its kind, what it concerns, and a sentence."""
+
+    kind: str  # damaged | unreadable | missing | orphan | lease
+    subject: str
+    sentence: str
+
+
+def check(store: Store) -> list[Finding]:
+    """Everything that is not as it should be, worst first; nothing is changed."""
+    return [*_database(store), *_rows(store), *_artifacts(store), *_leases(store)]
+
+
+def _database(store: Store) -> Iterator[Finding]:
+    if store.database.path is None:
+        return
+    with store.database.read() as connection:
+        for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if line != "ok":
+                yield Finding("damaged", store.name, f"SQLite says: {line}")
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            yield Finding("damaged", store.name, f"a row of {row[0]} names one of {row[2]} that is not there")
+
+
+def _rows(store: Store) -> Iterator[Finding]:
+    columns = (result.c.trial, result.c.outcome, result.c.curve, result.c.ledger, result.c.warnings, trial.c.recipe)
+    with store.database.read() as connection:
+        query = sa.select(*columns).join(trial, trial.c.key == result.c.trial)
+        for row in connection.execute(query):
+            try:
+                Outcome(row.outcome)
+                points_of(row.curve)
+                json.loads(row.ledger)
+                json.loads(row.warnings)
+                Recipe.parse(json.loads(row.recipe))
+            except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
+                said = str(error).splitlines()[0][:200]
+                yield Finding("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
+
+
+def _named(store: Store) -> dict[str, str]:
+    """Every artifact that a row names, and the row."""
+    with store.database.read() as connection:
+        checkpoints = sa.select(trajectory.c.checkpoint, trajectory.c.key).where(trajectory.c.checkpoint.is_not(None))
+        results = sa.select(result.c.artifact, result.c.trial).where(result.c.artifact.is_not(None))
+        found = {name: f"trajectory {key[:8]}" for name, key in connection.execute(checkpoints)}
+        return found | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
+
+
+def _artifacts(store: Store) -> Iterator[Finding]:
+    named = _named(store)
+    there = set(store.artifacts.names())
+    for name, owner in named.items():
+        if name not in there:
+            yield Finding("missing", name, f"artifact {name[:16]} of {owner} is not there")
+            continue
+        try:
+            store.artifacts.get(name)
+        except StoreError as error:
+            yield Finding("missing", name, f"artifact of {owner}: {error}")
+    for name in sorted(there - set(named)):
+        yield Finding("orphan", name, f"artifact {name[:16]} belongs to nothing; `assay store vacuum` removes it")
+
+
+def _leases(store: Store) -> Iterator[Finding]:
+    with store.database.read() as connection:
+        now = store.database.now(connection)
+        for row in connection.execute(sa.select(trajectory).where(trajectory.c.token.is_not(None))):
+            gone = Holder(row.host, row.boot, row.pid, row.started).gone()
+            if gone or row.expires < now:
+                how = f"process {row.pid} on {row.host}, " + ("which has ended" if gone else "which let it expire")
+                yield Finding("lease", row.key, f"trajectory {row.key[:8]} is leased to {how}; it will be taken over")
+
+
+def repair(store: Store) -> list[str]:
+    """Mends what `check` finds: unreadable results are set aside and will be trained again, references to missing
+    artifacts are dropped, leases of ended processes freed. Returns a sentence for each."""
+    done: list[str] = []
+    findings = check(store)
+    aside: list[dict[str, Any]] = []
+    with store.database.write() as connection:
+        for finding in findings:
+            if finding.kind == "unreadable":
+                row = connection.execute(sa.select(result).where(result.c.trial == finding.subject)).mappings().first()
+                if row is not None:
+                    aside.append(dict(row))
+                    connection.execute(sa.delete(result).where(result.c.trial == finding.subject))
+                    done.append(f"set the result of trial {finding.subject[:8]} aside; it will be trained again")
+            elif finding.kind == "missing":
+                gone = {"checkpoint": None, "iteration": 0}
+                mine = trajectory.c.checkpoint == finding.subject
+                connection.execute(sa.update(trajectory).where(mine).values(**gone))
+                lost = result.c.artifact == finding.subject
+                connection.execute(sa.update(result).where(lost).values(artifact=None))
+                done.append(f"dropped the reference to artifact {finding.subject[:16]}")
+            elif finding.kind == "lease":
+                freed = {"token": None, "expires": None}
+                connection.execute(sa.update(trajectory).where(trajectory.c.key == finding.subject).values(**freed))
+                done.append(f"freed the lease of trajectory {finding.subject[:8]}")
+        if aside and store.database.path is not None:
+            path = store.database.path.with_name(store.database.path.name + ".quarantine.jsonl")
+            old = path.read_bytes() if path.exists() else b""
+            new = "".join(json.dumps(row, default=str) + "\n" for row in aside).encode()
+            write_atomically(path, old + new)
+            done.append(f"what was set aside is in {path}")
+    return done
+
+
+def vacuum(store: Store) -> tuple[int, int]:
+    """Removes artifacts that nothing names and gives unused room back; returns how many, and their bytes.
+
+    A process that is storing a trial at this moment may have written its artifact and not yet its row: artifacts of
+    the last hour are left alone where they are files.
+    """
+    named = _named(store)
+    count = size = 0
+    for name in list(store.artifacts.names()):
+        if name in named or store.artifacts.is_young(name):
+            continue
+        size += len(store.artifacts.get(name))
+        store.artifacts.remove(name)
+        count += 1
+    if store.database.path is not None:
+        with store.database.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("VACUUM")
+    return count, size
+
+
+# --- a database that cannot be opened --------------------------------------------------------------------------------
+
+
+def salvage(path: Path) -> tuple[Path, int]:
+    """Copies every row that can be read from a damaged SQLite file into a new store beside it.
+
+    Returns the new file and the number of results in it. Raises: StoreError. The damaged file is not touched.
+    """
+    target = path.with_name(f"{path.name}.repaired")
+    if target.exists():
+        raise StoreError(f"{target}: is there already; move it away first")
+    source = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)
+    store = Store(f"sqlite:///{target}")
+    try:
+        with store.database.write() as connection:
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+            for table in metadata.sorted_tables:
+                names = [c.name for c in table.columns]
+                insert = sa.insert(table).prefix_with("OR IGNORE")
+                rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
+                if rows:
+                    connection.execute(insert, rows)
+            for table in reversed(metadata.sorted_tables):
+                for column in table.columns:
+                    for reference in column.foreign_keys:
+                        there = sa.select(reference.column)
+                        lost = sa.and_(column.is_not(None), column.not_in(there))
+                        if column.nullable and not column.primary_key:
+                            connection.execute(sa.update(table).where(lost).values({column: None}))
+                        else:
+                            connection.execute(sa.delete(table).where(lost))
+            kept = int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
+    finally:
+        source.close()
+        store.close()
+    old, new = path.with_name(path.name + ".artifacts"), target.with_name(target.name + ".artifacts")
+    if old.is_dir() and not new.exists():
+        new.symlink_to(old.name, target_is_directory=True)
+    return target, kept
+
+
+def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> list[tuple[Any, ...]]:
+    """A table's rows from both ends up to where it cannot be read."""
+    found: dict[int, tuple[Any, ...]] = {}
+    for order in ("ASC", "DESC"):
+        try:
+            columns = ", ".join(f'"{name}"' for name in names)
+            rows = source.execute(f'SELECT rowid, {columns} FROM "{table}" ORDER BY rowid {order}')  # noqa: S608
+            while (row := rows.fetchone()) is not None:
+                found[row[0]] = row[1:]
+            break
+        except sqlite3.DatabaseError:
+            continue
+    return [found[key] for key in sorted(found)]

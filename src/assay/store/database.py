@@ -1,0 +1,260 @@
+"""The connection to a store: opened, created and migrated, with transactions that never read before they lock."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from assay.errors import StoreError
+from assay.store.schema import APPLICATION, VERSION
+
+DEFAULT = "sqlite:///assay.db"
+_BUSY_SECONDS = 60.0
+_LOCK = 0x61737361  # PostgreSQL's advisory lock: writers take turns, as SQLite's do
+
+
+class Database:
+    """One database, SQLite or PostgreSQL. `read_only`: nothing is created, migrated or locked."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self.url = _parsed(url)
+        self.read_only = read_only
+        self.name = self.url.render_as_string(hide_password=True)
+        self.path: Path | None = None
+        with self._telling():
+            if self.url.get_backend_name() == "sqlite":
+                self.path = Path(self.url.database or "")
+                self.name = str(self.path)
+                self.engine = self._open_sqlite(self.path)
+            else:
+                self.engine = sa.create_engine(self.url, pool_pre_ping=True)
+                if not read_only:
+                    self._migrate_postgres()
+            self._check_version()
+
+    # --- transactions ---
+
+    @contextmanager
+    def write(self) -> Generator[sa.Connection]:
+        """A transaction that holds the right to write from its beginning. Raises: StoreError."""
+        connecting = self.engine.execution_options(assay_write=True)
+        with self._telling(), connecting.connect() as connection, connection.begin():
+            if self.path is None:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            yield connection
+
+    @contextmanager
+    def read(self) -> Generator[sa.Connection]:
+        """A transaction that reads one state of the store. Raises: StoreError."""
+        with self._telling(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def now(self, connection: sa.Connection) -> float:
+        """Seconds since 1970 by the database's clock."""
+        if self.path is not None:
+            return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar_one())
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _telling(self) -> Generator[None]:
+        """What the database complains of, as a sentence for the user."""
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(_sentence(self.name, error)) from error
+
+    # --- SQLite ---
+
+    def _open_sqlite(self, path: Path) -> sa.Engine:
+        fresh = not path.exists() or path.stat().st_size == 0
+        if self.read_only and fresh:
+            raise StoreError(f"{path}: no such store; `assay run` or `assay train` makes one")
+        if not fresh:
+            _check_header(path)
+        engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+            # a deferred transaction that reads first cannot wait for the lock when it writes: it fails at once
+            writes = connection.get_execution_options().get("assay_write", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        if not self.read_only:
+            self._migrate_sqlite(engine, path)
+        return engine
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        target = quote(str(path.absolute()))
+        mode = "ro" if self.read_only else "rwc"
+        connection = _raw(f"file:{target}?mode={mode}")
+        if self.read_only:
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:  # a folder in which the log's index cannot be made
+                connection.close()
+                connection = _raw(f"file:{target}?mode=ro&immutable=1")
+            return connection
+        connection.execute("PRAGMA synchronous = NORMAL")  # with the log: a power cut may cost the last commits alone
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _migrate_sqlite(self, engine: sa.Engine, path: Path) -> None:
+        raw = self._connect(path)
+        try:
+            if _sqlite_version(raw) == VERSION:
+                return
+            _patiently(lambda: raw.execute("PRAGMA journal_mode = WAL"))
+        finally:
+            raw.close()
+        with engine.execution_options(assay_write=True).connect() as connection, connection.begin():
+            found = _version(connection)
+            if found is None:
+                tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+                if tables:
+                    raise StoreError(f"{path}: a database of another program; expected a store of Assay")
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
+            if found is None or found < VERSION:
+                _upgrade(connection)
+
+    # --- PostgreSQL ---
+
+    def _migrate_postgres(self) -> None:
+        with self.engine.connect() as connection, connection.begin():
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            found = _version(connection)
+            if found is None or found < VERSION:
+                _upgrade(connection)
+
+    def _check_version(self) -> None:
+        with self.engine.connect() as connection:
+            found = _version(connection)
+        if found is None:
+            raise StoreError(f"{self.name}: not a store of Assay")
+        if found > VERSION:
+            raise StoreError(
+                f"{self.name}: has schema version {found}, this Assay reads up to {VERSION}; update Assay to open it"
+            )
+        if found < VERSION:  # only where it was opened to be read
+            raise StoreError(f"{self.name}: has schema version {found}; `assay store check` brings it to {VERSION}")
+
+
+def _raw(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return connection
+
+
+def _parsed(url: str) -> sa.URL:
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        parsed = sa.make_url(url)
+        backend = parsed.get_backend_name()
+        if backend == "postgresql":
+            parsed.get_dialect().import_dbapi()
+    except ModuleNotFoundError:
+        raise StoreError("a store in PostgreSQL needs psycopg: pip install 'assay[postgres]'") from None
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StoreError(f"store {url!r}: {error}; expected sqlite:///FILE or postgresql+psycopg://...") from None
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError(f"store {url!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
+    if backend == "sqlite" and not parsed.database:
+        raise StoreError(f"store {url!r}: names no file; expected sqlite:///FILE")
+    return parsed
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that a URL names, or None where it is of another database."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _check_header(path: Path) -> None:
+    """Raises where the file is no SQLite database of Assay's, or shorter than its header says."""
+    if path.is_dir():
+        raise StoreError(f"{path}: a folder; expected the file of a store")
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not header.startswith(b"SQLite format 3\0"[: max(1, len(header))]):
+        raise StoreError(f"{path}: not a store of Assay; expected an SQLite database")
+    if len(header) < 100:
+        raise StoreError(_damaged(path, "it ends inside its header"))
+    if int.from_bytes(header[68:72], "big") != APPLICATION and int.from_bytes(header[28:32], "big") > 1:
+        raise StoreError(f"{path}: a database of another program; expected a store of Assay")
+    page = int.from_bytes(header[16:18], "big")
+    expected, size = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page), path.stat().st_size
+    if size < expected:
+        raise StoreError(_damaged(path, f"it has {size:,} bytes of {expected:,}"))
+
+
+def _damaged(where: object, how: str) -> str:
+    return f"{where}: damaged: {how}; `assay store repair` saves what can be read into a new file"
+
+
+def _sqlite_version(connection: sqlite3.Connection) -> str | None:
+    try:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    except (sqlite3.OperationalError, TypeError):
+        return None
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "assay.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _patiently(action: Any) -> None:
+    """Tries again while another process holds the file: SQLite does not wait when the journal's mode changes."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            action()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _sentence(where: str, error: Exception) -> str:
+    """The sentence for what a database reported."""
+    cause = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).strip()
+    folded = cause.casefold()
+    if "disk is full" in folded or "no space" in folded or "disk i/o error" in folded:
+        return (
+            f"{where}: no room on the disk ({cause}); what was stored is safe, and the same command goes on from there"
+        )
+    if "malformed" in folded or "not a database" in folded or "corrupt" in folded:
+        return _damaged(where, cause)
+    if "readonly" in folded or "unable to open" in folded or "read-only" in folded:
+        return f"{where}: cannot be opened for writing ({cause}); expected a file in a folder that may be written to"
+    if "locked" in folded:
+        return f"{where}: another program has held it for more than {_BUSY_SECONDS:.0f} s"
+    return f"{where}: {cause.splitlines()[0] if cause else type(error).__name__}"

@@ -1,0 +1,170 @@
+"""Export and import: a folder of Parquet and JSON files that other programs read, and that a store reads back.
+
+trials.parquet: one row a trial, with its result; recipe, curve and ledger as JSON. curves.parquet: one row a point.
+studies.json: definitions and members. machines.json: what the trials were timed on. artifacts/: weights, if asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from assay.errors import AssayError, FileError, StoreError
+from assay.history import Outcome
+from assay.recipe import Recipe
+from assay.store.artifacts import name_of
+from assay.store.queries import study_definition
+from assay.store.records import POINT, points_of
+from assay.store.schema import VERSION, machine, member, result, study, trajectory, trial
+from assay.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+_PREFIX = "result_"
+
+
+def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = False) -> int:
+    """Writes all trials, or those of a study, with their results. Returns how many. Raises: StoreError, FileError."""
+    import pandas
+
+    _needs_pyarrow()
+    where = []
+    if of_study:
+        number = study_definition(store.database, of_study)["id"]
+        where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == number)))
+    columns = [*trial.columns, *(c.label(_PREFIX + c.name) for c in result.columns)]
+    query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
+    with store.database.read() as connection:
+        rows = [dict(row) for row in connection.execute(query.order_by(trial.c.created)).mappings()]
+        studies = [dict(row) for row in connection.execute(sa.select(study)).mappings()]
+        members = [dict(row) for row in connection.execute(sa.select(member).order_by(*member.primary_key)).mappings()]
+        machines = [dict(row) for row in connection.execute(sa.select(machine)).mappings()]
+    if of_study:
+        studies = [row for row in studies if row["name"] == of_study]
+    for row in studies:
+        row["members"] = [m for m in members if m["study"] == row["id"]]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pandas.DataFrame(rows, columns=[c.key for c in columns]).to_parquet(folder / "trials.parquet", index=False)
+        _curves(rows).to_parquet(folder / "curves.parquet", index=False)
+        about = {"format": FORMAT, "schema": VERSION, "studies": studies}
+        (folder / "studies.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
+        if artifacts:
+            (folder / "artifacts").mkdir(exist_ok=True)
+            for name in {row[_PREFIX + "artifact"] for row in rows} - {None}:
+                (folder / "artifacts" / name).write_bytes(store.artifacts.get(name))
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    return len(rows)
+
+
+def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    import pandas
+
+    frames = [
+        pandas.DataFrame({"trial": row["key"], **json.loads(row[_PREFIX + "curve"])})
+        for row in rows
+        if row[_PREFIX + "curve"] and row[_PREFIX + "curve"] != "{}"
+    ]
+    columns = ["trial", *POINT]
+    return pandas.concat(frames).reindex(columns=columns) if frames else pandas.DataFrame(columns=columns)
+
+
+def read_back(store: Store, folder: Path) -> tuple[int, int]:
+    """Adds what an export holds and the store lacks. Returns the trials added and those that were there already.
+
+    Every row is checked: a folder may come from anywhere. Raises: FileError, with the rows that cannot be taken.
+    """
+    import pandas
+
+    _needs_pyarrow()
+    path = folder / "trials.parquet"
+    if not path.is_file():
+        raise FileError(f"{folder}: has no trials.parquet; expected a folder that `assay store export` wrote")
+    try:
+        frame = pandas.read_parquet(path, dtype_backend="numpy_nullable")
+        about = json.loads((folder / "studies.json").read_text(encoding="utf-8"))
+        machines = json.loads((folder / "machines.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
+        rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
+        checked = [_checked(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
+    held = _artifacts_in(folder / "artifacts")
+    added = 0
+    with store.database.write() as connection:
+        for row in machines:
+            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
+        for planned, ended in checked:
+            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
+            _insert_missing(connection, trial, planned)
+            if ended is not None:
+                ended["artifact"] = ended["artifact"] if ended["artifact"] in held else None
+                added += _insert_missing(connection, result, ended)
+        for row in about["studies"]:
+            _add_study(connection, row)
+    for name in {ended["artifact"] for _, ended in checked if ended is not None} - {None}:
+        store.artifacts.put((folder / "artifacts" / name).read_bytes())
+    return added, len(checked) - added
+
+
+def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A row of the export as a trial and its result. Raises: ValueError where it is none."""
+    planned = {c.name: row[c.name] for c in trial.columns}
+    for name in ("key", "trajectory"):
+        if not isinstance(planned[name], str) or not set(planned[name]) <= set("0123456789abcdef"):
+            raise ValueError(f"trial {planned['key']!r}: not a key")
+    try:
+        Recipe.parse(json.loads(planned["recipe"]))
+    except AssayError as error:
+        raise ValueError(str(error)) from None
+    if row[_PREFIX + "trial"] is None:
+        return planned, None
+    ended = {c.name: row[_PREFIX + c.name] for c in result.columns}
+    Outcome(ended["outcome"])
+    points_of(ended["curve"])
+    ended["stale"] = bool(ended["stale"])
+    return planned, ended
+
+
+def _artifacts_in(folder: Path) -> set[str]:
+    """The artifacts of an export whose content is what their name says."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if path.is_file() and name_of(path.read_bytes()) == path.name}
+
+
+def _insert_missing(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
+    key = next(iter(table.primary_key.columns))
+    if connection.execute(sa.select(key).where(key == values[key.name])).first() is not None:
+        return 0
+    connection.execute(sa.insert(table).values(**values))
+    return 1
+
+
+def _add_study(connection: sa.Connection, row: dict[str, Any]) -> None:
+    if connection.execute(sa.select(study.c.id).where(study.c.name == row["name"])).first() is not None:
+        return
+    values = {name: row[name] for name in ("name", "definition", "digest", "created", "updated")}
+    number = connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0]  # pyright: ignore
+    there = set(connection.execute(sa.select(trial.c.key)).scalars())
+    rows = [{**{c.name: m[c.name] for c in member.columns}, "study": number} for m in row["members"]]
+    rows = [m for m in rows if m["trial"] in there]
+    if rows:
+        connection.execute(sa.insert(member), rows)
+
+
+def _needs_pyarrow() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise StoreError("export and import need pyarrow: pip install 'assay[parquet]'")

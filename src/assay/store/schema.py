@@ -1,0 +1,138 @@
+"""The tables of the store, as the newest schema version has them; migrations/ holds the way there.
+
+What is filtered or sorted by has a column; what is read as a whole (a curve, a ledger, a recipe) is one JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+VERSION = "0001"
+APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
+
+metadata = MetaData()
+
+
+def _key(name: str, **options: bool) -> Column[str]:
+    return Column(name, String(64), **options)  # pyright: ignore[reportArgumentType]
+
+
+trajectory = Table(
+    "trajectory",
+    metadata,
+    _key("key", primary_key=True),
+    Column("iteration", BigInteger, nullable=False, default=0),  # of the checkpoint
+    _key("checkpoint"),  # the artifact to go on from
+    Column("losses", Integer, nullable=False, default=0),  # workers that vanished while they trained it
+    _key("token"),  # of the lease, null where nobody has it
+    Column("host", Text),
+    Column("boot", Text),
+    Column("pid", Integer),
+    Column("started", Text),  # when the process began, as the system tells it
+    Column("expires", Double),  # by the database's clock, in seconds since 1970
+)
+
+trial = Table(
+    "trial",
+    metadata,
+    _key("key", primary_key=True),
+    Column("trajectory", String(64), ForeignKey("trajectory.key"), nullable=False, index=True),
+    Column("recipe", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    _key("data_checksum"),
+    Column("model", Text),
+    Column("optimizer", Text),
+    Column("learning_rate", Double),
+    Column("batches", Text),
+    Column("batch_size", Integer),
+    Column("seed", BigInteger),
+    Column("engine", Text),
+    Column("numerics", Integer),
+    Column("device", Text),
+    Column("timing", Text),
+    Column("threads", Integer),
+    Column("budget", BigInteger),  # iterations
+    Column("created", Double, nullable=False),
+)
+
+result = Table(
+    "result",
+    metadata,
+    Column("trial", String(64), ForeignKey("trial.key"), primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("error", Text),  # the traceback of a failed trial
+    Column("stale", Boolean, nullable=False, default=False),  # asked for again; stands until the new one is there
+    Column("accuracy", Double),
+    Column("test_loss", Double),
+    Column("train_loss", Double),
+    Column("train_accuracy", Double),
+    Column("validation_loss", Double),
+    Column("validation_accuracy", Double),
+    Column("seconds", Double),  # of training
+    Column("effort", Double),
+    Column("iterations", BigInteger),
+    Column("examples", BigInteger),
+    Column("flops", Double),
+    Column("parameters", BigInteger),
+    Column("peak_memory_bytes", BigInteger),
+    Column("peak_device_memory_bytes", BigInteger),
+    Column("cores", Integer),
+    Column("cohort", Integer),
+    Column("engine_choice", Text),
+    Column("ledger", Text, nullable=False),
+    Column("curve", Text, nullable=False),
+    Column("confusion", Text),
+    Column("classes", Text),
+    Column("warnings", Text, nullable=False),
+    Column("machine", String(64), ForeignKey("machine.hash")),
+    Column("source_commit", Text),  # of Assay
+    _key("artifact"),
+    Column("finished", Double, nullable=False),
+)
+Index("result_finished", result.c.finished)
+
+machine = Table("machine", metadata, _key("hash", primary_key=True), Column("description", Text, nullable=False))
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("definition", Text, nullable=False),
+    _key("digest"),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("study", Integer, ForeignKey("study.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("trial", String(64), ForeignKey("trial.key"), nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    Column("axis_values", Text, nullable=False),
+    Column("repeat", Integer, nullable=False),
+)
+
+artifact = Table(  # where there is no folder beside the database
+    "artifact",
+    metadata,
+    _key("hash", primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("written", Double, nullable=False),
+)

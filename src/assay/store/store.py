@@ -1,0 +1,370 @@
+"""The store: studies and trials, claimed by one process at a time, finished in one transaction each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from assay.checkpoints import from_bytes, to_bytes
+from assay.errors import StoreError, unknown
+from assay.history import RETRIED, History, Outcome
+from assay.machine import cores, describe
+from assay.recipe import Recipe
+from assay.store import leases
+from assay.store.artifacts import artifacts_of
+from assay.store.database import DEFAULT, Database
+from assay.store.leases import Holder, Lease
+from assay.store.records import Finished, dumped, machine_row, result_row, trial_row
+from assay.store.schema import machine, member, result, study, trajectory, trial
+from assay.studies.planning import Job, Plan, Trial
+
+RETRIES = 3
+"""How often a trial whose worker vanished is tried again by itself."""
+_MANY = 400  # keys in one query: SQLite and PostgreSQL limit the variables of a statement
+
+
+def default_url() -> str:
+    """$ASSAY_STORE, else assay.db in the current folder."""
+    return os.environ.get("ASSAY_STORE") or DEFAULT
+
+
+class Store:
+    """A store by URL: sqlite:///FILE (or a path), postgresql+psycopg://... Raises: StoreError."""
+
+    def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
+        self.database = Database(url or default_url(), read_only=read_only)
+        self.artifacts = artifacts_of(self.database)
+        self._me = leases.me()
+
+    @property
+    def name(self) -> str:
+        """The store as messages name it."""
+        return self.database.name
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.database.close()
+
+    # --- studies and trials ---
+
+    def register(self, plan: Plan) -> None:
+        """Stores a study's definition, its trials and its members; a study of that name is defined anew."""
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            _add_trials(connection, list(plan.trials.values()), now)
+            definition = {"definition": dumped(dict(plan.study.raw)), "digest": plan.study.digest, "updated": now}
+            found = connection.execute(sa.select(study.c.id).where(study.c.name == plan.study.name)).scalar()
+            if found is None:
+                values = definition | {"name": plan.study.name, "created": now}
+                made = connection.execute(sa.insert(study).values(**values))
+                found = made.inserted_primary_key[0]  # pyright: ignore[reportOptionalSubscript]
+            else:
+                connection.execute(sa.update(study).where(study.c.id == found).values(**definition))
+                connection.execute(sa.delete(member).where(member.c.study == found))
+            rows = [
+                {
+                    "study": found,
+                    "position": position,
+                    "trial": m.key,
+                    "label": m.label,
+                    "axis_values": dumped(dict(m.values)),
+                    "repeat": m.repeat,
+                }
+                for position, m in enumerate(plan.members)
+            ]
+            if rows:
+                connection.execute(sa.insert(member), rows)
+
+    def add_trial(self, planned: Trial) -> None:
+        """Stores a trial that belongs to no study."""
+        with self.database.write() as connection:
+            _add_trials(connection, [planned], self.database.now(connection))
+
+    def outcomes(self, keys: Iterable[str]) -> dict[str, Outcome]:
+        """The outcomes of those trials that have a result which still counts."""
+        found: dict[str, Outcome] = {}
+        with self.database.read() as connection:
+            for some in _chunks(list(keys)):
+                query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(some), ~result.c.stale)
+                found |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
+        return found
+
+    def ask_again(self, keys: Iterable[str], *, failed_only: bool) -> int:
+        """Marks results as asked for again; each stands until the new one takes its place. Returns how many."""
+        count = 0
+        with self.database.write() as connection:
+            for some in _chunks(list(keys)):
+                update = sa.update(result).where(result.c.trial.in_(some), ~result.c.stale)
+                if failed_only:
+                    update = update.where(result.c.outcome.in_([str(outcome) for outcome in RETRIED]))
+                count += connection.execute(update.values(stale=True)).rowcount
+                if not failed_only:  # anew, not on from a checkpoint
+                    those = sa.select(trial.c.trajectory).where(trial.c.key.in_(some))
+                    fresh = {"iteration": 0, "checkpoint": None, "losses": 0}
+                    connection.execute(sa.update(trajectory).where(trajectory.c.key.in_(those)).values(**fresh))
+        return count
+
+    # --- leases ---
+
+    def claim(self, jobs: Sequence[Job]) -> tuple[Lease, Job] | None:
+        """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
+        by_key = {job.trajectory: job for job in jobs[:_MANY]}
+        if not by_key:
+            return None
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
+            rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
+            keys = [planned.key for job in by_key.values() for planned in job.trials]
+            done: set[str] = set()
+            for some in _chunks(keys):
+                query = sa.select(result.c.trial).where(result.c.trial.in_(some), ~result.c.stale)
+                done |= set(connection.execute(query).scalars())
+            for key, job in by_key.items():
+                open_trials = tuple(planned for planned in job.trials if planned.key not in done)
+                if not open_trials or not _free(rows[key], now):
+                    continue
+                lease = Lease(key)
+                values = asdict(self._me) | {"token": lease.token, "expires": now + leases.SECONDS}
+                connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
+                return lease, Job(key, open_trials)
+        return None
+
+    def held_by_others(self, keys: Iterable[str]) -> set[str]:
+        """Those trajectories that another living process trains now."""
+        held: set[str] = set()
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            for some in _chunks(list(keys)):
+                for row in connection.execute(sa.select(trajectory).where(trajectory.c.key.in_(some))):
+                    if not _free(row, now):
+                        held.add(row.key)
+        return held
+
+    def renew(self, held: Iterable[Lease]) -> None:
+        """Moves the expiry of leases on."""
+        with self.database.write() as connection:
+            expires = self.database.now(connection) + leases.SECONDS
+            for lease in held:
+                connection.execute(_fenced(lease).values(expires=expires))
+
+    def release(self, lease: Lease) -> None:
+        """Gives a trajectory back."""
+        with self.database.write() as connection:
+            connection.execute(_fenced(lease).values(token=None, expires=None))
+
+    def lost(self, lease: Lease, trials: Sequence[Trial], reason: str) -> bool:
+        """Notes that the worker of a lease vanished. True where its trials will be tried again, else they are lost."""
+        with self.database.write() as connection:
+            losses = connection.execute(
+                sa.select(trajectory.c.losses).where(trajectory.c.key == lease.trajectory)
+            ).scalar_one()
+            again = losses < RETRIES
+            values = {"token": None, "expires": None, "losses": losses + 1 if again else 0}
+            if not connection.execute(_fenced(lease).values(**values)).rowcount or again:
+                return True
+            for planned in trials:
+                said = f"{reason}; tried {RETRIES + 1} times"
+                self._put(connection, planned.key, Finished(Outcome.LOST, said), None)
+            return False
+
+    # --- results ---
+
+    def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
+        """Stores a trial's end in one transaction, its artifact before. False where somebody else has the lease now."""
+        name = self.artifacts.put(finished.content) if finished.content is not None else None
+        with self.database.write() as connection:
+            held = connection.execute(
+                sa.select(trajectory.c.iteration).where(
+                    trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token
+                )
+            ).scalar()
+            if held is None:
+                return False
+            self._put(connection, planned.key, finished, name)
+            history = finished.history
+            if name and history and finished.outcome is not Outcome.DIVERGED and history.iterations >= held:
+                self._note_checkpoint(connection, lease, history.iterations, name)
+        return True
+
+    def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
+        """Stores from where a trajectory that is being trained can go on."""
+        name = self.artifacts.put(content)
+        with self.database.write() as connection:
+            old = connection.execute(
+                sa.select(trajectory.c.checkpoint).where(trajectory.c.key == lease.trajectory)
+            ).scalar()
+            kept = self._note_checkpoint(connection, lease, iteration, name)
+            used = (
+                old is not None
+                and connection.execute(sa.select(result.c.trial).where(result.c.artifact == old).limit(1)).first()
+            )
+        if kept and old and old != name and not used:
+            self.artifacts.remove(old)
+
+    def store_alone(self, planned: Trial, finished: Finished) -> None:
+        """Stores a trial that was trained without a lease, as `assay train` does; a result that stands is kept."""
+        self.add_trial(planned)
+        name = self.artifacts.put(finished.content) if finished.content is not None else None
+        with self.database.write() as connection:
+            there = sa.select(result.c.trial).where(result.c.trial == planned.key, ~result.c.stale)
+            if connection.execute(there).first() is None:
+                self._put(connection, planned.key, finished, name)
+            history = finished.history
+            if name and history and finished.outcome is not Outcome.DIVERGED:
+                _further(connection, planned, history.iterations, name)
+
+    def save_alone(self, planned: Trial, history: History) -> None:
+        """Stores from where a training without a lease can go on, unless the store has got further."""
+        name = self.artifacts.put(to_bytes(history))
+        with self.database.write() as connection:
+            _further(connection, planned, history.iterations, name)
+
+    def start_of(self, key: str) -> History | None:
+        """The furthest that a trajectory was trained, or None where it must begin anew."""
+        with self.database.read() as connection:
+            name = connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalar()
+        if name is None:
+            return None
+        try:
+            return from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
+        except StoreError:
+            return None  # damaged or gone: trained anew, which costs time alone; `store check` names it
+
+    def checkpoint_content(self, key: str) -> bytes:
+        """The content of a trajectory's checkpoint. Raises: StoreError where it is damaged."""
+        with self.database.read() as connection:
+            name = connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalar_one()
+        return self.artifacts.get(name)
+
+    def history(self, key: str) -> History | None:
+        """A stored trial's history with its weights, where its artifact was kept."""
+        with self.database.read() as connection:
+            name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == key)).scalar()
+        return from_bytes(self.artifacts.get(name), source=f"{self.name}, trial {key[:8]}") if name else None
+
+    def remove_trials(self, keys: Sequence[str]) -> int:
+        """Removes trials, their results and their places in studies; artifacts go with `vacuum`. Returns how many."""
+        with self.database.write() as connection:
+            count = 0
+            for some in _chunks(list(keys)):
+                those = connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(some))).scalars().all()
+                connection.execute(sa.delete(member).where(member.c.trial.in_(some)))
+                connection.execute(sa.delete(result).where(result.c.trial.in_(some)))
+                count += connection.execute(sa.delete(trial).where(trial.c.key.in_(some))).rowcount
+                used = sa.select(trial.c.trajectory)
+                empty = sa.delete(trajectory).where(trajectory.c.key.in_(those), trajectory.c.key.not_in(used))
+                connection.execute(empty)
+            return count
+
+    def remove_study(self, name: str) -> list[str]:
+        """Removes a study and returns the keys of those of its trials that no other study names."""
+        with self.database.write() as connection:
+            number = _study_id(connection, name)
+            mine = set(connection.execute(sa.select(member.c.trial).where(member.c.study == number)).scalars())
+            connection.execute(sa.delete(member).where(member.c.study == number))
+            connection.execute(sa.delete(study).where(study.c.id == number))
+            shared = set(connection.execute(sa.select(member.c.trial)).scalars())
+            return sorted(mine - shared)
+
+    def costs(self, kinds: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[float, float]]:
+        """What an iteration and a log point of such trainings have cost on this machine, where any is stored.
+
+        A kind is (data, precision, hidden, activation, optimizer, batches, batch size, engine, device, timing).
+        """
+        place = machine_row(describe())["hash"]
+        wanted, found = set(kinds), dict[tuple[str, ...], tuple[float, float]]()
+        columns = (trial.c.recipe, trial.c.engine, trial.c.device, trial.c.timing)
+        costs = (result.c.ledger, result.c.iterations, result.c.curve)
+        recent = (
+            sa.select(*columns, *costs)
+            .join(result, result.c.trial == trial.c.key)
+            .where(result.c.machine == place, result.c.iterations > 0)
+            .order_by(result.c.finished.desc())
+            .limit(500)
+        )
+        with self.database.read() as connection:
+            for row in connection.execute(recent):
+                recipe, ledger = json.loads(row.recipe), json.loads(row.ledger)
+                model, batches = Recipe.parse(recipe).model, recipe["batches"]
+                kind = (
+                    recipe["data"]["name"],
+                    recipe["precision"],
+                    "-".join(map(str, model.hidden)),
+                    model.activation,
+                    recipe["optimizer"]["name"],
+                    batches["kind"],
+                    str(batches.get("size", "")),
+                    row.engine,
+                    row.device,
+                    row.timing,
+                )
+                if kind in wanted and kind not in found:
+                    points = max(len(json.loads(row.curve).get("iteration", [])), 1)
+                    found[kind] = (ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points)
+        return found
+
+    # --- rows ---
+
+    def _note_checkpoint(self, connection: sa.Connection, lease: Lease, iteration: int, name: str) -> bool:
+        values = {"iteration": iteration, "checkpoint": name, "losses": 0}
+        return bool(connection.execute(_fenced(lease).values(**values)).rowcount)
+
+    def _put(self, connection: sa.Connection, key: str, finished: Finished, artifact: str | None) -> None:
+        row = result_row(key, finished, artifact=artifact, cores=cores(), now=self.database.now(connection))
+        about = finished.history.machine if finished.history and finished.history.machine else describe()
+        place = machine_row(about)
+        if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
+            connection.execute(sa.insert(machine).values(**place))
+        connection.execute(sa.delete(result).where(result.c.trial == key))
+        connection.execute(sa.insert(result).values(**row, machine=place["hash"]))
+
+
+def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:
+    trajectories = list(dict.fromkeys(one.trajectory for one in planned))
+    for table, column, rows in (
+        (trajectory, trajectory.c.key, {key: {"key": key, "iteration": 0, "losses": 0} for key in trajectories}),
+        (trial, trial.c.key, {one.key: trial_row(one, now) for one in planned}),
+    ):
+        there: set[str] = set()
+        for some in _chunks(list(rows)):
+            there |= set(connection.execute(sa.select(column).where(column.in_(some))).scalars())
+        new: list[dict[str, Any]] = [dict(row) for key, row in rows.items() if key not in there]
+        if new:
+            connection.execute(sa.insert(table), new)
+
+
+def _further(connection: sa.Connection, planned: Trial, iteration: int, name: str) -> None:
+    """Notes a checkpoint made without a lease where it is further than the one there and nobody trains on."""
+    mine = sa.and_(trajectory.c.key == planned.trajectory, trajectory.c.token.is_(None))
+    update = sa.update(trajectory).where(mine, trajectory.c.iteration < iteration)
+    connection.execute(update.values(iteration=iteration, checkpoint=name))
+
+
+def _study_id(connection: sa.Connection, name: str) -> int:
+    found = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
+    if found is None:
+        names = connection.execute(sa.select(study.c.name)).scalars().all()
+        raise StoreError(unknown("study", name, names) if names else f"unknown study {name!r}; the store has none yet")
+    return int(found)
+
+
+def _free(row: Any, now: float) -> bool:
+    """Whether a trajectory may be claimed: no lease, an expired one, or one whose holder is known to have ended."""
+    if row.token is None or row.expires is None or row.expires < now:
+        return True
+    return Holder(row.host, row.boot, row.pid, row.started).gone()
+
+
+def _fenced(lease: Lease) -> sa.Update:
+    return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
+
+
+def _chunks(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+    for start in range(0, len(keys), _MANY):
+        yield keys[start : start + _MANY]

@@ -1,0 +1,1 @@
+"""Studies: many recipes from one baseline, by axes of named patches and a design."""

@@ -1,0 +1,45 @@
+"""Designs: which combinations of the axes' values a study tries."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from assay.rng import stream
+from assay.studies.space import Axis, Value
+
+Configuration = Mapping[str, Value]
+"""Axis -> value; an axis that is not named stays at the baseline."""
+
+
+def one_at_a_time(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
+    """The baseline, then each value of each axis alone."""
+    yield {}
+    for axis in axes:
+        for value in axis.patches:
+            yield {axis.name: value}
+
+
+def grid(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
+    """Every combination of values, the last axis fastest."""
+    for values in itertools.product(*(axis.patches for axis in axes)):
+        yield {axis.name: value for axis, value in zip(axes, values, strict=True)}
+
+
+def random(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
+    """Independent draws; draw i of an axis is a function of (seed, axis, i) alone, so more draws keep the first ones.
+
+    Source: Bergstra and Bengio, "Random search for hyper-parameter optimization" (JMLR 2012).
+    """
+    for i in range(draws):
+        yield {axis.name: axis.draw(stream(seed, f"design/{axis.name}"), i) for axis in axes}
+
+
+Design = Callable[[Sequence[Axis], int, int], Iterator[Configuration]]
+
+DESIGNS: dict[str, Design] = {
+    "one-at-a-time": one_at_a_time,
+    "grid": grid,
+    "random": random,
+    "list": one_at_a_time,  # its trials stand in one axis, and the baseline is not among them
+}

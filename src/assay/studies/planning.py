@@ -1,0 +1,189 @@
+"""From a study to its trials: engines chosen, equal trials folded into one, trials of one trajectory together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from assay.data.dataset import Dataset
+from assay.data.datasets import load
+from assay.data.prepared import split
+from assay.engines import choose
+from assay.engines.base import Engine
+from assay.errors import AssayError, RecipeError
+from assay.keys import trajectory_key, trial_key
+from assay.parts.batches import examples_seen
+from assay.parts.models import flops_training
+from assay.recipe import Data, Recipe, static_form
+from assay.studies.space import Value
+from assay.studies.study import Settings, Study
+from assay.train import misfits
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe on one engine, with its keys and what it will cost."""
+
+    recipe: Recipe
+    key: str
+    trajectory: str
+    engine: str
+    numerics: int
+    device: str
+    timing: str
+    threads: int | None
+    data_checksum: str
+    iterations: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial's place in a study: the configuration that asked for it, and which of the paired seeds it is."""
+
+    key: str
+    label: str
+    values: Mapping[str, Value]
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trials that one training answers, the shortest first."""
+
+    trajectory: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def iterations(self) -> int:
+        """Those of the longest."""
+        return self.trials[-1].iterations
+
+    @property
+    def flops(self) -> int:
+        """Those of the longest."""
+        return self.trials[-1].flops
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study comes to: its members, the distinct trials, the jobs, and what was folded and dropped."""
+
+    study: Study
+    members: tuple[Member, ...]
+    trials: Mapping[str, Trial]
+    asked: int  # members before folding
+    examples: Mapping[str, int]  # N, the training examples of each trial
+    dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def folded(self) -> int:
+        """Trials that were equal to another one of the study."""
+        return self.asked - len(self.members)
+
+    @cached_property
+    def jobs(self) -> tuple[Job, ...]:
+        """The trials by trajectory, in the order in which the study names them."""
+        return jobs(self.trials.values())
+
+
+def jobs(trials: Any) -> tuple[Job, ...]:
+    """Trials grouped by trajectory, in the order of their first one."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.trajectory, []).append(trial)
+    return tuple(Job(key, tuple(sorted(group, key=lambda trial: trial.iterations))) for key, group in groups.items())
+
+
+Loader = Callable[[str], Dataset]
+
+
+class Planner:
+    """Makes trials of recipes: loads each data set and chooses each engine once."""
+
+    def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
+        self.settings, self._load = settings, load_data
+        self._data: dict[str, Dataset] = {}
+        self._engines: dict[str, Engine] = {}
+        self._sizes: dict[Data, int] = {}
+
+    def data(self, name: str) -> Dataset:
+        """The data set of a name, loaded once."""
+        if name not in self._data:
+            self._data[name] = self._load(name)
+        return self._data[name]
+
+    def engine(self, recipe: Recipe) -> Engine:
+        """The engine that trains a recipe. Raises: EngineError."""
+        form = static_form(recipe)
+        if form not in self._engines:
+            settings = self.settings
+            self._engines[form] = choose(recipe, settings.engine, device=settings.device, threads=settings.threads)
+        return self._engines[form]
+
+    def examples(self, recipe: Recipe) -> int:
+        """N, the training examples that the recipe's split leaves."""
+        if recipe.data not in self._sizes:
+            rows, _ = split(self.data(recipe.data.name), train=recipe.data.train, validation=recipe.data.validation)
+            self._sizes[recipe.data] = len(rows)
+        return self._sizes[recipe.data]
+
+    def trial(self, recipe: Recipe) -> Trial:
+        """The trial of a recipe. Raises: DataError, EngineError."""
+        dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe), self.settings
+        n, inputs, classes = self.examples(recipe), dataset.x_train.shape[1], len(dataset.classes)
+        problems = misfits(recipe, examples=n, inputs=inputs, classes=classes)
+        if problems:
+            raise RecipeError(problems)
+        network = recipe.model.network(inputs, classes)
+        trajectory = trajectory_key(
+            recipe, data_checksum=dataset.checksum, engine=engine, timing=settings.timing, threads=settings.threads
+        )
+        iterations = recipe.iterations(n)
+        seen = examples_seen(recipe.batches, iterations, n)
+        return Trial(
+            recipe=recipe,
+            key=trial_key(trajectory, recipe, n),
+            trajectory=trajectory,
+            engine=engine.name,
+            numerics=engine.numerics,
+            device=settings.device,
+            timing=settings.timing,
+            threads=settings.threads,
+            data_checksum=dataset.checksum,
+            iterations=iterations,
+            flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
+        )
+
+
+def plan(study: Study, *, load_data: Loader = load) -> Plan:
+    """The plan of a study. Raises: RecipeError with every recipe that no engine can train or no data set fits."""
+    planner = Planner(study.settings, load_data=load_data)
+    members: list[Member] = []
+    trials: dict[str, Trial] = {}
+    dropped: Counter[str] = Counter()
+    problems: dict[str, str] = {}
+    taken: set[str] = set()
+    asked = 0
+    for candidate in study.candidates():
+        dropped.update(candidate.dropped)
+        first = Recipe.parse(candidate.table)
+        for repeat in range(study.settings.repeats):
+            asked += 1
+            recipe = first.model_copy(update={"seed": first.seed + repeat}) if repeat else first
+            try:
+                trial = planner.trial(recipe)
+            except AssayError as error:
+                problems.setdefault(str(error), candidate.label)
+                break
+            if trial.key not in taken:  # the first configuration that asks for a trial gives it its name
+                taken.add(trial.key)
+                trials[trial.key] = trial
+                members.append(Member(trial.key, candidate.label, candidate.values, repeat))
+    if problems:
+        raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
+    examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
+    return Plan(study, tuple(members), trials, asked, examples, dropped)

@@ -1,0 +1,221 @@
+"""A study: a baseline recipe, axes, a design, and how it is to be run. Plain data, read from TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from assay.engines import ENGINES
+from assay.errors import FileError, RecipeError, nearest
+from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
+from assay.recipe import Recipe, read_toml, sentences
+from assay.studies.designs import DESIGNS, Configuration
+from assay.studies.space import Axis, applied, axis
+
+LIST_AXIS = "trial"
+TIMINGS = ("isolated", "packed")
+_MANY = 1_000_000  # trials of one study, beyond which something is wrong with it
+
+Bytes = Annotated[int, Field(ge=2**20)]
+
+
+class Settings(Part):
+    """The keys of a study file besides its axes: what is tried, and how it is run.
+
+    `repeats`: paired seeds of each configuration, the baseline's and those after it. `draws` and `seed`: of the design
+    `random`. `timing`: "isolated" (one trial at a time, with all cores) or "packed" (one trial a core).
+    `time_limit`: seconds of a trial, `memory_limit`: bytes of a worker. `keep`: what the store keeps of each trial
+    besides its result: "checkpoint" (to go on from) or "nothing".
+    """
+
+    name: str = Field(default="study", min_length=1, max_length=200)
+    about: str = ""
+    design: one_of("design", DESIGNS) = "grid"  # pyright: ignore[reportInvalidTypeForm]
+    repeats: Count = 1
+    draws: Count = 20
+    seed: WholeNumber = 1
+    timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
+    engine: one_of("engine", {**ENGINES, "auto": None}) = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    device: str = "cpu"
+    threads: Count | None = None
+    time_limit: Positive | None = None
+    memory_limit: Bytes | None = None
+    keep: Literal["checkpoint", "nothing"] = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration: its label, the axes' values, the recipe's plain data, the keys that were dropped."""
+
+    label: str
+    values: Configuration
+    table: dict[str, Any]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that has been checked: every candidate's recipe can be parsed.
+
+    >>> study = Study.parse({"axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}}, "repeats": 3})
+    >>> [candidate.label for candidate in study.candidates()]
+    ['0.1', '0.2']
+    """
+
+    settings: Settings
+    baseline: Mapping[str, Any]
+    axes: tuple[Axis, ...]
+    raw: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name under which the study is stored."""
+        return self.settings.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of the definition."""
+        text = json.dumps(self.raw, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], *, source: str = "study") -> Study:
+        """The study that plain data say. Raises: RecipeError, with every error at once."""
+        problems: list[str] = []
+        rest = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
+        settings = Settings()
+        try:
+            settings = Settings(**rest)
+        except ValidationError as error:
+            known = [*Settings.model_fields, "baseline", "axes", "trials"]
+            problems += sentences(error.errors(), lambda location: ("a study", known))
+        axes = _axes(raw, settings.design, problems)
+        baseline = _table(raw, "baseline", problems)
+        study = cls(settings, baseline, axes, dict(raw))
+        if not problems:
+            study._check(problems)
+        if problems:
+            raise RecipeError(problems, source=source)
+        return study
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """The study in a TOML file, or a bundled one by name. Raises: FileError, RecipeError."""
+        path = Path(path)
+        if path.suffix != ".toml" and not path.exists():
+            return cls.parse(read_toml(bundled(str(path))), source=str(path))
+        raw = read_toml(path)
+        return cls.parse({"name": path.stem, **raw}, source=str(path))
+
+    def patched(self, changes: Mapping[str, Any]) -> Study:
+        """This study with other settings, or with keys of the baseline (under "baseline") merged in."""
+        from assay.recipe import merged
+
+        raw = dict(self.raw) | {key: value for key, value in changes.items() if key != "baseline"}
+        if changes.get("baseline"):
+            raw["baseline"] = merged(self.baseline, [changes["baseline"]])
+        return Study.parse(raw, source=self.name)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every configuration of the design, in order."""
+        settings = self.settings
+        for values in DESIGNS[settings.design](self.axes, settings.draws, settings.seed):
+            if settings.design == "list" and not values:
+                continue
+            patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
+            table, dropped = applied(self.baseline, patches)
+            yield Candidate(self._label(values), values, table, tuple(dropped))
+
+    def _label(self, values: Configuration) -> str:
+        if not values:
+            return "baseline"
+        if self.settings.design == "one-at-a-time":
+            return ", ".join(f"{axis} {value}" for axis, value in values.items())
+        return ", ".join(map(str, values.values()))
+
+    def _check(self, problems: list[str]) -> None:
+        """Adds what is wrong with the baseline, the axes together, and every candidate's recipe."""
+        try:
+            Recipe.parse(self.baseline)
+        except RecipeError as error:
+            problems += [f"baseline.{problem}" for problem in error.problems]
+            return
+        if self.settings.design in ("grid", "random"):
+            problems += _conflicts(self.axes)
+        for ranged in self.axes:
+            if ranged.is_range and self.settings.design != "random":
+                problems.append(
+                    f"axes.{ranged.name}: a range is for design 'random'; design {self.settings.design!r} needs values"
+                )
+        if not self.axes and self.settings.design != "one-at-a-time":
+            problems.append(f"axes: none; design {self.settings.design!r} needs at least one")
+        if problems:
+            return
+        seen: set[str] = set()
+        for number, candidate in enumerate(self.candidates()):
+            if number * self.settings.repeats >= _MANY:
+                problems.append(f"more than {_MANY:,} trials; make the axes shorter or use design 'random'")
+                return
+            try:
+                Recipe.parse(candidate.table)
+            except RecipeError as error:
+                fresh = [problem for problem in error.problems if problem not in seen]
+                seen |= set(fresh)
+                problems += [f"{candidate.label}: {problem}" for problem in fresh]
+
+
+def bundled_names() -> list[str]:
+    """The studies that ship with the package."""
+    folder = resources.files("assay.studies") / "bundled"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def bundled(name: str) -> Path:
+    """The file of a bundled study. Raises: FileError, with the nearest name."""
+    names = bundled_names()
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"; did you mean {near!r}?" if near else "."
+        raise FileError(f"{name}: neither a file nor a bundled study{hint} Bundled: {', '.join(names)}")
+    return Path(str(resources.files("assay.studies") / "bundled" / f"{name}.toml"))
+
+
+def _table(raw: Mapping[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    value = raw.get(key, {})
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownArgumentType]
+    problems.append(f"{key}: got {value!r}; expected a table")
+    return {}
+
+
+def _axes(raw: Mapping[str, Any], design: str, problems: list[str]) -> tuple[Axis, ...]:
+    if design == "list":
+        if "axes" in raw:
+            problems.append("axes: design 'list' has trials, not axes: [trials.NAME] with a patch each")
+        return (axis(LIST_AXIS, _table(raw, "trials", problems), problems),)
+    if "trials" in raw:
+        problems.append(f"trials: is for design 'list'; design {design!r} has axes")
+    return tuple(axis(name, table, problems) for name, table in _table(raw, "axes", problems).items())
+
+
+def _conflicts(axes: tuple[Axis, ...]) -> list[str]:
+    """Axes that set the same key, so that one would silently undo the other."""
+    found: list[str] = []
+    for i, first in enumerate(axes):
+        for second in axes[i + 1 :]:
+            both = sorted(first.touches() & second.touches())
+            if both:
+                found.append(
+                    f"axes.{first.name} and axes.{second.name}: both set {', '.join(both)}; one undoes the other"
+                )
+    return found
+
+
+__all__ = ["Candidate", "Settings", "Study", "bundled", "bundled_names"]
