@@ -174,7 +174,7 @@ def salvage(path: Path) -> tuple[Path, int]:
                 rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
                 if rows:
                     connection.execute(insert, rows)
-            for table in reversed(metadata.sorted_tables):
+            for table in metadata.sorted_tables:  # those that others name come first
                 for column in table.columns:
                     for reference in column.foreign_keys:
                         there = sa.select(reference.column)

@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from assay.checkpoints import from_bytes, to_bytes
-from assay.errors import StoreError, unknown
+from assay.errors import AssayError, StoreError, unknown
 from assay.history import RETRIED, History, Outcome
 from assay.machine import cores, describe
 from assay.recipe import Recipe
@@ -23,8 +23,11 @@ from assay.store.records import Finished, dumped, machine_row, result_row, trial
 from assay.store.schema import machine, member, result, study, trajectory, trial
 from assay.studies.planning import Job, Plan, Trial
 
+T = TypeVar("T")
+
 RETRIES = 3
 """How often a trial whose worker vanished is tried again by itself."""
+_FEW = 16
 _MANY = 400  # keys in one query: SQLite and PostgreSQL limit the variables of a statement
 
 
@@ -113,26 +116,32 @@ class Store:
 
     def claim(self, jobs: Sequence[Job]) -> tuple[Lease, Job] | None:
         """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
-        by_key = {job.trajectory: job for job in jobs[:_MANY]}
-        if not by_key:
+        if not jobs:
             return None
         with self.database.write() as connection:
             now = self.database.now(connection)
-            columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
-            rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
-            keys = [planned.key for job in by_key.values() for planned in job.trials]
-            done: set[str] = set()
-            for some in _chunks(keys):
-                query = sa.select(result.c.trial).where(result.c.trial.in_(some), ~result.c.stale)
-                done |= set(connection.execute(query).scalars())
-            for key, job in by_key.items():
-                open_trials = tuple(planned for planned in job.trials if planned.key not in done)
-                if not open_trials or not _free(rows[key], now):
-                    continue
-                lease = Lease(key)
-                values = asdict(self._me) | {"token": lease.token, "expires": now + leases.SECONDS}
-                connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
-                return lease, Job(key, open_trials)
+            for some in (jobs[:_FEW], *_chunks(jobs[_FEW:])):  # most often one of the first is free
+                claimed = self._claim_one(connection, some, now)
+                if claimed is not None:
+                    return claimed
+        return None
+
+    def _claim_one(self, connection: sa.Connection, jobs: Sequence[Job], now: float) -> tuple[Lease, Job] | None:
+        by_key = {job.trajectory: job for job in jobs}
+        columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
+        rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
+        done: set[str] = set()
+        for keys in _chunks([planned.key for job in jobs for planned in job.trials]):
+            query = sa.select(result.c.trial).where(result.c.trial.in_(keys), ~result.c.stale)
+            done |= set(connection.execute(query).scalars())
+        for key, job in by_key.items():
+            open_trials = tuple(planned for planned in job.trials if planned.key not in done)
+            if not open_trials or key not in rows or not _free(rows[key], now):
+                continue
+            lease = Lease(key)
+            values = asdict(self._me) | {"token": lease.token, "expires": now + leases.SECONDS}
+            connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
+            return lease, Job(key, open_trials)
         return None
 
     def held_by_others(self, keys: Iterable[str]) -> set[str]:
@@ -233,7 +242,7 @@ class Store:
             return None
         try:
             return from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
-        except StoreError:
+        except AssayError:
             return None  # damaged or gone: trained anew, which costs time alone; `store check` names it
 
     def checkpoint_content(self, key: str) -> bytes:
@@ -365,6 +374,6 @@ def _fenced(lease: Lease) -> sa.Update:
     return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
 
 
-def _chunks(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+def _chunks(keys: Sequence[T]) -> Iterable[Sequence[T]]:
     for start in range(0, len(keys), _MANY):
         yield keys[start : start + _MANY]

@@ -1,0 +1,295 @@
+"""What every store promises, SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from assay.checkpoints import to_bytes
+from assay.errors import FileError, StoreError
+from assay.history import Outcome
+from assay.results import Results
+from assay.store import checking, exchange, leases, queries
+from assay.store.records import Finished
+from assay.store.schema import result, trajectory
+from assay.store.store import RETRIES, Store
+from tests.store.makers import made_end, made_history, made_plan
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def finish_one(store: Store, plan: Any, **options: Any) -> str:
+    claimed = store.claim(plan.jobs)
+    assert claimed
+    lease, job = claimed
+    assert store.finish(lease, job.trials[0], made_end(job.trials[0], **options))
+    store.release(lease)
+    return job.trials[0].key
+
+
+def test_a_finished_trial_is_read_back_as_it_was(store: Store) -> None:
+    plan = made_plan()
+    store.register(plan)
+    lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    history = made_history(job.trials[0])
+    assert store.finish(lease, job.trials[0], replace(made_end(job.trials[0]), content=to_bytes(history)))
+    found = store.history(job.trials[0].key)
+    assert found is not None
+    assert (found.points, found.recipe, found.outcome) == (history.points, history.recipe, history.outcome)
+    row = queries.one_trial(store.database, job.trials[0].key[:8])
+    assert (row["accuracy"], row["parameters"], row["studies"]) == (0.9, 9610, [("made", "baseline")])
+    assert json.loads(row["confusion"])[3][3] == 1
+
+
+def test_a_trial_is_claimed_once_and_never_again_when_it_has_a_result(store: Store, url: str) -> None:
+    plan, other = made_plan(2), Store(url)
+    store.register(plan)
+    other.register(plan)
+    first, second = store.claim(plan.jobs), other.claim(plan.jobs)
+    assert first
+    assert second
+    assert first[0].trajectory != second[0].trajectory
+    assert store.claim(plan.jobs) is None
+    assert other.held_by_others(job.trajectory for job in plan.jobs) == {first[0].trajectory, second[0].trajectory}
+    assert store.finish(first[0], first[1].trials[0], made_end(first[1].trials[0]))
+    store.release(first[0])
+    assert store.claim(plan.jobs) is None
+    assert store.outcomes(plan.trials) == {first[1].trials[0].key: Outcome.COMPLETED}
+    other.close()
+
+
+def test_the_same_trial_in_two_studies_is_one(store: Store) -> None:
+    store.register(one := made_plan(3, name="one"))
+    store.register(two := made_plan(3, name="two"))
+    key = finish_one(store, one)
+    assert key in two.trials
+    assert store.outcomes(two.trials) == {key: Outcome.COMPLETED}
+    rows = {row["name"]: row["finished"] for row in queries.studies(store.database)}
+    assert rows == {"one": 1, "two": 1}
+
+
+def test_a_commit_is_refused_once_somebody_else_has_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    monkeypatch.setattr(leases, "SECONDS", -1.0)  # expired when it is given
+    late, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    monkeypatch.undo()
+    new, _ = store.claim(plan.jobs) or pytest.fail("the lease had expired")
+    assert not store.finish(late, job.trials[0], made_end(job.trials[0], accuracy=0.1))
+    assert store.finish(new, job.trials[0], made_end(job.trials[0], accuracy=0.8))
+    assert queries.one_trial(store.database, job.trials[0].key)["accuracy"] == pytest.approx(0.8)
+
+
+def test_a_lease_of_a_dead_process_is_taken_over_at_once_and_that_of_a_living_one_is_not(store: Store) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    assert store.claim(plan.jobs) is None
+    for change in ({"started": "1"}, {"boot": "an earlier one"}, {"pid": 2**22 + 1}):
+        with store.database.write() as connection:
+            mine = trajectory.c.key == lease.trajectory
+            connection.execute(sa.update(trajectory).where(mine).values(**change))
+        taken = store.claim(plan.jobs)
+        assert taken, change
+    with store.database.write() as connection:  # of another machine nothing is known before it expires
+        connection.execute(sa.update(trajectory).values(host="elsewhere", started="1"))
+    assert store.claim(plan.jobs) is None
+    with store.database.write() as connection:
+        connection.execute(sa.update(trajectory).values(expires=0.0))
+    assert store.claim(plan.jobs)
+
+
+def test_renewing_moves_the_expiry_on(store: Store) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    with store.database.write() as connection:
+        connection.execute(sa.update(trajectory).values(expires=1.0))
+    store.renew([lease])
+    with store.database.read() as connection:
+        assert connection.execute(sa.select(trajectory.c.expires)).scalar_one() > store.database.now(connection) + 50
+
+
+def test_a_trial_whose_workers_vanish_is_lost_after_four(store: Store) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    for number in range(RETRIES + 1):
+        lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+        assert store.lost(lease, job.trials, "killed by SIGKILL") == (number < RETRIES)
+    (outcome,) = store.outcomes(plan.trials).values()
+    assert outcome is Outcome.LOST
+    assert store.ask_again(plan.trials, failed_only=True) == 1
+    assert store.claim(plan.jobs)
+
+
+def test_retry_asks_for_what_failed_and_again_for_everything_and_old_results_stand_meanwhile(store: Store) -> None:
+    plan = made_plan(2)
+    store.register(plan)
+    good = finish_one(store, plan)
+    lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    store.finish(lease, job.trials[0], Finished(Outcome.FAILED, "ValueError", error="Traceback ..."))
+    store.release(lease)
+    assert store.ask_again(plan.trials, failed_only=True) == 1
+    assert store.outcomes(plan.trials) == {good: Outcome.COMPLETED}
+    assert store.ask_again(plan.trials, failed_only=False) == 1
+    assert store.outcomes(plan.trials) == {}
+    assert queries.one_trial(store.database, good)["accuracy"] == pytest.approx(0.9)
+    finish_one(store, plan)
+    assert len(store.outcomes(plan.trials)) == 1
+
+
+def test_a_study_of_a_name_is_defined_anew_and_its_old_trials_stay(store: Store) -> None:
+    store.register(made_plan(4))
+    store.register(made_plan(2))
+    rows, count = queries.trials(store.database)
+    assert (len(rows), count) == (4, 4)
+    assert queries.studies(store.database)[0]["trials"] == 2
+
+
+def test_removing_a_study_leaves_what_another_one_has(store: Store) -> None:
+    store.register(small := made_plan(2, name="small"))
+    store.register(made_plan(4, name="large"))
+    finish_one(store, small)
+    doomed = store.remove_study("large")
+    assert len(doomed) == 2
+    assert store.remove_trials(doomed) == 2
+    assert queries.trials(store.database)[1] == 2
+    with pytest.raises(StoreError, match="did you mean 'small'"):
+        store.remove_study("smal")
+
+
+def test_filters(store: Store) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    key = finish_one(store, plan)
+    for filters, count in (
+        (["optimizer=adam"], 3),
+        (["accuracy>0.5"], 1),
+        (["accuracy>0.95"], 0),
+        (["seed>=2", "engine=numpy"], 2),
+        ([f"key={key[:6]}"], 1),
+        (["outcome=completed"], 1),
+        (["optimizer!=adam"], 0),
+    ):
+        assert queries.trials(store.database, filters)[1] == count, filters
+    assert queries.trials(store.database, sort="accuracy", limit=1)[0][0]["key"] == key
+    for wrong, said in (
+        ("optimiser=adam", "did you mean 'optimizer'"),
+        ("accuracy>high", "is a number"),
+        ("x", "COLUMN"),
+    ):
+        with pytest.raises(StoreError, match=said):
+            queries.trials(store.database, [wrong])
+    with pytest.raises(StoreError):
+        queries.trials(store.database, ["model='; DROP TABLE trial; --", "seed=1 OR 1=1"])
+    assert queries.trials(store.database, ["model='; DROP TABLE trial; --"])[1] == 0
+
+
+def test_results_are_tidy_frames(store: Store) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    finish_one(store, plan)
+    results = Results(store, "made")
+    frame, curves = results.frame(), results.curves()
+    assert list(frame["outcome"]) == ["completed", "planned", "planned"]
+    assert list(frame["repeat"]) == [0, 1, 2]
+    assert len(curves) == 11
+    assert curves["flops"].iloc[-1] == 1e9
+    assert results.summary().iloc[0]["finished"] == 1
+    with pytest.raises(StoreError, match="did you mean 'made'"):
+        Results(store, "mad")
+
+
+def test_a_store_checks_and_mends_itself(store: Store) -> None:
+    plan = made_plan(4)
+    store.register(plan)
+    keys = [finish_one(store, plan, content=f"content {i}".encode()) for i in range(3)]
+    assert checking.check(store) == []
+    store.artifacts.put(b"an orphan")
+    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    with store.database.write() as connection:
+        connection.execute(sa.update(result).where(result.c.trial == keys[0]).values(curve='{"iteration": ['))
+        connection.execute(sa.update(trajectory).where(trajectory.c.key == lease.trajectory).values(started="1"))
+        name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == keys[1])).scalar_one()
+    store.artifacts.remove(name)
+    assert sorted(finding.kind for finding in checking.check(store)) == ["lease", "missing", "orphan", "unreadable"]
+    assert Results(store, "made").frame()["accuracy"].notna().sum() == 3  # one bad row hides no other
+    assert len(checking.repair(store)) >= 3
+    assert [finding.kind for finding in checking.check(store)] == ["orphan"]
+    assert set(store.outcomes(plan.trials)) == set(keys[1:])  # the unreadable one is trained again
+
+
+def test_vacuum_removes_what_nothing_names_but_not_what_is_young(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    finish_one(store, plan, content=b"kept")
+    orphan = store.artifacts.put(b"orphan")
+    assert checking.vacuum(store) == (0, 0)
+    monkeypatch.setattr("assay.store.artifacts._YOUNG_SECONDS", -1.0)
+    assert checking.vacuum(store) == (1, 6)
+    assert orphan not in set(store.artifacts.names())
+
+
+def test_what_is_exported_can_be_imported_elsewhere(store: Store, tmp_path: Path) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    history = made_history(plan.jobs[0].trials[0])
+    finish_one(store, plan, content=to_bytes(history))
+    finish_one(store, plan)
+    assert exchange.export(store, tmp_path / "out", artifacts=True) == 3
+    target = Store(f"sqlite:///{tmp_path / 'target.db'}")
+    assert exchange.read_back(target, tmp_path / "out") == (2, 1)
+    assert exchange.read_back(target, tmp_path / "out") == (0, 3)
+    before, after = Results(store, "made").frame(), Results(target, "made").frame()
+    assert before.equals(after)
+    assert Results(store, "made").curves().equals(Results(target, "made").curves())
+    assert target.history(plan.jobs[0].trials[0].key) is not None
+    assert checking.check(target) == []
+    target.close()
+
+
+def test_a_tampered_export_is_refused(store: Store, tmp_path: Path) -> None:
+    import pandas
+
+    plan = made_plan(2)
+    store.register(plan)
+    finish_one(store, plan)
+    exchange.export(store, tmp_path / "out")
+    path = tmp_path / "out" / "trials.parquet"
+    frame = pandas.read_parquet(path)
+    for column, value in (
+        ("key", "../../etc"),
+        ("recipe", "{}}"),
+        ("recipe", '{"model": "evil"}'),
+        ("result_outcome", "won"),
+    ):
+        wrong = frame.copy()
+        wrong.loc[0, column] = value
+        wrong.to_parquet(path)
+        target = Store(f"sqlite:///{tmp_path / 'fresh.db'}")
+        with pytest.raises(FileError, match="not an export of Assay, or damaged"):
+            exchange.read_back(target, tmp_path / "out")
+        assert queries.trials(target.database)[1] == 0
+        target.close()
+    with pytest.raises(FileError, match=r"has no trials\.parquet"):
+        exchange.read_back(store, tmp_path)
+
+
+def test_nothing_outside_its_folder_is_read_as_an_artifact(store: Store) -> None:
+    for name in ("../../../../etc/passwd", "a" * 63, "A" * 64, "/" * 64):
+        with pytest.raises(StoreError):
+            store.artifacts.get(name)
+
+
+def test_the_holder_of_a_lease_is_this_process() -> None:
+    me = leases.me()
+    assert me.pid == os.getpid()
+    assert not me.gone()
+    assert replace(me, started="1").gone()
+    assert not replace(me, host="elsewhere", started="1").gone()

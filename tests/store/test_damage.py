@@ -1,0 +1,253 @@
+"""Files that are no stores, damaged, newer, not to be written to: a sentence each, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from assay.errors import AssayError, StoreError
+from assay.store import checking, queries
+from assay.store.schema import VERSION
+from assay.store.store import Store
+from tests.store.makers import made_end, made_plan
+
+FIXTURES = Path(__file__).parent / "schemas"
+
+
+def filled(path: Path, trials: int = 30) -> Path:
+    store, plan = Store(f"sqlite:///{path}"), made_plan(trials)
+    store.register(plan)
+    while claimed := store.claim(plan.jobs):
+        store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
+        store.release(claimed[0])
+    store.close()
+    return path
+
+
+def settled(path: Path) -> bytes:
+    """The content of a store whose log has been written into the file."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"this is no database at all", "not a store of Assay"),
+        (b"SQLite format 3\0 and no more", "damaged"),
+        (b"\x00" * 4096, "not a store of Assay"),
+    ],
+)
+def test_a_foreign_file_is_refused_and_left_alone(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=said):
+            Store(str(path), read_only=read_only)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE friends (name TEXT)")
+    connection.close()
+    content = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        Store(str(path))
+    assert path.read_bytes() == content
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="schema version 9999, this Assay reads up to"):
+            Store(str(path), read_only=read_only)
+
+
+def test_a_folder_and_a_missing_store_are_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="a folder"):
+        Store(str(tmp_path))
+    with pytest.raises(StoreError, match="no such store"):
+        Store(str(tmp_path / "none.db"), read_only=True)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store(str(tmp_path / "no" / "folder" / "x.db"))
+    for url in ("mysql://host/x", "nonsense://", "sqlite://", "postgresql+psycopg://nobody@127.0.0.1:1/x"):
+        with pytest.raises(StoreError) as told:
+            Store(url)
+        assert "Traceback" not in str(told.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="cannot be opened for writing"):
+        Store(str(tmp_path / "store.db"))
+    tmp_path.chmod(0o700)
+
+
+def test_a_store_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 2)
+    content = settled(path)
+    for extra in tmp_path.glob("store.db-*"):
+        extra.unlink()
+    path.chmod(0o400)
+    tmp_path.chmod(0o500)
+    try:
+        assert queries.trials(Store(str(path), read_only=True).database)[1] == 2
+    finally:
+        tmp_path.chmod(0o700)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_store_cut_short_is_told_and_what_is_left_can_be_saved(seed: int, tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db")
+    whole = settled(path)
+    cut = random.Random(seed).randrange(1, len(whole))
+    path.write_bytes(whole[:cut])
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="damaged|not a store"):
+            Store(str(path), read_only=read_only)
+    assert path.read_bytes() == whole[:cut]
+    try:
+        target, kept = checking.salvage(path)
+    except AssayError:
+        return
+    store = Store(str(target))
+    assert 0 <= kept <= 30
+    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable")]
+    store.close()
+    assert path.read_bytes() == whole[:cut]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_page_of_noise_is_told_or_goes_round(seed: int, tmp_path: Path) -> None:
+    """Whatever is damaged, there is a sentence or the right answer, never another exception."""
+    path = filled(tmp_path / "store.db")
+    content = bytearray(settled(path))
+    noise = random.Random(seed)
+    page = 4096 * noise.randrange(1, len(content) // 4096)
+    content[page : page + 4096] = noise.randbytes(4096)
+    path.write_bytes(bytes(content))
+    try:
+        store = Store(str(path))
+        findings = checking.check(store)
+        assert findings or queries.trials(store.database)[1] == 30
+    except StoreError:
+        pass
+    target, kept = checking.salvage(path)
+    assert kept <= 30
+    assert not [f for f in checking.check(Store(str(target))) if f.kind in ("damaged", "unreadable")]
+
+
+@pytest.mark.parametrize("version", sorted(path.stem for path in FIXTURES.glob("*.db")))
+def test_a_store_of_every_schema_version_opens_with_its_trials(version: str, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    shutil.copy(FIXTURES / f"{version}.db", path)
+    store = Store(str(path))
+    rows, count = queries.trials(store.database, ["outcome=completed"])
+    assert count == 6
+    assert all(row["accuracy"] > 0 for row in rows)
+    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable")]
+
+
+def test_the_newest_schema_has_its_stored_file() -> None:
+    assert (FIXTURES / f"v{VERSION}.db").is_file()
+
+
+START = """
+import sys, time
+from pathlib import Path
+from assay.store.store import Store
+from tests.store.makers import made_plan
+plan = made_plan(20)
+Path(sys.argv[2] + "/ready" + sys.argv[3]).touch()
+while not Path(sys.argv[2] + "/go").exists():
+    time.sleep(0.001)
+store = Store(sys.argv[1])
+store.register(plan)
+"""
+
+
+def test_eight_processes_start_at_once_on_a_fresh_store(url: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-W", "error", "-c", START, url, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    started = [subprocess.Popen([*words, str(n)], cwd=root, stderr=subprocess.PIPE, text=True) for n in range(8)]
+    while len(list(tmp_path.glob("ready*"))) < 8:
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    store = Store(url)
+    assert queries.trials(store.database)[1] == 20
+    assert len(queries.studies(store.database)) == 1
+    store.close()
+
+
+WRITE = """
+import sys, time
+from assay.store.store import Store
+from tests.store.makers import made_end, made_plan
+url, count, total = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+store, plan = Store(url), made_plan(total)
+store.register(plan)
+jobs, done, begin = list(plan.jobs), 0, time.perf_counter()
+while True:
+    claimed = store.claim(jobs)
+    if claimed is None:
+        break
+    lease, job = claimed
+    time.sleep(0.01)
+    assert store.finish(lease, job.trials[0], made_end(job.trials[0], content=None))
+    store.release(lease)
+    jobs = [other for other in jobs if other.trajectory != job.trajectory]
+    done += 1
+print(done, time.perf_counter() - begin)
+"""
+
+
+def write_together(url: str, writers: int, each: int) -> tuple[list[int], float]:
+    """Trials that each of several processes stored, and the seconds of the slowest."""
+    words = [sys.executable, "-c", WRITE, url, str(each), str(writers * each)]
+    root = Path(__file__).parents[2]
+    started = [
+        subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(writers)
+    ]
+    counts: list[int] = []
+    slowest = 0.0
+    for process in started:
+        said, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, errors
+        count, seconds = said.split()
+        counts.append(int(count))
+        slowest = max(slowest, float(seconds))
+    return counts, slowest
+
+
+def test_writers_share_the_trials_without_a_lock_error_or_a_duplicate(url: str) -> None:
+    counts, _ = write_together(url, 4, 30)
+    assert sum(counts) == 120
+
+
+@pytest.mark.endurance
+def test_eight_writers_of_500_trials_each(url: str, record_property: pytest.RecordProperty) -> None:
+    counts, seconds = write_together(url, 8, 500)
+    assert sum(counts) == 4000
+    record_property("overhead_ms", 1000 * (seconds / 500 - 0.01))
+    print(f"8 writers: {1000 * seconds / 500 - 10:.1f} ms a trial beyond its own 10 ms")

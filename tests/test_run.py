@@ -1,0 +1,324 @@
+"""Running studies: what is stored is not trained again, budgets share a training, and whatever fails is told apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import assay
+from assay.data.datasets import load
+from assay.executors.turns import turn
+from assay.history import Outcome
+from assay.results import Results
+from assay.run import Execution
+from assay.store import queries
+from assay.store.store import Store
+from assay.studies.planning import plan
+from assay.studies.study import Study
+
+TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store.db"))
+
+
+def study(**raw: Any) -> Study:
+    raw.setdefault("baseline", TINY)
+    raw.setdefault("design", "one-at-a-time")
+    raw.setdefault("engine", "numpy")
+    return Study.parse(raw)
+
+
+def executed(store: Store, made: Study, **options: Any) -> Execution:
+    execution = Execution(plan(made), store, **options)
+    for _ in execution:
+        pass
+    return execution
+
+
+def curves(store: Store, name: str = "study") -> list[Any]:
+    """Every trial's curve without its seconds, as bits."""
+    frame = Results(store, name).curves().drop(columns=["seconds"])
+    return [(key, group.to_numpy().tolist()) for key, group in frame.groupby("trial")]
+
+
+def test_what_is_stored_is_not_trained_again(store: Store) -> None:
+    made = study(repeats=3, name="first")
+    assert executed(store, made).stored == 0
+    before = queries.trials(store.database)[0]
+    second = executed(store, made)
+    assert (second.stored, len(second.workers.processes)) == (3, 0)
+    larger = executed(store, study(repeats=4, name="second"))
+    assert larger.stored == 3
+    after = {row["key"]: row for row in queries.trials(store.database)[0]}
+    assert all(after[row["key"]]["finished"] == row["finished"] for row in before)
+
+
+def test_a_study_gives_what_single_trainings_give(store: Store) -> None:
+    executed(store, study(axes={"model": {"small": {}, "other": {"model": {"hidden": [7, 5]}}}}, repeats=2))
+    for row in queries.trials(store.database)[0]:
+        recipe = queries.one_trial(store.database, row["key"])["recipe"]
+        history = assay.fit(assay.Recipe.parse(__import__("json").loads(recipe)), engine="numpy")
+        assert history.accuracy == row["accuracy"]
+        assert history.final.test_loss == row["test_loss"]
+        assert history.flops == row["flops"]
+        stored = store.history(row["key"])
+        assert stored is not None
+        for name, weights in history.checkpoint.weights.items():
+            np.testing.assert_array_equal(weights, stored.checkpoint.weights[name])
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native", "torch", "jax"])
+def test_budgets_share_one_training(engine: str, store: Store) -> None:
+    budgets = {"budget": {"key": "budget.epochs", "values": [2, 5]}}
+    made = study(axes=budgets, design="grid", engine=engine, baseline={"model": {"hidden": [4]}, "log": "1 epoch"})
+    execution = Execution(plan(made), store)
+    assert [job.iterations for job in execution.open] == [5 * 45]  # 5 epochs in place of 7
+    for _ in execution:
+        pass
+    alone = Store(str(Path(store.name).with_name("alone.db")))
+    for epochs in (2, 5):
+        executed(
+            alone,
+            study(
+                baseline={"model": {"hidden": [4]}, "log": "1 epoch", "budget": {"epochs": epochs}},
+                engine=engine,
+                name=f"{epochs} epochs",
+            ),
+        )
+        frame = Results(alone, f"{epochs} epochs").curves().drop(columns=["seconds"])
+        shared = Results(store, "study").curves().drop(columns=["seconds"])
+        assert frame.equals(shared[shared["trial"].isin(frame["trial"])].reset_index(drop=True))
+
+
+def test_a_longer_budget_goes_on_from_the_stored_checkpoint(store: Store, tmp_path: Path) -> None:
+    short, long = ({"model": {"hidden": [4]}, "log": "1 epoch", "budget": {"epochs": n}} for n in (3, 6))
+    executed(store, study(baseline=short))
+    executed(store, study(baseline=long))
+    whole = Store(str(tmp_path / "whole.db"))
+    executed(whole, study(baseline=long))
+    assert curves(store) == curves(whole)
+    row = queries.one_trial(store.database, queries.trials(store.database, ["budget=270"])[0][0]["key"])
+    first = queries.one_trial(store.database, queries.trials(store.database, ["budget=135"])[0][0]["key"])
+    import json
+
+    seconds = json.loads(row["curve"])["seconds"]
+    assert seconds[:4] == json.loads(first["curve"])["seconds"]  # the first three epochs were not trained again
+
+
+def test_a_shorter_budget_is_read_off_the_stored_curve(store: Store) -> None:
+    executed(store, study(baseline={"model": {"hidden": [4]}, "log": "1 epoch", "budget": {"epochs": 6}}))
+    execution = executed(store, study(baseline={"model": {"hidden": [4]}, "log": "1 epoch", "budget": {"epochs": 2}}))
+    (row,) = queries.trials(store.database, ["budget=90"])[0]
+    assert (row["outcome"], row["iterations"]) == ("completed", 90)
+    assert "read off" in row["reason"]
+    assert not any(execution.workers.processes)
+
+
+def test_a_schedule_with_another_horizon_is_another_training(store: Store) -> None:
+    schedules = {f"{h}": {"schedule": {"name": "cosine", "horizon": h}} for h in (20, 40)}
+    made = plan(study(axes={"horizon": schedules}, design="grid"))
+    assert len(made.jobs) == 2
+
+
+def test_stopping_rules_are_read_off_a_shared_curve(store: Store) -> None:
+    baseline = {"model": {"hidden": [16]}, "log": "1 epoch", "budget": {"epochs": 12}}
+    stops = {"never": {}, "early": {"stop": {"accuracy": 0.5}}, "patient": {"stop": {"patience": 1}}}
+    made = study(axes={"stop": stops}, design="grid", baseline=baseline)
+    execution = executed(store, made)
+    assert len(execution.plan.jobs) == 1
+    for row in Results(store, "study").frame().to_dict("records"):
+        alone = assay.fit(assay.Recipe.parse({**baseline, **stops[row["configuration"]]}), engine="numpy")
+        assert (row["outcome"], row["iterations"], row["accuracy"]) == (alone.outcome, alone.iterations, alone.accuracy)
+
+
+def test_a_diverged_trial_is_a_result_and_the_others_go_on(store: Store) -> None:
+    rates = {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 1e30]}}
+    baseline = {"optimizer": "descent", **TINY, "budget": {"iterations": 400}}
+    executed(store, study(axes=rates, design="grid", baseline=baseline))
+    assert list(Results(store, "study").frame()["outcome"]) == ["completed", "diverged"]
+
+
+def digits_folder(folder: Path) -> Path:
+    digits = load("digits")
+    path = folder / "digits.npz"
+    np.savez(path, x_train=digits.x_train, y_train=digits.y_train, x_test=digits.x_test, y_test=digits.y_test)
+    return path
+
+
+def test_a_trial_that_raises_is_failed_with_its_traceback_and_retried_on_request(store: Store, tmp_path: Path) -> None:
+    path = digits_folder(tmp_path)
+    kept = path.read_bytes()
+    axes = {"data": {"gone": {"data": str(path)}, "there": {"data": "digits"}}}
+    made = plan(study(axes=axes, design="grid"))
+    path.unlink()
+    for _ in Execution(made, store):
+        pass
+    frame = Results(store, "study").frame()
+    assert list(frame["outcome"]) == ["failed", "completed"]
+    row = queries.one_trial(store.database, frame["trial"][0])
+    assert "Traceback" in row["error"]
+    assert "digits.npz" in row["reason"]
+    path.write_bytes(kept)
+    for _ in Execution(made, store):
+        pass
+    assert Results(store, "study").frame()["outcome"][0] == "failed"  # not by itself
+    for _ in Execution(made, store, retry=True):
+        pass
+    assert list(Results(store, "study").frame()["outcome"]) == ["completed", "completed"]
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_tried_again(store: Store) -> None:
+    execution = Execution(plan(study(baseline={"model": {"hidden": [64]}, "budget": {"epochs": 40}}, repeats=2)), store)
+    killed = 0
+    for status in execution:
+        process = execution.workers.processes[0] if execution.workers.processes else None
+        if killed < 2 and process is not None and status.running and status.running[0].iteration > 0:
+            os.kill(process.process.pid, signal.SIGKILL)
+            killed += 1
+            time.sleep(0.1)
+    assert killed == 2
+    assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
+
+
+def test_a_trial_whose_workers_are_always_killed_is_lost_and_the_study_ends(store: Store) -> None:
+    baseline = {"model": {"hidden": [64]}, "budget": {"epochs": 4000}}
+    execution = Execution(plan(study(baseline=baseline)), store)
+    for _ in execution:
+        process = execution.workers.processes[0] if execution.workers.processes else None
+        if process is not None and process.process.poll() is None and execution._active:
+            os.kill(process.process.pid, signal.SIGKILL)
+    (row,) = queries.trials(store.database)[0]
+    assert row["outcome"] == "lost"
+    assert "SIGKILL; tried 4 times" in row["reason"]
+
+
+def test_a_worker_beyond_its_memory_is_told_so_and_the_others_go_on(store: Store) -> None:
+    large = {"model": {"hidden": [60_000]}, "batches": "full", "precision": "float64"}
+    axes = {"size": {"large": large, "small": {"model": {"hidden": [4]}}}}
+    made = study(axes=axes, design="grid", memory_limit=700 * 2**20)
+    executed(store, made)
+    assert list(Results(store, "study").frame()["outcome"]) == ["out of memory", "completed"]
+
+
+def test_a_trial_beyond_its_time_is_told_so_with_its_curve(store: Store) -> None:
+    made = study(baseline={"model": {"hidden": [64]}, "budget": {"epochs": 100_000}}, time_limit=0.5)
+    executed(store, made)
+    (row,) = queries.trials(store.database)[0]
+    assert row["outcome"] == "timed out"
+    assert row["accuracy"] > 0.5
+
+
+def test_packed_trials_run_side_by_side_and_give_the_same(store: Store, tmp_path: Path) -> None:
+    executed(store, study(repeats=6, timing="packed", engine="native"))
+    isolated = Store(str(tmp_path / "isolated.db"))
+    executed(isolated, study(repeats=6, timing="isolated", engine="native"))
+    assert [points for _, points in sorted(curves(store), key=str)] != []
+    mine, theirs = (Results(s, "study").frame().sort_values("seed") for s in (store, isolated))
+    assert list(mine["test_loss"]) == list(theirs["test_loss"])
+    assert set(mine["timing"]) == {"packed"}
+    assert not set(mine["trial"]) & set(theirs["trial"])
+
+
+def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
+    execution = Execution(plan(study()), store)
+    seen: list[float] = []
+
+    def run() -> None:
+        for _ in execution:
+            seen.append(time.monotonic())
+
+    with turn("packed"):
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(3.0)
+        assert not execution.outcomes
+    thread.join(30)
+    frame = Results(store, "study").frame()
+    assert frame["ledger_wait"][0] > 0.5
+
+
+def test_the_first_ctrl_c_saves_and_the_second_run_goes_on_bit_for_bit(store: Store, tmp_path: Path) -> None:
+    made = study(baseline={"model": {"hidden": [64]}, "budget": {"epochs": 60}}, repeats=2)
+    execution = Execution(plan(made), store)
+    for status in execution:
+        if status.running and status.running[0].iteration > 200:
+            execution.stop()
+    assert len(execution.outcomes) < 2
+    job = execution.plan.jobs[len(execution.outcomes)]
+    start = store.start_of(job.trajectory)
+    assert start is not None
+    assert start.iterations > 200
+    executed(store, made)
+    whole = Store(str(tmp_path / "whole.db"))
+    executed(whole, made)
+    assert curves(store) == curves(whole)
+
+
+def test_a_damaged_checkpoint_costs_time_alone(store: Store) -> None:
+    baseline = {"model": {"hidden": [4]}, "log": "1 epoch"}
+    executed(store, study(baseline=baseline | {"budget": {"epochs": 2}}))
+    for name in list(store.artifacts.names()):
+        path = Path(store.name + ".artifacts") / name[:2] / name
+        path.write_bytes(path.read_bytes()[:-100])
+    execution = executed(store, study(baseline=baseline | {"budget": {"epochs": 4}}))
+    assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
+
+
+def test_two_runs_share_a_study_and_no_trial_is_trained_twice(tmp_path: Path) -> None:
+    code = (
+        "import sys, assay\n"
+        "assay.run({'name': 'shared', 'design': 'one-at-a-time', 'repeats': 8, 'engine': 'numpy', 'timing': 'packed',"
+        " 'threads': 2, 'baseline': {'model': {'hidden': [32]}, 'budget': {'epochs': 20}}}, store=sys.argv[1])\n"
+    )
+    path = tmp_path / "shared.db"
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    rows, count = queries.trials(Store(str(path)).database)
+    assert count == 8
+    assert {row["outcome"] for row in rows} == {"completed"}
+
+
+def test_a_script_without_a_guard_may_run_a_study(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import assay\nprint(len(assay.run({{'baseline': {TINY!r}, 'axes': {{'s': {{'key': 'seed', "
+        "'values': [1, 2]}}}).frame()))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
+
+
+def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
+    code = (
+        "import sys, assay\n"
+        "assay.run({'design': 'one-at-a-time', 'engine': sys.argv[2], 'timing': 'packed', 'repeats': 2,"
+        " 'baseline': {'model': {'hidden': [64]}, 'budget': {'epochs': 100000}}}, store=sys.argv[1])\n"
+    )
+    for engine in ("numpy", "native"):
+        words = [sys.executable, "-c", code, str(tmp_path / f"{engine}.db"), engine]
+        driver = subprocess.Popen(words, cwd=ROOT)
+        process = psutil.Process(driver.pid)
+        deadline = time.monotonic() + 30
+        while len(process.children(recursive=True)) < 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(2.0)
+        workers = process.children(recursive=True)
+        assert workers
+        driver.kill()
+        driver.wait()
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert not alive
