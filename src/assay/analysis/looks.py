@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from assay.errors import AssayError
 
 Floats = NDArray[np.float64]
 
-_NODES = 400  # of the integration over the region that goes on
+_NODES = 200  # of the integration over the region that goes on
 _MOST_LOOKS = 50
 
 
@@ -31,7 +31,7 @@ def spent(share: float, *, alpha: float = 0.05) -> float:
         raise AssayError(f"a share of the planned seeds lies between 0 and 1, not {share:g}")
     if share == 0:
         return 0.0
-    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(share)))
+    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(share)))
 
 
 def alpha_at(look: int, looks: int, *, alpha: float = 0.05) -> float:
@@ -67,14 +67,16 @@ def _levels(looks: int, alpha: float) -> tuple[float, ...]:
         due = spent(share, alpha=alpha) - spent((look - 1) / looks, alpha=alpha)
 
         bound: float = optimize.brentq(_excess, 0.0, 40.0, args=(places, mass, step, due), xtol=1e-12)  # pyright: ignore[reportAssignmentType]
-        levels.append(float(2 * stats.norm.sf(bound / math.sqrt(share))))
+        levels.append(float(2 * special.ndtr(-bound / math.sqrt(share))))
         ahead = bound * nodes
-        density = stats.norm.pdf((ahead[:, None] - places[None, :]) / step) @ mass / step
+        density = (
+            np.exp(-(((ahead[:, None] - places[None, :]) / step) ** 2) / 2) @ mass / (step * math.sqrt(2 * math.pi))
+        )
         places, mass = ahead, density * bound * weights
     return tuple(levels)
 
 
 def _excess(bound: float, places: Floats, mass: Floats, step: float, due: float) -> float:
     """By how much, in logarithms, the motion leaves a bound more often than is due at this look."""
-    leaving = stats.norm.sf((bound - places) / step) + stats.norm.sf((bound + places) / step)
+    leaving = special.ndtr((places - bound) / step) + special.ndtr(-(places + bound) / step)
     return math.log(max(float(leaving @ mass), 1e-300)) - math.log(due)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, spread
 from assay.analysis.verdicts import MEASURES, compare
@@ -140,7 +140,7 @@ def learning_rate_curve(trials: pd.DataFrame, *, measure: str = "accuracy") -> p
     return pd.DataFrame(found)
 
 
-def expected_best(values: Sequence[float], budgets: Sequence[int]) -> pd.DataFrame:
+def expected_best(values: ArrayLike, budgets: Sequence[int]) -> pd.DataFrame:
     """The expected best of b trials drawn at random, without replacement, from those that were made.
 
     E[max] = sum over i of x_(i) C(i - 1, b - 1) / C(n, b), with x_(1) <= ... <= x_(n). Without replacement it is

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from assay.analysis.frames import groups, have, measured, need, numbers, same_clock
 from assay.errors import AssayError, unknown
@@ -89,7 +89,7 @@ def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: f
     return float(times[i - 1] + share * (times[i] - times[i - 1])), True
 
 
-def kaplan_meier(times: Sequence[float], reached: Sequence[bool], *, alpha: float = 0.05) -> pd.DataFrame:
+def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -> pd.DataFrame:
     """The share of trials that have not reached the target yet, as a step function of time with its interval.
 
     S(t) = product over t_i <= t of (1 - d_i / n_i), with d_i arrivals among n_i trials still on their way; the
@@ -110,7 +110,7 @@ def kaplan_meier(times: Sequence[float], reached: Sequence[bool], *, alpha: floa
     censored = np.asarray([np.sum(~arrived & (t == step)) for step in steps], dtype=np.float64)
     n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
     s = np.cumprod(1.0 - d / np.maximum(n, 1.0))
-    z = float(stats.norm.ppf(1 - alpha / 2))
+    z = float(special.ndtri(1 - alpha / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.cumsum(d / (n * (n - d)))
         half = z * np.sqrt(variance) / np.abs(np.log(s))
@@ -125,14 +125,14 @@ def kaplan_meier(times: Sequence[float], reached: Sequence[bool], *, alpha: floa
     return table.sort_index().reset_index(drop=True).astype(counts)
 
 
-def median_time(times: Sequence[float], reached: Sequence[bool]) -> float | None:
+def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:
     """The first time at which half of the trials, by Kaplan and Meier, have arrived; None if that is not reached."""
     table = kaplan_meier(times, reached)
     under = table["time"].to_numpy(dtype=float)[table["survival"].to_numpy(dtype=float) <= 0.5 + 1e-12]
     return float(under[0]) if under.size else None
 
 
-def restricted_mean(times: Sequence[float], reached: Sequence[bool], *, horizon: float) -> tuple[float, float]:
+def restricted_mean(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> tuple[float, float]:
     """The mean time to the target, counted up to the horizon, and its standard error, in the units of the times.
 
     It is the area under the curve of Kaplan and Meier from 0 to the horizon; the standard error is Greenwood's,
@@ -166,7 +166,7 @@ def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float
     """
     if n == 0:
         return math.nan, math.nan
-    z = float(stats.norm.ppf(1 - alpha / 2))
+    z = float(special.ndtri(1 - alpha / 2))
     share = successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -222,19 +222,19 @@ def _watched(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
     return [math.inf if diverged[i] and not reached[i] else float(times[i]) for i in kept], [reached[i] for i in kept]
 
 
-def _follow_up(times: Sequence[float], reached: Sequence[bool]) -> float:
+def _follow_up(times: ArrayLike, reached: ArrayLike) -> float:
     """The time to which the curve has a value: infinite if it falls to 0 or ends in trials that never arrive."""
     t, arrived = _checked(times, reached)
     last = float(t.max())
     return math.inf if bool(np.all(arrived[t == last])) else last
 
 
-def _common_horizon(parts: Sequence[tuple[Sequence[float], Sequence[bool]]], longest: float) -> float:
+def _common_horizon(parts: Sequence[tuple[list[float], list[bool]]], longest: float) -> float:
     horizon = min([longest, *(_follow_up(times, reached) for times, reached in parts)])
     return horizon if horizon > 0 else math.nan
 
 
-def _checked(times: Sequence[float], reached: Sequence[bool]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _checked(times: ArrayLike, reached: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     t, arrived = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=np.bool_)
     if t.shape != arrived.shape or t.ndim != 1:
         raise AssayError(f"{t.size} times do not go with {arrived.size} marks of what was reached")

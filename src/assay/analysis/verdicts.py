@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from assay.analysis.frames import groups, listed, measured, need, numbers, same_clock
 from assay.analysis.paired import (
@@ -116,8 +117,8 @@ class Verdict:
 
 
 def compare(
-    a_values: Sequence[float],
-    b_values: Sequence[float],
+    a_values: ArrayLike,
+    b_values: ArrayLike,
     *,
     names: tuple[str, str] = ("A", "B"),
     alpha: float = 0.05,
