@@ -110,13 +110,14 @@ def described(clock: tuple[str, str, str], count: int) -> str:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a sentence, the rest of a long list counted.
+    """Names in a sentence, quoted where they hold a comma, the rest of a long list counted.
 
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
+    >>> listed(["a", "3LS, adam", "c"], 2)
+    "a, '3LS, adam' and 1 more"
     """
-    rest = len(names) - most
-    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
+    told = [repr(name) if "," in name else name for name in names]
+    rest = len(told) - most
+    return ", ".join(told) if rest <= 0 else f"{', '.join(told[:most])} and {rest} more"
 
 
 def _absent(value: object) -> bool:

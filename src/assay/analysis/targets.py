@@ -116,13 +116,11 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -
         half = z * np.sqrt(variance) / np.abs(np.log(s))
         low, high = s ** np.exp(half), s ** np.exp(-half)
     low[(s <= 0) | (s >= 1)] = high[(s <= 0) | (s >= 1)] = np.nan
-    table = pd.DataFrame(
-        {"time": steps, "at_risk": n, "arrived": d, "censored": censored, "survival": s, "low": low, "high": high}
-    )
     start = {"time": 0.0, "at_risk": t.size, "arrived": 0, "censored": 0, "survival": 1.0, "low": np.nan}
-    table.loc[-1] = {**start, "high": np.nan}
-    counts = dict.fromkeys(("at_risk", "arrived", "censored"), "int64")
-    return table.sort_index().reset_index(drop=True).astype(counts)
+    start["high"] = np.nan
+    columns = (steps, n, d, censored, s, low, high)
+    table = pd.DataFrame({name: np.append(first, x) for (name, first), x in zip(start.items(), columns, strict=True)})
+    return table.astype(dict.fromkeys(("at_risk", "arrived", "censored"), "int64"))
 
 
 def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:
