@@ -1,0 +1,1 @@
+"""What stored trials and curves say: effort, times to a target, fronts, verdicts over seeds, sensitivity."""

@@ -1,0 +1,130 @@
+"""What every analysis asks of its frames: columns, numbers, trials with a result, seconds that compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from assay.errors import AssayError, unknown
+
+FINISHED = ("completed", "stopped")
+CLOCK = ("timing", "machine", "threads")  # what seconds must have in common to be compared
+
+
+def need(frame: pd.DataFrame, columns: Iterable[str], *, what: str = "trials") -> None:
+    """Raises AssayError if the frame has no rows, or lacks a column."""
+    if len(frame) == 0:
+        raise AssayError(f"there are no {what} to analyse")
+    for column in columns:
+        have(frame, column, what=what)
+
+
+def have(frame: pd.DataFrame, column: str, *, what: str = "trials") -> None:
+    """Raises AssayError, with the nearest name, if the frame lacks the column."""
+    if column not in frame.columns:
+        raise AssayError(f"{unknown('column', column, [str(name) for name in frame.columns])} (a frame of {what})")
+
+
+def numbers(frame: pd.DataFrame, column: str, *, what: str = "trials") -> NDArray[np.float64]:
+    """A column as float64, NaN where nothing was measured; AssayError if it holds anything but numbers."""
+    have(frame, column, what=what)
+    values: list[object] = frame[column].tolist()
+    try:
+        return np.asarray([np.nan if _absent(value) else value for value in values], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise AssayError(f"the column {column!r} of the {what} holds something that is not a number") from None
+
+
+def rows(frame: pd.DataFrame, keep: NDArray[np.bool_]) -> pd.DataFrame:
+    """The rows where `keep` is true."""
+    return frame.iloc[np.flatnonzero(keep)]
+
+
+def measured(trials: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The trials that completed, or were stopped by their own rule, with a finite number in each of the columns."""
+    have(trials, "outcome")
+    keep = np.asarray([str(outcome) in FINISHED for outcome in trials["outcome"].tolist()], dtype=np.bool_)
+    for column in columns:
+        keep &= np.isfinite(numbers(trials, column))
+    return rows(trials, keep)
+
+
+def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each value of a column, as (str(value), rows), in order of first appearance."""
+    have(frame, by)
+    labels = np.asarray([str(value) for value in frame[by].tolist()], dtype=object)
+    for label in dict.fromkeys(labels.tolist()):
+        yield label, rows(frame, labels == label)
+
+
+def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+    """The mean of the values, their least and their greatest, as three entries; NaN where there are none.
+
+    >>> spread("accuracy", np.array([0.5, 1.0]))
+    {'accuracy': 0.75, 'accuracy_min': 0.5, 'accuracy_max': 1.0}
+    """
+    found = [float(values.mean()), float(values.min()), float(values.max())] if values.size else [math.nan] * 3
+    return dict(zip((name, f"{name}_min", f"{name}_max"), found, strict=True))
+
+
+def outcomes(trials: pd.DataFrame, *, counted: int) -> dict[str, int]:
+    """How many trials there are, how many of them were `counted`, diverged, or have no result for another reason."""
+    diverged = sum(str(outcome) == "diverged" for outcome in trials["outcome"].tolist())
+    return {"n": counted, "trials": len(trials), "diverged": diverged, "missing": len(trials) - counted - diverged}
+
+
+def clocks(trials: pd.DataFrame) -> dict[tuple[str, str, str], list[int]]:
+    """The positions of the trials whose seconds compare, by (timing, machine, threads), the largest group first."""
+    for column in CLOCK:
+        have(trials, column)
+    columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for position, (timing, machine, threads) in enumerate(zip(*columns, strict=True)):
+        found.setdefault((timing, machine, threads), []).append(position)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def same_clock(trials: pd.DataFrame) -> None:
+    """Raises AssayError, naming the groups, if the seconds of the trials do not compare."""
+    found = clocks(trials)
+    if len(found) > 1:
+        named = "; ".join(described(clock, len(positions)) for clock, positions in found.items())
+        raise AssayError(
+            f"these seconds do not compare: {named}. Restrict the trials with comparable(), or compare by flops"
+        )
+
+
+def described(clock: tuple[str, str, str], count: int) -> str:
+    """One group of trials in words.
+
+    >>> described(("isolated", "3f2a", "2"), 8)
+    '8 trials isolated on machine 3f2a with 2 threads'
+    """
+    timing, machine, threads = clock
+    many, more = "" if count == 1 else "s", "" if threads == "1" else "s"
+    return f"{count} trial{many} {timing} on machine {machine} with {threads} thread{more}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence, quoted where they hold a comma, the rest of a long list counted.
+
+    >>> listed(["a", "3LS, adam", "c"], 2)
+    "a, '3LS, adam' and 1 more"
+    """
+    told = [repr(name) if "," in name else name for name in names]
+    rest = len(told) - most
+    return ", ".join(told) if rest <= 0 else f"{', '.join(told[:most])} and {rest} more"
+
+
+def _absent(value: object) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def _word(value: object) -> str:
+    if _absent(value):
+        return "unknown"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

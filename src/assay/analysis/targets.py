@@ -1,0 +1,243 @@
+"""The time to a target accuracy or loss, where a trial that misses it is censored and never left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from assay.analysis.frames import groups, have, measured, need, numbers, same_clock
+from assay.errors import AssayError, unknown
+
+AXES = ("iteration", "examples", "seconds", "flops")
+SPLITS = ("train", "validation", "test")
+
+
+def default_target(trials: pd.DataFrame) -> float:
+    """The median of the final test accuracies of the finished trials, a fraction: half of them reach it.
+
+    Raises AssayError if no trial has an accuracy.
+    """
+    need(trials, ["outcome", "accuracy"])
+    accuracies = numbers(measured(trials, "accuracy"), "accuracy")
+    if not accuracies.size:
+        raise AssayError("no finished trial has an accuracy, so there is no target to choose")
+    return float(np.median(accuracies))
+
+
+def times_to(
+    curves: pd.DataFrame,
+    trials: pd.DataFrame,
+    *,
+    accuracy: float | None = None,
+    loss: float | None = None,
+    by: str = "iteration",
+    split: str = "test",
+) -> pd.DataFrame:
+    """When each trial first reached the target; `default_target` if neither an accuracy nor a loss is given.
+
+    The time is interpolated linearly between the two measured points around the first crossing. A trial whose first
+    point is there already has that point's time. A miss has `reached` False and the time of its last measured point:
+    the target takes at least that long (right-censored). A trial without a measured point has no time (NaN).
+
+    Columns: trial, configuration, outcome, time (in units of `by`), reached. `target` and `by` are in `.attrs`.
+
+    Raises AssayError for an unknown axis or split, and if `by` is "seconds" and the seconds do not compare.
+    """
+    if by not in AXES:
+        raise AssayError(unknown("axis", by, AXES))
+    if split not in SPLITS:
+        raise AssayError(unknown("split", split, SPLITS))
+    if accuracy is not None and loss is not None:
+        raise AssayError("a target is an accuracy or a loss, not both")
+    need(trials, ["trial", "configuration", "outcome"])
+    if by == "seconds":
+        same_clock(trials)
+    target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy
+    column = f"{split}_{'accuracy' if loss is None else 'loss'}"
+    for name in ("trial", by, column):
+        have(curves, name, what="curves")
+    sign = 1.0 if loss is None else -1.0
+    found = {
+        trial: _crossing(numbers(curve, by), sign * numbers(curve, column), sign * target)
+        for trial, curve in groups(curves, "trial")
+    }
+    crossings = [found.get(str(trial), (math.nan, False)) for trial in trials["trial"].tolist()]
+    table = trials[["trial", "configuration", "outcome"]].reset_index(drop=True)
+    table = table.assign(time=[time for time, _ in crossings], reached=[reached for _, reached in crossings])
+    table.attrs = {"target": float(target), "by": by, "quantity": column}
+    return table
+
+
+def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: float) -> tuple[float, bool]:
+    keep = np.isfinite(times) & np.isfinite(values)
+    order = np.argsort(times[keep], kind="stable")
+    times, values = times[keep][order], values[keep][order]
+    if not times.size:
+        return math.nan, False
+    above = np.flatnonzero(values >= target)
+    if not above.size:
+        return float(times[-1]), False
+    i = int(above[0])
+    if i == 0:
+        return float(times[0]), True
+    share = (target - values[i - 1]) / (values[i] - values[i - 1])
+    return float(times[i - 1] + share * (times[i] - times[i - 1])), True
+
+
+def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -> pd.DataFrame:
+    """The share of trials that have not reached the target yet, as a step function of time with its interval.
+
+    S(t) = product over t_i <= t of (1 - d_i / n_i), with d_i arrivals among n_i trials still on their way; the
+    interval is Greenwood's on the scale log(-log S), which stays within 0 and 1. It is NaN where the formula has no
+    value: before the first arrival and where S is 0. A trial that will never arrive has the time infinity.
+
+    Columns: time, at_risk, arrived, censored, survival, low, high; the first row is the start, at time 0.
+
+    >>> kaplan_meier([1.0, 2.0, 3.0], [True, False, True])["survival"].round(4).tolist()
+    [1.0, 0.6667, 0.6667, 0.0]
+
+    Raises AssayError for a time that is negative or not a number, and without times.
+    Source: Kaplan, Meier (1958); Greenwood (1926); Kalbfleisch, Prentice, "Failure time data" (1980).
+    """
+    t, arrived = _checked(times, reached)
+    steps = np.unique(t[np.isfinite(t)])
+    d = np.asarray([np.sum(arrived & (t == step)) for step in steps], dtype=np.float64)
+    censored = np.asarray([np.sum(~arrived & (t == step)) for step in steps], dtype=np.float64)
+    n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
+    s = np.cumprod(1.0 - d / np.maximum(n, 1.0))
+    z = float(special.ndtri(1 - alpha / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.cumsum(d / (n * (n - d)))
+        half = z * np.sqrt(variance) / np.abs(np.log(s))
+        low, high = s ** np.exp(half), s ** np.exp(-half)
+    low[(s <= 0) | (s >= 1)] = high[(s <= 0) | (s >= 1)] = np.nan
+    start = {"time": 0.0, "at_risk": t.size, "arrived": 0, "censored": 0, "survival": 1.0, "low": np.nan}
+    start["high"] = np.nan
+    columns = (steps, n, d, censored, s, low, high)
+    table = pd.DataFrame({name: np.append(first, x) for (name, first), x in zip(start.items(), columns, strict=True)})
+    return table.astype(dict.fromkeys(("at_risk", "arrived", "censored"), "int64"))
+
+
+def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:
+    """The first time at which half of the trials, by Kaplan and Meier, have arrived; None if that is not reached."""
+    table = kaplan_meier(times, reached)
+    under = table["time"].to_numpy(dtype=float)[table["survival"].to_numpy(dtype=float) <= 0.5 + 1e-12]
+    return float(under[0]) if under.size else None
+
+
+def restricted_mean(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> tuple[float, float]:
+    """The mean time to the target, counted up to the horizon, and its standard error, in the units of the times.
+
+    It is the area under the curve of Kaplan and Meier from 0 to the horizon; the standard error is Greenwood's,
+    the root of the sum over t_i <= horizon of (area from t_i to the horizon)^2 d_i / (n_i (n_i - d_i)).
+
+    >>> restricted_mean([1.0, 2.0, 6.0], [True, True, True], horizon=6.0)[0]
+    3.0
+
+    Raises AssayError if the horizon lies beyond the last time while trials are still on their way: the curve has no
+    value there.
+    Source: Klein, Moeschberger, "Survival analysis" (2003), section 4.5.
+    """
+    last = _follow_up(times, reached)
+    if not 0 < horizon <= last:
+        raise AssayError(f"the horizon {horizon:g} is not between 0 and {last:g}, the last time that was watched")
+    table = kaplan_meier(times, reached)
+    columns = ("time", "survival", "at_risk", "arrived")
+    t, s, n, d = (table[name].to_numpy(dtype=float) for name in columns)
+    widths = np.diff(np.append(np.minimum(t, horizon), horizon))
+    area = np.cumsum((s * widths)[::-1])[::-1]  # from each time to the horizon
+    some = (t <= horizon) & (d > 0) & (n > d)
+    variance = np.sum(area[some] ** 2 * d[some] / (n[some] * (n[some] - d[some])))
+    return float(area[0]), math.sqrt(float(variance))
+
+
+def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
+    """The interval of Wilson (1927) for a share: successes of n. NaN if n is 0.
+
+    >>> [round(x, 4) for x in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
+    if n == 0:
+        return math.nan, math.nan
+    z = float(special.ndtri(1 - alpha / 2))
+    share = successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | None = None) -> pd.DataFrame:
+    """For each configuration: how many trials reach the target, and when; the fastest by the restricted mean first.
+
+    `times` is what `times_to` gives. A trial that diverged before the target will never reach it, so it stays among
+    those on their way for good, instead of being censored where it broke off. The horizon common to all is, if none
+    is given, the longest time to which every configuration was watched.
+
+    Columns: the one of `by`, trials, reached, success (their share), success_low, success_high (Wilson, 95 %),
+    median (NaN if half do not reach it), restricted_mean, restricted_mean_error, horizon, unmeasured (trials without
+    a curve, which are in none of the others but `trials`).
+
+    Raises AssayError without rows, and for a horizon beyond what was watched.
+    """
+    need(times, [by, "outcome", "time", "reached"], what="times")
+    parts = {label: _watched(group) for label, group in groups(times, by)}
+    if horizon is None:
+        longest = max((time for time in times["time"].tolist() if math.isfinite(time)), default=0.0)
+        horizon = _common_horizon([part for part in parts.values() if part[0]], longest)
+    table: list[dict[str, object]] = []
+    for label, group in groups(times, by):
+        t, r = parts[label]
+        low, high = wilson(sum(r), len(t))
+        mean, error = restricted_mean(t, r, horizon=horizon) if t and not math.isnan(horizon) else (math.nan, math.nan)
+        median = median_time(t, r) if t else None
+        table.append(
+            {
+                by: label,
+                "trials": len(group),
+                "reached": sum(r),
+                "success": sum(r) / len(t) if t else math.nan,
+                "success_low": low,
+                "success_high": high,
+                "median": math.nan if median is None else median,
+                "restricted_mean": mean,
+                "restricted_mean_error": error,
+                "horizon": horizon,
+                "unmeasured": len(group) - len(t),
+            }
+        )
+    return pd.DataFrame(table).sort_values("restricted_mean", kind="stable", na_position="last", ignore_index=True)
+
+
+def _watched(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
+    times, reached = numbers(group, "time", what="times"), [bool(value) for value in group["reached"].tolist()]
+    diverged = [str(outcome) == "diverged" for outcome in group["outcome"].tolist()]
+    kept = [i for i in range(len(times)) if not math.isnan(times[i])]
+    return [math.inf if diverged[i] and not reached[i] else float(times[i]) for i in kept], [reached[i] for i in kept]
+
+
+def _follow_up(times: ArrayLike, reached: ArrayLike) -> float:
+    """The time to which the curve has a value: infinite if it falls to 0 or ends in trials that never arrive."""
+    t, arrived = _checked(times, reached)
+    last = float(t.max())
+    return math.inf if bool(np.all(arrived[t == last])) else last
+
+
+def _common_horizon(parts: Sequence[tuple[list[float], list[bool]]], longest: float) -> float:
+    horizon = min([longest, *(_follow_up(times, reached) for times, reached in parts)])
+    return horizon if horizon > 0 else math.nan
+
+
+def _checked(times: ArrayLike, reached: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    t, arrived = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=np.bool_)
+    if t.shape != arrived.shape or t.ndim != 1:
+        raise AssayError(f"{t.size} times do not go with {arrived.size} marks of what was reached")
+    if not t.size:
+        raise AssayError("there are no times to analyse")
+    if np.isnan(t).any() or (t < 0).any() or np.isinf(t[arrived]).any():
+        raise AssayError("a time is 0 or more, and finite where the target was reached")
+    return t, arrived

@@ -1,0 +1,84 @@
+"""Fronts and profiles against brute force."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.analysis.pareto import front, performance_profile
+from assay.errors import AssayError
+from tests.analysis.frames import trials
+
+points = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=12)
+costs = st.one_of(st.integers(1, 5).map(float), st.just(math.nan), st.just(math.inf))
+
+
+@given(points)
+def test_the_front_is_what_no_other_dominates(pairs: list[tuple[int, int]]) -> None:
+    frame = trials({f"c{i}": [gain / 10] for i, (_, gain) in enumerate(pairs)})
+    table = front(frame.assign(flops=[float(cost) for cost, _ in pairs]), cost="flops").set_index("configuration")
+    for i, (cost, gain) in enumerate(pairs):
+        dominators = {f"c{j}" for j, (c, g) in enumerate(pairs) if c <= cost and g >= gain and (c, g) != (cost, gain)}
+        assert table["front"][f"c{i}"] == (not dominators)
+        assert (
+            (table["dominated_by"][f"c{i}"] in dominators) if dominators else (table["dominated_by"][f"c{i}"] is None)
+        )
+
+
+def test_means_bands_and_counts() -> None:
+    frame = trials({"a": [0.8, 0.9, np.nan], "b": [np.nan, np.nan], "c": [0.7]})
+    frame["seconds"] = [1.0, 3.0, 9.0, 1.0, 1.0, 5.0]
+    frame["outcome"] = ["completed"] * 3 + ["diverged"] * 2 + ["completed"]
+    table = front(frame)
+    assert table["configuration"].tolist() == ["a", "c", "b"]
+    assert table["front"].tolist() == [True, False, False]
+    assert table["dominated_by"].tolist() == [None, "a", None]
+    first = table.loc[0, ["seconds", "seconds_min", "seconds_max", "accuracy", "accuracy_min", "accuracy_max"]]
+    assert first.tolist() == pytest.approx([2.0, 1.0, 3.0, 0.85, 0.8, 0.9])
+    assert table.loc[2, ["n", "trials", "diverged", "missing"]].tolist() == [0, 2, 2, 0]
+
+
+def test_seconds_that_do_not_compare_are_refused() -> None:
+    frame = trials({"a": [0.8, 0.9]}).assign(timing=["isolated", "packed"])
+    with pytest.raises(AssayError, match="do not compare"):
+        front(frame)
+    assert len(front(frame, cost="parameters")) == 1
+
+
+@given(st.lists(st.tuples(costs, costs, costs), min_size=1, max_size=8), st.floats(1, 6))
+def test_the_profile_is_the_share_within_a_factor(table: list[tuple[float, float, float]], tau: float) -> None:
+    rows = [(p, s, cost) for p, line in enumerate(table) for s, cost in zip("abc", line, strict=True)]
+    profile = performance_profile(pd.DataFrame(rows, columns=["problem", "configuration", "seconds"]))
+    for number, name in enumerate("abc"):
+        steps = profile[profile["configuration"] == name]
+        share = steps["share"][steps["ratio"] <= tau].iloc[-1]
+        best = [min((c for c in line if math.isfinite(c)), default=math.nan) for line in table]
+        solved = sum(
+            math.isfinite(line[number]) and line[number] <= tau * b for line, b in zip(table, best, strict=True)
+        )
+        assert share == pytest.approx(solved / len(table))
+        assert steps["share"].is_monotonic_increasing and steps["ratio"].iloc[0] == 1.0
+
+
+def test_mistakes_are_told_in_a_sentence() -> None:
+    frame = trials({"a": [0.5]})
+    with pytest.raises(AssayError, match="unknown cost 'flop'; did you mean 'flops'"):
+        front(frame, cost="flop")
+    with pytest.raises(AssayError, match="unknown gain 'test_loss'"):
+        front(frame, gain="test_loss")
+    with pytest.raises(AssayError, match="no trials"):
+        front(frame.iloc[:0])
+    with pytest.raises(AssayError, match="unknown column 'problem'"):
+        performance_profile(frame)
+    profile = pd.DataFrame({"problem": list("ppq"), "configuration": list("aba"), "seconds": [1.0, 2.0, 3.0]})
+    with pytest.raises(AssayError, match="no row for q with b; a solver that was not tried"):
+        performance_profile(profile)
+    with pytest.raises(AssayError, match="more than one row for p with a"):
+        performance_profile(pd.concat([profile, profile.iloc[:1]]))
+    with pytest.raises(AssayError, match="every value of 'seconds' must be above 0"):
+        performance_profile(profile.assign(seconds=0.0))
