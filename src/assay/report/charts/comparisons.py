@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -79,10 +79,14 @@ def accuracy_against_time(
     height = 380
     x_axis = axis(x_domain, log=True)
     y_axis = alt.Axis(format=axis_format(y_low, y_high, percent=True), tickCount=7)
-    base = alt.Chart().encode(
-        x=alt.X("x:Q", title="training time [s] (log scale)", scale=_scale(x_domain, log=True), axis=x_axis),
-        y=alt.Y("y:Q", title="test accuracy", scale=_scale(y_domain), axis=y_axis),
-    )
+
+    def at_x(field: str) -> alt.X:
+        return alt.X(field, title="training time [s] (log scale)", scale=_scale(x_domain, log=True), axis=x_axis)
+
+    def at_y(field: str) -> alt.Y:
+        return alt.Y(field, title="test accuracy", scale=_scale(y_domain), axis=y_axis)
+
+    base = alt.Chart().encode(x=at_x("x:Q"), y=at_y("y:Q"))
     about = tooltip(
         name=by, x=("seconds", ".4~g"), y=("accuracy", ".2%"), n=("trials", "d"), unfinished=("of them unfinished", "d")
     )
@@ -94,7 +98,9 @@ def accuracy_against_time(
         base.properties(data=table(_stairs(front, x_domain[1]))).mark_line(
             color=ORANGE, strokeWidth=1.5, strokeDash=[5, 3]
         ),
-        base.properties(data=table(means)).mark_circle(size=70, opacity=0.9).encode(color=color, tooltip=about),
+        base.properties(data=table(means))
+        .mark_circle(size=70 if len(means) <= 100 else 30, opacity=0.9 if len(means) <= 100 else 0.6)
+        .encode(color=color, tooltip=about),
     ]
     if any(mean["unfinished"] for mean in means):
         crosses = base.properties(data=table([m for m in means if m["unfinished"]]))
@@ -103,8 +109,14 @@ def accuracy_against_time(
     if written:
         names = base.properties(data=table(written))
         layers.append(names.mark_rule(color=GREY, strokeWidth=0.8).encode(x2="x2:Q", y2="y2:Q"))
-        text = names.mark_text(align="left", baseline="middle", fontSize=12, color=INK)
-        layers.append(text.encode(x="x3:Q", y="y2:Q", text="label:N", tooltip=tooltip(name=by)))
+        sides: list[tuple[str, Literal["left", "right"]]] = [("left", "right"), ("right", "left")]
+        for side, align in sides:
+            mine = names.transform_filter(f"datum.side == '{side}'").encode(
+                x=at_x("x2:Q"), y=at_y("y2:Q"), text="label:N"
+            )
+            halo = mine.mark_text(align=align, baseline="middle", fontSize=12, stroke="white", strokeWidth=4)
+            text = mine.mark_text(align=align, baseline="middle", fontSize=12, color=INK)
+            layers += [halo, text.encode(tooltip=tooltip(name=by))]
     chart = alt.layer(*layers).properties(width=WIDTH + 100, height=height)
     notes = [
         f"{len(means):,} means of {len(seeds):,} trials (grey)",
@@ -194,11 +206,11 @@ def _placed(
             if inside and not any(_overlap(box, other) for other in boxes):
                 boxes.append(box)
                 near = left + wide if left < x else left
-                at = [exp(logs[0] + v / width * (logs[1] - logs[0])) for v in (near, left)]
+                at = exp(logs[0] + near / width * (logs[1] - logs[0]))
                 middle = y_domain[1] - (top + 7) / height * (y_domain[1] - y_domain[0])
                 written.append(
                     {"name": mean["name"], "label": label, "x": mean["x"], "y": mean["y"]}
-                    | {"x2": at[0], "x3": at[1], "y2": middle}
+                    | {"x2": at, "y2": middle, "side": "left" if left < x else "right"}
                 )
                 break
     return written
@@ -237,11 +249,14 @@ def effort_ranking(
         for r in kept.to_dict("records")
     ]
     limits = span([r[c] for r in rows for c in ("low", "high")], log=log)
-    domain = [limits[0], limits[1] * 1.3] if log else [0, max(r["high"] for r in rows) * 1.02]
+    domain = list(limits) if log else [0, max(r["high"] for r in rows) * 1.02]
     x_axis = axis(limits, log=log)
     x = alt.X("x:Q", title="effort [s of training / accuracy]" + (" (log scale)" if log else ""), axis=x_axis)
+    x = x.scale(type="log" if log else "linear", domain=domain, nice=False, zero=not log)
+    bottom = x.copy()
+    bottom.shorthand = "low:Q"
     base = alt.Chart(table(rows)).encode(
-        x=x.scale(type="log" if log else "linear", domain=domain, nice=False, zero=not log),
+        x=x,
         y=_names(rows),
         tooltip=tooltip(
             name=by,
@@ -258,7 +273,7 @@ def effort_ranking(
         if log
         else base.mark_bar(color=BLUE, opacity=0.75, height={"band": 0.6})
     )
-    whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x=alt.X("low:Q"), x2="high:Q")
+    whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x=bottom, x2="high:Q")
     text = base.mark_text(align="left", dx=8, fontSize=12, color=INK).encode(x=alt.value(WIDTH - 90), text="text:N")
     chart = alt.layer(body, whiskers, text).properties(width=WIDTH - 90, height=alt.Step(24))
     without = len(found) - len(told)
@@ -312,8 +327,9 @@ def verdicts(frame: Frame, *, measure: str = "accuracy", most: int = 40, title: 
     named = labels(dict.fromkeys(name for r in rows for name in (r["a"], r["b"])), most=24)
     for row, label in zip(rows, unique(f"{named[r['a']]} − {named[r['b']]}" for r in rows), strict=True):
         row["label"] = label
-    x = alt.X("x:Q", title=about.difference, axis=alt.Axis(format="~g", tickCount=7))
     domain = list(span([0.0, *(r[c] for r in rows for c in ("low", "high"))], pad=0.06))
+    scale, x_axis = alt.Scale(domain=domain, nice=False), axis(domain, count=7)
+    x, bottom = (alt.X(f"{end}:Q", title=about.difference, scale=scale, axis=x_axis) for end in ("x", "low"))
     color = alt.Color(
         "verdict:N",
         scale=alt.Scale(domain=["decided", "undecided"], range=[BLUE, GREY]),
@@ -322,15 +338,9 @@ def verdicts(frame: Frame, *, measure: str = "accuracy", most: int = 40, title: 
     about_row = tooltip(
         a="a", b="b", x=("a − b", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"), verdict="verdict"
     )
-    base = alt.Chart(table(rows)).encode(
-        x=x.scale(domain=domain, nice=False), y=_names(rows), color=color, tooltip=about_row
-    )
-    zero = (
-        alt.Chart(table([{"x": 0}]))
-        .mark_rule(color=INK, strokeDash=[3, 3])
-        .encode(x=alt.X("x:Q", scale=alt.Scale(domain=domain)))
-    )
-    lines = base.mark_rule(strokeWidth=2.2).encode(x=alt.X("low:Q"), x2="high:Q")
+    base = alt.Chart(table(rows)).encode(x=x, y=_names(rows), color=color, tooltip=about_row)
+    zero = alt.Chart(table([{"x": 0}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x=x)
+    lines = base.mark_rule(strokeWidth=2.2).encode(x=bottom, x2="high:Q")
     points = base.mark_point(filled=True, size=80, opacity=1).encode(
         shape=alt.Shape("verdict:N", scale=alt.Scale(domain=["decided", "undecided"], range=["circle", "diamond"]))
     )

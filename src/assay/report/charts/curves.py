@@ -19,6 +19,7 @@ from assay.report.charts.frames import (
     mixed,
     nothing,
     numbers,
+    ordered,
     unfinished,
     words,
 )
@@ -27,16 +28,16 @@ from assay.report.charts.theme import (
     SERIES,
     WIDTH,
     Rows,
+    axis,
     axis_format,
     colours,
     dressed,
     labels,
     message,
-    number,
     short,
     span,
+    strokes,
     table,
-    ticks,
     tooltip,
 )
 from assay.report.charts.thinning import smoothed, spread, thinned
@@ -95,11 +96,14 @@ def learning_curves(
     if stop is not None:
         within &= points["x"] <= stop
     points = points[within]
-    for axis in log:
-        points = points[points[axis] > 0]
+    for name in log:
+        points = points[points[name] > 0]
     if not len(points):
         return message(_empty(trials, f"{_SPLITS[split]} {measure}", zoomed=before > 0), heading)
-    picture = _Picture(x, _SPLITS[split] + " " + measure, log=log, percent=measure == "accuracy", by=by, facet=facet)
+    panels = ordered(trials[facet].tolist()) if facet else [""]
+    picture = _Picture(
+        x, _SPLITS[split] + " " + measure, log=log, percent=measure == "accuracy", by=by, facet=facet, panels=panels
+    )
     chart, said = _drawn(points, picture, most=min(most, 3 * SERIES // 2))
     notes = [*said, _marks(trials), mixed(trials) if x == "seconds" else ""]
     notes += [f"each point the mean of the last {smooth} points" if smooth > 1 else ""]
@@ -114,6 +118,7 @@ class _Picture:
     percent: bool
     by: str
     facet: str | None
+    panels: list[str]  # in order
 
 
 def _asked(x: str, measure: str, *, split: str, log: str, smooth: int, start: float | None, stop: float | None) -> str:
@@ -159,7 +164,7 @@ def _drawn(points: Frame, picture: _Picture, *, most: int) -> tuple[Any, list[st
     means = points.drop_duplicates("trial").groupby("series", sort=False)["final"].mean()
     ranked = [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
     kept, rest = ranked[:most], ranked[most:]
-    panels = sorted(set(points["panel"]), key=list(dict.fromkeys(points["panel"])).index)
+    panels = [name for name in picture.panels if name in set(points["panel"])]
     shown = panels[:_PANELS]
     named, heads = labels(kept), labels(shown)
     rows: Rows = []
@@ -178,7 +183,7 @@ def _drawn(points: Frame, picture: _Picture, *, most: int) -> tuple[Any, list[st
         )
         thinned_from = max(thinned_from, len(line["x"]) if told and len(chosen) < len(line["x"]) else 0)
         about = {"panel": heads[panel], "series": named.get(series, series), "name": series}
-        kind = ("line" if len(chosen) > 40 else "dots") if told else "rest"
+        kind = ("line" if len(chosen) > 25 else "dots") if told else "rest"
         columns = zip(*(line[c][chosen].tolist() for c in ("x", "y", "low", "high", "n")), strict=True)
         rows += [about | {"kind": kind, "x": a, "y": y, "low": lo, "high": hi, "n": n} for a, y, lo, hi, n in columns]
         if told:
@@ -188,6 +193,8 @@ def _drawn(points: Frame, picture: _Picture, *, most: int) -> tuple[Any, list[st
     said = [_who(ranked, kept, grey, points)]
     if len(shown) < len(panels):
         said.append(f"{len(panels) - len(shown):,} of {len(panels):,} panels are left out")
+    if top < max((r["high"] for r in rows if r["kind"] != "end"), default=top):
+        said.append(f"the axis ends at {top:.3g}, where the trials that finished have their highest value")
     if thinned_from:
         said.append(f"lines of up to {thinned_from:,} points are thinned, their extremes kept")
     return _assembled(rows, picture, names=[named[name] for name in kept], panels=list(heads.values()), top=top), said
@@ -254,21 +261,11 @@ def _assembled(rows: Rows, picture: _Picture, *, names: list[str], panels: list[
     same = picture.facet == picture.by
     legend = None
     if not single and not same:
-        legend = alt.Legend(title=f"{short(picture.by)}, best first", symbolSize=300)
-        legend = alt.Legend(title=short(picture.by), symbolSize=300, orient="bottom", columns=3) if many else legend
+        legend = strokes(f"{short(picture.by)}, best first")
+        legend = strokes(short(picture.by), orient="bottom", columns=3) if many else legend
     width, height, columns = _size(len(panels))
-    base = alt.Chart().encode(
-        x=_x(rows, picture, width),
-        y=alt.Y(
-            "y:Q", title=picture.measure + (" (log scale)" if "y" in picture.log else ""), scale=_y(rows, picture, top)
-        ),
-    )
-    y_values = [v for r in rows if r["kind"] != "end" for v in (r["low"], r["high"])]
-    percent_format = axis_format(min(y_values), max(y_values), percent=picture.percent)
-    y_axis = alt.Axis(format=percent_format, tickCount=6)
-    if "y" in picture.log:
-        y_axis = alt.Axis(format="~g", values=ticks(*span(y_values, log=True)))
-    base = base.encode(y=base.encoding.y.axis(y_axis))
+    y = _y(rows, picture, top)
+    base = alt.Chart().encode(x=_x(rows, picture, width), y=y)
     coloured = base.encode(
         color=alt.Color("series:N", scale=color, legend=legend),
         tooltip=tooltip(
@@ -281,14 +278,18 @@ def _assembled(rows: Rows, picture: _Picture, *, names: list[str], panels: list[
         ),
     )
     hover = alt.selection_point(name="trial", fields=["series"], on="pointerover", clear="pointerout")
-    rest = base.transform_filter("datum.kind == 'rest'").mark_line(color=GREY, strokeWidth=1, opacity=0.3, clip=True)
+    rest = base.transform_filter("datum.kind == 'rest'").mark_line(
+        color=GREY, strokeWidth=1, strokeOpacity=0.3, clip=True
+    )
     told = "datum.kind == 'line' || datum.kind == 'dots'"
     band = coloured.transform_filter(f"({told}) && datum.n > 1").mark_area(clip=True)
-    band = band.encode(y=alt.Y("low:Q"), y2="high:Q", opacity=alt.condition(hover, alt.value(0.16), alt.value(0.03)))
+    bottom = y.copy()
+    bottom.shorthand = "low:Q"
+    band = band.encode(y=bottom, y2="high:Q", fillOpacity=alt.condition(hover, alt.value(0.16), alt.value(0.03)))
     line = coloured.transform_filter(told).mark_line(strokeWidth=2.2, clip=True).add_params(hover)
     line = line.encode(
         strokeDash=alt.StrokeDash("series:N", scale=dash, legend=legend),
-        opacity=alt.condition(hover, alt.value(1), alt.value(0.2)),
+        strokeOpacity=alt.condition(hover, alt.value(1), alt.value(0.2)),
     )
     dots = coloured.transform_filter("datum.kind == 'dots'").mark_point(filled=True, size=28, opacity=1, clip=True)
     ends = coloured.transform_filter("datum.kind == 'end'").mark_text(text="×", fontSize=20, fontWeight="bold")
@@ -309,19 +310,20 @@ def _x(rows: Rows, picture: _Picture, width: int) -> alt.X:
     log = "x" in picture.log
     low, high = min(values), max(values)
     if low == high:
-        low, high = span(values, log=log)
-    axis = alt.Axis(format="~s" if picture.x != "seconds" else "~g", tickCount=max(3, width // 90), labelOverlap=True)
-    if log:
-        axis.values = ticks(low, high)
+        low, high = span(values, log=True) if log else (low - 1, high + 1)
+    written = axis([low, high], log=log, format="~g" if picture.x == "seconds" else "~s", count=max(3, width // 90))
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
-    return alt.X("x:Q", title=AXES[picture.x] + (" (log scale)" if log else ""), scale=scale, axis=axis)
+    return alt.X("x:Q", title=AXES[picture.x] + (" (log scale)" if log else ""), scale=scale, axis=written)
 
 
-def _y(rows: Rows, picture: _Picture, top: float) -> alt.Scale:
+def _y(rows: Rows, picture: _Picture, top: float) -> alt.Y:
     log = "y" in picture.log
-    values = [number(r[c]) for r in rows if r["kind"] != "end" for c in ("low", "high")]
-    low, high = span([min(v, top) for v in values if v is not None], log=log)
-    return alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
+    low, high = span([min(r[c], top) for r in rows if r["kind"] != "end" for c in ("low", "high")], log=log)
+    written = axis([low, high], log=log)
+    if picture.percent and not log:
+        written = alt.Axis(format=axis_format(low, high, percent=True), tickCount=6)
+    scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
+    return alt.Y("y:Q", title=picture.measure + (" (log scale)" if log else ""), scale=scale, axis=written)
 
 
 def _size(panels: int) -> tuple[int, int, int]:

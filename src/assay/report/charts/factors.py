@@ -40,6 +40,7 @@ from assay.report.charts.theme import (
     number,
     short,
     span,
+    strokes,
     table,
     ticks,
     tooltip,
@@ -89,7 +90,7 @@ def effects(frame: Frame, *, measure: str = "accuracy", most: int = 60, title: s
         _effects_of(group, heads[name], limits, title=about.difference if name == list(groups)[-1] else None)
         for name, group in groups.items()
     ]
-    chart = alt.vconcat(*panels, spacing=6, bounds="flush") if len(panels) > 1 else panels[0]
+    chart = alt.vconcat(*panels, spacing=28, bounds="flush") if len(panels) > 1 else panels[0]
     notes = [
         "points with their intervals; 0 is the baseline",
         f"the {len(rows)} largest of {total:,} effects" if len(rows) < total else "",
@@ -108,17 +109,19 @@ def _effects_of(rows: Rows, head: str, limits: list[float], *, title: str | None
     y_axis = alt.Axis(
         title=None, ticks=False, domain=False, labelPadding=8, minExtent=170, maxExtent=170, labelLimit=165
     )
+    scale = alt.Scale(domain=limits, nice=False)
     heading = alt.TitleParams(head, anchor="start", fontSize=13, dx=-4, offset=4)
     base = alt.Chart(table(rows)).encode(
-        x=alt.X("x:Q", axis=x_axis, scale=alt.Scale(domain=limits, nice=False)),
+        x=alt.X("x:Q", axis=x_axis, scale=scale),
         y=alt.Y("label:N", sort=[r["label"] for r in rows], axis=y_axis),
         color=alt.condition("datum.low > 0 || datum.high < 0", alt.value(BLUE), alt.value(GREY)),
         tooltip=tooltip(
             axis="axis", value="value", x=("effect", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g")
         ),
     )
-    zero = alt.Chart(table([{"x": 0}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x="x:Q")
-    lines = base.mark_rule(strokeWidth=2.2).encode(x=alt.X("low:Q"), x2="high:Q")
+    zero = alt.Chart(table([{"x": 0}])).mark_rule(color=INK, strokeDash=[3, 3])
+    zero = zero.encode(x=alt.X("x:Q", axis=x_axis, scale=scale))
+    lines = base.mark_rule(strokeWidth=2.2).encode(x=alt.X("low:Q", axis=x_axis, scale=scale), x2="high:Q")
     points = base.mark_circle(size=80, opacity=1)
     return alt.layer(zero, lines, points).properties(width=WIDTH - 60, height=22 * len(rows), title=heading)
 
@@ -175,7 +178,7 @@ def heat_map(
                 | {"text": text, "n": len(values), "unfinished": bad}
                 | {"light": mean is not None and share <= 0.55}
             )
-    step_x = max(18, min(90, 560 // len(kept[columns])))
+    step_x = max(18, min(110, 560 // len(kept[columns])))
     step_y = max(16, min(40, 480 // len(kept[rows])))
     small = 9 if step_x < 44 else 12
     base = alt.Chart(table(drawn)).encode(
@@ -216,7 +219,7 @@ def heat_map(
     best = max(drawn, key=lambda cell: -1.0 if cell["mean"] is None else cell["mean"])
     accuracy = "accuracy" in measure
     notes = [
-        f"best: {best['y']} and {best['x']} with {_cell_text(best['mean'], percent=True)}%" if accuracy else "",
+        f"best: {best['mean']:.1%} at {short(rows)} {best['y']}, {short(columns)} {best['x']}" if accuracy else "",
         *(
             f"{len(kept[name])} of the {len(levels[name]):,} values of {short(name)}"
             for name in (rows, columns)
@@ -294,8 +297,8 @@ def parallel_coordinates(
             x=x,
             y=y,
             detail="name:N",
-            color=alt.Color("accuracy:Q", scale=scale, legend=alt.Legend(title=None, format=".1%")),
-            opacity=alt.condition(hover, alt.value(opacity), alt.value(0.04)),
+            color=alt.Color("accuracy:Q", scale=scale, legend=None),
+            strokeOpacity=alt.condition(hover, alt.value(opacity), alt.value(0.04)),
             tooltip=tooltip(name=by, axis="axis", value="value", accuracy=("mean accuracy", ".2%")),
         )
         .add_params(hover)
@@ -393,9 +396,11 @@ def sensitivity(
     x_values = [r["x"] for r in rows]
     domain = list(span(x_values, log=log, pad=0.03))
     x_axis = axis(domain, log=log, count=7)
-    y_format = axis_format(low, high, percent="accuracy" in measure)
+    scale = alt.Scale(domain=[low, high], nice=False)
+    y_axis = alt.Axis(format=axis_format(low, high, percent="accuracy" in measure))
+    y, bottom = (alt.Y(f"{end}:Q", title=about.title, scale=scale, axis=y_axis) for end in ("y", "low"))
     color, dash = colours(list(named.values()))
-    legend = alt.Legend(title=f"{short(by)}, best first", symbolSize=300) if len(kept) > 1 else None
+    legend = strokes(f"{short(by)}, best first") if len(kept) > 1 else None
     base = alt.Chart(table(rows)).encode(
         x=alt.X(
             "x:Q",
@@ -403,9 +408,7 @@ def sensitivity(
             scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False),
             axis=x_axis,
         ),
-        y=alt.Y(
-            "y:Q", title=about.title, scale=alt.Scale(domain=[low, high], nice=False), axis=alt.Axis(format=y_format)
-        ),
+        y=y,
         color=alt.Color("series:N", scale=color, legend=legend),
         tooltip=[
             *tooltip(name=by, x=(short(x), ",~r"), y=("median", ".4~f"), low=("lowest", ".4~f")),
@@ -414,10 +417,10 @@ def sensitivity(
     )
     told = base.transform_filter("datum.kind == 'line'")
     hover = alt.selection_point(name="trial", fields=["series"], on="pointerover", clear="pointerout")
-    band = told.mark_area(opacity=0.15).encode(y=alt.Y("low:Q"), y2="high:Q")
+    band = told.mark_area(fillOpacity=0.15).encode(y=bottom, y2="high:Q")
     line = told.mark_line(strokeWidth=2.2).encode(
         strokeDash=alt.StrokeDash("series:N", scale=dash, legend=legend),
-        opacity=alt.condition(hover, alt.value(1), alt.value(0.2)),
+        strokeOpacity=alt.condition(hover, alt.value(1), alt.value(0.2)),
     )
     dots = told.mark_circle(size=45, opacity=1)
     crosses = base.transform_filter("datum.kind == 'lost'").mark_text(text="×", fontSize=18, fontWeight="bold", dy=-8)

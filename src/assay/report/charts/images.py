@@ -69,9 +69,9 @@ def confusion(counts: Any, classes: Sequence[object] | None = None, *, title: st
     angle = 0 if max(map(len, order)) * 7 < step else -40
     base = alt.Chart(table(rows)).encode(
         x=alt.X("x:N", sort=order, title="predicted").axis(
-            ticks=False, domain=False, labelAngle=angle, labelOverlap=True
+            ticks=False, domain=False, labelAngle=angle, labelOverlap=len(kept) > 40
         ),
-        y=alt.Y("y:N", sort=order, title="true").axis(ticks=False, domain=False, labelOverlap=True),
+        y=alt.Y("y:N", sort=order, title="true").axis(ticks=False, domain=False, labelOverlap=len(kept) > 40),
         tooltip=tooltip(
             true="true", predicted="predicted", count=("count", ",d"), share=("share of the true class", ".1%")
         ),
@@ -197,8 +197,8 @@ def weights(w: Any, shape: tuple[int, ...], *, most: int = _TILES, title: str | 
     chart = _tiles(rows, **grid).encode(tooltip=about)
     key = alt.Color(
         "value:Q",
-        scale=alt.Scale(domain=[-end, 0, end], range=[_BLUE_END, "#ffffff", _ORANGE_END]),
-        legend=alt.Legend(title="weight", format="+.2~g", gradientLength=150, values=[-end, 0, end]),
+        scale=alt.Scale(domain=[-end, 0, end], range=[_BLUE_END, "#ffffff", _ORANGE_END], interpolate="rgb"),
+        legend=alt.Legend(title="weight", format=".2~g", gradientLength=150, values=[-end, 0, end]),
     )
     legend = _places(rows, **grid).mark_point(opacity=0, size=1).encode(color=key)
     notes = [

@@ -113,20 +113,36 @@ def colours(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
     return color, alt.Scale(domain=list(names), range=dashes)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Where a logarithmic axis has labels: decades, or 1, 2, 5 of each where those are fewer than three.
+def strokes(title: str | None, **more: Any) -> alt.Legend:
+    """A legend of lines, also where bands or points share their colours."""
+    style = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 3, "symbolOpacity": 1}
+    return alt.Legend(title=title, symbolFillColor="transparent", **style, **more)
 
-    >>> ticks(0.5, 2000), ticks(3, 30)
-    ([1.0, 10.0, 100.0, 1000.0], [5.0, 10.0, 20.0])
+
+def ticks(low: float, high: float) -> list[float]:
+    """Where a logarithmic axis has labels: decades; 1, 2, 5 of each where those are fewer; or steps of one size.
+
+    >>> ticks(0.5, 2000), ticks(3, 30), ticks(2.3, 2.7)
+    ([1.0, 10.0, 100.0, 1000.0], [5.0, 10.0, 20.0], [2.3, 2.4, 2.5, 2.6, 2.7])
     """
     if not 0 < low <= high:
         return []
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     decades = [10.0**p for p in powers if low <= 10.0**p <= high]
-    if len(decades) > 9:
-        decades = decades[:: ceil(len(decades) / 9)]
     fine = [float(f"{m}e{p}") for p in powers for m in (1, 2, 5) if low <= float(f"{m}e{p}") <= high]
-    return decades if len(decades) > 2 else fine or [float(f"{low:.2g}")]
+    if len(decades) > 2:
+        return decades[:: ceil(len(decades) / 9)]
+    return fine if len(fine) > 2 else _steps(low, high)
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """Three to seven round numbers from low to high."""
+    if low == high:
+        return [low]
+    power = floor(log10((high - low) / 3))
+    step = max((m for m in (1, 2, 5) if m * 10.0**power <= (high - low) / 3), default=1) * 10.0**power
+    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+    return [round(i * step, 15 - max(0, power)) for i in range(first, last + 1)]
 
 
 def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
@@ -142,9 +158,10 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tu
 
 def axis(limits: Sequence[float], *, log: bool = False, format: str = "~g", count: int = 6) -> alt.Axis:
     """An axis between two limits, with the labels that its scale needs."""
+    written = f"format(datum.value, '{format}')"  # each by itself: a scale drops labels, and writes 0 as 0k
     if log:
-        return alt.Axis(format=format, values=ticks(limits[0], limits[1]))
-    return alt.Axis(format=format, tickCount=count)
+        return alt.Axis(labelExpr=written, values=ticks(limits[0], limits[1]))
+    return alt.Axis(labelExpr=written, tickCount=count, labelOverlap=True)
 
 
 def axis_format(low: float, high: float, *, percent: bool) -> str:
