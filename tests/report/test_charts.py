@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -51,7 +52,7 @@ def subtitle(spec: dict) -> str:
 
 
 def texts(svg: str) -> list[str]:
-    return re.findall(r"<text[^>]*>([^<]*)<", svg)
+    return re.findall(r"<text[^>]*(?<!/)>([^<]*)<", svg)
 
 
 def drawing(name: str, trials: pd.DataFrame, curves: pd.DataFrame):
@@ -60,6 +61,7 @@ def drawing(name: str, trials: pd.DataFrame, curves: pd.DataFrame):
     return draw(trials, curves) if name == "learning-curves" else draw(trials)
 
 
+@cache
 def hostile() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     ordinary = study()
     found = {
@@ -69,7 +71,7 @@ def hostile() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         "no trial": (ordinary[0].iloc[:0], ordinary[1].iloc[:0]),
         "all diverged": study(6, 2, outcome="diverged"),
     }
-    for label, name in (("long names", LONG * 3), ("html", HTML), ("control characters", "a\x00\x1b[31m\ud800\n\t")):
+    for label, name in (("long names", LONG * 3), ("html", HTML), ("control characters", "a\x00\x1b[31m\n\t")):
         trials, curves = study(4, 2)
         trials["configuration"] = [f"{name}{c}" for c in trials["configuration"]]
         trials["optimizer"] = [f"{name}{i % 3}" for i in range(len(trials))]
@@ -280,7 +282,7 @@ def test_the_front_is_what_no_other_beats() -> None:
 
 
 def test_effort_is_ranked_and_says_the_accuracy() -> None:
-    trials, curves = diverging(*study(4, 3), ["t1-0"])
+    trials, _ = diverging(*study(4, 3), ["t1-0"])
     spec, svg = drawn(charts.effort_ranking(trials))
     efforts = trials.groupby("configuration").effort.median().sort_values()
     assert [(r["name"], r["x"]) for r in rows(spec)] == list(efforts.items())
@@ -301,7 +303,7 @@ def test_times_of_several_machines_are_not_compared_silently() -> None:
 
 
 def test_the_grid_holds_the_means() -> None:
-    trials, curves = diverging(*study(12, 2), ["t0-0", "t0-1"])
+    trials, _ = diverging(*study(12, 2), ["t0-0", "t0-1"])
     spec, svg = drawn(charts.heat_map(trials, rows="optimizer", columns="learning_rate"))
     cell = next(r for r in rows(spec) if (r["row"], r["column"]) == ("descent", "0.1"))
     chosen = trials[(trials.optimizer == "descent") & (trials.learning_rate == 0.1)]
@@ -313,7 +315,7 @@ def test_the_grid_holds_the_means() -> None:
 
 
 def test_sensitivity_holds_medians_and_marks_lost_trials() -> None:
-    trials, curves = diverging(*study(18, 3), ["t0-0", "t0-1", "t0-2"])
+    trials, _ = diverging(*study(18, 3), ["t0-0", "t0-1", "t0-2"])
     spec, svg = drawn(charts.sensitivity(trials))
     adam = trials[(trials.optimizer == "adam") & (trials.learning_rate == 0.01)]
     (point,) = [r for r in rows(spec) if r["kind"] == "line" and (r["name"], r["x"]) == ("adam", 0.01)]
@@ -439,7 +441,8 @@ def test_write_by_the_ending(tmp_path: Path, ending: str) -> None:
 
 def test_html_loads_nothing(tmp_path: Path) -> None:
     text = charts.write(charts.activations(), tmp_path / "a.html").read_text()
-    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=", text)
+    outside = re.sub(r"(<script[^>]*>).*?</script>", r"\1", text, flags=re.DOTALL)
+    assert not re.findall(r"\s(?:src|href)\s*=", outside)
     assert not re.findall(r"@import|url\(\s*['\"]?http", text)
     assert text.count("const spec = ") == 1 and '"actions":{"editor":false}' in text
     assert text.rstrip().endswith("</html>")
@@ -456,7 +459,7 @@ def test_write_tells_unknown_formats_and_unwritable_paths(tmp_path: Path) -> Non
 
 
 def test_labels_are_short_and_different() -> None:
-    names = [LONG * 3 + str(i // 2) * 0 + " " * i for i in range(5)] + ["short"]
+    names = [f"{LONG}{i}{LONG}" for i in range(5)] + ["short"]
     found = theme.labels(names)
     assert len(set(found.values())) == 6 and found["short"] == "short"
     assert all(len(label) <= theme.LABEL + 4 for label in found.values())

@@ -43,7 +43,7 @@ from assay.report.charts.theme import (
 )
 from assay.report.charts.thinning import spread
 
-_SEEDS = 3000  # faint points: more of them only hide each other
+_SEEDS, _MEANS, _FRONT = 3000, 2000, 300  # points: more of them only hide each other
 _BARS = 25
 LEDGER: tuple[str, ...] = ("data", "compile", "train", "evaluate", "checkpoint", "wait", "other")
 
@@ -72,7 +72,10 @@ def accuracy_against_time(
     front = _front(means)
     for mean in front:
         mean["front"] = True
-    shown = seeds if len(seeds) <= _SEEDS else _thinned_seeds(seeds)
+    counts = len(means), len(front)
+    front = [front[i] for i in spread(len(front), _FRONT)]
+    means = means if len(means) <= _MEANS else _thinned(means, _MEANS) + front
+    shown = seeds if len(seeds) <= _SEEDS else _thinned(seeds, _SEEDS)
     x_domain = span([s["x"] for s in seeds], log=True, pad=0.1)
     y_low, y_high = span([s["y"] for s in seeds], pad=0.05)
     y_domain = (y_low, y_high + (y_high - y_low) * 0.1)  # room for names above the front
@@ -119,9 +122,10 @@ def accuracy_against_time(
             layers += [halo, text.encode(tooltip=tooltip(name=by))]
     chart = alt.layer(*layers).properties(width=WIDTH + 100, height=height)
     notes = [
-        f"{len(means):,} means of {len(seeds):,} trials (grey)",
-        f"orange: no other is faster and better ({len(front)})",
+        f"{counts[0]:,} means of {len(seeds):,} trials (grey)",
+        f"orange: no other is faster and better ({counts[1]:,})",
         f"{len(shown):,} of the trials drawn, extremes kept" if len(shown) < len(seeds) else "",
+        f"{_MEANS:,} of the means" if counts[0] > _MEANS else "",
         _not_drawn(trials, len(seeds)),
         f"{ended(trials)} (×)" if ended(trials) else "",
         mixed(trials),
@@ -171,11 +175,11 @@ def _stairs(front: Rows, end: float) -> Rows:
     return corners
 
 
-def _thinned_seeds(seeds: Rows) -> Rows:
+def _thinned(points: Rows, most: int) -> Rows:
     """Evenly by accuracy, with the fastest and the slowest."""
-    by_accuracy = sorted(seeds, key=lambda s: s["y"])
-    by_time = sorted(seeds, key=lambda s: s["x"])
-    return [by_accuracy[i] for i in spread(len(seeds), _SEEDS - 2)] + [by_time[0], by_time[-1]]
+    by_accuracy = sorted(points, key=lambda p: p["y"])
+    by_time = sorted(points, key=lambda p: p["x"])
+    return [by_accuracy[i] for i in spread(len(points), most - 2)] + [by_time[0], by_time[-1]]
 
 
 def _placed(

@@ -104,8 +104,8 @@ def learning_curves(
     picture = _Picture(
         x, _SPLITS[split] + " " + measure, log=log, percent=measure == "accuracy", by=by, facet=facet, panels=panels
     )
-    chart, said = _drawn(points, picture, most=min(most, 3 * SERIES // 2))
-    notes = [*said, _marks(trials), mixed(trials) if x == "seconds" else ""]
+    chart, left_out = _drawn(points, picture, most=min(most, 3 * SERIES // 2))
+    notes = [*left_out, _marks(trials), mixed(trials) if x == "seconds" else ""]
     notes += [f"each point the mean of the last {smooth} points" if smooth > 1 else ""]
     return dressed(chart, heading, notes)
 
