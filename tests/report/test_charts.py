@@ -177,7 +177,10 @@ def test_learning_curves_zoom_smooth_and_facet() -> None:
     assert "mean of the last 4 points" in subtitle(spec)
     spec, svg = drawn(charts.learning_curves(trials, curves, by="optimizer", facet="learning_rate"))
     assert {r["panel"] for r in rows(spec)} == {"0.3", "0.1"}
-    drawn(charts.learning_curves(trials, curves, facet="configuration"))
+    many = study(20, 1)
+    spec, _ = drawn(charts.learning_curves(*many, facet="configuration"))
+    best = many[0].groupby("configuration").accuracy.mean().nlargest(12).index
+    assert {r["panel"] for r in rows(spec)} == set(best) and subtitle(spec).startswith("the best 12 of 20")
     _, svg = drawn(charts.learning_curves(trials, curves, start=10**9))
     assert "No point of test accuracy lies between start and stop." in texts(svg)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from assay.report.charts.comparisons import accuracy_against_time, effort_ranking, ledger, verdicts
+from assay.report.charts.comparisons import effort_ranking, ledger, verdicts
 from assay.report.charts.curves import learning_curves
-from assay.report.charts.factors import effects, heat_map, importance, parallel_coordinates, sensitivity
+from assay.report.charts.factors import effects, heat_map, parallel_coordinates
 from assay.report.charts.images import activations, confused, confusion, weights
+from assay.report.charts.pareto import accuracy_against_time
+from assay.report.charts.sensitivities import importance, sensitivity
 from assay.report.charts.theme import PALETTE
 from assay.report.charts.training import learning_curve
 from assay.report.charts.writing import write

@@ -165,6 +165,9 @@ def _drawn(points: Frame, picture: _Picture, *, most: int) -> tuple[Any, list[st
     ranked = [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
     kept, rest = ranked[:most], ranked[most:]
     panels = [name for name in picture.panels if name in set(points["panel"])]
+    if picture.facet == picture.by:  # a panel for each series: those of the best, and none in grey
+        panels, rest = [name for name in panels if name in kept[:_PANELS]], []
+        kept = kept[:_PANELS]
     shown = panels[:_PANELS]
     named, heads = labels(kept), labels(shown)
     rows: Rows = []
