@@ -185,6 +185,11 @@ def test_learning_curves_zoom_smooth_and_facet() -> None:
     assert "No point of test accuracy lies between start and stop." in texts(svg)
 
 
+def test_a_single_point_has_its_own_tick() -> None:
+    _, svg = drawn(charts.learning_curves(*study(1, 1, points=1)))
+    assert texts(svg)[:2] == ["0", "iterations"]
+
+
 def test_trials_logged_at_different_steps_are_interpolated_within_their_ranges() -> None:
     trials = pd.DataFrame({"trial": ["a", "b"], "configuration": "c", "accuracy": [0.5, 0.6], "outcome": "completed"})
     curves = pd.DataFrame(

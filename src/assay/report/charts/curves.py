@@ -315,6 +315,8 @@ def _x(rows: Rows, picture: _Picture, width: int) -> alt.X:
     if low == high:
         low, high = span(values, log=True) if log else (low - 1, high + 1)
     written = axis([low, high], log=log, format="~g" if picture.x == "seconds" else "~s", count=max(3, width // 90))
+    if len(set(values)) == 1:
+        written.values = values[:1]
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
     return alt.X("x:Q", title=AXES[picture.x] + (" (log scale)" if log else ""), scale=scale, axis=written)
 

@@ -161,10 +161,7 @@ def axis(limits: Sequence[float], *, log: bool = False, format: str = "~g", coun
     written = f"format(datum.value, '{format}')"  # each by itself: a scale drops labels, and writes 0 as 0k
     if log:
         return alt.Axis(labelExpr=written, values=ticks(limits[0], limits[1]))
-    found = alt.Axis(labelExpr=written, tickCount=count, labelOverlap=True)
-    if format == "~s":  # counts
-        found.tickMinStep = 1
-    return found
+    return alt.Axis(labelExpr=written, tickCount=count, labelOverlap=True)
 
 
 def axis_format(low: float, high: float, *, percent: bool) -> str:
