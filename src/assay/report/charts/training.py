@@ -1,19 +1,17 @@
-"""Charts in Altair: one function each, returning a chart that a notebook shows and that is saved as PNG or SVG."""
+"""The learning curve of one training."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from assay.errors import FileError, unknown
+from assay.errors import AssayError, unknown
+from assay.report.charts.theme import PALETTE, axis_format, number, styled, table, ticks
 
 if TYPE_CHECKING:
     from assay.history import History, Point
 
-# Okabe and Ito, "Color universal design" (2008): told apart with every common kind of colour blindness
-PALETTE = {"training": "#0072B2", "validation": "#009E73", "test": "#D55E00"}
 _SPLITS = {"training": "train", "validation": "validation", "test": "test"}
 _AXES = {"iteration": "iteration", "examples": "examples seen", "seconds": "training time [s]"}
 
@@ -24,7 +22,7 @@ def learning_curve(history: History, *, x: str = "iteration") -> alt.HConcatChar
     The axis is logarithmic where the points were logged at geometric distances; the untrained point then is left out.
     """
     if x not in _AXES:
-        raise ValueError(unknown("axis", x, _AXES))
+        raise AssayError(unknown("axis", x, _AXES))
     logarithmic = history.recipe.log.interval()[1] == "geometric" and len(history.points) > 2
     points = [p for p in history.points if not logarithmic or getattr(p, x) > 0]
     rows = [row for point in points for row in _rows(point, x)]
@@ -38,17 +36,12 @@ def learning_curve(history: History, *, x: str = "iteration") -> alt.HConcatChar
     title = _AXES[x] + (" (log scale, from the first update)" if logarithmic else "")
     axis = alt.X("x:Q", title=title, scale=alt.Scale(type="log" if logarithmic else "linear", nice=False))
     if logarithmic:
-        axis = axis.axis(format="~s", values=_decades(points, x))
+        values = [float(getattr(p, x)) for p in points] or [1.0]
+        axis = axis.axis(format="~s", values=ticks(min(values), max(values)))
     loss = _panel(rows, "loss", f"loss ({history.recipe.loss}, log scale)", axis, color, log=True)
     accuracy = _panel(rows, "accuracy", "accuracy", axis, color, log=False)
-    return (
-        alt.hconcat(loss, accuracy, spacing=30)
-        .properties(title=alt.TitleParams(_title(history), subtitle=_subtitle(history), anchor="start", offset=12))
-        .configure_title(fontSize=17, subtitleFontSize=13, subtitleColor="#555", subtitlePadding=6)
-        .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor="#e6e6e6")
-        .configure_legend(labelFontSize=13)
-        .configure_view(stroke=None)
-    )
+    head = alt.TitleParams(_title(history), subtitle=_subtitle(history), anchor="start", offset=12)
+    return styled(alt.hconcat(loss, accuracy, spacing=30).properties(title=head))
 
 
 def _title(history: History) -> str:
@@ -67,15 +60,10 @@ def _rows(point: Point, x: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for split, prefix in _SPLITS.items():
         for measure in ("loss", "accuracy"):
-            value = getattr(point, f"{prefix}_{measure}")
+            value = number(getattr(point, f"{prefix}_{measure}"))
             if value is not None:
                 found.append({"x": getattr(point, x), "split": split, "measure": measure, "value": value})
     return found
-
-
-def _decades(points: list[Point], x: str) -> list[float]:
-    values = [float(getattr(p, x)) for p in points]
-    return [10.0**e for e in range(-9, 13) if min(values) <= 10.0**e <= max(values) * 1.0001]
 
 
 def _panel(rows: list[dict[str, Any]], measure: str, title: str, x: Any, color: Any, *, log: bool) -> alt.Chart:
@@ -84,25 +72,12 @@ def _panel(rows: list[dict[str, Any]], measure: str, title: str, x: Any, color: 
     y = alt.Y(
         "value:Q", title=title, scale=alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=6)
     )
-    y = y.axis(format="~g", tickCount=6) if log else y.axis(format="%" if _spread(mine) > 0.05 else ".1%")
+    y = y.axis(format="~g", tickCount=6) if log else y.axis(format=_format(mine, measure))
     tooltip = [alt.Tooltip("split:N"), alt.Tooltip("x:Q", format=",~r"), alt.Tooltip("value:Q", format=".4f")]
-    chart = alt.Chart(alt.Data(values=mine)).mark_line(strokeWidth=2.5, point=len(mine) <= 120)
+    chart = alt.Chart(table(mine)).mark_line(strokeWidth=2.5, point=len(mine) <= 120)
     return chart.encode(x=x, y=y, color=color, tooltip=tooltip).properties(width=380, height=260)
 
 
-def _spread(rows: list[dict[str, Any]]) -> float:
-    values = [row["value"] for row in rows]
-    return max(values) - min(values) if values else 0.0
-
-
-def write(chart: alt.TopLevelMixin, path: Path) -> Path:
-    """Writes a chart as PNG, SVG, HTML or JSON, by the ending of the path. Raises: FileError."""
-    ending = path.suffix.lstrip(".").lower()
-    if ending not in ("png", "svg", "html", "json"):
-        raise FileError(f"{path}: " + unknown("picture format", ending, ["png", "svg", "html", "json"]))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        chart.save(str(path), format=ending, scale_factor=2 if ending == "png" else 1)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return path
+def _format(rows: list[dict[str, Any]], measure: str) -> str:
+    values = [row["value"] for row in rows] or [0.0]
+    return axis_format(min(values), max(values), percent=measure == "accuracy")

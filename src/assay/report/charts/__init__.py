@@ -1,0 +1,67 @@
+"""Charts in Altair: one function each, returning a chart that a notebook shows and that is saved as PNG or SVG.
+
+`trials` and `curves` are tidy frames: a row for each trial, and a row for each point of its learning curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from assay.report.charts.comparisons import effort_ranking, ledger, verdicts
+from assay.report.charts.curves import learning_curves
+from assay.report.charts.factors import effects, heat_map, parallel_coordinates
+from assay.report.charts.images import activations, confused, confusion, weights
+from assay.report.charts.pareto import accuracy_against_time
+from assay.report.charts.sensitivities import importance, sensitivity
+from assay.report.charts.theme import PALETTE
+from assay.report.charts.training import learning_curve
+from assay.report.charts.writing import write
+
+
+class Entry(NamedTuple):
+    """A function that draws a chart, and one line about it."""
+
+    draw: Callable[..., Any]
+    about: str
+
+
+CHARTS: dict[str, Entry] = {
+    "learning-curve": Entry(learning_curve, "loss and accuracy of one training"),
+    "learning-curves": Entry(learning_curves, "the curves of a study, bands over the seeds"),
+    "accuracy-time": Entry(accuracy_against_time, "test accuracy against training time, with the Pareto front"),
+    "effort": Entry(effort_ranking, "training seconds / accuracy, lowest first"),
+    "effects": Entry(effects, "what one change at a time does, with intervals"),
+    "grid": Entry(heat_map, "the mean accuracy for each pair of values of two axes"),
+    "parallel": Entry(parallel_coordinates, "every axis and the accuracy, a line for each configuration"),
+    "sensitivity": Entry(sensitivity, "accuracy against the learning rate, for each optimizer"),
+    "importance": Entry(importance, "how much of the differences each axis explains"),
+    "verdicts": Entry(verdicts, "differences between configurations, decided or not"),
+    "ledger": Entry(ledger, "where the seconds of a trial went"),
+    "confusion": Entry(confusion, "which class is taken for which"),
+    "confused": Entry(confused, "images that were taken for another class"),
+    "weights": Entry(weights, "the weights of the first layer as images"),
+    "activations": Entry(activations, "activation functions and their derivatives"),
+}
+
+__all__ = [
+    "CHARTS",
+    "PALETTE",
+    "Entry",
+    "accuracy_against_time",
+    "activations",
+    "confused",
+    "confusion",
+    "effects",
+    "effort_ranking",
+    "heat_map",
+    "importance",
+    "learning_curve",
+    "learning_curves",
+    "ledger",
+    "parallel_coordinates",
+    "sensitivity",
+    "verdicts",
+    "weights",
+    "write",
+]

@@ -1,0 +1,156 @@
+"""What the charts read from the tidy frames of a study, and the sentences for what a frame lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from assay.errors import AssayError, unknown
+from assay.report.charts.theme import MEASURES, Measure, clean, counted, number, word
+
+Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
+
+FINISHED = ("completed", "stopped")
+# what a trial gave or where it ran; every other column may be an axis of the study
+_MEASURED = (
+    "trial",
+    "study",
+    "configuration",
+    "seed",
+    "repeat",
+    "outcome",
+    "accuracy",
+    "test_loss",
+    "train_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "validation_loss",
+    "test_accuracy",
+    "seconds",
+    "flops",
+    "iterations",
+    "examples",
+    "parameters",
+    "effort",
+    "timing",
+    "threads",
+    "machine",
+)
+
+
+def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Frame:
+    """The frame, if it has the columns. Raises: AssayError."""
+    for column in columns:
+        if column not in frame.columns:
+            raise AssayError(f"{what}: " + unknown("column", column, [str(c) for c in frame.columns]))
+    return frame
+
+
+def measure_of(name: str) -> Measure:
+    """How the quantity is written. Raises: AssayError."""
+    if name not in MEASURES:
+        raise AssayError(unknown("measure", name, MEASURES))
+    return MEASURES[name]
+
+
+def words(frame: Frame, column: str) -> list[str]:
+    """The column as labels."""
+    return [word(value) for value in frame[column].tolist()]
+
+
+def numbers(frame: Frame, column: str) -> list[float | None]:
+    """The column as plain floats, None for what is not finite, and None alone where the frame lacks the column."""
+    if column not in frame.columns:
+        return [None] * len(frame)
+    return [number(value) for value in frame[column].tolist()]
+
+
+def axes_of(trials: Frame) -> list[str]:
+    """The columns that differ between trials and are no measurement: the axes of the study."""
+    names = [str(c) for c in trials.columns if c not in _MEASURED and not str(c).startswith("ledger_")]
+    return [name for name in names if len(set(words(trials, name))) > 1]
+
+
+def ordered(values: Iterable[Any]) -> list[str]:
+    """The different values of an axis as labels: numbers by size, everything else in the order of appearance."""
+    seen: dict[str, Any] = {}
+    for value in values:
+        seen.setdefault(word(value), value)
+    plain = {label: number(value) for label, value in seen.items() if not isinstance(value, (bool, str))}
+    if len(plain) == len(seen) and all(value is not None for value in plain.values()):
+        return sorted(seen, key=lambda label: plain[label] or 0.0)
+    return list(seen)
+
+
+def framed(**columns: Sequence[Any]) -> Frame:
+    """A frame of columns."""
+    return pd.DataFrame(columns)
+
+
+def outcomes(trials: Frame) -> dict[str, int]:
+    """How many trials ended in a way other than completed or stopped, most frequent first."""
+    if "outcome" not in trials.columns:
+        return {}
+    counts = pd.Series(trials["outcome"].astype(str)).value_counts()
+    return {clean(name): int(count) for name, count in counts.items() if str(name) not in FINISHED}
+
+
+def unfinished(trials: Frame) -> list[str]:
+    """How each trial ended, empty where it completed or stopped."""
+    if "outcome" not in trials.columns:
+        return [""] * len(trials)
+    return ["" if str(o) in FINISHED else clean(o) for o in trials["outcome"].tolist()]
+
+
+def ended(trials: Frame) -> str:
+    """The sentence about trials that did not finish, empty where all did."""
+    return counted(outcomes(trials), len(trials))
+
+
+def nothing(trials: Frame, said: str) -> str:
+    """Why there is nothing to draw."""
+    if not len(trials):
+        return "There are no trials."
+    how = ended(trials)
+    return f"No trial came to {said}" + (f": {how}." if how else ".")
+
+
+def mixed(trials: Frame) -> str:
+    """The sentence about times that cannot be compared, empty where they can."""
+    kinds = {"machine": "machines", "threads": "numbers of threads", "timing": "kinds of timing"}
+    found = [
+        f"{count} {plural}"
+        for column, plural in kinds.items()
+        if column in trials.columns and (count := len(set(words(trials, column)))) > 1
+    ]
+    return f"times from {', '.join(found)} are not comparable" if found else ""
+
+
+def studies(trials: Frame) -> str:
+    """The names of the studies, for a title."""
+    names = list(dict.fromkeys(words(trials, "study"))) if "study" in trials.columns else []
+    return names[0] if len(names) == 1 else f"{len(names)} studies" if names else ""
+
+
+def headed(trials: Frame, text: str, title: str | None) -> str:
+    """The title that was asked for, or the text with the name of the study before it."""
+    study = studies(trials)
+    return title if title is not None else f"{study}: {text}" if study else text
+
+
+def statistics(trials: Frame, by: str, columns: Sequence[str]) -> Frame:
+    """A row for each value of `by`: n, unfinished (how many did not finish) and min, median, mean, max.
+
+    The statistics are over finite values; their columns are called accuracy_min and so on.
+    """
+    plain = pd.DataFrame({"name": words(trials, by), "bad": [bool(how) for how in unfinished(trials)]})
+    for column in columns:
+        plain[column] = pd.Series(numbers(trials, column), dtype="float64")
+    groups = plain.groupby("name", sort=False)
+    found = pd.DataFrame({"n": groups.size(), "unfinished": groups["bad"].sum()})
+    for column in columns:
+        for statistic in ("min", "median", "mean", "max"):
+            found[f"{column}_{statistic}"] = groups[column].agg(statistic)
+    return found.reset_index()
