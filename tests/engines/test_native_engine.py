@@ -214,6 +214,31 @@ def test_every_level_gives_what_numpy_gives(level: str, number: int) -> None:
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("zeros", [0.0, 0.8], ids=["dense", "sparse"])
+@pytest.mark.parametrize("batches", ["single", {"kind": "shuffled", "size": 22}], ids=["single", "shuffled"])
+def test_every_level_gives_what_numpy_gives_in_tiles_of_every_size(
+    level: str, precision: str, zeros: float, batches: Any
+) -> None:
+    """The widest vectors have 16 values: 240 units are panels of 8, 4, 2 and 1 of them; 22 rows are 12, 6, 3 and 1."""
+    mine = Recipe.parse(
+        {"model": {"hidden": [240, 120]}, "batches": batches, "precision": precision, "budget": {"iterations": 20}}
+    )
+    x, y = images(97, 21, zeros, 10, np.dtype(precision))
+    losses, _, test = run(mine, x, y, 20, engine="level", level=level, threads=1)
+    expected, _, expected_test = run(mine, x, y, 20, engine="numpy")
+    close = {"rtol": 1e-10} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
+    np.testing.assert_allclose(losses, expected, **close)
+    np.testing.assert_allclose(test.loss, expected_test.loss, **close)
+
+
+def test_a_level_that_is_emulated_runs_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_NATIVE_LEVEL", raising=False)
+    assert module.NativeEngine().level == LEVELS[0] != "wide"
+    assert "wide" not in LEVELS[:-1]
+
+
 def test_an_unknown_level_is_told() -> None:
     with pytest.raises(Exception, match="level 'mmx' is none of this machine's"):
         module.NativeEngine(level="mmx")

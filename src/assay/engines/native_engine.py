@@ -176,7 +176,8 @@ class NativeEngine(Engine):
 
 
 def levels() -> list[str]:
-    """The instruction sets for which the kernel is compiled and that this machine has, the best first."""
+    """The instruction sets for which the kernel is compiled and that this machine has, the best first; last, where it
+    was built for tests, `wide`: AVX-512's vectors in AVX2 instructions."""
     return kernel.levels()
 
 

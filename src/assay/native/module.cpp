@@ -28,6 +28,9 @@ namespace assay {
 ASSAY_DECLARE(avx512)
 ASSAY_DECLARE(avx2)
 #endif
+#ifdef ASSAY_EMULATE_WIDE
+ASSAY_DECLARE(wide)
+#endif
 ASSAY_DECLARE(baseline)
 
 struct Level {
@@ -45,6 +48,9 @@ static std::vector<Level> levels() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back({"avx2", &avx2::kernels});
 #endif
   found.push_back({"baseline", &baseline::kernels});
+#ifdef ASSAY_EMULATE_WIDE  // the last, so that it runs only where it is asked for by name
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back({"wide", &wide::kernels});
+#endif
   return found;
 }
 
