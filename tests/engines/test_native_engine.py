@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -338,6 +339,58 @@ def test_ctrl_c_reaches_python_while_the_kernel_works() -> None:
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0] == "interrupted\n"
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+MEMORY = """
+import json, sys
+import numpy as np, psutil
+from assay.engines import load
+from assay.engines.base import Cohort, Splits, fresh
+from assay.recipe import Recipe
+
+raw, trials, threads, examples = json.loads(sys.argv[1])
+recipes = tuple(Recipe.parse(raw | {"seed": seed}) for seed in range(trials))
+cohort = Cohort(recipes, recipes[0].model.network(300, 10))
+engine = load("native", threads=threads)
+x = np.ones((examples, 300), "float64" if raw.get("precision") == "float64" else "float32")
+x[:, ::2] = 0.0  # not sparse: read where it is
+y = np.zeros(examples, np.int64)
+before = psutil.Process().memory_info().rss
+start = fresh(cohort)
+state = engine.start(cohort, start, Splits({"train": (x, y)}))
+peak = psutil.Process().memory_info().rss
+del start
+end = engine.export(state)
+peak = max(peak, psutil.Process().memory_info().rss)
+print(engine.memory(cohort, examples), peak - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "trials", "threads"),
+    [
+        ({"optimizer": "momentum", "batches": "full"}, 1, 2),
+        ({"optimizer": "descent", "batches": "full", "precision": "float64"}, 2, 2),
+        ({"optimizer": "adadelta", "model": {"hidden": [1000, 1000], "dropout": 0.5}}, 3, 2),
+    ],
+    ids=["parts on two threads", "parts of two trials", "slots and dropout"],
+)
+def test_the_memory_is_about_what_it_says(patch: dict[str, Any], trials: int, threads: int) -> None:
+    if threads > native.usable_cores():
+        pytest.skip("needs two cores")
+    raw = {"model": {"hidden": [1500, 1500]}} | patch
+    child = subprocess.run(  # its own process: what another test has freed would be used again
+        [sys.executable, "-c", MEMORY, json.dumps([raw, trials, threads, 1100])],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},  # glibc: what is freed goes back at once
+    )
+    said, measured = map(int, child.stdout.split())
+    assert measured > 50e6
+    assert said == pytest.approx(measured, rel=0.1)
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------

@@ -82,8 +82,8 @@ class Cohort {
     Workspace<T> nowhere;
     place(nowhere, plan, train_->view.features, sparse, entries, count);
     threads_ = pool_->size();
-    split_ = trials < threads_ && parts_of(plan, largest_batch) > 1;
-    int64_t parts = parts_of(plan, largest_batch);
+    split_ = trials < threads_ && parts_of(plan.size, largest_batch) > 1;
+    int64_t parts = parts_of(plan.size, largest_batch);
     int workers = split_ ? threads_ : trials < threads_ ? trials : threads_;
     for (int worker = 0; worker < threads_; ++worker) {
       spaces_memory_.push_back(zeros(count.used));
@@ -206,7 +206,7 @@ class Cohort {
       if (batch.size <= BLOCK && h.clip_norm == std::numeric_limits<double>::infinity()) {
         loss = kernel_.step(now, h, spaces_[worker]);
       } else {
-        int parts = parts_of(plan_, batch.size);
+        int parts = parts_of(plan_.size, batch.size);
         std::memset(g, 0, parts * plan_.size * sizeof(T));
         double total = 0;
         for (int p = 0; p < parts; ++p) total += kernel_.part(now, p, parts, spaces_[worker], g + p * plan_.size);
@@ -236,7 +236,7 @@ class Cohort {
         Numbers h = numbers(call, n, i);
         Batch batch = call.batches.at(n, i);
         Step<T> now = step(train_->view, n, batch, static_cast<uint64_t>(call.batches.first + i));
-        const int parts = parts_of(plan_, batch.size);
+        const int parts = parts_of(plan_.size, batch.size);
         if (worker == 0) next_part_ = 0;
         barrier.arrive_and_wait();
         for (int p; (p = next_part_.fetch_add(1)) < parts;) {

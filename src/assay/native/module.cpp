@@ -338,6 +338,9 @@ NB_MODULE(_native, m) {
   m.attr("rules") = all;
   m.def("levels", &level_names, "The instruction sets that this machine has and the kernel is compiled for, best first.");
   m.def("usable_cores", &usable_cores);
+  m.def("parts_of", &parts_of, nb::arg("size"), nb::arg("batch"), "How many gradients a batch of that size has.");
+  m.attr("block") = BLOCK;
+  m.attr("alignment") = ALIGNMENT;
   nb::class_<Pool>(m, "Pool").def(nb::init<int>()).def_prop_ro("size", &Pool::size);
   bind<float>(m, "Examples32", "Cohort32");
   bind<double>(m, "Examples64", "Cohort64");
