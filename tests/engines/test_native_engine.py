@@ -341,6 +341,34 @@ def test_ctrl_c_reaches_python_while_the_kernel_works() -> None:
     assert child.communicate(timeout=60)[0] == "interrupted\n"
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
+@pytest.mark.parametrize("call", ["evaluate", "outputs"])
+def test_what_a_signal_raises_ends_an_evaluation(call: str) -> None:
+    x, y = images(20_000, 300, 0.5, 10, np.float32)
+    mine = Recipe.parse({"model": {"hidden": [1024, 512]}})
+    engine = load("native", threads=1)
+    cohort = Cohort((mine,), mine.model.network(300, 10))
+    state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y), "test": (x[:2000], y[:2000])}))
+    begin = time.perf_counter()
+    engine.evaluate(state, "test")
+    tenth = time.perf_counter() - begin
+
+    def raises(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raises)
+    begin = time.perf_counter()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, tenth)
+        with pytest.raises(KeyboardInterrupt):
+            engine.evaluate(state, "train") if call == "evaluate" else engine.outputs(state, x)
+        elapsed = time.perf_counter() - begin
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert elapsed < 6 * tenth  # to the end it takes ten
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 MEMORY = """

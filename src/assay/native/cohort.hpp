@@ -128,19 +128,20 @@ class Cohort {
 
   void cancel() { cancelled_ = true; }
 
-  // Summed loss and right answers of each trial over a split; in pieces of a fixed size, added in their order.
-  void evaluate(const Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll) {
-    constexpr int64_t piece = 8 * BLOCK;
-    const int64_t pieces = (split.view.examples + piece - 1) / piece, tasks = pieces * trials();
+  // Summed loss and right answers of each trial over a split; in pieces of a fixed size, added in their order. Where
+  // `poll` sets `stop`, what is found means nothing.
+  void evaluate(const Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll,
+                const std::atomic<bool>& stop) {
+    const int64_t pieces = (split.view.examples + PIECE - 1) / PIECE, tasks = pieces * trials();
     std::vector<double> losses(tasks);
     std::vector<int64_t> hits(tasks);
     std::atomic<int64_t> next = 0;
     pool_->run(
         threads_,
         [&](int worker) {
-          for (int64_t task; (task = next.fetch_add(1)) < tasks;) {
-            int64_t n = task / pieces, first = task % pieces * piece;
-            int64_t count = std::min(piece, split.view.examples - first);
+          for (int64_t task; !stop && (task = next.fetch_add(1)) < tasks;) {
+            int64_t n = task / pieces, first = task % pieces * PIECE;
+            int64_t count = std::min(PIECE, split.view.examples - first);
             kernel_.evaluate(step(split.view, n, {}, 0), first, count, spaces_[worker], &losses[task], &hits[task]);
           }
         },
@@ -151,19 +152,23 @@ class Cohort {
     }
   }
 
-  // The outputs (T, N, C).
-  void outputs(const Examples<T>& split, T* result, const std::function<void()>& poll) {
+  // The outputs (T, N, C); `stop` as above.
+  void outputs(const Examples<T>& split, T* result, const std::function<void()>& poll, const std::atomic<bool>& stop) {
     const int64_t examples = split.view.examples;
     pool_->run(
         1,
         [&](int worker) {
           for (int n = 0; n < trials(); ++n)
-            kernel_.outputs(step(split.view, n, {}, 0), 0, examples, spaces_[worker], result + n * examples * plan_.classes);
+            for (int64_t first = 0; !stop && first < examples; first += PIECE)
+              kernel_.outputs(step(split.view, n, {}, 0), first, std::min(PIECE, examples - first), spaces_[worker],
+                              result + (n * examples + first) * plan_.classes);
         },
         poll);
   }
 
  private:
+  static constexpr int64_t PIECE = 8 * BLOCK;  // examples between two looks at `stop`
+
   struct Call {
     const Batches& batches;
     const bool* alive;

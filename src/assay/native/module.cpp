@@ -300,10 +300,11 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
              auto loss = new_array<double>({static_cast<size_t>(cohort.trials())}, 0.0);
              auto right = new_array<int64_t>({static_cast<size_t>(cohort.trials())}, 0);
              bool raised = false;
+             std::atomic<bool> stop = false;
              {
                nb::gil_scoped_release release;
                cohort.evaluate(split, static_cast<double*>(loss.data()), static_cast<int64_t*>(right.data()),
-                               signals(raised, [] {}));
+                               signals(raised, [&] { stop = true; }), stop);
              }
              if (raised) throw nb::python_error();
              return nb::make_tuple(loss, right);
@@ -314,9 +315,10 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
                                     static_cast<size_t>(cohort.plan().classes)},
                                    T(0));
         bool raised = false;
+        std::atomic<bool> stop = false;
         {
           nb::gil_scoped_release release;
-          cohort.outputs(split, static_cast<T*>(result.data()), signals(raised, [] {}));
+          cohort.outputs(split, static_cast<T*>(result.data()), signals(raised, [&] { stop = true; }), stop);
         }
         if (raised) throw nb::python_error();
         return result;
