@@ -310,10 +310,10 @@ def test_a_call_that_is_broken_off_has_done_nothing(threads: int) -> None:
     assert progress.losses.shape == (1, 0)
     assert time.perf_counter() - begin < 5.0  # a thousand iterations take minutes
     same_bits(engine.export(state), before)
-    state, progress = engine.advance(
-        state, make_batches(state.cohort.first.batches, (0,), 1, 1, 20_000), np.array([True])
-    )
+    few = type(batches)(1, np.full(1, 1000, np.int32))  # the first of a full batch, which alone would take seconds
+    state, progress = engine.advance(state, few, np.array([True]))
     assert not progress.cut_short
+    assert np.isfinite(progress.losses).all()
 
 
 CTRL_C = """
@@ -396,6 +396,7 @@ print(engine.memory(cohort, examples), peak - before)
 """
 
 
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer keeps what is freed")
 @pytest.mark.parametrize(
     ("patch", "trials", "threads"),
     [
