@@ -11,7 +11,7 @@ import pytest
 import assay
 from assay.data.dataset import from_arrays
 from assay.data.prepared import Prepared
-from assay.engines import load
+from assay.engines import installed, load
 from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError
 from assay.history import Ledger, Outcome
@@ -189,6 +189,30 @@ def test_breaking_off_leaves_a_training_that_can_go_on() -> None:
 def test_what_does_not_fit_the_data_is_told(patch: Any, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         run(recipe(**patch))
+
+
+@pytest.mark.parametrize("hidden", [[10**6, 10**6], [10**12]])
+def test_weights_beyond_the_memory_are_told_by_every_engine(hidden: list[int]) -> None:
+    for name in ("native", "numpy"):
+        if installed(name):
+            with pytest.raises(RecipeError, match="weights need about .* GiB of memory to train"):
+                run(recipe(model={"hidden": hidden}), engine=load(name))
+
+
+def test_the_memory_is_that_of_all_trials_in_this_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Free:
+        available = 2 * 2**30
+
+    engine, both = load("numpy"), [recipe(seed=1), recipe(seed=2)]
+    monkeypatch.setattr("psutil.virtual_memory", Free)
+    monkeypatch.setattr(type(engine), "memory", lambda self, cohort, examples: len(cohort.recipes) * examples * 2**24)
+    with pytest.raises(RecipeError) as caught:
+        run(*both, engine=engine)
+    assert str(caught.value).endswith(
+        "model.hidden: 2 trials of 75 weights need about 3.0 GiB of memory to train; "
+        "expected at most the 2.0 GiB that are free"
+    )
+    assert Training(both[:1], engine, data(both[0])).budget == 40
 
 
 class Slow(Engine):

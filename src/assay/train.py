@@ -84,11 +84,11 @@ class Training:
         self._began: float | None = None  # when the loop began, while it runs
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
+        self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.inputs, data.classes))
         self._check(recipes, start)
         self.ledger = Ledger(data=data_seconds)
         self.n = len(data.y_train)
         self.budget = self.recipe.iterations(self.n)
-        self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.inputs, data.classes))
         with self.ledger.book("data"):
             checkpoint = joined([h.checkpoint for h in start]) if start else fresh(self.cohort)
             self.state = engine.start(self.cohort, checkpoint, self._splits())
@@ -106,8 +106,7 @@ class Training:
     def _check(self, recipes: Sequence[Recipe], start: Sequence[History]) -> None:
         if len({static_form(recipe) for recipe in recipes}) != 1:
             raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
-        data = self.data
-        problems = misfits(self.recipe, examples=len(data.y_train), inputs=data.inputs, classes=data.classes)
+        problems = misfits(self.cohort, len(self.data.y_train), self.engine)
         if problems:
             raise RecipeError(problems)
         for recipe, history in zip(recipes, start, strict=False):
@@ -385,22 +384,22 @@ def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: S
     return training.histories()
 
 
-def misfits(recipe: Recipe, *, examples: int, inputs: int, classes: int) -> list[str]:
-    """What in a recipe does not fit N training examples of D inputs and C classes, a sentence each."""
-    n, subset = examples, recipe.log.train_loss
+def misfits(cohort: Cohort, examples: int, engine: Engine) -> list[str]:
+    """What in a cohort's recipes does not fit N training examples, or the machine's memory, a sentence each."""
+    recipe, n = cohort.first, examples
+    subset = recipe.log.train_loss
     size = recipe.batches.settings().get("size", 1)
     found: list[str] = []
     if size > n:
         found.append(f"batches.size: got {size}; expected at most {n}, the number of training examples")
     if isinstance(subset, int) and subset > n:
         found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
-    parameters = recipe.model.network(inputs, classes).parameters
-    # initial weights, weights, gradient and step besides the slots; float64 at the most
-    needed, free = 8 * parameters * (4 + type(recipe.optimizer).slots), psutil.virtual_memory().available
+    needed, free = engine.memory(cohort, n), psutil.virtual_memory().available
     if needed > free:
+        trials = f"{len(cohort.recipes):,} trials of " if len(cohort.recipes) > 1 else ""
         found.append(
-            f"model.hidden: {parameters:,} weights need about {needed / 2**30:,.0f} GiB of memory to train; "
-            f"expected at most the {free / 2**30:,.0f} GiB that are free"
+            f"model.hidden: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
+            f"memory to train; expected at most the {free / 2**30:,.1f} GiB that are free"
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -214,6 +215,31 @@ def test_every_level_gives_what_numpy_gives(level: str, number: int) -> None:
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("zeros", [0.0, 0.8], ids=["dense", "sparse"])
+@pytest.mark.parametrize("batches", ["single", {"kind": "shuffled", "size": 22}], ids=["single", "shuffled"])
+def test_every_level_gives_what_numpy_gives_in_tiles_of_every_size(
+    level: str, precision: str, zeros: float, batches: Any
+) -> None:
+    """The widest vectors have 16 values: 240 units are panels of 8, 4, 2 and 1 of them; 22 rows are 12, 6, 3 and 1."""
+    mine = Recipe.parse(
+        {"model": {"hidden": [240, 120]}, "batches": batches, "precision": precision, "budget": {"iterations": 20}}
+    )
+    x, y = images(97, 21, zeros, 10, np.dtype(precision))
+    losses, _, test = run(mine, x, y, 20, engine="level", level=level, threads=1)
+    expected, _, expected_test = run(mine, x, y, 20, engine="numpy")
+    close = {"rtol": 1e-10} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
+    np.testing.assert_allclose(losses, expected, **close)
+    np.testing.assert_allclose(test.loss, expected_test.loss, **close)
+
+
+def test_a_level_that_is_emulated_runs_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSAY_NATIVE_LEVEL", raising=False)
+    assert module.NativeEngine().level == LEVELS[0] != "wide"
+    assert "wide" not in LEVELS[:-1]
+
+
 def test_an_unknown_level_is_told() -> None:
     with pytest.raises(Exception, match="level 'mmx' is none of this machine's"):
         module.NativeEngine(level="mmx")
@@ -284,10 +310,10 @@ def test_a_call_that_is_broken_off_has_done_nothing(threads: int) -> None:
     assert progress.losses.shape == (1, 0)
     assert time.perf_counter() - begin < 5.0  # a thousand iterations take minutes
     same_bits(engine.export(state), before)
-    state, progress = engine.advance(
-        state, make_batches(state.cohort.first.batches, (0,), 1, 1, 20_000), np.array([True])
-    )
+    few = type(batches)(1, np.full(1, 1000, np.int32))  # the first of a full batch, which alone would take seconds
+    state, progress = engine.advance(state, few, np.array([True]))
     assert not progress.cut_short
+    assert np.isfinite(progress.losses).all()
 
 
 CTRL_C = """
@@ -313,6 +339,87 @@ def test_ctrl_c_reaches_python_while_the_kernel_works() -> None:
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0] == "interrupted\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
+@pytest.mark.parametrize("call", ["evaluate", "outputs"])
+def test_what_a_signal_raises_ends_an_evaluation(call: str) -> None:
+    x, y = images(20_000, 300, 0.5, 10, np.float32)
+    mine = Recipe.parse({"model": {"hidden": [1024, 512]}})
+    engine = load("native", threads=1)
+    cohort = Cohort((mine,), mine.model.network(300, 10))
+    state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y), "test": (x[:2000], y[:2000])}))
+    begin = time.perf_counter()
+    engine.evaluate(state, "test")
+    tenth = time.perf_counter() - begin
+
+    def raises(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raises)
+    begin = time.perf_counter()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, tenth)
+        with pytest.raises(KeyboardInterrupt):
+            engine.evaluate(state, "train") if call == "evaluate" else engine.outputs(state, x)
+        elapsed = time.perf_counter() - begin
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert elapsed < 6 * tenth  # to the end it takes ten
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+MEMORY = """
+import json, sys
+import numpy as np, psutil
+from assay.engines import load
+from assay.engines.base import Cohort, Splits, fresh
+from assay.recipe import Recipe
+
+raw, trials, threads, examples = json.loads(sys.argv[1])
+recipes = tuple(Recipe.parse(raw | {"seed": seed}) for seed in range(trials))
+cohort = Cohort(recipes, recipes[0].model.network(300, 10))
+engine = load("native", threads=threads)
+x = np.ones((examples, 300), "float64" if raw.get("precision") == "float64" else "float32")
+x[:, ::2] = 0.0  # not sparse: read where it is
+y = np.zeros(examples, np.int64)
+before = psutil.Process().memory_info().rss
+start = fresh(cohort)
+state = engine.start(cohort, start, Splits({"train": (x, y)}))
+peak = psutil.Process().memory_info().rss
+del start
+end = engine.export(state)
+peak = max(peak, psutil.Process().memory_info().rss)
+print(engine.memory(cohort, examples), peak - before)
+"""
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer keeps what is freed")
+@pytest.mark.parametrize(
+    ("patch", "trials", "threads"),
+    [
+        ({"optimizer": "momentum", "batches": "full"}, 1, 2),
+        ({"optimizer": "descent", "batches": "full", "precision": "float64"}, 2, 2),
+        ({"optimizer": "adadelta", "model": {"hidden": [1000, 1000], "dropout": 0.5}}, 3, 2),
+    ],
+    ids=["parts on two threads", "parts of two trials", "slots and dropout"],
+)
+def test_the_memory_is_about_what_it_says(patch: dict[str, Any], trials: int, threads: int) -> None:
+    if threads > native.usable_cores():
+        pytest.skip("needs two cores")
+    raw = {"model": {"hidden": [1500, 1500]}} | patch
+    child = subprocess.run(  # its own process: what another test has freed would be used again
+        [sys.executable, "-c", MEMORY, json.dumps([raw, trials, threads, 1100])],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},  # glibc: what is freed goes back at once
+    )
+    said, measured = map(int, child.stdout.split())
+    assert measured > 50e6
+    assert said == pytest.approx(measured, rel=0.1)
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------

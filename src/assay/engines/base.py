@@ -178,6 +178,12 @@ class Engine(ABC):
     def export(self, state: State) -> Checkpoint:
         """The checkpoint of a state, as NumPy arrays."""
 
+    def memory(self, cohort: Cohort, examples: int) -> int:
+        """About how many bytes a cohort takes besides its data of N `examples`: all that grows with the weights."""
+        # initial weights, weights, gradient and step besides the slots; float64 at the most
+        vectors = 4 + type(cohort.first.optimizer).slots
+        return 8 * len(cohort.recipes) * cohort.network.parameters * vectors
+
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
 

@@ -81,7 +81,7 @@ class NativeEngine(Engine):
         if reason:
             raise EngineError(reason)
         if self._pool is None:
-            self._pool = kernel.Pool(min(self.threads or kernel.usable_cores(), kernel.usable_cores()))
+            self._pool = kernel.Pool(self._cores())
         element = np.float64 if recipe.precision == "float64" else np.float32
         arrays: list[NDArray[Any]] = []
         parts = {
@@ -159,6 +159,28 @@ class NativeEngine(Engine):
             slots = {name: np.stack([trial[name][1:] for trial in state.views], axis=1) for name in names}
         return Checkpoint(state.t, weights, slots)
 
+    def memory(self, cohort: Cohort, examples: int) -> int:
+        recipe, layers, trials, threads = cohort.first, cohort.network.dense, len(cohort.recipes), self._cores()
+        element = 8 if recipe.precision == "float64" else 4
+        strides = [_padded(layer.units, element) for layer in layers]
+        size = sum((layer.inputs + 1) * stride for layer, stride in zip(layers, strides, strict=True))
+        vectors = 1 + type(recipe.optimizer).slots
+        parts = kernel.parts_of(min(size, 2**62), min(recipe.batches.width(examples), examples))
+        gradients = parts * (1 if trials < threads and parts > 1 else min(trials, threads))
+        # a thread's workspace: an update's gradient, a layer's weights transposed, and for the examples of a block
+        # z, a and, with dropout, mask and output of each layer; d twice; the inputs
+        transposed = max((layer.units * _padded(layer.inputs, element) for layer in layers[1:]), default=0)
+        dropout = any(isinstance(layer, Dropout) for layer in cohort.network.layers)
+        values = (4 if dropout else 2) * sum(strides) + 2 * max(strides) + layers[0].inputs
+        space = size + transposed + kernel.block * values
+        # weights and slots, and their copy for breaking off
+        kept = element * (2 * trials * vectors * size + gradients * size + threads * space)
+        # float64 to start from, or the copy that `export` makes
+        return kept + max(8, vectors * element) * trials * cohort.network.parameters
+
+    def _cores(self) -> int:
+        return min(self.threads or kernel.usable_cores(), kernel.usable_cores())
+
     def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64], kept: list[NDArray[Any]]) -> Any:
         """A split in the kernel's form; a sparse one is made once for arrays that live on, and many trials share it."""
         key = (id(x), id(y), x.dtype.str)
@@ -176,7 +198,8 @@ class NativeEngine(Engine):
 
 
 def levels() -> list[str]:
-    """The instruction sets for which the kernel is compiled and that this machine has, the best first."""
+    """The instruction sets for which the kernel is compiled and that this machine has, the best first; last, where it
+    was built for tests, `wide`: AVX-512's vectors in AVX2 instructions."""
     return kernel.levels()
 
 
@@ -210,6 +233,12 @@ def _layers(network: Network) -> list[tuple[tuple[int, int, str, float], int]]:
             rate, place = layer.rate, depth
         found[-1] = ((inputs, units, activation, rate), place)
     return found
+
+
+def _padded(units: int, element: int) -> int:
+    """How many values of `element` bytes a row of the kernel's memory takes: whole cache lines."""
+    line = kernel.alignment // element
+    return -(-units // line) * line
 
 
 def _dropout_key(seed: int, depth: int) -> int:

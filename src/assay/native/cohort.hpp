@@ -82,8 +82,8 @@ class Cohort {
     Workspace<T> nowhere;
     place(nowhere, plan, train_->view.features, sparse, entries, count);
     threads_ = pool_->size();
-    split_ = trials < threads_ && parts_of(plan, largest_batch) > 1;
-    int64_t parts = parts_of(plan, largest_batch);
+    split_ = trials < threads_ && parts_of(plan.size, largest_batch) > 1;
+    int64_t parts = parts_of(plan.size, largest_batch);
     int workers = split_ ? threads_ : trials < threads_ ? trials : threads_;
     for (int worker = 0; worker < threads_; ++worker) {
       spaces_memory_.push_back(zeros(count.used));
@@ -128,19 +128,20 @@ class Cohort {
 
   void cancel() { cancelled_ = true; }
 
-  // Summed loss and right answers of each trial over a split; in pieces of a fixed size, added in their order.
-  void evaluate(const Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll) {
-    constexpr int64_t piece = 8 * BLOCK;
-    const int64_t pieces = (split.view.examples + piece - 1) / piece, tasks = pieces * trials();
+  // Summed loss and right answers of each trial over a split; in pieces of a fixed size, added in their order. Where
+  // `poll` sets `stop`, what is found means nothing.
+  void evaluate(const Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll,
+                const std::atomic<bool>& stop) {
+    const int64_t pieces = (split.view.examples + PIECE - 1) / PIECE, tasks = pieces * trials();
     std::vector<double> losses(tasks);
     std::vector<int64_t> hits(tasks);
     std::atomic<int64_t> next = 0;
     pool_->run(
         threads_,
         [&](int worker) {
-          for (int64_t task; (task = next.fetch_add(1)) < tasks;) {
-            int64_t n = task / pieces, first = task % pieces * piece;
-            int64_t count = std::min(piece, split.view.examples - first);
+          for (int64_t task; !stop && (task = next.fetch_add(1)) < tasks;) {
+            int64_t n = task / pieces, first = task % pieces * PIECE;
+            int64_t count = std::min(PIECE, split.view.examples - first);
             kernel_.evaluate(step(split.view, n, {}, 0), first, count, spaces_[worker], &losses[task], &hits[task]);
           }
         },
@@ -151,19 +152,23 @@ class Cohort {
     }
   }
 
-  // The outputs (T, N, C).
-  void outputs(const Examples<T>& split, T* result, const std::function<void()>& poll) {
+  // The outputs (T, N, C); `stop` as above.
+  void outputs(const Examples<T>& split, T* result, const std::function<void()>& poll, const std::atomic<bool>& stop) {
     const int64_t examples = split.view.examples;
     pool_->run(
         1,
         [&](int worker) {
           for (int n = 0; n < trials(); ++n)
-            kernel_.outputs(step(split.view, n, {}, 0), 0, examples, spaces_[worker], result + n * examples * plan_.classes);
+            for (int64_t first = 0; !stop && first < examples; first += PIECE)
+              kernel_.outputs(step(split.view, n, {}, 0), first, std::min(PIECE, examples - first), spaces_[worker],
+                              result + (n * examples + first) * plan_.classes);
         },
         poll);
   }
 
  private:
+  static constexpr int64_t PIECE = 8 * BLOCK;  // examples between two looks at `stop`
+
   struct Call {
     const Batches& batches;
     const bool* alive;
@@ -206,7 +211,7 @@ class Cohort {
       if (batch.size <= BLOCK && h.clip_norm == std::numeric_limits<double>::infinity()) {
         loss = kernel_.step(now, h, spaces_[worker]);
       } else {
-        int parts = parts_of(plan_, batch.size);
+        int parts = parts_of(plan_.size, batch.size);
         std::memset(g, 0, parts * plan_.size * sizeof(T));
         double total = 0;
         for (int p = 0; p < parts; ++p) total += kernel_.part(now, p, parts, spaces_[worker], g + p * plan_.size);
@@ -236,7 +241,7 @@ class Cohort {
         Numbers h = numbers(call, n, i);
         Batch batch = call.batches.at(n, i);
         Step<T> now = step(train_->view, n, batch, static_cast<uint64_t>(call.batches.first + i));
-        const int parts = parts_of(plan_, batch.size);
+        const int parts = parts_of(plan_.size, batch.size);
         if (worker == 0) next_part_ = 0;
         barrier.arrive_and_wait();
         for (int p; (p = next_part_.fetch_add(1)) < parts;) {

@@ -28,6 +28,9 @@ namespace assay {
 ASSAY_DECLARE(avx512)
 ASSAY_DECLARE(avx2)
 #endif
+#ifdef ASSAY_EMULATE_WIDE
+ASSAY_DECLARE(wide)
+#endif
 ASSAY_DECLARE(baseline)
 
 struct Level {
@@ -45,6 +48,9 @@ static std::vector<Level> levels() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back({"avx2", &avx2::kernels});
 #endif
   found.push_back({"baseline", &baseline::kernels});
+#ifdef ASSAY_EMULATE_WIDE  // the last, so that it runs only where it is asked for by name
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back({"wide", &wide::kernels});
+#endif
   return found;
 }
 
@@ -294,10 +300,11 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
              auto loss = new_array<double>({static_cast<size_t>(cohort.trials())}, 0.0);
              auto right = new_array<int64_t>({static_cast<size_t>(cohort.trials())}, 0);
              bool raised = false;
+             std::atomic<bool> stop = false;
              {
                nb::gil_scoped_release release;
                cohort.evaluate(split, static_cast<double*>(loss.data()), static_cast<int64_t*>(right.data()),
-                               signals(raised, [] {}));
+                               signals(raised, [&] { stop = true; }), stop);
              }
              if (raised) throw nb::python_error();
              return nb::make_tuple(loss, right);
@@ -308,9 +315,10 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
                                     static_cast<size_t>(cohort.plan().classes)},
                                    T(0));
         bool raised = false;
+        std::atomic<bool> stop = false;
         {
           nb::gil_scoped_release release;
-          cohort.outputs(split, static_cast<T*>(result.data()), signals(raised, [] {}));
+          cohort.outputs(split, static_cast<T*>(result.data()), signals(raised, [&] { stop = true; }), stop);
         }
         if (raised) throw nb::python_error();
         return result;
@@ -332,6 +340,9 @@ NB_MODULE(_native, m) {
   m.attr("rules") = all;
   m.def("levels", &level_names, "The instruction sets that this machine has and the kernel is compiled for, best first.");
   m.def("usable_cores", &usable_cores);
+  m.def("parts_of", &parts_of, nb::arg("size"), nb::arg("batch"), "How many gradients a batch of that size has.");
+  m.attr("block") = BLOCK;
+  m.attr("alignment") = ALIGNMENT;
   nb::class_<Pool>(m, "Pool").def(nb::init<int>()).def_prop_ro("size", &Pool::size);
   bind<float>(m, "Examples32", "Cohort32");
   bind<double>(m, "Examples64", "Cohort64");

@@ -126,9 +126,10 @@ struct Step {
 };
 
 // How many parts a batch is cut into: it depends on the batch and the network alone, never on the number of threads, so
-// that sums are the same whatever runs where. Each part has a gradient of its own, so large networks get fewer.
-inline int parts_of(const Plan& plan, int batch) {
-  int64_t parts = batch / PART, affordable = (int64_t{1} << 26) / plan.size;
+// that sums are the same whatever runs where. Each part has a gradient of its own of `size`, so large networks get
+// fewer.
+inline int parts_of(int64_t size, int batch) {
+  int64_t parts = batch / PART, affordable = (int64_t{1} << 26) / size;
   if (parts > MAX_PARTS) parts = MAX_PARTS;
   if (parts > affordable) parts = affordable;
   return parts < 1 ? 1 : static_cast<int>(parts);

@@ -12,7 +12,7 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepared import split
 from assay.engines import choose
-from assay.engines.base import Engine
+from assay.engines.base import Cohort, Engine
 from assay.errors import AssayError, RecipeError
 from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import examples_seen
@@ -135,10 +135,10 @@ class Planner:
         """The trial of a recipe. Raises: DataError, EngineError."""
         dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe), self.settings
         n, inputs, classes = self.examples(recipe), dataset.x_train.shape[1], len(dataset.classes)
-        problems = misfits(recipe, examples=n, inputs=inputs, classes=classes)
+        network = recipe.model.network(inputs, classes)
+        problems = misfits(Cohort((recipe,), network), n, engine)
         if problems:
             raise RecipeError(problems)
-        network = recipe.model.network(inputs, classes)
         trajectory = trajectory_key(
             recipe, data_checksum=dataset.checksum, engine=engine, timing=settings.timing, threads=settings.threads
         )
