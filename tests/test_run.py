@@ -20,7 +20,7 @@ from assay.data.datasets import load
 from assay.executors.turns import turn
 from assay.history import Outcome
 from assay.results import Results
-from assay.run import Execution
+from assay.running import Execution
 from assay.store import queries
 from assay.store.store import Store
 from assay.studies.planning import plan

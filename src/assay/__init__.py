@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from assay.history import History, Outcome
     from assay.recipe import Recipe
     from assay.results import Results
-    from assay.run import run
+    from assay.running import run
     from assay.studies.study import Study
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "fit": "fitting",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
-    "run": "run",
+    "run": "running",
 }
 
 __all__ = [

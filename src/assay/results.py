@@ -34,9 +34,10 @@ COLUMNS = (
 class Results:
     """The stored trials of a study.
 
-    >>> import assay
+    >>> import assay, tempfile
+    >>> example = tempfile.mkdtemp() + "/example.db"
     >>> study = {"axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.001, 0.01]}}}
-    >>> results = assay.run(study | {"baseline": {"budget": {"epochs": 1}}}, store="sqlite:////tmp/example.db")
+    >>> results = assay.run(study | {"baseline": {"budget": {"epochs": 1}}}, store=example)
     >>> sorted(results.frame()["rate"])
     [0.001, 0.01]
     """
@@ -80,19 +81,19 @@ class Results:
         """One row for each point of each trial's curve; `flops` in proportion to the examples seen."""
         import pandas
 
-        frames: list[pandas.DataFrame] = []
-        for row in self._curve_rows:
-            columns = json.loads(row["curve"])
-            if not columns:
-                continue
-            frame = pandas.DataFrame({name: columns.get(name) for name in POINT if name in columns})
-            share = frame["examples"] / row["examples"] if row["examples"] else 0.0
-            frame["flops"] = share * (row["flops"] or 0.0)
-            frame.insert(0, "trial", row["trial"])
-            frames.append(frame)
-        if not frames:
-            return pandas.DataFrame(columns=["trial", *POINT, "flops"])
-        return pandas.concat(frames, ignore_index=True).reindex(columns=["trial", *POINT, "flops"])
+        columns: dict[str, list[Any]] = {name: [] for name in ("trial", *POINT, "flops")}
+        for row in self._curve_rows:  # one list a column: a frame a trial would take seconds for thousands
+            curve: dict[str, list[Any]] = json.loads(row["curve"])
+            count = len(curve.get("iteration", []))
+            columns["trial"] += [row["trial"]] * count
+            for name in POINT:
+                columns[name] += curve.get(name) or [None] * count
+            rate = (row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0
+            columns["flops"] += [rate * seen for seen in curve.get("examples", [])]
+        frame = pandas.DataFrame(columns)
+        for name in (*POINT, "flops"):
+            frame[name] = pandas.to_numeric(frame[name])
+        return frame
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:

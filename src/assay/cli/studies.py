@@ -17,7 +17,7 @@ from assay.cli.training import Sets
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.run import Execution, Status
+    from assay.running import Execution, Status
 
 _ASK_SECONDS = 3600.0
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
@@ -43,7 +43,7 @@ def run(
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
     from assay.recipe import assignment, merged
     from assay.results import Results
-    from assay.run import Execution
+    from assay.running import Execution
     from assay.store.store import Store
     from assay.studies.planning import plan
     from assay.studies.study import Study
@@ -120,7 +120,7 @@ def _duration(seconds: float) -> str:
 
 def _execute(execution: Execution) -> bool:
     """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
-    from assay.run import interruption
+    from assay.running import interruption
 
     with interruption(execution) as interrupted, _bars(execution.plan.study.name) as show:
         for status in execution:

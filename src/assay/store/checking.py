@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,7 +164,9 @@ def salvage(path: Path) -> tuple[Path, int]:
     target = path.with_name(f"{path.name}.repaired")
     if target.exists():
         raise StoreError(f"{target}: is there already; move it away first")
-    source = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)
+    whole = path.with_name(f"{path.name}.whole")
+    _padded(path, whole)
+    source = sqlite3.connect(f"file:{quote(str(whole.absolute()))}?mode=ro&immutable=1", uri=True)
     store = Store(f"sqlite:///{target}")
     try:
         with store.database.write() as connection:
@@ -183,14 +186,35 @@ def salvage(path: Path) -> tuple[Path, int]:
                             connection.execute(sa.update(table).where(lost).values({column: None}))
                         else:
                             connection.execute(sa.delete(table).where(lost))
+        repair(store)  # a row may have been read whose end was lost
+        with store.database.read() as connection:
             kept = int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
     finally:
         source.close()
+        whole.unlink()
         store.close()
     old, new = path.with_name(path.name + ".artifacts"), target.with_name(target.name + ".artifacts")
     if old.is_dir() and not new.exists():
         new.symlink_to(old.name, target_is_directory=True)
     return target, kept
+
+
+def _padded(path: Path, copy: Path) -> None:
+    """A copy as long as the header says: SQLite reads nothing at all of a file that is shorter. Raises: StoreError."""
+    try:
+        shutil.copyfile(path, copy)
+        with copy.open("r+b") as file:
+            header = file.read(100)
+            if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
+                raise StoreError(f"{path}: not even the header of a store is left")
+            page = int.from_bytes(header[16:18], "big")
+            size = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
+            file.truncate(max(copy.stat().st_size, min(size, 2 * copy.stat().st_size + 2**30)))
+    except (OSError, StoreError) as error:
+        copy.unlink(missing_ok=True)
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{copy}: cannot be written: {error.strerror or error}") from None
 
 
 def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> list[tuple[Any, ...]]:

@@ -116,24 +116,30 @@ class Store:
 
     def claim(self, jobs: Sequence[Job]) -> tuple[Lease, Job] | None:
         """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
+        return self.claim_or_done(jobs)[0]
+
+    def claim_or_done(self, jobs: Sequence[Job]) -> tuple[tuple[Lease, Job] | None, dict[str, Outcome]]:
+        """As `claim`; and the outcomes of trials that were found to be finished on the way."""
+        done: dict[str, Outcome] = {}
         if not jobs:
-            return None
+            return None, done
         with self.database.write() as connection:
             now = self.database.now(connection)
             for some in (jobs[:_FEW], *_chunks(jobs[_FEW:])):  # most often one of the first is free
-                claimed = self._claim_one(connection, some, now)
+                claimed = self._claim_one(connection, some, now, done)
                 if claimed is not None:
-                    return claimed
-        return None
+                    return claimed, done
+        return None, done
 
-    def _claim_one(self, connection: sa.Connection, jobs: Sequence[Job], now: float) -> tuple[Lease, Job] | None:
+    def _claim_one(
+        self, connection: sa.Connection, jobs: Sequence[Job], now: float, done: dict[str, Outcome]
+    ) -> tuple[Lease, Job] | None:
         by_key = {job.trajectory: job for job in jobs}
         columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
         rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
-        done: set[str] = set()
         for keys in _chunks([planned.key for job in jobs for planned in job.trials]):
-            query = sa.select(result.c.trial).where(result.c.trial.in_(keys), ~result.c.stale)
-            done |= set(connection.execute(query).scalars())
+            query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(keys), ~result.c.stale)
+            done |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
         for key, job in by_key.items():
             open_trials = tuple(planned for planned in job.trials if planned.key not in done)
             if not open_trials or key not in rows or not _free(rows[key], now):

@@ -178,7 +178,11 @@ class Execution:
             while number not in self._active:
                 active = {one.lease.trajectory for one in self._active.values()}
                 candidates = [job for job in self.open if job.trajectory not in active | self._elsewhere]
-                claimed = self.store.claim(candidates)
+                claimed, done = self.store.claim_or_done(candidates)
+                for key, outcome in done.items():
+                    self._note(key, outcome, None)
+                for job in candidates if done else []:
+                    self._drop_done(job.trajectory)
                 if claimed is None:
                     if candidates:
                         self._look_elsewhere()

@@ -1,0 +1,79 @@
+"""A disk that is full: a sentence, everything finished is there, and the study goes on once there is room."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from assay.store import checking, queries
+from assay.store.store import Store
+
+STUDY = """
+name = "full"
+design = "grid"
+repeats = 12
+timing = "packed"
+engine = "numpy"
+[baseline]
+data = "digits"
+model.hidden = [256]
+budget.epochs = 1
+[axes.rate]
+key = "optimizer.learning_rate"
+values = [0.001, 0.01]
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Generator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine may not mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "assay.cli", "run", "full.toml", "--store", str(folder / "store.db")]
+    return subprocess.run(words, cwd=folder.parent, capture_output=True, text=True, timeout=200)
+
+
+def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(small_disk: Path) -> None:
+    (small_disk.parent / "full.toml").write_text(STUDY)
+    done = run(small_disk)
+    assert done.returncode == 2
+    assert "no room on the disk" in done.stderr or "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    path = str(small_disk / "store.db")
+    store = Store(path, read_only=True)
+    before = {row["key"]: row["finished"] for row in queries.trials(store.database, ["outcome=completed"], limit=99)[0]}
+    assert 0 < len(before) < 24
+    store.close()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    again = run(small_disk)
+    assert again.returncode == 0, again.stderr
+    store = Store(path)
+    rows = queries.trials(store.database, ["outcome=completed"], limit=99)[0]
+    assert len(rows) == 24
+    assert before.items() <= {row["key"]: row["finished"] for row in rows}.items()
+    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable", "missing")]
+    store.close()
+
+
+def test_a_store_that_cannot_even_be_made_is_told(small_disk: Path) -> None:
+    (small_disk.parent / "full.toml").write_text(STUDY)
+    (small_disk / "ballast").write_bytes(b"x" * (3 * 2**20 - 8192))
+    done = run(small_disk)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    (small_disk / "ballast").unlink()
+    assert Store(str(small_disk / "store.db"))

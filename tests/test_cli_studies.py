@@ -1,0 +1,193 @@
+"""`assay run`, `list`, `show`, `rm` and `store`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay import cli
+from assay.recipe import Recipe
+from assay.store.store import Store
+from tests.store.makers import made_end, made_plan
+
+STUDY = """
+design = "grid"
+repeats = 2
+engine = "numpy"
+[baseline]
+data = "digits"
+model.hidden = [4]
+budget.epochs = 1
+[axes.optimizer]
+descent = { optimizer = "descent" }
+"evil \\u001b[31m<script>alert(1)</script>" = { optimizer = "adam" }
+"""
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs a command in this process; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSAY_STORE", raising=False)
+    (tmp_path / "mine.toml").write_text(STUDY)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["assay", *words])
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def stored(tmp_path: Path, trials: int = 3) -> list[str]:
+    """A store with a study of finished trials, without training."""
+    store, plan = Store(str(tmp_path / "assay.db")), made_plan(trials)
+    store.register(plan)
+    while claimed := store.claim(plan.jobs):
+        store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
+        store.release(claimed[0])
+    store.close()
+    return list(plan.trials)
+
+
+def test_a_study_is_run_listed_shown_and_removed(invoke: Any, tmp_path: Path) -> None:
+    code, out, err = invoke("run", "mine.toml")
+    assert code == 0, err
+    assert "mine: 4 trials; 0 stored, 4 to train on 4 trajectories; isolated, about" in err
+    assert "mine: by accuracy" in out
+    assert "mine: by effort" in out
+    assert "\x1b[31m" not in out  # a name from a file does not steer the terminal
+    code, out, err = invoke("run", "mine.toml", "--json")
+    assert "4 stored, 0 to train" in err
+    result = json.loads(out)
+    assert [row["finished"] for row in result["configurations"]] == [2, 2]
+    assert len(result["trials"]) == 4
+    code, out, _ = invoke("list")
+    assert "mine" in out
+    code, out, err = invoke("list", "optimizer=adam", "--study", "mine")
+    assert "2 of 2 trials" in err
+    rows = json.loads(invoke("list", "--trials", "--json")[1])["trials"]
+    assert len(rows) == 4
+    assert invoke("list", "--trials", "--csv")[1].count("\n") == 5
+    key = rows[0]["key"][:10]
+    code, out, _ = invoke("show", key)
+    for said in ("test accuracy", "seconds", "machine", "study", f"assay show {rows[0]['key'][:12]} --recipe"):
+        assert said in " ".join(out.split())
+    recipe = Recipe.parse(tomllib.loads(invoke("show", key, "--recipe")[1]))
+    assert recipe.seed == rows[0]["seed"]
+    assert json.loads(invoke("show", key, "--json")[1])["trial"] == rows[0]["key"]
+    assert invoke("store", "check") == (0, "assay.db: sound\n", "")
+    code, _, err = invoke("rm", "mine")
+    assert (code, "give --yes" in err) == (2, True)
+    assert "removed 1 studies and 4 trials" in invoke("rm", "mine", "--yes")[2]
+    assert "no studies" in invoke("list")[1]
+
+
+def test_a_trained_recipe_is_stored_like_any_other_and_not_trained_twice(invoke: Any, tmp_path: Path) -> None:
+    words = ["train", "--set", "model.hidden=[4]", "--set", "budget.epochs=1", "--engine", "numpy", "--json"]
+    first = json.loads(invoke(*words)[1])
+    _, out, err = invoke(*words)
+    second = json.loads(out)
+    assert (first["from_store"], second["from_store"]) == (False, True)
+    assert "--again trains it anew" in err
+    assert second["curve"] == first["curve"]
+    third = json.loads(invoke(*words, "--again")[1])
+    assert third["from_store"] is False
+    assert third["accuracy"] == first["accuracy"]
+    longer = json.loads(invoke(*(w.replace("epochs=1", "epochs=3") for w in words))[1])
+    whole = json.loads(invoke(*(w.replace("epochs=1", "epochs=3") for w in words), "--store", "other.db")[1])
+    shared = {point["iteration"]: point["test_loss"] for point in longer["curve"]}
+    for point in whole["curve"]:
+        assert shared[point["iteration"]] == point["test_loss"]
+    assert [p["seconds"] for p in longer["curve"][:5]] == [p["seconds"] for p in third["curve"][:5]]  # it went on
+
+
+def test_the_plan_says_what_would_be_done(invoke: Any) -> None:
+    code, out, _ = invoke("run", "mine.toml", "--plan", "--json", "--repeats", "3")
+    plan = json.loads(out)
+    assert (code, plan["trials"], plan["to_train"], plan["stored"]) == (0, 6, 6, 0)
+
+
+def test_what_takes_hours_is_asked_for(invoke: Any) -> None:
+    words = ["run", "mine.toml", "--set", "budget.epochs=100000000", "--set", "log='1000000 epochs'"]
+    code, _, err = invoke(*words)
+    assert code == 2
+    assert "give --yes to start it without being asked" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "quikstart"], "did you mean 'quickstart'"),
+        (["run", "nothing.toml"], "no such file"),
+        (["run", "mine.toml", "--timing", "packd"], "did you mean 'packed'"),
+        (["run", "mine.toml", "--set", "optimizer.rate=1"], "optimizer.rate"),
+        (["run", "mine.toml", "--data", "/nowhere"], "unknown data set"),
+        (["run", "mine.toml", "--store", "mysql://x/y"], "expected sqlite or postgresql"),
+        (["list"], "no such store"),
+        (["show", "abcd"], "no such store"),
+        (["store", "check", "--store", "mine.toml"], "not a store of Assay"),
+        (["store", "repair", "--store", "mine.toml"], "not a store of Assay"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(words: list[str], said: str, invoke: Any) -> None:
+    code, _, err = invoke(*words)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_keys_and_filters_that_fit_nothing_are_sentences(invoke: Any, tmp_path: Path) -> None:
+    stored(tmp_path)
+    for words, said in (
+        (["show", "ffffffff"], "no trial has a key"),
+        (["show", "zz"], "expected a key"),
+        (["list", "acuracy>0.5"], "did you mean 'accuracy'"),
+        (["list", "--study", "mad"], "did you mean 'made'"),
+        (["list", "--sort", "acuracy", "--trials"], "did you mean 'accuracy'"),
+        (["rm", "mad", "--yes"], "expected a key"),
+    ):
+        code, _, err = invoke(*words)
+        assert (code, said in err) == (2, True), err
+
+
+def test_a_store_is_exported_imported_and_vacuumed(invoke: Any, tmp_path: Path) -> None:
+    stored(tmp_path)
+    assert "3 trials are in out" in invoke("store", "export", "out", "--study", "made")[1]
+    assert "3 trials added" in invoke("store", "import", "out", "--store", "other.db")[1]
+    assert json.loads(invoke("store", "vacuum", "--json")[1]) == {"artifacts": 0, "bytes": 0}
+    assert "nothing to mend" in invoke("store", "repair")[2]
+
+
+def test_a_damaged_store_is_told_and_salvaged(invoke: Any, tmp_path: Path) -> None:
+    import sqlite3
+
+    stored(tmp_path, 30)
+    path = tmp_path / "assay.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    path.write_bytes(path.read_bytes()[:-8192])
+    code, _, err = invoke("list")
+    assert (code, "damaged" in err, "assay store repair" in err) == (2, True, True)
+    code, out, err = invoke("store", "repair")
+    assert code == 0, err
+    assert "assay.db.repaired" in out
+    assert "mlp 128" in invoke("list", "--trials", "--store", "assay.db.repaired")[1]
+
+
+def test_the_environment_names_the_store(invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path)
+    (tmp_path / "assay.db").rename(tmp_path / "elsewhere.db")
+    monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "elsewhere.db"))
+    assert "made" in invoke("list")[1]
