@@ -191,3 +191,57 @@ def test_the_environment_names_the_store(invoke: Any, tmp_path: Path, monkeypatc
     (tmp_path / "assay.db").rename(tmp_path / "elsewhere.db")
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "elsewhere.db"))
     assert "made" in invoke("list")[1]
+
+
+def test_reports_plots_comparisons_and_targets(invoke: Any, tmp_path: Path) -> None:
+    stored(tmp_path)
+    store, plan = Store(str(tmp_path / "assay.db")), two_configurations()
+    store.register(plan)
+    accuracy = 0.8
+    while claimed := store.claim(plan.jobs):
+        accuracy += 0.013
+        store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0], accuracy=accuracy))
+        store.release(claimed[0])
+    store.close()
+    code, out, err = invoke("report", "two", "-o", "two.html")
+    assert (code, "is best: accuracy" in out, "two.html" in err) == (0, True, True)
+    for chart in ("curves", "effort", "pareto", "ledger"):
+        assert invoke("plot", "two", chart, "-o", f"{chart}.svg")[0] == 0
+        assert (tmp_path / f"{chart}.svg").stat().st_size > 3000
+    words = ["--x", "seconds", "--by", "trial", "--from", "0", "--to", "1", "--smooth", "2", "--log", "x"]
+    assert invoke("plot", "two", "curves", *words)[0] == 0
+    assert (tmp_path / "two-curves.png").is_file()
+    assert "first layer" in invoke("plot", "two", "list")[1]
+    code, out, _ = invoke("compare", "two")
+    assert (code, "0.1" in out, "0.2" in out) == (0, True, True)
+    assert json.loads(invoke("compare", "two", "0.1", "0.2", "--json")[1])["rows"][0]["n"] == 3
+    assert invoke("compare", "two", "--csv")[1].startswith("a,b,difference")
+    assert invoke("compare", "two", "--markdown")[1].startswith("| a | b | difference")
+    rows = json.loads(invoke("target", "two", "--accuracy", "0.5", "--json")[1])["rows"]
+    assert [row["reached"] for row in rows] == [3, 3]
+    assert "median" in invoke("target", "two", "--loss", "0.2", "--by", "examples")[1]
+    assert [row["reached"] for row in json.loads(invoke("target", "two", "--accuracy", "1", "--json")[1])["rows"]] == [
+        0,
+        0,
+    ]
+    for words, said in (
+        (["report", "too"], "did you mean 'two'"),
+        (["report", "two", "-o", "two.pdf"], "ends in .html"),
+        (["plot", "two", "curvs"], "did you mean 'curves'"),
+        (["plot", "two", "curves", "-o", "x.gif"], "picture format"),
+        (["plot", "two", "curves", "--x", "hours"], "hours"),
+        (["compare", "two", "0.3"], "unknown configuration '0.3'"),
+        (["compare", "two", "--measure", "acuracy"], "did you mean 'accuracy'"),
+        (["target", "two", "--by", "hours"], "hours"),
+    ):
+        code, _, err = invoke(*words)
+        assert (code, said in err) == (2, True), (words, err)
+
+
+def two_configurations() -> Any:
+    from assay.studies.planning import plan
+    from assay.studies.study import Study
+
+    rates = {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}}
+    raw = {"name": "two", "engine": "numpy", "repeats": 3, "axes": rates, "baseline": {"budget": {"iterations": 10}}}
+    return plan(Study.parse(raw))

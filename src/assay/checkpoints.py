@@ -153,15 +153,19 @@ def predict(history: History, paths: list[str | Path]) -> list[Prediction]:
         for name, image in _images(path, history.shape):
             names.append(name)
             images.append(image)
-    x = _scaled(np.stack(images).reshape(len(images), -1), history)
-    network = history.recipe.model.network(history.inputs, len(history.classes))
-    engine = NumpyEngine()
-    state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
-    outputs = _probabilities(engine.outputs(state, x)[0], network.output)
+    outputs = probabilities(history, np.stack(images).reshape(len(images), -1))
     return [
         Prediction(name, history.classes[int(p.argmax())], dict(zip(history.classes, map(float, p), strict=True)))
         for name, p in zip(names, outputs, strict=True)
     ]
+
+
+def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
+    """The probability of each class (N, C) for examples (N, D) whose values are in [0, 1] before the input scaling."""
+    network = history.recipe.model.network(history.inputs, len(history.classes))
+    engine = NumpyEngine()
+    state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
+    return _probabilities(engine.outputs(state, _scaled(x, history))[0], network.output)
 
 
 def _probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:

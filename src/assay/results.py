@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.errors import AssayError
-from assay.store.queries import study_rows
+from assay.errors import AssayError, unknown
+from assay.history import History
+from assay.reading import first_layer, most_confused
+from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
 
 if TYPE_CHECKING:
+    import altair
     import pandas
+
+    from assay.analysis.verdicts import Verdict
 
 COLUMNS = (
     "accuracy",
@@ -118,6 +126,138 @@ class Results:
             flops=("flops", "median"),
         )
         return table.reset_index()
+
+    # --- what it means ---
+
+    def effort(self, *, cost: str = "seconds") -> pandas.DataFrame:
+        """Configurations ranked by training seconds / accuracy, or by operations / accuracy (cost="flops").
+
+        Seconds that do not compare are an error: take `comparable` of `assay.analysis.effort` first.
+        """
+        from assay.analysis.effort import effort
+
+        return effort(self.frame(), cost=cost)
+
+    def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
+        """What the paired seeds say about two configurations."""
+        from assay.analysis.verdicts import MEASURES, compare
+
+        trials = self.frame()
+        pairs = [self._by_repeat(trials, name, measure) for name in (a, b)]
+        common = sorted(pairs[0].keys() & pairs[1].keys())
+        unit, higher = MEASURES[measure]
+        values = [[pair[repeat] for repeat in common] for pair in pairs]
+        return compare(values[0], values[1], names=(a, b), unit=unit, higher_is_better=higher)
+
+    def verdicts(self, *, measure: str = "accuracy", alpha: float = 0.05) -> pandas.DataFrame:
+        """Every pair of configurations compared over their paired seeds, with Holm's correction."""
+        from assay.analysis.verdicts import pairwise
+
+        return pairwise(self.frame(), measure=measure, alpha=alpha)
+
+    def targets(self, *, accuracy: float | None = None, by: str = "iteration") -> pandas.DataFrame:
+        """Iterations, examples, seconds or flops to an accuracy, by configuration; misses are censored, not dropped."""
+        from assay.analysis import targets
+
+        trials = self.frame()
+        accuracy = targets.default_target(trials) if accuracy is None else accuracy
+        return targets.summary(targets.times_to(self.curves(), trials, accuracy=accuracy, by=by))
+
+    def answers(self) -> list[str]:
+        """What the study says, in sentences."""
+        from assay.report.answers import answers
+
+        return answers(self.frame(), self.curves())
+
+    def picture(self, name: str, *, trial: str | None = None, **options: Any) -> altair.TopLevelMixin:
+        """A chart of the study by its name in CHARTS; `trial`: by key, for charts of one, else the most accurate.
+
+        Raises: AssayError for an unknown chart, or an option that it does not have.
+        """
+        from assay.report.charts import CHARTS
+
+        if name not in CHARTS:
+            raise AssayError(unknown("chart", name, CHARTS))
+        entry = CHARTS[name]
+        known = [p.name for p in inspect.signature(entry.draw).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        for option in options:
+            if option not in known:
+                raise AssayError(f"chart {name!r}: {unknown('option', option, known)}")
+        return entry.draw(*self._drawn_from(entry.needs, trial), **options)
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the study as one HTML page that needs no network."""
+        from assay.report.page import write_page
+
+        return write_page(self, Path(path))
+
+    def environment(self) -> list[tuple[str, str]]:
+        """What the trials were made with: machines, engines, versions."""
+        found: dict[str, list[str]] = {}
+        for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
+            versions = ", ".join(f"{name} {version}" for name, version in description.get("versions", {}).items())
+            place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
+            found.setdefault("machine", []).append(place)
+            found.setdefault("versions", []).append(versions)
+            found.setdefault("Python", []).append(str(description.get("python")))
+        for column in ("engine", "timing", "source_commit"):
+            values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
+            found[column.replace("_", " ")] = values
+        return [(name, "; ".join(dict.fromkeys(values))) for name, values in found.items() if values]
+
+    def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
+        """What a chart is drawn from."""
+        from assay.analysis import importance, sensitivity
+
+        trials = self.frame()
+        if needs == "trials and curves":
+            return trials, self.curves()
+        if needs == "effects":
+            found = sensitivity.effects(trials, self.axes, "baseline")
+            return (found.rename(columns={"difference": "effect"}),)
+        if needs == "importance":
+            return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
+        simple: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "trials": lambda: (trials,),
+            "verdicts": lambda: (self.verdicts(),),
+            "nothing": lambda: (),
+            "history": lambda: (self._history(trial),),
+            "confusion": lambda: self._confusion(trial),
+            "weights": lambda: first_layer(self._history(trial)),
+            "confused": lambda: most_confused(self._history(trial)),
+        }
+        return simple[needs]()
+
+    def _chosen(self, trial: str | None) -> dict[str, Any]:
+        """The row of a trial by the beginning of its key, else of the most accurate one."""
+        finished = [row for row in self._rows if row["outcome"]]
+        if trial is not None:
+            finished = [row for row in finished if row["trial"].startswith(trial)]
+        if not finished:
+            which = f" whose key begins with {trial!r}" if trial else ""
+            raise AssayError(f"study {self.name!r} has no finished trial{which}")
+        return max(finished, key=lambda row: row["accuracy"] if row["accuracy"] is not None else -1.0)
+
+    def _history(self, trial: str | None) -> History:
+        row = self._chosen(trial)
+        history = self.store.history(row["trial"])
+        if history is None:
+            raise AssayError(f"the weights of trial {row['trial'][:8]} were not kept; --again trains it anew")
+        return history
+
+    def _confusion(self, trial: str | None) -> tuple[Any, ...]:
+        row = self._chosen(trial)
+        if not row["confusion"]:
+            raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not come to an end by itself")
+        return json.loads(row["confusion"]), json.loads(row["classes"])
+
+    @staticmethod
+    def _by_repeat(trials: pandas.DataFrame, name: str, measure: str) -> dict[int, float]:
+        names = trials["configuration"].astype(str)
+        if name not in set(names):
+            raise AssayError(unknown("configuration", name, list(dict.fromkeys(names))))
+        mine = trials[(names == name) & trials[measure].notna() & trials["outcome"].isin(["completed", "stopped"])]
+        return dict(zip(mine["repeat"].tolist(), mine[measure].tolist(), strict=True))
 
     def _repr_html_(self) -> str:
         return self.summary().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]

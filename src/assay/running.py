@@ -47,6 +47,7 @@ class Running:
     iteration: int
     iterations: int
     accuracy: float | None
+    waiting: bool  # for its turn on this machine
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class _Active:
     since: float = field(default_factory=monotonic)
     iteration: int = 0
     accuracy: float | None = None
+    waiting: bool = False
 
 
 class Execution:
@@ -249,7 +251,9 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.iteration, active.accuracy = head["iteration"], head["accuracy"]
+            active.iteration, active.accuracy, active.waiting = head["iteration"], head["accuracy"], False
+        elif head["kind"] == "waiting":
+            active.waiting = True
         elif head["kind"] == "saved":
             self.store.checkpoint(active.lease, head["iteration"], content)
         elif head["kind"] == "ended":
@@ -337,8 +341,7 @@ class Execution:
 
     def _status(self) -> Status:
         running = tuple(
-            Running(self.labels[next(iter(a.open), a.job.trials[-1].key)], a.iteration, a.job.iterations, a.accuracy)
-            for a in self._active.values()
+            Running(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.waiting) for a in self._active.values()
         )
         return Status(
             trials=len(self.plan.trials),
@@ -349,6 +352,9 @@ class Execution:
             best=self.best,
             eta_seconds=self._eta(),
         )
+
+    def _label(self, active: _Active) -> str:
+        return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
     def _eta(self) -> float:
         seconds = remaining(self.estimates, self.open, max(1, len(self.workers.processes)))

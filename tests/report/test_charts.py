@@ -27,7 +27,7 @@ from tests.report.frames import (
     verdicts_frame,
 )
 
-OF_TRIALS = ("accuracy-time", "effort", "grid", "parallel", "sensitivity", "ledger")
+OF_TRIALS = ("pareto", "effort", "grid", "parallel", "sensitivity", "ledger")
 
 
 def drawn(chart) -> tuple[dict, str]:
@@ -58,7 +58,7 @@ def texts(svg: str) -> list[str]:
 def drawing(name: str, trials: pd.DataFrame, curves: pd.DataFrame):
     """A chart of CHARTS that is made of a study."""
     draw = charts.CHARTS[name].draw
-    return draw(trials, curves) if name == "learning-curves" else draw(trials)
+    return draw(trials, curves) if name == "curves" else draw(trials)
 
 
 @cache
@@ -89,7 +89,7 @@ def hostile() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["learning-curves", *OF_TRIALS])
+@pytest.mark.parametrize("name", ["curves", *OF_TRIALS])
 @pytest.mark.parametrize("kind", hostile())
 def test_charts_of_studies_stand_hostile_frames(name: str, kind: str) -> None:
     trials, curves = hostile()[kind]
@@ -113,7 +113,7 @@ def test_charts_of_studies_stand_hostile_frames(name: str, kind: str) -> None:
 
 def test_charts_of_other_frames_stand_hostile_values() -> None:
     frames = {
-        "effects": effects_frame(),
+        "factors": effects_frame(),
         "verdicts": verdicts_frame(),
         "importance": importance_frame(),
     }
@@ -227,7 +227,7 @@ def test_more_than_twelve_series_keep_the_best_and_count_the_rest() -> None:
 
 def test_the_product_of_seven_axes_is_drawn_by_every_chart() -> None:
     trials, curves = study(729, 3, points=8)
-    for name in ("learning-curves", "accuracy-time", "effort", "parallel", "ledger"):
+    for name in ("curves", "pareto", "effort", "parallel", "ledger"):
         spec, _ = drawn(drawing(name, trials, curves))
         assert len(rows(spec)) < 6000
         assert "729" in subtitle(spec)
@@ -304,7 +304,7 @@ def test_times_of_several_machines_are_not_compared_silently() -> None:
     trials, curves = study(3, 2)
     trials.loc[0, "machine"] = "another"
     trials.loc[1, "timing"] = "packed"
-    for name in ("accuracy-time", "effort", "ledger"):
+    for name in ("pareto", "effort", "ledger"):
         spec = drawing(name, trials, curves).to_dict()
         assert "times from 2 machines, 2 kinds of timing are not comparable" in subtitle(spec)
     assert "comparable" in subtitle(charts.learning_curves(trials, curves, x="seconds").to_dict())

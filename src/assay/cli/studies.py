@@ -18,6 +18,8 @@ from assay.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.running import Execution, Status
+    from assay.store.store import Store
+    from assay.studies.study import Study
 
 _ASK_SECONDS = 3600.0
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
@@ -33,6 +35,9 @@ def run(
     threads: Annotated[int | None, typer.Option(help="Threads of each trial.")] = None,
     timing: Annotated[str | None, typer.Option(help="isolated: one trial at a time; packed: one a core.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Paired seeds of each configuration.")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds where a verdict is open, at most six times.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed or was lost.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Train everything anew.")] = False,
     plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
@@ -52,7 +57,11 @@ def run(
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
     changes["baseline"] = merged({}, patches)
-    planned = plan(Study.load(study).patched(changes))
+    made = Study.load(study).patched(changes)
+    if until_decided:
+        _until_decided(made, Store(store), as_json=as_json)
+        return
+    planned = plan(made)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     note(_plan_sentence(execution))
     if plan_only:
@@ -69,6 +78,30 @@ def run(
     if interrupted:
         left = sum(len(job.trials) for job in execution.open)
         note(f"interrupted; {left:,} trials are open, and the same command goes on with them")
+        raise typer.Exit(130)
+
+
+def _until_decided(made: Study, store: Store, *, as_json: bool) -> None:
+    from assay.deciding import until_decided
+    from assay.results import Results
+
+    def run(execution: Execution) -> bool:
+        note(_plan_sentence(execution))
+        return _execute(execution)
+
+    decision = until_decided(made, store, run)
+    if as_json:
+        pairs = [{"a": a, "b": b, "verdict": said} for (a, b), said in decision.sentences.items()]
+        rest = {key: value for key, value in vars(decision).items() if key not in ("sentences", "open")}
+        print_json({"study": made.name, "verdicts": pairs, **rest, "open": len(decision.open)})
+    else:
+        _print_summary(Results(store, made.name))
+        for sentence in decision.sentences.values():
+            console().print(sentence, markup=False, soft_wrap=True)
+        if decision.winner:
+            console().print(decision.fresh_sentence(), markup=False, soft_wrap=True)
+    if decision.interrupted:
+        note("interrupted; the same command goes on")
         raise typer.Exit(130)
 
 
@@ -153,6 +186,7 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
                     tasks[label] = progress.add_task(f"  {clean(label)}", total=one.iterations, said="")
                 accuracy = "" if one.accuracy is None else f", accuracy {one.accuracy:.2%}"
                 said = f"{one.iteration:,}/{one.iterations:,}{accuracy}"
+                said = "waits for another trial on this machine" if one.waiting else said
                 progress.update(tasks[label], completed=one.iteration, said=said)
 
         yield show
@@ -161,6 +195,8 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
 def _said(status: Status) -> str:
     parts = [f"{status.done:,}/{status.trials:,}", f"ETA {_duration(status.eta_seconds)}"]
     parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
+    if status.running and all(one.waiting for one in status.running):
+        parts.append("waiting for another trial on this machine")
     if status.elsewhere:
         parts.append(f"{status.elsewhere:,} in other processes")
     if status.best:

@@ -14,7 +14,8 @@ _POLL_SECONDS = 0.02
 
 
 def _file() -> Path:
-    return Path(tempfile.gettempdir()) / "assay-isolated.lock"
+    """One file for the machine; $ASSAY_TURN names another one, for machines in a machine and for tests."""
+    return Path(os.environ.get("ASSAY_TURN") or Path(tempfile.gettempdir()) / "assay-isolated.lock")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -179,3 +179,33 @@ def _decimal(value: float | None, form: str) -> str:
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def of_frame(frame: Any, title: str) -> Table:
+    """Any frame, as wide as the terminal."""
+    table = Table(title=clean(title), title_justify="left")
+    for column in frame.columns:
+        words = frame[column].dtype == object
+        justify: Literal["left", "right"] = "left" if words else "right"
+        table.add_column(clean(str(column).replace("_", " ")), justify=justify, overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(clean(_plain(value)) for value in row))
+    return table
+
+
+def markdown(frame: Any) -> str:
+    """Any frame as a Markdown table."""
+    head = [str(column) for column in frame.columns]
+    lines = [head, ["---"] * len(head)]
+    lines += [[_plain(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(clean(cell) for cell in line) + " |" for line in lines)
+
+
+def _plain(value: Any) -> str:
+    if value is None or str(value) in ("nan", "<NA>"):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -162,3 +162,14 @@ def one_trial(database: Database, prefix: str) -> Row:
         lease = connection.execute(state).mappings().first()
         found[0]["running"] = bool(lease and lease["token"])
     return found[0]
+
+
+def machines_of(database: Database, keys: Sequence[str]) -> list[Row]:
+    """The descriptions of the machines on which trials were made."""
+    found: dict[str, Row] = {}
+    with database.read() as connection:
+        for start in range(0, len(keys), 400):
+            place = sa.select(result.c.machine).where(result.c.trial.in_(keys[start : start + 400]))
+            query = sa.select(machine).where(machine.c.hash.in_(place))
+            found |= {row.hash: json.loads(row.description) for row in connection.execute(query)}
+    return list(found.values())

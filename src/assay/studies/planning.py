@@ -159,8 +159,10 @@ class Planner:
         )
 
 
-def plan(study: Study, *, load_data: Loader = load) -> Plan:
-    """The plan of a study. Raises: RecipeError with every recipe that no engine can train or no data set fits."""
+def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: Loader = load) -> Plan:
+    """The plan of a study; `repeats`: seeds of a configuration by its label, in place of the study's.
+
+    Raises: RecipeError with every recipe that no engine can train or no data set fits."""
     planner = Planner(study.settings, load_data=load_data)
     members: list[Member] = []
     trials: dict[str, Trial] = {}
@@ -171,7 +173,7 @@ def plan(study: Study, *, load_data: Loader = load) -> Plan:
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
         first = Recipe.parse(candidate.table)
-        for repeat in range(study.settings.repeats):
+        for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
             asked += 1
             recipe = first.model_copy(update={"seed": first.seed + repeat}) if repeat else first
             try:

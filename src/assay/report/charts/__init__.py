@@ -20,28 +20,33 @@ from assay.report.charts.writing import write
 
 
 class Entry(NamedTuple):
-    """A function that draws a chart, and one line about it."""
+    """A function that draws a chart, one line about it, and what it is drawn from: `Results.picture` makes that.
+
+    "history", "trials", "trials and curves", "effects", "importance", "verdicts": frames of the analysis; "confusion",
+    "confused", "weights": of one trial; "nothing".
+    """
 
     draw: Callable[..., Any]
     about: str
+    needs: str
 
 
 CHARTS: dict[str, Entry] = {
-    "learning-curve": Entry(learning_curve, "loss and accuracy of one training"),
-    "learning-curves": Entry(learning_curves, "the curves of a study, bands over the seeds"),
-    "accuracy-time": Entry(accuracy_against_time, "test accuracy against training time, with the Pareto front"),
-    "effort": Entry(effort_ranking, "training seconds / accuracy, lowest first"),
-    "effects": Entry(effects, "what one change at a time does, with intervals"),
-    "grid": Entry(heat_map, "the mean accuracy for each pair of values of two axes"),
-    "parallel": Entry(parallel_coordinates, "every axis and the accuracy, a line for each configuration"),
-    "sensitivity": Entry(sensitivity, "accuracy against the learning rate, for each optimizer"),
-    "importance": Entry(importance, "how much of the differences each axis explains"),
-    "verdicts": Entry(verdicts, "differences between configurations, decided or not"),
-    "ledger": Entry(ledger, "where the seconds of a trial went"),
-    "confusion": Entry(confusion, "which class is taken for which"),
-    "confused": Entry(confused, "images that were taken for another class"),
-    "weights": Entry(weights, "the weights of the first layer as images"),
-    "activations": Entry(activations, "activation functions and their derivatives"),
+    "curve": Entry(learning_curve, "loss and accuracy of one training", "history"),
+    "curves": Entry(learning_curves, "the curves of a study, bands over the seeds", "trials and curves"),
+    "pareto": Entry(accuracy_against_time, "test accuracy against training time, with the Pareto front", "trials"),
+    "effort": Entry(effort_ranking, "training seconds / accuracy, lowest first", "trials"),
+    "factors": Entry(effects, "what one change at a time does, with intervals", "effects"),
+    "grid": Entry(heat_map, "the mean accuracy for each pair of values of two axes", "trials"),
+    "parallel": Entry(parallel_coordinates, "every axis and the accuracy, a line for each configuration", "trials"),
+    "sensitivity": Entry(sensitivity, "accuracy against the learning rate, for each optimizer", "trials"),
+    "importance": Entry(importance, "how much of the differences each axis explains", "importance"),
+    "verdicts": Entry(verdicts, "differences between configurations, decided or not", "verdicts"),
+    "ledger": Entry(ledger, "where the seconds of a trial went", "trials"),
+    "confusion": Entry(confusion, "which class is taken for which", "confusion"),
+    "confused": Entry(confused, "images that were taken for another class", "confused"),
+    "weights": Entry(weights, "the weights of the first layer as images", "weights"),
+    "activations": Entry(activations, "activation functions and their derivatives", "nothing"),
 }
 
 __all__ = [

@@ -1,0 +1,123 @@
+"""The report: one page that needs no network, opens in a real browser without an error, and trusts no name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.errors import AssayError, FileError
+from assay.report.page import SECTIONS, page
+from assay.results import Results
+from assay.store.store import Store
+from assay.studies.planning import plan
+from assay.studies.study import Study
+from tests.store.makers import made_end
+
+EVIL = '</script><script>document.title="evil"</script><img src=x onerror="document.title=1">'
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def results(tmp_path: Path, *, finished: bool = True, repeats: int = 3, **raw: Any) -> Results:
+    """A study of trials with made-up results."""
+    axes = {
+        "optimizer": {"descent": {"optimizer": "descent"}, EVIL: {"optimizer": "adam"}},
+        "model": {"small": {"model": {"hidden": [4]}}, "large": {"model": {"hidden": [8]}}},
+    }
+    baseline = {"budget": {"iterations": 10}, "model": {"hidden": [4]}}
+    settings = {
+        "name": "made",
+        "about": f"Is {EVIL} better?",
+        "engine": "numpy",
+        "repeats": repeats,
+        "baseline": baseline,
+    }
+    made = plan(Study.parse({**settings, "axes": axes, **raw}))
+    store = Store(str(tmp_path / "store.db"))
+    store.register(made)
+    number = 0
+    while finished and (claimed := store.claim(made.jobs)):
+        number += 1
+        trial = claimed[1].trials[0]
+        store.finish(claimed[0], trial, made_end(trial, accuracy=0.8 + 0.01 * (number % 7)))
+        store.release(claimed[0])
+    return Results(store, "made")
+
+
+def test_the_page_holds_question_answers_tables_charts_and_data(tmp_path: Path) -> None:
+    path = results(tmp_path).report(tmp_path / "made.html")
+    text = path.read_text()
+    assert path.stat().st_size < 3_000_000
+    for said in ("is best: accuracy", "Least effort", "trials.csv", "curves.csv", "machine", "assay run made.toml"):
+        assert said in text
+    for name in ("curves", "pareto", "effort", "grid", "verdicts", "ledger", "confusion"):
+        assert f'id="chart-{name}"' in text
+        assert name in SECTIONS
+    assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_a_name_cannot_run_anything(tmp_path: Path) -> None:
+    text = page(results(tmp_path))
+    assert "<script>document" not in text
+    assert "<img src=x" not in text
+    assert "&lt;img src=x" in text
+
+
+def test_studies_that_are_small_or_empty_or_unfinished_have_pages(tmp_path: Path) -> None:
+    one = results(tmp_path, repeats=1, design="one-at-a-time", axes={})
+    assert "chart-curves" in page(one)
+    (tmp_path / "other").mkdir()
+    planned = page(results(tmp_path / "other", finished=False))
+    assert "None of its 12 trials is finished yet." in planned
+    with pytest.raises(FileError, match=r"ends in \.html"):
+        one.report(tmp_path / "made.pdf")
+    with pytest.raises(FileError, match="does not exist"):
+        one.report(tmp_path / "no" / "made.html")
+
+
+def test_pictures_by_name(tmp_path: Path) -> None:
+    found = results(tmp_path)
+    for name in ("curves", "pareto", "effort", "grid", "ledger", "verdicts", "importance", "confusion", "activations"):
+        assert json.dumps(found.picture(name).to_dict())
+    assert "logged" not in str(found.picture("curves", x="seconds", log="x", smooth=3, start=0.0).to_dict())
+    for name, options, said in (
+        ("curvs", {}, "did you mean 'curves'"),
+        ("effort", {"x": "seconds"}, "unknown option 'x'"),
+        ("weights", {}, "were not kept"),
+        ("confusion", {"trial": "ffff"}, "no finished trial whose key begins"),
+        ("factors", {}, "baseline"),
+    ):
+        with pytest.raises(AssayError, match=said):
+            found.picture(name, **options)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt install chromium)")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_in_a_browser_without_an_error(width: int, tmp_path: Path) -> None:
+    path = results(tmp_path).report(tmp_path / "made.html")
+    # a script of the test chooses a configuration once everything is drawn, as a user would
+    chosen = "<script type=module>setTimeout(() => { const s = document.querySelector('#chosen'); s.selectedIndex = 1; \
+s.dispatchEvent(new Event('change')); document.documentElement.dataset.rows = \
+document.querySelectorAll('tr.chosen').length; }, 3000)</script>"
+    path.write_text(path.read_text().replace("</body>", chosen + "</body>"))
+    words = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    words += [f"--window-size={width},4000", "--virtual-time-budget=10000", f"--user-data-dir={tmp_path / 'profile'}"]
+    dumped = [*words, "--dump-dom", path.as_uri()]
+    done = subprocess.run(dumped, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    drawn = re.search(r'data-drawn="(\d+)"', done.stdout)
+    assert drawn
+    assert int(drawn[1]) == done.stdout.count("<figure")
+    rows = re.search(r'data-rows="(\d+)"', done.stdout)
+    assert rows
+    assert int(rows[1]) >= 4  # the configuration's row and those of its trials
+    assert "<title>made</title>" in done.stdout  # no name has run
+    pdf = tmp_path / "made.pdf"
+    subprocess.run([*words, f"--print-to-pdf={pdf}", path.as_uri()], capture_output=True, timeout=120, check=True)
+    assert pdf.read_bytes().startswith(b"%PDF")

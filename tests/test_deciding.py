@@ -1,0 +1,59 @@
+"""Seeds are added only where a verdict is open, and the winner is told again on fresh ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.deciding import until_decided
+from assay.errors import AssayError
+from assay.results import Results
+from assay.running import Execution
+from assay.store.store import Store
+from assay.studies.study import Study
+
+TWINS = {"a": {"model": {"hidden": [16]}}, "b": {"model": {"hidden": [17]}}, "poor": {"model": {"hidden": [1]}}}
+
+
+def study(**raw: Any) -> Study:
+    baseline = {"budget": {"epochs": 3}, "log": "3 epochs"}
+    settings = {"name": "twins", "engine": "native", "repeats": 4, "timing": "packed", "baseline": baseline}
+    return Study.parse({**settings, "axes": {"model": TWINS}, **raw})
+
+
+def run(execution: Execution) -> bool:
+    for _ in execution:
+        pass
+    return False
+
+
+def test_seeds_are_added_only_where_a_verdict_is_open(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store.db"))
+    decision = until_decided(study(), store, run, looks=3)
+    assert decision.seeds["a"] == decision.seeds["b"] == 12  # twins, which no seed tells apart
+    assert decision.open == {("a", "b")}
+    assert "poor" in decision.sentences[("a", "poor")]
+    assert decision.seeds["poor"] < 12
+    frame = Results(store, "twins").frame()
+    assert dict(frame["configuration"].value_counts()) == decision.seeds
+    assert decision.winner in ("a", "b")
+    assert decision.fresh_seeds == 10
+    assert abs(decision.fresh_mean - decision.chosen_mean) < 0.05
+    fresh = Results(store, "twins, fresh seeds").frame()
+    assert not set(fresh["seed"]) & set(frame["seed"])
+
+
+def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store.db"))
+    with pytest.raises(AssayError, match="at least 3 seeds"):
+        until_decided(study(repeats=2), store, run)
+    with pytest.raises(AssayError, match="one configuration alone"):
+        until_decided(study(axes={}, design="one-at-a-time"), store, run)
+
+
+def test_an_interrupted_look_ends_it(tmp_path: Path) -> None:
+    decision = until_decided(study(), Store(str(tmp_path / "store.db")), lambda execution: True)
+    assert decision.interrupted
+    assert not decision.sentences
