@@ -14,11 +14,11 @@ from assay.running import Execution
 from assay.store.store import Store
 from assay.studies.study import Study
 
-TWINS = {"a": {"model": {"hidden": [16]}}, "b": {"model": {"hidden": [17]}}, "poor": {"model": {"hidden": [1]}}}
+TWINS = {"a": {"model": {"hidden": [16]}}, "b": {"clip_norm": 1e9}, "poor": {"model": {"hidden": [1]}}}
 
 
 def study(**raw: Any) -> Study:
-    baseline = {"budget": {"epochs": 3}, "log": "3 epochs"}
+    baseline = {"model": {"hidden": [16]}, "budget": {"epochs": 3}, "log": "3 epochs"}
     settings = {"name": "twins", "engine": "native", "repeats": 4, "timing": "packed", "baseline": baseline}
     return Study.parse({**settings, "axes": {"model": TWINS}, **raw})
 
