@@ -223,7 +223,7 @@ def test_a_trial_beyond_its_time_is_told_so_with_its_curve(store: Store) -> None
     executed(store, made)
     (row,) = queries.trials(store.database)[0]
     assert row["outcome"] == "timed out"
-    assert row["accuracy"] > 0.5
+    assert row["accuracy"] is not None
 
 
 def test_packed_trials_run_side_by_side_and_give_the_same(store: Store, tmp_path: Path) -> None:
