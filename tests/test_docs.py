@@ -8,6 +8,7 @@ import itertools
 import pkgutil
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ import assay
 from assay.cli import app
 from assay.engines import ENGINES, installed
 from assay.parts.optimizers import OPTIMIZERS
+from assay.parts.own_rules import allowing_code
 from assay.recipe import Recipe, assignment, merged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,3 +75,15 @@ def test_the_optimizer_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> No
     step, slots = lion.rule(np, np.ones(3), g, (np.zeros(3),), h)
     np.testing.assert_allclose(step, 1e-4 * np.array([1, -1, 1]))
     assert len(slots) == lion.slots
+
+
+def test_the_own_optimizer_of_the_guide_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(block for block in blocks("CONTRIBUTING.md", "python") if "class SignDescent" in block)
+    (tmp_path / "my_rules.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with allowing_code():
+        recipe = Recipe.parse({"optimizer": {"name": "my_rules:SignDescent", "momentum": 0.5}, "budget": {"epochs": 2}})
+    accuracy = assay.fit(recipe, engine="numpy").accuracy
+    del sys.modules["my_rules"]  # other tests have modules of that name
+    assert accuracy is not None
+    assert accuracy > 0.8

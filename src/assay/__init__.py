@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from assay.errors import AssayError
     from assay.fitting import Interrupted, fit
     from assay.history import History, Outcome
+    from assay.parts.own_rules import allowing_code
     from assay.recipe import Recipe
     from assay.results import Results
     from assay.running import run
@@ -27,6 +28,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "Recipe": "recipe",
     "Results": "results",
     "Study": "studies.study",
+    "allowing_code": "parts.own_rules",
     "fit": "fitting",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
@@ -43,6 +45,7 @@ __all__ = [
     "Results",
     "Study",
     "__version__",
+    "allowing_code",
     "fit",
     "from_arrays",
     "load_data",

@@ -20,6 +20,7 @@ from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
 from assay.files import write_atomically
 from assay.history import History, Ledger, Outcome, Point
+from assay.parts.own_rules import NamedRule, code_in
 from assay.recipe import Recipe
 
 FORMAT = 1
@@ -42,6 +43,7 @@ def to_bytes(history: History) -> bytes:
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
+        "code": code_in(history.recipe.optimizer),
         "t": history.checkpoint.t,
         "engine": history.engine,
         "engine_choice": history.engine_choice,
@@ -95,9 +97,11 @@ def from_bytes(content: bytes, *, source: str) -> History:
 
 
 def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
-    recipe = Recipe.parse(about["recipe"])
+    recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     shapes = recipe.model.network(about["inputs"], len(about["classes"])).shapes
     slots = type(recipe.optimizer).slots
+    if isinstance(recipe.optimizer, NamedRule):  # how many there are, the class alone would say
+        slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
     weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in shapes.items()}
     kept = {
         name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in shapes.items() if slots

@@ -29,6 +29,10 @@ class EngineError(AssayError):
     """An engine is unknown, not installed, or cannot train the recipe."""
 
 
+class CodeError(AssayError):
+    """A user's own class may not be imported, cannot be, is not what it should be, or fails at work."""
+
+
 class FileError(AssayError):
     """A file that the user names cannot be read or written, or is not what it should be."""
 

@@ -62,20 +62,20 @@ def estimated(jobs: Sequence[Job], store: Store, examples: Mapping[str, int]) ->
 
 
 def calibrated(trial: Trial) -> Cost:
-    """What a training of a twentieth of a second costs; nothing where it cannot start: the run will say why."""
+    """What a training of a twentieth of a second costs; nothing where it cannot be done: the run will say why."""
     try:
         recipe = trial.recipe
         data = prepared(recipe, load(recipe.data.name))
         threads = 1 if trial.timing == "packed" else trial.threads
         training = Training([recipe], load_engine(trial.engine, device=trial.device, threads=threads), data)
+        begin = perf_counter()
+        for status in training:
+            if status.iteration == 0:  # what comes before the first iteration comes once
+                begin = perf_counter()
+            if perf_counter() - begin > _SECONDS:
+                break
     except AssayError:
         return Cost(0.0, 0.0)
-    begin = perf_counter()
-    for status in training:
-        if status.iteration == 0:  # what comes before the first iteration comes once
-            begin = perf_counter()
-        if perf_counter() - begin > _SECONDS:
-            break
     points = max(len(training.histories()[0].points), 1)
     return Cost(training.ledger.train / max(training.t, 1), training.ledger.evaluate / points)
 

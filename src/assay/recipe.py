@@ -13,16 +13,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BeforeValidator,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from assay.data.prepared import INPUTS
-from assay.errors import FileError, RecipeError, nearest, unknown
+from assay.errors import CodeError, FileError, RecipeError, nearest, unknown
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.losses import LOSSES
 from assay.parts.models import MLP, MODELS
 from assay.parts.optimizers import OPTIMIZERS, Adam
+from assay.parts.own_rules import code_in, loaded, named_rule, own_rule, refusing_code
 from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 
@@ -122,6 +131,14 @@ def _short_form(key: str) -> BeforeValidator:
     return BeforeValidator(table)
 
 
+def _own_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        own = own_rule(value)
+    except CodeError as error:
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
+    return listed(value) if own is None else own
+
+
 if TYPE_CHECKING:
     from assay.parts.batches import BatchKind as BatchesPart
     from assay.parts.models import MLP as ModelPart  # noqa: N811
@@ -131,7 +148,8 @@ if TYPE_CHECKING:
     LossName = InputName = PrecisionName = str
 else:
     ModelPart = any_of("model", MODELS, default="mlp")
-    OptimizerPart = any_of("optimizer", OPTIMIZERS, default="adam")
+    Listed = any_of("optimizer", OPTIMIZERS, default="adam")
+    OptimizerPart = Annotated[Listed, WrapValidator(_own_or_listed), SerializeAsAny()]
     SchedulePart = any_of("schedule", SCHEDULES, default="constant")
     BatchesPart = any_of("batches", BATCHES, tag="kind", default="shuffled")
     LossName = one_of("loss", LOSSES)
@@ -141,6 +159,8 @@ else:
 
 class Recipe(Part):
     """What to train. A key left out has its default; a string is the short form of a table with only a name.
+
+    The optimizer may be a user's own: an instance, or its name `module:Class` (see `allowing_code`).
 
     >>> Recipe.parse({"model": "3LS", "optimizer": {"name": "descent", "learning_rate": 0.2}}).loss
     'mse'
@@ -196,6 +216,21 @@ class Recipe(Part):
             raise RecipeError(error.problems, source=source) from None
 
     @classmethod
+    def stored(cls, raw: Mapping[str, Any], *, code: str = "") -> Recipe:
+        """The recipe of a stored trial, of which nothing is ever imported: a user's own optimizer that is not loaded,
+        or whose source is not that of the hash `code`, is only named and cannot train. Raises: RecipeError."""
+        with refusing_code():
+            named = named_rule(raw.get("optimizer"), code=code)
+            if named is None:
+                return cls.parse(raw)
+            try:
+                recipe = cls.parse(raw)
+            except RecipeError:  # not loaded, or its settings have changed; any other mistake comes again
+                return cls.parse({**raw, "optimizer": named})
+            same = not code or code == code_in(recipe.optimizer)
+            return recipe if same else cls.parse({**raw, "optimizer": named})
+
+    @classmethod
     def load(cls, path: str | Path, patches: Iterable[Mapping[str, Any]] = ()) -> Recipe:
         """The recipe in a TOML file, after `patches`. Raises: FileError, RecipeError."""
         return cls.parse(merged(read_toml(Path(path)), patches), source=str(path))
@@ -213,8 +248,14 @@ class Recipe(Part):
         return self.model_dump(mode="json", exclude_none=True)
 
     def canonical(self) -> dict[str, Any]:
-        """The form that is hashed: names expanded, fields at their frozen neutral value left out."""
+        """The form that is hashed: names expanded, fields at their frozen neutral value left out.
+
+        A user's own optimizer is in it with its name, its settings and a hash of its class's source, so that a changed
+        rule is another trial; what that class calls in other places is not seen.
+        """
         form = self.plain() | {"model": _jsonable(self.model.canonical())}
+        if code := code_in(self.optimizer):
+            form["optimizer"]["code"] = code
         return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
     def key(self, *, data_checksum: str = "") -> str:
@@ -273,7 +314,7 @@ def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
 def static_form(recipe: Recipe) -> str:
     """What recipes of one cohort have in common, as text."""
     form = recipe.plain() | {"model": _jsonable(recipe.model.canonical())}
-    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry}
+    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry + code_in(recipe.optimizer)}
     form["clip_norm"] = recipe.clip_norm is not None
     form["regularisation"] = recipe.regularisation.biases
     return json.dumps(form, sort_keys=True)
@@ -346,8 +387,18 @@ def _merged_value(key: str, old: object, new: object) -> object:
         old = {_SHORT_FORMS[key]: old}
     if key == "budget":  # one of two keys: the new one takes the old one's place
         old = None
+    old = tables(old)
     base: dict[str, Any] = dict(old) if isinstance(old, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
     return {**base, **new}
+
+
+def tables(value: Any) -> Any:
+    """Plain data in which components made in Python may stand, with the tables that they stand for."""
+    if isinstance(value, Part):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, Mapping):
+        return {key: tables(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
+    return value
 
 
 def _names(value: object) -> bool:
@@ -448,7 +499,8 @@ def _where(location: Sequence[int | str]) -> str:
     kept: list[str] = []
     for i, step in enumerate(location):
         text = str(step)
-        if (i == 1 and text in _TAGS) or "[" in text or text in _MEMBERS:
+        own = location[0] == "optimizer" and ":" in text
+        if (i == 1 and (text in _TAGS or own)) or "[" in text or text in _MEMBERS:
             continue
         kept.append(text)
     return ".".join(kept)
@@ -467,7 +519,8 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     }
     if field in tables:
         name = str(location[1])
-        return f"{field} {name!r}", list(tables[field][name].model_fields)
+        entry = tables[field].get(name) or loaded(name)
+        return f"{field} {name!r}", list(entry.model_fields) if entry else []
     plain: dict[str, type[Part]] = {
         "data": Data,
         "regularisation": Regularisation,
@@ -478,4 +531,4 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     return field, list(plain[field].model_fields)
 
 
-__all__ = ["Recipe", "assignment", "cohorts", "merged", "read_toml", "sentences", "static_form", "warnings"]
+__all__ = ["Recipe", "assignment", "cohorts", "merged", "read_toml", "sentences", "static_form", "tables", "warnings"]

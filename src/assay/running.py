@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -21,6 +22,7 @@ from assay.executors.local import Workers
 from assay.executors.training import covers, read_off
 from assay.history import History, Outcome
 from assay.machine import usable_cores
+from assay.parts.own_rules import code_in
 from assay.recipe import warnings
 from assay.results import Results
 from assay.store import leases
@@ -212,6 +214,8 @@ class Execution:
             number,
             content,
             trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
+            code=code_in(first.recipe.optimizer),
+            path=[folder or str(Path.cwd()) for folder in sys.path],
             engine=first.engine,
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,

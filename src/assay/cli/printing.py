@@ -24,7 +24,28 @@ StoreUrl = Annotated[
         help="sqlite:///FILE or postgresql+psycopg://...; none: $ASSAY_STORE, or assay.db here.",
     ),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Import optimizers of your own (my.module:Rule), from the current folder too: runs code."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+@contextmanager
+def code_allowed(asked: bool) -> Generator[None]:
+    """With --allow-code, the recipes that are read inside may name own classes; from then on also of this folder."""
+    if not asked:
+        yield
+        return
+    import sys
+
+    from assay.parts.own_rules import allowing_code
+
+    sys.path.insert(0, str(Path.cwd()))
+    with allowing_code():
+        yield
 
 
 def console(*, stderr: bool = False) -> Console:

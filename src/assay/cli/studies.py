@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, print_json
+from assay.cli.printing import AllowCode, Json, StoreUrl, code_allowed, console, note, print_json
 from assay.cli.training import Sets
 from assay.errors import AssayError
 
@@ -41,6 +41,7 @@ def run(
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed or was lost.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Train everything anew.")] = False,
     plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
+    allow_code: AllowCode = False,
     yes: Yes = False,
     store: StoreUrl = None,
     as_json: Json = False,
@@ -57,11 +58,12 @@ def run(
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
     changes["baseline"] = merged({}, patches)
-    made = Study.load(study).patched(changes)
-    if until_decided:
-        _until_decided(made, Store(store), as_json=as_json)
-        return
-    planned = plan(made)
+    with code_allowed(allow_code):
+        made = Study.load(study).patched(changes)
+        if until_decided:
+            _until_decided(made, Store(store), as_json=as_json)
+            return
+        planned = plan(made)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     note(_plan_sentence(execution))
     if plan_only:
@@ -332,7 +334,8 @@ def _repeating(row: dict[str, Any]) -> str:
     """The command that trains a trial again."""
     key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
     device = "" if row["device"] == "cpu" else f" --device {row['device']}"
-    train = f"assay train recipe.toml --engine {row['engine']}{device}{threads} --again"
+    own = " --allow-code" if ":" in row["optimizer"] else ""
+    train = f"assay train recipe.toml --engine {row['engine']}{device}{threads} --again{own}"
     return f"assay show {key} --recipe > recipe.toml && {train}"
 
 

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, prepare_folder, print_json, progress_bar
+from assay.cli.printing import (
+    AllowCode,
+    Json,
+    StoreUrl,
+    code_allowed,
+    console,
+    note,
+    prepare_folder,
+    print_json,
+    progress_bar,
+)
 from assay.errors import FileError
 
 if TYPE_CHECKING:
@@ -34,6 +44,7 @@ def train(
     ] = None,
     store: StoreUrl = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew, also where the store has the result.")] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
@@ -44,17 +55,22 @@ def train(
 
     begun = restore(start) if start else None
     base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
-    checked = Recipe.parse(merged(base, [assignment(text) for text in sets or []]), source=str(recipe or "recipe"))
+    patches = [assignment(text) for text in sets or []]
+    with code_allowed(allow_code):
+        checked = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
+    if start:  # anew, for its optimizer may be the one that was just imported
+        begun = restore(start)
     prepare_folder(out)
     single = Single(checked, Store(store), engine=engine, device=device, threads=threads, start=begun, again=again)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
-    _finish(single, name=name, out=out, save=save, as_json=as_json, recipe=recipe, sets=sets or [])
+    words = [*([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets or [])]
+    words += ["--allow-code"] if allow_code else []
+    _finish(single, name=name, out=out, save=save, as_json=as_json, words=words)
 
 
-def _finish(
-    single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, recipe: Path | None, sets: list[str]
-) -> None:
-    """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on."""
+def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, words: list[str]) -> None:
+    """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on, with
+    the command's `words`."""
     from assay.checkpoints import save as save_checkpoint
     from assay.report import charts, tables
 
@@ -82,7 +98,7 @@ def _finish(
         screen.print(tables.summary(history))
         screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
     if unfinished:
-        again = " ".join(["assay train", *([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets)])
+        again = " ".join(["assay train", *words])
         note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
         raise typer.Exit(130)
 

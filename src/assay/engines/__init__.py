@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from assay.errors import EngineError, unknown
+from assay.errors import CodeError, EngineError, unknown
+from assay.parts.own_rules import NamedRule, refusal
 
 if TYPE_CHECKING:
     from assay.engines.base import Engine
@@ -58,8 +59,10 @@ def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engin
 def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine that trains a recipe: the one named, or the one that the rule of `auto` picks.
 
-    Raises: EngineError, saying which engines could do it.
+    Raises: EngineError, saying which engines could do it; CodeError for a stored recipe whose own rule is not loaded.
     """
+    if isinstance(recipe.optimizer, NamedRule):
+        raise CodeError(refusal(recipe.optimizer.entry))
     if name != "auto":
         engine = load(name, device=device, threads=threads)
         reason = engine.why_not(recipe)

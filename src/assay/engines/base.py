@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from assay.parts.batches import Batches
 from assay.parts.layers import Network, Weights, initial_weights
+from assay.parts.own_rules import factors_of
 from assay.recipe import Recipe
 
 State = Any
@@ -97,7 +98,7 @@ class Cohort:
         return [
             {
                 "learning_rate": recipe.optimizer.learning_rate * recipe.schedule.factors(first, count),
-                **recipe.optimizer.factors(t),
+                **factors_of(recipe.optimizer, t),
             }
             for recipe in self.recipes
         ]

@@ -24,6 +24,7 @@ from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
+from assay.parts.own_rules import step_of
 
 Tree = Any  # jax arrays in dicts and tuples; jax's own types say little more
 xp: Any = jnp
@@ -100,6 +101,15 @@ class Scalar:
     __sub__, __rsub__ = _binary(operator.sub), _binary(lambda a, b: b - a)
     __truediv__, __rtruediv__ = _binary(operator.truediv), _binary(lambda a, b: b / a)
     __pow__, __rpow__ = _binary(operator.pow), _binary(lambda a, b: b**a)
+    __eq__, __ne__ = _binary(operator.eq), _binary(operator.ne)  # pyright: ignore[reportAssignmentType]
+    __lt__, __le__, __gt__, __ge__ = map(_binary, (operator.lt, operator.le, operator.gt, operator.ge))
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __neg__(self) -> Scalar:
+        return Scalar(-self.value)
+
+    def __bool__(self) -> bool:  # without it every `if h.setting` would be true
+        return bool(self.value)  # jax says that a traced value cannot be branched on
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,7 @@ def _iteration(form: Form, moving: Tree, numbers: Tree, x: Tree, y: Tree, place:
     lives = alive & xp.isfinite(loss)
     new_w, new_slots = {}, {}
     for name, a in w.items():
-        step, slots_of = form.rule.rule(xp, a, g[name], slots[name], h)
+        step, slots_of = step_of(form.rule, xp, a, g[name], slots[name], h)
         if "weight_decay" in form.rule.model_fields and name.endswith("weight"):
             a = a * (1.0 - h.learning_rate * h.weight_decay)
         new_w[name] = xp.where(lives, a - step, w[name])

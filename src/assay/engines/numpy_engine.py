@@ -32,6 +32,7 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import LOSSES, head
+from assay.parts.own_rules import step_of
 from assay.recipe import Recipe
 from assay.rng import stream
 
@@ -280,8 +281,12 @@ def _update(state: NumpyState, trial: Trial, h: Any) -> None:
         g.vector *= min(1.0, h.clip_norm / (norm + 1e-6))  # 1e-6 as in torch's clip_grad_norm_
     if h.weight_decay:
         w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
-    slots = tuple(arena.wrap(slot.vector) for slot in trial.slots)
-    step, new = type(trial.recipe.optimizer).rule(xp, w_all, g_all, slots, h)
+    rule = type(trial.recipe.optimizer)
+    if rule.is_own():  # the arena knows the operations of Assay's formulas; any other may be in a user's
+        step, new = step_of(rule, np, w.vector, g.vector, tuple(slot.vector for slot in trial.slots), h)
+        new = tuple(values.copy() for values in new)  # one of them may be another slot, or the gradient
+    else:
+        step, new = rule.rule(xp, w_all, g_all, tuple(arena.wrap(slot.vector) for slot in trial.slots), h)
     np.subtract(w.vector, step, out=w.vector)
     for slot, values in zip(trial.slots, new, strict=True):
         slot.vector[...] = values

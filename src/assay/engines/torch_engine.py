@@ -22,6 +22,7 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import LOSSES, head
+from assay.parts.own_rules import step_of
 from assay.recipe import Recipe
 from assay.rng import stream
 
@@ -344,5 +345,8 @@ def _update(trial: Trial, h: Any) -> None:
         g.mul_(torch.clamp(h.clip_norm / (torch.linalg.vector_norm(g) + 1e-6), max=1.0))
     if h.weight_decay:
         w[: trial.weights].mul_(1.0 - h.learning_rate * h.weight_decay)
-    step, trial.slots = type(trial.recipe.optimizer).rule(_xp, w, g, trial.slots, h)
+    rule = type(trial.recipe.optimizer)
+    step, slots = step_of(rule, _xp, w, g, trial.slots, h)
+    # a slot of a user's rule may be the gradient or the weights themselves, which change in place
+    trial.slots = tuple(slot.clone() for slot in slots) if rule.is_own() else slots
     w.sub_(step)

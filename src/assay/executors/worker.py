@@ -23,11 +23,13 @@ from assay.data.datasets import load
 from assay.data.prepared import Prepared
 from assay.engines import load as load_engine
 from assay.engines.base import Engine
+from assay.errors import CodeError
 from assay.executors.messages import receive, send
 from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.executors.turns import turn
 from assay.history import Outcome
 from assay.machine import describe
+from assay.parts.own_rules import allowing_code, code_in
 from assay.recipe import Recipe
 from assay.train import prepared
 
@@ -81,7 +83,7 @@ class Worker:
             send(self.connection, "idle")
 
     def _train(self, head: dict[str, Any], content: bytes, ended: set[str]) -> None:
-        recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
+        recipes = _recipes(head)
         keys = [trial["key"] for trial in head["trials"]]
         start = from_bytes(content, source="checkpoint") if content else None
         given_up = self.asked_to_stop.is_set
@@ -163,6 +165,22 @@ class Worker:
         self.engine = None
         self._engines.clear()
         self._prepared.clear()
+
+
+def _recipes(head: dict[str, Any]) -> list[Recipe]:
+    """The recipes of a job. A user's own optimizer, which the driver has imported, is imported here too.
+
+    Raises: CodeError where its source has changed since, for the trial's key holds the other one.
+    """
+    if not head["code"]:
+        return [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
+    sys.path[:] = head["path"]
+    with allowing_code():
+        recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
+    optimizer = recipes[0].optimizer
+    if code_in(optimizer) != head["code"]:
+        raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
+    return recipes
 
 
 def out_of_memory(error: BaseException) -> bool:

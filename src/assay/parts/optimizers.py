@@ -2,7 +2,8 @@
 
 `rule(xp, w, g, slots, h) -> (step, slots)` works on arrays of any shape of the namespace `xp`; the engine subtracts
 the step from the weights. `h` carries the settings and `learning_rate` after the schedule, besides what `factors`
-makes of the iteration count t. torch.optim is the definition of each.
+makes of the iteration count t. torch.optim is the definition of each. A user's own is a subclass in another module
+(see `own_rules`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from assay.parts.activations import Array
 from assay.parts.part import Fraction, NonNegative, Part, Positive, table_of
@@ -26,6 +28,24 @@ class Optimizer(Part):
     """Arithmetic operations for one weight in one iteration, the subtraction of the step included."""
 
     learning_rate: Positive
+
+    @classmethod
+    def is_own(cls) -> bool:
+        """Whether the class is a user's own, and not one of the table."""
+        return cls not in OPTIMIZERS.values()
+
+    @classmethod
+    def place(cls) -> str:
+        """Where the class is found: `module:Class`."""
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    @property
+    def entry(self) -> str:
+        return self.place() if self.is_own() else str(self.__dict__["name"])
+
+    @model_serializer(mode="wrap")
+    def _plain(self, listed: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.entry, **self.settings()} if self.is_own() else listed(self)
 
     def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """The quantities that depend on the iteration counts t alone, (k,) each, in float64."""

@@ -58,7 +58,7 @@ def _rows(store: Store) -> Iterator[Finding]:
                 points_of(row.curve)
                 json.loads(row.ledger)
                 json.loads(row.warnings)
-                Recipe.parse(json.loads(row.recipe))
+                Recipe.stored(json.loads(row.recipe))
             except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
                 said = str(error).splitlines()[0][:200]
                 yield Finding("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")

@@ -124,7 +124,7 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
         if not isinstance(planned[name], str) or not set(planned[name]) <= set("0123456789abcdef"):
             raise ValueError(f"trial {planned['key']!r}: not a key")
     try:
-        Recipe.parse(json.loads(planned["recipe"]))
+        Recipe.stored(json.loads(planned["recipe"]))
     except AssayError as error:
         raise ValueError(str(error)) from None
     if row[_PREFIX + "trial"] is None:

@@ -52,7 +52,7 @@ def points_of(text: str) -> list[Point]:
 
 def history_of(row: Mapping[str, Any]) -> History:
     """A stored trial's history without its weights, from its row joined with its result's."""
-    recipe = Recipe.parse(json.loads(row["recipe"]))
+    recipe = Recipe.stored(json.loads(row["recipe"]))
     ledger = {key: value for key, value in json.loads(row["ledger"]).items() if key != "other"}
     return History(
         recipe=recipe,

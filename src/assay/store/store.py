@@ -306,7 +306,7 @@ class Store:
         with self.database.read() as connection:
             for row in connection.execute(recent):
                 recipe, ledger = json.loads(row.recipe), json.loads(row.ledger)
-                model, batches = Recipe.parse(recipe).model, recipe["batches"]
+                model, batches = Recipe.stored(recipe).model, recipe["batches"]
                 kind = (
                     recipe["data"]["name"],
                     recipe["precision"],

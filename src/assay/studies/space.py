@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from assay.errors import unknown
+from assay.errors import CodeError, unknown
 from assay.parts.batches import BATCHES
 from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS
+from assay.parts.own_rules import found
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.recipe import merged
@@ -175,9 +177,13 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
         name = component
     elif isinstance(component, Mapping):
         name = component.get(tag, name)  # pyright: ignore[reportUnknownMemberType]
-    if name not in entries:
+    entry = entries.get(str(name))
+    if entry is None and field == "optimizer" and ":" in str(name):
+        with suppress(CodeError):  # the recipe will say what is wrong
+            entry = found(str(name))
+    if entry is None:
         return dict(values), []
-    own = entries[str(name)].model_fields
+    own = entry.model_fields
     others = {key for entry in entries.values() for key in entry.model_fields}
     lost = [key for key in values if key not in own and key in others]
     return {key: value for key, value in values.items() if key not in lost}, [f"{field}.{key}" for key in lost]

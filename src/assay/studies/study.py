@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from assay.engines import ENGINES
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
-from assay.recipe import Recipe, read_toml, sentences
+from assay.recipe import Recipe, read_toml, sentences, tables
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
 
@@ -88,6 +88,7 @@ class Study:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, source: str = "study") -> Study:
         """The study that plain data say. Raises: RecipeError, with every error at once."""
+        raw = tables(raw)
         problems: list[str] = []
         rest = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
         settings = Settings()
