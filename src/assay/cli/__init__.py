@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import datasets, stores, studies, training
+from assay.cli import datasets, reproducing, stores, studies, training
 from assay.cli.printing import Json, console, note, print_json, short
 from assay.errors import AssayError
 
@@ -26,6 +26,7 @@ app.command()(studies.run)
 app.command(name="list")(studies.list_trials)
 app.command()(studies.show)
 app.command()(studies.rm)
+app.command()(reproducing.reproduce)
 app.command()(training.predict)
 app.add_typer(datasets.app, name="data")
 app.add_typer(stores.app, name="store")
