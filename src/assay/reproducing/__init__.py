@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from assay.errors import AssayError, unknown
 from assay.reproducing.asking import Asked, asked_for, plans
 from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
+from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
 from assay.reproducing.pages import Page
 from assay.results import Results
 from assay.studies.planning import Plan
@@ -36,6 +37,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "the learning rate that the article on ADAM does not state",
         lambda asked: plans(["adam-calibration"], asked),
         calibration_page,
+    ),
+    "from-scratch": Reproduction(
+        "a network from scratch: Julia, NumPy, and what preallocation buys", from_scratch_plans, from_scratch_page
     ),
 }
 

@@ -13,7 +13,7 @@ from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled
 
 QUICK_ITERATIONS = 200  # what a quick run divides iterations by
-QUICK_EPOCHS = 5
+QUICK_EPOCHS = 3
 QUICK_SEEDS = 2
 
 
@@ -89,7 +89,7 @@ def plans(names: list[str], asked: Asked) -> list[Plan]:
 
 
 def _scaled(value: Any, key: str = "") -> Any:
-    """Plain data with budgets and log intervals divided; what is small already stays."""
+    """Plain data with budgets and log intervals divided; one or two epochs stay."""
     if isinstance(value, Mapping):
         items: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
         if items.get("key") == "budget.epochs":
@@ -98,7 +98,7 @@ def _scaled(value: Any, key: str = "") -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and key in ("iterations", "every"):
         return _divided(value, QUICK_ITERATIONS)
     if isinstance(value, int | float) and key == "epochs":
-        return _divided(value, QUICK_EPOCHS)
+        return value if value <= 2 else _divided(value, QUICK_EPOCHS)
     return value
 
 
