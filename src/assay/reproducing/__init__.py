@@ -9,7 +9,9 @@ from assay.errors import AssayError, unknown
 from assay.reproducing.asking import Asked, asked_for, plans
 from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
 from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
+from assay.reproducing.grid import grid_page, grid_plans
 from assay.reproducing.pages import Page
+from assay.reproducing.parameters import parameters_page
 from assay.results import Results
 from assay.studies.planning import Plan
 
@@ -41,6 +43,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "from-scratch": Reproduction(
         "a network from scratch: Julia, NumPy, and what preallocation buys", from_scratch_plans, from_scratch_page
     ),
+    "parameters": Reproduction(
+        "parameter choice in PyTorch: one change at a time",
+        lambda asked: plans(["parameters"], asked),
+        parameters_page,
+    ),
+    "parameter-grid": Reproduction("parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page),
 }
 
 __all__ = ["REPRODUCTIONS", "Asked", "Page", "Reproduction", "asked_for", "reproduction"]

@@ -139,7 +139,8 @@ def _cost_table(costs: _Costs, results: Mapping[str, Results]) -> tuple[Table, l
     rows.append(("the matrix products of the batches alone", f"{costs.products:.3f}", "-", "measured"))
     note = (
         "Bytes are counted after every opcode (tracemalloc), NumPy's arrays with them. The forms that take an example "
-        "at a time and the products run on one thread, over a few hundred batches; the engines as they choose, two epochs."
+        "at a time and the products run on one thread over a few hundred batches; the engines as they choose, over two "
+        "epochs."
     )
     table = Table(("code", "seconds an epoch", "allocated an epoch", ""), [*published, *rows], "Time and memory", note)
     return table, _findings(costs, engine_seconds.get("numpy", math.nan))
