@@ -111,16 +111,15 @@ def _why(point: Point, says: Judgement, measured: Measured) -> str:
     """The likeliest reason why a point does not hold, as far as the curves tell it."""
     if says.holds is not False or point.accuracy is None:
         return says.why if says.n else ""
-    reached = measured.first_reached(point.cell, point.accuracy)
     if says.median < point.accuracy:
-        when = (
-            f"half of the curves first reach it at {reached:,.0f} iterations" if reached else "no such curve reaches it"
+        reached = measured.first_reached(point.cell, point.accuracy)
+        if reached is None:
+            end = max((curve.end for curve in measured.longest(point.cell).values()), default=0)
+            return f"{says.why}: half of the curves do not reach it by {end:,} iterations"
+        late = "; the article adds iterations to trained weights, so perhaps its run was no fresh start"
+        return (
+            f"{says.why}: the curves reach it by {reached:,.0f} iterations{late if reached > point.iterations else ''}"
         )
-        late = reached is not None and reached > point.iterations
-        hint = (
-            "; the article adds iterations to trained weights, so its run may not have started afresh" if late else ""
-        )
-        return f"{says.why}: {when}{hint}"
     gap = 100 * abs(says.median - point.accuracy)
     if says.place == "settled":
         return f"{says.why} by {gap:.1f} points: another rate, or another start of the author's one run"

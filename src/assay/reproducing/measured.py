@@ -114,8 +114,10 @@ class Measured:
         return {seed: max(curve.values("test_accuracy")) for seed, curve in curves if curve.end >= iterations}
 
     def first_reached(self, cell: str, accuracy: float) -> float | None:
-        """The median iteration at which the seeds' curves first have an accuracy; None if half of them never do."""
-        reached = [curve.first(accuracy) for curve in self.longest(cell).values()]
+        """The median iteration at which the longest curves first have an accuracy; None if half of them never do."""
+        curves = list(self.longest(cell).values())
+        end = max((curve.end for curve in curves), default=0)
+        reached = [curve.first(accuracy) for curve in curves if curve.end == end]
         middle = median(reached) if reached else math.inf
         return None if math.isinf(middle) else middle
 
