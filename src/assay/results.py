@@ -15,6 +15,7 @@ from assay.reading import first_layer, most_confused
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
+from assay.studies.study import LIST_AXIS
 
 if TYPE_CHECKING:
     import altair
@@ -56,8 +57,9 @@ class Results:
 
     @property
     def axes(self) -> list[str]:
-        """The names of the study's axes."""
-        return list(dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"])))
+        """The names of the study's axes; none for the design `list`, whose one axis is the configuration itself."""
+        names = dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"]))
+        return [name for name in names if name != LIST_AXIS]
 
     def frame(self) -> pandas.DataFrame:
         """One row for each trial of the study, finished or not, in the study's order.

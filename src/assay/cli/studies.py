@@ -65,13 +65,13 @@ def run(
             return
         planned = plan(made)
     execution = Execution(planned, Store(store), retry=retry, again=again)
-    note(_plan_sentence(execution))
+    note(plan_sentence(execution))
     if plan_only:
         if as_json:
             print_json(_plan_plain(execution))
         return
-    _ask_if_long(execution.seconds, yes=yes)
-    interrupted = _execute(execution)
+    ask_if_long(execution.seconds, yes=yes)
+    interrupted = execute(execution)
     results = Results(execution.store, planned.study.name)
     if as_json:
         print_json(_plain(results, execution))
@@ -88,8 +88,8 @@ def _until_decided(made: Study, store: Store, *, as_json: bool) -> None:
     from assay.results import Results
 
     def run(execution: Execution) -> bool:
-        note(_plan_sentence(execution))
-        return _execute(execution)
+        note(plan_sentence(execution))
+        return execute(execution)
 
     decision = until_decided(made, store, run)
     if as_json:
@@ -107,7 +107,8 @@ def _until_decided(made: Study, store: Store, *, as_json: bool) -> None:
         raise typer.Exit(130)
 
 
-def _plan_sentence(execution: Execution) -> str:
+def plan_sentence(execution: Execution) -> str:
+    """What a run will do: trials, what is stored, trajectories, time."""
     plan = execution.plan
     open_trials = sum(len(job.trials) for job in execution.open)
     iterations = sum(job.iterations for job in execution.open)
@@ -120,7 +121,7 @@ def _plan_sentence(execution: Execution) -> str:
     said += f"; {execution.stored:,} stored, {open_trials:,} to train on {len(execution.open):,} trajectories"
     if iterations < separately:
         said += f" ({iterations:,} iterations in place of {separately:,})"
-    return said + f"; {plan.study.settings.timing}, about {_duration(execution.seconds)}"
+    return said + f"; {plan.study.settings.timing}, about {duration(execution.seconds)}"
 
 
 def _plan_plain(execution: Execution) -> dict[str, Any]:
@@ -138,22 +139,24 @@ def _plan_plain(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _ask_if_long(seconds: float, *, yes: bool) -> None:
+def ask_if_long(seconds: float, *, yes: bool) -> None:
+    """Asks before what takes over an hour. Raises: AssayError where nobody can answer."""
     if seconds <= _ASK_SECONDS or yes:
         return
     if not sys.stdin.isatty():
-        raise AssayError(f"this takes about {_duration(seconds)}; give --yes to start it without being asked")
-    if not typer.confirm(f"This takes about {_duration(seconds)}. Start?", err=True):
+        raise AssayError(f"this takes about {duration(seconds)}; give --yes to start it without being asked")
+    if not typer.confirm(f"This takes about {duration(seconds)}. Start?", err=True):
         raise typer.Exit(1)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _execute(execution: Execution) -> bool:
+def execute(execution: Execution) -> bool:
     """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
     from assay.running import interruption
 
@@ -195,7 +198,7 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
 
 
 def _said(status: Status) -> str:
-    parts = [f"{status.done:,}/{status.trials:,}", f"ETA {_duration(status.eta_seconds)}"]
+    parts = [f"{status.done:,}/{status.trials:,}", f"ETA {duration(status.eta_seconds)}"]
     parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
     if status.running and all(one.waiting for one in status.running):
         parts.append("waiting for another trial on this machine")

@@ -1,0 +1,109 @@
+"""What is asked of a reproduction, and the bundled studies changed to it: other data, fewer seeds, scaled down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assay.data.datasets import load
+from assay.errors import AssayError, DataError
+from assay.recipe import read_toml
+from assay.studies.planning import Plan, plan
+from assay.studies.study import Study, bundled
+
+QUICK_ITERATIONS = 200  # what a quick run divides iterations by
+QUICK_EPOCHS = 3
+QUICK_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for; `data` is a name or a folder, `seeds` None for each study's own number."""
+
+    data: str
+    quick: bool = False
+    seeds: int | None = None
+    sample: float | None = None
+
+    @property
+    def repeats(self) -> int | None:
+        """The paired seeds of every study, where they are not its own."""
+        return self.seeds if self.seeds is not None else QUICK_SEEDS if self.quick else None
+
+    def iterations(self, published: int) -> int:
+        """The iterations at which a published point is measured."""
+        return max(1, published // QUICK_ITERATIONS) if self.quick else published
+
+    @property
+    def banner(self) -> str:
+        """What the page says first where the run is not the article's own; else nothing."""
+        if not self.quick:
+            return ""
+        return (
+            f"Scaled down: iterations divided by {QUICK_ITERATIONS}, epochs by {QUICK_EPOCHS}, data set {self.data}. "
+            "It shows that everything works; its figures and verdicts say nothing about the article."
+        )
+
+
+def asked_for(*, data: str | None, quick: bool, seeds: int | None, sample: float | None = None) -> Asked:
+    """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
+    if seeds is not None and seeds < 1:
+        raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
+    if sample is not None and not 0 < sample <= 1:
+        raise AssayError(f"--sample: got {sample:g}; expected a share above 0 and up to 1")
+    name = data or ("digits" if quick else "mnist")
+    try:
+        load(name)
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            "the articles train on MNIST, and it is not on this machine: fetch it with `assay data fetch mnist`, or "
+            "give --data FOLDER with its four IDX files; --quick tries everything on the embedded digits"
+        ) from error
+    return Asked(name, quick, seeds, sample)
+
+
+def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> Study:
+    """A bundled study as it is asked for; `changes` are of its settings."""
+    raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
+    baseline: dict[str, Any] = dict(raw.get("baseline", {}))
+    split: Any = baseline.get("data")
+    if isinstance(split, dict) and not asked.quick:  # its number of training images stays
+        baseline["data"] = {**split, "name": asked.data}
+    else:
+        baseline["data"] = asked.data
+    raw["baseline"] = baseline
+    if asked.repeats is not None:
+        raw["repeats"] = asked.repeats
+    if asked.quick:
+        raw = _scaled(raw)
+        raw |= {"name": f"{raw['name']}-quick", "timing": "packed"}  # an isolated trial waits for the whole machine
+    return Study.parse(raw, source=name)
+
+
+def plans(names: list[str], asked: Asked) -> list[Plan]:
+    """The plans of bundled studies as they are asked for."""
+    return [plan(study(name, asked)) for name in names]
+
+
+def _scaled(value: Any, key: str = "") -> Any:
+    """Plain data with budgets and log intervals divided; one or two epochs stay."""
+    if isinstance(value, Mapping):
+        items: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        if items.get("key") == "budget.epochs":
+            return {**items, "values": [_divided(n, QUICK_EPOCHS) for n in items["values"]]}
+        return {name: _scaled(item, str(name)) for name, item in items.items()}
+    if isinstance(value, int) and not isinstance(value, bool) and key in ("iterations", "every"):
+        return _divided(value, QUICK_ITERATIONS)
+    if isinstance(value, int | float) and key == "epochs":
+        return value if value <= 2 else _divided(value, QUICK_EPOCHS)
+    return value
+
+
+def _divided(number: float, divisor: int) -> int:
+    return max(1, round(number) // divisor)
+
+
+__all__ = ["Asked", "asked_for", "plans", "study"]

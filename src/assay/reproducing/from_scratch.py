@@ -1,0 +1,216 @@
+"""The network from scratch: seconds and bytes an epoch in several forms, and how many images it gets right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from assay.data.datasets import load
+from assay.engines import ENGINES, installed
+from assay.engines import load as load_engine
+from assay.parts.layers import initial_weights
+from assay.published import article, sources
+from assay.recipe import Recipe
+from assay.reproducing.allocating import allocated
+from assay.reproducing.asking import Asked, plans, study
+from assay.reproducing.measured import Measured, records
+from assay.reproducing.pages import Finding, Page, Table
+from assay.reproducing.teaching import InPlace, Layers, products, step
+from assay.results import Results
+from assay.studies.planning import Plan, plan
+from assay.train import Training, prepared
+
+_COUNTED = 10  # batches whose allocations are counted
+_TIMED = 300  # batches that are timed
+_TIMING = "from-scratch-timing"
+
+
+def from_scratch_plans(asked: Asked) -> list[Plan]:
+    """The seeds, and one timing for each engine that is installed."""
+    engines = [name for name in ENGINES if installed(name)]
+    changes = [{"engine": name, "name": f"{_TIMING}-{name}"} for name in engines]
+    timings = [plan(study(_TIMING, asked, change)) for change in changes]
+    return [*plans(["from-scratch"], asked), *timings]
+
+
+def from_scratch_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+    """The page of the network from scratch."""
+    costs = _Costs(asked)
+    cost, found = _cost_table(costs, results)
+    setting: Mapping[str, str] = article("from_scratch")["setting"]
+    lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {asked.data}."]
+    title = "A network from scratch: what preallocation buys"
+    tables = [cost, _accuracy_table(Measured([results["from-scratch"]]), costs.tests)]
+    return Page(title, lead, tables, found, sources("from_scratch"), asked.banner)
+
+
+class _Costs:
+    """Seconds and allocated bytes of an epoch, measured here: by example twice, in matrix form, its products alone."""
+
+    def __init__(self, asked: Asked) -> None:
+        table = study(_TIMING, asked).baseline
+        recipe = Recipe.parse({**table, "budget": {"epochs": 1}})
+        self.data = prepared(recipe, load(recipe.data.name))
+        self.tests, self.count = len(self.data.y_test), len(self.data.y_train)
+        self.batches = recipe.iterations(self.count)
+        self.size = recipe.batches.width(self.count)
+        self.rate = recipe.optimizer.learning_rate
+        network = recipe.model.network(self.data.inputs, self.data.classes)
+        weights = initial_weights(network, recipe.model.initial, recipe.seed)
+        self.layers: Layers = [(weights[f"{i}.weight"], weights[f"{i}.bias"]) for i in range(len(network.dense))]
+        self.onehot = np.eye(self.data.classes)
+        with threadpool_limits(1):
+            self.fresh = self._measured(self._fresh())
+            self.in_place = self._measured(InPlace(self.layers).step)
+            self.engine_bytes = self._engine_bytes(recipe)
+            self.products = self._products([network.inputs, *(layer.units for layer in network.dense)])
+
+    def _batch(self, number: int) -> tuple[Any, Any]:
+        start = number * self.size % (self.count - self.size)
+        rows = slice(start, start + self.size)
+        return self.data.x_train[rows], self.onehot[self.data.y_train[rows]]
+
+    def _fresh(self) -> Callable[[Any, Any, float], None]:
+        layers = self.layers
+
+        def one(xs: Any, ys: Any, rate: float) -> None:
+            nonlocal layers
+            layers = step(layers, xs, ys, rate)
+
+        return one
+
+    def _measured(self, one: Callable[[Any, Any, float], None]) -> tuple[float, float]:
+        """Seconds and bytes an epoch; batches are made outside both."""
+        timed = min(_TIMED, self.batches)
+        batches = [self._batch(number) for number in range(timed)]
+        begin = perf_counter()
+        for xs, ys in batches:
+            one(xs, ys, self.rate)
+        seconds = perf_counter() - begin
+
+        def some() -> None:
+            for xs, ys in batches[:_COUNTED]:
+                one(xs, ys, self.rate)
+
+        counted = min(_COUNTED, timed)
+        return seconds / timed * self.batches, allocated(some) / counted * self.batches
+
+    def _engine_bytes(self, recipe: Recipe) -> float:
+        """Bytes an epoch of the numpy engine's own iterations."""
+        training = Training([recipe], load_engine("numpy", threads=1), self.data)
+        made = recipe.batches.make(recipe.seed, 1, _COUNTED, self.count)
+
+        def some() -> None:
+            training.state, _ = training.engine.advance(training.state, made, np.array([True]))
+
+        return allocated(some) / _COUNTED * self.batches
+
+    def _products(self, widths: list[int]) -> float:
+        """Seconds an epoch of the matrix products alone, in batches."""
+        operands, repeats = products(widths, self.size), min(_TIMED, self.batches)
+        begin = perf_counter()
+        for _ in range(repeats):
+            for a, b, c in operands:
+                np.dot(a, b, out=c)
+        return (perf_counter() - begin) / repeats * self.batches
+
+
+def _cost_table(costs: _Costs, results: Mapping[str, Results]) -> tuple[Table, list[Finding]]:
+    published = [(r["code"], f"{r['epoch_s']:g}", r.get("allocated", "-"), "published") for r in _runs()]
+    fresh, in_place = costs.fresh, costs.in_place
+    rows: list[tuple[str, str, str, str]] = [
+        ("NumPy, an example at a time, new arrays", f"{fresh[0]:.3f}", _bytes(fresh[1]), "measured"),
+        ("NumPy, an example at a time, in place", f"{in_place[0]:.3f}", _bytes(in_place[1]), "measured"),
+    ]
+    engine_seconds: dict[str, float] = {}
+    for name in ENGINES:
+        done = [row for row in _timings(results, name) if row["outcome"] == "completed"]
+        if done:
+            engine_seconds[name] = median(float(row["seconds"]) for row in done) / 2
+        held = _bytes(costs.engine_bytes) if name == "numpy" else "not counted: outside Python"
+        seconds = f"{engine_seconds[name]:.3f}" if name in engine_seconds else "-"
+        rows.append((f"engine {name}, a batch at a time", seconds, held, "measured"))
+    rows.append(("the matrix products of the batches alone", f"{costs.products:.3f}", "-", "measured"))
+    note = (
+        "Bytes are counted after every opcode (tracemalloc), NumPy's arrays with them. The forms that take an example "
+        "at a time and the products run on one thread over a few hundred batches; the engines as they choose, over two "
+        "epochs."
+    )
+    table = Table(("code", "seconds an epoch", "allocated an epoch", ""), [*published, *rows], "Time and memory", note)
+    return table, _findings(costs, engine_seconds.get("numpy", math.nan))
+
+
+def _findings(costs: _Costs, engine: float) -> list[Finding]:
+    sentences: Mapping[str, str] = article("from_scratch")["findings"]
+    fewer = costs.fresh[1] / max(costs.in_place[1], 1.0)
+    faster = costs.fresh[0] / costs.in_place[0]
+    share = costs.products / engine
+    told = f"{_bytes(costs.fresh[1])} against {_bytes(costs.in_place[1])} an epoch: {fewer:,.0f} times less"
+    bound = "the engine numpy is not measured" if math.isnan(share) else f"{costs.products:.3f} of {engine:.3f} s"
+    return [
+        Finding(sentences["allocation"], "at least 400 times less, a third of the published ratio", fewer >= 400, told),
+        Finding(
+            sentences["speed"],
+            "in place at least 1.5 times as fast, an example at a time, on the same machine",
+            faster >= 1.5,
+            f"{costs.fresh[0]:.3f} against {costs.in_place[0]:.3f} s an epoch: {faster:.2f} times as fast",
+        ),
+        Finding(
+            sentences["bound"],
+            "the products of the batches alone take at least half of an epoch of the engine numpy",
+            None if math.isnan(share) else share >= 0.5,
+            bound if math.isnan(share) else f"{bound}: {100 * share:.0f} %",
+        ),
+    ]
+
+
+def _timings(results: Mapping[str, Results], name: str) -> list[Mapping[str, Any]]:
+    found = results.get(f"{_TIMING}-{name}")
+    return records(found) if found is not None else []
+
+
+def _accuracy_table(measured: Measured, tests: int) -> Table:
+    published: dict[str, list[str]] = {}
+    for run in _runs():
+        for epoch in ("epoch 1", "epoch 2"):
+            if run["code"].endswith(epoch) and "correct" in run:
+                published.setdefault(epoch, []).append(f"{run['correct']:,}")
+    rows: list[list[str]] = []
+    for label in ("epoch 1", "epoch 2", "epoch 10"):
+        correct = sorted(round(value * tests) for value in measured.column(label, "accuracy").values())
+        spread = [f"{median(correct):,.0f}", f"{correct[0]:,} .. {correct[-1]:,}"] if correct else ["-", "-"]
+        rows.append([label, " and ".join(published.get(label, ["-"])), *spread, str(len(correct))])
+    head = ("after", "published, of 10,000", f"median, of {tests:,}", "min .. max", "seeds")
+    note = "The published counts are two programs' runs, one each; their distance is within what seeds alone make."
+    if not _within(measured, tests):
+        note = "The published counts are two programs' runs, one each; not both lie within the measured seeds."
+    return Table(head, rows, "How many test images are right", note)
+
+
+def _within(measured: Measured, tests: int) -> bool:
+    for run in _runs():
+        label = run["code"].rpartition(", ")[2]
+        correct = [round(value * tests) for value in measured.column(label, "accuracy").values()]
+        if "correct" in run and (not correct or not min(correct) <= run["correct"] <= max(correct)):
+            return False
+    return True
+
+
+def _runs() -> list[dict[str, Any]]:
+    return list(article("from_scratch")["runs"])
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,.0f} B"
+
+
+__all__ = ["from_scratch_page", "from_scratch_plans"]
