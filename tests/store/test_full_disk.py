@@ -77,3 +77,12 @@ def test_a_store_that_cannot_even_be_made_is_told(small_disk: Path) -> None:
     assert "Traceback" not in done.stderr
     (small_disk / "ballast").unlink()
     assert Store(str(small_disk / "store.db"))
+
+
+def test_a_folder_that_may_not_be_written_to_is_told(small_disk: Path) -> None:
+    (small_disk.parent / "full.toml").write_text(STUDY)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = run(small_disk)
+    assert done.returncode == 2
+    assert "cannot be opened for writing" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -278,7 +278,8 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8e8e8; --paper: #16181b; --faint: #a0a0a0; --line: #3a3d42; --mark: #4a4320; }
   figure .chart svg { filter: invert(0.91) hue-rotate(180deg); }
-  #chart-confused .chart svg, #chart-weights .chart svg { filter: none; background: #fff; }
+  #chart-confused .chart svg, #chart-weights .chart svg, #chart-grid .chart svg, #chart-confusion .chart svg {
+    filter: none; background: #fff; }
 }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -304,8 +305,12 @@ pre { overflow-x: auto; font-size: 0.85rem; border: 1px solid var(--line); paddi
   .bar { display: none; }
   figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
-  figure { overflow: visible; }
+  figure, .wide { overflow: visible; }
+  figure .chart { display: block !important; width: 100%; padding-right: 0 !important; }
   figure .chart svg { max-width: 100%; height: auto; filter: none; }
+  figure .chart details { display: none; }
+  table { font-size: 0.6rem; }
+  th, td { padding-right: 0.35rem; }
 }
 """
 
