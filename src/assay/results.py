@@ -185,6 +185,8 @@ class Results:
         for option in options:
             if option not in known:
                 raise AssayError(f"chart {name!r}: {unknown('option', option, known)}")
+        if "axes" in known:
+            options.setdefault("axes", self.axes or None)
         return entry.draw(*self._drawn_from(entry.needs, trial), **options)
 
     def report(self, path: str | Path) -> Path:

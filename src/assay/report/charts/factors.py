@@ -98,7 +98,8 @@ def _effects_of(rows: Rows, head: str, limits: list[float], *, title: str | None
         row["label"] = label
     rows = sorted(rows, key=lambda r: -r["x"])
     last = title is not None
-    x_axis = alt.Axis(format="~g", tickCount=7, labels=last, ticks=last, domain=last, title=title)
+    written = "format(datum.value, '~g')"  # each by itself: a scale of steps of ten writes 50 as 5e+1
+    x_axis = alt.Axis(labelExpr=written, tickCount=7, labels=last, ticks=last, domain=last, title=title)
     y_axis = alt.Axis(
         title=None, ticks=False, domain=False, labelPadding=8, minExtent=170, maxExtent=170, labelLimit=165
     )
