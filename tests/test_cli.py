@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay import cli
 from assay.data.idx import write_idx
 from assay.engines import ENGINES
 from tests.folders import mnist_folder
@@ -28,25 +27,6 @@ def assay(*words: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-m", "assay.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=120, **options
     )
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command in this process; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ASSAY_DATA", str(tmp_path / "no-data"))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_train_without_arguments_learns_the_digits(tmp_path: Path) -> None:

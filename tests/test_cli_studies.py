@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
+import sqlite3
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assay import cli
 from assay.recipe import Recipe
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
@@ -29,24 +28,9 @@ descent = { optimizer = "descent" }
 """
 
 
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command in this process; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASSAY_STORE", raising=False)
+@pytest.fixture(autouse=True)
+def _study(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(STUDY)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def stored(tmp_path: Path, trials: int = 3) -> list[str]:
@@ -125,9 +109,27 @@ def test_what_takes_hours_is_asked_for(invoke: Any) -> None:
     assert "give --yes to start it without being asked" in err
 
 
+def test_a_plan_leaves_the_store_as_it_was(invoke: Any, tmp_path: Path) -> None:
+    keys = stored(tmp_path)
+    assert invoke("run", "mine.toml", "--plan", "--again")[0] == 0
+    assert "mine" not in invoke("list")[1]
+    assert len(json.loads(invoke("list", "--trials", "--json")[1])["trials"]) == len(keys)
+
+
+def test_a_recipe_whose_trial_failed_is_trained_again(invoke: Any, tmp_path: Path) -> None:
+    words = ["train", "--set", "model.hidden=[4]", "--set", "budget.epochs=1", "--engine", "numpy", "--json"]
+    key = json.loads(invoke(*words)[1])["trial"]
+    with sqlite3.connect(tmp_path / "assay.db") as connection:
+        connection.execute("UPDATE result SET outcome = 'failed', curve = '{}', artifact = NULL")
+    connection.close()
+    again = json.loads(invoke(*words)[1])
+    assert (again["trial"], again["from_store"], again["outcome"]) == (key, False, "completed")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["run", "mine.toml", "--until-decided", "--plan"], "goes with none of"),
         (["run", "quikstart"], "did you mean 'quickstart'"),
         (["run", "nothing.toml"], "no such file"),
         (["run", "mine.toml", "--timing", "packd"], "did you mean 'packed'"),
@@ -170,8 +172,6 @@ def test_a_store_is_exported_imported_and_vacuumed(invoke: Any, tmp_path: Path) 
 
 
 def test_a_damaged_store_is_told_and_salvaged(invoke: Any, tmp_path: Path) -> None:
-    import sqlite3
-
     stored(tmp_path, 30)
     path = tmp_path / "assay.db"
     with sqlite3.connect(path) as connection:

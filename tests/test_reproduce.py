@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from assay import cli
 from assay.errors import AssayError
 from assay.published import ARTICLES, Point, article, points, sources
 from assay.recipe import Recipe
@@ -256,25 +254,6 @@ def test_a_page_escapes_what_it_says() -> None:
     assert (
         Page("", [], [], page.findings, banner="Scaled down").plain()["findings"][0]["verdict"].startswith("not judged")
     )
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs a command in this process; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASSAY_STORE", raising=False)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["assay", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: Any, tmp_path: Path) -> None:

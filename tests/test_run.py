@@ -21,7 +21,7 @@ from assay.executors.turns import turn
 from assay.history import Outcome
 from assay.results import Results
 from assay.running import Execution
-from assay.store import queries
+from assay.store import checking, queries
 from assay.store.store import Store
 from assay.studies.planning import plan
 from assay.studies.study import Study
@@ -255,6 +255,46 @@ def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
     assert frame["ledger_wait"][0] > 0.5
 
 
+def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.running._GRACE_SECONDS", 0.5)
+    execution = Execution(plan(study(baseline=TINY, time_limit=1.0)), store)
+    release = threading.Event()
+
+    def hold() -> None:
+        with turn("packed"):
+            release.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    waited: float | None = None
+    for status in execution:
+        if status.running and status.running[0].waiting:
+            waited = waited or time.monotonic()
+            if time.monotonic() - waited > 2.5:
+                release.set()
+    holder.join()
+    assert waited
+    assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
+
+
+def test_a_plan_that_is_not_run_changes_nothing(store: Store) -> None:
+    executed(store, study(repeats=2))
+    before = queries.trials(store.database)
+    for options in ({}, {"again": True}, {"retry": True}):
+        execution = Execution(plan(study(repeats=3)), store, **options)
+        assert execution.seconds >= 0
+    assert queries.trials(store.database) == before
+    assert queries.studies(store.database)[0]["trials"] == 2
+
+
+def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any) -> None:
+        raise AssertionError("nobody asked how long it takes")
+
+    monkeypatch.setattr("assay.running.estimated", refused)
+    assert set(executed(store, study()).outcomes.values()) == {Outcome.COMPLETED}
+
+
 def test_the_first_ctrl_c_saves_and_the_second_run_goes_on_bit_for_bit(store: Store, tmp_path: Path) -> None:
     made = study(baseline={"model": {"hidden": [64]}, "budget": {"epochs": 60}}, repeats=2)
     execution = Execution(plan(made), store)
@@ -280,6 +320,8 @@ def test_a_damaged_checkpoint_costs_time_alone(store: Store) -> None:
         path.write_bytes(path.read_bytes()[:-100])
     execution = executed(store, study(baseline=baseline | {"budget": {"epochs": 4}}))
     assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
+    executed(store, study(baseline=baseline | {"budget": {"epochs": 2}}), again=True)
+    assert not [finding for finding in checking.check(store) if finding.kind == "missing"]  # it was written anew
 
 
 def test_two_runs_share_a_study_and_no_trial_is_trained_twice(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+from assay.data.dataset import Dataset
 from assay.data.datasets import load
+from assay.data.prepared import Prepared
 from assay.engines import load as load_engine
 from assay.errors import AssayError
+from assay.recipe import Data, Recipe
 from assay.store.store import Store
 from assay.studies.planning import Job, Trial
 from assay.train import Training, number_of_log_points, prepared
@@ -20,13 +23,17 @@ _SECONDS = 0.05  # of training each
 Kind = tuple[str, ...]
 
 
-def kind_of(trial: Trial) -> Kind:
+def kind(recipe: Recipe, engine: str, *, device: str, timing: str) -> Kind:
     """What trainings that cost about the same for each iteration have in common."""
-    recipe = trial.recipe
     hidden = "-".join(map(str, recipe.model.hidden))
     size = str(recipe.batches.settings().get("size", ""))
     settings = (recipe.data.name, recipe.precision, hidden, recipe.model.activation, recipe.optimizer.entry)
-    return (*settings, recipe.batches.kind, size, trial.engine, trial.device, trial.timing)
+    return (*settings, recipe.batches.kind, size, engine, device, timing)
+
+
+def _kind_of(job: Job) -> Kind:
+    trial = job.trials[-1]
+    return kind(trial.recipe, trial.engine, device=trial.device, timing=trial.timing)
 
 
 @dataclass(frozen=True)
@@ -45,27 +52,49 @@ def estimated(jobs: Sequence[Job], store: Store, examples: Mapping[str, int]) ->
     """Seconds that each job will take, by trajectory; `examples`: N of each trial."""
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
-        kinds.setdefault(kind_of(job.trials[-1]), []).append(job)
-    known = {kind: Cost(*costs) for kind, costs in store.costs(kinds).items()}
-    unknown = [kind for kind in kinds if kind not in known]
-    unknown.sort(key=lambda kind: -sum(job.flops for job in kinds[kind]))
-    known |= {kind: calibrated(kinds[kind][0].trials[-1]) for kind in unknown[:_CALIBRATED]}
+        kinds.setdefault(_kind_of(job), []).append(job)
+    known: dict[Kind, Cost] = {}
+    for past in store.recent_costs():
+        its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
+        if its in kinds and its not in known:
+            known[its] = Cost(past.iteration, past.point)
+    unknown = [k for k in kinds if k not in known]
+    unknown.sort(key=lambda k: -sum(job.flops for job in kinds[k]))
+    prepare = _Preparing()
+    known |= {k: calibrated(kinds[k][0].trials[-1], prepare) for k in unknown[:_CALIBRATED]}
     rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
     point = median([cost.point for cost in known.values()])
     found: dict[str, float] = {}
-    for kind, group in kinds.items():
+    for its, group in kinds.items():
         for job in group:
-            cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point)
+            cost = known.get(its) or Cost(rate * job.flops / max(job.iterations, 1), point)
             last = job.trials[-1]
             found[job.trajectory] = cost.of(job, number_of_log_points(last.recipe, examples[last.key]))
     return found
 
 
-def calibrated(trial: Trial) -> Cost:
+class _Preparing:
+    """Data sets loaded and prepared once for all calibrations."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Dataset] = {}
+        self._prepared: dict[tuple[Data, str, bool], Prepared] = {}
+
+    def data(self, recipe: Recipe) -> Prepared:
+        """What the recipe trains on. Raises: DataError."""
+        form = (recipe.data, recipe.input, recipe.precision == "float64")
+        if form not in self._prepared:
+            if recipe.data.name not in self._loaded:
+                self._loaded[recipe.data.name] = load(recipe.data.name)
+            self._prepared[form] = prepared(recipe, self._loaded[recipe.data.name])
+        return self._prepared[form]
+
+
+def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
     """What a training of a twentieth of a second costs; nothing where it cannot be done: the run will say why."""
     try:
         recipe = trial.recipe
-        data = prepared(recipe, load(recipe.data.name))
+        data = prepare.data(recipe)
         threads = 1 if trial.timing == "packed" else trial.threads
         training = Training([recipe], load_engine(trial.engine, device=trial.device, threads=threads), data)
         begin = perf_counter()

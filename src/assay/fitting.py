@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from time import perf_counter
-from types import FrameType
 from typing import Any
 
 from assay.data.dataset import Dataset
@@ -15,6 +11,7 @@ from assay.data.datasets import load
 from assay.engines import choose
 from assay.errors import AssayError
 from assay.history import History
+from assay.interrupting import interruption
 from assay.recipe import Recipe
 from assay.train import Training, prepared
 
@@ -72,35 +69,8 @@ def fit(
     if recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
     run = training(recipe, data=data, engine=engine, device=device, threads=threads, start=start)
-    with interruption(run) as interrupted:
+    with interruption(run.engine.break_off) as interrupted:
         for _ in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])
     return run.histories()[0]
-
-
-@contextmanager
-def interruption(run: Training) -> Generator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag that is read between two chunks; a second one interrupts at once.
-
-    The engine is asked to break off a chunk that is under way.
-
-    Yields a function that says whether the flag is set. Outside the main thread signals cannot be caught, so there it
-    never is.
-    """
-    seen = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield seen.is_set
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen.is_set():
-            raise KeyboardInterrupt
-        seen.set()
-        run.engine.break_off()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield seen.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -142,14 +142,9 @@ class Results:
 
     def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
         """What the paired seeds say about two configurations."""
-        from assay.analysis.verdicts import MEASURES, compare
+        from assay.analysis.verdicts import between
 
-        trials = self.frame()
-        pairs = [self._by_repeat(trials, name, measure) for name in (a, b)]
-        common = sorted(pairs[0].keys() & pairs[1].keys())
-        unit, higher = MEASURES[measure]
-        values = [[pair[repeat] for repeat in common] for pair in pairs]
-        return compare(values[0], values[1], names=(a, b), unit=unit, higher_is_better=higher)
+        return between(self.frame(), a, b, measure=measure)
 
     def verdicts(self, *, measure: str = "accuracy", alpha: float = 0.05) -> pandas.DataFrame:
         """Every pair of configurations compared over their paired seeds, with Holm's correction."""
@@ -254,14 +249,6 @@ class Results:
         if not row["confusion"]:
             raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not come to an end by itself")
         return json.loads(row["confusion"]), json.loads(row["classes"])
-
-    @staticmethod
-    def _by_repeat(trials: pandas.DataFrame, name: str, measure: str) -> dict[int, float]:
-        names = trials["configuration"].astype(str)
-        if name not in set(names):
-            raise AssayError(unknown("configuration", name, list(dict.fromkeys(names))))
-        mine = trials[(names == name) & trials[measure].notna() & trials["outcome"].isin(["completed", "stopped"])]
-        return dict(zip(mine["repeat"].tolist(), mine[measure].tolist(), strict=True))
 
     def _repr_html_(self) -> str:
         return self.summary().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from assay.checkpoints import from_bytes
+from assay.checkpoints import from_bytes, to_bytes
 from assay.estimating import estimated, remaining
 from assay.executors.local import Workers
 from assay.executors.training import covers, read_off
-from assay.history import History, Outcome
+from assay.history import RETRIED, History, Outcome
+from assay.interrupting import interruption
 from assay.machine import usable_cores
 from assay.parts.own_rules import code_in
 from assay.recipe import warnings
@@ -62,7 +60,7 @@ class Status:
     running: tuple[Running, ...]
     elsewhere: int  # trajectories that other processes train
     best: tuple[str, float] | None
-    eta_seconds: float
+    eta_seconds: float | None  # where `Execution.seconds` was asked for
 
     @property
     def done(self) -> int:
@@ -92,26 +90,34 @@ class Execution:
     def __init__(self, plan: Plan, store: Store, *, retry: bool = False, again: bool = False) -> None:
         self.plan, self.store = plan, store
         self.settings = plan.study.settings
-        store.register(plan)
-        if again or retry:
-            store.ask_again(plan.trials, failed_only=not again)
-        self.outcomes = store.outcomes(plan.trials)
+        self._retry, self._again = retry, again
+        found = {} if again else store.outcomes(plan.trials)
+        self.outcomes = {key: outcome for key, outcome in found.items() if not (retry and outcome in RETRIED)}
         self.stored = len(self.outcomes)
         self.open = self._open_jobs()
-        self.estimates = estimated(self.open, store, plan.examples) if self.open else {}
+        self._estimates: dict[str, float] | None = None
         self.labels = {member.key: f"{member.label}, repeat {member.repeat + 1}" for member in plan.members}
         if self.settings.repeats == 1:
             self.labels = {member.key: member.label for member in plan.members}
         self.best: tuple[str, float] | None = None
         self._active: dict[int, _Active] = {}
         self._elsewhere: set[str] = set()
-        self._stop = False
+        self._stop = self._told = False
         self.workers = Workers(0)
 
     @property
     def seconds(self) -> float:
-        """How long what is open will take, by the estimate."""
-        return remaining(self.estimates, self.open, self._count())
+        """How long what is open will take, by stored trials or a calibration that is made when first asked for."""
+        if self._estimates is None:
+            self._estimates = estimated(self.open, self.store, self.plan.examples) if self.open else {}
+        return remaining(self._estimates, self.open, self._count())
+
+    def register(self) -> None:
+        """Stores the study with its trials, and which results are asked for again; the loop begins with it."""
+        self.store.register(self.plan)
+        if self._again or self._retry:
+            self.store.ask_again(self.plan.trials, failed_only=not self._again)
+        self._again = self._retry = False
 
     def _open_jobs(self) -> list[Job]:
         jobs: list[Job] = []
@@ -127,16 +133,14 @@ class Execution:
         return max(1, len(usable_cores()) // (self.settings.threads or 1))
 
     def stop(self) -> None:
-        """Asks the workers to save what they train and end; the loop ends when they have."""
-        self._stop = True
-        for process in self.workers.processes:
-            if process is not None:
-                process.send("stop")
+        """Asks for an end: the workers save what they train, and the loop ends when they have."""
+        self._stop = True  # told to them by the loop: a signal may come in the middle of another message
 
     # --- the loop ---
 
     def __iter__(self) -> Iterator[Status]:
         """Trains until every trial has an end, yielding often. Raises: StoreError."""
+        self.register()
         yield self._status()
         if not self.open:
             return
@@ -151,6 +155,9 @@ class Execution:
             while True:
                 if not self._stop:
                     self._give_out()
+                elif not self._told:
+                    self._told = True
+                    self.workers.tell("stop")
                 if not self._active:
                     if self._stop or not self.open:
                         break
@@ -203,12 +210,12 @@ class Execution:
             self.store.release(lease)
             self._drop_done(job.trajectory)
             return
-        recipes = [trial.recipe for trial in left]
         first = left[0]
-        n = self._examples(first)
-        if start is not None and (start.iterations >= left[-1].iterations or not covers(start, recipes, n)):
-            start = None
-        content = self._content(job.trajectory) if start is not None else b""
+        examples = self.plan.examples[first.key]
+        if start is not None:
+            beyond = start.iterations >= left[-1].iterations
+            start = None if beyond or not covers(start, [trial.recipe for trial in left], examples) else start
+        content = to_bytes(start) if start is not None else b""
         self._active[number] = _Active(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
         self.workers.train(
             number,
@@ -226,7 +233,7 @@ class Execution:
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
         left: list[Trial] = []
         for trial in trials:
-            n = self._examples(trial)
+            n = self.plan.examples[trial.key]
             covered = covers(start, [trial.recipe], n)
             history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
             if history is None:
@@ -236,12 +243,6 @@ class Execution:
             if self.store.finish(lease, trial, finished):
                 self._note(trial.key, history.outcome, history.accuracy)
         return left
-
-    def _examples(self, trial: Trial) -> int:
-        return self.plan.examples[trial.key]
-
-    def _content(self, trajectory: str) -> bytes:
-        return self.store.checkpoint_content(trajectory)
 
     # --- what workers say ---
 
@@ -255,7 +256,9 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.iteration, active.accuracy, active.waiting = head["iteration"], head["accuracy"], False
+            if active.waiting:  # what it waited is no part of its time limit
+                active.waiting, active.since = False, monotonic()
+            active.iteration, active.accuracy = head["iteration"], head["accuracy"]
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -305,12 +308,9 @@ class Execution:
         if limit is None:
             return
         for number, active in list(self._active.items()):
-            if monotonic() - active.since < limit * len(active.job.trials) + _GRACE_SECONDS:
+            if active.waiting or monotonic() - active.since < limit * len(active.job.trials) + _GRACE_SECONDS:
                 continue
-            process = self.workers.processes[number]
-            if process is not None:
-                process.process.kill()
-                self.workers.drop(number)
+            self.workers.drop(number)
             del self._active[number]
             for trial in active.open.values():
                 reason = f"not done after {limit:g} s, and killed for it did not answer"
@@ -360,12 +360,14 @@ class Execution:
     def _label(self, active: _Active) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
-    def _eta(self) -> float:
-        seconds = remaining(self.estimates, self.open, max(1, len(self.workers.processes)))
+    def _eta(self) -> float | None:
+        if self._estimates is None:
+            return None
+        workers = max(1, len(self.workers.processes))
+        seconds = remaining(self._estimates, self.open, workers)
         for active in self._active.values():
             share = active.iteration / max(active.job.iterations, 1)
-            done = share * self.estimates.get(active.job.trajectory, 0.0)
-            seconds -= done / max(1, len(self.workers.processes))
+            seconds -= share * self._estimates.get(active.job.trajectory, 0.0) / workers
         return max(0.0, seconds)
 
 
@@ -388,33 +390,9 @@ def run(
     elif not isinstance(study, Study):
         study = Study.load(study)
     execution = Execution(plan(study), Store(store), retry=retry, again=again)
-    with interruption(execution) as interrupted:
+    with interruption(execution.stop) as interrupted:
         for _ in execution:
             pass
         if interrupted():
             raise StudyInterrupted
     return Results(execution.store, study.name)
-
-
-@contextmanager
-def interruption(execution: Execution) -> Generator[Callable[[], bool]]:
-    """The first Ctrl-C lets the workers save what they train; the second one ends them at once.
-
-    Yields a function that says whether there was one.
-    """
-    seen = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield seen.is_set
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen.is_set():
-            raise KeyboardInterrupt
-        seen.set()
-        execution.stop()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield seen.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -11,8 +11,8 @@ from assay.data.dataset import Dataset
 from assay.errors import AssayError
 from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
 from assay.executors.turns import turn
-from assay.fitting import interruption
 from assay.history import History, Outcome
+from assay.interrupting import interruption
 from assay.recipe import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
@@ -44,17 +44,19 @@ class Single:
         settings = Settings.model_construct(engine=engine, device=device, threads=threads, timing="isolated")
         self.planner = Planner(settings)
         self.trial = self.planner.trial(recipe)
-        self.stored: History | None = None
-        if not again and start is None and store.outcomes([self.trial.key]):
-            row = one_trial(store.database, self.trial.key)
-            self.stored = store.history(self.trial.key) or history_of(row)
-            self.stored = replace(self.stored, machine=history_of(row).machine)
-        if again:
-            store.ask_again([self.trial.key], failed_only=False)
-        elif start is None and self.stored is None:
-            start = self._start()
-        self._given = start
+        store.ask_again([self.trial.key], failed_only=not again)  # what failed is tried again without being asked
+        fresh = again or start is not None
+        self.stored = None if fresh else self._found()
+        self._given = self._start() if not fresh and self.stored is None else start
         self._seconds = perf_counter() - begin
+
+    def _found(self) -> History | None:
+        """The trial as it is stored, with its weights where they were kept."""
+        if not self.store.outcomes([self.trial.key]):
+            return None
+        found = history_of(one_trial(self.store.database, self.trial.key))
+        kept = self.store.history(self.trial.key)
+        return replace(kept, machine=found.machine) if kept else found
 
     def _start(self) -> History | None:
         start = self.store.start_of(self.trial.trajectory)
@@ -62,8 +64,13 @@ class Single:
             return None
         return start if covers(start, [self.recipe], self.planner.examples(self.recipe)) else None
 
-    def train(self, show: Callable[[Status], None] = lambda status: None) -> History:
-        """Trains, on Ctrl-C until there, and stores the result, or the checkpoint to go on from."""
+    def train(
+        self, show: Callable[[Status], None] = lambda status: None, *, on_wait: Callable[[], None] = lambda: None
+    ) -> History:
+        """Trains, on Ctrl-C until there, and stores the result, or the checkpoint to go on from.
+
+        `on_wait` is called where another trial on this machine must end first.
+        """
         begin = perf_counter()
         data: Dataset = self.planner.data(self.recipe.data.name)
         parts, engine = prepared(self.recipe, data), self.planner.engine(self.recipe)
@@ -74,7 +81,10 @@ class Single:
         run = Training([self.recipe], engine, parts, start=[start] if start else [], data_seconds=seconds)
         self.store.add_trial(self.trial)
         saved = perf_counter()
-        with interruption(run) as interrupted, turn("isolated", interrupted) as waited:
+        with (
+            interruption(run.engine.break_off) as interrupted,
+            turn("isolated", given_up=interrupted, on_wait=on_wait) as waited,
+        ):
             run.ledger.wait += waited
             run.ledger.wall += waited
             for status in run:

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 import assay
-from assay import cli
 from assay.checkpoints import from_bytes, predict, restore, save, to_bytes
 from assay.engines import ENGINES, choose, installed
 from assay.errors import AssayError, CodeError, RecipeError
@@ -115,21 +114,14 @@ def forget(before: set[str]) -> None:
 
 
 @pytest.fixture
-def invoke(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command as a process would that has imported nothing of the user's; exit code, output, errors."""
+def invoke(folder: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a command as a process would that has imported nothing of the user's."""
 
     def run(*words: str) -> tuple[int, str, str]:
         forget(set())
         with monkeypatch.context() as patch:
             patch.setattr(sys, "path", list(sys.path))
-            patch.setattr(sys, "argv", ["assay", *words])
-            code: Any = 0
-            try:
-                cli.main()
-            except SystemExit as stop:
-                code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
+            return command(*words)
 
     return run
 

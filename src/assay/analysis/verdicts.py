@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from assay.analysis.frames import groups, listed, measured, need, numbers, same_clock
+from assay.analysis.frames import groups, have, listed, measured, need, numbers, rows, same_clock
 from assay.analysis.paired import (
     bootstrap_interval,
     deviation,
@@ -203,6 +203,21 @@ def pairwise(
     return pd.DataFrame(found).astype({"more_seeds": "Int64"})
 
 
+def between(trials: pd.DataFrame, a: str, b: str, *, measure: str = "accuracy", by: str = "configuration") -> Verdict:
+    """The verdict on two configurations alone, at equal repeats.
+
+    Raises AssayError for a name that the frame lacks, two trials of one repeat, and seconds that do not compare.
+    """
+    have(trials, by)
+    names = list(dict.fromkeys(str(name) for name in trials[by].tolist()))
+    for name in (a, b):
+        if name not in names:
+            raise AssayError(unknown(by, name, names))
+    keep = np.asarray([str(name) in (a, b) for name in trials[by].tolist()], dtype=np.bool_)
+    values = _matched(rows(trials, keep), measure, by)
+    return _verdict(values, a, b, measure=measure, alpha=0.05)
+
+
 @dataclass(frozen=True)
 class Best:
     """The configuration with the best mean, those that it beats, and those that the seeds cannot tell from it."""
@@ -268,15 +283,8 @@ def _family(
     values = _matched(trials, measure, by)
     if len(values) < 2:
         raise AssayError(f"there is only one {by}, {next(iter(values))!r}, and nothing to compare it with")
-    unit, higher = MEASURES[measure]
-    verdicts: list[Verdict] = []
-    for a, b in itertools.combinations(values, 2):
-        common = [repeat for repeat in values[a] if repeat in values[b]]
-        if common:
-            pairs = [values[a][r] for r in common], [values[b][r] for r in common]
-            verdicts.append(compare(*pairs, names=(a, b), alpha=alpha, unit=unit, higher_is_better=higher))
-        else:
-            verdicts.append(_no_pairs((a, b), alpha=alpha, unit=unit, higher_is_better=higher))
+    pairs = itertools.combinations(values, 2)
+    verdicts = [_verdict(values, a, b, measure=measure, alpha=alpha) for a, b in pairs]
     corrected = holm([verdict.p_t for verdict in verdicts])
     level = alpha / max(1, sum(not math.isnan(p) for p in corrected))
     decided = [
@@ -284,6 +292,15 @@ def _family(
         for verdict, p in zip(verdicts, corrected, strict=True)
     ]
     return decided, corrected, {name: len(group) for name, group in groups(trials, by)}
+
+
+def _verdict(values: Mapping[str, Mapping[str, float]], a: str, b: str, *, measure: str, alpha: float) -> Verdict:
+    unit, higher = MEASURES[measure]
+    common = [repeat for repeat in values[a] if repeat in values[b]]
+    if not common:
+        return _no_pairs((a, b), alpha=alpha, unit=unit, higher_is_better=higher)
+    pairs = [values[a][r] for r in common], [values[b][r] for r in common]
+    return compare(*pairs, names=(a, b), alpha=alpha, unit=unit, higher_is_better=higher)
 
 
 def _no_pairs(names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from assay.cli.studies import Yes, ask_if_long, duration, execute, plan_sentence
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
-    from assay.reproducing.pages import Page, Table
+    from assay.reproducing.pages import Page
     from assay.running import Execution
 
 
@@ -47,15 +47,18 @@ def reproduce(
     prepare_folder(out)
     opened = Store(store)
     executions = [Execution(plan, opened) for plan in chosen.plans(asked)]
-    for execution in executions:
-        note(plan_sentence(execution))
-    seconds = sum(execution.seconds for execution in executions)
-    note(f"{name}: about {duration(seconds)} together")
-    if plan_only:
-        return
     interrupted, timed = False, list[str]()
     if not stored:
+        for execution in executions:
+            note(plan_sentence(execution))
+        seconds = sum(execution.seconds for execution in executions)
+        note(f"{name}: about {duration(seconds)} together")
+        if plan_only:
+            return
         ask_if_long(seconds, yes=yes)
+    for execution in executions:  # all, for the page reads also those that are stored whole or are not reached
+        execution.register()
+    if not stored:
         interrupted = _run(executions, timed)
     results = {e.plan.study.name.removesuffix("-quick"): Results(opened, e.plan.study.name) for e in executions}
     page = chosen.page(asked, results)
@@ -98,6 +101,7 @@ def _written(page: Page, stem: Path) -> list[Path]:
 
 
 def _print(page: Page) -> None:
+    from assay.report import tables
     from assay.report.tables import clean
 
     screen = console()
@@ -105,20 +109,6 @@ def _print(page: Page) -> None:
         if text:
             screen.print(clean(text), markup=False)
     for table in page.all_tables():
-        screen.print(_shown(table))
+        screen.print(tables.of_rows(table.title, table.head, table.rows))
         if table.note:
             screen.print(clean(table.note), markup=False)
-
-
-def _shown(table: Table) -> Any:
-    from rich.table import Table as Shown
-    from rich.text import Text
-
-    from assay.report.tables import clean
-
-    shown = Shown(title=clean(table.title), title_justify="left")
-    for name in table.head:
-        shown.add_column(clean(name), overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(Text(clean(cell)) for cell in row))
-    return shown

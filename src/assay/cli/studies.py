@@ -61,7 +61,11 @@ def run(
     with code_allowed(allow_code):
         made = Study.load(study).patched(changes)
         if until_decided:
-            _until_decided(made, Store(store), as_json=as_json)
+            if retry or again or plan_only:
+                raise AssayError(
+                    "--until-decided: goes with none of --retry, --again, --plan; its looks plan by themselves"
+                )
+            _until_decided(made, Store(store), yes=yes, as_json=as_json)
             return
         planned = plan(made)
     execution = Execution(planned, Store(store), retry=retry, again=again)
@@ -83,12 +87,13 @@ def run(
         raise typer.Exit(130)
 
 
-def _until_decided(made: Study, store: Store, *, as_json: bool) -> None:
+def _until_decided(made: Study, store: Store, *, yes: bool, as_json: bool) -> None:
     from assay.deciding import until_decided
     from assay.results import Results
 
     def run(execution: Execution) -> bool:
         note(plan_sentence(execution))
+        ask_if_long(execution.seconds, yes=yes)
         return execute(execution)
 
     decision = until_decided(made, store, run)
@@ -158,9 +163,9 @@ def duration(seconds: float) -> str:
 
 def execute(execution: Execution) -> bool:
     """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
-    from assay.running import interruption
+    from assay.interrupting import interruption
 
-    with interruption(execution) as interrupted, _bars(execution.plan.study.name) as show:
+    with interruption(execution.stop) as interrupted, _bars(execution.plan.study.name) as show:
         for status in execution:
             show(status)
         return interrupted()
@@ -198,7 +203,8 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
 
 
 def _said(status: Status) -> str:
-    parts = [f"{status.done:,}/{status.trials:,}", f"ETA {duration(status.eta_seconds)}"]
+    parts = [f"{status.done:,}/{status.trials:,}"]
+    parts += [f"ETA {duration(status.eta_seconds)}"] if status.eta_seconds is not None else []
     parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
     if status.running and all(one.waiting for one in status.running):
         parts.append("waiting for another trial on this machine")

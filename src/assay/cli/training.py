@@ -77,7 +77,8 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
     history = single.stored
     if history is None:
         with progress_bar(f"training {name}") as show:
-            history = single.train(show)
+            waits = "waiting for another trial on this machine to end, so that the seconds mean something"
+            history = single.train(show, on_wait=lambda: note(waits))
     else:
         note(f"trial {single.trial.key[:8]} is in {single.store.name}; --again trains it anew")
     unfinished = history.outcome == "interrupted"

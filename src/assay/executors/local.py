@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from time import monotonic
 from typing import Any
 
 from assay.executors.messages import receive, send
@@ -23,16 +23,11 @@ class Process:
     process: subprocess.Popen[bytes]
     connection: Connection
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
-    ready: bool = False
-    since: float = 0.0  # when its job began
 
-    def send(self, kind: str, *, content: bytes = b"", **values: Any) -> bool:
-        """Sends a message; False where the worker is gone."""
-        try:
+    def send(self, kind: str, *, content: bytes = b"", **values: Any) -> None:
+        """Sends a message; nothing happens where the worker is gone."""
+        with suppress(OSError):
             send(self.connection, kind, content=content, **values)
-        except OSError:
-            return False
-        return True
 
     def kill(self) -> None:
         """Ends the process at once."""
@@ -65,9 +60,9 @@ class Workers:
         return found
 
     def drop(self, number: int) -> str:
-        """Forgets a worker that is gone, and says how it ended."""
+        """Forgets a worker, ending it if it has not ended, and says how it ended."""
         found = self.processes[number]
-        assert found is not None  # the caller has had a message from it
+        assert found is not None  # it had a job
         self.processes[number] = None
         found.process.kill()  # the connection may have ended before the process
         found.connection.close()
@@ -88,15 +83,20 @@ class Workers:
                 continue
             process = self.processes[number]
             if head["kind"] == "ready" and process is not None:
-                process.ready, process.machine = True, head["machine"]
+                process.machine = head["machine"]
             found.append((number, head, content))
         return found
 
     def train(self, number: int, content: bytes, **job: Any) -> None:
         """Gives a worker a job."""
-        process = self.start(number)
-        process.since = monotonic()
-        process.send("train", content=content, **job)  # a worker that is gone is noticed when its messages are read
+        # a worker that is gone is noticed when its messages are read
+        self.start(number).send("train", content=content, **job)
+
+    def tell(self, kind: str) -> None:
+        """Sends a message to every worker."""
+        for process in self.processes:
+            if process is not None:
+                process.send(kind)
 
     def kill_all(self) -> None:
         """Ends every worker at once."""

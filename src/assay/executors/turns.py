@@ -10,7 +10,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from assay.errors import FileError
+
 _POLL_SECONDS = 0.02
+_LONG_SECONDS = 1.0  # of waiting, before it is told
 
 
 def _file() -> Path:
@@ -18,15 +21,30 @@ def _file() -> Path:
     return Path(os.environ.get("ASSAY_TURN") or Path(tempfile.gettempdir()) / "assay-isolated.lock")
 
 
+def _opened() -> int:
+    """The file, opened. Raises: FileError."""
+    path, flags = _file(), os.O_RDONLY | os.O_NOFOLLOW
+    try:
+        try:
+            return os.open(path, flags)  # without O_CREAT: of another user's file in /tmp the system refuses that
+        except FileNotFoundError:
+            return os.open(path, flags | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be opened to take turns on this machine: {error.strerror or error}") from None
+
+
 @contextmanager
-def turn(timing: str, given_up: Callable[[], bool] = lambda: False) -> Generator[float]:
+def turn(
+    timing: str, *, given_up: Callable[[], bool] = lambda: False, on_wait: Callable[[], None] = lambda: None
+) -> Generator[float]:
     """Waits until nothing runs that would disturb the clock, and yields the seconds waited.
 
-    The lock is of the system: it goes with the process, however that ends. `given_up` ends the waiting without it.
+    The lock is of the system: it goes with the process, however that ends. `given_up` ends the waiting without it;
+    `on_wait` is called once where it takes longer than a second. Raises: FileError.
     """
-    begin = time.perf_counter()
+    begin, told = time.perf_counter(), False
     kind = fcntl.LOCK_EX if timing == "isolated" else fcntl.LOCK_SH
-    handle = os.open(_file(), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    handle = _opened()
     try:
         while not given_up():
             try:
@@ -34,6 +52,9 @@ def turn(timing: str, given_up: Callable[[], bool] = lambda: False) -> Generator
                 break
             except BlockingIOError:
                 time.sleep(_POLL_SECONDS)
+            if not told and time.perf_counter() - begin > _LONG_SECONDS:
+                told = True
+                on_wait()
         yield time.perf_counter() - begin
     finally:
         os.close(handle)

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
@@ -87,7 +87,8 @@ class Worker:
         keys = [trial["key"] for trial in head["trials"]]
         start = from_bytes(content, source="checkpoint") if content else None
         given_up = self.asked_to_stop.is_set
-        with turn(head["timing"], self._patience()) as waited:
+        waiting = partial(send, self.connection, "waiting")
+        with turn(head["timing"], given_up=given_up, on_wait=waiting) as waited:
             if given_up():
                 return
             begin = perf_counter()
@@ -118,19 +119,6 @@ class Worker:
                     ended.add(keys[event.number])
                     self._send_end(keys[event.number], event)
             self.engine = None
-
-    def _patience(self) -> Callable[[], bool]:
-        """Says whether to give up waiting; tells the driver when it takes more than a second."""
-        since, told = perf_counter(), False
-
-        def given_up() -> bool:
-            nonlocal told
-            if not told and perf_counter() - since > 1.0:
-                told = True
-                send(self.connection, "waiting")
-            return self.asked_to_stop.is_set()
-
-        return given_up
 
     def _send_end(self, key: str, event: Ended) -> None:
         history = event.history

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -182,14 +182,21 @@ def _when(seconds: float) -> str:
 
 
 def of_frame(frame: Any, title: str) -> Table:
-    """Any frame, as wide as the terminal."""
+    """Any frame, as wide as the terminal; numbers at the right."""
+    head = [str(column).replace("_", " ") for column in frame.columns]
+    rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False)]
+    return of_rows(title, head, rows, right=[frame[column].dtype != object for column in frame.columns])
+
+
+def of_rows(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None
+) -> Table:
+    """Rows of words under a head, folded to the terminal's width; `right`: the columns that stand at the right."""
     table = Table(title=clean(title), title_justify="left")
-    for column in frame.columns:
-        words = frame[column].dtype == object
-        justify: Literal["left", "right"] = "left" if words else "right"
-        table.add_column(clean(str(column).replace("_", " ")), justify=justify, overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(clean(_plain(value)) for value in row))
+    for name, at_right in zip(head, right or [False] * len(head), strict=True):
+        table.add_column(clean(name), justify="right" if at_right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
     return table
 
 

@@ -42,12 +42,14 @@ class Folder:
     def put(self, content: bytes) -> str:
         name = name_of(content)
         path = self._path(name)
-        if not path.exists():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
-            write_atomically(path, content)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and name_of(path.read_bytes()) == name:  # else it was damaged, and is written anew
+                path.touch()  # `is_young` again, for a row is about to name it
+                return name
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
+        write_atomically(path, content)
         return name
 
     def get(self, name: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -34,6 +34,17 @@ _MANY = 400  # keys in one query: SQLite and PostgreSQL limit the variables of a
 def default_url() -> str:
     """$ASSAY_STORE, else assay.db in the current folder."""
     return os.environ.get("ASSAY_STORE") or DEFAULT
+
+
+class PastCost(NamedTuple):
+    """The seconds of an iteration and of a log point of a stored trial."""
+
+    recipe: Recipe
+    engine: str
+    device: str
+    timing: str
+    iteration: float
+    point: float
 
 
 class Store:
@@ -251,12 +262,6 @@ class Store:
         except AssayError:
             return None  # damaged or gone: trained anew, which costs time alone; `store check` names it
 
-    def checkpoint_content(self, key: str) -> bytes:
-        """The content of a trajectory's checkpoint. Raises: StoreError where it is damaged."""
-        with self.database.read() as connection:
-            name = connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalar_one()
-        return self.artifacts.get(name)
-
     def history(self, key: str) -> History | None:
         """A stored trial's history with its weights, where its artifact was kept."""
         with self.database.read() as connection:
@@ -287,42 +292,24 @@ class Store:
             shared = set(connection.execute(sa.select(member.c.trial)).scalars())
             return sorted(mine - shared)
 
-    def costs(self, kinds: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[float, float]]:
-        """What an iteration and a log point of such trainings have cost on this machine, where any is stored.
-
-        A kind is (data, precision, hidden, activation, optimizer, batches, batch size, engine, device, timing).
-        """
+    def recent_costs(self) -> Iterator[PastCost]:
+        """What an iteration and a log point have cost on this machine in each of its last trials, the latest first."""
         place = machine_row(describe())["hash"]
-        wanted, found = set(kinds), dict[tuple[str, ...], tuple[float, float]]()
         columns = (trial.c.recipe, trial.c.engine, trial.c.device, trial.c.timing)
-        costs = (result.c.ledger, result.c.iterations, result.c.curve)
         recent = (
-            sa.select(*columns, *costs)
+            sa.select(*columns, result.c.ledger, result.c.iterations, result.c.curve)
             .join(result, result.c.trial == trial.c.key)
             .where(result.c.machine == place, result.c.iterations > 0)
             .order_by(result.c.finished.desc())
             .limit(500)
         )
         with self.database.read() as connection:
-            for row in connection.execute(recent):
-                recipe, ledger = json.loads(row.recipe), json.loads(row.ledger)
-                model, batches = Recipe.stored(recipe).model, recipe["batches"]
-                kind = (
-                    recipe["data"]["name"],
-                    recipe["precision"],
-                    "-".join(map(str, model.hidden)),
-                    model.activation,
-                    recipe["optimizer"]["name"],
-                    batches["kind"],
-                    str(batches.get("size", "")),
-                    row.engine,
-                    row.device,
-                    row.timing,
-                )
-                if kind in wanted and kind not in found:
-                    points = max(len(json.loads(row.curve).get("iteration", [])), 1)
-                    found[kind] = (ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points)
-        return found
+            rows = connection.execute(recent).all()
+        for row in rows:
+            ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
+            iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
+            recipe = Recipe.stored(json.loads(row.recipe))
+            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point)
 
     # --- rows ---
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.frames import FINISHED
 from assay.errors import AssayError, unknown
 from assay.report.charts.theme import MEASURES, Measure, clean, counted, number, word
 
 Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
 
-FINISHED = ("completed", "stopped")
 # what a trial gave or where it ran; every other column may be an axis of the study
 _MEASURED = (
     "trial",
