@@ -45,7 +45,7 @@ class Problem:
     @cached_property
     def cohort(self) -> Cohort:
         """The trials with their network."""
-        return Cohort(self.recipes, self.recipe.model.network(self.data.inputs, self.data.classes))
+        return Cohort(self.recipes, self.recipe.model.network(self.data.shape, self.data.classes))
 
     @cached_property
     def weights(self) -> dict[str, NDArray[np.float64]]:

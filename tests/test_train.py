@@ -209,7 +209,7 @@ def test_the_memory_is_that_of_all_trials_in_this_engine(monkeypatch: pytest.Mon
     with pytest.raises(RecipeError) as caught:
         run(*both, engine=engine)
     assert str(caught.value).endswith(
-        "model.hidden: 2 trials of 75 weights need about 3.0 GiB of memory to train; "
+        "model: 2 trials of 75 weights need about 3.0 GiB of memory to train; "
         "expected at most the 2.0 GiB that are free"
     )
     assert Training(both[:1], engine, data(both[0])).budget == 40

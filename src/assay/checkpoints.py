@@ -98,13 +98,15 @@ def from_bytes(content: bytes, *, source: str) -> History:
 
 def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
-    shapes = recipe.model.network(about["inputs"], len(about["classes"])).shapes
+    network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots
     if isinstance(recipe.optimizer, NamedRule):  # how many there are, the class alone would say
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
-    weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in shapes.items()}
+    weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
     kept = {
-        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in shapes.items() if slots
+        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None]
+        for name, shape in network.shapes.items()
+        if slots
     }
     return History(
         recipe=recipe,
@@ -166,7 +168,7 @@ def predict(history: History, paths: list[str | Path]) -> list[Prediction]:
 
 def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
     """The probability of each class (N, C) for examples (N, D) whose values are in [0, 1] before the input scaling."""
-    network = history.recipe.model.network(history.inputs, len(history.classes))
+    network = history.recipe.model.network(history.shape, len(history.classes))
     engine = NumpyEngine()
     state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
     return _probabilities(engine.outputs(state, _scaled(x, history))[0], network.output)

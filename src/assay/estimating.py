@@ -25,9 +25,8 @@ Kind = tuple[str, ...]
 
 def kind(recipe: Recipe, engine: str, *, device: str, timing: str) -> Kind:
     """What trainings that cost about the same for each iteration have in common."""
-    hidden = "-".join(map(str, recipe.model.hidden))
     size = str(recipe.batches.settings().get("size", ""))
-    settings = (recipe.data.name, recipe.precision, hidden, recipe.model.activation, recipe.optimizer.entry)
+    settings = (recipe.data.name, recipe.precision, recipe.model.title, recipe.model.functions, recipe.optimizer.entry)
     return (*settings, recipe.batches.kind, size, engine, device, timing)
 
 

@@ -144,7 +144,7 @@ class History:
         """The number of weights; None where the data's width is not known any more."""
         if not self.inputs:
             return None
-        return self.recipe.model.network(self.inputs, len(self.classes)).parameters
+        return self.recipe.model.network(self.shape or self.inputs, len(self.classes)).parameters
 
     @property
     def effort(self) -> float | None:

@@ -29,11 +29,12 @@ from assay.errors import CodeError, FileError, RecipeError, nearest, unknown
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.losses import LOSSES
-from assay.parts.models import MLP, MODELS
+from assay.parts.models import MLP, MODELS, Model, model_of
 from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.own_rules import code_in, loaded, named_rule, own_rule, refusing_code
 from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
+from assay.parts.stack import LAYERS
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
@@ -141,13 +142,13 @@ def _own_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
 
 if TYPE_CHECKING:
     from assay.parts.batches import BatchKind as BatchesPart
-    from assay.parts.models import MLP as ModelPart  # noqa: N811
+    from assay.parts.models import Model as ModelPart
     from assay.parts.optimizers import Optimizer as OptimizerPart
     from assay.parts.schedules import Schedule as SchedulePart
 
     LossName = InputName = PrecisionName = str
 else:
-    ModelPart = any_of("model", MODELS, default="mlp")
+    ModelPart = any_of("model", MODELS, default=model_of)
     Listed = any_of("optimizer", OPTIMIZERS, default="adam")
     OptimizerPart = Annotated[Listed, WrapValidator(_own_or_listed), SerializeAsAny()]
     SchedulePart = any_of("schedule", SCHEDULES, default="constant")
@@ -197,11 +198,11 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _dropout_rates(self) -> Recipe:
-        rates = self.model.dropout
-        if isinstance(rates, tuple) and len(rates) != len(self.model.hidden):
-            raise ValueError(
-                f"model.dropout has {len(rates)} rates for {len(self.model.hidden)} hidden layers; give one for each"
-            )
+        if not isinstance(self.model, MLP):
+            return self
+        rates, hidden = self.model.dropout, len(self.model.hidden)
+        if isinstance(rates, tuple) and len(rates) != hidden:
+            raise ValueError(f"model.dropout has {len(rates)} rates for {hidden} hidden layers; give one for each")
         return self
 
     @classmethod
@@ -274,10 +275,10 @@ class Recipe(Part):
     def label(self) -> str:
         """A short name for titles and tables: model, optimizer and rate, batches, data."""
         size = "" if isinstance(self.batches, Full | Single) else f" {self.batches.size}"
-        hidden = "-".join(map(str, self.model.hidden)) or "linear"
-        model = f"mlp {hidden}" if self.model.name == "mlp" else self.model.name
         rate = f"{self.optimizer.learning_rate:g}"
-        return f"{model}, {self.optimizer.entry} {rate}, {self.batches.kind}{size}, {Path(self.data.name).name}"
+        return (
+            f"{self.model.title}, {self.optimizer.entry} {rate}, {self.batches.kind}{size}, {Path(self.data.name).name}"
+        )
 
 
 NEUTRAL: dict[str, Any] = {
@@ -408,9 +409,9 @@ def _names(value: object) -> bool:
 def _default_loss(model: object) -> str:
     """The loss of a model's output as far as the raw data are sound; unsound ones are reported by the model itself."""
     table: Mapping[str, Any] = model if isinstance(model, Mapping) else {"name": model}  # pyright: ignore
-    name = model.name if isinstance(model, MLP) else table.get("name", "mlp")
+    name = model.entry if isinstance(model, Model) else table.get("name", "mlp")
     entry = MODELS.get(name) if isinstance(name, str) else None
-    output = model.output if isinstance(model, MLP) else table.get("output")
+    output = model.output if isinstance(model, Model) else table.get("output")
     if output is None and entry is not None:
         output = entry.model_fields["output"].default
     return OUTPUTS[output].loss if isinstance(output, str) and output in OUTPUTS else "nll"
@@ -500,7 +501,8 @@ def _where(location: Sequence[int | str]) -> str:
     for i, step in enumerate(location):
         text = str(step)
         own = location[0] == "optimizer" and ":" in text
-        if (i == 1 and (text in _TAGS or own)) or "[" in text or text in _MEMBERS:
+        tag = (i == 1 and (text in _TAGS or own)) or (text in LAYERS and isinstance(location[i - 1], int))
+        if tag or "[" in text or text in _MEMBERS:
             continue
         kept.append(text)
     return ".".join(kept)
@@ -517,6 +519,9 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
         "schedule": SCHEDULES,
         "batches": BATCHES,
     }
+    if field == "model" and len(location) > 4:  # model, its name, layers, a number, the layer's kind
+        kind = str(location[4])
+        return f"layer {kind!r}", list(LAYERS[kind].model_fields)
     if field in tables:
         name = str(location[1])
         entry = tables[field].get(name) or loaded(name)

@@ -84,7 +84,7 @@ class Training:
         self._began: float | None = None  # when the loop began, while it runs
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
-        self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.inputs, data.classes))
+        self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.shape, data.classes))
         self._check(recipes, start)
         self.ledger = Ledger(data=data_seconds)
         self.n = len(data.y_train)
@@ -398,7 +398,7 @@ def misfits(cohort: Cohort, examples: int, engine: Engine) -> list[str]:
     if needed > free:
         trials = f"{len(cohort.recipes):,} trials of " if len(cohort.recipes) > 1 else ""
         found.append(
-            f"model.hidden: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
+            f"model: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
             f"memory to train; expected at most the {free / 2**30:,.1f} GiB that are free"
         )
     return found

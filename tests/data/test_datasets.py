@@ -283,3 +283,19 @@ def test_a_set_that_is_constant_up_to_rounding_cannot_be_standardised() -> None:
 def test_a_wrong_split_or_scaling_is_an_error(bad: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"expected|did you mean"):
         prepare(from_arrays(**tiny()), **{"scaling": "unit", "dtype": "float32"} | bad)
+
+
+def test_the_digits_in_the_frame_of_mnist_are_the_same_digits() -> None:
+    """The same split; the ink in the middle 20 x 20, brighter where the small image is brighter, its total in scale."""
+    small, large = load("digits"), load("digits-28")
+    assert large.shape == (28, 28)
+    assert large.x_train.dtype == np.uint8
+    np.testing.assert_array_equal(large.y_train, small.y_train)
+    np.testing.assert_array_equal(large.y_test, small.y_test)
+    frames = large.x_test.reshape(-1, 28, 28).astype(float)
+    assert frames[:, :4].max() == frames[:, 24:].max() == frames[:, :, :4].max() == frames[:, :, 24:].max() == 0
+    ink = frames.sum((1, 2)) / (large.scale * 20 * 20)
+    np.testing.assert_allclose(ink, small.x_test.sum(1) / (16 * 8 * 8), atol=0.02)
+    centres = frames[:, 4:24, 4:24][:, 1::5, 1::5][:, :4, :4]  # new pixels 1, 6, 11, 16: old places 0.1, 2.1, 4.1, 6.1
+    old = small.x_test.reshape(-1, 8, 8)[:, ::2, ::2]
+    assert np.corrcoef(centres.ravel(), old.ravel())[0, 1] > 0.97

@@ -135,6 +135,7 @@ class Run:
     engine: Engine
     cohort: Cohort
     state: Any
+    examples: int = EXAMPLES
 
     @classmethod
     def of(cls, name: str, *recipes: Recipe, checkpoint: Checkpoint | None = None) -> Run:
@@ -146,7 +147,7 @@ class Run:
 
     def go(self, first: int, count: int) -> np.ndarray:
         """Advances by `count` iterations from iteration `first`; the batch losses (T, count)."""
-        batches = make_batches(self.cohort.first.batches, self.cohort.seeds, first, count, EXAMPLES)
+        batches = make_batches(self.cohort.first.batches, self.cohort.seeds, first, count, self.examples)
         alive = np.ones(len(self.cohort.recipes), np.bool_)
         self.state, progress = self.engine.advance(self.state, batches, alive)
         return progress.losses

@@ -50,8 +50,10 @@ def test_bfloat16_is_in_the_products_alone() -> None:
     done = mixed.export()
     assert {a.dtype for a in (*done.weights.values(), *done.slots.values())} == {np.dtype(np.float32)}
     layer = mixed.cohort.network.layers[2]
-    mask = module._dropout_mask(mixed.state.trials[0], 1, 2, layer, 20)
+    mask = module._dropout_mask(mixed.state.trials[0], 1, 0, 2, layer, torch.Size((20, 50)))
     assert mask.shape == (20, 50)
+    other = module._dropout_mask(mixed.state.trials[0], 1, 1, 2, layer, torch.Size((20, 50)))
+    assert not torch.equal(mask, other)  # another part of the same batch
     torch.testing.assert_close(mask.unique(), torch.tensor([0.0, 1 / 0.7]))
 
 

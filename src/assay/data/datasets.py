@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.idx import read_idx
@@ -53,6 +54,25 @@ def digits() -> Dataset:
     return from_arrays(x[train], y[train], x[test], y[test], name="digits", scale=16.0)
 
 
+def digits_28() -> Dataset:
+    """The same digits in MNIST's frame, split alike: each enlarged to 20 x 20 pixels in the middle of 28 x 28.
+
+    Between the centres of the old pixels, values are interpolated linearly in both directions.
+    """
+    small = digits()
+    place = (np.arange(20) + 0.5) * 8 / 20 - 0.5
+    reach = np.clip(1.0 - np.abs(place[:, None] - np.arange(8)), 0.0, 1.0)
+    reach /= reach.sum(axis=1, keepdims=True)  # the outermost new pixels lie beyond the last centre
+
+    def enlarged(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        frames = np.zeros((len(x), 28, 28), np.uint8)
+        frames[:, 4:24, 4:24] = np.rint(reach @ (x.reshape(-1, 8, 8) * (255.0 / 16.0)) @ reach.T)
+        return frames
+
+    frames = enlarged(small.x_train), enlarged(small.x_test)
+    return from_arrays(frames[0], small.y_train, frames[1], small.y_test, name="digits-28", classes=small.classes)
+
+
 def _fetched(name: str, classes: Sequence[str] | None = None) -> Dataset:
     folder = data_folder() / name
     if not all(_found(folder, stem) for stem in IDX_FILES.values()):
@@ -67,6 +87,7 @@ _CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 
 DATASETS: dict[str, Source] = {
     "digits": Source(digits, "1,797 digits of 8 x 8 pixels, embedded in scikit-learn"),
+    "digits-28": Source(digits_28, "the same digits in MNIST's frame of 28 x 28 pixels"),
     "mnist": Source(lambda: _fetched("mnist"), "70,000 digits of 28 x 28 pixels (LeCun, Cortes, Burges 1998)"),
     "fashion-mnist": Source(
         lambda: _fetched("fashion-mnist", _CLOTHES), "70,000 pieces of clothing, 28 x 28 (Xiao, Rasul, Vollgraf 2017)"

@@ -7,6 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, unknown
+from assay.parts.models import MLP
 from assay.parts.own_rules import NamedRule, refusal
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must
     "torch": ("assay.engines.torch_engine", "TorchEngine", "torch"),
 }
 
-AUTO: dict[str, tuple[str, ...]] = {  # device kind -> engines, the fastest for dense networks first
-    "cpu": ("native", "numpy", "jax", "torch"),
-    "cuda": ("jax", "torch"),
-    "mps": ("torch",),
+AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of network -> device kind -> engines, the fastest first
+    "dense": {"cpu": ("native", "numpy", "jax", "torch"), "cuda": ("jax", "torch"), "mps": ("torch",)},
+    "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("torch", "jax"), "mps": ("torch",)},
 }
-"""The rule of `auto`: the first engine for the device that is installed and can train the recipe."""
+"""The rule of `auto`: the first engine for the network and the device that is installed and can train the recipe."""
 
 
 def installed(name: str) -> bool:
@@ -69,18 +69,18 @@ def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: 
         if reason:
             raise EngineError(reason)
         return engine
-    kind = device.partition(":")[0]
-    if kind not in AUTO:
-        raise EngineError(unknown("device", device, AUTO))
+    kind, table = device.partition(":")[0], AUTO["dense" if isinstance(recipe.model, MLP) else "layers"]
+    if kind not in table:
+        raise EngineError(unknown("device", device, table))
     reasons: list[str] = []
-    for candidate in AUTO[kind]:
+    for candidate in table[kind]:
         if not installed(candidate):
             reasons.append(missing(candidate))
             continue
         engine = load(candidate, device=device, threads=threads)
         reason = engine.why_not(recipe)
         if reason is None:
-            engine.choice = f"auto: of {', '.join(AUTO[kind])}, the first that is installed and can train the recipe"
+            engine.choice = f"auto: of {', '.join(table[kind])}, the first that is installed and can train the recipe"
             return engine
         reasons.append(reason)
     raise EngineError(f"no engine on device {device!r} can train this recipe:\n  - " + "\n  - ".join(reasons))

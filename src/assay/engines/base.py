@@ -77,7 +77,7 @@ class Cohort:
     def initial_weights(self) -> Weights:
         """The weights before the first iteration: {"0.weight": (T, D, H), "0.bias": (T, H), ...}, float64."""
         each = [initial_weights(self.network, r.model.initial, r.seed) for r in self.recipes]
-        return {name: np.stack([weights[name] for weights in each]) for name in self.network.shapes}
+        return {name: np.stack([weights[name] for weights in each]) for name in self.network.arrays}
 
     def constants(self) -> list[dict[str, float]]:
         """For each trial, the numbers that every iteration uses: those of the rule, l1, l2, clip_norm."""
@@ -183,7 +183,13 @@ class Engine(ABC):
         """About how many bytes a cohort takes besides its data of N `examples`: all that grows with the weights."""
         # initial weights, weights, gradient and step besides the slots; float64 at the most
         vectors = 4 + type(cohort.first.optimizer).slots
-        return 8 * len(cohort.recipes) * cohort.network.parameters * vectors
+        weights = 8 * len(cohort.recipes) * cohort.network.parameters * vectors
+        return weights + self.activations(cohort, min(cohort.first.batches.width(examples), examples))
+
+    def activations(self, cohort: Cohort, batch: int) -> int:
+        """About how many bytes the values between the layers take for a batch, and their gradients."""
+        values = sum(layer.values for layer in cohort.network.layers)
+        return 2 * 8 * batch * values
 
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""

@@ -175,9 +175,10 @@ class JaxEngine(Engine):
 
 def _arrays(form: Form, checkpoint: Checkpoint) -> tuple[Tree, Tree]:
     """Weights and slots of a checkpoint, copied: the device may take a NumPy array's memory for its own."""
-    w = {name: np.array(checkpoint.weights[name], form.precision) for name in form.network.shapes}
+    w = {name: np.array(checkpoint.weights[name], form.precision) for name in form.network.arrays}
     slots: Tree = {}
-    for name, a in w.items():
+    for name in form.network.shapes:
+        a = w[name]
         given = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
         slots[name] = tuple(np.array(slot, form.precision) for slot in given)
     return w, slots

@@ -21,7 +21,7 @@ from jax import lax
 from assay.engines.base import Cohort
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, Dense, Network
+from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
 from assay.parts.own_rules import step_of
@@ -56,20 +56,82 @@ def _function(name: str) -> Callable[[Tree], Tree]:
     return FUNCTIONS.get(name) or (lambda z: table[name].forward(xp, z))
 
 
-def _forward(network: Network, output: str, w: Tree, x: Tree, key: Tree = None) -> Tree:
-    """The outputs (B, C); with dropout if there is a key."""
-    a, number = x, 0
-    for depth, layer in enumerate(network.layers):
-        if isinstance(layer, Dense):
-            a = xp.matmul(a, w[f"{number}.weight"], precision="highest") + w[f"{number}.bias"]
-            number += 1
-        elif isinstance(layer, Activate):
-            a = _function(layer.function)(a)
-        elif key is not None:
-            # float32 in every precision, so that both have the same masks
-            uniform = jax.random.uniform(jax.random.fold_in(key, depth), a.shape, xp.float32)
-            a = xp.where(uniform >= layer.rate, a / (1.0 - layer.rate), 0.0)
-    return _function(output)(a)
+def _forward(network: Network, output: str, w: Tree, x: Tree) -> Tree:
+    """The outputs (B, C) in evaluation."""
+    return _passed(network, output, w, x, Batch())[0]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the layers know of a batch in training: the key of its dropout masks and, where it is padded, which of its
+    rows are there. Without a key: evaluation."""
+
+    key: Tree = None
+    seen: Tree = None  # (B,) of 1 and 0, or None: all rows
+
+
+def _passed(network: Network, output: str, w: Tree, x: Tree, batch: Batch) -> tuple[Tree, Tree]:
+    """The outputs (B, C), and the running means and variances that follow from the batch."""
+    a, running = x, {}
+    if network.image is not None:
+        a = a.reshape(len(a), *network.image)
+    for depth, (number, layer) in enumerate(network.numbered()):
+        match layer:
+            case Dense():
+                a = xp.matmul(a, w[f"{number}.weight"], precision="highest") + w[f"{number}.bias"]
+            case Conv2d():
+                a = _convolution(layer, a, w[f"{number}.weight"]) + w[f"{number}.bias"]
+            case Activate():
+                a = _function(layer.function)(a)
+            case Pool():
+                a = _pooled(layer, a)
+            case Flatten():
+                a = a.reshape(len(a), layer.values)
+            case BatchNorm():
+                a, follows = _normalised(layer, number, w, a, batch)
+                running |= follows
+            case Dropout():
+                a = a if batch.key is None else _dropped(layer, jax.random.fold_in(batch.key, depth), a)
+    return _function(output)(a), running
+
+
+def _convolution(layer: Conv2d, a: Tree, weight: Tree) -> Tree:
+    padding = [(layer.padding, layer.padding)] * 2
+    numbers: Any = ("NHWC", "HWIO", "NHWC")
+    strides = (layer.stride, layer.stride)
+    return lax.conv_general_dilated(a, weight, strides, padding, dimension_numbers=numbers, precision="highest")
+
+
+def _pooled(layer: Pool, a: Tree) -> Tree:
+    window, strides = (1, layer.size, layer.size, 1), (1, layer.stride, layer.stride, 1)
+    if layer.kind == "max":
+        return lax.reduce_window(a, -xp.inf, lax.max, window, strides, "VALID")
+    return lax.reduce_window(a, 0.0, lax.add, window, strides, "VALID") / layer.size**2
+
+
+def _dropped(layer: Dropout, key: Tree, a: Tree) -> Tree:
+    # float32 in every precision, so that both have the same masks
+    uniform = jax.random.uniform(key, a.shape, xp.float32)
+    return xp.where(uniform >= layer.rate, a / (1.0 - layer.rate), 0.0)
+
+
+def _normalised(layer: BatchNorm, number: int, w: Tree, a: Tree, batch: Batch) -> tuple[Tree, Tree]:
+    """The layer's outputs, and in training the running mean and variance after this batch."""
+    mean, variance = w[f"{number}.mean"], w[f"{number}.variance"]
+    follows: Tree = {}
+    if batch.key is not None:
+        axes = tuple(range(a.ndim - 1))
+        there = xp.ones(len(a), a.dtype) if batch.seen is None else batch.seen.astype(a.dtype)
+        there = there.reshape(-1, *[1] * (a.ndim - 1))
+        count = there.sum() * layer.places
+        old = mean, variance
+        mean = (a * there).sum(axes) / count
+        variance = ((a - mean) ** 2 * there).sum(axes) / count
+        bessel = count / xp.maximum(count - 1, 1)
+        for name, was, value in (("mean", old[0], mean), ("variance", old[1], bessel * variance)):
+            follows[f"{number}.{name}"] = was + layer.momentum * (value - was)
+    y = (a - mean) / xp.sqrt(variance + layer.epsilon)
+    return y * w[f"{number}.scale"] + w[f"{number}.bias"], follows
 
 
 # --- one iteration ---------------------------------------------------------------------------------------------------
@@ -135,7 +197,7 @@ class Form:
         r = cohort.first
         output, loss = head(cohort.network.output, r.loss)
         rule, clip, biases = type(r.optimizer), r.clip_norm is not None, r.regularisation.biases
-        return cls(cohort.network, output, loss, rule, len(cohort.recipes), r.precision, clip, biases)
+        return cls(cohort.network.pooled_first(), output, loss, rule, len(cohort.recipes), r.precision, clip, biases)
 
     def with_batches(self, batches: Batches) -> Form:
         """This form for batches of that kind and width; a row alone is a run of one."""
@@ -167,21 +229,21 @@ def _batch(form: Form, x: Tree, y: Tree, place: Tree, size: Tree) -> tuple[Tree,
     return tuple(xp.take(a, rows, axis=0, mode="clip") for a in (x, y))  # pyright: ignore
 
 
-def _batch_loss(form: Form, w: Tree, x: Tree, y: Tree, size: Tree, key: Tree) -> Tree:
-    """The mean loss of the batch's first `size` examples."""
-    a = _forward(form.network, form.output, w, x, key)
+def _batch_loss(form: Form, w: Tree, running: Tree, x: Tree, y: Tree, size: Tree, key: Tree) -> tuple[Tree, Tree]:
+    """The mean loss of the batch's first `size` examples, and the running means that follow."""
+    seen = xp.arange(form.width) < size if form.batches == "rows" else None
+    a, follows = _passed(form.network, form.output, w | running, x, Batch(key, seen))
     values = LOSSES[form.loss].value(xp, a, y, form.epsilon)
-    if form.batches == "rows":
-        values = xp.where(xp.arange(form.width) < size, values, 0.0)
-        return values.sum() / size.astype(values.dtype)
-    return values.sum() / len(values)
+    if seen is None:
+        return values.sum() / len(values), follows
+    return xp.where(seen, values, 0.0).sum() / size.astype(values.dtype), follows
 
 
 def _penalised(form: Form, w: Tree, g: Tree, h: Any) -> Tree:
     """The gradient with the penalties' part, then scaled down to `clip_norm`."""
 
     def penalised(name: str) -> Tree:
-        if name.endswith("bias") and not form.biases:
+        if not name.endswith("weight") and not form.biases:
             return g[name]
         return g[name] + (h.l1 * xp.sign(w[name]) + h.l2 * w[name])
 
@@ -199,11 +261,14 @@ def _iteration(form: Form, moving: Tree, numbers: Tree, x: Tree, y: Tree, place:
     h = SimpleNamespace(**{name: Scalar(value) for name, value in numbers["h"].items()})
     key = jax.random.fold_in(jax.random.wrap_key_data(numbers["key"], impl="threefry2x32"), t)
     x, y = _batch(form, x, y, place, size)
-    loss, g = jax.value_and_grad(partial(_batch_loss, form))(w, x, y, size, key)
-    g = _penalised(form, w, g, h)
+    trained = {name: w[name] for name in form.network.shapes}
+    running = {name: w[name] for name in form.network.buffers}
+    gradient = jax.value_and_grad(partial(_batch_loss, form), has_aux=True)
+    (loss, follows), g = gradient(trained, running, x, y, size, key)
+    g = _penalised(form, trained, g, h)
     lives = alive & xp.isfinite(loss)
-    new_w, new_slots = {}, {}
-    for name, a in w.items():
+    new_w, new_slots = {name: xp.where(lives, follows[name], a) for name, a in running.items()}, {}
+    for name, a in trained.items():
         step, slots_of = step_of(form.rule, xp, a, g[name], slots[name], h)
         if "weight_decay" in form.rule.model_fields and name.endswith("weight"):
             a = a * (1.0 - h.learning_rate * h.weight_decay)

@@ -29,6 +29,7 @@ from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import head
+from assay.parts.models import MLP
 from assay.recipe import Recipe
 from assay.rng import stream
 
@@ -205,6 +206,8 @@ def levels() -> list[str]:
 
 def _unknown(recipe: Recipe) -> str | None:
     """What in the recipe the kernel has no code for."""
+    if not isinstance(recipe.model, MLP):
+        return f"engine 'native' trains multilayer perceptrons alone, not {recipe.model.entry!r}; use 'torch' or 'jax'"
     output, loss = head(recipe.model.output, recipe.loss)
     asked = {
         "activation": recipe.model.activation,

@@ -6,7 +6,8 @@ allocated in the first iteration and used again in every later one (see `arena`)
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -28,17 +29,17 @@ from assay.engines.base import (
     no_bfloat16,
     not_the_cpu,
 )
-from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.engines.numpy_layers import Pass, Values, as_images, evaluated
+from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, Dense, Dropout, Network
+from assay.parts.layers import Dropout, Network, Weighted
 from assay.parts.losses import LOSSES, head
 from assay.parts.own_rules import step_of
 from assay.recipe import Recipe
 from assay.rng import stream
 
-Values = Any  # an ArenaArray; the type checker cannot know that its operations give arrays of its own class
-
 _EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache
+_EVALUATION_VALUES = 2**23  # 64 MB for the widest layer, which of images may be wide
 
 
 class Parameters:
@@ -48,26 +49,26 @@ class Parameters:
     """
 
     def __init__(self, network: Network) -> None:
-        shapes = network.shapes
-        order = [name for name in shapes if name.endswith("weight")] + [n for n in shapes if n.endswith("bias")]
         self.vector: Numbers = np.zeros(network.parameters)
-        self.weights = sum(layer.inputs * layer.units for layer in network.dense)  # how many of it are no biases
+        self.weights = network.penalised  # how many of it, at its beginning, are no biases
         self.views: dict[str, Numbers] = {}
         start = 0
-        for name in order:
-            size = int(np.prod(shapes[name]))
-            self.views[name] = self.vector[start : start + size].reshape(shapes[name])
-            start += size
+        for name in network.order:
+            shape = network.shapes[name]
+            self.views[name] = self.vector[start : start + math.prod(shape)].reshape(shape)
+            start += math.prod(shape)
 
 
 class Trial:
-    """One trial's weights, gradient and slots."""
+    """One trial's weights, gradient, slots and running means; `seen`: what the last batch would make of these."""
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint) -> None:
         self.recipe = cohort.recipes[number]
         self.w = Parameters(cohort.network)
         self.g = Parameters(cohort.network)
         self.slots = tuple(Parameters(cohort.network) for _ in range(type(self.recipe.optimizer).slots))
+        self.running = {name: np.array(checkpoint.weights[name][number], np.float64) for name in cohort.network.buffers}
+        self.seen = {name: array.copy() for name, array in self.running.items()}
         for name, view in self.w.views.items():
             view[...] = checkpoint.weights[name][number]
             for i, slot in enumerate(self.slots):
@@ -143,10 +144,10 @@ class NumpyEngine(Engine):
         sums = np.zeros((2, len(state.trials)))
         with self._quiet():
             for number, trial in enumerate(state.trials):
-                for rows in _blocks(len(x)):
+                for rows in _blocks(len(x), state.cohort.network):
                     state.evaluation_arena.reset()
                     arena = state.evaluation_arena
-                    a = _forward(arena, state.cohort.network, trial.w, arena.wrap(x[rows]), output)
+                    a = _outputs(arena, state.cohort.network, trial, arena.wrap(x[rows]), output)
                     sums[0, number] += loss.value(xp, a, arena.wrap(y[rows]), epsilon).sum()
                     sums[1, number] += np.count_nonzero(a.argmax(-1) == y[rows].argmax(-1))
         return Evaluation(sums[0] / len(x), sums[1] / len(x))
@@ -156,15 +157,18 @@ class NumpyEngine(Engine):
         result = np.empty((len(state.trials), len(x), network.classes))
         with self._quiet():
             for number, trial in enumerate(state.trials):
-                for rows in _blocks(len(x)):
+                for rows in _blocks(len(x), network):
                     arena.reset()
                     block = arena.wrap(np.asarray(x[rows], np.float64))
-                    result[number, rows] = _forward(arena, network, trial.w, block, network.output)
+                    result[number, rows] = _outputs(arena, network, trial, block, network.output)
         return result
 
     def export(self, state: NumpyState) -> Checkpoint:
         names = state.cohort.network.shapes
-        weights = {name: np.stack([trial.w.views[name] for trial in state.trials]) for name in names}
+        weights = {
+            name: np.stack([(trial.w.views | trial.running)[name] for trial in state.trials])
+            for name in state.cohort.network.arrays
+        }
         slots: dict[str, NDArray[Any]] = {}
         if state.trials[0].slots:
             for name in names:
@@ -173,8 +177,9 @@ class NumpyEngine(Engine):
         return Checkpoint(state.t, weights, slots)
 
 
-def _blocks(examples: int) -> list[slice]:
-    return [slice(start, start + _EVALUATION_ROWS) for start in range(0, examples, _EVALUATION_ROWS)]
+def _blocks(examples: int, network: Network) -> list[slice]:
+    rows = max(1, min(_EVALUATION_ROWS, _EVALUATION_VALUES // network.widest))
+    return [slice(start, start + rows) for start in range(0, examples, rows)]
 
 
 def _epsilon(recipe: Recipe) -> float:
@@ -198,71 +203,42 @@ def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Va
     return taken
 
 
-def _dense(arena: Arena, w: Parameters, number: int, a: Values) -> Values:
-    weight = w.views[f"{number}.weight"]
-    z = arena.take((a.shape[0], weight.shape[1]))
-    np.matmul(a, weight, out=z)
-    np.add(z, w.views[f"{number}.bias"], out=z)
-    return z  # (B, units)
-
-
-def _forward(arena: Arena, network: Network, w: Parameters, x: Values, output: str) -> Values:
-    """The outputs (B, C), without dropout."""
-    a, number = x, 0
-    for layer in network.layers:
-        if isinstance(layer, Dense):
-            a, number = _dense(arena, w, number, a), number + 1
-        elif isinstance(layer, Activate):
-            a = ACTIVATIONS[layer.function].forward(xp, a)
-    return OUTPUTS[output].forward(xp, a)
-
-
 def _gradient(state: NumpyState, trial: Trial, x: Values, y: Values, t: int) -> float:
-    """Writes the gradient of the mean loss of the batch into `trial.g`; the loss before the update."""
+    """Writes the gradient of the mean loss of the batch into `trial.g`, and what it says of the running means into
+    `trial.seen`; the loss before the update."""
     arena, network = state.arena, state.cohort.network
     output, computed = head(network.output, trial.recipe.loss)
     loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
 
-    kept: list[tuple[Values, Values]] = []  # what each layer saw and what it made
-    a, number = x, 0
-    for depth, layer in enumerate(network.layers):
-        before = a
-        if isinstance(layer, Dense):
-            a, number = _dense(arena, trial.w, number, a), number + 1
-        elif isinstance(layer, Activate):
-            a = ACTIVATIONS[layer.function].forward(xp, a)
-        else:
-            mask = _dropout_mask(arena, trial.recipe.seed, t, depth, layer, len(a))
-            a, before = a * mask, mask
-        kept.append((before, a))
+    passes = [Pass(layer, number, arena) for number, layer in network.numbered()]
+    a = as_images(x, network)
+    for depth, one in enumerate(passes):
+        if isinstance(one.layer, Dropout):
+            one.kept = _dropout_mask(arena, trial.recipe.seed, t, depth, one.layer, a.shape)
+        a = one.forward(trial.w.views, a, trial.seen)
 
     a = OUTPUTS[output].forward(xp, a)
     value = float(loss.value(xp, a, y, epsilon).sum()) / len(y)
     d = OUTPUTS[output].backward(xp, a, loss.gradient(xp, a, y, epsilon)) * (1.0 / len(y))
-    _backward(trial, network.layers, kept, d, number - 1)
+    first = next(i for i, one in enumerate(passes) if isinstance(one.layer, Weighted))  # before it nothing is trained
+    for one in reversed(passes[first:]):
+        d = one.backward(trial.w.views, trial.g.views, d)
     return value
 
 
-def _backward(trial: Trial, layers: Sequence[Any], kept: list[tuple[Values, Values]], d: Values, number: int) -> None:
-    """Writes every layer's gradient into `trial.g`, from the last layer to the first; d = dL/dz of the last."""
-    for layer, (before, after) in zip(reversed(layers), reversed(kept), strict=True):
-        if isinstance(layer, Dense):
-            np.matmul(before.T, d, out=trial.g.views[f"{number}.weight"])
-            np.add.reduce(d, axis=0, out=trial.g.views[f"{number}.bias"])
-            if number > 0:
-                d = d @ trial.w.views[f"{number}.weight"].T
-            number -= 1
-        elif isinstance(layer, Activate):
-            if layer.function != "identity":
-                d = d * ACTIVATIONS[layer.function].derivative(xp, before, after)
-        else:
-            d = d * before  # the mask
+def _outputs(arena: Arena, network: Network, trial: Trial, x: Values, output: str) -> Values:
+    """The outputs (B, C) in evaluation."""
+    a = as_images(x, network)
+    for number, layer in network.numbered():
+        if not isinstance(layer, Dropout):
+            a = evaluated(layer, number, arena, trial.w.views, trial.running, a)
+    return OUTPUTS[output].forward(xp, a)
 
 
-def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, rows: int) -> Values:
-    """0 with probability `rate`, else 1 / (1 - rate), (B, units); keyed by seed, iteration and layer."""
-    mask = arena.take((rows, layer.units))
-    uniform = stream(seed, f"dropout/{depth}", t).uniform(rows * layer.units).reshape(mask.shape)
+def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, shape: tuple[int, ...]) -> Values:
+    """0 with probability `rate`, else 1 / (1 - rate), of the shape of a batch; keyed by seed, iteration and layer."""
+    mask = arena.take(shape)
+    uniform = stream(seed, f"dropout/{depth}", t).uniform(mask.size).reshape(shape)
     np.multiply(uniform >= layer.rate, 1.0 / (1.0 - layer.rate), out=mask.view(np.ndarray))
     return mask
 
@@ -290,3 +266,5 @@ def _update(state: NumpyState, trial: Trial, h: Any) -> None:
     np.subtract(w.vector, step, out=w.vector)
     for slot, values in zip(trial.slots, new, strict=True):
         slot.vector[...] = values
+    for name, array in trial.running.items():
+        array[...] = trial.seen[name]

@@ -6,6 +6,7 @@ their gradients: a rule then is a handful of calls an iteration, not a handful f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from torch import Tensor
 from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, hyperparameters
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, Dense, Dropout, Network
+from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
 from assay.parts.own_rules import step_of
 from assay.recipe import Recipe
 from assay.rng import stream
 
 _EVALUATION_ROWS = 10_000
+_CACHED = 2**21  # values between two layers: 8 MB
 
 # torch's own functions where they are the same function; any other name falls back to the table's formula
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -75,10 +77,8 @@ class Trial:
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint, device: torch.device) -> None:
         self.recipe = cohort.recipes[number]
-        shapes = cohort.network.shapes
-        self.order = [n for n in shapes if n.endswith("weight")] + [n for n in shapes if n.endswith("bias")]
-        self.shapes = shapes
-        self.weights = sum(layer.inputs * layer.units for layer in cohort.network.dense)
+        self.order, self.shapes = cohort.network.order, cohort.network.shapes
+        self.weights = cohort.network.penalised  # how many numbers of the vectors, at their beginning, are no biases
         element = _element(self.recipe)
 
         def vector(arrays: dict[str, NDArray[Any]]) -> Tensor:
@@ -95,6 +95,10 @@ class Trial:
         self.leaves = {name: view.requires_grad_() for name, view in self.views(self.w).items()}
         for name, view in self.views(self.g).items():
             self.leaves[name].grad = view  # autograd adds to what is there, so the gradient lands in `g`
+        self.running = {
+            name: torch.tensor(checkpoint.weights[name][number], dtype=element, device=device)
+            for name in cohort.network.buffers
+        }
 
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         """The arrays in a vector, as views that share its memory."""
@@ -102,19 +106,21 @@ class Trial:
         start = 0
         for name in self.order:
             shape = self.shapes[name]
-            size = int(np.prod(shape))
-            found[name] = vector.detach()[start : start + size].view(shape)
-            start += size
+            found[name] = vector.detach()[start : start + math.prod(shape)].view(shape)
+            start += math.prod(shape)
         return found
 
-    def copy(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def copy(self) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         """What an iteration changes."""
-        return self.w.clone(), tuple(slot.clone() for slot in self.slots)
+        running = {name: array.clone() for name, array in self.running.items()}
+        return self.w.clone(), tuple(slot.clone() for slot in self.slots), running
 
-    def put_back(self, kept: tuple[Tensor, tuple[Tensor, ...]]) -> None:
+    def put_back(self, kept: tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]) -> None:
         """Undoes what was done since `copy`."""
         self.w.copy_(kept[0])
         self.slots = tuple(slot.clone() for slot in kept[1])
+        for name, array in kept[2].items():
+            self.running[name].copy_(array)
 
 
 @dataclass
@@ -122,6 +128,7 @@ class TorchState:
     """A cohort in training: trials one after the other, data on the device."""
 
     cohort: Cohort
+    network: Network  # that of the cohort, in the order that is computed
     trials: list[Trial]
     t: int
     splits: dict[str, tuple[Tensor, Tensor]]  # inputs (N, D) and one-hot labels (N, C)
@@ -131,7 +138,7 @@ class TorchEngine(Engine):
     """Eager PyTorch; float32, float64, and bfloat16 mixed with float32 weights."""
 
     name: ClassVar[str] = "torch"
-    numerics: ClassVar[int] = 1
+    numerics: ClassVar[int] = 2
 
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := _missing(self.device):
@@ -147,7 +154,7 @@ class TorchEngine(Engine):
             name: (_tensor(x, device, element), classes[_tensor(y, device)]) for name, (x, y) in splits.parts.items()
         }
         trials = [Trial(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
-        return TorchState(cohort, trials, checkpoint.t, parts)
+        return TorchState(cohort, cohort.network.pooled_first(), trials, checkpoint.t, parts)
 
     def advance(self, state: TorchState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[TorchState, Progress]:
         k = batches.count
@@ -170,12 +177,13 @@ class TorchEngine(Engine):
 
     def evaluate(self, state: TorchState, split: str) -> Evaluation:
         x, y = state.splits[split]
-        network, recipe = state.cohort.network, state.cohort.first
+        network, recipe = state.network, state.cohort.first
         output, computed = head(network.output, recipe.loss)
         sums = np.zeros((2, len(state.trials)))
+        block = _rows_at_once(network, self.device) or _EVALUATION_ROWS
         with self._threads(), torch.no_grad():
             for number, trial in enumerate(state.trials):
-                for rows, labels in zip(x.split(_EVALUATION_ROWS), y.split(_EVALUATION_ROWS), strict=True):
+                for rows, labels in zip(x.split(block), y.split(block), strict=True):
                     a = _activate(OUTPUTS, _OUTPUTS, output, _forward(network, trial, rows, None))
                     value = LOSSES[computed].value(_xp, a, labels, _epsilon(recipe)).sum(dtype=_sum_type(x))
                     sums[0, number] += float(value)
@@ -183,8 +191,9 @@ class TorchEngine(Engine):
         return Evaluation(sums[0] / len(x), sums[1] / len(x))
 
     def outputs(self, state: TorchState, x: NDArray[Any]) -> NDArray[Any]:
-        network = state.cohort.network
-        rows = _tensor(x, torch.device(self.device), _element(state.cohort.first)).split(_EVALUATION_ROWS)
+        network = state.network
+        block = _rows_at_once(network, self.device) or _EVALUATION_ROWS
+        rows = _tensor(x, torch.device(self.device), _element(state.cohort.first)).split(block)
         with self._threads(), torch.no_grad():
             each = [
                 [_activate(OUTPUTS, _OUTPUTS, network.output, _forward(network, trial, r, None)).cpu() for r in rows]
@@ -193,11 +202,13 @@ class TorchEngine(Engine):
         return np.stack([torch.cat(blocks).numpy() for blocks in each])
 
     def export(self, state: TorchState) -> Checkpoint:
-        views = [{n: v.cpu().numpy().copy() for n, v in trial.views(trial.w).items()} for trial in state.trials]
-        weights = {name: np.stack([view[name] for view in views]) for name in state.cohort.network.shapes}
+        views = [
+            {n: v.cpu().numpy() for n, v in (trial.views(trial.w) | trial.running).items()} for trial in state.trials
+        ]
+        weights = {name: np.stack([view[name] for view in views]) for name in state.cohort.network.arrays}
         slots: dict[str, NDArray[Any]] = {}
         if state.trials[0].slots:
-            for name in weights:
+            for name in state.cohort.network.shapes:
                 each = [[trial.views(slot)[name].cpu().numpy() for slot in trial.slots] for trial in state.trials]
                 slots[name] = np.stack([np.stack(arrays) for arrays in each], axis=1)
         return Checkpoint(state.t, weights, slots)
@@ -221,14 +232,22 @@ class TorchEngine(Engine):
 
     @contextmanager
     def _threads(self) -> Generator[None]:
-        """torch's threads set to the engine's while it works."""
+        """torch's threads set to the engine's while it works, and numbers too small to be normal taken for 0.
+
+        Such numbers turn up in an optimizer's slots when a unit has died, and cost a CPU many times a normal one.
+        """
         before = torch.get_num_threads()
         if self.threads:
             torch.set_num_threads(self.threads)
+        torch.set_flush_denormal(True)
         try:
             yield
         finally:
+            torch.set_flush_denormal(False)
             torch.set_num_threads(before)
+
+    def activations(self, cohort: Cohort, batch: int) -> int:
+        return super().activations(cohort, min(batch, _rows_at_once(cohort.network, self.device) or batch))
 
 
 def _missing(device: str) -> str | None:
@@ -269,29 +288,56 @@ def _activate(table: Any, own: dict[str, Callable[[Tensor], Tensor]], name: str,
     return own[name](z) if name in own else table[name].forward(_xp, z)
 
 
-def _forward(network: Network, trial: Trial, a: Tensor, t: int | None) -> Tensor:
-    """The values before the output function, (B, C); with dropout where t says which iteration it is."""
-    number = 0
+def _forward(network: Network, trial: Trial, a: Tensor, t: int | None, part: int = 0) -> Tensor:
+    """The values before the output function, (B, C); as in training where t says which iteration it is."""
+    if network.image is not None:  # (B, channels, height, width) to torch, but channels last in memory
+        a = a.view(len(a), *network.image).permute(0, 3, 1, 2)
     with _mixed(trial):
-        for depth, layer in enumerate(network.layers):
-            if isinstance(layer, Dense):
-                a = torch.addmm(trial.leaves[f"{number}.bias"], a, trial.leaves[f"{number}.weight"])
-                number += 1
-            elif isinstance(layer, Activate):
-                a = _activate(ACTIVATIONS, _ACTIVATIONS, layer.function, a)
-            elif t is not None:
-                a = a * _dropout_mask(trial, t, depth, layer, len(a))
+        for depth, (number, layer) in enumerate(network.numbered()):
+            match layer:
+                case Dense():
+                    a = torch.addmm(trial.leaves[f"{number}.bias"], a, trial.leaves[f"{number}.weight"])
+                case Conv2d():
+                    weight = trial.leaves[f"{number}.weight"].permute(3, 2, 0, 1)
+                    a = F.conv2d(a, weight, trial.leaves[f"{number}.bias"], layer.stride, layer.padding)
+                case Activate():
+                    a = _activate(ACTIVATIONS, _ACTIVATIONS, layer.function, a)
+                case Pool():
+                    a = (F.max_pool2d if layer.kind == "max" else F.avg_pool2d)(a, layer.size, layer.stride)
+                case Flatten():
+                    a = (a.permute(0, 2, 3, 1) if a.ndim == 4 else a).reshape(len(a), layer.values)
+                case BatchNorm():
+                    a = _normalised(trial, number, layer, a, training=t is not None)
+                case Dropout():
+                    a = a if t is None else a * _dropout_mask(trial, t, part, depth, layer, a.shape)
     return a.to(trial.w.dtype)
 
 
-def _dropout_mask(trial: Trial, t: int, depth: int, layer: Dropout, rows: int) -> Tensor:
-    """0 with probability `rate`, else 1 / (1 - rate), (B, units), which bfloat16 would round by up to 0.4 %."""
+def _normalised(trial: Trial, number: int, layer: BatchNorm, a: Tensor, *, training: bool) -> Tensor:
+    mean, variance = (trial.running[f"{number}.{name}"] for name in layer.buffers)
+    scale, bias = (trial.leaves[f"{number}.{name}"] for name in layer.shapes)
+    if training and a.numel() == layer.channels:  # torch refuses a single value a channel, which is its own mean
+        return (a - a.detach()) * scale.view(1, -1, *[1] * (a.ndim - 2)) + bias.view(1, -1, *[1] * (a.ndim - 2))
+    return F.batch_norm(a, mean, variance, scale, bias, training, layer.momentum, layer.epsilon)
+
+
+def _dropout_mask(trial: Trial, t: int, part: int, depth: int, layer: Dropout, shape: torch.Size) -> Tensor:
+    """0 with probability `rate`, else 1 / (1 - rate), which bfloat16 would round by up to 0.4 %; each part of a batch
+    has its own."""
     w = trial.w
     generator = torch.Generator(w.device)
-    key = int(stream(trial.recipe.seed, f"dropout/{depth}", t).words(1)[0])
+    key = int(stream(trial.recipe.seed, f"dropout/{depth}", t).words(1, start=part)[0])
     generator.manual_seed(key & (2**63 - 1))
-    kept = torch.rand((rows, layer.units), generator=generator, device=w.device) >= layer.rate
+    kept = torch.rand(shape, generator=generator, device=w.device) >= layer.rate
     return kept.to(w.dtype) / (1.0 - layer.rate)
+
+
+def _rows_at_once(network: Network, device: str) -> int | None:
+    """How many images a CPU takes through the network at once, so that what lies between two layers stays in its
+    cache; None for all of them: on a GPU, in networks without images, and where a batch is normalised as a whole."""
+    if device != "cpu" or network.image is None or network.normalises:
+        return None
+    return max(16, _CACHED // network.widest)
 
 
 def _iterate(
@@ -303,21 +349,28 @@ def _iterate(
     count: int,
 ) -> NDArray[np.float64]:
     """`count` iterations of one trial; the loss of each batch before its update, read from the device at the end."""
-    network, recipe = state.cohort.network, trial.recipe
-    output, computed = head(network.output, recipe.loss)
-    loss, epsilon = LOSSES[computed], _epsilon(recipe)
     batch = _batches(state, batches, number)
     values: list[Tensor] = []
     for i in range(count):
-        x, y = batch(i)
         trial.g.zero_()
-        z = _forward(network, trial, x, batches.first + i)
-        value = loss.value(_xp, _activate(OUTPUTS, _OUTPUTS, output, z), y, epsilon).mean()
-        value.backward()
-        values.append(value.detach())
+        values.append(_gradient(state.network, trial, *batch(i), batches.first + i))
         with torch.no_grad():
             _update(trial, hyperparameters(h[0], h[1], i))
     return torch.stack(values).cpu().numpy().astype(np.float64) if values else np.empty(0)
+
+
+def _gradient(network: Network, trial: Trial, x: Tensor, y: Tensor, t: int) -> Tensor:
+    """Adds the gradient of the mean loss of the batch to `trial.g`, part by part; the loss."""
+    output, computed = head(network.output, trial.recipe.loss)
+    loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
+    rows = _rows_at_once(network, trial.w.device.type) or len(y)
+    values: list[Tensor] = []
+    for part, (inputs, labels) in enumerate(zip(x.split(rows), y.split(rows), strict=True)):
+        z = _forward(network, trial, inputs, t, part)
+        value = loss.value(_xp, _activate(OUTPUTS, _OUTPUTS, output, z), labels, epsilon).sum() / len(y)
+        value.backward()
+        values.append(value.detach())
+    return torch.stack(values).sum() if len(values) > 1 else values[0]
 
 
 def _batches(state: TorchState, batches: Batches, number: int) -> Callable[[int], tuple[Tensor, Tensor]]:

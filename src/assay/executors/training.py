@@ -177,7 +177,7 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
         end = reader.read(point)
         if end is None:
             continue
-        t, network = point.iteration, recipe.model.network(start.inputs, classes)
+        t, network = point.iteration, recipe.model.network(start.shape or start.inputs, classes)
         flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
         return replace(
             start,

@@ -22,6 +22,7 @@ class Activation:
     derivative: Callable[[Any, Array, Array], Array]
     flops: tuple[int, int]
     formula: str
+    monotone: bool = True  # never falls
 
 
 def identity(xp: Any, z: Array) -> Array:
@@ -127,8 +128,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(tanh, tanh_derivative, (1, 2), "tanh(z)"),
     "elu": Activation(elu, elu_derivative, (4, 2), "z if z > 0 else exp(z) - 1"),
     "softplus": Activation(softplus, softplus_derivative, (6, 4), "log(1 + exp(z))"),
-    "silu": Activation(silu, silu_derivative, (5, 7), "z sigmoid(z)"),
-    "gelu": Activation(gelu, gelu_derivative, (9, 19), "z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2"),
+    "silu": Activation(silu, silu_derivative, (5, 7), "z sigmoid(z)", monotone=False),
+    "gelu": Activation(gelu, gelu_derivative, (9, 19), "z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2", False),
 }
 
 

@@ -1,9 +1,15 @@
-"""Layers as plain records: their shapes, initial weights and arithmetic; each engine knows how to run them."""
+"""Layers as plain records: their shapes, initial weights and arithmetic; each engine knows how to run them.
+
+Images are (height, width, channels), channels last, in the order in which the data hold their values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 import numpy as np
@@ -13,6 +19,8 @@ from assay.parts.activations import ACTIVATIONS
 from assay.rng import Stream, stream
 
 Weights = dict[str, NDArray[np.float64]]
+Image = tuple[int, int, int]
+"""Height, width, channels."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,19 @@ class Dense:
     units: int
 
     @property
-    def parameters(self) -> int:
-        return self.inputs * self.units + self.units
+    def values(self) -> int:
+        """How many values an example has after the layer."""
+        return self.units
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """How many values a unit sees, and by how many units a value is seen: what initial weights go by."""
+        return self.inputs, self.units
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The arrays that are trained."""
+        return {"weight": (self.inputs, self.units), "bias": (self.units,)}
 
     def flops(self, *, first: bool) -> tuple[int, int]:
         """Operations for one example, forward and backward; the first layer needs no gradient of its input."""
@@ -33,11 +52,121 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Conv2d:
+    """z[i, j] = sum over (m, n) of x[i stride + m, j stride + n] w[m, n] + b, with w (kernel, kernel, channels in,
+    channels out), b (channels out,) and x framed by `padding` zeros: a cross-correlation, as every framework has it."""
+
+    image: Image
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+    @property
+    def out(self) -> Image:
+        """The image after the layer."""
+        height, width = (windows(side + 2 * self.padding, self.kernel, self.stride) for side in self.image[:2])
+        return height, width, self.channels
+
+    @property
+    def values(self) -> int:
+        return math.prod(self.out)
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        return self.kernel**2 * self.image[2], self.kernel**2 * self.channels
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.kernel, self.kernel, self.image[2], self.channels), "bias": (self.channels,)}
+
+    def flops(self, *, first: bool) -> tuple[int, int]:
+        """As a dense layer at each place; the padding is counted like the image."""
+        product = 2 * self.fans[0] * self.values
+        return product, product + self.values + (0 if first else product)
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """y = scale (x - mean) / sqrt(variance + epsilon) + bias for each channel, or for each unit of a flat input.
+
+    Mean and variance are the batch's in training and running ones in evaluation: running <- 0.9 running + 0.1 batch,
+    the variance with Bessel's correction (Ioffe and Szegedy 2015; the numbers are PyTorch's).
+    """
+
+    channels: int
+    places: int  # of an example that share a channel: 1 for a flat input
+
+    epsilon = 1e-5
+    momentum = 0.1
+
+    @property
+    def values(self) -> int:
+        return self.channels * self.places
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        return 1, 1
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"scale": (self.channels,), "bias": (self.channels,)}
+
+    @property
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """The arrays that are not trained but followed."""
+        return {"mean": (self.channels,), "variance": (self.channels,)}
+
+    def flops(self, *, first: bool) -> tuple[int, int]:
+        return 8 * self.values, 12 * self.values
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The largest (`max`) or the mean (`average`) of each window of size x size places, channel by channel.
+
+    The gradient of a largest value goes to the first place of the window that has it.
+    """
+
+    image: Image
+    size: int
+    stride: int
+    kind: str
+
+    @property
+    def out(self) -> Image:
+        """The image after the layer; what does not fill a window at the right and the bottom is left out."""
+        height, width = (windows(side, self.size, self.stride) for side in self.image[:2])
+        return height, width, self.image[2]
+
+    @property
+    def values(self) -> int:
+        return math.prod(self.out)
+
+    def flops(self, *, first: bool) -> tuple[int, int]:
+        return self.size**2 * self.values, self.size**2 * self.values
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """An image as one row of values: (height, width, channels) in this order."""
+
+    values: int
+
+    def flops(self, *, first: bool) -> tuple[int, int]:
+        return 0, 0
+
+
+@dataclass(frozen=True)
 class Activate:
     """An activation on each of `units` values."""
 
     function: str
     units: int
+
+    @property
+    def values(self) -> int:
+        return self.units
 
     def flops(self, *, first: bool) -> tuple[int, int]:
         forward, backward = ACTIVATIONS[self.function].flops
@@ -51,61 +180,134 @@ class Dropout:
     rate: float
     units: int
 
+    @property
+    def values(self) -> int:
+        return self.units
+
     def flops(self, *, first: bool) -> tuple[int, int]:
         return self.units, self.units
 
 
-Layer = Dense | Activate | Dropout
+Weighted = Dense | Conv2d | BatchNorm
+Layer = Weighted | Pool | Flatten | Activate | Dropout
+
+
+def windows(side: int, size: int, stride: int) -> int:
+    """How many windows of that size and stride lie on a side."""
+    return (side - size) // stride + 1
 
 
 @dataclass(frozen=True)
 class Network:
-    """The layers of a model for given numbers of inputs D and classes C, and the function after the last one."""
+    """The layers of a model for examples of a given shape and C classes, and the function after the last one."""
 
     layers: tuple[Layer, ...]
     output: str
     inputs: int
     classes: int
 
+    @cached_property
+    def weighted(self) -> tuple[Weighted, ...]:
+        """The layers that have weights; number i holds "i.weight" and "i.bias", or what else its shapes name."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
+
     @property
     def dense(self) -> tuple[Dense, ...]:
-        """The layers that have weights; number i holds "i.weight" and "i.bias"."""
+        """The dense layers alone."""
         return tuple(layer for layer in self.layers if isinstance(layer, Dense))
+
+    @property
+    def image(self) -> Image | None:
+        """The shape of an example where the first layer takes images, else None."""
+        return next((layer.image for layer in self.layers[:1] if isinstance(layer, Conv2d | Pool)), None)
+
+    def numbered(self) -> Iterator[tuple[int, Layer]]:
+        """Every layer with the number of its weights, or of those of the next layer that has some."""
+        number = 0
+        for layer in self.layers:
+            yield number, layer
+            number += isinstance(layer, Weighted)
 
     @property
     def parameters(self) -> int:
         """How many weights and biases there are together."""
-        return sum(layer.parameters for layer in self.dense)
+        return sum(map(math.prod, self.shapes.values()))
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array that is trained, in the order of the layers."""
+        named = enumerate(self.weighted)
+        return {f"{i}.{name}": shape for i, layer in named for name, shape in layer.shapes.items()}
+
+    @cached_property
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array that is followed and not trained: running means and variances."""
+        named = [(i, layer) for i, layer in enumerate(self.weighted) if isinstance(layer, BatchNorm)]
+        return {f"{i}.{name}": shape for i, layer in named for name, shape in layer.buffers.items()}
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every array of weights, in the order of the layers."""
-        return {
-            name: shape
-            for i, layer in enumerate(self.dense)
-            for name, shape in ((f"{i}.weight", (layer.inputs, layer.units)), (f"{i}.bias", (layer.units,)))
-        }
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array of a checkpoint's weights."""
+        return self.shapes | self.buffers
+
+    @property
+    def order(self) -> list[str]:
+        """The trained arrays, those that penalties and weight decay reach first: all that are called weight."""
+        return sorted(self.shapes, key=lambda name: not name.endswith("weight"))
+
+    @property
+    def penalised(self) -> int:
+        """How many numbers the arrays called weight have together."""
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if name.endswith("weight"))
+
+    @property
+    def widest(self) -> int:
+        """The most values that an example has between two layers."""
+        return max(self.inputs, *(layer.values for layer in self.layers))
+
+    @property
+    def normalises(self) -> bool:
+        """Whether an example's outputs in training depend on the others of its batch."""
+        return any(isinstance(layer, BatchNorm) for layer in self.layers)
+
+    def pooled_first(self) -> Network:
+        """The same function with less work: a largest value is taken before a monotone activation, not after it.
+
+        A non-decreasing function of the largest value is the largest of its values; the gradients are the same too,
+        for where several places of a window share the largest value only after the activation, its derivative is 0.
+        """
+        layers = list(self.layers)
+        for i, (a, b) in enumerate(itertools.pairwise(layers)):
+            if isinstance(a, Activate) and isinstance(b, Pool) and b.kind == "max" and ACTIVATIONS[a.function].monotone:
+                layers[i], layers[i + 1] = b, Activate(a.function, b.values)
+        return Network(tuple(layers), self.output, self.inputs, self.classes)
 
 
-Initial = Callable[[Stream, Dense], tuple[NDArray[np.float64], NDArray[np.float64]]]
+Initial = Callable[[Stream, "Dense | Conv2d"], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
-def glorot_uniform(source: Stream, layer: Dense) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """U(-r, r) with r = sqrt(6 / (inputs + units)), zero biases: Flux's and Keras' default (Glorot, Bengio 2010)."""
-    bound = sqrt(6.0 / (layer.inputs + layer.units))
-    return _uniform(source, layer.inputs * layer.units, bound), np.zeros(layer.units)
+def glorot_uniform(source: Stream, layer: Dense | Conv2d) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """U(-r, r) with r = sqrt(6 / (fan in + fan out)), zero biases: Flux's and Keras' default (Glorot, Bengio 2010)."""
+    (weights, biases), bound = _sizes(layer), sqrt(6.0 / sum(layer.fans))
+    return _uniform(source, weights, bound), np.zeros(biases)
 
 
-def kaiming_uniform(source: Stream, layer: Dense) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """U(-r, r) with r = 1 / sqrt(inputs), weights and biases: PyTorch's Linear (He et al. 2015, a = sqrt 5)."""
-    numbers = _uniform(source, layer.parameters, 1.0 / sqrt(layer.inputs))
-    return numbers[: -layer.units], numbers[-layer.units :]
+def kaiming_uniform(source: Stream, layer: Dense | Conv2d) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """U(-r, r) with r = 1 / sqrt(fan in), weights and biases: PyTorch's own (He et al. 2015, a = sqrt 5)."""
+    (weights, biases), bound = _sizes(layer), 1.0 / sqrt(layer.fans[0])
+    numbers = _uniform(source, weights + biases, bound)
+    return numbers[:weights], numbers[weights:]
 
 
-def standard_normal(source: Stream, layer: Dense) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def standard_normal(source: Stream, layer: Dense | Conv2d) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """N(0, 1), weights and biases: the network from scratch."""
-    numbers = source.normal(layer.parameters)
-    return numbers[: -layer.units], numbers[-layer.units :]
+    weights, biases = _sizes(layer)
+    numbers = source.normal(weights + biases)
+    return numbers[:weights], numbers[weights:]
+
+
+def _sizes(layer: Dense | Conv2d) -> tuple[int, int]:
+    return math.prod(layer.shapes["weight"]), math.prod(layer.shapes["bias"])
 
 
 def _uniform(source: Stream, count: int, bound: float) -> NDArray[np.float64]:
@@ -120,10 +322,17 @@ INITIALS: dict[str, Initial] = {
 
 
 def initial_weights(network: Network, initial: str, seed: int) -> Weights:
-    """The weights before the first iteration, float64; layer i depends on (seed, i, its shape) alone."""
+    """The weights before the first iteration, float64; layer i depends on (seed, i, its shape) alone.
+
+    A batch normalisation begins as the identity of a standardised input, whatever `initial` says.
+    """
     weights: Weights = {}
-    for i, layer in enumerate(network.dense):
-        weight, bias = INITIALS[initial](stream(seed, "weights", i), layer)
-        weights[f"{i}.weight"] = weight.reshape(layer.inputs, layer.units)
-        weights[f"{i}.bias"] = bias
+    for i, layer in enumerate(network.weighted):
+        if isinstance(layer, BatchNorm):
+            ones, zeros = np.ones(layer.channels), np.zeros(layer.channels)
+            made = {"scale": ones, "bias": zeros, "mean": zeros.copy(), "variance": ones.copy()}
+        else:
+            weight, bias = INITIALS[initial](stream(seed, "weights", i), layer)
+            made = {"weight": weight.reshape(layer.shapes["weight"]), "bias": bias}
+        weights |= {f"{i}.{name}": array for name, array in made.items()}
     return weights

@@ -1,16 +1,31 @@
-"""Models by name: settings that, with the width of the data, make a network."""
+"""Models by name: settings that, with the shape of the data, make a network."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from assay.errors import RecipeError
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.layers import INITIALS, Activate, Dense, Dropout, Layer, Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
 from assay.parts.part import Count, Fraction, Part, one_of, table_of
+from assay.parts.stack import (
+    AnyLayer,
+    AveragePoolPart,
+    Conv2dPart,
+    DensePart,
+    FlattenPart,
+    LayerPart,
+    MaxPoolPart,
+    MisfitError,
+    Shape,
+)
 
 if TYPE_CHECKING:
     ActivationName = OutputName = InitialName = str
@@ -22,7 +37,32 @@ else:
 Hidden = Annotated[tuple[Count, ...], Field(max_length=64)]
 
 
-class MLP(Part):
+class Model(Part):
+    """What every model has: the function of its outputs and its initial weights."""
+
+    output: OutputName = "log_softmax"
+    initial: InitialName = "glorot_uniform"
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """A short name that tells models of one kind apart."""
+
+    @property
+    @abstractmethod
+    def functions(self) -> str:
+        """The activations of the hidden layers, joined by "+"."""
+
+    @abstractmethod
+    def canonical(self) -> dict[str, Any]:
+        """The settings spelt out, so that a named model and its spelling are one."""
+
+    @abstractmethod
+    def network(self, shape: Shape | int, classes: int) -> Network:
+        """The layers for examples of a shape, or of so many values, and C `classes`. Raises: RecipeError."""
+
+
+class MLP(Model):
     """A multilayer perceptron: dense layers of `hidden` units, `activation` after each, dropout after that, and one
     last dense layer with `output`."""
 
@@ -34,20 +74,26 @@ class MLP(Part):
     initial: InitialName = "glorot_uniform"
 
     @property
+    def title(self) -> str:
+        return self.name if self.name != "mlp" else "mlp " + ("-".join(map(str, self.hidden)) or "linear")
+
+    @property
+    def functions(self) -> str:
+        return self.activation
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """The dropout rate after each hidden layer."""
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
 
     def canonical(self) -> dict[str, Any]:
-        """The settings spelt as an mlp, so that a named model and its spelling are one."""
         rates = self.rates
         dropout = rates[0] if rates and len(set(rates)) == 1 else (rates if rates else 0.0)
         return {"name": "mlp", **self.settings(), "dropout": dropout}
 
-    def network(self, inputs: int, classes: int) -> Network:
-        """The layers for D `inputs` and C `classes`."""
+    def network(self, shape: Shape | int, classes: int) -> Network:
         layers: list[Layer] = []
-        width = inputs
+        width = inputs = shape if isinstance(shape, int) else math.prod(shape)
         for units, rate in zip(self.hidden, self.rates, strict=True):
             layers += [Dense(width, units), Activate(self.activation, units)]
             layers += [Dropout(rate, units)] if rate else []
@@ -82,7 +128,86 @@ class TwoLR(MLP):
     output: OutputName = "softmax"
 
 
-MODELS = table_of(MLP, FourLS, ThreeLS, TwoLR)
+Stack = Annotated[tuple[AnyLayer, ...], Field(max_length=256)]
+
+
+class Sequential(Model):
+    """Any `layers` of the table in `stack`, one after the other, and one last dense layer with `output`."""
+
+    name: Literal["sequential"] = "sequential"
+    layers: Stack = ()
+
+    @property
+    def title(self) -> str:
+        if self.name != "sequential":
+            return self.name
+        return "sequential " + ("-".join(layer.short for layer in self.layers if layer.short) or "linear")
+
+    @property
+    def functions(self) -> str:
+        settings = [layer.settings() for layer in self.layers]
+        functions = [s.get("activation", s.get("function", "identity")) for s in settings]
+        return "+".join(dict.fromkeys(f for f in functions if f != "identity")) or "identity"
+
+    def canonical(self) -> dict[str, Any]:
+        layers = tuple({"kind": layer.entry, **layer.settings()} for layer in self.layers)
+        return {"name": "sequential", **self.settings(), "layers": layers}
+
+    def network(self, shape: Shape | int, classes: int) -> Network:
+        shape = start = (shape,) if isinstance(shape, int) else shape
+        layers: list[Layer] = []
+        stack: list[LayerPart] = [*self.layers, DensePart(units=classes)]
+        for number, part in enumerate(stack):
+            try:
+                made, shape = part.build(shape)
+            except MisfitError as error:
+                last = number == len(self.layers)
+                where = "the last dense layer" if last else f"model.layers.{number} ({part.entry})"
+                raise RecipeError([f"{where} {error}"]) from None
+            layers += made
+        return Network(tuple(layers), self.output, math.prod(start), classes)
+
+
+class LeNet5(Sequential):
+    """LeNet-5 in the shape of 1998: 6, 16 and 120 channels, 84 units, tanh and average pooling, softmax at the end.
+
+    Images of 28 x 28 are framed to 32 x 32, as LeCun, Bottou, Bengio, Haffner (1998) had them; every channel of a
+    convolution sees all of the layer before, and the outputs are those of today, not radial basis functions.
+    """
+
+    name: Literal["lenet5"] = "lenet5"  # pyright: ignore[reportIncompatibleVariableOverride]
+    layers: Stack = (
+        Conv2dPart(channels=6, kernel=5, padding=2, activation="tanh"),
+        AveragePoolPart(),
+        Conv2dPart(channels=16, kernel=5, activation="tanh"),
+        AveragePoolPart(),
+        Conv2dPart(channels=120, kernel=5, activation="tanh"),
+        FlattenPart(),
+        DensePart(units=84, activation="tanh"),
+    )
+
+
+class LeNet5Wide(Sequential):
+    """The widened LeNet-5 of the framework comparison: 32, 64 and 128 channels, 84 units, relu and max-pooling."""
+
+    name: Literal["lenet5-wide"] = "lenet5-wide"  # pyright: ignore[reportIncompatibleVariableOverride]
+    layers: Stack = (
+        Conv2dPart(channels=32, kernel=5, activation="relu"),
+        MaxPoolPart(),
+        Conv2dPart(channels=64, kernel=5, activation="relu"),
+        MaxPoolPart(),
+        Conv2dPart(channels=128, kernel=4, activation="relu"),
+        FlattenPart(),
+        DensePart(units=84, activation="relu"),
+    )
+
+
+MODELS = table_of(MLP, FourLS, ThreeLS, TwoLR, Sequential, LeNet5, LeNet5Wide)
+
+
+def model_of(table: Mapping[str, Any]) -> str:
+    """The model that a table without a name means: the one that has layers, or the mlp."""
+    return "sequential" if "layers" in table else "mlp"
 
 
 def flops_forward(network: Network) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -47,16 +47,19 @@ def one_of(kind: str, table: Mapping[str, Any]) -> Any:
     return Annotated[str, BeforeValidator(known), Field(json_schema_extra={"enum": list(table)})]
 
 
-def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: str) -> Any:
+Default = str | Callable[[Mapping[str, Any]], str]
+
+
+def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: Default) -> Any:
     """The type of a component: a table of settings whose `tag` names the entry, or the bare name for all defaults;
-    a table without the tag is the `default` entry's."""
+    a table without the tag is the `default` entry's, which may depend on the table; "" is no entry's name."""
 
     def expand(value: object) -> object:
         if isinstance(value, str):
             value = {tag: value}
         if isinstance(value, Mapping):
             named: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
-            named.setdefault(tag, default)
+            named.setdefault(tag, default if isinstance(default, str) else default(named))
             if not isinstance(named[tag], str) or named[tag] not in table:
                 sentence = unknown(kind, named[tag], table)
                 raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})

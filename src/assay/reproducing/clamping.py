@@ -54,7 +54,7 @@ FORMS: dict[str, tuple[Gradient, str]] = {
 
 def trained(recipe: Recipe, data: Any, form: Gradient, iterations: int) -> tuple[float, float, float]:
     """Accuracy after training, the share of iterations with p_label below eps, and of hidden units dead in the end."""
-    weights = initial_weights(recipe.model.network(data.inputs, data.classes), recipe.model.initial, recipe.seed)
+    weights = initial_weights(recipe.model.network(data.shape, data.classes), recipe.model.initial, recipe.seed)
     w1, b1, w2, b2 = (weights[key].astype(np.float32) for key in ("0.weight", "0.bias", "1.weight", "1.bias"))
     rate = np.float32(recipe.optimizer.learning_rate)
     batches = recipe.batches.make(recipe.seed, 1, iterations, len(data.y_train))

@@ -61,7 +61,7 @@ class _Costs:
         self.batches = recipe.iterations(self.count)
         self.size = recipe.batches.width(self.count)
         self.rate = recipe.optimizer.learning_rate
-        network = recipe.model.network(self.data.inputs, self.data.classes)
+        network = recipe.model.network(self.data.shape, self.data.classes)
         weights = initial_weights(network, recipe.model.initial, recipe.seed)
         self.layers: Layers = [(weights[f"{i}.weight"], weights[f"{i}.bias"]) for i in range(len(network.dense))]
         self.onehot = np.eye(self.data.classes)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from statistics import mean, median
 
+from assay.parts.models import MLP
 from assay.published import article, sources
 from assay.reproducing.asking import Asked, study
 from assay.reproducing.measured import Measured, Row, percent
@@ -32,7 +33,8 @@ def sampled(whole: Plan, share: float) -> Plan:
     for job in whole.jobs:
         recipe = job.trials[-1].recipe
         size = int(recipe.batches.settings().get("size", 0))
-        strata.setdefault((len(recipe.model.hidden), size), []).append(job)
+        hidden = len(recipe.model.hidden) if isinstance(recipe.model, MLP) else 0
+        strata.setdefault((hidden, size), []).append(job)
     chosen: set[str] = set()
     passed = taken = 0
     for number, (_, jobs) in enumerate(sorted(strata.items())):

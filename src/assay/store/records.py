@@ -96,7 +96,7 @@ def trial_row(trial: Trial, now: float) -> dict[str, Any]:
         "recipe": dumped(recipe.plain()),
         "data": recipe.data.name,
         "data_checksum": trial.data_checksum,
-        "model": recipe.model.name if recipe.model.name != "mlp" else "mlp " + "-".join(map(str, recipe.model.hidden)),
+        "model": recipe.model.title,
         "optimizer": recipe.optimizer.entry,
         "learning_rate": recipe.optimizer.learning_rate,
         "batches": recipe.batches.kind,

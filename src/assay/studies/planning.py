@@ -134,8 +134,8 @@ class Planner:
     def trial(self, recipe: Recipe) -> Trial:
         """The trial of a recipe. Raises: DataError, EngineError."""
         dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe), self.settings
-        n, inputs, classes = self.examples(recipe), dataset.x_train.shape[1], len(dataset.classes)
-        network = recipe.model.network(inputs, classes)
+        n = self.examples(recipe)
+        network = recipe.model.network(dataset.shape, len(dataset.classes))
         problems = misfits(Cohort((recipe,), network), n, engine)
         if problems:
             raise RecipeError(problems)

@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.errors import CodeError, unknown
 from assay.parts.batches import BATCHES
-from assay.parts.models import MODELS
+from assay.parts.models import MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.own_rules import found
 from assay.parts.part import Part
@@ -176,7 +176,8 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
     if isinstance(component, str):
         name = component
     elif isinstance(component, Mapping):
-        name = component.get(tag, name)  # pyright: ignore[reportUnknownMemberType]
+        table: Mapping[str, Any] = component  # pyright: ignore[reportUnknownVariableType]
+        name = table.get(tag, model_of(table) if field == "model" else name)
     entry = entries.get(str(name))
     if entry is None and field == "optimizer" and ":" in str(name):
         with suppress(CodeError):  # the recipe will say what is wrong

@@ -1,0 +1,201 @@
+"""The layers that a model may list: settings that, with the shape of what comes in, make layers.
+
+To add one: a part with `kind` and `build` here, its entry in LAYERS, its record in `layers`, and its arithmetic in the
+engines; the recipe check, the error messages and the contract tests read the table.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
+
+from assay.parts.activations import ACTIVATIONS
+from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Image, Layer, Pool
+from assay.parts.part import Count, Fraction, Part, WholeNumber, any_of, one_of, table_of
+
+Shape = tuple[int, ...]
+
+if TYPE_CHECKING:
+    ActivationName = str
+else:
+    ActivationName = one_of("activation", ACTIVATIONS)
+
+
+class MisfitError(ValueError):
+    """A layer that what comes in does not fit."""
+
+
+class LayerPart(Part):
+    """Settings of one layer."""
+
+    @abstractmethod
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        """The layer, with its activation, for examples of a shape, and the shape of what goes out.
+
+        Raises: MisfitError."""
+
+    @property
+    @abstractmethod
+    def short(self) -> str:
+        """The layer in a label: 32c5 for 32 channels and a kernel of 5 x 5."""
+
+
+class Conv2dPart(LayerPart):
+    """A convolution of `channels` kernels of kernel x kernel places, then `activation`."""
+
+    kind: Literal["conv2d"] = "conv2d"
+    channels: Count
+    kernel: Count
+    stride: Count = 1
+    padding: WholeNumber = 0
+    activation: ActivationName = "identity"
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        image = _image(shape)
+        _fits(self.kernel, (image[0] + 2 * self.padding, image[1] + 2 * self.padding), shape, self.padding)
+        layer = Conv2d(image, self.channels, self.kernel, self.stride, self.padding)
+        return [layer, *_activated(self.activation, layer.values)], layer.out
+
+    @property
+    def short(self) -> str:
+        return f"{self.channels}c{self.kernel}"
+
+
+class _PoolPart(LayerPart):
+    size: Count = 2
+    stride: Count | None = None
+    """None: the size, so that windows lie side by side."""
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        image = _image(shape)
+        _fits(self.size, image[:2], shape)
+        layer = Pool(image, self.size, self.stride or self.size, self.entry.removesuffix("_pool"))
+        return [layer], layer.out
+
+    @property
+    def short(self) -> str:
+        return f"{self.entry[0]}p{self.size}"
+
+
+class MaxPoolPart(_PoolPart):
+    """The largest value of each window of size x size places."""
+
+    kind: Literal["max_pool"] = "max_pool"
+
+
+class AveragePoolPart(_PoolPart):
+    """The mean of each window of size x size places."""
+
+    kind: Literal["average_pool"] = "average_pool"
+
+
+class FlattenPart(LayerPart):
+    """Images as rows of values, which dense layers take."""
+
+    kind: Literal["flatten"] = "flatten"
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        size = math.prod(shape)
+        return [Flatten(size)], (size,)
+
+    @property
+    def short(self) -> str:
+        return ""
+
+
+class BatchNormPart(LayerPart):
+    """Each channel, or each value of a flat input, by the mean and deviation of its batch."""
+
+    kind: Literal["batch_norm"] = "batch_norm"
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        image = shape if len(shape) == 1 else _image(shape)
+        return [BatchNorm(image[-1], math.prod(image[:-1]))], image
+
+    @property
+    def short(self) -> str:
+        return "bn"
+
+
+class DensePart(LayerPart):
+    """A dense layer of `units`, then `activation`."""
+
+    kind: Literal["dense"] = "dense"
+    units: Count
+    activation: ActivationName = "identity"
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        if len(shape) != 1:
+            raise MisfitError(f"takes flat values; got images of shape {shape}: put 'flatten' before it")
+        return [Dense(shape[0], self.units), *_activated(self.activation, self.units)], (self.units,)
+
+    @property
+    def short(self) -> str:
+        return str(self.units)
+
+
+class ActivationPart(LayerPart):
+    """An activation by itself, for after a batch normalisation."""
+
+    kind: Literal["activation"] = "activation"
+    function: ActivationName = "relu"
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        return _activated(self.function, math.prod(shape)), shape
+
+    @property
+    def short(self) -> str:
+        return self.function
+
+
+class DropoutPart(LayerPart):
+    """Values left out in training, each with probability `rate`."""
+
+    kind: Literal["dropout"] = "dropout"
+    rate: Fraction = 0.5
+
+    def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
+        return [Dropout(self.rate, math.prod(shape))] if self.rate else [], shape
+
+    @property
+    def short(self) -> str:
+        return f"d{self.rate:g}"
+
+
+LAYERS: dict[str, Any] = table_of(
+    Conv2dPart,
+    MaxPoolPart,
+    AveragePoolPart,
+    FlattenPart,
+    BatchNormPart,
+    DensePart,
+    ActivationPart,
+    DropoutPart,
+    tag="kind",
+)
+
+if TYPE_CHECKING:
+    AnyLayer = LayerPart
+else:
+    AnyLayer = any_of("layer", LAYERS, tag="kind", default="")
+
+
+def _image(shape: Shape) -> Image:
+    """A shape as an image; one without channels has one."""
+    if len(shape) == 2:
+        return shape[0], shape[1], 1
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    said = f"flat values ({shape[0]},)" if len(shape) == 1 else f"shape {shape}"
+    raise MisfitError(f"takes images (height, width) or (height, width, channels); got {said}")
+
+
+def _fits(size: int, sides: tuple[int, int], shape: Shape, padding: int = 0) -> None:
+    if size > min(sides):
+        framed = f", {sides[0]} x {sides[1]} with its padding" if padding else ""
+        raise MisfitError(f"has windows of {size} x {size} places; got images of shape {shape}{framed}: too small")
+
+
+def _activated(function: str, values: int) -> list[Layer]:
+    return [Activate(function, values)] if function != "identity" else []
