@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_bfloat16
-from assay.engines.jax_programs import Form, Tree, evaluation, outputs, training
+from assay.engines.jax_programs import Form, Tree, evaluation, evaluation_block, outputs, training
 from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.recipe import Recipe
 
 _EVALUATION_ROWS = 4096  # a block's values stay small, whatever the split's size
+_EVALUATION_VALUES = 2**23  # of the widest layer of images in a block: 32 MB in float32
 _PROGRAMS: dict[Hashable, Any] = {}  # compiled, shared by the engines of a process
 _MOST_PROGRAMS = 256
 
@@ -69,7 +70,7 @@ class JaxEngine(Engine):
         reason = self.why_not(cohort.first)
         if reason:
             raise EngineError(reason)
-        form = Form.of(cohort)
+        form = Form.of(cohort, platform=self._device.platform if self._device is not None else "cpu")
         classes = np.eye(cohort.network.classes, dtype=form.precision)
         with _x64(True):
             parts = {
@@ -104,11 +105,17 @@ class JaxEngine(Engine):
 
     def evaluate(self, state: JaxState, split: str) -> Evaluation:
         with _x64(True):
-            arguments = (state.w, *state.splits[split])
-            rows = self._rows(state.form)
-            program = self._program(("evaluate", state.form), lambda: evaluation(state.form, rows), arguments)
-            loss, accuracy = np.array(program(*arguments))
+            sums = self._sums(state.form, (state.w, *state.splits[split]))
+        loss, accuracy = sums / len(state.splits[split][1])
         return Evaluation(loss, accuracy)
+
+    def _sums(self, form: Form, arguments: Tree) -> NDArray[np.float64]:
+        rows = self._rows(form)
+        if form.loops:
+            return np.array(self._program(("evaluate", form), lambda: evaluation(form, rows), arguments)(*arguments))
+        numbers = [(*arguments, np.int32(i)) for i in range(-(-len(arguments[-1]) // rows))]
+        program = self._program(("evaluate", form), lambda: evaluation_block(form, rows), numbers[0])
+        return sum((np.array(program(*each)) for each in numbers), np.zeros((2, form.trials)))
 
     def outputs(self, state: JaxState, x: NDArray[Any]) -> NDArray[Any]:
         rows = self._rows(state.form)
@@ -153,8 +160,10 @@ class JaxEngine(Engine):
         return jax.device_put(tree, self._device)
 
     def _rows(self, form: Form) -> int:
-        """The examples in a block of an evaluation: fewer for many trials, which are evaluated together."""
-        return max(256, _EVALUATION_ROWS // form.trials)
+        """The examples in a block of an evaluation: fewer for many trials, which are evaluated together, and for wide
+        layers."""
+        rows = max(256, _EVALUATION_ROWS // form.trials)
+        return rows if form.network.image is None else max(16, min(rows, _EVALUATION_VALUES // form.network.widest))
 
     def _program(
         self, form: Hashable, make: Callable[[], Callable[..., Tree]], arguments: Tree, donate: tuple[int, ...] = ()

@@ -96,6 +96,9 @@ def _passed(network: Network, output: str, w: Tree, x: Tree, batch: Batch) -> tu
 
 
 def _convolution(layer: Conv2d, a: Tree, weight: Tree) -> Tree:
+    if layer.whole:
+        z = xp.matmul(a.reshape(len(a), -1), weight.reshape(-1, layer.channels), precision="highest")
+        return z.reshape(len(a), 1, 1, layer.channels)
     padding = [(layer.padding, layer.padding)] * 2
     numbers: Any = ("NHWC", "HWIO", "NHWC")
     strides = (layer.stride, layer.stride)
@@ -103,10 +106,14 @@ def _convolution(layer: Conv2d, a: Tree, weight: Tree) -> Tree:
 
 
 def _pooled(layer: Pool, a: Tree) -> Tree:
-    window, strides = (1, layer.size, layer.size, 1), (1, layer.stride, layer.stride, 1)
-    if layer.kind == "max":
-        return lax.reduce_window(a, -xp.inf, lax.max, window, strides, "VALID")
-    return lax.reduce_window(a, 0.0, lax.add, window, strides, "VALID") / layer.size**2
+    """Place by place of the windows: reduce_window's gradient is slow on a CPU, and xp.maximum halves that of a tie."""
+    parts = [a[place] for _, _, place in layer.places()]
+    if layer.kind == "average":
+        return sum(parts) / layer.size**2
+    z = parts[0]
+    for part in parts[1:]:
+        z = xp.where((part > z) | xp.isnan(part), part, z)
+    return z
 
 
 def _dropped(layer: Dropout, key: Tree, a: Tree) -> Tree:
@@ -190,14 +197,29 @@ class Form:
     shared: bool = False  # the same batches for all trials
     width: int = 0  # B
     chunk: int = 0  # the most iterations in one call
+    loops: bool = True  # or one iteration, one block of examples a call
 
     @classmethod
-    def of(cls, cohort: Cohort) -> Form:
-        """The form of a cohort, before its batches are known."""
+    def of(cls, cohort: Cohort, *, platform: str) -> Form:
+        """The form of a cohort, before its batches are known.
+
+        Inside a loop, XLA's convolutions on a CPU take 40 times as long as outside.
+        """
         r = cohort.first
         output, loss = head(cohort.network.output, r.loss)
+        loops = platform != "cpu" or cohort.network.image is None
         rule, clip, biases = type(r.optimizer), r.clip_norm is not None, r.regularisation.biases
-        return cls(cohort.network.pooled_first(), output, loss, rule, len(cohort.recipes), r.precision, clip, biases)
+        return cls(
+            cohort.network.pooled_first(),
+            output,
+            loss,
+            rule,
+            len(cohort.recipes),
+            r.precision,
+            clip,
+            biases,
+            loops=loops,
+        )
 
     def with_batches(self, batches: Batches) -> Form:
         """This form for batches of that kind and width; a row alone is a run of one."""
@@ -210,6 +232,8 @@ class Form:
         return replace(self, batches=kind, shared=len(places) == 1, width=width, chunk=chunk)
 
     def _chunk(self, numbers: int) -> int:
+        if not self.loops:
+            return 1
         fit = _NUMBERS // max(numbers, 2 * self.trials)
         return max(16, min(_ITERATIONS, 2 ** (fit.bit_length() - 1) if fit else 0))
 
@@ -301,30 +325,38 @@ def training(form: Form) -> Callable[..., Tree]:
             moving, loss = trials(moving, numbers, x, y, place, varying["sizes"][i], first + i)
             return i + 1, moving, lax.dynamic_update_index_in_dim(losses, loss, i, 0)
 
-        losses = xp.full((form.chunk, form.trials), xp.nan, form.precision)
-        _, (w, slots, alive), losses = lax.while_loop(goes_on, body, (xp.int32(0), (w, slots, alive), losses))
+        start = xp.int32(0), (w, slots, alive), xp.full((form.chunk, form.trials), xp.nan, form.precision)
+        _, (w, slots, alive), losses = lax.while_loop(goes_on, body, start) if form.loops else body(start)
         return w, slots, alive, losses
 
     return run
 
 
 def evaluation(form: Form, rows: int) -> Callable[..., Tree]:
-    """The mean loss and the accuracy of all trials over a split, block by block, summed in float64."""
+    """The sums of losses and of right answers (2, T) of all trials over a split, block by block, in float64."""
+    of_block = evaluation_block(form, rows)
 
     def run(w: Tree, x: Tree, y: Tree) -> Tree:
-        block = min(rows, len(x))
-
         def body(i: Tree, sums: Tree) -> Tree:
-            start = xp.minimum(i * block, len(x) - block)
-            seen = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
-            bx, by = (lax.dynamic_slice_in_dim(a, start, block) for a in (x, y))
-            a = jax.vmap(partial(_forward, form.network, form.output), in_axes=(0, None))(w, bx)  # (T, block, C)
-            value = LOSSES[form.loss].value(xp, a, by, form.epsilon).astype(xp.float64)
-            right = a.argmax(-1) == by.argmax(-1)
-            return sums + xp.stack([xp.where(seen, 0.0, v).sum(-1) for v in (value, right)])
+            return sums + of_block(w, x, y, i)
 
-        sums = lax.fori_loop(0, -(-len(x) // block), body, xp.zeros((2, form.trials), xp.float64))
-        return sums / len(x)
+        return lax.fori_loop(0, -(-len(x) // rows), body, xp.zeros((2, form.trials), xp.float64))
+
+    return run
+
+
+def evaluation_block(form: Form, rows: int) -> Callable[..., Tree]:
+    """The part of block i in those sums."""
+
+    def run(w: Tree, x: Tree, y: Tree, i: Tree) -> Tree:
+        block = min(rows, len(x))
+        start = xp.minimum(i * block, len(x) - block)
+        seen = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
+        bx, by = (lax.dynamic_slice_in_dim(a, start, block) for a in (x, y))
+        a = jax.vmap(partial(_forward, form.network, form.output), in_axes=(0, None))(w, bx)  # (T, block, C)
+        value = LOSSES[form.loss].value(xp, a, by, form.epsilon).astype(xp.float64)
+        right = a.argmax(-1) == by.argmax(-1)
+        return xp.stack([xp.where(seen, 0.0, v).sum(-1) for v in (value, right)])
 
     return run
 

@@ -6,7 +6,6 @@ the inputs under that place with that place's weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ class Pass:
         z = self.arena.take((len(self.before), *layer.out))
         z[...] = w[f"{self.number}.bias"]
         flat = z.reshape(rows)
-        for i, j, place in _places(layer.kernel, layer.stride, layer.out):
+        for i, j, place in layer.places():
             flat += self._product(self._gathered(self.kept[place]), weight[i, j])
         return z
 
@@ -112,7 +111,7 @@ class Pass:
         np.add.reduce(flat, axis=0, out=g[f"{self.number}.bias"])
         framed = self.arena.take(self.kept.shape)
         framed.fill(0.0)
-        for i, j, place in _places(layer.kernel, layer.stride, layer.out):
+        for i, j, place in layer.places():
             np.matmul(self._gathered(self.kept[place]).T, flat, out=g[f"{self.number}.weight"][i, j])
             if self.number:
                 framed[place] += self._product(flat, weight[i, j].T).reshape(*d.shape[:3], -1)
@@ -140,7 +139,7 @@ class Pass:
     def _pooled(self, layer: Pool, a: Values) -> Values:
         z = self.arena.take((len(a), *layer.out))
         z.fill(-np.inf if layer.kind == "max" else 0.0)
-        for _, _, place in _places(layer.size, layer.stride, layer.out):
+        for _, _, place in layer.places():
             (np.maximum if layer.kind == "max" else np.add)(z, a[place], out=z)
         return z if layer.kind == "max" else z * (1.0 / layer.size**2)
 
@@ -149,12 +148,12 @@ class Pass:
         back.fill(0.0)
         if layer.kind == "average":
             share = d * (1.0 / layer.size**2)
-            for _, _, place in _places(layer.size, layer.stride, layer.out):
+            for _, _, place in layer.places():
                 back[place] += share
             return back
         left = self.arena.take(d.shape)  # what no place of the window has taken yet
         left[...] = d
-        for _, _, place in _places(layer.size, layer.stride, layer.out):
+        for _, _, place in layer.places():
             taken = left * np.equal(self.before[place], self.after)
             back[place] += taken
             left -= taken
@@ -181,11 +180,3 @@ class Pass:
         np.add.reduce(flat, axis=0, out=g[f"{self.number}.bias"])
         through = flat - flat.mean(0) - y * (flat * y).mean(0)
         return (through * (w[f"{self.number}.scale"] / deviation)).reshape(d.shape)
-
-
-def _places(size: int, stride: int, out: tuple[int, int, int]) -> Iterator[tuple[int, int, Any]]:
-    """For every place (i, j) of a window, row by row: the part of images that lies under it for all windows."""
-    for i in range(size):
-        for j in range(size):
-            rows, columns = (slice(k, k + stride * (count - 1) + 1, stride) for k, count in ((i, out[0]), (j, out[1])))
-            yield i, j, (slice(None), rows, columns)

@@ -298,8 +298,7 @@ def _forward(network: Network, trial: Trial, a: Tensor, t: int | None, part: int
                 case Dense():
                     a = torch.addmm(trial.leaves[f"{number}.bias"], a, trial.leaves[f"{number}.weight"])
                 case Conv2d():
-                    weight = trial.leaves[f"{number}.weight"].permute(3, 2, 0, 1)
-                    a = F.conv2d(a, weight, trial.leaves[f"{number}.bias"], layer.stride, layer.padding)
+                    a = _convolution(layer, a, trial.leaves[f"{number}.weight"], trial.leaves[f"{number}.bias"])
                 case Activate():
                     a = _activate(ACTIVATIONS, _ACTIVATIONS, layer.function, a)
                 case Pool():
@@ -311,6 +310,13 @@ def _forward(network: Network, trial: Trial, a: Tensor, t: int | None, part: int
                 case Dropout():
                     a = a if t is None else a * _dropout_mask(trial, t, part, depth, layer, a.shape)
     return a.to(trial.w.dtype)
+
+
+def _convolution(layer: Conv2d, a: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if layer.whole:  # one window: a product of matrices does it three times as fast as torch's convolution on a CPU
+        z = torch.addmm(bias, a.permute(0, 2, 3, 1).reshape(len(a), -1), weight.reshape(-1, layer.channels))
+        return z.view(len(a), layer.channels, 1, 1)
+    return F.conv2d(a, weight.permute(3, 2, 0, 1), bias, layer.stride, layer.padding)
 
 
 def _normalised(trial: Trial, number: int, layer: BatchNorm, a: Tensor, *, training: bool) -> Tensor:

@@ -69,6 +69,11 @@ class Conv2d:
         return height, width, self.channels
 
     @property
+    def whole(self) -> bool:
+        """Whether one window takes in the whole image, which makes it a dense layer."""
+        return self.image[:2] == (self.kernel, self.kernel) and not self.padding
+
+    @property
     def values(self) -> int:
         return math.prod(self.out)
 
@@ -79,6 +84,10 @@ class Conv2d:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.kernel, self.kernel, self.image[2], self.channels), "bias": (self.channels,)}
+
+    def places(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
+        """The places of the kernel, in images with their frame."""
+        return places(self.kernel, self.stride, self.out)
 
     def flops(self, *, first: bool) -> tuple[int, int]:
         """As a dense layer at each place; the padding is counted like the image."""
@@ -143,6 +152,10 @@ class Pool:
     def values(self) -> int:
         return math.prod(self.out)
 
+    def places(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
+        """The places of the windows."""
+        return places(self.size, self.stride, self.out)
+
     def flops(self, *, first: bool) -> tuple[int, int]:
         return self.size**2 * self.values, self.size**2 * self.values
 
@@ -190,6 +203,15 @@ class Dropout:
 
 Weighted = Dense | Conv2d | BatchNorm
 Layer = Weighted | Pool | Flatten | Activate | Dropout
+
+
+def places(size: int, stride: int, out: Image) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
+    """For every place (i, j) of a window, row by row: the part of images (B, height, width, channels) that lies under
+    it for all windows."""
+    for i in range(size):
+        for j in range(size):
+            rows, columns = (slice(k, k + stride * (count - 1) + 1, stride) for k, count in ((i, out[0]), (j, out[1])))
+            yield i, j, (slice(None), rows, columns)
 
 
 def windows(side: int, size: int, stride: int) -> int:
