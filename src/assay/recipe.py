@@ -36,7 +36,8 @@ from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNum
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 
-PRECISIONS = ("float32", "float64", "bfloat16")
+PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
+"""bfloat16 and tensorfloat32 are in the products alone; weights, sums and the rest stay float32."""
 
 
 class Data(Part):

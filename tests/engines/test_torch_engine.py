@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from assay.data.datasets import load as load_data
 from assay.engines import choose, load
+from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import make_batches
 from assay.recipe import Recipe
+from assay.rng import stream
 from assay.train import prepared, train
-from tests.engines.cases import EXAMPLES, Run, same_bits
+from tests.engines.cases import EXAMPLES, Run, engine, same_bits
 
 torch = pytest.importorskip("torch")
 
@@ -106,7 +110,7 @@ def test_auto_takes_torch_for_bfloat16() -> None:
 def test_threads_are_set_while_it_works_and_put_back() -> None:
     before = torch.get_num_threads()
     engine = load("torch", threads=1)
-    with engine._threads():  # pyright: ignore
+    with engine._settings(Recipe()):  # pyright: ignore
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
@@ -120,3 +124,47 @@ def test_cuda_agrees_with_the_cpu() -> None:
     for a, b in zip(cpu.points, cuda.points, strict=True):
         assert a.train_loss == pytest.approx(b.train_loss, rel=1e-4)
     assert cuda.peak_device_memory_bytes is not None
+
+
+def test_tensorfloat32_is_a_precision_of_its_own() -> None:
+    """Where a GPU has it, float32 does not mean it: cuDNN's own default would, without a word."""
+    products: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    found: Any = load("torch")
+    before = [each.allow_tf32 for each in products]
+    for precision in ("float32", "tensorfloat32"):
+        with found._settings(Recipe(precision=precision)):
+            assert [each.allow_tf32 for each in products] == [precision == "tensorfloat32"] * 2
+        assert [each.allow_tf32 for each in products] == before
+    for name in ("torch", "jax"):
+        reason = engine(name).why_not(Recipe(precision="tensorfloat32"))
+        assert reason is not None
+        assert "NVIDIA" in reason
+
+
+def test_numbers_too_small_to_be_normal_are_zero_while_it_works() -> None:
+    tiny = torch.full((8,), 1e-40)
+    found: Any = load("torch")
+    with found._settings(Recipe()):
+        flushed = (tiny * 0.5).tolist()
+    assert flushed == [0.0] * 8
+    assert (tiny * 0.5).tolist() != [0.0] * 8
+
+
+@pytest.mark.parametrize(
+    "model", [{"hidden": [20]}, {"layers": [{"kind": "conv2d", "channels": 4, "kernel": 3}, "flatten"]}]
+)
+def test_bfloat16_of_jax_agrees_with_that_of_torch(model: Any) -> None:
+    """Two roundings of the same products: close to each other, and both off float32 by as much as eight bits allow."""
+    y = stream(6, "y").integers(3, 40)
+    x = stream(6, "x").normal(40 * 36).reshape(40, 36).astype(np.float32)
+    losses: dict[str, Any] = {}
+    for name, precision in (("torch", "bfloat16"), ("jax", "bfloat16"), ("jax", "float32")):
+        mine = Recipe.parse({"model": model, "precision": precision, "batches": "full", "budget": {"iterations": 9}})
+        cohort = Cohort((mine,), mine.model.network((6, 6), 3))
+        found = engine(name)
+        state = found.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
+        state, progress = found.advance(state, make_batches(mine.batches, (1,), 1, 9, 40), np.array([True]))
+        losses[f"{name} {precision}"] = progress.losses
+        assert {w.dtype for w in found.export(state).weights.values()} == {np.dtype(np.float32)}
+    assert 1e-6 < np.abs(losses["jax bfloat16"] - losses["jax float32"]).max() < 3e-2
+    assert np.abs(losses["jax bfloat16"] - losses["torch bfloat16"]).max() < 3e-2

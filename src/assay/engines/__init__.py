@@ -21,11 +21,18 @@ ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must
     "torch": ("assay.engines.torch_engine", "TorchEngine", "torch"),
 }
 
-AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of network -> device kind -> engines, the fastest first
+AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of training -> device kind -> engines, the fastest first
     "dense": {"cpu": ("native", "numpy", "jax", "torch"), "cuda": ("jax", "torch"), "mps": ("torch",)},
+    "mixed": {"cpu": ("torch", "jax"), "cuda": ("jax", "torch"), "mps": ("torch",)},
     "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("torch", "jax"), "mps": ("torch",)},
 }
-"""The rule of `auto`: the first engine for the network and the device that is installed and can train the recipe."""
+"""The rule of `auto`: the first engine for the training and the device that is installed and can train the recipe."""
+
+
+def _training(recipe: Recipe) -> str:
+    if not isinstance(recipe.model, MLP):
+        return "layers"
+    return "dense" if recipe.precision in ("float32", "float64") else "mixed"
 
 
 def installed(name: str) -> bool:
@@ -69,7 +76,7 @@ def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: 
         if reason:
             raise EngineError(reason)
         return engine
-    kind, table = device.partition(":")[0], AUTO["dense" if isinstance(recipe.model, MLP) else "layers"]
+    kind, table = device.partition(":")[0], AUTO[_training(recipe)]
     if kind not in table:
         raise EngineError(unknown("device", device, table))
     reasons: list[str] = []

@@ -207,10 +207,17 @@ def fresh(cohort: Cohort) -> Checkpoint:
     return Checkpoint(0, cohort.initial_weights(), {})
 
 
-def no_bfloat16(recipe: Recipe, engine: str) -> str | None:
-    """The sentence of an engine that has no mixed precision."""
-    if recipe.precision == "bfloat16":
-        return f"engine {engine!r} has no bfloat16; use engine 'torch', or precision 'float32'"
+def no_mixed_precision(recipe: Recipe, engine: str) -> str | None:
+    """The sentence of an engine that has no products in less than the precision of its sums."""
+    if recipe.precision not in ("float32", "float64"):
+        return f"engine {engine!r} has no {recipe.precision}; use engine 'torch' or 'jax', or precision 'float32'"
+    return None
+
+
+def no_tensorfloat32(recipe: Recipe, device: str) -> str | None:
+    """The sentence for a device that is no NVIDIA GPU."""
+    if recipe.precision == "tensorfloat32" and device.partition(":")[0] not in ("cuda", "gpu"):
+        return f"precision 'tensorfloat32' is that of NVIDIA GPUs; device {device!r} has 'float32' and 'bfloat16'"
     return None
 
 

@@ -1,8 +1,8 @@
 """The jax engine: a whole cohort as one compiled program, on whatever device jax sees.
 
 Every program is compiled by `JaxEngine._program`, ahead of its call, and cannot compile anything when it is called.
-jax's 64-bit types are switched on inside the engine's methods alone: the process keeps its own setting. TF32 is off:
-float32 is float32 on a GPU too.
+jax's 64-bit types are switched on inside the engine's methods alone: the process keeps its own setting. float32 is
+float32 on a GPU too: TensorFloat-32 is a precision of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_bfloat16
+from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
 from assay.engines.jax_programs import Form, Tree, evaluation, evaluation_block, outputs, training
 from assay.errors import EngineError
 from assay.parts.batches import Batches
@@ -64,7 +64,7 @@ class JaxEngine(Engine):
         if self._device is None:
             seen = ", ".join(_seen())
             return f"engine 'jax' finds no device {self.device!r}; jax sees {seen}: use one of these"
-        return no_bfloat16(recipe, self.name)
+        return no_tensorfloat32(recipe, self.device)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
         reason = self.why_not(cohort.first)

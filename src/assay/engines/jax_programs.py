@@ -56,9 +56,9 @@ def _function(name: str) -> Callable[[Tree], Tree]:
     return FUNCTIONS.get(name) or (lambda z: table[name].forward(xp, z))
 
 
-def _forward(network: Network, output: str, w: Tree, x: Tree) -> Tree:
+def _forward(form: Form, output: str, w: Tree, x: Tree) -> Tree:
     """The outputs (B, C) in evaluation."""
-    return _passed(network, output, w, x, Batch())[0]
+    return _passed(form, output, w, x, Batch())[0]
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,18 @@ class Batch:
     seen: Tree = None  # (B,) of 1 and 0, or None: all rows
 
 
-def _passed(network: Network, output: str, w: Tree, x: Tree, batch: Batch) -> tuple[Tree, Tree]:
+def _passed(form: Form, output: str, w: Tree, x: Tree, batch: Batch) -> tuple[Tree, Tree]:
     """The outputs (B, C), and the running means and variances that follow from the batch."""
-    a, running = x, {}
+    network, a, running = form.network, x, {}
     if network.image is not None:
         a = a.reshape(len(a), *network.image)
     for depth, (number, layer) in enumerate(network.numbered()):
         match layer:
             case Dense():
-                a = xp.matmul(a, w[f"{number}.weight"], precision="highest") + w[f"{number}.bias"]
+                a = _product(form.products, xp.matmul, a, w[f"{number}.weight"]) + w[f"{number}.bias"]
             case Conv2d():
-                a = _convolution(layer, a, w[f"{number}.weight"]) + w[f"{number}.bias"]
+                a = _product(form.products, partial(_convolution, layer), a, w[f"{number}.weight"])
+                a = a + w[f"{number}.bias"]
             case Activate():
                 a = _function(layer.function)(a)
             case Pool():
@@ -95,14 +96,22 @@ def _passed(network: Network, output: str, w: Tree, x: Tree, batch: Batch) -> tu
     return _function(output)(a), running
 
 
-def _convolution(layer: Conv2d, a: Tree, weight: Tree) -> Tree:
+def _product(products: str, operation: Callable[..., Tree], a: Tree, weight: Tree) -> Tree:
+    """A product in the precision of products, its result in that of the rest."""
+    if products == "bfloat16":
+        return operation(a.astype(xp.bfloat16), weight.astype(xp.bfloat16)).astype(a.dtype)
+    precision = "tensorfloat32" if products == "tensorfloat32" else "highest"
+    return operation(a, weight, precision=precision)
+
+
+def _convolution(layer: Conv2d, a: Tree, weight: Tree, precision: Any = None) -> Tree:
     if layer.whole:
-        z = xp.matmul(a.reshape(len(a), -1), weight.reshape(-1, layer.channels), precision="highest")
+        z = xp.matmul(a.reshape(len(a), -1), weight.reshape(-1, layer.channels), precision=precision)
         return z.reshape(len(a), 1, 1, layer.channels)
     padding = [(layer.padding, layer.padding)] * 2
     numbers: Any = ("NHWC", "HWIO", "NHWC")
     strides = (layer.stride, layer.stride)
-    return lax.conv_general_dilated(a, weight, strides, padding, dimension_numbers=numbers, precision="highest")
+    return lax.conv_general_dilated(a, weight, strides, padding, dimension_numbers=numbers, precision=precision)
 
 
 def _pooled(layer: Pool, a: Tree) -> Tree:
@@ -190,7 +199,8 @@ class Form:
     loss: str
     rule: type[Optimizer]
     trials: int
-    precision: str
+    precision: str  # of weights, sums and all that is no product
+    products: str  # float64, float32, bfloat16 or tensorfloat32
     clip: bool
     biases: bool  # are penalised
     batches: str = ""  # rows, starts or full
@@ -215,6 +225,7 @@ class Form:
             loss,
             rule,
             len(cohort.recipes),
+            "float64" if r.precision == "float64" else "float32",
             r.precision,
             clip,
             biases,
@@ -256,7 +267,7 @@ def _batch(form: Form, x: Tree, y: Tree, place: Tree, size: Tree) -> tuple[Tree,
 def _batch_loss(form: Form, w: Tree, running: Tree, x: Tree, y: Tree, size: Tree, key: Tree) -> tuple[Tree, Tree]:
     """The mean loss of the batch's first `size` examples, and the running means that follow."""
     seen = xp.arange(form.width) < size if form.batches == "rows" else None
-    a, follows = _passed(form.network, form.output, w | running, x, Batch(key, seen))
+    a, follows = _passed(form, form.output, w | running, x, Batch(key, seen))
     values = LOSSES[form.loss].value(xp, a, y, form.epsilon)
     if seen is None:
         return values.sum() / len(values), follows
@@ -353,7 +364,7 @@ def evaluation_block(form: Form, rows: int) -> Callable[..., Tree]:
         start = xp.minimum(i * block, len(x) - block)
         seen = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
         bx, by = (lax.dynamic_slice_in_dim(a, start, block) for a in (x, y))
-        a = jax.vmap(partial(_forward, form.network, form.output), in_axes=(0, None))(w, bx)  # (T, block, C)
+        a = jax.vmap(partial(_forward, form, form.output), in_axes=(0, None))(w, bx)  # (T, block, C)
         value = LOSSES[form.loss].value(xp, a, by, form.epsilon).astype(xp.float64)
         right = a.argmax(-1) == by.argmax(-1)
         return xp.stack([xp.where(seen, 0.0, v).sum(-1) for v in (value, right)])
@@ -363,4 +374,4 @@ def evaluation_block(form: Form, rows: int) -> Callable[..., Tree]:
 
 def outputs(form: Form) -> Callable[..., Tree]:
     """The model's own outputs (T, B, C), whatever the loss is computed through."""
-    return jax.vmap(partial(_forward, form.network, form.network.output), in_axes=(0, None))
+    return jax.vmap(partial(_forward, form, form.network.output), in_axes=(0, None))

@@ -22,7 +22,7 @@ from assay.engines.base import (
     Evaluation,
     Progress,
     Splits,
-    no_bfloat16,
+    no_mixed_precision,
     not_the_cpu,
 )
 from assay.errors import EngineError
@@ -74,7 +74,7 @@ class NativeEngine(Engine):
         self._native: Any = None  # the cohort that is in training
 
     def why_not(self, recipe: Recipe) -> str | None:
-        return no_bfloat16(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
+        return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NativeState:
         recipe, network = cohort.first, cohort.network

@@ -26,7 +26,7 @@ from assay.engines.base import (
     Progress,
     Splits,
     hyperparameters,
-    no_bfloat16,
+    no_mixed_precision,
     not_the_cpu,
 )
 from assay.engines.numpy_layers import Pass, Values, as_images, evaluated
@@ -105,7 +105,7 @@ class NumpyEngine(Engine):
             yield
 
     def why_not(self, recipe: Recipe) -> str | None:
-        return no_bfloat16(recipe, self.name) or not_the_cpu(self.device, self.name)
+        return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NumpyState:
         classes = np.eye(cohort.network.classes)

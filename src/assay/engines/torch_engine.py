@@ -18,7 +18,16 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, hyperparameters
+from assay.engines.base import (
+    Checkpoint,
+    Cohort,
+    Engine,
+    Evaluation,
+    Progress,
+    Splits,
+    hyperparameters,
+    no_tensorfloat32,
+)
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
@@ -141,7 +150,7 @@ class TorchEngine(Engine):
     numerics: ClassVar[int] = 2
 
     def why_not(self, recipe: Recipe) -> str | None:
-        if reason := _missing(self.device):
+        if reason := _missing(self.device) or no_tensorfloat32(recipe, self.device):
             return reason
         if self.device == "mps" and recipe.precision == "float64":
             return "device 'mps' has no float64; use device 'cpu', or precision 'float32'"
@@ -161,7 +170,7 @@ class TorchEngine(Engine):
         constants, courses = state.cohort.constants(), state.cohort.courses(batches.first, k)
         losses = np.full((len(state.trials), k), np.nan)
         broken = np.zeros(len(state.trials), np.int64)
-        with self._threads():
+        with self._settings(state.cohort.first):
             for number in np.flatnonzero(alive):
                 trial, h = state.trials[number], (constants[number], courses[number])
                 kept = trial.copy()
@@ -181,7 +190,7 @@ class TorchEngine(Engine):
         output, computed = head(network.output, recipe.loss)
         sums = np.zeros((2, len(state.trials)))
         block = _rows_at_once(network, self.device) or _EVALUATION_ROWS
-        with self._threads(), torch.no_grad():
+        with self._settings(state.cohort.first), torch.no_grad():
             for number, trial in enumerate(state.trials):
                 for rows, labels in zip(x.split(block), y.split(block), strict=True):
                     a = _activate(OUTPUTS, _OUTPUTS, output, _forward(network, trial, rows, None))
@@ -194,7 +203,7 @@ class TorchEngine(Engine):
         network = state.network
         block = _rows_at_once(network, self.device) or _EVALUATION_ROWS
         rows = _tensor(x, torch.device(self.device), _element(state.cohort.first)).split(block)
-        with self._threads(), torch.no_grad():
+        with self._settings(state.cohort.first), torch.no_grad():
             each = [
                 [_activate(OUTPUTS, _OUTPUTS, network.output, _forward(network, trial, r, None)).cpu() for r in rows]
                 for trial in state.trials
@@ -231,20 +240,26 @@ class TorchEngine(Engine):
         return int(torch.cuda.max_memory_allocated(self.device))
 
     @contextmanager
-    def _threads(self) -> Generator[None]:
-        """torch's threads set to the engine's while it works, and numbers too small to be normal taken for 0.
+    def _settings(self, recipe: Recipe) -> Generator[None]:
+        """torch's own settings while the engine works: its threads, TensorFloat-32 where the recipe asks for it, and
+        numbers too small to be normal taken for 0.
 
         Such numbers turn up in an optimizer's slots when a unit has died, and cost a CPU many times a normal one.
         """
-        before = torch.get_num_threads()
+        products: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+        before = torch.get_num_threads(), [each.allow_tf32 for each in products]
         if self.threads:
             torch.set_num_threads(self.threads)
+        for each in products:
+            each.allow_tf32 = recipe.precision == "tensorfloat32"
         torch.set_flush_denormal(True)
         try:
             yield
         finally:
             torch.set_flush_denormal(False)
-            torch.set_num_threads(before)
+            torch.set_num_threads(before[0])
+            for each, allowed in zip(products, before[1], strict=True):
+                each.allow_tf32 = allowed
 
     def activations(self, cohort: Cohort, batch: int) -> int:
         return super().activations(cohort, min(batch, _rows_at_once(cohort.network, self.device) or batch))
