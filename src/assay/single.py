@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -37,12 +38,14 @@ class Single:
         threads: int | None = None,
         start: History | None = None,
         again: bool = False,
+        time_limit: float | None = None,
     ) -> None:
-        """`start`: a history to go on from, else the store's own, if it holds one of this trajectory."""
+        """`start`: a history to go on from, else the store's own, if it holds one of this trajectory. `time_limit`:
+        seconds after which the training ends, whatever it does."""
         if threads is not None and threads < 1:
             raise AssayError(f"threads: got {threads}; expected a number >= 1")
         begin = perf_counter()
-        self.store, self.recipe = store, recipe
+        self.store, self.recipe, self.time_limit = store, recipe, time_limit
         settings = Settings.model_construct(engine=engine, device=device, threads=threads, timing="isolated")
         self.planner = Planner(settings)
         self.trial = self.planner.trial(recipe)
@@ -82,26 +85,31 @@ class Single:
         seconds = self._seconds + perf_counter() - begin
         run = begun(self.recipe, engine, parts, start=[start] if start else [], data_seconds=seconds)
         self.store.add_trial(self.trial)
-        saved = perf_counter()
+        saved, late = perf_counter(), False
         with (
             interruption(run.engine.break_off) as interrupted,
             turn("isolated", given_up=interrupted, on_wait=on_wait) as waited,
         ):
             run.ledger.wait += waited
             run.ledger.wall += waited
+            limit = perf_counter() + (self.time_limit or math.inf)
             for status in run:
                 show(status)
-                if interrupted():
+                late = perf_counter() > limit
+                if interrupted() or late:
                     break
                 if run.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
                     self.store.save_alone(self.trial, run.histories()[0])
                     saved = perf_counter()
         history = run.histories()[0]
+        if late and history.outcome is Outcome.INTERRUPTED:
+            history = replace(history, outcome=Outcome.TIMED_OUT, reason=f"not done after {self.time_limit:g} s")
         if history.outcome is Outcome.INTERRUPTED:
             if run.goes_on:
                 self.store.save_alone(self.trial, history)
             return history
-        confusion = confusion_of(run) if history.outcome is not Outcome.DIVERGED else None
+        whole = history.outcome in (Outcome.COMPLETED, Outcome.STOPPED)
+        confusion = confusion_of(run) if whole else None
         content = to_bytes(history) if history.checkpoint.weights else None
         self.store.store_alone(self.trial, Finished(history.outcome, history.reason, history, None, confusion, content))
         return history

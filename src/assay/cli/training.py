@@ -20,7 +20,7 @@ from assay.cli.printing import (
     print_json,
     progress_bar,
 )
-from assay.errors import FileError
+from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
     from assay.single import Single
@@ -46,6 +46,7 @@ def train(
         Path | None, typer.Option(help="Go on from weights that --save wrote; without RECIPE, with theirs.")
     ] = None,
     store: StoreUrl = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.001, help="End after so many seconds.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew, also where the store has the result.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
@@ -67,7 +68,16 @@ def train(
         if start:  # anew, for its optimizer may be the one that was just imported
             begun = restore(start)
         prepare_folder(out)
-        single = Single(checked, Store(store), engine=trainer, device=device, threads=threads, start=begun, again=again)
+        single = Single(
+            checked,
+            Store(store),
+            engine=trainer,
+            device=device,
+            threads=threads,
+            start=begun,
+            again=again,
+            time_limit=time_limit,
+        )
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     words = [*([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets or [])]
     words += ["--command", shlex.quote(command)] if command else []
@@ -92,6 +102,8 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
     if unfinished and not history.checkpoint.weights:
         note(f"interrupted after {history.iterations:,} iterations, of which a program keeps nothing; again: {again}")
         raise typer.Exit(130)
+    if not history.points:
+        raise AssayError(f"{history.outcome}: {history.reason}, and no log point was reached")
     if unfinished and save is None:
         save = out / f"{name}.safetensors"
     if save is not None and not history.checkpoint.weights:
