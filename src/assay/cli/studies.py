@@ -242,6 +242,7 @@ def _plain_lines(name: str) -> Callable[[Status], None]:
 
 def _print_summary(results: Any) -> None:
     from assay.report import tables
+    from assay.report.answers import own_clocks
 
     summary = results.summary()
     screen = console()
@@ -250,6 +251,8 @@ def _print_summary(results: Any) -> None:
         screen.print(tables.study(summary.sort_values("effort"), f"{results.name}: by effort"))
     else:
         note("timing is packed: its seconds are of trials that ran side by side, so efforts are not ranked")
+    for sentence in own_clocks(results.frame()):
+        note(sentence)
 
 
 def _plain(results: Any, execution: Execution) -> dict[str, Any]:
