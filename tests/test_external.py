@@ -134,6 +134,26 @@ def test_losses_agree_with_the_reference(words: tuple[str, ...], case: Any) -> N
         np.testing.assert_allclose(history.checkpoint.weights[name], w, rtol=1e-9, atol=1e-10)
 
 
+def test_the_program_of_the_guide_agrees_too(tmp_path: Path) -> None:
+    guide = (EXAMPLES.parent / "docs" / "runners.md").read_text()
+    (tmp_path / "linear.py").write_text(guide.partition("```python\n")[2].partition("```")[0])
+    recipe = Recipe.parse(
+        {
+            "model": {"hidden": [], "output": "identity"},
+            "optimizer": "descent",
+            "batches": {"kind": "shuffled", "size": 10},
+            "budget": {"iterations": 60},
+            "precision": "float64",
+        }
+    )
+    (reference,) = train([recipe], load("numpy", threads=1), data(recipe))
+    history = finished(run(recipe, sys.executable, str(tmp_path / "linear.py")))
+    for mine, other in zip(history.points, reference.points, strict=True):
+        assert (mine.iteration, mine.test_accuracy) == (other.iteration, other.test_accuracy)
+        assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-10)
+        assert mine.test_loss == pytest.approx(other.test_loss, rel=1e-10)
+
+
 @pytest.mark.parametrize(("train_loss", "precision"), [("batch", "float64"), (20, "float32")])
 def test_the_training_loss_is_measured_as_the_recipe_says(words: Any, train_loss: Any, precision: str) -> None:
     log = {"every": 2, "train_loss": train_loss}
@@ -324,6 +344,10 @@ def test_the_program_dies_with_assay(parrot: Any, temporary: Path, tmp_path: Pat
     assay_itself.send_signal(signal.SIGKILL)
     assay_itself.wait()
     assert gone(pids)
+    until = time.monotonic() + 10
+    while [path.name for path in temporary.iterdir()] != ["pids"]:  # the folder of the run goes too
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_program_gets_a_folder_of_its_own_and_no_input(parrot: Any) -> None:

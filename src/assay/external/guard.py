@@ -1,7 +1,8 @@
-"""Keeps a program that trains: ends it with all that it has started when its owner asks, dies, or it is done itself.
+"""Keeps a program that trains: ends it with all that it has started when its owner asks or dies, or it is done itself.
 
-Run as `python -I guard.py FD WORD...` with one end of a socket pair, over which it tells how the program ended. It is a
-process of its own because nothing in the owner's would outlive `kill -9`.
+Run as `python -I guard.py FD FOLDER WORD...` with one end of a socket pair, over which it tells how the program ended,
+and the folder that goes with the program. It is a process of its own because nothing in the owner's would outlive
+`kill -9`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,7 +56,7 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Starts the words after the first, on whose descriptor the owner listens, and stays until they are done."""
+    """Starts the words after the owner's descriptor and the folder, and stays until the owner lets go of them."""
     owner = socket.socket(fileno=int(arguments[0]))
     owner.set_inheritable(False)
     adopt_orphans()
@@ -64,7 +66,7 @@ def main(arguments: list[str]) -> None:
             owner.sendall(json.dumps(values).encode() + b"\n")
 
     try:
-        process = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(arguments[2:], stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         tell(error=error.strerror or str(error))
         return
@@ -76,13 +78,15 @@ def main(arguments: list[str]) -> None:
         with suppress(OSError):
             owner.recv(1)  # the owner never sends: this ends when it closes its end, or is gone
         end_all(process.pid)
-        os._exit(0)
+        shutil.rmtree(arguments[1], ignore_errors=True)
 
-    threading.Thread(target=watch, daemon=True).start()
+    watching = threading.Thread(target=watch)
+    watching.start()
     code = process.wait()
     end_all(process.pid)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     tell(code=code, peak=peak if sys.platform == "darwin" else peak * 1024)
+    watching.join()
 
 
 if __name__ == "__main__":

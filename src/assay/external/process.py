@@ -43,13 +43,14 @@ class End:
 class ProgramProcess:
     """A running program. It reads no faster than its lines are asked for, so a talkative one waits."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Starts the program under a guard (see `guard`), which ends it when this process does."""
+    def __init__(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        """Starts the program under a guard (see `guard`), which ends it, and removes the folder, when this process
+        lets go of it or dies."""
         ours, theirs = socket.socketpair()
         guard = str(Path(__file__).with_name("guard.py"))
         with theirs:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", guard, str(theirs.fileno()), *words],
+                [sys.executable, "-I", guard, str(theirs.fileno()), str(folder), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -76,7 +77,7 @@ class ProgramProcess:
         if self.end is None and not self.trouble:
             return False
         late = self._ended_at is not None and monotonic() - self._ended_at > _GRACE_SECONDS
-        return late or not self._selector.get_map()
+        return late or all(key.data == "told" for key in self._selector.get_map().values())
 
     @property
     def last_words(self) -> str:

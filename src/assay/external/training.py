@@ -95,7 +95,7 @@ class ExternalTraining:
 
     def _run(self, folder: Path) -> Iterator[Status]:
         words = [self.engine.path, *self.engine.command.command[1:], str(folder)]
-        process = ProgramProcess(words, self._environment())
+        process = ProgramProcess(words, folder, self._environment())
         started = perf_counter()
         try:
             while not process.done and self.outcome is Outcome.INTERRUPTED:

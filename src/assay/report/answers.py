@@ -68,8 +68,8 @@ def own_clocks(trials: Frame) -> list[str]:
         claimed, beside = mine["ledger_train"].median(), mine["ledger_other"].median()
         if claimed == claimed:
             told.append(
-                f"The seconds of {name} are those that its program reports, {claimed:.3g} (median); with its start, its "
-                f"reading and its evaluations Assay's clock saw {claimed + beside:.3g}."
+                f"The seconds of {name} are those that its program reports, {claimed:.3g} (median); with its start, "
+                f"its reading and its evaluations Assay's clock saw {claimed + beside:.3g}."
             )
     return told
 
