@@ -528,7 +528,7 @@ def test_a_study_names_programs_beside_engines() -> None:
     assert [trial.engine for trial in planned.trials.values()] == ["numpy", "command:true"]
     for engine, said in (
         ("nunpy", "mine: engine: unknown engine 'nunpy'; did you mean 'numpy'"),
-        ("command", "mine: engine: engine 'command' needs its words"),
+        ("command", 'mine: engine: engine "command" needs its words'),
         ({"comand": ["true"]}, "did you mean 'command'"),
         ({"command": []}, "at least 1|1 entr"),
         ({"command": ["a\n"]}, "printable"),
@@ -602,7 +602,7 @@ def test_a_failing_program_is_a_sentence_of_train(invoke: Any, tmp_path: Path, p
     code, _, err = invoke(*words, f"{sys.executable} parrot.py", "--time-limit", "0.5")
     assert code == 2
     assert "timed out: not done after 0.5 s, and no log point was reached" in err
-    for text, said in (("'", "No closing quotation"), ("  ", "expected a program"), ("nowhere", "no program")):
+    for text, said in (("'", "No closing quotation"), ("", "expected a program"), ("nowhere", "no program")):
         code, _, err = invoke(*words, text)
         assert (code, said in err) == (2, True), err
 

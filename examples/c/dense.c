@@ -611,7 +611,7 @@ int main(int count, char **words) {
             if (t == iterations) fail("a log point lies behind the last iteration");
             batch_loss = iterate(&network, &train, &batches, t, number(&rates, t), x);
         }
-        seconds += now() - begin;
+        if (t) seconds += now() - begin;
         Measured on_test = evaluate(&network, &test, tests, x);
         printf("{\"iteration\": %zu, \"seconds\": %.9f", t, seconds);
         if (!of_batch) {

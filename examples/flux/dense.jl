@@ -107,7 +107,7 @@ function train(folder)
 
     t, seconds, batch_loss = 0, 0.0, NaN
     for point in points
-        seconds += @elapsed while t < point
+        spent = @elapsed while t < point
             t += 1
             batch = if recipe["batches"] == "rows"
                 places[t, 1:sizes[t]] .+ 1
@@ -121,6 +121,7 @@ function train(folder)
             batch_loss, gradients = Flux.withgradient(m -> sum(loss(output(m(x)), y, epsilon)) / length(batch), model)
             Flux.update!(state, model, gradients[1])
         end
+        t > 0 && (seconds += spent)
         line = Dict{String,Any}("iteration" => t, "seconds" => seconds)
         if recipe["train_loss"] != "batch"
             merge!(line, measured("train", model, output, loss, epsilon, data, recipe["train_loss"]))

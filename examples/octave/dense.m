@@ -248,7 +248,7 @@ function train(folder)
       x = data.train.x(batch, :);
       [layers, batch_loss] = iterate(net, layers, x, one_hot(net, data.train.y(batch)), rates(t), t);
     end
-    seconds = seconds + toc(clock);
+    if t, seconds = seconds + toc(clock); end
     printf('{"iteration": %d, "seconds": %.9f', t, seconds);
     if ischar(net.train_loss)  % "batch"
       if t, printf(', "train_loss": %s', as_json(batch_loss)); end

@@ -69,7 +69,7 @@ def run(
     asked = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
-    changes |= {"engine": command_of(command, engine).model_dump()} if command else {}
+    changes |= {"engine": command_of(command, engine).model_dump()} if command is not None else {}
     changes["baseline"] = merged({}, patches)
     with code_allowed(allow_code):
         made = Study.load(study).patched(changes)

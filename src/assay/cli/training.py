@@ -64,7 +64,7 @@ def train(
     patches = [assignment(text) for text in sets or []]
     with code_allowed(allow_code):
         checked = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
-        trainer = command_of(command, engine) if command else engine
+        trainer = command_of(command, engine) if command is not None else engine
         if start:  # anew, for its optimizer may be the one that was just imported
             begun = restore(start)
         prepare_folder(out)

@@ -46,10 +46,17 @@ def missing(name: str) -> str:
     return f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'"
 
 
+def not_an_engine(name: str) -> str:
+    """The sentence for a name that is not in the table."""
+    if name == "command":
+        return 'engine "command" needs its words: --command "./train", or in a study engine = { command = ["./train"] }'
+    return unknown("engine", name, [*ENGINES, "auto"])
+
+
 def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine of that name. Raises: EngineError where it is unknown or not installed."""
     if name not in ENGINES:
-        raise EngineError(unknown("engine", name, [*ENGINES, "auto"]))
+        raise EngineError(not_an_engine(name))
     module, class_name, _ = ENGINES[name]
     if not installed(name):
         raise EngineError(missing(name))

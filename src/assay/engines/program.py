@@ -76,8 +76,15 @@ class Program:
         self.choice = f"seconds as the program reports them; run as: {command.text}"
         found = shutil.which(command.command[0])
         if found is None:
-            near = f"; write ./{command.command[0]} for the one here" if Path(command.command[0]).is_file() else ""
-            raise CodeError(f"command: {command.command[0]!r} is no program that can be run{near}")
+            word = command.command[0]
+            way = (
+                ""
+                if not Path(word).is_file()
+                else "; write ./ before the one here"
+                if "/" not in word
+                else ": chmod +x"
+            )
+            raise CodeError(f"command: {word!r} is no program that can be run{way}")
         self.path = str(Path(found).absolute())
         for name in command.files:
             if not Path(name).is_file():

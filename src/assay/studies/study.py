@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from assay.engines import ENGINES
+from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
-from assay.errors import FileError, RecipeError, nearest, unknown
+from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
 from assay.recipe import Recipe, read_toml, sentences, tables
 from assay.studies.designs import DESIGNS, Configuration
@@ -32,12 +32,8 @@ def _engine(value: object) -> object:
     """A name stands for an engine, a table for a program of the user's."""
     if isinstance(value, Mapping):
         return Command(**value)  # pyright: ignore[reportUnknownArgumentType]
-    if value == "command":
-        sentence = "engine 'command' needs its words: engine = { command = [\"./train\"] }, or --command"
-        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
     if isinstance(value, str) and value not in (*ENGINES, "auto"):
-        sentence = unknown("engine", value, [*ENGINES, "auto"])
-        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": not_an_engine(value)})
     return value
 
 
