@@ -102,12 +102,13 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     slots = type(recipe.optimizer).slots
     if isinstance(recipe.optimizer, NamedRule):  # how many there are, the class alone would say
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
-    weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
-    kept = {
-        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None]
-        for name, shape in network.shapes.items()
-        if slots
-    }
+    weights, kept = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
+    if tensors:  # a program of the user's may keep its weights, and keeps its slots
+        weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
+    if slots and any(name.startswith("slots/") for name in tensors):
+        kept = {
+            name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
+        }
     return History(
         recipe=recipe,
         engine=str(about["engine"]),

@@ -33,6 +33,10 @@ class CodeError(AssayError):
     """A user's own class may not be imported, cannot be, is not what it should be, or fails at work."""
 
 
+class ProgramError(AssayError):
+    """A program of the user's that trains has failed, or answers something else than its contract says."""
+
+
 class FileError(AssayError):
     """A file that the user names cannot be read or written, or is not what it should be."""
 

@@ -95,7 +95,8 @@ def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
         recipe = trial.recipe
         data = prepare.data(recipe)
         threads = 1 if trial.timing == "packed" else trial.threads
-        training = Training([recipe], load_engine(trial.engine, device=trial.device, threads=threads), data)
+        engine = trial.engine if trial.program is None else "numpy"  # in the place of a program nobody has timed yet
+        training = Training([recipe], load_engine(engine, device=trial.device, threads=threads), data)
         begin = perf_counter()
         for status in training:
             if status.iteration == 0:  # what comes before the first iteration comes once

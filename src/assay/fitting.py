@@ -9,7 +9,9 @@ from typing import Any
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.engines import choose
+from assay.engines.program import Command
 from assay.errors import AssayError
+from assay.external.training import ExternalTraining, begun
 from assay.history import History
 from assay.interrupting import interruption
 from assay.recipe import Recipe
@@ -28,11 +30,11 @@ def training(
     recipe: Recipe,
     *,
     data: Dataset | None = None,
-    engine: str = "auto",
+    engine: str | Command = "auto",
     device: str = "cpu",
     threads: int | None = None,
     start: History | None = None,
-) -> Training:
+) -> Training | ExternalTraining:
     """A training that is ready to be iterated over. Raises: AssayError and its kinds."""
     if threads is not None and threads < 1:
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
@@ -43,14 +45,14 @@ def training(
     elif data.name != recipe.data.name:
         recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name}})
     parts = prepared(recipe, data)
-    return Training([recipe], chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
+    return begun(recipe, chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
 
 
 def fit(
     recipe: Recipe | Mapping[str, Any] | None = None,
     *,
     data: Dataset | None = None,
-    engine: str = "auto",
+    engine: str | Command = "auto",
     device: str = "cpu",
     threads: int | None = None,
     start: History | None = None,
@@ -59,7 +61,7 @@ def fit(
 
     `recipe`: a Recipe, or plain data in the form of a recipe file; None is the quickstart on the embedded digits.
     `data`: a Dataset in place of the one that the recipe names. `start`: a history to go on from; the recipe's budget
-    then counts from the very beginning.
+    then counts from the very beginning. `engine`: by name, or a Command, inside `allowing_code`.
 
     Raises: RecipeError, DataError, EngineError; Interrupted on Ctrl-C, with the history so far.
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from assay.engines.base import Engine
+from assay.engines.program import Program
 from assay.recipe import Recipe
 
 
@@ -15,11 +16,14 @@ def shareable(recipe: Recipe) -> bool:
     return recipe.stop.seconds is None and recipe.log.interval()[1] != "seconds"
 
 
-def trajectory_key(recipe: Recipe, *, data_checksum: str, engine: Engine, timing: str, threads: int | None) -> str:
+def trajectory_key(
+    recipe: Recipe, *, data_checksum: str, engine: Engine | Program, timing: str, threads: int | None
+) -> str:
     """The key of a training that trials share which differ in budget, log points and stopping rules alone.
 
     Beside the recipe and the data it holds the engine and its numerics, and what a point's numbers mean: on which
-    examples the training loss is measured, and how the seconds were timed.
+    examples the training loss is measured, and how the seconds were timed. A program of the user's is in it with its
+    words and a hash of its files, so that a changed one is another trial.
     """
     form = recipe.canonical()
     if shareable(recipe):
@@ -28,6 +32,8 @@ def trajectory_key(recipe: Recipe, *, data_checksum: str, engine: Engine, timing
     form["data"]["checksum"] = data_checksum  # the data themselves, whatever they are called
     form["measured"] = {"train_loss": recipe.log.train_loss, "timing": timing, "threads": threads}
     form["engine"] = [engine.name, engine.numerics, engine.device.partition(":")[0]]
+    if isinstance(engine, Program):
+        form["program"] = engine.identity
     return _digest(form)
 
 

@@ -65,7 +65,8 @@ class Results:
         """One row for each trial of the study, finished or not, in the study's order.
 
         `configuration` is the label, the study's axes are columns, equal `repeat` means paired seeds; seconds are of
-        training, accuracies fractions. What a trial did not measure is missing.
+        training, accuracies fractions, by the `clock` of Assay or of the program that trained. What a trial did not
+        measure is missing.
         """
         import pandas
 
@@ -79,6 +80,7 @@ class Results:
             record |= {column: row[column] for column in COLUMNS}
             for name in ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine"):
                 record.setdefault(name, row[name])
+            record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
             ledger = json.loads(row["ledger"] or "{}")
             record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
             records.append(record)

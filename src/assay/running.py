@@ -215,6 +215,7 @@ class Execution:
         if start is not None:
             beyond = start.iterations >= left[-1].iterations
             start = None if beyond or not covers(start, [trial.recipe for trial in left], examples) else start
+            start = None if first.program else start
         content = to_bytes(start) if start is not None else b""
         self._active[number] = _Active(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
         self.workers.train(
@@ -224,6 +225,7 @@ class Execution:
             code=code_in(first.recipe.optimizer),
             path=[folder or str(Path.cwd()) for folder in sys.path],
             engine=first.engine,
+            program=first.program.plain() if first.program else None,
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,
             timing=first.timing,
@@ -289,7 +291,7 @@ class Execution:
             history,
             error=head.get("error"),
             confusion=np.array(confusion) if confusion is not None else None,
-            content=content if content and self.settings.keep == "checkpoint" else None,
+            content=content if history and history.checkpoint.weights and self.settings.keep == "checkpoint" else None,
         )
         if self.store.finish(active.lease, trial, finished):
             self._note(trial.key, outcome, history.accuracy if history and history.points else None)

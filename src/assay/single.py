@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
 from assay.checkpoints import to_bytes
 from assay.data.dataset import Dataset
+from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
 from assay.executors.turns import turn
+from assay.external.training import begun
 from assay.history import History, Outcome
 from assay.interrupting import interruption
 from assay.recipe import Recipe
@@ -19,7 +22,7 @@ from assay.store.records import Finished, history_of
 from assay.store.store import Store
 from assay.studies.planning import Planner
 from assay.studies.study import Settings
-from assay.train import Status, Training, prepared
+from assay.train import Status, prepared
 
 
 class Single:
@@ -30,17 +33,19 @@ class Single:
         recipe: Recipe,
         store: Store,
         *,
-        engine: str = "auto",
+        engine: str | Command = "auto",
         device: str = "cpu",
         threads: int | None = None,
         start: History | None = None,
         again: bool = False,
+        time_limit: float | None = None,
     ) -> None:
-        """`start`: a history to go on from, else the store's own, if it holds one of this trajectory."""
+        """`start`: a history to go on from, else the store's own, if it holds one of this trajectory. `time_limit`:
+        seconds after which the training ends, whatever it does."""
         if threads is not None and threads < 1:
             raise AssayError(f"threads: got {threads}; expected a number >= 1")
         begin = perf_counter()
-        self.store, self.recipe = store, recipe
+        self.store, self.recipe, self.time_limit = store, recipe, time_limit
         settings = Settings.model_construct(engine=engine, device=device, threads=threads, timing="isolated")
         self.planner = Planner(settings)
         self.trial = self.planner.trial(recipe)
@@ -60,7 +65,7 @@ class Single:
 
     def _start(self) -> History | None:
         start = self.store.start_of(self.trial.trajectory)
-        if start is None or start.iterations >= self.trial.iterations:
+        if start is None or self.trial.program or start.iterations >= self.trial.iterations:
             return None
         return start if covers(start, [self.recipe], self.planner.examples(self.recipe)) else None
 
@@ -78,27 +83,33 @@ class Single:
         if start is not None and self.recipe.data.name != start.recipe.data.name:
             start = replace(start, recipe=start.recipe.model_copy(update={"data": self.recipe.data}))
         seconds = self._seconds + perf_counter() - begin
-        run = Training([self.recipe], engine, parts, start=[start] if start else [], data_seconds=seconds)
+        run = begun(self.recipe, engine, parts, start=[start] if start else [], data_seconds=seconds)
         self.store.add_trial(self.trial)
-        saved = perf_counter()
+        saved, late = perf_counter(), False
         with (
             interruption(run.engine.break_off) as interrupted,
             turn("isolated", given_up=interrupted, on_wait=on_wait) as waited,
         ):
             run.ledger.wait += waited
             run.ledger.wall += waited
+            limit = perf_counter() + (self.time_limit or math.inf)
             for status in run:
                 show(status)
-                if interrupted():
+                late = perf_counter() > limit
+                if interrupted() or late:
                     break
-                if perf_counter() - saved > CHECKPOINT_SECONDS:
+                if run.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
                     self.store.save_alone(self.trial, run.histories()[0])
                     saved = perf_counter()
         history = run.histories()[0]
+        if late and history.outcome is Outcome.INTERRUPTED:
+            history = replace(history, outcome=Outcome.TIMED_OUT, reason=f"not done after {self.time_limit:g} s")
         if history.outcome is Outcome.INTERRUPTED:
-            self.store.save_alone(self.trial, history)
+            if run.goes_on:
+                self.store.save_alone(self.trial, history)
             return history
-        confusion = confusion_of(run) if history.outcome is not Outcome.DIVERGED else None
-        content = to_bytes(history)
+        whole = history.outcome in (Outcome.COMPLETED, Outcome.STOPPED)
+        confusion = confusion_of(run) if whole else None
+        content = to_bytes(history) if history.checkpoint.weights else None
         self.store.store_alone(self.trial, Finished(history.outcome, history.reason, history, None, confusion, content))
         return history

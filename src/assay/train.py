@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from assay.data.dataset import Dataset
 from assay.data.prepared import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
+from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.history import History, Ledger, Outcome, Point, joined, member
 from assay.machine import describe
@@ -67,6 +69,9 @@ class Training:
     'completed'
     """
 
+    goes_on = True
+    """Whether another training can go on from a history of this one."""
+
     def __init__(
         self,
         recipes: Sequence[Recipe],
@@ -91,7 +96,7 @@ class Training:
         self.budget = self.recipe.iterations(self.n)
         with self.ledger.book("data"):
             checkpoint = joined([h.checkpoint for h in start]) if start else fresh(self.cohort)
-            self.state = engine.start(self.cohort, checkpoint, self._splits())
+            self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
         self.t = checkpoint.t
         if self.t > self.budget:
             raise AssayError(f"the training to go on from is at iteration {self.t}; the budget is {self.budget}")
@@ -117,16 +122,10 @@ class Training:
                 )
             if history.data_checksum != self.data.checksum:
                 raise AssayError("the training to go on from has seen other data")
-
-    def _splits(self) -> Splits:
-        data = self.data
-        parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
-        if data.x_validation is not None and data.y_validation is not None:
-            parts["validation"] = (data.x_validation, data.y_validation)
-        if isinstance(self.recipe.log.train_loss, int):
-            subset = slice(0, self.recipe.log.train_loss)
-            parts["subset"] = (data.x_train[subset], data.y_train[subset])
-        return Splits(parts)
+            there = history.checkpoint
+            if not there.weights or (there.t and type(recipe.optimizer).slots and not there.slots):
+                what = "optimizer state" if there.weights else "weights"
+                raise AssayError(f"the training to go on from, by {history.engine}, kept no {what}; train anew")
 
     # --- the loop ---
 
@@ -288,33 +287,73 @@ class Training:
         return replace(self.ledger, wall=self.ledger.wall + running)
 
     def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
-        recipe, data = trial.recipe, self.data
         earlier = self.earlier[number] if self.earlier else None
-        seen = examples_seen(recipe.batches, trial.done, self.n)
-        return History(
-            recipe=recipe,
-            engine=self.engine.name,
-            engine_choice=self.engine.choice,
-            device=self.engine.device,
-            points=tuple(trial.points),
+        return history_made(
+            trial.recipe,
+            self.cohort,
+            self.data,
+            self.engine,
+            points=trial.points,
             ledger=self._spent().plus(earlier.ledger) if earlier else self._spent(),
             outcome=trial.outcome or Outcome.INTERRUPTED,
             reason=trial.reason or f"interrupted after iteration {trial.done:,}",
-            flops=flops_training(
-                self.cohort.network, recipe.loss, recipe.optimizer, iterations=trial.done, examples=seen
-            ),
-            peak_memory_bytes=peak_memory(),
-            peak_device_memory_bytes=self.engine.peak_device_memory(),
             checkpoint=member(checkpoint, number, trial.done),
-            inputs=data.inputs,
-            classes=data.class_names,
-            shape=data.shape,
-            scaling=data.scaling,
-            data_checksum=data.checksum,
-            machine=describe(),
-            warnings=tuple(warnings(recipe)),
-            cohort=len(self.trials),
+            peak_memory_bytes=peak_memory(),
         )
+
+    def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The first trial's outputs (N, C) for inputs (N, D)."""
+        return self.engine.outputs(self.state, x)[0]
+
+
+def history_made(
+    recipe: Recipe,
+    cohort: Cohort,
+    data: Prepared,
+    engine: Engine | Program,
+    *,
+    points: Sequence[Point],
+    ledger: Ledger,
+    outcome: Outcome,
+    reason: str,
+    checkpoint: Checkpoint,
+    peak_memory_bytes: int,
+) -> History:
+    """The history of one of a cohort's trials, with what is known of its data, its engine and this machine."""
+    seen = examples_seen(recipe.batches, checkpoint.t, len(data.y_train))
+    return History(
+        recipe=recipe,
+        engine=engine.name,
+        engine_choice=engine.choice,
+        device=engine.device,
+        points=tuple(points),
+        ledger=ledger,
+        outcome=outcome,
+        reason=reason,
+        flops=flops_training(cohort.network, recipe.loss, recipe.optimizer, iterations=checkpoint.t, examples=seen),
+        peak_memory_bytes=peak_memory_bytes,
+        peak_device_memory_bytes=engine.peak_device_memory(),
+        checkpoint=checkpoint,
+        inputs=data.inputs,
+        classes=data.class_names,
+        shape=data.shape,
+        scaling=data.scaling,
+        data_checksum=data.checksum,
+        machine=describe(),
+        warnings=tuple(warnings(recipe)),
+        cohort=len(cohort.recipes),
+    )
+
+
+def splits_of(recipe: Recipe, data: Prepared) -> Splits:
+    """What a recipe trains on and is evaluated on."""
+    parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
+    if data.x_validation is not None and data.y_validation is not None:
+        parts["validation"] = (data.x_validation, data.y_validation)
+    if isinstance(recipe.log.train_loss, int):
+        subset = slice(0, recipe.log.train_loss)
+        parts["subset"] = (data.x_train[subset], data.y_train[subset])
+    return Splits(parts)
 
 
 def next_log_point(recipe: Recipe, n: int, t: int) -> int:
@@ -384,7 +423,7 @@ def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: S
     return training.histories()
 
 
-def misfits(cohort: Cohort, examples: int, engine: Engine) -> list[str]:
+def misfits(cohort: Cohort, examples: int, engine: Engine | Program) -> list[str]:
     """What in a cohort's recipes does not fit N training examples, or the machine's memory, a sentence each."""
     recipe, n = cohort.first, examples
     subset = recipe.log.train_loss
@@ -431,6 +470,7 @@ def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
 __all__ = [
     "Status",
     "Training",
+    "history_made",
     "log_points",
     "misfits",
     "next_log_point",
@@ -438,6 +478,7 @@ __all__ = [
     "other_trajectory",
     "peak_memory",
     "prepared",
+    "splits_of",
     "stopped",
     "train",
 ]

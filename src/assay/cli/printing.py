@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.errors import FileError
+from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from assay.engines.program import Command
 
 StoreUrl = Annotated[
     str | None,
@@ -27,7 +29,16 @@ StoreUrl = Annotated[
 AllowCode = Annotated[
     bool,
     typer.Option(
-        "--allow-code", help="Import optimizers of your own (my.module:Rule), from the current folder too: runs code."
+        "--allow-code",
+        help="Import optimizers of your own (my.module:Rule), from the current folder too; run commands: runs code.",
+    ),
+]
+CommandLine = Annotated[
+    str | None,
+    typer.Option(
+        "--command",
+        metavar="WORDS",
+        help="Train by a program of your own, as in docs/runners.md; needs --allow-code. No shell reads the words.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -46,6 +57,23 @@ def code_allowed(asked: bool) -> Generator[None]:
     sys.path.insert(0, str(Path.cwd()))
     with allowing_code():
         yield
+
+
+def command_of(text: str, engine: str | None) -> Command:
+    """The command that --command says. Raises: AssayError where it is none, or an engine is asked for beside it."""
+    import shlex
+
+    from assay.engines.program import Command
+
+    if engine not in (None, "auto", "command"):
+        raise AssayError(f"--command: trains in place of an engine; got --engine {engine} beside it")
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise AssayError(f"--command: got {text!r}: {error}") from None
+    if not words or not all(word.isprintable() and word for word in words):
+        raise AssayError(f"--command: got {text!r}; expected a program and its words, printable characters")
+    return Command(command=tuple(words))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -118,6 +146,8 @@ def progress_bar(title: str) -> Generator[Callable[[Any], None]]:
 
 
 def _said(point: Any) -> str:
+    if point.test_loss is None:
+        return "no log point yet"
     loss = point.train_loss if point.train_loss is not None else point.test_loss
     return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
 

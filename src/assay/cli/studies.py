@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.printing import AllowCode, Json, StoreUrl, code_allowed, console, note, print_json
+from assay.cli.printing import (
+    AllowCode,
+    CommandLine,
+    Json,
+    StoreUrl,
+    code_allowed,
+    command_of,
+    console,
+    note,
+    print_json,
+)
 from assay.cli.training import Sets
 from assay.errors import AssayError
 
@@ -31,6 +42,7 @@ def run(
     sets: Sets = None,
     data: Annotated[str | None, typer.Option(help="The data set in place of the study's: a name or a folder.")] = None,
     engine: Annotated[str | None, typer.Option(help="numpy, native, jax, torch, or auto.")] = None,
+    command: CommandLine = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each trial.")] = None,
     timing: Annotated[str | None, typer.Option(help="isolated: one trial at a time; packed: one a core.")] = None,
@@ -57,6 +69,7 @@ def run(
     asked = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
+    changes |= {"engine": command_of(command, engine).model_dump()} if command is not None else {}
     changes["baseline"] = merged({}, patches)
     with code_allowed(allow_code):
         made = Study.load(study).patched(changes)
@@ -229,6 +242,7 @@ def _plain_lines(name: str) -> Callable[[Status], None]:
 
 def _print_summary(results: Any) -> None:
     from assay.report import tables
+    from assay.report.answers import own_clocks
 
     summary = results.summary()
     screen = console()
@@ -237,6 +251,8 @@ def _print_summary(results: Any) -> None:
         screen.print(tables.study(summary.sort_values("effort"), f"{results.name}: by effort"))
     else:
         note("timing is packed: its seconds are of trials that ran side by side, so efforts are not ranked")
+    for sentence in own_clocks(results.frame()):
+        note(sentence)
 
 
 def _plain(results: Any, execution: Execution) -> dict[str, Any]:
@@ -343,8 +359,12 @@ def _repeating(row: dict[str, Any]) -> str:
     """The command that trains a trial again."""
     key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
     device = "" if row["device"] == "cpu" else f" --device {row['device']}"
-    own = " --allow-code" if ":" in row["optimizer"] else ""
-    train = f"assay train recipe.toml --engine {row['engine']}{device}{threads} --again{own}"
+    engine = f"--engine {row['engine']}"
+    if row["engine"].startswith("command:"):
+        words = (row["engine_choice"] or "").partition("run as: ")[2] or "..."
+        engine = f"--command {shlex.quote(words)}"
+    own = " --allow-code" if ":" in row["optimizer"] + row["engine"] else ""
+    train = f"assay train recipe.toml {engine}{device}{threads} --again{own}"
     return f"assay show {key} --recipe > recipe.toml && {train}"
 
 

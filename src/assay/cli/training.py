@@ -9,16 +9,18 @@ import typer
 
 from assay.cli.printing import (
     AllowCode,
+    CommandLine,
     Json,
     StoreUrl,
     code_allowed,
+    command_of,
     console,
     note,
     prepare_folder,
     print_json,
     progress_bar,
 )
-from assay.errors import FileError
+from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
     from assay.single import Single
@@ -34,7 +36,8 @@ Sets = Annotated[
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe in TOML; none: the quickstart on the digits.")] = None,
     sets: Sets = None,
-    engine: Annotated[str, typer.Option(help="numpy, jax, torch, or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="numpy, native, jax, torch, or auto.")] = "auto",
+    command: CommandLine = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads of the engine; none: its own choice.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for pictures.")] = Path("assay-out"),
@@ -43,11 +46,14 @@ def train(
         Path | None, typer.Option(help="Go on from weights that --save wrote; without RECIPE, with theirs.")
     ] = None,
     store: StoreUrl = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.001, help="End after so many seconds.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew, also where the store has the result.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
+    import shlex
+
     from assay.checkpoints import restore
     from assay.recipe import Recipe, assignment, merged, read_toml
     from assay.single import Single
@@ -58,12 +64,23 @@ def train(
     patches = [assignment(text) for text in sets or []]
     with code_allowed(allow_code):
         checked = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
-    if start:  # anew, for its optimizer may be the one that was just imported
-        begun = restore(start)
-    prepare_folder(out)
-    single = Single(checked, Store(store), engine=engine, device=device, threads=threads, start=begun, again=again)
+        trainer = command_of(command, engine) if command is not None else engine
+        if start:  # anew, for its optimizer may be the one that was just imported
+            begun = restore(start)
+        prepare_folder(out)
+        single = Single(
+            checked,
+            Store(store),
+            engine=trainer,
+            device=device,
+            threads=threads,
+            start=begun,
+            again=again,
+            time_limit=time_limit,
+        )
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     words = [*([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets or [])]
+    words += ["--command", shlex.quote(command)] if command else []
     words += ["--allow-code"] if allow_code else []
     _finish(single, name=name, out=out, save=save, as_json=as_json, words=words)
 
@@ -81,7 +98,12 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
             history = single.train(show, on_wait=lambda: note(waits))
     else:
         note(f"trial {single.trial.key[:8]} is in {single.store.name}; --again trains it anew")
-    unfinished = history.outcome == "interrupted"
+    unfinished, again = history.outcome == "interrupted", " ".join(["assay train", *words])
+    if unfinished and not history.checkpoint.weights:
+        note(f"interrupted after {history.iterations:,} iterations, of which a program keeps nothing; again: {again}")
+        raise typer.Exit(130)
+    if not history.points:
+        raise AssayError(f"{history.outcome}: {history.reason}, and no log point was reached")
     if unfinished and save is None:
         save = out / f"{name}.safetensors"
     if save is not None and not history.checkpoint.weights:
@@ -99,7 +121,6 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
         screen.print(tables.summary(history))
         screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
     if unfinished:
-        again = " ".join(["assay train", *words])
         note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
         raise typer.Exit(130)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, unknown
 from assay.parts.models import MLP
-from assay.parts.own_rules import NamedRule, refusal
+from assay.parts.own_rules import NamedRule, code_is_allowed, refusal
 
 if TYPE_CHECKING:
     from assay.engines.base import Engine
+    from assay.engines.program import Command, Program
     from assay.recipe import Recipe
 
 ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must be installed (or "")
@@ -52,10 +53,17 @@ def missing(name: str) -> str:
     return f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'"
 
 
+def not_an_engine(name: str) -> str:
+    """The sentence for a name that is not in the table."""
+    if name == "command":
+        return 'engine "command" needs its words: --command "./train", or in a study engine = { command = ["./train"] }'
+    return unknown("engine", name, [*ENGINES, "auto"])
+
+
 def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engine:
     """The engine of that name. Raises: EngineError where it is unknown or not installed."""
     if name not in ENGINES:
-        raise EngineError(unknown("engine", name, [*ENGINES, "auto"]))
+        raise EngineError(not_an_engine(name))
     module, class_name, _ = ENGINES[name]
     if not installed(name):
         raise EngineError(missing(name))
@@ -63,13 +71,18 @@ def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engin
     return engine(device=device, threads=threads)
 
 
-def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: int | None = None) -> Engine:
-    """The engine that trains a recipe: the one named, or the one that the rule of `auto` picks.
+def choose(
+    recipe: Recipe, name: str | Command = "auto", *, device: str = "cpu", threads: int | None = None
+) -> Engine | Program:
+    """What trains a recipe: the engine named, the one that the rule of `auto` picks, or a program of the user's.
 
-    Raises: EngineError, saying which engines could do it; CodeError for a stored recipe whose own rule is not loaded.
+    Raises: EngineError, saying which engines could do it; CodeError for a stored recipe whose own rule is not loaded,
+    and for a command that may not be run or is not there.
     """
     if isinstance(recipe.optimizer, NamedRule):
         raise CodeError(refusal(recipe.optimizer.entry))
+    if not isinstance(name, str):
+        return _program(recipe, name, device=device, threads=threads)
     if name != "auto":
         engine = load(name, device=device, threads=threads)
         reason = engine.why_not(recipe)
@@ -91,3 +104,16 @@ def choose(recipe: Recipe, name: str = "auto", *, device: str = "cpu", threads: 
             return engine
         reasons.append(reason)
     raise EngineError(f"no engine on device {device!r} can train this recipe:\n  - " + "\n  - ".join(reasons))
+
+
+def _program(recipe: Recipe, command: Command, *, device: str, threads: int | None) -> Program:
+    """The program of a command, which only here turns from words into something to run."""
+    from assay.engines.program import Program, refusal
+
+    if not code_is_allowed():
+        raise CodeError(refusal(command))
+    program = Program(command, device=device, threads=threads)
+    reason = program.why_not(recipe)
+    if reason:
+        raise EngineError(reason)
+    return program

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from assay.data.prepared import Prepared
 from assay.engines.base import Checkpoint, Engine
+from assay.engines.program import Program
+from assay.external.training import ExternalTraining, begun
 from assay.history import History, Ledger, Outcome, Point
 from assay.keys import shareable
 from assay.parts.models import flops_training
@@ -81,7 +83,7 @@ class _Reader:
 
 def train_together(
     recipes: Sequence[Recipe],
-    engine: Engine,
+    engine: Engine | Program,
     data: Prepared,
     *,
     start: History | None = None,
@@ -93,7 +95,7 @@ def train_together(
     """Trains once what several trials need, the shortest budget first, and yields each trial's end when it is there.
 
     `start`: a history of the trajectory that `covers` them, to go on from. `given_up` is asked between two chunks:
-    where it says so, the training is saved and ends.
+    where it says so, the training is saved, if another can go on from it, and ends.
     """
     begin = perf_counter()
     n = len(data.y_train)
@@ -108,7 +110,7 @@ def train_together(
         for reader in readers:
             reader.points = [point for point in start.points if reader.owns(point.iteration)]
     history = [start] if start is not None else []
-    training = Training([whole], engine, data, start=history, data_seconds=data_seconds, log_points=marks)
+    training = begun(whole, engine, data, start=history, data_seconds=data_seconds, marks=marks)
     training.ledger.wait += waited
     training.ledger.wall += waited
     seen = start.points[-1].iteration if start is not None else -1
@@ -125,13 +127,14 @@ def train_together(
             if not readers:
                 return
         if given_up():
-            yield Saved(training.histories()[0])
+            if training.goes_on:
+                yield Saved(training.histories()[0])
             return
         if time_limit is not None and perf_counter() - begin > time_limit:
             for reader in readers:
                 yield _ended(training, reader, Outcome.TIMED_OUT, f"not done after {time_limit:g} s")
             return
-        if perf_counter() - saved > CHECKPOINT_SECONDS:
+        if training.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
             yield Saved(training.histories()[0])
             saved = perf_counter()
     final = training.histories()[0]
@@ -141,7 +144,7 @@ def train_together(
         yield _ended(training, reader, final.outcome, final.reason)
 
 
-def _ended(training: Training, reader: _Reader, outcome: Outcome, reason: str) -> Ended:
+def _ended(training: Training | ExternalTraining, reader: _Reader, outcome: Outcome, reason: str) -> Ended:
     confusion = None
     if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
         with training.ledger.book("evaluate"):
@@ -151,11 +154,14 @@ def _ended(training: Training, reader: _Reader, outcome: Outcome, reason: str) -
     return Ended(reader.number, end, confusion)
 
 
-def confusion_of(training: Training) -> NDArray[np.int64]:
-    """Counts (C, C) of the test examples: true class by predicted class, for the first trial."""
+def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:
+    """Counts (C, C) of the test examples: true class by predicted class, for the first trial; None where a program
+    left no weights."""
     data = training.data
-    predicted = training.engine.outputs(training.state, data.x_test)[0].argmax(-1)
-    classes = data.classes
+    outputs = training.outputs(data.x_test)
+    if outputs is None:
+        return None
+    predicted, classes = outputs.argmax(-1), data.classes
     return np.bincount(data.y_test * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 

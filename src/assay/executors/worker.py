@@ -23,7 +23,8 @@ from assay.data.datasets import load
 from assay.data.prepared import Prepared
 from assay.engines import load as load_engine
 from assay.engines.base import Engine
-from assay.errors import CodeError
+from assay.engines.program import Program
+from assay.errors import CodeError, ProgramError
 from assay.executors.messages import receive, send
 from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.executors.turns import turn
@@ -43,7 +44,7 @@ class Worker:
         self.connection = connection
         self.jobs: queue.Queue[tuple[dict[str, Any], bytes]] = queue.Queue()
         self.asked_to_stop = threading.Event()
-        self.engine: Engine | None = None
+        self.engine: Engine | Program | None = None
         self._engines: dict[tuple[str, str, int | None], Engine] = {}
         self._datasets: dict[str, Dataset] = {}
         self._prepared: dict[str, Prepared] = {}
@@ -73,12 +74,13 @@ class Worker:
                 self._train(head, content, ended)
             except Exception as error:
                 outcome = Outcome.OUT_OF_MEMORY if out_of_memory(error) else Outcome.FAILED
-                text = traceback.format_exc()
+                text = str(error) if isinstance(error, ProgramError) else traceback.format_exc()
+                lines = text.strip().splitlines()
+                reason = lines[0 if isinstance(error, ProgramError) else -1][:500]
                 error = None
                 self._forget()
                 for trial in head["trials"]:
                     if trial["key"] not in ended:
-                        reason = text.strip().splitlines()[-1][:500]
                         self._end(trial["key"], outcome, reason, error=text)
             send(self.connection, "idle")
 
@@ -93,7 +95,7 @@ class Worker:
                 return
             begin = perf_counter()
             data = self._data(recipes[0])
-            engine = self.engine = self._engine(head["engine"], head["device"], head["threads"])
+            engine = self.engine = self._trainer(head)
             events = train_together(
                 recipes,
                 engine,
@@ -133,6 +135,12 @@ class Worker:
 
     def _end(self, key: str, outcome: Outcome, reason: str, *, content: bytes = b"", **values: Any) -> None:
         send(self.connection, "ended", key=key, outcome=str(outcome), reason=reason, content=content, **values)
+
+    def _trainer(self, head: dict[str, Any]) -> Engine | Program:
+        """The engine of a job, or the program, which its driver was allowed to run. Raises: CodeError."""
+        if head["program"]:
+            return Program.planned(head["program"], device=head["device"], threads=head["threads"])
+        return self._engine(head["engine"], head["device"], head["threads"])
 
     def _engine(self, name: str, device: str, threads: int | None) -> Engine:
         if (name, device, threads) not in self._engines:

@@ -58,6 +58,11 @@ def refusing_code() -> Generator[None]:
         _ALLOWED.reset(token)
 
 
+def code_is_allowed() -> bool:
+    """Whether a user's own code may be run here."""
+    return _ALLOWED.get()
+
+
 def refusal(name: str) -> str:
     """The sentence for a name that may not be imported."""
     return (
@@ -151,7 +156,7 @@ def found(name: str) -> type[Optimizer]:
         raise CodeError(f"got {name!r}; expected the place of a class, such as 'my.module:Rule'")
     rule = loaded(name)
     if rule is None:
-        if not _ALLOWED.get():
+        if not code_is_allowed():
             raise CodeError(refusal(name))
         rule = _in_module(_imported(module), name, path)
     if rule.is_own():

@@ -17,7 +17,7 @@ _PAIRS = 6  # verdicts that are told in words
 def answers(trials: Frame, curves: Frame) -> list[str]:
     """The findings of a study, the most important first. What cannot be said is said to be so."""
     told = [_counts(trials)]
-    for part in (_best, _pairs, _effort, _to_target(curves)):
+    for part in (_best, _pairs, _effort, own_clocks, _to_target(curves)):
         try:
             told += part(trials)
         except AssayError as error:
@@ -57,6 +57,21 @@ def _effort(trials: Frame) -> list[str]:
     if len(ranked) > 1 and least["effort"] > 0:
         said += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that"
     return [said + ".", *([left_out + "."] if len(fair) < len(trials) else [])]
+
+
+def own_clocks(trials: Frame) -> list[str]:
+    """For each configuration that a program of the user's trained, whose seconds these are, beside Assay's own."""
+    if not {"clock", "ledger_train", "ledger_other"} <= set(trials.columns):
+        return []
+    told: list[str] = []
+    for name, mine in trials[trials["clock"] == "program"].groupby("configuration", sort=False):
+        claimed, beside = mine["ledger_train"].median(), mine["ledger_other"].median()
+        if claimed == claimed:
+            told.append(
+                f"The seconds of {name} are those that its program reports, {claimed:.3g} (median); with its start, "
+                f"its reading and its evaluations Assay's clock saw {claimed + beside:.3g}."
+            )
+    return told
 
 
 def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:

@@ -13,6 +13,7 @@ from assay.data.datasets import load
 from assay.data.prepared import split
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine
+from assay.engines.program import Command, Program
 from assay.errors import AssayError, RecipeError
 from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import examples_seen
@@ -38,6 +39,7 @@ class Trial:
     data_checksum: str
     iterations: int
     flops: int
+    program: Program | None = None  # of the user's, in place of an engine
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Planner:
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
         self.settings, self._load = settings, load_data
         self._data: dict[str, Dataset] = {}
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._sizes: dict[Data, int] = {}
 
     def data(self, name: str) -> Dataset:
@@ -116,12 +118,13 @@ class Planner:
             self._data[name] = self._load(name)
         return self._data[name]
 
-    def engine(self, recipe: Recipe) -> Engine:
-        """The engine that trains a recipe. Raises: EngineError."""
-        form = static_form(recipe)
+    def engine(self, recipe: Recipe, asked: str | Command | None = None) -> Engine | Program:
+        """What trains a recipe, by `asked` in place of the settings' own. Raises: EngineError, CodeError."""
+        settings = self.settings
+        name = settings.engine if asked is None else asked
+        form = (static_form(recipe), name)
         if form not in self._engines:
-            settings = self.settings
-            self._engines[form] = choose(recipe, settings.engine, device=settings.device, threads=settings.threads)
+            self._engines[form] = choose(recipe, name, device=settings.device, threads=settings.threads)
         return self._engines[form]
 
     def examples(self, recipe: Recipe) -> int:
@@ -131,9 +134,9 @@ class Planner:
             self._sizes[recipe.data] = len(rows)
         return self._sizes[recipe.data]
 
-    def trial(self, recipe: Recipe) -> Trial:
-        """The trial of a recipe. Raises: DataError, EngineError."""
-        dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe), self.settings
+    def trial(self, recipe: Recipe, engine_asked: str | Command | None = None) -> Trial:
+        """The trial of a recipe. Raises: DataError, EngineError, CodeError."""
+        dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe, engine_asked), self.settings
         n = self.examples(recipe)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
         problems = misfits(Cohort((recipe,), network), n, engine)
@@ -156,6 +159,7 @@ class Planner:
             data_checksum=dataset.checksum,
             iterations=iterations,
             flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
+            program=engine if isinstance(engine, Program) else None,
         )
 
 
@@ -177,7 +181,7 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
             asked += 1
             recipe = first.model_copy(update={"seed": first.seed + repeat}) if repeat else first
             try:
-                trial = planner.trial(recipe)
+                trial = planner.trial(recipe, study.engine_of(candidate))
             except AssayError as error:
                 problems.setdefault(str(error), candidate.label)
                 break

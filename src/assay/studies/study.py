@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
-from assay.engines import ENGINES
+from assay.engines import ENGINES, not_an_engine
+from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
 from assay.recipe import Recipe, read_toml, sentences, tables
@@ -24,6 +26,15 @@ TIMINGS = ("isolated", "packed")
 _MANY = 1_000_000  # trials of one study, beyond which something is wrong with it
 
 Bytes = Annotated[int, Field(ge=2**20)]
+
+
+def _engine(value: object) -> object:
+    """A name stands for an engine, a table for a program of the user's."""
+    if isinstance(value, Mapping):
+        return Command(**value)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, str) and value not in (*ENGINES, "auto"):
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": not_an_engine(value)})
+    return value
 
 
 class Settings(Part):
@@ -42,7 +53,7 @@ class Settings(Part):
     draws: Count = 20
     seed: WholeNumber = 1
     timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
-    engine: one_of("engine", {**ENGINES, "auto": None}) = "auto"  # pyright: ignore[reportInvalidTypeForm]
+    engine: Annotated[str | Command, BeforeValidator(_engine)] = "auto"
     device: str = "cpu"
     threads: Count | None = None
     time_limit: Positive | None = None
@@ -58,6 +69,7 @@ class Candidate:
     values: Configuration
     table: dict[str, Any]
     dropped: tuple[str, ...]
+    engine: Any = None  # where an axis sets it
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,7 @@ class Study:
         try:
             settings = Settings(**rest)
         except ValidationError as error:
-            known = [*Settings.model_fields, "baseline", "axes", "trials"]
-            problems += sentences(error.errors(), lambda location: ("a study", known))
+            problems += sentences(error.errors(), _tables)
         axes = _axes(raw, settings.design, problems)
         baseline = _table(raw, "baseline", problems)
         study = cls(settings, baseline, axes, dict(raw))
@@ -132,7 +143,12 @@ class Study:
                 continue
             patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
             table, dropped = applied(self.baseline, patches)
-            yield Candidate(self._label(values), values, table, tuple(dropped))
+            engine = table.pop("engine", None)
+            yield Candidate(self._label(values), values, table, tuple(dropped), engine)
+
+    def engine_of(self, candidate: Candidate) -> str | Command:
+        """What trains a candidate: the study's engine, or the one that an axis sets. Raises: ValidationError."""
+        return self.settings.engine if candidate.engine is None else Settings(engine=candidate.engine).engine
 
     def _label(self, values: Configuration) -> str:
         if not values:
@@ -166,10 +182,20 @@ class Study:
                 return
             try:
                 Recipe.parse(candidate.table)
+                self.engine_of(candidate)
+            except ValidationError as error:
+                problems += [f"{candidate.label}: {said}" for said in sentences(error.errors(), _tables)]
             except RecipeError as error:
                 fresh = [problem for problem in error.problems if problem not in seen]
                 seen |= set(fresh)
                 problems += [f"{candidate.label}: {problem}" for problem in fresh]
+
+
+def _tables(location: Sequence[int | str]) -> tuple[str, list[str]]:
+    """The tables of a study file, for its errors: their names and the keys that they may have."""
+    if location[:1] == ("engine",):
+        return "a command", list(Command.model_fields)
+    return "a study", [*Settings.model_fields, "baseline", "axes", "trials"]
 
 
 def bundled_names() -> list[str]:

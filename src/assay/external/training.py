@@ -1,0 +1,244 @@
+"""A training by a program of the user's, with the face of `Training`: iterate over it, then take its history.
+
+The program trains and evaluates; Assay gives it initial weights, batches and rates, checks what it claims against its
+own evaluation of the weights at both ends, and keeps both clocks: `train` of the ledger is what the program reports,
+`wall` what Assay saw.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
+
+from assay.data.prepared import Prepared
+from assay.engines.base import Checkpoint, Cohort, Evaluation, Numbers, Splits, fresh
+from assay.engines.numpy_engine import NumpyEngine
+from assay.engines.program import Program
+from assay.errors import AssayError, ProgramError, RecipeError
+from assay.external.claims import Curve, disagreement
+from assay.external.folder import final_weights, write_folder
+from assay.external.process import End, ProgramProcess
+from assay.history import History, Ledger, Outcome, Point
+from assay.parts.batches import examples_seen
+from assay.recipe import Recipe
+from assay.train import Status, Training, history_made, log_points, misfits, splits_of, stopped
+
+_POLL_SECONDS = 0.1
+_UNHEARD = Point(0, 0, 0.0)
+
+
+class ExternalTraining:
+    """One recipe in training by a program; it always begins anew, for a program keeps no checkpoint."""
+
+    goes_on = False
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        engine: Program,
+        data: Prepared,
+        *,
+        data_seconds: float = 0.0,
+        log_points: Sequence[int],
+    ) -> None:
+        self.recipe, self.engine, self.data = recipe, engine, data
+        self.cohort = Cohort((recipe,), recipe.model.network(data.shape, data.classes))
+        self.n = len(data.y_train)
+        problems = misfits(self.cohort, self.n, engine)
+        if problems:
+            raise RecipeError(problems)
+        self.ledger = Ledger(data=data_seconds, wall=data_seconds)
+        self.splits = splits_of(recipe, data)
+        self.budget = log_points[-1]
+        measured = ("test",) if data.x_validation is None else ("test", "validation")
+        needed = ["train_loss", *(f"{split}_{what}" for split in measured for what in ("loss", "accuracy"))]
+        self.curve = Curve(log_points, needed, batch_loss=recipe.log.train_loss == "batch")
+        self.points: list[Point] = []
+        self.outcome, self.reason, self.done = Outcome.INTERRUPTED, "", 0
+        self.weights: dict[str, Numbers] = {}
+        self.end: End | None = None
+        self._judge = NumpyEngine(threads=engine.threads)
+        self._state: Any = None  # of the judge, at the weights that the program left
+        self._began: float | None = None
+
+    # --- the loop ---
+
+    def __iter__(self) -> Iterator[Status]:
+        """Runs the program to its end; yields ten times a second. To break off kills it and all that it has started.
+
+        Raises: ProgramError where it fails, or claims what cannot be; AssayError where the disk is full.
+        """
+        self._began = perf_counter()
+        try:
+            yield self._status(_UNHEARD if not self.points else self.points[-1], new_point=False)
+            with tempfile.TemporaryDirectory(prefix="assay-run-") as name:
+                folder = Path(name)
+                with self.ledger.book("data"):
+                    self._write(folder)
+                yield from self._run(folder)
+        finally:
+            self.ledger.wall += perf_counter() - self._began
+            self._began = None
+
+    def _write(self, folder: Path) -> None:
+        try:
+            write_folder(folder, self.cohort, self.splits, self.engine, self.curve.log_points)
+        except OSError as error:
+            raise AssayError(f"{folder}: cannot be written: {error.strerror or error}; TMPDIR names another") from None
+
+    def _run(self, folder: Path) -> Iterator[Status]:
+        words = [self.engine.path, *self.engine.command.command[1:], str(folder)]
+        process = ProgramProcess(words, folder, self._environment())
+        started = perf_counter()
+        try:
+            while not process.done and self.outcome is Outcome.INTERRUPTED:
+                for line in process.lines(_POLL_SECONDS):
+                    yield from self._heard(line, perf_counter() - started)
+                    if self.outcome is not Outcome.INTERRUPTED:
+                        break
+                yield self._status(self.points[-1] if self.points else _UNHEARD, new_point=False)
+            if self.outcome is Outcome.INTERRUPTED:
+                self._ended(process, folder)
+                self._add(self.curve.points[-1])
+                if self.outcome is Outcome.INTERRUPTED:
+                    self.outcome, self.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
+                yield self._status(self.points[-1], new_point=True)
+        except ProgramError as error:
+            raise self._told(error, process) from None
+        finally:
+            process.kill()
+
+    def _heard(self, line: bytes, seconds: float) -> Iterator[Status]:
+        """Takes a line; the last point of the curve waits until the program has ended well."""
+        if self.curve.whole:
+            self.curve.read(line, seconds=seconds, examples=0)  # which says what is wrong with it
+        t = self.curve.log_points[len(self.curve.points)]
+        point = self.curve.read(line, seconds=seconds, examples=examples_seen(self.recipe.batches, t, self.n))
+        self.done, self.ledger.train = t, point.seconds
+        if t == 0:
+            self._check(point, self._initial())
+        values = vars(point).values()
+        if any(isinstance(value, float) and math.isnan(value) for value in values):
+            self.outcome, self.reason = Outcome.DIVERGED, f"loss not finite after iteration {t:,}"
+            return
+        if not self.curve.whole:
+            self._add(point)
+            yield self._status(point, new_point=True)
+
+    def _add(self, point: Point) -> None:
+        """Adds a point to the curve, and applies the rules that read points."""
+        self.points.append(point)
+        reason = stopped(self.recipe.stop, self.points)
+        if reason:
+            self.outcome, self.reason = Outcome.STOPPED, reason
+
+    def _ended(self, process: ProgramProcess, folder: Path) -> None:
+        """Judges how the program ended, and the weights that it left. Raises: ProgramError."""
+        self.end = process.end
+        if process.trouble:
+            raise ProgramError(process.trouble)
+        assert process.end is not None  # there was no trouble
+        if process.end.code:
+            raise ProgramError(f"{process.end.text} after {self.curve.so_far}")
+        if not self.curve.whole:
+            raise ProgramError(f"ended as if it were done after {self.curve.so_far}")
+        with self.ledger.book("checkpoint"):
+            self.weights = final_weights(folder, self.cohort.network.arrays)
+        if self.weights:
+            checkpoint = Checkpoint(self.done, {name: w[None] for name, w in self.weights.items()}, {})
+            self._check(self.curve.points[-1], self._evaluated(checkpoint))
+
+    # --- what is claimed ---
+
+    def _initial(self) -> dict[str, Evaluation]:
+        return self._evaluated(fresh(self.cohort))
+
+    def _evaluated(self, checkpoint: Checkpoint) -> dict[str, Evaluation]:
+        """Assay's own evaluation of weights, by split; the judge stays at them."""
+        with self.ledger.book("evaluate"):
+            bare = Checkpoint(checkpoint.t, checkpoint.weights, {})
+            self._state = self._judge.start(self.cohort, bare, Splits(dict(self.splits.parts)))
+            train = {"full": "train", "batch": ""}.get(str(self.recipe.log.train_loss), "subset")
+            names = {"test": "test", "validation": "validation", "train": train}
+            return {
+                split: self._judge.evaluate(self._state, name)
+                for split, name in names.items()
+                if name in self.splits.parts
+            }
+
+    def _check(self, point: Point, found: dict[str, Evaluation]) -> None:
+        """Raises: ProgramError where a point is not that of the weights at its iteration."""
+        subset = self.splits.parts.get("subset", self.splits.parts["train"])
+        examples = {name: len(y) for name, (_, y) in self.splits.parts.items()} | {"train": len(subset[1])}
+        said = disagreement(point, found, examples, self.recipe.precision)
+        if said:
+            raise ProgramError(f"line {len(self.curve.points)} of its output: at iteration {point.iteration:,} {said}")
+
+    def _told(self, error: ProgramError, process: ProgramProcess) -> ProgramError:
+        """A failure with the program's name in front and its last words behind."""
+        said = f"{self.engine.name} {error}" if str(error)[:4] != "line" else f"{self.engine.name}, {error}"
+        words = process.last_words
+        return ProgramError(said + (f"\nits standard error ends with:\n{words}" if words else ""))
+
+    # --- results ---
+
+    def outputs(self, x: NDArray[Any]) -> Numbers | None:
+        """The outputs (N, C) of the final weights for inputs (N, D); None where the program left none."""
+        return self._judge.outputs(self._state, x)[0] if self.weights else None
+
+    def histories(self) -> list[History]:
+        """What there is by now, in the form of `Training`: a list of one."""
+        running = perf_counter() - self._began if self._began is not None else 0.0
+        ledger = Ledger(**{**vars(self.ledger), "wall": self.ledger.wall + running})
+        weights = {name: w[None] for name, w in self.weights.items()}
+        history = history_made(
+            self.recipe,
+            self.cohort,
+            self.data,
+            self.engine,
+            points=self.points,
+            ledger=ledger,
+            outcome=self.outcome,
+            reason=self.reason or f"interrupted after iteration {self.done:,}",
+            checkpoint=Checkpoint(self.done, weights, {}),
+            peak_memory_bytes=self.end.peak_memory_bytes if self.end else 0,
+        )
+        return [history]
+
+    def _status(self, point: Point, *, new_point: bool) -> Status:
+        return Status(self.done, self.budget, self.ledger.train, point, new_point)
+
+    def _environment(self) -> dict[str, str]:
+        """This process's own, with the number of threads where one is asked for."""
+        if self.engine.threads is None:
+            return dict(os.environ)
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        return {**os.environ, **dict.fromkeys(names, str(self.engine.threads))}
+
+
+def begun(
+    recipe: Recipe,
+    engine: Any,
+    data: Prepared,
+    *,
+    start: Sequence[History] = (),
+    data_seconds: float = 0.0,
+    marks: Sequence[int] | None = None,
+) -> Training | ExternalTraining:
+    """The training of one recipe, by an engine or by a program; `marks`: its log points in place of the recipe's own.
+
+    Raises: AssayError where a program is asked to go on from a history.
+    """
+    if not isinstance(engine, Program):
+        return Training([recipe], engine, data, start=start, data_seconds=data_seconds, log_points=marks)
+    if start:
+        raise AssayError("a program begins anew and cannot go on from a training; leave --start out")
+    points = marks if marks is not None else log_points(recipe, len(data.y_train))
+    return ExternalTraining(recipe, engine, data, data_seconds=data_seconds, log_points=points)
