@@ -134,7 +134,7 @@ class TorchEngine(Engine):
     numerics: ClassVar[int] = 1
 
     def why_not(self, recipe: Recipe) -> str | None:
-        if reason := _missing(self.device):
+        if reason := missing_device(self.device):
             return reason
         if self.device == "mps" and recipe.precision == "float64":
             return "device 'mps' has no float64; use device 'cpu', or precision 'float32'"
@@ -231,7 +231,7 @@ class TorchEngine(Engine):
             torch.set_num_threads(before)
 
 
-def _missing(device: str) -> str | None:
+def missing_device(device: str) -> str | None:
     """The sentence for a device that torch does not see here."""
     found = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
