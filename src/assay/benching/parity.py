@@ -65,5 +65,6 @@ def _deviation(found: NDArray[Any] | None, reference: NDArray[Any]) -> float | N
     """The largest difference, relative where the reference is above 1; None where it is not finite or not there."""
     if found is None or found.shape != reference.shape:
         return None
-    value = float((np.abs(found - reference) / np.maximum(1.0, np.abs(reference))).max())
+    with np.errstate(all="ignore"):  # a training that diverges has values that are not finite
+        value = float((np.abs(found - reference) / np.maximum(1.0, np.abs(reference))).max())
     return value if np.isfinite(value) else None

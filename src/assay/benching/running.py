@@ -33,6 +33,8 @@ from assay.parts.own_rules import code_in
 from assay.recipe import Recipe, warnings
 from assay.train import prepared
 
+WORKER = "assay.benching.worker"
+"""The program of a row's process."""
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.02  # after a row's turn: its libraries' threads poll for more work before they sleep
 _SAVE_SECONDS = 2.0
@@ -77,10 +79,10 @@ class Benching:
         *,
         save: Callable[[dict[str, Any]], None] = lambda plain: None,
         on_wait: Callable[[], None] = lambda: None,
-        module: str = "assay.benching.worker",
     ) -> None:
-        """`on_wait` is called where another measurement on this machine must end first; `module`: the program of a
-        row's process. Raises: AssayError where recipe and data do not fit."""
+        """`on_wait` is called where another measurement on this machine must end first.
+
+        Raises: AssayError where recipe and data do not fit."""
         self.asked, self._save_plain, self._on_wait = asked, save, on_wait
         recipe, n = asked.recipe, self._measure_data()
         self.bench = Bench(
@@ -98,7 +100,7 @@ class Benching:
         )
         rows = self.bench.rows
         pinned = [_cores(row.combination) for row in rows] + [usable_cores()]  # the last is the reference's
-        self._workers = Workers(len(rows) + 1, cores=pinned, module=module)
+        self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
         self._left = {
             "certify": dict.fromkeys(range(len(rows)), 1),
@@ -109,7 +111,7 @@ class Benching:
         self._took: dict[tuple[str, int], list[float]] = defaultdict(list)
         self._doing = "starts"
         self._stopped = False
-        self._zero = self._saved = perf_counter()
+        self._zero, self._saved = perf_counter(), -_SAVE_SECONDS
         self._folder = Path()
         self._caches = 0
         for i, row in enumerate(rows):
@@ -121,8 +123,9 @@ class Benching:
         recipe = self.asked.recipe
         data = prepared(recipe, load(recipe.data.name))
         n, network = len(data.y_train), recipe.model.network(data.inputs, data.classes)
-        if recipe.batches.settings().get("size", 1) > n and recipe.batches.kind != "shuffled":
-            raise AssayError(f"batches.size: expected at most {n:,}, the number of training examples")
+        size = recipe.batches.settings().get("size", 1)
+        if size > n:
+            raise AssayError(f"batches.size: got {size:,}; expected at most {n:,}, the number of training examples")
         iterations = max(1, round(iterations_per_epoch(recipe.batches, n)))
         self._network = network
         self._work = work_of(recipe, network, data.x_train, iterations=iterations, examples=n)

@@ -25,7 +25,7 @@ from assay.benching.contenders import load as load_contender
 from assay.data.datasets import load
 from assay.data.prepared import Prepared
 from assay.engines.base import Engine
-from assay.errors import EngineError
+from assay.errors import AssayError, EngineError
 from assay.executors.messages import listen, send
 from assay.executors.worker import out_of_memory, recipes_of
 from assay.parts.batches import make_batches
@@ -60,8 +60,9 @@ class RowWorker:
             except EngineError as error:
                 send(self.connection, "cannot", reason=str(error))
             except Exception as error:
-                reason = traceback.format_exc().strip().splitlines()[-1][:500]
-                send(self.connection, "failed", reason=reason, out_of_memory=out_of_memory(error))
+                mistake = isinstance(error, AssayError)
+                reason = " ".join(str(error).split()) if mistake else traceback.format_exc().strip().splitlines()[-1]
+                send(self.connection, "failed", reason=reason[:500], out_of_memory=out_of_memory(error))
 
     def _load(self, head: dict[str, Any]) -> None:
         """Imports and makes the engine. Programs that it compiles are kept in an empty folder, so that every start
