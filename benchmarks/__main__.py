@@ -19,16 +19,15 @@ from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.files import write_atomically
 from assay.machine import cores
-from assay.parts.models import flops_training
 from assay.recipe import Recipe
 from assay.rng import stream
 from assay.train import prepared
 from benchmarks.chart import chart
-from benchmarks.engines import AssayEngine
+from benchmarks.engines import assay_engine
 from benchmarks.numpy_peer import NumpyMatrix, NumpySamples
 from benchmarks.problem import CHECKED, Problem
 from benchmarks.sklearn_peer import Sklearn
-from benchmarks.torch_peer import TorchEager
+from benchmarks.torch_peer import torch_eager
 
 DESCENT = {"name": "descent", "learning_rate": 0.2}
 STUDY = {"model": {"hidden": [128]}, "batches": {"kind": "shuffled", "size": 64}, "optimizer": {"name": "adadelta"}}
@@ -75,35 +74,31 @@ def images(examples: int) -> Dataset:
 
 
 def work_of(problem: Problem) -> bench.Work:
-    """What a unit needs at the least: the operations of the model, the first layer's without those on zeros."""
-    recipe, network, n = problem.recipe, problem.cohort.network, len(problem.y)
-    background = np.median(problem.x[:2000], axis=1, keepdims=True)
-    share = float(np.mean(problem.x[:2000] != background))
+    """What a unit needs at the least."""
+    n = len(problem.y)
     iterations = problem.iterations if problem.evaluates else 1
-    seen = n if problem.evaluates else recipe.batches.width(n)
-    flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen)
-    first = network.dense[0]
-    flops -= int((1.0 - share) * 4 * first.inputs * first.units * seen)
-    if problem.evaluates:
-        rest = sum(2 * d.inputs * d.units for d in network.dense[1:])
-        flops += len(problem.data.y_test) * (int(share * 2 * first.inputs * first.units) + rest)
-    return bench.Work(flops, share * first.inputs * seen * (problem.x.itemsize + 2))
+    seen = n if problem.evaluates else problem.recipe.batches.width(n)
+    network = problem.cohort.network
+    work = bench.work_of(problem.recipe, network, problem.x, iterations=iterations, examples=seen)
+    if not problem.evaluates:
+        return work
+    return replace(work, flops=work.flops + bench.work_of_evaluation(network, problem.x, len(problem.data.y_test)))
 
 
 def candidates_of(name: str, problem: Problem, single: Problem, asked: dict[str, Any]) -> list[Any]:
     """Who does the workload; `single` is the problem of the first trial alone, which a cohort's peers train."""
     kind, two = name.split()[0], min(2, cores())
-    eager = [TorchEager(single, threads) for threads in sorted({1, two})]
+    eager = [torch_eager(single, threads) for threads in sorted({1, two})]
     if kind == "cohort":
-        return [AssayEngine("native", problem, two), *eager]
+        return [assay_engine("native", problem, two), *eager]
     # a stochastic iteration takes microseconds: enough of them that what a call costs once does not count
     compiled = replace(problem, iterations=problem.iterations * 20) if kind == "stochastic" else problem
-    found: list[Any] = [AssayEngine("native", compiled, threads) for threads in asked.get("threads", (1,))]
+    found: list[Any] = [assay_engine("native", compiled, threads) for threads in asked.get("threads", (1,))]
     if kind in ("mini-batch", "full-batch", "from-scratch"):
-        found.append(AssayEngine("numpy", problem, two))
-    found += [AssayEngine("jax", compiled, 1), *eager]
+        found.append(assay_engine("numpy", problem, two))
+    found += [assay_engine("jax", compiled, 1), *eager]
     if kind in ("mini-batch", "parameter-study") and not asked["quick"]:
-        found.append(TorchEager(problem, 1, compiled=True))
+        found.append(torch_eager(problem, 1, compiled=True))
     if name == "mini-batch-adam 2LR":
         found.append(Sklearn(problem, two))
     if kind == "from-scratch":
@@ -125,7 +120,7 @@ def run(report: bench.Report, name: str, dataset: Dataset, *, quick: bool) -> No
     recipes = tuple(recipe.patched({"optimizer": {"learning_rate": rate}}) for rate in rates)
     problem = Problem(name, recipes, data, iterations, evaluates=evaluates)
     single = Problem(name, recipes[:1], data, iterations, evaluates=evaluates)
-    reference = AssayEngine("numpy", Problem(name, recipes[:1], data, CHECKED), 1).check()
+    reference = assay_engine("numpy", Problem(name, recipes[:1], data, CHECKED), 1).check()
     unit, scale = ("s/epoch", 1.0) if evaluates else (("ms/it", 1e3) if "full" in name else ("us/it", 1e6))
     if trials > 1:
         unit = "s/epoch/trial"

@@ -1,4 +1,4 @@
-"""The engines of Assay as candidates."""
+"""Engines as candidates: those of Assay, and the plain loop of PyTorch, which has the same methods."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines import load
-from assay.engines.base import fresh
+from assay.engines.base import Engine, fresh
 from benchmarks.problem import CHECKED, Problem
 
 
-class AssayEngine:
-    """One of Assay's engines; batches are made beforehand, as they are for the peers."""
+class Trainer:
+    """An engine under a name; batches are made beforehand, as they are for the peers."""
 
-    def __init__(self, engine: str, problem: Problem, threads: int) -> None:
-        self.name, self.threads, self.problem = f"assay {engine}", threads, problem
+    def __init__(self, name: str, engine: Engine, problem: Problem, threads: int) -> None:
+        self.name, self.threads, self.problem = name, threads, problem
         trials = len(problem.recipes)
         self.unit_per_call = problem.iterations * trials if not problem.evaluates else trials
-        self.engine = load(engine, threads=threads)
+        self.engine = engine
         self.state = self._fresh()
         self.alive = np.ones(trials, np.bool_)
         self.made = problem.batches(1, problem.iterations)
@@ -38,3 +38,8 @@ class AssayEngine:
         self.state, _ = self.engine.advance(self.state, self.made, self.alive)
         if self.problem.evaluates:
             self.engine.evaluate(self.state, "test")
+
+
+def assay_engine(engine: str, problem: Problem, threads: int) -> Trainer:
+    """One of Assay's engines as a candidate."""
+    return Trainer(f"assay {engine}", load(engine, threads=threads), problem, threads)

@@ -8,7 +8,7 @@ largest, and ratios within one run; seconds of different runs are not compared.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -19,6 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from assay.errors import AssayError
 from assay.machine import cores, describe
+from assay.parts.layers import Dense, Network
+from assay.parts.models import flops_forward, flops_training
+from assay.recipe import Recipe
 
 MOVED = 0.15
 """A run whose calibration moved by more than this share says so."""
@@ -36,15 +39,15 @@ class Calibration:
         return max(abs(later.sgemm[n] / rate - 1.0) for n, rate in self.sgemm.items())
 
 
-def calibrate(*, size: int = 1024, repetitions: int = 8) -> Calibration:
-    """Measures a fixed product of float32 matrices on 1 and 2 threads, medians, and a sum over 256 MB."""
+def calibrate(threads: Iterable[int] = (1, 2), *, size: int = 1024, repetitions: int = 8) -> Calibration:
+    """Measures a fixed product of float32 matrices on so many `threads`, medians, and a sum over 256 MB."""
     a = np.ones((size, size), np.float32)
     out = np.empty_like(a)
     rates: dict[int, float] = {}
-    for threads in sorted({1, min(2, cores())}):
-        with threadpool_limits(threads):
+    for number in sorted({min(n, cores()) for n in threads}):
+        with threadpool_limits(number):
             seconds = [_timed(lambda: np.matmul(a, a, out=out)) for _ in range(repetitions + 2)][2:]
-        rates[threads] = 2.0 * size**3 / statistics.median(seconds) / 1e9
+        rates[number] = 2.0 * size**3 / statistics.median(seconds) / 1e9
     block = np.ones(64 * 2**20, np.float32)
     seconds = [_timed(block.max) for _ in range(4)][1:]
     return Calibration(rates, block.nbytes / statistics.median(seconds) / 1e9)
@@ -78,6 +81,35 @@ class Work:
         """Seconds that this machine needs at the least, by arithmetic or by memory."""
         known = max((n for n in calibration.sgemm if n <= threads), default=min(calibration.sgemm))
         return max(self.flops / calibration.sgemm[known], self.bytes / calibration.memory) / 1e9
+
+
+def work_of(recipe: Recipe, network: Network, x: NDArray[Any], *, iterations: int, examples: int) -> Work:
+    """What training on `examples` of the inputs x (N, D) needs: the operations of the model, in a first dense layer
+    without those on inputs that are only background, and the inputs themselves."""
+    flops = float(flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=examples))
+    share, dense = _lit(x), _first_dense(network)
+    if dense is None:
+        return Work(flops, x.shape[1] * examples * x.itemsize)
+    flops -= (1.0 - share) * 4 * dense.inputs * dense.units * examples
+    return Work(flops, share * dense.inputs * examples * (x.itemsize + 2))  # the value and a column's number
+
+
+def work_of_evaluation(network: Network, x: NDArray[Any], examples: int) -> float:
+    """Operations of the outputs for so many `examples`, counted as `work_of` does."""
+    flops, dense = float(flops_forward(network)), _first_dense(network)
+    if dense is not None:
+        flops -= (1.0 - _lit(x)) * 2 * dense.inputs * dense.units
+    return examples * flops
+
+
+def _first_dense(network: Network) -> Dense | None:
+    first = network.layers[0]
+    return first if isinstance(first, Dense) else None
+
+
+def _lit(x: NDArray[Any]) -> float:
+    """The share of inputs that differ from their example's most common kind of value, its median."""
+    return float(np.mean(x[:2000] != np.median(x[:2000], axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True)

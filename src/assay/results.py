@@ -210,6 +210,8 @@ class Results:
         """What a chart is drawn from."""
         from assay.analysis import importance, sensitivity
 
+        if needs == "epochs":
+            raise AssayError("that chart is of a bench, not of a study; `assay bench` draws it")
         trials = self.frame()
         if needs == "trials and curves":
             return trials, self.curves()

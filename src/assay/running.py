@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ import numpy as np
 
 from assay.checkpoints import from_bytes, to_bytes
 from assay.estimating import estimated, remaining
-from assay.executors.local import Workers
+from assay.executors.local import Workers, import_path
 from assay.executors.training import covers, read_off
 from assay.history import RETRIED, History, Outcome
 from assay.interrupting import interruption
@@ -223,7 +222,7 @@ class Execution:
             content,
             trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
             code=code_in(first.recipe.optimizer),
-            path=[folder or str(Path.cwd()) for folder in sys.path],
+            path=import_path(),
             engine=first.engine,
             program=first.program.plain() if first.program else None,
             device=first.device,

@@ -351,3 +351,21 @@ def test_every_image_network_that_fits_has_the_shapes_it_says() -> None:
         mine = recipe(model={"layers": layers})
         each = run("numpy", mine)
         assert each.engine.outputs(each.state, images("grey", "float64").parts["test"][0]).shape == (1, 11, CLASSES)
+
+
+@pytest.mark.parametrize("kind", SIDES)
+@pytest.mark.parametrize("stack", [name for name in STACKS if name not in ("dropout", "strided")])
+def test_the_plain_loop_of_torch_trains_the_same_network(stack: str, kind: str) -> None:
+    """nn.Module and torch.optim, channels first: losses, weights and outputs are those of the reference."""
+    pytest.importorskip("torch")
+    from assay.engines.torch_eager import TorchEager
+
+    mine = recipe(stack, optimizer={"name": "momentum", "learning_rate": 0.05})
+    judge, eager = run("numpy", mine, kind=kind), TorchEager(threads=1)
+    plain = Run(eager, judge.cohort, eager.start(judge.cohort, judge.export(), images(kind, "float64")), EXAMPLES)
+    np.testing.assert_allclose(plain.go(1, 8), judge.go(1, 8), rtol=1e-9)
+    ends = plain.export(), judge.export()
+    for key, w in ends[1].weights.items():
+        np.testing.assert_allclose(ends[0].weights[key], w, rtol=1e-7, atol=1e-9, err_msg=key)
+    x = images(kind, "float64").parts["test"][0]
+    np.testing.assert_allclose(eager.outputs(plain.state, x), judge.engine.outputs(judge.state, x), rtol=1e-8)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from assay.bench import Calibration, Work
+from assay.benching.rows import Bench, Certificate, Combination, Epoch, Row, Start, State
 from assay.engines.base import Checkpoint
 from assay.history import History, Ledger, Outcome, Point
 from assay.store.records import Finished
@@ -55,3 +57,21 @@ def made_end(trial: Trial, content: bytes | None = None, **options: Any) -> Fini
     """A completed trial."""
     history = made_history(trial, **options)
     return Finished(history.outcome, history.reason, history, confusion=np.eye(10, dtype=np.int64), content=content)
+
+
+def made_bench(*, failing: bool = False) -> Bench:
+    """Two rows with made-up seconds: one repeat of three epochs, the second row twice as fast."""
+    rows = []
+    for engine, pace in (("torch-eager", 2.0), ("native", 1.0)):
+        certificate = Certificate("numpy, float64", 20, 1e-4, 1e-8, 1e-3 if failing and engine == "native" else 1e-7)
+        row = Row(Combination(engine, "cpu", 2, "float32"), State.MEASURED, certificate=certificate)
+        row.starts = [Start(1, 1.0, 0.5, 0.25)]
+        row.epochs = [
+            Epoch(1, n, 10.0 * n, 0.0, pace * took, 0.1, 1000, 0.5, 0.9) for n, took in ((1, 3.0), (2, 1.0), (3, 1.5))
+        ]
+        rows.append(row)
+    about = {"name": "digits", "examples": 1000, "checksum": "0" * 32, "iterations_per_epoch": 10}
+    machine = {"cpu": "x", "cores": 2, "versions": {"assay": "0"}}
+    made = Bench("0" * 32, "made", {"data": "digits"}, about, 3, 1, "torch-eager", Work(1e9, 0.0), machine, rows)
+    made.before = Calibration({1: 50.0, 2: 100.0}, 10.0)
+    return made

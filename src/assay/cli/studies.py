@@ -276,20 +276,22 @@ def list_trials(
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
-    """List the stored studies, or the trials that pass the filters."""
+    """List the stored studies and benches, or the trials that pass the filters."""
     from assay.report import tables
-    from assay.store import queries
+    from assay.store import benches, queries
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
     if not (filters or study or trials):
         rows, count = queries.studies(opened.database), 0
         if as_json:
-            print_json({"store": opened.name, "studies": rows})
+            print_json({"store": opened.name, "studies": rows, "benches": benches.listed(opened.database)})
         elif as_csv:
             _print_csv(rows)
         else:
             console().print(tables.studies(rows) if rows else f"{opened.name}: no studies; --trials lists its trials")
+            if measured := benches.listed(opened.database):
+                console().print(tables.benches(measured))
         return
     rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
     if as_json:
@@ -311,21 +313,32 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 
 def show(
-    trial: Annotated[str, typer.Argument(help="The trial's key, or its first characters.")],
+    trial: Annotated[str, typer.Argument(help="The key of a trial or a bench, or its first characters.")],
     recipe: Annotated[bool, typer.Option("--recipe", help="Print its recipe alone, as TOML.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it."""
+    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it; or one bench."""
     import json
 
+    from assay.cli.benching import print_bench
     from assay.report import tables
-    from assay.store import queries
+    from assay.store import benches, queries
     from assay.store.records import history_of
     from assay.store.store import Store
     from assay.toml import toml_text
 
-    row = queries.one_trial(Store(store, read_only=True).database, trial)
+    database = Store(store, read_only=True).database
+    bench = benches.found(database, trial)
+    if bench is not None:
+        if recipe:
+            typer.echo(toml_text(bench["recipe"]), nl=False)
+        elif as_json:
+            print_json(bench)
+        else:
+            print_bench(bench)
+        return
+    row = queries.one_trial(database, trial)
     text = toml_text(json.loads(row["recipe"]))
     if recipe:
         typer.echo(text, nl=False)
@@ -369,19 +382,23 @@ def _repeating(row: dict[str, Any]) -> str:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Trials by key, or studies by name.")],
+    names: Annotated[list[str], typer.Argument(help="Trials and benches by key, or studies by name.")],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove trials, or studies with those of their trials that no other study has. Asks first."""
-    from assay.store import queries
+    """Remove trials, benches, or studies with those of their trials that no other study has. Asks first."""
+    from assay.store import benches, queries
     from assay.store.store import Store
 
     opened = Store(store)
     studies = {row["name"] for row in queries.studies(opened.database)}
     doomed = [name for name in names if name in studies]
-    keys = [queries.one_trial(opened.database, name)["key"] for name in names if name not in studies]
-    what = ", ".join([*(f"study {name}" for name in doomed), *(f"trial {key[:8]}" for key in keys)])
+    others = [name for name in names if name not in studies]
+    found = {name: benches.found(opened.database, name) for name in others}
+    measured = [bench["bench"] for bench in found.values() if bench is not None]
+    keys = [queries.one_trial(opened.database, name)["key"] for name in others if found[name] is None]
+    what = [*(f"study {name}" for name in doomed), *(f"trial {key[:8]}" for key in keys)]
+    what = ", ".join([*what, *(f"bench {key[:8]}" for key in measured)])
     if not yes:
         if not sys.stdin.isatty():
             raise AssayError(f"this removes {what}; give --yes to do so without being asked")
@@ -390,4 +407,6 @@ def rm(
     for name in doomed:
         keys += opened.remove_study(name)
     count = opened.remove_trials(keys)
-    note(f"removed {len(doomed):,} studies and {count:,} trials; `assay store vacuum` frees their weights")
+    gone = benches.remove(opened.database, measured)
+    said = f", {gone:,} benches" if measured else ""
+    note(f"removed {len(doomed):,} studies and {count:,} trials{said}; `assay store vacuum` frees their weights")

@@ -36,6 +36,10 @@ def _training(recipe: Recipe) -> str:
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"
 
 
+DEVICES = tuple(AUTO["dense"])
+"""The kinds of devices."""
+
+
 def installed(name: str) -> bool:
     """Whether what an engine needs is there, without loading it."""
     needs = ENGINES[name][2]

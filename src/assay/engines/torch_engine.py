@@ -150,7 +150,7 @@ class TorchEngine(Engine):
     numerics: ClassVar[int] = 2
 
     def why_not(self, recipe: Recipe) -> str | None:
-        if reason := _missing(self.device) or no_tensorfloat32(recipe, self.device):
+        if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
             return reason
         if self.device == "mps" and recipe.precision == "float64":
             return "device 'mps' has no float64; use device 'cpu', or precision 'float32'"
@@ -265,7 +265,7 @@ class TorchEngine(Engine):
         return super().activations(cohort, min(batch, _rows_at_once(cohort.network, self.device) or batch))
 
 
-def _missing(device: str) -> str | None:
+def missing_device(device: str) -> str | None:
     """The sentence for a device that torch does not see here."""
     found = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]

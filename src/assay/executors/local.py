@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from assay.executors.messages import receive, send
@@ -46,9 +47,17 @@ class Process:
 class Workers:
     """A fixed number of workers; one that vanished is replaced when it is asked for."""
 
-    def __init__(self, count: int, *, cores: Sequence[Sequence[int]] = (), memory_limit: int | None = None) -> None:
-        """`cores`: for each worker those it is pinned to, or nothing; `memory_limit`: bytes of each."""
-        self._cores, self._memory_limit = cores, memory_limit
+    def __init__(
+        self,
+        count: int,
+        *,
+        cores: Sequence[Sequence[int]] = (),
+        memory_limit: int | None = None,
+        module: str = "assay.executors.worker",
+    ) -> None:
+        """`cores`: for each worker those it is pinned to, or nothing; `memory_limit`: bytes of each; `module`: the
+        program that they run."""
+        self._cores, self._memory_limit, self._module = cores, memory_limit, module
         self.processes: list[Process | None] = [None] * count
 
     def start(self, number: int) -> Process:
@@ -56,7 +65,7 @@ class Workers:
         found = self.processes[number]
         if found is None:
             mine = list(self._cores[number]) if self._cores else []
-            found = self.processes[number] = _start(mine, self._memory_limit)
+            found = self.processes[number] = _start(mine, self._memory_limit, self._module)
         return found
 
     def drop(self, number: int) -> str:
@@ -67,6 +76,13 @@ class Workers:
         found.process.kill()  # the connection may have ended before the process
         found.connection.close()
         return found.ended()
+
+    def forget(self, number: int) -> None:
+        """Ends a worker at once, if there is one."""
+        found = self.processes[number]
+        if found is not None:
+            found.kill()
+            self.processes[number] = None
 
     def messages(self, timeout: float) -> list[tuple[int, dict[str, Any] | None, bytes]]:
         """What workers have said, by number; None in place of a message where one is gone."""
@@ -100,19 +116,22 @@ class Workers:
 
     def kill_all(self) -> None:
         """Ends every worker at once."""
-        for number, process in enumerate(self.processes):
-            if process is not None:
-                process.kill()
-                self.processes[number] = None
+        for number in range(len(self.processes)):
+            self.forget(number)
 
 
-def _start(cores: list[int], memory_limit: int | None) -> Process:
+def import_path() -> list[str]:
+    """Where this process finds modules, for a worker that is to find the same."""
+    return [folder or str(Path.cwd()) for folder in sys.path]
+
+
+def _start(cores: list[int], memory_limit: int | None, module: str) -> Process:
     ours, theirs = socket.socketpair()
     environment = dict(os.environ)
     if cores:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = str(len(cores))
-    command = [sys.executable, "-m", "assay.executors.worker", str(theirs.fileno()), str(memory_limit or 0)]
+    command = [sys.executable, "-m", module, str(theirs.fileno()), str(memory_limit or 0)]
     with theirs:
         process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

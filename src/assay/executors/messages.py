@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,3 +20,12 @@ def receive(connection: Connection) -> tuple[dict[str, Any], bytes]:
     raw = connection.recv_bytes()
     size = int.from_bytes(raw[:8], "little")
     return json.loads(raw[8 : 8 + size]), raw[8 + size :]
+
+
+def listen(connection: Connection, take: Callable[[dict[str, Any], bytes], None]) -> None:
+    """Hands every message to `take`; when the other side is gone, ends this process at once."""
+    try:
+        while True:
+            take(*receive(connection))
+    except (EOFError, OSError):
+        os._exit(1)

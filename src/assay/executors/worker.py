@@ -25,7 +25,7 @@ from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
-from assay.executors.messages import receive, send
+from assay.executors.messages import listen, send
 from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.executors.turns import turn
 from assay.history import Outcome
@@ -49,19 +49,14 @@ class Worker:
         self._datasets: dict[str, Dataset] = {}
         self._prepared: dict[str, Prepared] = {}
 
-    def listen(self) -> None:
-        """Puts jobs in the queue; when the driver is gone, ends the process at once."""
-        try:
-            while True:
-                head, content = receive(self.connection)
-                if head["kind"] == "train":
-                    self.jobs.put((head, content))
-                else:
-                    self.asked_to_stop.set()
-                    if self.engine is not None:
-                        self.engine.break_off()
-        except (EOFError, OSError):
-            os._exit(1)
+    def take(self, head: dict[str, Any], content: bytes) -> None:
+        """Puts a job in the queue, or notes that the driver wants an end."""
+        if head["kind"] == "train":
+            self.jobs.put((head, content))
+        else:
+            self.asked_to_stop.set()
+            if self.engine is not None:
+                self.engine.break_off()
 
     def serve(self) -> None:
         """Trains jobs until the driver closes the connection."""
@@ -85,7 +80,7 @@ class Worker:
             send(self.connection, "idle")
 
     def _train(self, head: dict[str, Any], content: bytes, ended: set[str]) -> None:
-        recipes = _recipes(head)
+        recipes = recipes_of(head)
         keys = [trial["key"] for trial in head["trials"]]
         start = from_bytes(content, source="checkpoint") if content else None
         given_up = self.asked_to_stop.is_set
@@ -163,7 +158,7 @@ class Worker:
         self._prepared.clear()
 
 
-def _recipes(head: dict[str, Any]) -> list[Recipe]:
+def recipes_of(head: dict[str, Any]) -> list[Recipe]:
     """The recipes of a job. A user's own optimizer, which the driver has imported, is imported here too.
 
     Raises: CodeError where its source has changed since, for the trial's key holds the other one.
@@ -192,7 +187,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1 and int(arguments[1]):
         resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[1]), int(arguments[1])))
     worker = Worker(Connection(int(arguments[0])))
-    threading.Thread(target=worker.listen, daemon=True).start()
+    threading.Thread(target=listen, args=(worker.connection, worker.take), daemon=True).start()
     try:
         worker.serve()
     except (BrokenPipeError, ConnectionResetError):

@@ -1,4 +1,4 @@
-"""A study as one HTML file: question, answers, tables, charts and data, without a network."""
+"""A study, or a bench, as one HTML file: question, answers, tables, charts and data, without a network."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import vl_convert
 
 from assay.errors import AssayError, FileError
 from assay.files import write_atomically
+from assay.report import benches
+from assay.report.charts import CHARTS
 from assay.report.charts.writing import embedded
 
 Frame = Any
@@ -94,8 +96,42 @@ def page(study: Study) -> str:
         f"<pre>{_text(json.dumps(study.about, indent=1))}</pre>",
         *(f'<p class="note">Not drawn: {_text(line)}</p>' for line in left_out),
     ]
+    return _filled(study.name, parts, figures)
+
+
+_BENCH: dict[str, str] = {"bench": "The seconds of every epoch", "bench-totals": "Accuracy by time"}
+
+
+def bench_page(plain: dict[str, Any]) -> str:
+    """The page of a bench, from its plain data."""
+    epochs, summary = benches.epochs_frame(plain), benches.summary_frame(plain)
+    figures = {name: CHARTS[name].draw(epochs).to_dict() for name in _BENCH}
+    machine = plain["machine"]
+    about = [(key, str(machine[key])) for key in ("cpu", "cores", "memory_bytes", "system", "python") if key in machine]
+    about += [(name, version) for name, version in machine.get("versions", {}).items()]
+    about += [("bench", plain["bench"]), ("outcome", plain["outcome"])]
+    parts = [
+        f"<h1>{_text(plain['name'])}: engines side by side</h1>",
+        '<p class="question">The same recipe, initial weights and batches everywhere: first that they compute the '
+        "same, then how long they take.</p>",
+        "<h2>Answers</h2>",
+        "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in benches.sentences(plain)) + "</ul>",
+        *(_figure(name, heading) for name, heading in _BENCH.items()),
+        "<h2>Rows</h2>",
+        _table(summary.astype(object).where(summary.notna(), None), "label"),
+        "<h2>Data</h2>",
+        _download("rows.csv", summary),
+        _download("epochs.csv", epochs),
+        "<h2>How it was made</h2>",
+        _pairs(about),
+        f"<pre>{_text(json.dumps(plain['recipe'], indent=1))}</pre>",
+    ]
+    return _filled(plain["name"], parts, figures)
+
+
+def _filled(title: str, parts: Sequence[str], figures: dict[str, Any]) -> str:
     return _PAGE.format(
-        title=_text(study.name),
+        title=_text(title),
         style=_STYLE,
         body="\n".join(part for part in parts if part),
         bundle=_bundle(),

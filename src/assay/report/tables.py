@@ -157,6 +157,21 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def benches(rows: Sequence[dict[str, Any]]) -> Table:
+    """The benches of a store."""
+    table = Table(title="benches", title_justify="left")
+    table.add_column("bench", no_wrap=True)
+    for column in ("name", "data", "baseline"):
+        table.add_column(column, overflow="fold")
+    for column in ("rows", "outcome", "updated"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        count = f"{row['measured']} of {row['rows']}"
+        words = [row["key"][:8], row["name"], Path(row["data"]).name, row["baseline"] or "-", count, row["outcome"]]
+        table.add_row(*map(clean, words), _when(row["updated"]))
+    return table
+
+
 def trials(rows: Sequence[dict[str, Any]]) -> Table:
     """Trials, a line each."""
     table = Table()

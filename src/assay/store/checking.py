@@ -17,9 +17,10 @@ from assay.errors import AssayError, StoreError
 from assay.files import write_atomically
 from assay.history import Outcome
 from assay.recipe import Recipe
+from assay.store import benches
 from assay.store.leases import Holder
 from assay.store.records import points_of
-from assay.store.schema import metadata, result, trajectory, trial
+from assay.store.schema import bench, metadata, result, trajectory, trial
 from assay.store.store import Store
 
 
@@ -62,6 +63,11 @@ def _rows(store: Store) -> Iterator[Finding]:
             except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
                 said = str(error).splitlines()[0][:200]
                 yield Finding("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
+        for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
+            try:
+                benches.read(row.key, row.content)
+            except StoreError as error:
+                yield Finding("unreadable", row.key, str(error))
 
 
 def _named(store: Store) -> dict[str, str]:
@@ -107,11 +113,15 @@ def repair(store: Store) -> list[str]:
     with store.database.write() as connection:
         for finding in findings:
             if finding.kind == "unreadable":
-                row = connection.execute(sa.select(result).where(result.c.trial == finding.subject)).mappings().first()
-                if row is not None:
-                    aside.append(dict(row))
-                    connection.execute(sa.delete(result).where(result.c.trial == finding.subject))
-                    done.append(f"set the result of trial {finding.subject[:8]} aside; it will be trained again")
+                for table, key, said in (
+                    (result, result.c.trial, "the result of trial {} aside; it will be trained again"),
+                    (bench, bench.c.key, "bench {} aside"),
+                ):
+                    row = connection.execute(sa.select(table).where(key == finding.subject)).mappings().first()
+                    if row is not None:
+                        aside.append(dict(row))
+                        connection.execute(sa.delete(table).where(key == finding.subject))
+                        done.append(f"set {said.format(finding.subject[:8])}")
             elif finding.kind == "missing":
                 gone = {"checkpoint": None, "iteration": 0}
                 mine = trajectory.c.checkpoint == finding.subject

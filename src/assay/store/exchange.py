@@ -1,7 +1,8 @@
 """Export and import: a folder of Parquet and JSON files that other programs read, and that a store reads back.
 
 trials.parquet: one row a trial, with its result; recipe, curve and ledger as JSON. curves.parquet: one row a point.
-studies.json: definitions and members. machines.json: what the trials were timed on. artifacts/: weights, if asked for.
+studies.json: definitions and members. machines.json: what the trials were timed on. benches.json: benches as they are
+stored. artifacts/: weights, if asked for.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 from assay.errors import AssayError, FileError, StoreError
 from assay.history import Outcome
 from assay.recipe import Recipe
+from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of
-from assay.store.schema import VERSION, machine, member, result, study, trajectory, trial
+from assay.store.schema import VERSION, bench, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
         studies = [dict(row) for row in connection.execute(sa.select(study)).mappings()]
         members = [dict(row) for row in connection.execute(sa.select(member).order_by(*member.primary_key)).mappings()]
         machines = [dict(row) for row in connection.execute(sa.select(machine)).mappings()]
+        measured = [dict(row) for row in connection.execute(sa.select(bench).order_by(bench.c.created)).mappings()]
     if of_study:
         studies = [row for row in studies if row["name"] == of_study]
     for row in studies:
@@ -55,6 +58,8 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
         (folder / "studies.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
+        if not of_study:
+            (folder / "benches.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
         if artifacts:
             (folder / "artifacts").mkdir(exist_ok=True)
             for name in {row[_PREFIX + "artifact"] for row in rows} - {None}:
@@ -95,6 +100,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
         rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
         checked = [_checked(row) for row in rows]
+        measured = _benches_in(folder / "benches.json")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, FileError):
             raise
@@ -110,6 +116,8 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
             if ended is not None:
                 ended["artifact"] = ended["artifact"] if ended["artifact"] in held else None
                 added += _insert_missing(connection, result, ended)
+        for row in measured:
+            _insert_missing(connection, bench, row)
         for row in about["studies"]:
             _add_study(connection, row)
     for name in {ended["artifact"] for _, ended in checked if ended is not None} - {None}:
@@ -134,6 +142,19 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     points_of(ended["curve"])
     ended["stale"] = bool(ended["stale"])
     return planned, ended
+
+
+def _benches_in(path: Path) -> list[dict[str, Any]]:
+    """The benches of an export. Raises: ValueError where one cannot be read."""
+    if not path.is_file():
+        return []
+    found = [{c.name: row[c.name] for c in bench.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
+    for row in found:
+        try:
+            benches.read(row["key"], row["content"])
+        except StoreError as error:
+            raise ValueError(str(error)) from None
+    return found
 
 
 def _artifacts_in(folder: Path) -> set[str]:

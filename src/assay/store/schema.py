@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()
@@ -127,6 +127,24 @@ member = Table(
     Column("label", Text, nullable=False),
     Column("axis_values", Text, nullable=False),
     Column("repeat", Integer, nullable=False),
+)
+
+bench = Table(  # engines side by side on one recipe
+    "bench",
+    metadata,
+    _key("key", primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    _key("data_checksum"),
+    Column("outcome", Text, nullable=False),  # running, completed, interrupted
+    Column("measured", Integer, nullable=False),  # rows with a time
+    Column("rows", Integer, nullable=False),
+    Column("baseline", Text),
+    Column("machine", String(64), ForeignKey("machine.hash")),
+    Column("source_commit", Text),
+    Column("content", Text, nullable=False),  # all of it, as --json prints it
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
 )
 
 artifact = Table(  # where there is no folder beside the database

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from assay.report.charts.benches import epoch_times, time_and_accuracy
 from assay.report.charts.comparisons import effort_ranking, ledger, verdicts
 from assay.report.charts.curves import learning_curves
 from assay.report.charts.factors import effects, heat_map, parallel_coordinates
@@ -23,7 +24,7 @@ class Entry(NamedTuple):
     """A function that draws a chart, one line about it, and what it is drawn from: `Results.picture` makes that.
 
     "history", "trials", "trials and curves", "effects", "importance", "verdicts": frames of the analysis; "confusion",
-    "confused", "weights": of one trial; "nothing".
+    "confused", "weights": of one trial; "epochs": of a bench; "nothing".
     """
 
     draw: Callable[..., Any]
@@ -46,6 +47,8 @@ CHARTS: dict[str, Entry] = {
     "confusion": Entry(confusion, "which class is taken for which", "confusion"),
     "confused": Entry(confused, "images that were taken for another class", "confused"),
     "weights": Entry(weights, "the weights of the first layer as images", "weights"),
+    "bench": Entry(epoch_times, "the seconds of every epoch of a bench, with the machine's limit", "epochs"),
+    "bench-totals": Entry(time_and_accuracy, "accuracy by time from the start of the process, of a bench", "epochs"),
     "activations": Entry(activations, "activation functions and their derivatives", "nothing"),
 }
 
@@ -59,6 +62,7 @@ __all__ = [
     "confusion",
     "effects",
     "effort_ranking",
+    "epoch_times",
     "heat_map",
     "importance",
     "learning_curve",
@@ -66,6 +70,7 @@ __all__ = [
     "ledger",
     "parallel_coordinates",
     "sensitivity",
+    "time_and_accuracy",
     "verdicts",
     "weights",
     "write",

@@ -1,0 +1,31 @@
+"""Who can be put side by side: the engines, and the peers that they are measured against."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from assay import engines
+from assay.engines import ENGINES
+from assay.engines.base import Engine
+from assay.errors import EngineError
+
+PEERS: dict[str, tuple[str, str, str]] = {  # as ENGINES; they train one trial from its start, and nothing else
+    "torch-eager": ("assay.engines.torch_eager", "TorchEager", "torch"),
+}
+
+
+def names() -> list[str]:
+    """Everybody who can be asked for."""
+    return [*ENGINES, *PEERS]
+
+
+def load(name: str, *, device: str, threads: int | None) -> Engine:
+    """The engine or peer of that name. Raises: EngineError where it is not installed."""
+    if name not in PEERS:
+        return engines.load(name, device=device, threads=threads)
+    module, class_name, needs = PEERS[name]
+    if importlib.util.find_spec(needs) is None:
+        raise EngineError(f"{name!r} needs {needs}: pip install 'assay[{needs}]'")
+    peer: type[Engine] = getattr(importlib.import_module(module), class_name)
+    return peer(device=device, threads=threads)

@@ -1,0 +1,416 @@
+"""The bench: certificates first, then round after round an epoch of every row, one row at a time.
+
+Each row has a process of its own, pinned to as many cores as it has threads; all of them stay alive side by side and
+wait while one computes. The machine-wide turn is held throughout.
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, sleep
+from typing import Any
+
+from safetensors.numpy import load as arrays_of
+
+from assay.bench import MOVED, calibrate, work_of
+from assay.benching.asking import Asked, impossible
+from assay.benching.parity import REFERENCE, Arrays, compared, judged, without_dropout
+from assay.benching.rows import Bench, Combination, Epoch, Row, Start, State
+from assay.data.datasets import load
+from assay.errors import AssayError
+from assay.executors.local import Workers, import_path
+from assay.executors.turns import turn
+from assay.machine import describe, usable_cores
+from assay.parts.batches import iterations_per_epoch
+from assay.parts.own_rules import code_in
+from assay.recipe import Recipe, warnings
+from assay.train import prepared
+
+WORKER = "assay.benching.worker"
+"""The program of a row's process."""
+_POLL_SECONDS = 0.1
+_SETTLE_SECONDS = 0.02  # after a row's turn: its libraries' threads poll for more work before they sleep
+_SAVE_SECONDS = 2.0
+
+_LIVE = (State.OPEN, State.CERTIFIED, State.MEASURED)
+
+Reply = tuple[dict[str, Any], bytes]
+Steps = Generator["Status", None, Reply]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a running bench stands: what it does now, its steps, and the seconds left where they are known."""
+
+    doing: str
+    done: int
+    steps: int
+    eta_seconds: float | None
+
+
+class _EndError(Exception):
+    """A row has come to its end before it was measured."""
+
+    def __init__(self, state: State, reason: str) -> None:
+        super().__init__(reason)
+        self.state, self.reason = state, reason
+
+
+class _StoppedError(Exception):
+    """The user wants an end."""
+
+
+class Benching:
+    """A bench on its way to its end: iterate over it; `bench` holds what there is by then.
+
+    `save` is called with the plain data every few seconds and at the end, so that nothing measured is lost.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        *,
+        save: Callable[[dict[str, Any]], None] = lambda plain: None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_wait` is called where another measurement on this machine must end first.
+
+        Raises: AssayError where recipe and data do not fit."""
+        self.asked, self._save_plain, self._on_wait = asked, save, on_wait
+        recipe, n = asked.recipe, self._measure_data()
+        self.bench = Bench(
+            key=secrets.token_hex(16),
+            name=asked.name,
+            recipe=recipe.plain(),
+            data=self._about_data,
+            epochs=asked.epochs,
+            repeats=asked.repeats,
+            wanted_baseline=asked.baseline,
+            work=self._work,
+            machine=describe(),
+            rows=[Row(combination) for combination in asked.combinations],
+            notes=[*warnings(recipe), *_notes(asked, n)],
+        )
+        rows = self.bench.rows
+        pinned = [_cores(row.combination) for row in rows] + [usable_cores()]  # the last is the reference's
+        self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
+        self._references: dict[tuple[str, int], Arrays | _EndError] = {}
+        self._left = {
+            "certify": dict.fromkeys(range(len(rows)), 1),
+            "begin": dict.fromkeys(range(len(rows)), asked.repeats),
+            "epoch": dict.fromkeys(range(len(rows)), asked.repeats * asked.epochs),
+        }
+        self._steps = sum(sum(left.values()) for left in self._left.values())
+        self._took: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self._doing = "starts"
+        self._stopped = False
+        self._zero, self._saved = perf_counter(), -_SAVE_SECONDS
+        self._folder = Path()
+        self._caches = 0
+        for i, row in enumerate(rows):
+            if reason := impossible(row.combination):
+                self._end(i, State.IMPOSSIBLE, reason)
+
+    def _measure_data(self) -> int:
+        """Loads the data once for what a bench says about them. Returns N."""
+        recipe = self.asked.recipe
+        data = prepared(recipe, load(recipe.data.name))
+        n, network = len(data.y_train), recipe.model.network(data.shape, data.classes)
+        size = recipe.batches.settings().get("size", 1)
+        if size > n:
+            raise AssayError(f"batches.size: got {size:,}; expected at most {n:,}, the number of training examples")
+        iterations = max(1, round(iterations_per_epoch(recipe.batches, n)))
+        self._network = network
+        self._work = work_of(recipe, network, data.x_train, iterations=iterations, examples=n)
+        self._about_data = {
+            "name": recipe.data.name,
+            "examples": n,
+            "test_examples": len(data.y_test),
+            "inputs": data.inputs,
+            "classes": data.classes,
+            "checksum": data.checksum,
+            "iterations_per_epoch": iterations,
+            "parameters": network.parameters,
+        }
+        return n
+
+    def stop(self) -> None:
+        """Asks for an end that keeps what was measured; may be called by a signal handler."""
+        self._stopped = True
+
+    # --- the run ---
+
+    def __iter__(self) -> Iterator[Status]:
+        """Runs to the end; yields several times a second."""
+        waiting = turn("isolated", given_up=lambda: self._stopped, on_wait=self._on_wait)
+        try:
+            with self._ending(), waiting as waited, TemporaryDirectory(prefix="assay-bench-") as folder:
+                self._zero, self._folder = perf_counter(), Path(folder)
+                if waited > 1.0:
+                    self.bench.notes.append(f"waited {waited:.0f} s for another measurement on this machine")
+                yield from self._run()
+        finally:
+            self._workers.kill_all()
+            self._save(now=True)
+
+    @contextmanager
+    def _ending(self) -> Generator[None]:
+        try:
+            yield
+            self.bench.outcome = "completed"
+        except (_StoppedError, KeyboardInterrupt) as error:
+            self.bench.outcome = "interrupted"
+            done = sum(len(row.epochs) for row in self.bench.rows)
+            self.bench.notes.append(f"interrupted after {done:,} epochs of all rows together")
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+    def _run(self) -> Iterator[Status]:
+        bench = self.bench
+        threads = {1, *(row.combination.threads for row in bench.rows if row.combination.threads)}
+        if self._stopped:
+            raise _StoppedError
+        yield self._do("calibrates")
+        bench.before = calibrate(threads)
+        for i in self._alive():
+            yield from self._guarded(i, self._certify(i))
+            self._workers.forget(i)
+        self._workers.forget(len(bench.rows))
+        for repeat in range(1, self.asked.repeats + 1):
+            yield from self._repeat(repeat)
+        yield self._do("calibrates")
+        bench.after = calibrate(threads)
+        moved = bench.before.moved(bench.after)
+        if moved > MOVED:
+            bench.notes.append(
+                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios hold better than seconds"
+            )
+
+    def _repeat(self, repeat: int) -> Iterator[Status]:
+        """A process for every row, then in each round an epoch of each."""
+        for i in self._alive():
+            yield from self._guarded(i, self._begin(i, repeat))
+        for number in range(1, self.asked.epochs + 1):
+            for i in self._alive():
+                yield from self._guarded(i, self._epoch(i, repeat, number))
+                self._save()
+        for i in range(len(self.bench.rows)):
+            self._workers.forget(i)
+
+    def _alive(self) -> list[int]:
+        return [i for i, row in enumerate(self.bench.rows) if row.state in _LIVE]
+
+    def _guarded(self, i: int, steps: Iterator[Status]) -> Iterator[Status]:
+        """The steps of a row; where one ends it, the row has its reason and its process goes."""
+        if self._stopped:
+            raise _StoppedError
+        if self.bench.rows[i].state not in _LIVE:  # its process has ended while another row had its turn
+            return
+        try:
+            yield from steps
+        except _EndError as end:
+            self._end(i, end.state, end.reason)
+
+    def _end(self, i: int, state: State, reason: str) -> None:
+        self.bench.rows[i].end(state, reason)
+        self._workers.forget(i)
+        for left in self._left.values():
+            self._steps -= left.get(i, 0)
+            left[i] = 0
+
+    # --- steps of one row ---
+
+    def _certify(self, i: int) -> Iterator[Status]:
+        row = self.bench.rows[i]
+        yield self._do(f"certifies {row.label}")
+        recipe = self._recipe(row.combination)
+        n = int(self.bench.data["examples"])
+        tolerance, iterations = compared(recipe, self._network, n, quick=self.asked.quick)
+        with self._timed(i, "certify"):
+            yield from self._load(i, row.combination, without_dropout(recipe))
+            reference = yield from self._reference(recipe, iterations)
+            _, content = yield from self._ask(i, "certify", iterations=iterations)
+        row.certificate = judged(recipe, arrays_of(content), reference, iterations=iterations, tolerance=tolerance)
+        if not row.certificate.holds:
+            raise _EndError(State.DEVIATES, row.certificate.sentence())
+        row.state = State.CERTIFIED
+
+    def _reference(self, recipe: Recipe, iterations: int) -> Generator[Status, None, Arrays]:
+        """The reference's losses and weights, computed once for all rows of a precision."""
+        precision = "float64" if recipe.precision == "float64" else "float32"
+        if (precision, iterations) not in self._references:
+            number, combination = len(self.bench.rows), Combination(REFERENCE, "cpu", None, precision)
+            try:
+                self._workers.forget(number)
+                yield from self._load(number, combination, without_dropout(self._recipe(combination)))
+                _, content = yield from self._ask(number, "certify", iterations=iterations)
+                self._references[precision, iterations] = arrays_of(content)
+            except _EndError as end:
+                reason = f"there is no reference to certify it by: {end.reason}"
+                self._references[precision, iterations] = _EndError(State.IMPOSSIBLE, reason)
+        found = self._references[precision, iterations]
+        if isinstance(found, _EndError):
+            raise found
+        return found
+
+    def _begin(self, i: int, repeat: int) -> Iterator[Status]:
+        row = self.bench.rows[i]
+        yield self._do(f"starts {row.label}, repeat {repeat} of {self.asked.repeats}")
+        with self._timed(i, "begin", repeat=repeat):
+            started = yield from self._load(i, row.combination, self._recipe(row.combination))
+            head, _ = yield from self._ask(i, "begin")
+        row.starts.append(Start(repeat, started, head["data"], head["compile"]))
+
+    def _epoch(self, i: int, repeat: int, number: int) -> Iterator[Status]:
+        row, asked = self.bench.rows[i], self.asked
+        yield self._do(f"repeat {repeat} of {asked.repeats}, epoch {number} of {asked.epochs}: {row.label}")
+        with self._timed(i, "epoch", repeat=repeat, epoch=number) as event:
+            head, _ = yield from self._ask(i, "epoch")
+        if number == 1:
+            row.starts[-1] = replace(row.starts[-1], compile=row.starts[-1].compile + head["compile"])
+        epoch = Epoch(
+            repeat=repeat,
+            number=number,
+            begin=event["begin"],
+            batches=head["batches"],
+            train=head["train"],
+            validate=head["validate"],
+            examples=head["examples"],
+            loss=head["loss"],
+            accuracy=head["accuracy"],
+        )
+        row.epochs.append(epoch)
+        row.state = State.MEASURED
+        row.peak_memory_bytes = max(row.peak_memory_bytes or 0, head["peak_memory_bytes"])
+        if head["peak_device_memory_bytes"] is not None:
+            row.peak_device_memory_bytes = max(row.peak_device_memory_bytes or 0, head["peak_device_memory_bytes"])
+
+    def _load(self, i: int, combination: Combination, recipe: Recipe) -> Generator[Status, None, float]:
+        """Starts a row's process and lets it load its engine; the seconds from the start of the process."""
+        begin = perf_counter()
+        self._caches += 1
+        yield from self._ask(
+            i,
+            "load",
+            engine=combination.engine,
+            device=combination.device,
+            threads=combination.threads,
+            cache=str(self._folder / str(self._caches)),
+            trials=[{"recipe": recipe.plain()}],
+            code=code_in(recipe.optimizer),
+            path=import_path(),
+        )
+        return perf_counter() - begin
+
+    def _recipe(self, combination: Combination) -> Recipe:
+        """What a row trains: the recipe in its precision, with a point after each epoch and without stopping rules."""
+        return self.asked.recipe.patched(
+            {
+                "precision": combination.precision,
+                "budget": {"epochs": float(self.asked.epochs)},
+                "log": {"every": "1 epoch", "train_loss": "batch"},
+            }
+        ).model_copy(update={"stop": type(self.asked.recipe.stop)()})
+
+    # --- messages ---
+
+    def _ask(self, i: int, kind: str, **values: Any) -> Steps:
+        """Sends a row's process a message and waits for the answer. Raises: _EndError, _StoppedError."""
+        self._workers.start(i).send(kind, **values)
+        while True:
+            for number, head, content in self._workers.messages(_POLL_SECONDS):
+                if head is None:
+                    self._gone(number, asked=i)
+                elif number == i and head["kind"] == "status":
+                    yield self._do(self._doing, within=f"{head['iteration']:,}/{head['iterations']:,} iterations")
+                elif number == i and head["kind"] != "ready":
+                    _raise_end(head)
+                    return head, content
+            if self._stopped:
+                raise _StoppedError
+            yield self._do(self._doing)
+
+    def _gone(self, number: int, *, asked: int) -> None:
+        """A process has ended: that of the row in turn, or another one while it waited."""
+        how = self._workers.drop(number)
+        if number == asked:
+            raise _EndError(State.FAILED, how)
+        if number < len(self.bench.rows):
+            self._end(number, State.FAILED, how)
+
+    @contextmanager
+    def _timed(self, i: int, kind: str, **about: int) -> Generator[dict[str, Any]]:
+        """Notes in the timeline when a row computed; settles afterwards."""
+        event: dict[str, Any] = {"what": kind, "row": self.bench.rows[i].label, **about}
+        begin = perf_counter()
+        event["begin"] = begin - self._zero
+        try:
+            yield event
+        finally:
+            took = perf_counter() - begin
+            event["end"] = event["begin"] + took
+            self.bench.events.append(event)
+        self._took[kind, i].append(took)
+        self._left[kind][i] -= 1
+        sleep(_SETTLE_SECONDS)
+
+    # --- how far it is ---
+
+    def _do(self, doing: str, *, within: str = "") -> Status:
+        self._doing = doing
+        left = sum(sum(left.values()) for left in self._left.values())
+        return Status(doing + (f", {within}" if within else ""), self._steps - left, self._steps, self._eta())
+
+    def _eta(self) -> float | None:
+        """Seconds left: each step as long as that row's last ones, else the others'; None where there were none."""
+        seconds = 0.0
+        for kind, left in self._left.items():
+            if not any(left.values()):
+                continue
+            all_of_it = [took for (what, _), times in self._took.items() if what == kind for took in times]
+            if not all_of_it:
+                return None
+            usual = statistics.mean(all_of_it)
+            for i, count in left.items():
+                mine = self._took.get((kind, i))
+                seconds += count * (statistics.mean(mine) if mine else usual)
+        return seconds
+
+    def _save(self, *, now: bool = False) -> None:
+        measured = any(row.epochs for row in self.bench.rows)
+        if measured and (now or perf_counter() - self._saved > _SAVE_SECONDS):
+            self._saved = perf_counter()
+            self._save_plain(self.bench.plain())
+
+
+def _cores(combination: Combination) -> list[int]:
+    """The cores that a row's process is pinned to: as many as it has threads."""
+    return usable_cores()[: combination.threads] if combination.threads else []
+
+
+def _raise_end(head: dict[str, Any]) -> None:
+    """Raises: _EndError where a row's process says that it cannot go on."""
+    kind = head["kind"]
+    if kind == "cannot":
+        raise _EndError(State.IMPOSSIBLE, head["reason"])
+    if kind == "diverged":
+        raise _EndError(State.DIVERGED, head["reason"])
+    if kind == "failed":
+        raise _EndError(State.OUT_OF_MEMORY if head["out_of_memory"] else State.FAILED, head["reason"])
+
+
+def _notes(asked: Asked, n: int) -> list[str]:
+    """What must be known to read the rows."""
+    found: list[str] = []
+    if asked.quick:
+        found.append(f"scaled down by --quick: {n:,} training examples, few epochs; it says little about a full run")
+    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.combinations):
+        found.append(f"engine {REFERENCE!r} computes in float64 whatever the precision")
+    return found

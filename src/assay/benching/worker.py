@@ -1,0 +1,150 @@
+"""The process of one row: loads its engine, is certified, or trains an epoch whenever its driver says so.
+
+Started as `python -m assay.benching.worker FD 0` with one end of a socket pair. It computes nothing between two
+messages, so that of many rows kept alive side by side one alone uses the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from assay.benching.contenders import load as load_contender
+from assay.data.datasets import load
+from assay.data.prepared import Prepared
+from assay.engines.base import Engine
+from assay.errors import AssayError, EngineError
+from assay.executors.messages import listen, send
+from assay.executors.worker import out_of_memory, recipes_of
+from assay.parts.batches import make_batches
+from assay.recipe import Recipe
+from assay.train import Training, peak_memory, prepared
+
+_STATUS_SECONDS = 0.5
+
+
+class RowWorker:
+    """One row's engine, and its training once it has begun."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.recipe: Recipe
+        self.engine: Engine
+        self.training: Training
+        self._epochs: Generator[None] | Iterator[None]
+
+    def take(self, head: dict[str, Any], content: bytes) -> None:
+        """Puts a message in the queue."""
+        self.messages.put(head)
+
+    def serve(self) -> None:
+        """Does what the driver says until it is gone."""
+        does = {"load": self._load, "certify": self._certify, "begin": self._begin, "epoch": self._epoch}
+        while True:
+            head = self.messages.get()
+            try:
+                does[head["kind"]](head)
+            except EngineError as error:
+                send(self.connection, "cannot", reason=str(error))
+            except Exception as error:
+                mistake = isinstance(error, AssayError)
+                reason = " ".join(str(error).split()) if mistake else traceback.format_exc().strip().splitlines()[-1]
+                send(self.connection, "failed", reason=reason[:500], out_of_memory=out_of_memory(error))
+
+    def _load(self, head: dict[str, Any]) -> None:
+        """Imports and makes the engine. Programs that it compiles are kept in an empty folder, so that every start
+        compiles anew; a GPU's memory is taken as it is needed, so that rows can share it."""
+        os.environ["ASSAY_CACHE"] = head["cache"]
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        self.recipe = recipes_of(head)[0]
+        self.engine = load_contender(head["engine"], device=head["device"], threads=head["threads"])
+        reason = self.engine.why_not(self.recipe)
+        if reason:
+            raise EngineError(reason)
+        send(self.connection, "loaded")
+
+    def _data(self) -> Prepared:
+        return prepared(self.recipe, load(self.recipe.data.name))
+
+    def _certify(self, head: dict[str, Any]) -> None:
+        """The first losses, and the weights after them."""
+        training = Training([self.recipe], self.engine, self._data())
+        batches = make_batches(self.recipe.batches, training.cohort.seeds, 1, head["iterations"], training.n)
+        state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
+        weights = {name: np.ascontiguousarray(w, np.float64) for name, w in self.engine.export(state).weights.items()}
+        send(self.connection, "certified", content=save({**weights, "losses": progress.losses[0]}))
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        """Brings the data to the engine, and evaluates the initial weights."""
+        begin = perf_counter()
+        data = self._data()
+        self.training = Training([self.recipe], self.engine, data, data_seconds=perf_counter() - begin)
+        brought = perf_counter() - begin
+        self._epochs = self._log_points()
+        next(self._epochs)
+        send(self.connection, "begun", data=brought, compile=perf_counter() - begin - brought)
+
+    def _epoch(self, head: dict[str, Any]) -> None:
+        """Trains to the next log point, which the recipe has after every epoch."""
+        training = self.training
+        before, points = replace(training.ledger), training.trials[0].points
+        seen = points[-1].examples
+        next(self._epochs, None)
+        trial, now = training.trials[0], training.ledger
+        if trial.outcome is not None and trial.outcome != "completed":
+            send(self.connection, "diverged", reason=trial.reason)
+            return
+        last = points[-1]
+        send(
+            self.connection,
+            "trained",
+            compile=now.compile - before.compile,  # the warm-up, before the first iteration
+            batches=now.data - before.data,
+            train=now.train - before.train,
+            validate=now.evaluate - before.evaluate,
+            examples=last.examples - seen,
+            loss=last.test_loss,
+            accuracy=last.test_accuracy,
+            peak_memory_bytes=peak_memory(),
+            peak_device_memory_bytes=self.engine.peak_device_memory(),
+        )
+
+    def _log_points(self) -> Generator[None]:
+        """Trains; comes back at every log point, and tells the driver now and then how far it is."""
+        told = perf_counter()
+        for status in self.training:
+            if status.new_point:
+                yield
+                told = perf_counter()
+            elif perf_counter() - told > _STATUS_SECONDS:
+                told = perf_counter()
+                send(self.connection, "status", iteration=status.iteration, iterations=status.iterations)
+
+
+def main(arguments: list[str]) -> None:
+    """Runs a row on the socket whose descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what to do
+    worker = RowWorker(Connection(int(arguments[0])))
+    threading.Thread(target=listen, args=(worker.connection, worker.take), daemon=True).start()
+    try:
+        worker.serve()
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

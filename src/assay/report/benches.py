@@ -1,0 +1,214 @@
+"""A bench in words, rows and frames: what the terminal, the charts and the page show of its plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from assay.report.tables import of_rows
+
+if TYPE_CHECKING:
+    import pandas
+    from rich.table import Table
+
+Plain = dict[str, Any]
+Column = tuple[str, Callable[[Plain], str]]
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with three digits, in milliseconds or microseconds where they are few.
+
+    >>> seconds(12.345), seconds(0.0123), seconds(4.56e-5), seconds(None)
+    ('12.3 s', '12.3 ms', '45.6 us', '-')
+    """
+    if value is None:
+        return "-"
+    if value >= 1.0:
+        return f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s"
+    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} us"
+
+
+def _median(name: str) -> Callable[[Plain], str]:
+    return lambda row: seconds((row["summary"][name] or {}).get("median"))
+
+
+def _range(name: str) -> Callable[[Plain], str]:
+    def said(row: Plain) -> str:
+        found = row["summary"][name]
+        return f"{seconds(found['min'])} .. {seconds(found['max'])}, n = {found['n']}" if found else "-"
+
+    return said
+
+
+def _number(name: str, form: str) -> Callable[[Plain], str]:
+    return lambda row: "-" if row["summary"][name] is None else format(row["summary"][name], form)
+
+
+def _parity(row: Plain) -> str:
+    found = row["certificate"]
+    if found is None:
+        return "-"
+    worst = [value for value in (found["losses"], found["weights"]) if value is not None]
+    off = f"{max(worst):.0e} off" if len(worst) == 2 else "not finite"
+    return f"{'holds' if found['holds'] else 'FAILS'}, {off}"
+
+
+def _accuracy(row: Plain) -> str:
+    found = row["summary"]["accuracy"]
+    return f"{found['median']:.2%}" if found else "-"
+
+
+def _memory(row: Plain) -> str:
+    sizes = [row["peak_memory_bytes"], row["peak_device_memory_bytes"]]
+    return " + ".join(f"{size / 2**20:,.0f}" for size in sizes if size is not None) or "-"
+
+
+def _ratio(row: Plain) -> str:
+    found = row["summary"]["ratio"]
+    return f"{found['median']:.2f} ({found['min']:.2f} .. {found['max']:.2f})" if found else "-"
+
+
+def _whole(plain: Plain) -> list[Column]:
+    return [
+        ("parity", _parity),
+        ("start-up", _median("start_up")),
+        ("data", _median("data")),
+        ("compile", _median("compile")),
+        ("first epoch", _median("first_epoch")),
+        ("later epoch", _median("later_epoch")),
+        (f"total of {plain['epochs']} epochs", _median("total")),
+        ("accuracy", _accuracy),
+    ]
+
+
+_LATER: list[Column] = [
+    ("training", _median("train")),
+    ("min .. max", _range("train")),
+    ("validation", _median("validate")),
+    ("examples/s", _number("examples_per_second", ",.0f")),
+    ("GFLOP/s", _number("gflops", ",.3g")),
+    ("x limit", _number("times_limit", ".1f")),
+    ("peak MiB", _memory),
+    ("x baseline", _ratio),
+]
+
+
+def _measured(plain: Plain) -> list[Plain]:
+    return [row for row in plain["rows"] if row["epochs"]]
+
+
+def _rows(plain: Plain, columns: Sequence[Column]) -> list[list[str]]:
+    return [[row["label"], *(said(row) for _, said in columns)] for row in _measured(plain)]
+
+
+def tables(plain: Plain) -> list[Table]:
+    """From the start of a process to the last epoch; the later epochs alone; and what has no time, and why."""
+    found: list[Table] = []
+    for title, columns in (("from the start of the process", _whole(plain)), ("later epochs", _LATER)):
+        rows, head = _rows(plain, columns), ["row", *(name for name, _ in columns)]
+        if rows:
+            found.append(of_rows(f"{plain['name']}: {title}", head, rows, right=[False, *(True for _ in columns)]))
+    ended = [(row["label"], row["state"], row["reason"]) for row in plain["rows"] if row["reason"]]
+    if ended:
+        found.append(of_rows("ended before their time", ["row", "state", "reason"], ended))
+    return found
+
+
+def lines(plain: Plain) -> list[str]:
+    """The same, a line for each row, for what is no terminal."""
+    columns = dict([*_whole(plain), *_LATER])
+    found = [
+        f"{row['label']}: " + "; ".join([row["state"], *(f"{name} {said(row)}" for name, said in columns.items())])
+        for row in _measured(plain)
+    ]
+    found += [f"{row['label']}: {row['state']}: {row['reason']}" for row in plain["rows"] if row["reason"]]
+    return found
+
+
+def sentences(plain: Plain) -> list[str]:
+    """What the bench says, and what must be known to read it."""
+    data, machine = plain["data"], plain["machine"]
+    epochs, repeats = plain["epochs"], plain["repeats"]
+    examples = f"{data['name']}, {data['examples']:,} examples, {data['iterations_per_epoch']:,} iterations an epoch"
+    times = f"{repeats} times" if repeats > 1 else "once"
+    found = [f"{epochs} epochs, {times} from a new process; {examples}. Baseline: {plain['baseline']['why']}."]
+    timed = [row for row in plain["rows"] if row["summary"]["ratio"]]
+    if timed:
+        best = max(timed, key=lambda row: row["summary"]["ratio"]["median"])
+        ratio = best["summary"]["ratio"]
+        found.append(
+            f"Fastest in later epochs: {best['label']}, {seconds(best['summary']['train']['median'])} of training an "
+            f"epoch, {ratio['median']:.2f} times as fast as the baseline ({ratio['min']:.2f} to {ratio['max']:.2f} in "
+            f"{ratio['n']} rounds)."
+        )
+    whole = [row for row in plain["rows"] if row["summary"]["total"] and row["summary"]["ratio"]]
+    if whole:
+        first = min(whole, key=lambda row: row["summary"]["total"]["median"])
+        total = seconds(first["summary"]["total"]["median"])
+        found.append(f"First to the end of {epochs} epochs from the start of its process: {first['label']}, {total}.")
+    found += [f"Certificate of {row['label']}: {_certified(row)}." for row in plain["rows"] if row["certificate"]]
+    found.append(f"Machine: {machine['cpu']}, {machine['cores']} cores. {_calibrated(plain)}")
+    return found + [f"Note: {note}." for note in plain["notes"]]
+
+
+def _certified(row: Plain) -> str:
+    found = row["certificate"]
+    losses, weights = (f"{v:.1e}" if v is not None else "not finite" for v in (found["losses"], found["weights"]))
+    notes = "".join(f"; {note}" for note in found["notes"])
+    return (
+        f"losses {losses}, weights {weights} off {found['reference']}, after {found['iterations']} iterations, "
+        f"allowed {found['tolerance']:.0e}{notes}"
+    )
+
+
+def _calibrated(plain: Plain) -> str:
+    before, after = plain["calibration"]["before"], plain["calibration"]["after"]
+    if not before:
+        return "It was not calibrated."
+    later = after["sgemm"] if after else {}
+    rates = [
+        f"{threads} thread{'s' * (threads != '1')} {rate:.0f}" + (f", later {later[threads]:.0f}" if later else "")
+        for threads, rate in before["sgemm"].items()
+    ]
+    return f"sgemm [GFLOP/s]: {'; '.join(rates)}. Memory: {before['memory']:.0f} GB/s."
+
+
+def summary_frame(plain: Plain) -> pandas.DataFrame:
+    """A row for each combination, its figures as numbers: seconds are medians unless the name says otherwise."""
+    import pandas
+
+    records: list[dict[str, Any]] = []
+    for row in plain["rows"]:
+        found, certificate = row["summary"], row["certificate"] or {}
+        record = {name: row[name] for name in ("label", "engine", "device", "threads", "precision", "state", "reason")}
+        record |= {f"parity_{name}": certificate.get(name) for name in ("losses", "weights", "tolerance", "iterations")}
+        for name in ("start_up", "data", "compile", "first_epoch", "later_epoch", "train", "validate", "total"):
+            record[f"{name}_seconds"] = (found[name] or {}).get("median")
+        record |= {f"train_{end}": (found["train"] or {}).get(end) for end in ("min", "max", "n")}
+        record |= {name: found[name] for name in ("examples_per_second", "gflops", "limit", "times_limit")}
+        record |= {f"ratio_{end}": (found["ratio"] or {}).get(end) for end in ("median", "min", "max")}
+        record |= {name: row[name] for name in ("peak_memory_bytes", "peak_device_memory_bytes")}
+        records.append(record | {"final_accuracy": (found["accuracy"] or {}).get("median")})
+    return pandas.DataFrame.from_records(records)
+
+
+EPOCHS = (
+    "row", "repeat", "epoch", "begin", "train", "validate", "seconds", "elapsed", "accuracy", "loss", "limit", "failed"
+)  # fmt: skip
+
+
+def epochs_frame(plain: Plain) -> pandas.DataFrame:
+    """A row for each epoch of each combination: `seconds` of all of it, `elapsed` from the start of the process."""
+    import pandas
+
+    records: list[dict[str, Any]] = []
+    for row in plain["rows"]:
+        starts = {s["repeat"]: s["start_up"] + s["data"] + s["compile"] for s in row["starts"]}
+        elapsed = dict(starts)
+        for epoch in row["epochs"]:
+            whole, repeat = epoch["batches"] + epoch["train"] + epoch["validate"], epoch["repeat"]
+            elapsed[repeat] = elapsed.get(repeat, 0.0) + whole
+            record = {name: epoch[name] for name in ("repeat", "begin", "train", "validate", "accuracy", "loss")}
+            record |= {"row": row["label"], "epoch": epoch["number"], "seconds": whole, "elapsed": elapsed[repeat]}
+            records.append(record | {"limit": row["summary"]["limit"], "failed": row["state"] != "measured"})
+    return pandas.DataFrame.from_records(records, columns=list(EPOCHS))

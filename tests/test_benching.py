@@ -1,0 +1,428 @@
+"""`assay bench`: certificates before times, rounds over all rows, rows that end with a reason, what is shown."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from assay.bench import Calibration
+from assay.benching import parity, running
+from assay.benching.asking import Asked, combinations, recipe_of
+from assay.benching.rows import Certificate, State
+from assay.benching.running import Benching
+from assay.engines import ENGINES, installed
+from assay.errors import AssayError, RecipeError
+from assay.recipe import Recipe
+from assay.report import benches as report
+from assay.report.page import bench_page
+from assay.store import benches
+from assay.store.store import Store
+from tests import benching_fakes
+from tests.store.makers import made_bench
+
+ROOT = Path(__file__).resolve().parents[1]
+FAKES = "tests.benching_fakes"
+OTHERS = [name for name in ("native", "jax", "torch", "torch-eager") if name == "torch-eager" or installed(name)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """Sixty made-up images, so that no process loads a library for its data."""
+    rng = np.random.default_rng(1)
+    y = np.arange(60) % 3
+    x = (rng.random((60, 16)) * (np.arange(16) % 3 == y[:, None])).astype(np.float32)
+    path = tmp_path / "made.npz"
+    np.savez(path, x_train=x[:48], y_train=y[:48], x_test=x[48:], y_test=y[48:])
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _quick_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "calibrate", lambda threads: Calibration(dict.fromkeys(threads, 50.0), 10.0))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def recipe(data: str, **changes: Any) -> Recipe:
+    raw = {"data": data, "model": {"hidden": [5], "activation": "sigmoid"}, "batches": {"kind": "shuffled", "size": 16}}
+    return Recipe.parse(raw | changes)
+
+
+def benching(data: str, engines: list[str], baseline: str = "numpy", **asked: Any) -> Benching:
+    made = combinations(engines, ["cpu"], [1], ["float32"], baseline)
+    more = {"epochs": 3, "repeats": 1, "baseline": baseline} | asked
+    return Benching(Asked("made", recipe(data), made, **more))
+
+
+def run(benching: Benching) -> dict[str, Any]:
+    for _ in benching:
+        pass
+    return benching.bench.plain()
+
+
+# --- rows that are measured ------------------------------------------------------------------------------------------
+
+
+def test_engines_and_the_baseline_are_certified_and_measured(data: str) -> None:
+    plain = run(benching(data, OTHERS))
+    assert [row["state"] for row in plain["rows"]] == ["measured"] * (len(OTHERS) + 1)
+    for row in plain["rows"]:
+        certificate, summary = row["certificate"], row["summary"]
+        assert certificate["holds"] and certificate["iterations"] == 200 and certificate["tolerance"] == 1e-4
+        assert (summary["first_epoch"]["n"], summary["train"]["n"], summary["total"]["n"]) == (1, 2, 1)
+        assert [epoch["examples"] for epoch in row["epochs"]] == [48, 48, 48]
+        start = row["starts"][0]
+        parts = start["start_up"] + start["data"] + start["compile"]
+        parts += sum(epoch["batches"] + epoch["train"] + epoch["validate"] for epoch in row["epochs"])
+        assert summary["total"]["median"] == pytest.approx(parts)
+        assert summary["gflops"] == pytest.approx(plain["work"]["flops"] / summary["train"]["median"] / 1e9)
+        assert row["peak_memory_bytes"] > 2**20
+    accuracies = {row["epochs"][-1]["accuracy"] for row in plain["rows"]}
+    assert len(accuracies) == 1  # the same weights and batches
+
+
+def test_every_round_has_an_epoch_of_each_row_and_one_alone_computes(data: str) -> None:
+    plain = run(benching(data, ["numpy", "native"], repeats=2))
+    events = plain["timeline"]
+    labels = [row["label"] for row in plain["rows"]]
+    done = [(e["repeat"], e["epoch"], e["row"]) for e in events if e["what"] == "epoch"]
+    assert done == [(repeat, epoch, label) for repeat in (1, 2) for epoch in (1, 2, 3) for label in labels]
+    assert [e["what"] for e in events[:4]] == ["certify", "certify", "begin", "begin"]
+    assert all(a["end"] <= b["begin"] for a, b in itertools.pairwise(events))
+
+
+def test_two_repeats_train_the_same(data: str) -> None:
+    (row,) = run(benching(data, ["numpy"], repeats=2))["rows"]
+    losses = [epoch["loss"] for epoch in row["epochs"]]
+    assert losses[:3] == losses[3:]
+    assert row["summary"]["start_up"]["n"] == 2
+    assert row["summary"]["train"]["n"] == 4
+
+
+# --- rows that end ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in benching_fakes.KINDS:
+        monkeypatch.setitem(ENGINES, kind, (FAKES, kind.capitalize(), ""))
+    monkeypatch.setattr(running, "WORKER", FAKES)
+
+
+ENDS = {
+    "wrong": ("fails parity", 0, "expected below 1e-04"),
+    "killed": ("failed", 1, "killed by SIGKILL"),
+    "greedy": ("out of memory", 1, "MemoryError: no room for that"),
+    "broken": ("failed", 1, "ZeroDivisionError: a mistake in the program"),
+}
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: str) -> None:
+    plain = run(benching(data, list(ENDS)))
+    *dead, alive = plain["rows"]
+    for row, (engine, (state, epochs, said)) in zip(dead, ENDS.items(), strict=True):
+        assert (row["engine"], row["state"], len(row["epochs"])) == (engine, state, epochs)
+        assert said in row["reason"]
+        assert row["summary"]["ratio"] is None
+    assert not dead[0]["certificate"]["holds"]
+    assert (alive["state"], len(alive["epochs"])) == ("measured", 3)
+    assert (plain["outcome"], plain["baseline"]["row"]) == ("completed", alive["label"])
+    said = report.lines(plain)
+    assert any("wrong, cpu, 1 thread, float32: fails parity: losses" in line for line in said)
+    assert "killed by SIGKILL" in bench_page(plain)
+
+
+def test_a_process_that_dies_while_it_waits_is_noticed(data: str) -> None:
+    made = benching(data, ["numpy", "native"])
+    for status in made:
+        if "epoch 2 of 3: numpy" in status.doing:
+            other = made._workers.processes[1]
+            if other is not None:
+                other.process.kill()
+    states = [row.state for row in made.bench.rows]
+    assert states == [State.MEASURED, State.FAILED]
+    assert "SIGKILL" in made.bench.rows[1].reason
+    assert [len(row.epochs) for row in made.bench.rows] == [3, 1]
+
+
+def test_what_cannot_run_has_its_reason(data: str) -> None:
+    cores = len(running.usable_cores())
+    made = combinations(["numpy", "native"], ["cpu"], [1, cores + 1], ["float32", "bfloat16"], "numpy")
+    plain = run(Benching(Asked("made", recipe(data), made, 2, 1, "numpy")))
+    reasons = {row["label"]: row["reason"] for row in plain["rows"] if row["state"] == "impossible"}
+    assert len(reasons) == 6
+    assert "has no bfloat16" in reasons["native, cpu, 1 thread, bfloat16"]
+    assert f"this process may use {cores}" in reasons[f"numpy, cpu, {cores + 1} threads, float32"]
+
+
+def test_a_training_that_diverges_is_a_row_that_says_so(data: str) -> None:
+    hot = recipe(data, model={"hidden": [5], "activation": "relu", "output": "identity"}, loss="mse")
+    hot = hot.patched({"optimizer": {"name": "descent", "learning_rate": 1e30}, "batches": {"kind": "full"}})
+    made = combinations(["numpy"], ["cpu"], [1], ["float64"], "numpy")
+    plain = run(Benching(Asked("hot", hot, made, 9, 1, "numpy")))
+    assert plain["rows"][0]["state"] in ("diverged", "fails parity")
+    assert "not finite" in plain["rows"][0]["reason"]
+
+
+# --- Ctrl-C, kill -9 -------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_bench_keeps_what_was_measured(data: str) -> None:
+    saved: list[dict[str, Any]] = []
+    made = benching(data, ["numpy", "native"])
+    made._save_plain = saved.append
+    for status in made:
+        if "epoch 2 of 3: native" in status.doing:
+            made.stop()
+    plain = made.bench.plain()
+    assert plain["outcome"] == "interrupted"
+    assert [len(row["epochs"]) for row in plain["rows"]] in ([2, 1], [2, 2])
+    assert any("interrupted after" in note for note in plain["notes"])
+    assert saved[-1] == plain
+    assert all(process is None for process in made._workers.processes)
+
+
+def started(folder: Path, data: str, *more: str) -> subprocess.Popen[str]:
+    """The command, with an engine that hangs in its second epoch."""
+    program = "from tests import benching_fakes as f; f.register(); from assay.benching import running as r; "
+    program += f"r.WORKER = '{FAKES}'; from assay.cli import main; main()"
+    (folder / "made.toml").write_text('model.hidden = [5]\nbatches = { kind = "shuffled", size = 16 }\n')
+    words = ["bench", "made.toml", "--data", data, "--engines", "numpy,slow", "--baseline", "numpy", "--threads", "1"]
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *words, "--store", "store.db", *more],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+def wait_for_epochs(path: Path, count: int) -> None:
+    """Until the store holds a bench with so many epochs."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        if path.exists():
+            try:
+                with sqlite3.connect(path, timeout=10) as connection:
+                    rows = connection.execute("SELECT content FROM bench").fetchall()
+                connection.close()
+                if rows and sum(len(row["epochs"]) for row in json.loads(rows[0][0])["rows"]) >= count:
+                    return
+            except sqlite3.OperationalError:
+                pass
+        time.sleep(0.05)
+    raise AssertionError("nothing was stored")
+
+
+def test_ctrl_c_shows_and_stores_what_there_is(data: str, tmp_path: Path) -> None:
+    process = started(tmp_path, data)
+    wait_for_epochs(tmp_path / "store.db", 1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; what was measured is kept" in err
+    assert "Traceback" not in err
+    assert "numpy, cpu, 1 thread, float32: measured" in out
+    (row,) = benches.listed(Store(str(tmp_path / "store.db"), read_only=True).database)
+    assert row["outcome"] == "interrupted"
+
+
+def test_a_killed_bench_leaves_what_it_stored_and_no_process(data: str, tmp_path: Path) -> None:
+    process = started(tmp_path, data)
+    wait_for_epochs(tmp_path / "store.db", 1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+    database = Store(str(tmp_path / "store.db")).database
+    plain = benches.one(database, "made")
+    assert plain["outcome"] == "running"
+    assert sum(len(row["epochs"]) for row in plain["rows"]) >= 1
+
+
+# --- what is computed from the epochs --------------------------------------------------------------------------------
+
+
+def test_a_summary_holds_total_and_steady_figures_of_one_run() -> None:
+    plain = made_bench().plain()
+    eager, native = (row["summary"] for row in plain["rows"])
+    assert plain["baseline"]["row"] == "torch-eager, cpu, 2 threads, float32"
+    assert eager["total"]["median"] == pytest.approx(1.75 + 11.0 + 0.3)
+    assert native["train"] == {"median": 1.25, "min": 1.0, "max": 1.5, "n": 2}
+    assert native["first_epoch"]["median"] == pytest.approx(3.1)
+    assert native["ratio"] == {"median": 2.0, "min": 2.0, "max": 2.0, "n": 2}
+    assert native["examples_per_second"] == 800.0
+    assert native["gflops"] == pytest.approx(0.8)
+    assert (native["limit"], native["times_limit"]) == (pytest.approx(0.01), pytest.approx(125.0))
+
+
+def test_what_is_not_certified_has_no_ratio_and_is_no_baseline() -> None:
+    made = made_bench(failing=True)
+    assert made.plain()["rows"][1]["summary"]["ratio"] is None
+    made.wanted_baseline = "native"
+    assert made.plain()["baseline"]["row"] == "torch-eager, cpu, 2 threads, float32"
+    assert "the slowest row, as there is no time of 'native'" in made.plain()["baseline"]["why"]
+
+
+def test_the_plain_form_is_json_and_everything_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = json.loads(json.dumps(made_bench().plain(), allow_nan=False))
+    evil = "</script><script>alert(1)</script>\x1b[31m"
+    plain["rows"][0]["label"] = plain["name"] = evil
+    page = bench_page(plain)
+    assert "<script>alert" not in page
+    assert "Fastest in later epochs: native" in page
+    assert len(report.tables(plain)) == 2
+    assert report.epochs_frame(plain)["elapsed"].tolist()[:3] == pytest.approx([7.85, 9.95, 13.05])
+    assert report.summary_frame(plain)["train_seconds"].tolist() == [2.5, 1.25]
+
+
+def test_the_certificate_is_relative_above_one_and_fails_on_what_is_missing() -> None:
+    reference = {"losses": np.array([2.0, 1.0]), "0.weight": np.array([[10.0, 0.5]])}
+    near = {"losses": np.array([2.0002, 1.0]), "0.weight": np.array([[10.0, 0.50001]])}
+
+    def judge(found: dict[str, Any]) -> Certificate:
+        return parity.judged(Recipe(), found, reference, iterations=2, tolerance=1.5e-4)
+
+    assert judge(near).losses == pytest.approx(1e-4)
+    assert judge(near).weights == pytest.approx(1e-5)
+    assert judge(near).holds
+    assert not judge(near | {"0.weight": np.array([[10.1, 0.5]])}).holds
+    assert not judge(near | {"losses": np.array([np.nan, 1.0])}).holds
+    assert not judge({"losses": reference["losses"]}).holds
+    assert not judge(near | {"0.weight": np.array([10.0, 0.5])}).holds
+
+
+def test_the_tolerances_are_those_of_the_contract() -> None:
+    smooth, kinked = Recipe.parse({"model": "3LS"}), Recipe.parse({"model": "2LR"})
+    found = {}
+    for name, one in (("smooth", smooth), ("kinked", kinked)):
+        for precision in ("float64", "float32", "bfloat16"):
+            asked = one.patched({"precision": precision})
+            found[name, precision] = parity.compared(asked, asked.model.network(64, 10), 1437)
+    assert found["smooth", "float64"] == (1e-10, 60)
+    assert found["smooth", "float32"] == (1e-4, 200)
+    assert found["kinked", "float64"] == (1e-10, 20)
+    assert found["kinked", "float32"] == (1e-4, 20)
+    assert found["smooth", "bfloat16"] == (5e-2, 20)
+    assert parity.without_dropout(Recipe.parse({"model": {"dropout": 0.5}})).model.dropout == 0.0
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_by_name_has_the_defaults_of_a_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DATA", str(tmp_path))
+    name, made = recipe_of("3LS", [{"seed": 7}])
+    assert (name, made.data.name, made.batches.size, made.optimizer.name, made.seed) == (
+        "3LS",
+        "digits",
+        600,
+        "adam",
+        7,
+    )
+    (tmp_path / "my.toml").write_text('data = "mnist"\nmodel = "2LR"\n')
+    assert recipe_of(str(tmp_path / "my.toml"))[1].data.name == "mnist"
+    assert recipe_of(str(tmp_path / "my.toml"), quick=True)[1].data.name == "digits"
+    with pytest.raises(AssayError, match="unknown model '3LR'; did you mean"):
+        recipe_of("3LR")
+
+
+def test_wrong_words_are_told_all_at_once() -> None:
+    with pytest.raises(RecipeError) as told:
+        combinations(["numpi"], ["gpu"], [0], ["float16"], "torch")
+    assert len(told.value.problems) == 4
+    assert "did you mean 'numpy'" in str(told.value)
+
+
+def test_a_device_without_threads_has_one_row_and_the_baseline_is_added() -> None:
+    made = combinations(["jax"], ["cpu", "cuda"], [1, 2], ["float32"], "torch-eager")
+    labels = [one.label for one in made]
+    assert labels[:3] == ["jax, cpu, 1 thread, float32", "jax, cpu, 2 threads, float32", "jax, cuda, float32"]
+    assert len(labels) == 6
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["2LT"], "unknown model '2LT'; did you mean '2LR'"),
+        ([""], "give a recipe as a TOML file"),
+        (["mlp", "--quick", "--engines", "nupmy"], "did you mean 'numpy'"),
+        (["mlp", "--quick", "--threads", "one"], "expected whole numbers"),
+        (["mlp", "--quick", "--engines", ","], "expected words with commas"),
+        (["mlp", "--quick", "--epochs", "1"], "--epochs: got 1; expected a number >= 2"),
+        (["mlp", "--quick", "--set", "batches.size=2000"], "batches.size: got 2,000; expected at most 1,437"),
+        (["none.toml"], "no such file"),
+        (["--stored"], "no such store"),
+    ],
+)
+def test_a_wrong_word_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:
+    code, _, err = invoke("bench", *words)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_where_nothing_can_run_the_reasons_are_told(invoke: Any, data: str) -> None:
+    words = ["--data", data, "--engines", "native,numpy", "--baseline", "numpy", "--devices", "cuda"]
+    code, out, err = invoke("bench", "mlp", *words, "--set", "batches.size=16")
+    assert code == 2
+    assert "no combination can run:" in err
+    assert "native, cuda, float32: engine 'native' runs on device 'cpu' alone" in err
+    assert out == ""
+    assert "no benches" in invoke("bench", "--stored")[1]
+
+
+def test_a_bench_is_printed_stored_listed_shown_exported_and_removed(invoke: Any, data: str, tmp_path: Path) -> None:
+    words = ["bench", "mlp", "--data", data, "--engines", "numpy,native", "--baseline", "numpy", "--threads", "1"]
+    words += ["--epochs", "2", "--repeats", "1", "--set", "model.hidden=[4]", "--set", "batches.size=16"]
+    code, out, err = invoke(*words, "--json")
+    assert code == 0, err
+    plain = json.loads(out)
+    top = {"format", "bench", "name", "outcome", "recipe", "data", "epochs", "repeats", "work", "machine"}
+    assert top | {"calibration", "baseline", "notes", "rows", "timeline", "store", "files"} == set(plain)
+    row = {"label", "engine", "device", "threads", "precision", "state", "reason", "certificate", "summary", "starts"}
+    assert row | {"epochs", "peak_memory_bytes", "peak_device_memory_bytes"} == set(plain["rows"][0])
+    assert {"numpy", "assay"} <= set(plain["machine"]["versions"])
+    for file in plain["files"]:
+        assert Path(file).stat().st_size > 5_000
+    listed = json.loads(invoke("list", "--json")[1])["benches"]
+    assert [(one["key"], one["name"], one["measured"], one["rows"]) for one in listed] == [
+        (plain["bench"], "mlp", 2, 2)
+    ]
+    assert plain["bench"][:8] in invoke("list")[1]
+    key = plain["bench"][:8]
+    shown = json.loads(invoke("show", key, "--json")[1])
+    assert shown == {name: value for name, value in plain.items() if name not in ("store", "files")}
+    assert "numpy, cpu, 1 thread, float32: measured; parity holds" in invoke("show", key)[1]
+    assert "hidden" in invoke("show", key, "--recipe")[1]
+    code, out, _ = invoke("bench", "mlp", "--stored", "--out", "again")
+    assert (code, "Baseline: numpy" in out) == (0, True)
+    assert sorted(path.name for path in Path("again").iterdir()) == [
+        "mlp-bench-totals.png",
+        "mlp-bench.html",
+        "mlp-bench.png",
+    ]
+    assert invoke("store", "check")[1] == "assay.db: sound\n"
+    assert invoke("store", "export", "folder")[0] == 0
+    assert invoke("store", "import", "folder", "--store", "other.db")[0] == 0
+    assert json.loads(invoke("show", key, "--json", "--store", "other.db")[1]) == shown
+    assert "removed 0 studies and 0 trials, 1 benches" in invoke("rm", key, "--yes")[2]
+    assert json.loads(invoke("list", "--json")[1])["benches"] == []
