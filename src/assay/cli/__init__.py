@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import answers, datasets, reproducing, stores, studies, training
+from assay.cli import answers, datasets, importing, reproducing, stores, studies, training
 from assay.cli.printing import Json, console, note, print_json, short
 from assay.errors import AssayError
 
@@ -31,6 +31,7 @@ app.command()(answers.plot)
 app.command()(answers.compare)
 app.command()(answers.target)
 app.command()(reproducing.reproduce)
+app.command(name="import")(importing.import_log)
 app.command()(training.predict)
 app.add_typer(datasets.app, name="data")
 app.add_typer(stores.app, name="store")

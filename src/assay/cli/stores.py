@@ -91,7 +91,7 @@ def import_store(
     if as_json:
         print_json({"added": added, "already_there": there})
     else:
-        console().print(f"{added:,} trials added, {there:,} were there or have no result", markup=False)
+        console().print(f"{added:,} trials and curves added, {there:,} were there or have no result", markup=False)
 
 
 @app.command()

@@ -228,13 +228,17 @@ def _plain_lines(name: str) -> Callable[[Status], None]:
 
 
 def _print_summary(results: Any) -> None:
+    from assay.analysis.frames import own
     from assay.report import tables
 
     summary = results.summary()
     screen = console()
     screen.print(tables.study(summary.sort_values("accuracy", ascending=False), f"{results.name}: by accuracy"))
     if results.about.get("timing", "isolated") == "isolated":
-        screen.print(tables.study(summary.sort_values("effort"), f"{results.name}: by effort"))
+        ranked, left_out = own(summary)
+        screen.print(tables.study(ranked.sort_values("effort"), f"{results.name}: by effort"))
+        if left_out:
+            note(left_out)
     else:
         note("timing is packed: its seconds are of trials that ran side by side, so efforts are not ranked")
 
@@ -262,7 +266,7 @@ def list_trials(
 ) -> None:
     """List the stored studies, or the trials that pass the filters."""
     from assay.report import tables
-    from assay.store import queries
+    from assay.store import imports, queries
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
@@ -276,19 +280,21 @@ def list_trials(
             console().print(tables.studies(rows) if rows else f"{opened.name}: no studies; --trials lists its trials")
         return
     rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
+    curves = imports.listed(opened.database, filters or [], of_study=study)
     if as_json:
-        print_json({"store": opened.name, "count": count, "trials": rows})
+        print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
     elif as_csv:
-        _print_csv(rows)
+        _print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
-        console().print(tables.trials(rows))
-        note(f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else ""))
+        console().print(tables.trials([*rows, *curves]))
+        said = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
+        note(said + (f"; {len(curves):,} imported" if curves else ""))
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, list(rows[0]))
+        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     typer.echo(text.getvalue(), nl=False)
@@ -300,16 +306,20 @@ def show(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it."""
+    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it; or an imported curve."""
     import json
 
     from assay.report import tables
-    from assay.store import queries
+    from assay.store import imports, queries
     from assay.store.records import history_of
     from assay.store.store import Store
     from assay.toml import toml_text
 
-    row = queries.one_trial(Store(store, read_only=True).database, trial)
+    database = Store(store, read_only=True).database
+    if curve := imports.find(database, trial):
+        _show_imported(curve, recipe=recipe, as_json=as_json)
+        return
+    row = queries.one_trial(database, trial)
     text = toml_text(json.loads(row["recipe"]))
     if recipe:
         typer.echo(text, nl=False)
@@ -339,6 +349,21 @@ def show(
     typer.echo("\n" + tables.clean_lines(text), nl=False)
 
 
+def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
+    from assay.report import tables
+    from assay.store.imports import history_of
+
+    if recipe:
+        raise AssayError(f"{row['key'][:8]} was imported from a log, which holds no recipe")
+    history = history_of(row)
+    if as_json:
+        print_json({"trial": row["key"], "study": row["study_name"], **history.plain()})
+        return
+    console().print(tables.curve(history))
+    console().print(tables.imported(history))
+    console().print(tables.pairs([("imported", row["key"]), ("study", row["study_name"])]))
+
+
 def _repeating(row: dict[str, Any]) -> str:
     """The command that trains a trial again."""
     key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
@@ -349,19 +374,22 @@ def _repeating(row: dict[str, Any]) -> str:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Trials by key, or studies by name.")],
+    names: Annotated[list[str], typer.Argument(help="Trials or imported curves by key, or studies by name.")],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove trials, or studies with those of their trials that no other study has. Asks first."""
-    from assay.store import queries
+    """Remove trials, imported curves, or studies with those of their trials that no other study has. Asks first."""
+    from assay.store import imports, queries
     from assay.store.store import Store
 
     opened = Store(store)
     studies = {row["name"] for row in queries.studies(opened.database)}
     doomed = [name for name in names if name in studies]
-    keys = [queries.one_trial(opened.database, name)["key"] for name in names if name not in studies]
-    what = ", ".join([*(f"study {name}" for name in doomed), *(f"trial {key[:8]}" for key in keys)])
+    found = {name: imports.find(opened.database, name) for name in names if name not in studies}
+    curves = [row["key"] for row in found.values() if row]
+    keys = [queries.one_trial(opened.database, name)["key"] for name, row in found.items() if not row]
+    named = [("study", doomed), ("trial", [key[:8] for key in keys]), ("imported curve", [key[:8] for key in curves])]
+    what = ", ".join(f"{kind} {name}" for kind, those in named for name in those)
     if not yes:
         if not sys.stdin.isatty():
             raise AssayError(f"this removes {what}; give --yes to do so without being asked")
@@ -369,5 +397,6 @@ def rm(
             raise typer.Exit(1)
     for name in doomed:
         keys += opened.remove_study(name)
-    count = opened.remove_trials(keys)
-    note(f"removed {len(doomed):,} studies and {count:,} trials; `assay store vacuum` frees their weights")
+    count, gone = opened.remove_trials(keys), imports.remove(opened.database, curves)
+    extra = f" and {gone:,} imported curves" if gone else ""
+    note(f"removed {len(doomed):,} studies and {count:,} trials{extra}; `assay store vacuum` frees their weights")

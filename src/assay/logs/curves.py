@@ -129,7 +129,7 @@ def _elapsed(records: Sequence[Record], notes: list[str]) -> list[float | None]:
 
 
 def _added(records: Sequence[Record], reading: Reading, notes: list[str]) -> list[float | None]:
-    """Each record's own seconds added up, as long as none is missing; the last from the log's total where it has one."""
+    """Each record's own seconds added up while none is missing; at the end the log's total where it has one."""
     found: list[float | None] = []
     total, before = 0.0, 0.0
     for record in records:

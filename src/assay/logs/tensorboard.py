@@ -73,7 +73,7 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
         tags = ", ".join(dict.fromkeys(repr(scalar.tag) for scalar in scalars)) or "none"
         raise AssayError(f"its scalars are {tags[:500]}; expected one such as --column test_accuracy=TAG")
     epochs = options.steps == "epoch" or (
-        not options.steps and all(plain(name).startswith("epoch") for target, name in names.items())
+        not options.steps and all(plain(name).startswith("epoch") for name in names.values())
     )
     _records(reading, scalars, {name: target for target, name in names.items()}, options, epochs=epochs)
     reading.units["columns"] = told(names)

@@ -17,9 +17,10 @@ from assay.errors import AssayError, StoreError
 from assay.files import write_atomically
 from assay.history import Outcome
 from assay.recipe import Recipe
+from assay.store.imports import history_of
 from assay.store.leases import Holder
 from assay.store.records import points_of
-from assay.store.schema import metadata, result, trajectory, trial
+from assay.store.schema import imported, metadata, result, trajectory, trial
 from assay.store.store import Store
 
 
@@ -27,7 +28,7 @@ from assay.store.store import Store
 class Finding:
     """One thing that is wrong or superfluous: its kind, what it concerns, and a sentence."""
 
-    kind: str  # damaged | unreadable | missing | orphan | lease
+    kind: str  # damaged | unreadable | curve | missing | orphan | lease
     subject: str
     sentence: str
 
@@ -62,6 +63,12 @@ def _rows(store: Store) -> Iterator[Finding]:
             except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
                 said = str(error).splitlines()[0][:200]
                 yield Finding("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
+        for row in connection.execute(sa.select(imported)).mappings():
+            try:
+                history_of(dict(row))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                said = str(error).splitlines()[0][:200]
+                yield Finding("curve", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {said}")
 
 
 def _named(store: Store) -> dict[str, str]:
@@ -112,6 +119,14 @@ def repair(store: Store) -> list[str]:
                     aside.append(dict(row))
                     connection.execute(sa.delete(result).where(result.c.trial == finding.subject))
                     done.append(f"set the result of trial {finding.subject[:8]} aside; it will be trained again")
+            elif finding.kind == "curve":
+                row = (
+                    connection.execute(sa.select(imported).where(imported.c.key == finding.subject)).mappings().first()
+                )
+                if row is not None:
+                    aside.append(dict(row))
+                    connection.execute(sa.delete(imported).where(imported.c.key == finding.subject))
+                    done.append(f"set the imported curve {finding.subject[:8]} aside; import its log again")
             elif finding.kind == "missing":
                 gone = {"checkpoint": None, "iteration": 0}
                 mine = trajectory.c.checkpoint == finding.subject
