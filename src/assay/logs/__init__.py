@@ -58,9 +58,13 @@ def read(path: str | Path, format: str | None = None, options: Options | None = 
     options = options or Options()
     try:
         reading = FORMATS[chosen].read(content, options)
-        if not reading.records:
-            raise FileError(_nothing(content, chosen, problem_sentences(reading)))
-        digest = hashlib.sha256(content).hexdigest()
+    except AssayError as error:
+        raise type(error)(f"{path}: {error}{_hint(content, chosen)}") from None
+    if not reading.records:
+        said = f"has no record of the format {chosen} ({FORMATS[chosen].about}){_hint(content, chosen)}"
+        raise FileError(f"{path}: {'; '.join([said, *problem_sentences(reading)])}")
+    digest = hashlib.sha256(content).hexdigest()
+    try:
         return history_of(reading, options, name=name or path.stem, format=chosen, file=path.name, sha256=digest)
     except AssayError as error:
         raise type(error)(f"{path}: {error}") from None
@@ -115,12 +119,10 @@ def _detected(path: Path, content: bytes) -> str:
     )
 
 
-def _nothing(content: bytes, format: str, problems: list[str]) -> str:
+def _hint(content: bytes, format: str) -> str:
+    """Which other format it looks like, where there is one."""
     others = [name for name in looks_like(content) if name != format]
-    said = f"has no record of the format {format} ({FORMATS[format].about})"
-    if others:
-        return f"{said}; it looks like {' or '.join(others)}: --as {others[0]}"
-    return "; ".join([said, *problems])
+    return f"; it looks like {' or '.join(others)}: --as {others[0]}" if others else ""
 
 
 __all__ = ["FORMATS", "MOST_BYTES", "Format", "History", "Options", "looks_like", "read"]

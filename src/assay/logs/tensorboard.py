@@ -29,6 +29,11 @@ class _Scalar(NamedTuple):
     value: float
 
 
+class _Event(NamedTuple):
+    wall: float
+    scalars: list[_Scalar]
+
+
 def crc32c(content: bytes) -> int:
     """CRC-32C (Castagnoli).
 
@@ -67,7 +72,9 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
     if not looks_tensorboard(content):
         raise FileError("not an event file of TensorBoard: the checksum of its first record's length does not match")
     reading = Reading(kind="event")
-    scalars = list(_scalars(content, reading))
+    events = list(_events(content, reading))
+    scalars = [scalar for event in events for scalar in event.scalars]
+    begin = next((event.wall for event in events if math.isfinite(event.wall)), 0.0)
     names = chosen((scalar.tag for scalar in scalars), options.columns, what="tag")
     if not set(QUANTITIES) & set(names):
         tags = ", ".join(dict.fromkeys(repr(scalar.tag) for scalar in scalars)) or "none"
@@ -75,7 +82,7 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
     epochs = options.steps == "epoch" or (
         not options.steps and all(plain(name).startswith("epoch") for name in names.values())
     )
-    _records(reading, scalars, {name: target for target, name in names.items()}, options, epochs=epochs)
+    _records(reading, scalars, {name: target for target, name in names.items()}, options, begin=begin, epochs=epochs)
     reading.units["columns"] = told(names)
     reading.units["steps"] = f"the events' steps are taken as {'epochs' if epochs else 'iterations'}"
     if spare := list(dict.fromkeys(s.tag for s in scalars if s.tag not in names.values())):
@@ -83,8 +90,8 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
     return reading
 
 
-def _scalars(content: bytes, reading: Reading) -> Iterator[_Scalar]:
-    """The scalars of every sound record; counts every event, and notes what is damaged or cut off."""
+def _events(content: bytes, reading: Reading) -> Iterator[_Event]:
+    """Every sound event; counts every event, and notes what is damaged or cut off."""
     at = number = 0
     while at < len(content):
         number += 1
@@ -113,25 +120,31 @@ def _scalars(content: bytes, reading: Reading) -> Iterator[_Scalar]:
             reading.wrong(number, "its checksum does not match")
             continue
         try:
-            found = list(_event(message, number))
+            event = _event(message, number)
         except ValueError:
             reading.wrong(number, "is no event")
             continue
-        if found:
-            yield from found
-        elif number == 1:
+        yield event
+        if event.scalars:
+            continue  # counted with its records
+        if number == 1:
             reading.headings += 1  # the version
         else:
             reading.apart += 1
 
 
 def _records(
-    reading: Reading, scalars: list[_Scalar], targets: dict[str, str], options: Options, *, epochs: bool
+    reading: Reading,
+    scalars: list[_Scalar],
+    targets: dict[str, str],
+    options: Options,
+    *,
+    begin: float,
+    epochs: bool,
 ) -> None:
     taken = [scalar for scalar in scalars if targets.get(scalar.tag) in QUANTITIES]
     accuracies = [scalar.value for scalar in taken if targets[scalar.tag].endswith("accuracy")]
     divisor, unit = accuracy_unit(accuracies, options.accuracy)
-    begin = min((scalar.wall for scalar in scalars if math.isfinite(scalar.wall)), default=0.0)
     shift = 1 if epochs and min((scalar.step for scalar in taken), default=1) == 0 else 0
     events: dict[int, list[_Scalar]] = {}
     for scalar in taken:
@@ -139,13 +152,13 @@ def _records(
     reading.apart += len({scalar.number for scalar in scalars} - set(events))
     for number, event in events.items():
         values = _values(event, targets, divisor)
-        step, wall = event[0].step, event[0].wall - begin
+        step, elapsed = event[0].step, finite(event[0].wall - begin)
         if isinstance(values, str):
             reading.wrong(number, values)
         elif not 0 <= step < 2**53:
             reading.wrong(number, f"its step is {step}")
         else:
-            record = Record(values=values, seconds=finite(wall))
+            record = Record(values=values, seconds=elapsed if elapsed is None else max(0.0, elapsed))
             record.iteration, record.epoch = (None, step + shift) if epochs else (step, None)
             reading.add(number, record)
     if accuracies:
@@ -176,8 +189,8 @@ def _values(event: list[_Scalar], targets: dict[str, str], divisor: float) -> di
 _SIZES = {1: 8, 5: 4}  # bytes of the wire types of fixed size
 
 
-def _event(message: bytes, number: int) -> Iterator[_Scalar]:
-    """The scalars of an Event: wall_time 1, step 2, summary 5. Raises: ValueError where it is none."""
+def _event(message: bytes, number: int) -> _Event:
+    """The time and the scalars of an Event: wall_time 1, step 2, summary 5. Raises: ValueError where it is none."""
     wall, step = math.nan, 0
     summaries: list[bytes] = []
     for field, value in _fields(message):
@@ -187,12 +200,9 @@ def _event(message: bytes, number: int) -> Iterator[_Scalar]:
             step = value - 2**64 if value >= 2**63 else value
         elif field == 5 and isinstance(value, bytes):
             summaries.append(value)
-    for summary in summaries:
-        for field, value in _fields(summary):
-            if field == 1 and isinstance(value, bytes):
-                tag, scalar = _summary_value(value)
-                if scalar is not None:
-                    yield _Scalar(number, wall, step, tag, scalar)
+    values = [value for summary in summaries for field, value in _fields(summary) if field == 1]
+    named = [_summary_value(value) for value in values if isinstance(value, bytes)]
+    return _Event(wall, [_Scalar(number, wall, step, tag, scalar) for tag, scalar in named if scalar is not None])
 
 
 def _summary_value(message: bytes) -> tuple[str, float | None]:
