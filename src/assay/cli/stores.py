@@ -83,7 +83,7 @@ def import_store(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add the trials of an export to a store; those that it has already stay as they are."""
+    """Add the trials of an export, imported curves counted with them, to a store; those that it has stay as they are."""
     from assay.store.exchange import read_back
     from assay.store.store import Store
 
@@ -91,7 +91,7 @@ def import_store(
     if as_json:
         print_json({"added": added, "already_there": there})
     else:
-        console().print(f"{added:,} trials and curves added, {there:,} were there or have no result", markup=False)
+        console().print(f"{added:,} trials added, {there:,} were there or have no result", markup=False)
 
 
 @app.command()

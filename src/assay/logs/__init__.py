@@ -70,8 +70,15 @@ def read(path: str | Path, format: str | None = None, options: Options | None = 
         raise type(error)(f"{path}: {error}") from None
 
 
+_HEAD = 2**20  # bytes that show the format of a log, unless they show none
+
+
 def looks_like(content: bytes) -> Mapping[str, int]:
-    """The formats that a content looks like, each with how many of its lines do; a table only if nothing else does."""
+    """The formats that a content looks like, each with how many of its first lines do; a table only if none else."""
+    return _looks(content[:_HEAD]) or (_looks(content) if len(content) > _HEAD else {})
+
+
+def _looks(content: bytes) -> dict[str, int]:
     if looks_tensorboard(content):
         return {"tensorboard": 1}
     found: dict[str, int] = {}

@@ -83,7 +83,7 @@ def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
 
 
 def read_back(store: Store, folder: Path) -> tuple[int, int]:
-    """Adds what an export holds and the store lacks. Returns the trials added and those that were there already.
+    """Adds what an export holds and the store lacks. Returns the trials and curves added, and those that were there.
 
     Every row is checked: a folder may come from anywhere. Raises: FileError, with the rows that cannot be taken.
     """
