@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import assay
+from assay import logs
 from assay.cli import app
 from assay.engines import ENGINES, installed
 from assay.parts.optimizers import OPTIMIZERS
@@ -64,6 +65,22 @@ def test_the_readme_names_every_command_and_component() -> None:
     commands = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
     for name in [*commands, *OPTIMIZERS]:
         assert name in text, name
+
+
+def test_the_log_that_the_page_on_importing_shows_gives_the_figures_beside_it(tmp_path: Path) -> None:
+    log, shown = blocks("docs/importing.md", "text")
+    (tmp_path / "flux.log").write_text(log)
+    asked = logs.Options(evaluated_on="test", iterations_per_epoch=100, batch_size=600)
+    history = logs.read(tmp_path / "flux.log", options=asked)
+    assert history.source is not None
+    told = [
+        *history.warnings,
+        *(f"{name}: {unit}" for name, unit in history.source.units.items() if name == "accuracy"),
+    ]
+    told += [f"{p.iteration:,} | {p.seconds:.3f} | {p.train_loss:.4f}" for p in history.points]
+    told += [", ".join(f"{count} {name}" for name, count in history.source.lines.items() if name != "lines")]
+    for said in told:
+        assert said in re.sub(" +", " ", shown), said
 
 
 def test_the_optimizer_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from assay.engines.base import Checkpoint
+from assay.errors import AssayError
 from assay.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ RETRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMOR
 class Point:
     """One point of a learning curve; None where a quantity was not measured.
 
-    `seconds` is training time alone. Losses are means over the examples, accuracies are fractions.
+    `seconds` is training time alone. Losses are means over the examples, accuracies are fractions. Of a trained
+    recipe iteration, examples and seconds are always there; of an imported curve its `Source` says what they are.
     """
 
     iteration: int
-    examples: int
-    seconds: float
+    examples: int | None
+    seconds: float | None
     train_loss: float | None = None
     train_accuracy: float | None = None
     validation_loss: float | None = None
@@ -92,9 +94,65 @@ class Ledger:
         return entries | {"other": self.other, "wall": wall}
 
 
+IMPORTED = " (imported)"
+"""What the label of an imported curve ends with, in every table and legend."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an imported curve comes from, and what its numbers are.
+
+    `steps` is what `Point.iteration` counts: "iterations", or "epochs" where the log names no iterations. `clock` says
+    whose seconds they are and what they hold; those of two clocks are never ranked together. `units` has a sentence
+    for each quantity that the log gives. `told` are the seconds of its ledger, by the ledger's names, as far as the log
+    tells them. `lines` counts what was read: records, headings, malformed, apart.
+    """
+
+    name: str
+    format: str
+    framework: str
+    file: str  # its name alone
+    sha256: str
+    steps: str
+    clock: str
+    machine: str = ""  # as the user states it
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
+    told: Mapping[str, float] = field(default_factory=dict[str, float])
+    lines: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def key(self) -> str:
+        """The key of the entry in a store: of the content alone, so that a file imported twice is one."""
+        return self.sha256[:32]
+
+    @property
+    def label(self) -> str:
+        """The name, marked as imported: what tables and legends show."""
+        return self.name + IMPORTED
+
+
+class _NoRecipe:
+    """Stands where the recipe of an imported curve would be, and says so to whatever asks for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AssayError(
+            "this curve was imported from a log, which holds no recipe and no weights: "
+            "it can be shown and compared, not trained on, saved or used to predict"
+        )
+
+
+NO_RECIPE = cast(Recipe, _NoRecipe())
+"""The recipe of every imported curve; none is invented."""
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """A trained recipe: its learning curve, ledger, costs, and the checkpoint from which it can go on.
+
+    Of an imported curve `source` says where it comes from; its recipe is NO_RECIPE, and what a log does not tell
+    (operations, memory, seeds) is None in `plain`.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -123,6 +181,7 @@ class History:
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
     warnings: tuple[str, ...] = ()
     cohort: int = 1
+    source: Source | None = None
 
     @property
     def final(self) -> Point:
@@ -132,7 +191,17 @@ class History:
     @property
     def accuracy(self) -> float | None:
         """Test accuracy at the end of the curve."""
-        return self.final.test_accuracy
+        return self.last("test_accuracy")
+
+    def last(self, quantity: str) -> float | None:
+        """A quantity at the end of the curve; of an imported one its last value, for a log may give it only at times.
+
+        What was measured after an imported training had diverged does not count: it has no last value then.
+        """
+        if self.source is None or self.outcome is Outcome.DIVERGED:
+            return getattr(self.final, quantity)
+        values = (getattr(point, quantity) for point in reversed(self.points))
+        return next((value for value in values if value is not None), None)
 
     @property
     def iterations(self) -> int:
@@ -149,7 +218,7 @@ class History:
     @property
     def effort(self) -> float | None:
         """Training seconds / accuracy: lower is better."""
-        if not self.points:
+        if not self.points or self.final.seconds is None:
             return None
         return self.final.seconds / self.accuracy if self.accuracy else None
 
@@ -167,6 +236,8 @@ class History:
 
     def plain(self) -> dict[str, Any]:
         """The result as plain data: what `--json` prints."""
+        if self.source is not None:
+            return self._imported_plain(self.source)
         last = self.final
         return {
             "accuracy": last.test_accuracy,
@@ -190,6 +261,22 @@ class History:
             "data_checksum": self.data_checksum,
             "warnings": list(self.warnings),
             "machine": self.machine,
+            "curve": [asdict(point) for point in self.points],
+        }
+
+    def _imported_plain(self, source: Source) -> dict[str, Any]:
+        measured = [f.name for f in fields(Point)][3:]
+        return {
+            "imported": True,
+            "accuracy": self.accuracy,
+            **{name: value for name in measured if (value := self.last(name)) is not None},
+            "outcome": str(self.outcome),
+            "reason": self.reason,
+            source.steps: self.final.iteration,
+            "seconds": dict(source.told),
+            "effort": self.effort,
+            "source": asdict(source),
+            "warnings": list(self.warnings),
             "curve": [asdict(point) for point in self.points],
         }
 

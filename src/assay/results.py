@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import AssayError, unknown
 from assay.history import History
 from assay.reading import first_layer, most_confused
+from assay.store import imports
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
@@ -41,7 +42,7 @@ COLUMNS = (
 
 
 class Results:
-    """The stored trials of a study.
+    """The stored trials of a study, and the curves of other frameworks' logs that were imported into it.
 
     >>> import assay, tempfile
     >>> example = tempfile.mkdtemp() + "/example.db"
@@ -54,6 +55,7 @@ class Results:
     def __init__(self, store: Store, study: str) -> None:
         self.store, self.name = store, study
         self.about, self._rows = study_rows(store.database, study)
+        self._rows += imports.of_study(store.database, study)
 
     @property
     def axes(self) -> list[str]:
@@ -66,7 +68,8 @@ class Results:
 
         `configuration` is the label, the study's axes are columns, equal `repeat` means paired seeds; seconds are of
         training, accuracies fractions, by the `clock` of Assay or of the program that trained. What a trial did not
-        measure is missing.
+        measure is missing. `origin` is "measured" or "imported": imported curves come last, without a seed, and their
+        seconds are those of their own clock and machine. `steps` is what their curves count.
         """
         import pandas
 
@@ -75,23 +78,33 @@ class Results:
         for row in self._rows:
             values = json.loads(row["axis_values"])
             record: dict[str, Any] = {"trial": row["trial"], "study": self.name, "configuration": row["label"]}
-            record |= {axis: values.get(axis, "baseline") for axis in axes}
+            origin = row.get("origin", "measured")
+            record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
             record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
             record |= {column: row[column] for column in COLUMNS}
             for name in ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine"):
                 record.setdefault(name, row[name])
             record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
+            record |= {"origin": origin, "steps": row.get("steps", "iterations")}
             ledger = json.loads(row["ledger"] or "{}")
             record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
             records.append(record)
         frame = pandas.DataFrame.from_records(records)
         for column in COLUMNS:
             frame[column] = pandas.to_numeric(frame[column]) if len(frame) else frame.get(column)
+        if any(row.get("origin") == "imported" for row in self._rows):  # else the missing seeds make floats of all
+            for name in ("seed", "repeat", "threads"):
+                frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
         return frame
 
     def curves(self) -> pandas.DataFrame:
-        """One row for each point of each trial's curve; `flops` in proportion to the examples seen."""
+        """One row for each point of each trial's curve; `flops` in proportion to the examples seen.
+
+        The iteration is missing where a log counts epochs alone, unless every curve of the study does.
+        """
         import pandas
+
+        mixed = len({row.get("steps", "iterations") for row in self._curve_rows}) > 1
 
         columns: dict[str, list[Any]] = {name: [] for name in ("trial", *POINT, "flops")}
         for row in self._curve_rows:  # one list a column: a frame a trial would take seconds for thousands
@@ -99,7 +112,11 @@ class Results:
             count = len(curve.get("iteration", []))
             columns["trial"] += [row["trial"]] * count
             for name in POINT:
-                columns[name] += curve.get(name) or [None] * count
+                missing = name == "iteration" and mixed and row.get("steps") == "epochs"
+                columns[name] += [None] * count if missing else curve.get(name) or [None] * count
+            if row.get("origin") == "imported":  # what a log does not tell
+                columns["flops"] += [None] * count
+                continue
             rate = (row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0
             columns["flops"] += [rate * seen for seen in curve.get("examples", [])]
         frame = pandas.DataFrame(columns)
@@ -128,6 +145,7 @@ class Results:
             seconds=("seconds", "median"),
             effort=("effort", "median"),
             flops=("flops", "median"),
+            origin=("origin", "first"),
         )
         return table.reset_index()
 
@@ -184,6 +202,8 @@ class Results:
                 raise AssayError(f"chart {name!r}: {unknown('option', option, known)}")
         if "axes" in known:
             options.setdefault("axes", self.axes or None)
+        if name == "curves":
+            options.setdefault("split", self._split())
         return entry.draw(*self._drawn_from(entry.needs, trial), **options)
 
     def report(self, path: str | Path) -> Path:
@@ -201,6 +221,10 @@ class Results:
             found.setdefault("machine", []).append(place)
             found.setdefault("versions", []).append(versions)
             found.setdefault("Python", []).append(str(description.get("python")))
+        for row in self._rows:
+            if row.get("origin") == "imported":
+                said = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
+                found.setdefault("imported", []).append(said)
         for column in ("engine", "timing", "source_commit"):
             values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
             found[column.replace("_", " ")] = values
@@ -209,12 +233,15 @@ class Results:
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
         from assay.analysis import importance, sensitivity
+        from assay.analysis.frames import own
 
         if needs == "epochs":
             raise AssayError("that chart is of a bench, not of a study; `assay bench` draws it")
         trials = self.frame()
         if needs == "trials and curves":
             return trials, self.curves()
+        if needs not in ("trials", "verdicts"):
+            trials, _ = own(trials)
         if needs == "effects":
             found = sensitivity.effects(trials, self.axes, "baseline")
             return (found.rename(columns={"difference": "effect"}),)
@@ -222,18 +249,35 @@ class Results:
             return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
             "trials": lambda: (trials,),
+            "own trials": lambda: (trials,),
             "verdicts": lambda: (self.verdicts(),),
             "nothing": lambda: (),
-            "history": lambda: (self._history(trial),),
+            "history": lambda: (self._drawable(trial),),
             "confusion": lambda: self._confusion(trial),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
 
+    def _split(self) -> str:
+        """The set on which the curves are shown: test, or validation where nothing else was measured."""
+        tested = any('"test_accuracy"' in row["curve"] for row in self._curve_rows)
+        validated = any('"validation_accuracy"' in row["curve"] for row in self._curve_rows)
+        return "validation" if validated and not tested else "test"
+
+    def _drawable(self, trial: str | None) -> History:
+        """The history of a trial, or of an imported curve where it is asked for or there is nothing else."""
+        foreign = [row for row in self._rows if row.get("origin") == "imported"]
+        asked = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
+        if asked or (foreign and trial is None and len(foreign) == len(self._rows)):
+            found = imports.find(self.store.database, (asked or foreign)[0]["trial"])
+            assert found is not None
+            return imports.history_of(found)
+        return self._history(trial)
+
     def _chosen(self, trial: str | None) -> dict[str, Any]:
-        """The row of a trial by the beginning of its key, else of the most accurate one."""
-        finished = [row for row in self._rows if row["outcome"]]
+        """The row of a trial by the beginning of its key, else of the most accurate one; imported curves are none."""
+        finished = [row for row in self._rows if row["outcome"] and row.get("origin") != "imported"]
         if trial is not None:
             finished = [row for row in finished if row["trial"].startswith(trial)]
         if not finished:

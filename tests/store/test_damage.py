@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import AssayError, StoreError
-from assay.store import checking, queries
+from assay.store import checking, imports, queries
 from assay.store.schema import VERSION
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
@@ -164,6 +164,7 @@ def test_a_store_of_every_schema_version_opens_with_its_trials(version: str, tmp
     assert count == 6
     assert all(row["accuracy"] > 0 for row in rows)
     assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable")]
+    assert len(imports.listed(store.database)) == (version >= "v0003")  # older schemas had no imported curves
 
 
 def test_the_newest_schema_has_its_stored_file() -> None:

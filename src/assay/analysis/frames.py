@@ -77,15 +77,48 @@ def outcomes(trials: pd.DataFrame, *, counted: int) -> dict[str, int]:
     return {"n": counted, "trials": len(trials), "diverged": diverged, "missing": len(trials) - counted - diverged}
 
 
+def is_imported(trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows are curves of other frameworks' logs; none in a frame that does not say where its rows come from."""
+    if "origin" not in trials.columns:
+        return np.zeros(len(trials), dtype=np.bool_)
+    return np.asarray([str(origin) == "imported" for origin in trials["origin"].tolist()], dtype=np.bool_)
+
+
+def own(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The trials that were measured here, and a sentence on what was left out; all rows where every one is imported.
+
+    >>> own(pd.DataFrame({"configuration": ["a", "b (imported)"], "origin": ["measured", "imported"]}))[1]
+    "b (imported) left out: an imported log has its own framework's seconds and machine"
+    """
+    foreign = is_imported(trials)
+    if not foreign.any() or foreign.all():
+        return trials, ""
+    names = list(dict.fromkeys(str(name) for name in trials["configuration"][foreign].tolist()))
+    return rows(trials, ~foreign), (
+        f"{listed(names)} left out: an imported log has its own framework's seconds and machine"
+    )
+
+
+def paired(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials whose seeds pair with one another: those that were measured here. Raises AssayError without any."""
+    foreign = is_imported(trials)
+    if len(trials) and foreign.all():
+        raise AssayError("imported logs name no seeds that pair with one another, so nothing is judged between them")
+    return rows(trials, ~foreign) if foreign.any() else trials
+
+
 def clocks(trials: pd.DataFrame) -> dict[tuple[str, str, str], list[int]]:
-    """The positions of the trials whose seconds compare, by (timing, machine, threads), the largest group first."""
+    """The positions of the trials whose seconds compare, by (timing, machine, threads).
+
+    The largest group comes first; those of imported curves come last.
+    """
     for column in CLOCK:
         have(trials, column)
     columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
     found: dict[tuple[str, str, str], list[int]] = {}
     for position, (timing, machine, threads) in enumerate(zip(*columns, strict=True)):
         found.setdefault((timing, machine, threads), []).append(position)
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+    return dict(sorted(found.items(), key=lambda item: (item[0][0].startswith("imported"), -len(item[1]))))
 
 
 def same_clock(trials: pd.DataFrame) -> None:
@@ -105,6 +138,9 @@ def described(clock: tuple[str, str, str], count: int) -> str:
     '8 trials isolated on machine 3f2a with 2 threads'
     """
     timing, machine, threads = clock
+    if timing.startswith("imported"):
+        curves = f"{count} imported curve{'' if count == 1 else 's'}"
+        return f"{curves} with seconds of another framework ({timing.partition(': ')[2]}), machine {machine}"
     many, more = "" if count == 1 else "s", "" if threads == "1" else "s"
     return f"{count} trial{many} {timing} on machine {machine} with {threads} thread{more}"
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from assay.analysis.frames import groups, have, measured, need, numbers, same_clock
+from assay.analysis.frames import groups, have, measured, need, numbers, own, same_clock
 from assay.errors import AssayError, unknown
 
 AXES = ("iteration", "examples", "seconds", "flops")
@@ -20,9 +20,12 @@ SPLITS = ("train", "validation", "test")
 def default_target(trials: pd.DataFrame) -> float:
     """The median of the final test accuracies of the finished trials, a fraction: half of them reach it.
 
+    Imported curves count only where there is no other.
+
     Raises AssayError if no trial has an accuracy.
     """
     need(trials, ["outcome", "accuracy"])
+    trials, _ = own(trials)
     accuracies = numbers(measured(trials, "accuracy"), "accuracy")
     if not accuracies.size:
         raise AssayError("no finished trial has an accuracy, so there is no target to choose")

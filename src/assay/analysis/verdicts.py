@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from assay.analysis.frames import groups, have, listed, measured, need, numbers, rows, same_clock
+from assay.analysis.frames import groups, have, is_imported, listed, measured, need, numbers, paired, rows, same_clock
 from assay.analysis.paired import (
     bootstrap_interval,
     deviation,
@@ -189,6 +189,8 @@ def pairwise(
     Columns: a, b (in order of first appearance), difference (a - b), low, high, n (pairs), missing_a, missing_b
     (trials without a number or a partner), p, smallest_p (sign flips), p_t, p_holm, decided, more_seeds, sentence.
 
+    Imported curves take no part.
+
     Raises AssayError for one configuration alone, two trials of one repeat, and seconds that do not compare.
     """
     verdicts, corrected, missing = _family(trials, measure, by, alpha)
@@ -210,9 +212,14 @@ def between(trials: pd.DataFrame, a: str, b: str, *, measure: str = "accuracy", 
     """
     have(trials, by)
     names = list(dict.fromkeys(str(name) for name in trials[by].tolist()))
+    foreign = {str(name) for name in trials[by][is_imported(trials)].tolist()}
     for name in (a, b):
         if name not in names:
             raise AssayError(unknown(by, name, names))
+        if name in foreign:
+            raise AssayError(
+                f"{name!r} comes from a log, which names no seed that pairs with another: it is not judged"
+            )
     keep = np.asarray([str(name) in (a, b) for name in trials[by].tolist()], dtype=np.bool_)
     values = _matched(rows(trials, keep), measure, by)
     return _verdict(values, a, b, measure=measure, alpha=0.05)
@@ -253,6 +260,7 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
     Raises AssayError if no trial has a number.
     """
     need(trials, ["outcome", by])
+    trials = paired(trials)
     if measure is None:
         tested = len(measured(trials, "accuracy"))
         every = "validation_accuracy" in trials.columns and len(measured(trials, "validation_accuracy")) == tested
@@ -328,6 +336,7 @@ def _matched(trials: pd.DataFrame, measure: str, by: str) -> dict[str, dict[str,
     """The numbers of each configuration by repeat, those without a number left out."""
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
+    trials = paired(trials)
     need(trials, [by, "repeat", "outcome", measure])
     if measure in ("seconds", "effort"):
         same_clock(measured(trials, measure))

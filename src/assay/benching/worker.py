@@ -102,7 +102,7 @@ class RowWorker:
         """Trains to the next log point, which the recipe has after every epoch."""
         training = self.training
         before, points = replace(training.ledger), training.trials[0].points
-        seen = points[-1].examples
+        seen = points[-1].examples or 0
         next(self._epochs, None)
         trial, now = training.trials[0], training.ledger
         if trial.outcome is not None and trial.outcome != "completed":
@@ -116,7 +116,7 @@ class RowWorker:
             batches=now.data - before.data,
             train=now.train - before.train,
             validate=now.evaluate - before.evaluate,
-            examples=last.examples - seen,
+            examples=(last.examples or 0) - seen,
             loss=last.test_loss,
             accuracy=last.test_accuracy,
             peak_memory_bytes=peak_memory(),

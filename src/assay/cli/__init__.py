@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import answers, benching, datasets, reproducing, stores, studies, training
+from assay.cli import answers, benching, datasets, importing, reproducing, stores, studies, training
 from assay.cli.printing import Json, console, note, print_json, short
 from assay.errors import AssayError
 
@@ -32,6 +32,7 @@ app.command()(answers.compare)
 app.command()(answers.target)
 app.command()(reproducing.reproduce)
 app.command()(benching.bench)
+app.command(name="import")(importing.import_log)
 app.command()(training.predict)
 app.add_typer(datasets.app, name="data")
 app.add_typer(stores.app, name="store")

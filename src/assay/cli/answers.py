@@ -13,6 +13,7 @@ from assay.errors import AssayError
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
+_NOT_JUDGED = "an imported log has one run, and no seed that pairs with another's"
 Named = Annotated[str, typer.Argument(help="The name of a stored study, as `assay list` shows it.")]
 
 
@@ -88,6 +89,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say what the paired seeds tell: who beats whom by how much, and where they cannot tell."""
+    from assay.analysis.frames import is_imported
     from assay.analysis.verdicts import MEASURES, pairwise
     from assay.errors import unknown
 
@@ -100,14 +102,25 @@ def compare(
             raise AssayError(unknown("configuration", name, names))
     if configurations:
         trials = trials[trials["configuration"].isin(configurations)]
-    table = pairwise(trials, measure=measure, alpha=alpha)
-    if not (as_csv or as_markdown or as_json):
+    curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
+    judged = trials[~is_imported(trials)]
+    plain = as_csv or as_json or as_markdown
+    if len(curves) and judged["configuration"].nunique() < 2:  # logs alone, or beside one configuration
+        if not plain:
+            note("nothing to judge: " + _NOT_JUDGED)
+        _show(curves, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title="imported")
+        return
+    table = pairwise(judged, measure=measure, alpha=alpha)
+    if not plain:
         for sentence in table["sentence"].tolist():
             console().print(_clean(sentence), markup=False, soft_wrap=True)
     shown = ["a", "b", "difference", "low", "high", "n", "p_holm", "decided", "more_seeds"]
-    plain = as_csv or as_json or as_markdown
     table = table.drop(columns=["sentence"]) if plain else table[shown]
-    _show(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title="verdicts")
+    _show(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title="verdicts", imported=curves)
+    if len(curves) and not as_json:
+        note("not judged: " + _NOT_JUDGED)
+    if len(curves) and not plain:
+        _show(curves, as_csv=False, as_markdown=False, as_json=False, title="imported")
 
 
 def target(
@@ -123,11 +136,15 @@ def target(
 ) -> None:
     """Say how soon each configuration reaches an accuracy or a loss, read from the stored curves; misses count."""
     from assay.analysis import targets
+    from assay.analysis.frames import own
 
     results = _results(study, store)
     trials = results.frame()
     if accuracy is None and loss is None:
         accuracy = targets.default_target(trials)
+    if by == "seconds":
+        trials, left_out = own(trials)
+        note(left_out) if left_out else None
     times = targets.times_to(results.curves(), trials, accuracy=accuracy, loss=loss, by=by, split=split)
     goal = f"{accuracy:.2%} accuracy" if loss is None else f"loss {loss:g}"
     title = f"{by} to {goal} ({split}; straight lines between the points of the curves)"
@@ -147,17 +164,24 @@ def _results(study: str, store: str | None) -> Any:
     return Results(Store(store, read_only=True), study)
 
 
-def _show(frame: Any, *, as_csv: bool, as_markdown: bool, as_json: bool, title: str) -> None:
+def _show(
+    frame: Any, *, as_csv: bool, as_markdown: bool, as_json: bool, title: str, imported: Any | None = None
+) -> None:
     from assay.report import tables
 
     if as_json:
-        print_json({"title": title, "rows": json.loads(frame.to_json(orient="records"))})
+        extra = {} if imported is None or not len(imported) else {"imported": _records(imported)}
+        print_json({"title": title, "rows": _records(frame), **extra})
     elif as_csv:
         typer.echo(frame.to_csv(index=False), nl=False)
     elif as_markdown:
         typer.echo(tables.markdown(frame))
     else:
         console().print(tables.of_frame(frame, title))
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    return json.loads(frame.to_json(orient="records"))
 
 
 def _file_name(study: str) -> str:

@@ -83,7 +83,7 @@ def import_store(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add the trials of an export to a store; those that it has already stay as they are."""
+    """Add the trials of an export to a store, imported curves counted with them; what it has stays as it is."""
     from assay.store.exchange import read_back
     from assay.store.store import Store
 

@@ -241,6 +241,7 @@ def _plain_lines(name: str) -> Callable[[Status], None]:
 
 
 def _print_summary(results: Any) -> None:
+    from assay.analysis.frames import own
     from assay.report import tables
     from assay.report.answers import own_clocks
 
@@ -248,7 +249,10 @@ def _print_summary(results: Any) -> None:
     screen = console()
     screen.print(tables.study(summary.sort_values("accuracy", ascending=False), f"{results.name}: by accuracy"))
     if results.about.get("timing", "isolated") == "isolated":
-        screen.print(tables.study(summary.sort_values("effort"), f"{results.name}: by effort"))
+        ranked, left_out = own(summary)
+        screen.print(tables.study(ranked.sort_values("effort"), f"{results.name}: by effort"))
+        if left_out:
+            note(left_out)
     else:
         note("timing is packed: its seconds are of trials that ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
@@ -278,7 +282,7 @@ def list_trials(
 ) -> None:
     """List the stored studies and benches, or the trials that pass the filters."""
     from assay.report import tables
-    from assay.store import benches, queries
+    from assay.store import benches, imports, queries
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
@@ -294,19 +298,21 @@ def list_trials(
                 console().print(tables.benches(measured))
         return
     rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
+    curves = imports.listed(opened.database, filters or [], of_study=study)
     if as_json:
-        print_json({"store": opened.name, "count": count, "trials": rows})
+        print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
     elif as_csv:
-        _print_csv(rows)
+        _print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
-        console().print(tables.trials(rows))
-        note(f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else ""))
+        console().print(tables.trials([*rows, *curves]))
+        said = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
+        note(said + (f"; {len(curves):,} imported" if curves else ""))
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, list(rows[0]))
+        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     typer.echo(text.getvalue(), nl=False)
@@ -318,12 +324,12 @@ def show(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: its recipe, curve, ledger, machine, and the command that repeats it; or one bench."""
+    """Show one trial, its recipe, curve, ledger, machine and the command that repeats it; or a bench; or an import."""
     import json
 
     from assay.cli.benching import print_bench
     from assay.report import tables
-    from assay.store import benches, queries
+    from assay.store import benches, imports, queries
     from assay.store.records import history_of
     from assay.store.store import Store
     from assay.toml import toml_text
@@ -337,6 +343,9 @@ def show(
             print_json(bench)
         else:
             print_bench(bench)
+        return
+    if curve := imports.find(database, trial):
+        _show_imported(curve, recipe=recipe, as_json=as_json)
         return
     row = queries.one_trial(database, trial)
     text = toml_text(json.loads(row["recipe"]))
@@ -368,6 +377,21 @@ def show(
     typer.echo("\n" + tables.clean_lines(text), nl=False)
 
 
+def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
+    from assay.report import tables
+    from assay.store.imports import history_of
+
+    if recipe:
+        raise AssayError(f"{row['key'][:8]} was imported from a log, which holds no recipe")
+    history = history_of(row)
+    if as_json:
+        print_json({"trial": row["key"], "study": row["study_name"], **history.plain()})
+        return
+    console().print(tables.curve(history))
+    console().print(tables.imported(history))
+    console().print(tables.pairs([("imported", row["key"]), ("study", row["study_name"])]))
+
+
 def _repeating(row: dict[str, Any]) -> str:
     """The command that trains a trial again."""
     key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
@@ -382,23 +406,32 @@ def _repeating(row: dict[str, Any]) -> str:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Trials and benches by key, or studies by name.")],
+    names: Annotated[list[str], typer.Argument(help="Trials, benches, imported curves by key, or studies by name.")],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove trials, benches, or studies with those of their trials that no other study has. Asks first."""
-    from assay.store import benches, queries
+    """Remove trials, benches, imported curves, or studies with those of their trials that no other study has.
+
+    Asks first.
+    """
+    from assay.store import benches, imports, queries
     from assay.store.store import Store
 
     opened = Store(store)
     studies = {row["name"] for row in queries.studies(opened.database)}
     doomed = [name for name in names if name in studies]
-    others = [name for name in names if name not in studies]
-    found = {name: benches.found(opened.database, name) for name in others}
-    measured = [bench["bench"] for bench in found.values() if bench is not None]
-    keys = [queries.one_trial(opened.database, name)["key"] for name in others if found[name] is None]
-    what = [*(f"study {name}" for name in doomed), *(f"trial {key[:8]}" for key in keys)]
-    what = ", ".join([*what, *(f"bench {key[:8]}" for key in measured)])
+    keys, measured, curves = list[str](), list[str](), list[str]()
+    for name in (name for name in names if name not in studies):
+        if found := benches.found(opened.database, name):
+            measured.append(found["bench"])
+        elif curve := imports.find(opened.database, name):
+            curves.append(curve["key"])
+        else:
+            keys.append(queries.one_trial(opened.database, name)["key"])
+    named = [("study", doomed)]
+    named += [(kind, [key[:8] for key in of]) for kind, of in (("trial", keys), ("bench", measured))]
+    named.append(("imported curve", [key[:8] for key in curves]))
+    what = ", ".join(f"{kind} {name}" for kind, those in named for name in those)
     if not yes:
         if not sys.stdin.isatty():
             raise AssayError(f"this removes {what}; give --yes to do so without being asked")
@@ -406,7 +439,10 @@ def rm(
             raise typer.Exit(1)
     for name in doomed:
         keys += opened.remove_study(name)
-    count = opened.remove_trials(keys)
-    gone = benches.remove(opened.database, measured)
-    said = f", {gone:,} benches" if measured else ""
-    note(f"removed {len(doomed):,} studies and {count:,} trials{said}; `assay store vacuum` frees their weights")
+    gone = {
+        "trials": opened.remove_trials(keys),
+        "benches": benches.remove(opened.database, measured),
+        "imported curves": imports.remove(opened.database, curves),
+    }
+    said = ", ".join(f"{count:,} {what}" for what, count in gone.items() if count or what == "trials")
+    note(f"removed {len(doomed):,} studies, {said}; `assay store vacuum` frees their weights")

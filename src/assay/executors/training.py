@@ -183,6 +183,8 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
         end = reader.read(point)
         if end is None:
             continue
+        assert point.examples is not None  # of a trained recipe both are there
+        assert point.seconds is not None
         t, network = point.iteration, recipe.model.network(start.shape or start.inputs, classes)
         flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
         return replace(

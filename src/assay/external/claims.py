@@ -71,7 +71,7 @@ class Curve:
     def _clock(self, table: dict[str, Any], where: str, wall: float) -> float:
         """The seconds of training that a line claims: they never fall, and never run ahead of Assay's own clock."""
         claimed = _number(table.get("seconds"), f"{where}: seconds")
-        before = self.points[-1].seconds if self.points else 0.0
+        before = (self.points[-1].seconds or 0.0) if self.points else 0.0
         if not before <= claimed <= wall:
             raise ProgramError(
                 f"{where}: seconds: got {claimed:g}; expected from {before:g}, those of the line before, "

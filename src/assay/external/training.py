@@ -121,7 +121,7 @@ class ExternalTraining:
             self.curve.read(line, seconds=seconds, examples=0)  # which says what is wrong with it
         t = self.curve.log_points[len(self.curve.points)]
         point = self.curve.read(line, seconds=seconds, examples=examples_seen(self.recipe.batches, t, self.n))
-        self.done, self.ledger.train = t, point.seconds
+        self.done, self.ledger.train = t, point.seconds or 0.0
         if t == 0:
             self._check(point, self._initial())
         values = vars(point).values()

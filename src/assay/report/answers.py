@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
+from assay.analysis.frames import is_imported
 from assay.errors import AssayError
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
@@ -17,19 +18,34 @@ _PAIRS = 6  # verdicts that are told in words
 def answers(trials: Frame, curves: Frame) -> list[str]:
     """The findings of a study, the most important first. What cannot be said is said to be so."""
     told = [_counts(trials)]
+    told += _imported(trials)
     for part in (_best, _pairs, _effort, own_clocks, _to_target(curves)):
         try:
             told += part(trials)
         except AssayError as error:
             told.append(f"Not told: {error}.")
-    return told
+    return list(dict.fromkeys(told))
 
 
 def _counts(trials: Frame) -> str:
-    outcomes = Counter(map(str, trials["outcome"].tolist()))
-    configurations = trials["configuration"].nunique()
+    mine = trials[~is_imported(trials)]
+    outcomes = Counter(map(str, mine["outcome"].tolist()))
     said = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
-    return f"{len(trials):,} trials of {configurations:,} configurations: {said}."
+    end = f": {said}." if said else "."
+    return f"{len(mine):,} trials of {mine['configuration'].nunique():,} configurations{end}"
+
+
+def _imported(trials: Frame) -> list[str]:
+    """What the imported logs end with, apart from what was measured here."""
+    told: list[str] = []
+    for row in trials[is_imported(trials)].to_dict("records"):
+        splits = (("test", row["accuracy"]), ("validation", row["validation_accuracy"]))
+        ends = [f"{split} accuracy {value:.2%}" for split, value in splits if value == value]
+        ends += [f"{row['seconds']:.4g} s by its own clock"] if row["seconds"] == row["seconds"] else []
+        told.append(f"{row['configuration']}: {', '.join(ends) or 'losses alone'}")
+    if not told:
+        return []
+    return [f"Imported from logs, and judged by no verdict: {'; '.join(told)}."]
 
 
 def _best(trials: Frame) -> list[str]:

@@ -225,7 +225,7 @@ def _filter(trials: Frame) -> str:
 
 def _columns(study: Study) -> list[str]:
     wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds", "effort", "iterations"]
-    return [*wanted, "engine", "timing"]
+    return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 
 def _optional_table(study: Study, heading: str, name: str) -> list[str]:

@@ -28,15 +28,23 @@ def curve(history: History) -> Table:
     """The learning curve, thinned to a screenful with its first and last points kept."""
     points = thinned(history.points, _ROWS)
     left_out = len(history.points) - len(points)
-    title = f"{history.recipe.label()}, seed {history.recipe.seed}"
+    source = history.source
+    title = source.label if source else f"{history.recipe.label()}, seed {history.recipe.seed}"
     caption = f"{len(points)} of {len(history.points)} points" if left_out else None
     table = Table(title=clean(title), caption=caption, title_justify="left", caption_justify="left")
-    validated = history.final.validation_accuracy is not None if history.points else False
-    columns = ["iteration", "seconds", "train loss", "test loss", "train acc.", "test acc."]
+    validated = any(p.validation_accuracy is not None or p.validation_loss is not None for p in history.points)
+    columns = [
+        source.steps.removesuffix("s") if source else "iteration",
+        "seconds",
+        "train loss",
+        "test loss",
+        "train acc.",
+        "test acc.",
+    ]
     for column in columns + (["valid. loss", "valid. acc."] if validated else []):
         table.add_column(column, justify="right", no_wrap=True)
     for p in points:
-        cells = [f"{p.iteration:,}", f"{p.seconds:.3f}", number(p.train_loss), number(p.test_loss)]
+        cells = [f"{p.iteration:,}", _decimal(p.seconds, ".3f"), number(p.train_loss), number(p.test_loss)]
         cells += [percent(p.train_accuracy), percent(p.test_accuracy)]
         table.add_row(*cells, *([number(p.validation_loss), percent(p.validation_accuracy)] if validated else []))
     return table
@@ -61,6 +69,40 @@ def summary(history: History) -> Table:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
     lines += [("note", warning) for warning in history.warnings]
     return pairs(lines)
+
+
+def imported(history: History) -> Table:
+    """What an imported log tells: its last values, its own seconds, units, lines."""
+    source = history.source
+    assert source is not None
+    quantities = (
+        "test_accuracy",
+        "validation_accuracy",
+        "train_accuracy",
+        "test_loss",
+        "validation_loss",
+        "train_loss",
+    )
+    last = {name: value for name in quantities if (value := history.last(name)) is not None}
+    lines: list[tuple[str, object]] = [("outcome", f"{history.outcome}: {history.reason}")]
+    lines += [
+        (name.replace("_", " "), percent(value) if name.endswith("accuracy") else number(value))
+        for name, value in last.items()
+    ]
+    words = {"train": "training", "evaluate": "validation", "wall": "elapsed"}
+    told = ", ".join(f"{words[name]} {source.told[name]:.2f}" for name in words if name in source.told)
+    lines += [("seconds", f"{told or 'none'} (imported: {source.clock})")]
+    lines += [("effort", f"{history.effort:.4f} s by the log's own clock / accuracy")] if history.effort else []
+    kind = "events" if source.format == "tensorboard" else "lines"
+    counted = ", ".join(f"{count:,} {name}" for name, count in source.lines.items() if name != "lines")
+    lines += [
+        ("framework", f"{source.framework or 'not told'} (format {source.format})"),
+        ("machine", source.machine or "not told"),
+        ("file", f"{source.file}, sha256 {source.sha256}"),
+        (kind, f"{source.lines.get('lines', 0):,}: {counted}"),
+    ]
+    lines += [("unit" if name != "not taken" else "", f"{name}: {said}") for name, said in source.units.items()]
+    return pairs([*lines, *(("note", warning) for warning in history.warnings)])
 
 
 def _rate(history: History) -> str:
@@ -147,13 +189,13 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
     """The studies of a store."""
     table = Table(title="studies", title_justify="left")
     table.add_column("study", overflow="fold")
-    for column in ("trials", "finished", "best accuracy", "training [s]", "updated"):
+    for column in ("trials", "imported", "best accuracy", "training [s]", "updated"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         best, seconds = percent(row["best"]), _decimal(row["seconds"], ",.1f")
-        table.add_row(
-            clean(row["name"]), f"{row['trials']:,}", f"{row['finished']:,}", best, seconds, _when(row["updated"])
-        )
+        done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
+        counts = [f"{done}{row['trials']:,}", f"{row['imported']:,}" if row["imported"] else "-"]
+        table.add_row(clean(row["name"]), *counts, best, seconds, _when(row["updated"]))
     return table
 
 
@@ -173,19 +215,28 @@ def benches(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def trials(rows: Sequence[dict[str, Any]]) -> Table:
-    """Trials, a line each."""
+    """Trials and imported curves, a line each."""
     table = Table()
     table.add_column("trial", no_wrap=True)
     table.add_column("recipe", overflow="fold")
     for column in ("seed", "budget", "accuracy", "seconds", "outcome"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
+        if row.get("origin") == "imported":
+            words = f"{row['label']}, {row['engine']}, {row['file']}"
+            numbers = ["-", _budget(row), percent(row["accuracy"]), _decimal(row["seconds"], ".3f"), row["outcome"]]
+            table.add_row(*map(clean, [row["key"][:8], words, *numbers]))
+            continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = f"{row['optimizer']} {row['learning_rate']:g}"
         words = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _decimal(row["seconds"], ".3f")]
         table.add_row(*map(clean, [row["key"][:8], words, *numbers, row["outcome"] or "planned"]))
     return table
+
+
+def _budget(row: dict[str, Any]) -> str:
+    return "-" if row["iterations"] is None else f"{row['iterations']:,}"
 
 
 def _decimal(value: float | None, form: str) -> str:

@@ -18,9 +18,10 @@ from assay.files import write_atomically
 from assay.history import Outcome
 from assay.recipe import Recipe
 from assay.store import benches
+from assay.store.imports import history_of
 from assay.store.leases import Holder
 from assay.store.records import points_of
-from assay.store.schema import bench, metadata, result, trajectory, trial
+from assay.store.schema import bench, imported, metadata, result, trajectory, trial
 from assay.store.store import Store
 
 
@@ -28,7 +29,7 @@ from assay.store.store import Store
 class Finding:
     """One thing that is wrong or superfluous: its kind, what it concerns, and a sentence."""
 
-    kind: str  # damaged | unreadable | missing | orphan | lease
+    kind: str  # damaged | unreadable | curve | missing | orphan | lease
     subject: str
     sentence: str
 
@@ -68,6 +69,12 @@ def _rows(store: Store) -> Iterator[Finding]:
                 benches.read(row.key, row.content)
             except StoreError as error:
                 yield Finding("unreadable", row.key, str(error))
+        for row in connection.execute(sa.select(imported)).mappings():
+            try:
+                history_of(dict(row))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                said = str(error).splitlines()[0][:200]
+                yield Finding("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {said}")
 
 
 def _named(store: Store) -> dict[str, str]:
@@ -116,6 +123,7 @@ def repair(store: Store) -> list[str]:
                 for table, key, said in (
                     (result, result.c.trial, "the result of trial {} aside; it will be trained again"),
                     (bench, bench.c.key, "bench {} aside"),
+                    (imported, imported.c.key, "the imported curve {} aside; import its log again"),
                 ):
                     row = connection.execute(sa.select(table).where(key == finding.subject)).mappings().first()
                     if row is not None:

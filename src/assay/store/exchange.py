@@ -1,8 +1,9 @@
 """Export and import: a folder of Parquet and JSON files that other programs read, and that a store reads back.
 
 trials.parquet: one row a trial, with its result; recipe, curve and ledger as JSON. curves.parquet: one row a point.
-studies.json: definitions and members. machines.json: what the trials were timed on. benches.json: benches as they are
-stored. artifacts/: weights, if asked for.
+studies.json: definitions and members. machines.json: what the trials were timed on. imported.json: curves of other
+frameworks' logs, each with the name of its study. benches.json: benches as they are stored. artifacts/: weights, if
+asked for.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from assay.history import Outcome
 from assay.recipe import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
+from assay.store.imports import history_of, refuse_taken
 from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of
-from assay.store.schema import VERSION, bench, machine, member, result, study, trajectory, trial
+from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 
 if TYPE_CHECKING:
@@ -44,11 +46,14 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
     with store.database.read() as connection:
         rows = [dict(row) for row in connection.execute(query.order_by(trial.c.created)).mappings()]
         studies = [dict(row) for row in connection.execute(sa.select(study)).mappings()]
+        curves = [dict(row) for row in connection.execute(sa.select(imported).order_by(imported.c.key)).mappings()]
         members = [dict(row) for row in connection.execute(sa.select(member).order_by(*member.primary_key)).mappings()]
         machines = [dict(row) for row in connection.execute(sa.select(machine)).mappings()]
         measured = [dict(row) for row in connection.execute(sa.select(bench).order_by(bench.c.created)).mappings()]
     if of_study:
         studies = [row for row in studies if row["name"] == of_study]
+    names = {row["id"]: row["name"] for row in studies}
+    curves = [row | {"study": names[row["study"]]} for row in curves if row["study"] in names]
     for row in studies:
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
@@ -57,6 +62,7 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
         _curves(rows).to_parquet(folder / "curves.parquet", index=False)
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
         (folder / "studies.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        (folder / "imported.json").write_text(json.dumps(curves, indent=1), encoding="utf-8")
         (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
         if not of_study:
             (folder / "benches.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
@@ -82,7 +88,7 @@ def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
 
 
 def read_back(store: Store, folder: Path) -> tuple[int, int]:
-    """Adds what an export holds and the store lacks. Returns the trials added and those that were there already.
+    """Adds what an export holds and the store lacks. Returns the trials and curves added, and those that were there.
 
     Every row is checked: a folder may come from anywhere. Raises: FileError, with the rows that cannot be taken.
     """
@@ -96,6 +102,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
         frame = pandas.read_parquet(path, dtype_backend="numpy_nullable")
         about = json.loads((folder / "studies.json").read_text(encoding="utf-8"))
         machines = json.loads((folder / "machines.json").read_text(encoding="utf-8"))
+        curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
         rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
@@ -120,9 +127,11 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
             _insert_missing(connection, bench, row)
         for row in about["studies"]:
             _add_study(connection, row)
+        for row in curves:
+            added += _add_curve(connection, row)
     for name in {ended["artifact"] for _, ended in checked if ended is not None} - {None}:
         store.artifacts.put((folder / "artifacts" / name).read_bytes())
-    return added, len(checked) - added
+    return added, len(checked) + len(curves) - added
 
 
 def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -155,6 +164,26 @@ def _benches_in(path: Path) -> list[dict[str, Any]]:
         except StoreError as error:
             raise ValueError(str(error)) from None
     return found
+
+
+def _checked_curves(path: Path) -> list[dict[str, Any]]:
+    """The imported curves of an export; older ones have none. Raises: ValueError where one cannot be read."""
+    if not path.is_file():
+        return []
+    rows = [{c.name: row[c.name] for c in imported.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
+    for row in rows:
+        source = history_of(row).source
+        if source is None or source.key != row["key"]:
+            raise ValueError(f"imported curve {row['key']!r}: not the key of its file")
+    return rows
+
+
+def _add_curve(connection: sa.Connection, row: dict[str, Any]) -> int:
+    number = connection.execute(sa.select(study.c.id).where(study.c.name == row["study"])).scalar()
+    if number is None:
+        raise StoreError(f"imported curve {row['key'][:8]}: study {row['study']!r} is not in the export")
+    refuse_taken(connection, number, row["study"], name=row["name"], key=row["key"])
+    return _insert_missing(connection, imported, row | {"study": number})
 
 
 def _artifacts_in(folder: Path) -> set[str]:

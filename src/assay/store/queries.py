@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from assay.errors import StoreError, unknown
 from assay.store.database import Database
-from assay.store.schema import machine, member, result, study, trajectory, trial
+from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 
 Row = dict[str, Any]
 
@@ -37,13 +37,22 @@ _FILTER = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 
 def condition(text: str) -> sa.ColumnElement[bool]:
     """What a filter such as `optimizer=adam` or `accuracy>0.95` asks for. Raises: StoreError."""
+    found = condition_on(text, FILTERS)
+    assert found is not None
+    return found
+
+
+def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnElement[bool] | None:
+    """A filter on the columns of another table than that of trials; None where it has no such column."""
     match = _FILTER.fullmatch(text)
     if not match or not match[3]:
         raise StoreError(f"filter {text!r}: expected COLUMN=VALUE, or with != > < >= <=, such as accuracy>0.95")
     name, sign, word = match.groups()
     if name not in FILTERS:
         raise StoreError(unknown("filter", name, FILTERS))
-    column = FILTERS[name]
+    if name not in columns:
+        return None
+    column = columns[name]
     value: Any = word
     if not isinstance(column.type, sa.Text | sa.String):
         try:
@@ -56,8 +65,9 @@ def condition(text: str) -> sa.ColumnElement[bool]:
 
 
 def studies(database: Database) -> list[Row]:
-    """Every study with how many trials it has, how many are finished, and its best accuracy."""
+    """Every study with how many trials it has, how many are finished, its best accuracy, and its imported curves."""
     finished = sa.func.count(result.c.trial).label("finished")
+    curves = sa.select(sa.func.count()).where(imported.c.study == study.c.id).scalar_subquery()
     query = (
         sa.select(
             study.c.name,
@@ -66,6 +76,7 @@ def studies(database: Database) -> list[Row]:
             sa.func.max(result.c.accuracy).label("best"),
             sa.func.sum(result.c.seconds).label("seconds"),
             study.c.updated,
+            curves.label("imported"),
         )
         .select_from(study.outerjoin(member, member.c.study == study.c.id))
         .join(result, sa.and_(result.c.trial == member.c.trial, ~result.c.stale), isouter=True)

@@ -37,10 +37,11 @@ def dumped(value: object) -> str:
 
 
 def curve_text(points: Sequence[Point]) -> str:
-    """A curve as JSON, a list for each quantity that was measured anywhere."""
+    """A curve as JSON, a list for each quantity that was measured anywhere, and for the steps always."""
     rows = [asdict(point) for point in points]
     columns = {name: [row[name] for row in rows] for name in POINT}
-    return dumped({name: values for name, values in columns.items() if any(v is not None for v in values)})
+    kept = [name for name, values in columns.items() if name in POINT[:3] or any(v is not None for v in values)]
+    return dumped({name: columns[name] for name in kept})
 
 
 def points_of(text: str) -> list[Point]:

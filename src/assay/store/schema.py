@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()
@@ -145,6 +145,33 @@ bench = Table(  # engines side by side on one recipe
     Column("content", Text, nullable=False),  # all of it, as --json prints it
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
+)
+
+imported = Table(  # curves of other frameworks' logs: no trials, never claimed, trained or judged by seeds
+    "imported",
+    metadata,
+    _key("key", primary_key=True),  # of the file's content
+    Column("study", Integer, ForeignKey("study.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("framework", Text, nullable=False),
+    Column("source", Text, nullable=False),  # file, hash, format, units, counts of lines
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("accuracy", Double),
+    Column("test_loss", Double),
+    Column("train_loss", Double),
+    Column("train_accuracy", Double),
+    Column("validation_loss", Double),
+    Column("validation_accuracy", Double),
+    Column("seconds", Double),  # by the log's own clock
+    Column("effort", Double),
+    Column("iterations", BigInteger),
+    Column("examples", BigInteger),
+    Column("timing", Text, nullable=False),  # whose seconds they are and what they hold
+    Column("machine", Text, nullable=False),
+    Column("curve", Text, nullable=False),
+    Column("warnings", Text, nullable=False),
+    Column("finished", Double, nullable=False),  # when it was imported
 )
 
 artifact = Table(  # where there is no folder beside the database

@@ -20,7 +20,7 @@ from assay.store.artifacts import artifacts_of
 from assay.store.database import DEFAULT, Database
 from assay.store.leases import Holder, Lease
 from assay.store.records import Finished, dumped, machine_row, result_row, trial_row
-from assay.store.schema import machine, member, result, study, trajectory, trial
+from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.planning import Job, Plan, Trial
 
 T = TypeVar("T")
@@ -283,11 +283,12 @@ class Store:
             return count
 
     def remove_study(self, name: str) -> list[str]:
-        """Removes a study and returns the keys of those of its trials that no other study names."""
+        """Removes a study with its imported curves; returns the keys of those of its trials that no other one names."""
         with self.database.write() as connection:
             number = _study_id(connection, name)
             mine = set(connection.execute(sa.select(member.c.trial).where(member.c.study == number)).scalars())
             connection.execute(sa.delete(member).where(member.c.study == number))
+            connection.execute(sa.delete(imported).where(imported.c.study == number))
             connection.execute(sa.delete(study).where(study.c.id == number))
             shared = set(connection.execute(sa.select(member.c.trial)).scalars())
             return sorted(mine - shared)

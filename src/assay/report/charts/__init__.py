@@ -23,8 +23,8 @@ from assay.report.charts.writing import write
 class Entry(NamedTuple):
     """A function that draws a chart, one line about it, and what it is drawn from: `Results.picture` makes that.
 
-    "history", "trials", "trials and curves", "effects", "importance", "verdicts": frames of the analysis; "confusion",
-    "confused", "weights": of one trial; "epochs": of a bench; "nothing".
+    "history", "trials", "own trials" (none imported), "trials and curves", "effects", "importance", "verdicts": frames
+    of the analysis; "confusion", "confused", "weights": of one trial; "epochs": of a bench; "nothing".
     """
 
     draw: Callable[..., Any]
@@ -38,12 +38,12 @@ CHARTS: dict[str, Entry] = {
     "pareto": Entry(accuracy_against_time, "test accuracy against training time, with the Pareto front", "trials"),
     "effort": Entry(effort_ranking, "training seconds / accuracy, lowest first", "trials"),
     "factors": Entry(effects, "what one change at a time does, with intervals", "effects"),
-    "grid": Entry(heat_map, "the mean accuracy for each pair of values of two axes", "trials"),
-    "parallel": Entry(parallel_coordinates, "every axis and the accuracy, a line for each configuration", "trials"),
-    "sensitivity": Entry(sensitivity, "accuracy against the learning rate, for each optimizer", "trials"),
+    "grid": Entry(heat_map, "the mean accuracy for each pair of values of two axes", "own trials"),
+    "parallel": Entry(parallel_coordinates, "every axis and the accuracy, a line for each configuration", "own trials"),
+    "sensitivity": Entry(sensitivity, "accuracy against the learning rate, for each optimizer", "own trials"),
     "importance": Entry(importance, "how much of the differences each axis explains", "importance"),
     "verdicts": Entry(verdicts, "differences between configurations, decided or not", "verdicts"),
-    "ledger": Entry(ledger, "where the seconds of a trial went", "trials"),
+    "ledger": Entry(ledger, "where the seconds of a trial went", "own trials"),
     "confusion": Entry(confusion, "which class is taken for which", "confusion"),
     "confused": Entry(confused, "images that were taken for another class", "confused"),
     "weights": Entry(weights, "the weights of the first layer as images", "weights"),

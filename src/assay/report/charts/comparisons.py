@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from assay.analysis.frames import own
 from assay.report.charts.frames import (
     Frame,
     checked,
@@ -49,6 +50,7 @@ def effort_ranking(
     no zero to begin at. Raises: AssayError.
     """
     checked(trials, [by, "effort", "accuracy"])
+    trials, left_out = own(trials)
     heading = headed(trials, "effort, lower is better", title)
     found = statistics(trials, by, ["effort", "accuracy"]).sort_values("effort_median", kind="stable")
     told = found[found["effort_median"].notna() & ((found["effort_min"] > 0) | (not log))]
@@ -96,6 +98,7 @@ def effort_ranking(
         f"the best {len(kept)} of {len(told):,}" if len(kept) < len(told) else "",
         f"{without:,} without an effort left out" if without else "",
         f"{ended(trials)} (×)" if ended(trials) else "",
+        left_out,
         mixed(trials),
     ]
     return dressed(chart, heading, notes)

@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from assay.analysis.frames import is_imported, listed
 from assay.errors import AssayError, unknown
 from assay.report.charts.frames import (
     Frame,
@@ -101,11 +102,19 @@ def learning_curves(
     if not len(points):
         return message(_empty(trials, f"{_SPLITS[split]} {measure}", zoomed=before > 0), heading)
     panels = ordered(trials[facet].tolist()) if facet else [""]
+    along = _counted(trials) if x == "iteration" else AXES[x]
     picture = _Picture(
-        x, _SPLITS[split] + " " + measure, log=log, percent=measure == "accuracy", by=by, facet=facet, panels=panels
+        x,
+        along,
+        _SPLITS[split] + " " + measure,
+        log=log,
+        percent=measure == "accuracy",
+        by=by,
+        facet=facet,
+        panels=panels,
     )
     chart, left_out = _drawn(points, picture, most=min(most, 3 * SERIES // 2))
-    notes = [*left_out, _marks(trials), mixed(trials) if x == "seconds" else ""]
+    notes = [*left_out, _marks(trials), _not_drawn(trials, points), mixed(trials) if x == "seconds" else ""]
     notes += [f"each point the mean of the last {smooth} points" if smooth > 1 else ""]
     return dressed(chart, heading, notes)
 
@@ -113,6 +122,7 @@ def learning_curves(
 @dataclass(frozen=True)
 class _Picture:
     x: str
+    along: str  # the title of the axis of x
     measure: str
     log: str
     percent: bool
@@ -254,6 +264,19 @@ def _marks(trials: Frame) -> str:
     return f"{how} (× at the last point)" if how else ""
 
 
+def _counted(trials: Frame) -> str:
+    """What the steps of the curves count: epochs where every one was imported from a log that names no iterations."""
+    steps = set(words(trials, "steps")) if "steps" in trials.columns else set()
+    return "epochs" if steps == {"epochs"} else AXES["iteration"]
+
+
+def _not_drawn(trials: Frame, points: Frame) -> str:
+    """The sentence on imported curves without a point: another set was measured, or their log counts epochs alone."""
+    foreign = trials[is_imported(trials)]
+    names = foreign["configuration"][~foreign["trial"].isin(points["trial"])].tolist() if len(foreign) else []
+    return f"{listed(names)} not drawn: its log has no such numbers" if names else ""
+
+
 def _empty(trials: Frame, what: str, *, zoomed: bool) -> str:
     return f"No point of {what} lies between start and stop." if zoomed else nothing(trials, f"a point of {what}")
 
@@ -273,7 +296,7 @@ def _assembled(rows: Rows, picture: _Picture, *, names: list[str], panels: list[
         color=alt.Color("series:N", scale=color, legend=legend),
         tooltip=tooltip(
             name=picture.by,
-            x=(AXES[picture.x], ",~r"),
+            x=(picture.along, ",~r"),
             y=(f"median {picture.measure}", ".4~f"),
             low=("lowest", ".4~f"),
             high=("highest", ".4~f"),
@@ -296,7 +319,7 @@ def _assembled(rows: Rows, picture: _Picture, *, names: list[str], panels: list[
     )
     dots = coloured.transform_filter("datum.kind == 'dots'").mark_point(filled=True, size=28, opacity=1, clip=True)
     ends = coloured.transform_filter("datum.kind == 'end'").mark_text(text="×", fontSize=20, fontWeight="bold")
-    ends = ends.encode(tooltip=tooltip(name=picture.by, how="outcome", x=(AXES[picture.x], ",~r")))
+    ends = ends.encode(tooltip=tooltip(name=picture.by, how="outcome", x=(picture.along, ",~r")))
     layers = [rest.encode(detail="name:N")] if any(r["kind"] == "rest" for r in rows) else []
     layers += [band, line]
     layers += [dots] if any(r["kind"] == "dots" for r in rows) else []
@@ -318,7 +341,7 @@ def _x(rows: Rows, picture: _Picture, width: int) -> alt.X:
     if len(set(values)) == 1:
         written.values = values[:1]
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
-    return alt.X("x:Q", title=AXES[picture.x] + (" (log scale)" if log else ""), scale=scale, axis=written)
+    return alt.X("x:Q", title=picture.along + (" (log scale)" if log else ""), scale=scale, axis=written)
 
 
 def _y(rows: Rows, picture: _Picture, top: float) -> alt.Y:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import altair as alt
 
+from assay.analysis.frames import own
 from assay.report.charts.frames import (
     Frame,
     checked,
@@ -48,6 +49,7 @@ def accuracy_against_time(
     accuracy; × marks those of which some did not finish. Raises: AssayError.
     """
     checked(trials, [by, "seconds", "accuracy"])
+    trials, left_out = own(trials)
     heading = headed(trials, "test accuracy against training time", title)
     named = labels(dict.fromkeys(words(trials, by)))
     seeds: Rows = [
@@ -120,6 +122,7 @@ def accuracy_against_time(
         f"{_MEANS:,} of the means" if counts[0] > _MEANS else "",
         _not_drawn(trials, len(seeds)),
         f"{ended(trials)} (×)" if ended(trials) else "",
+        left_out,
         mixed(trials),
     ]
     return dressed(chart, heading, notes)

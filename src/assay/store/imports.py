@@ -1,0 +1,202 @@
+"""Curves of other frameworks' logs in a store: one entry a file, beside the trials of a study and never among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from assay.engines.base import Checkpoint
+from assay.errors import StoreError
+from assay.history import IMPORTED, NO_RECIPE, History, Ledger, Outcome, Source
+from assay.store.database import Database
+from assay.store.queries import Row, condition_on, study_definition
+from assay.store.records import curve_text, dumped, points_of
+from assay.store.schema import imported, member, result, study, trial
+
+STUDY = "imported"
+"""The study of the logs for which no other one was named."""
+_ABOUT = {"name": STUDY, "about": "Training logs of other frameworks."}
+_WIDE = ("curve", "warnings", "source")
+_MEASURED = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where an imported curve stands: its key, its study and label, and whether the file was there before."""
+
+    key: str
+    study: str
+    label: str
+    before: str  # "": new; else the label and the study that the file had
+
+
+def add(database: Database, history: History, *, of_study: str = "", named: bool = True) -> Stored:
+    """Stores an imported curve; a file that is there already is read anew in its place.
+
+    `of_study`: "" is the study where it stands, else the study `imported`, made when it is first needed; `named`:
+    whether its name was chosen, else that of an earlier import stays. Raises: StoreError for an unknown study, and for
+    a name that another curve or a configuration of the study has.
+    """
+    source = history.source
+    if source is None:
+        raise StoreError("only a curve that was read from a log can be imported")
+    if of_study and of_study != STUDY:
+        study_definition(database, of_study)  # its error names the nearest one
+    with database.write() as connection:
+        names = sa.select(imported.c.name, study.c.name.label("study")).join(study, study.c.id == imported.c.study)
+        old = connection.execute(names.where(imported.c.key == source.key)).first()
+        into = of_study or (old.study if old else STUDY)
+        name = old.name if old and not named else source.name
+        number = _study_id(connection, into, database.now(connection))
+        refuse_taken(connection, number, into, name=name, key=source.key)
+        row = _row(history, name) | {"study": number, "finished": database.now(connection)}
+        connection.execute(sa.delete(imported).where(imported.c.key == source.key))
+        connection.execute(sa.insert(imported).values(**row))
+    before = f"{old.name}{IMPORTED} of study {old.study}" if old else ""
+    return Stored(source.key, into, name + IMPORTED, before)
+
+
+def _study_id(connection: sa.Connection, name: str, now: float) -> int:
+    found = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
+    if found is not None:
+        return int(found)
+    values = {"name": STUDY, "definition": dumped(_ABOUT), "created": now, "updated": now}
+    return int(connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0])  # pyright: ignore
+
+
+def refuse_taken(connection: sa.Connection, number: int, into: str, *, name: str, key: str) -> None:
+    """Raises StoreError where another curve or a configuration of the study has the name already."""
+    same = sa.and_(imported.c.study == number, imported.c.name == name, imported.c.key != key)
+    other = connection.execute(sa.select(imported.c.source).where(same)).scalar()
+    if other is not None:
+        file = json.loads(other)["file"]
+        raise StoreError(f"study {into!r} has an imported curve {name!r} already, from {file}; give another --name")
+    labels = sa.and_(member.c.study == number, member.c.label == name + IMPORTED)
+    if connection.execute(sa.select(member.c.label).where(labels)).first() is not None:
+        raise StoreError(f"study {into!r} has a configuration {name + IMPORTED!r}; give another --name")
+
+
+def remove(database: Database, keys: Iterable[str]) -> int:
+    """Removes imported curves. Returns how many."""
+    with database.write() as connection:
+        return sum(connection.execute(sa.delete(imported).where(imported.c.key == key)).rowcount for key in keys)
+
+
+def of_study(database: Database, name: str) -> list[Row]:
+    """The imported curves of a study as rows like those of its trials, in the order of their names."""
+    query = sa.select(imported).join(study, study.c.id == imported.c.study).where(study.c.name == name)
+    with database.read() as connection:
+        return [_as_trial(dict(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
+
+
+def listed(database: Database, filters: Sequence[str] = (), *, of_study: str = "") -> list[Row]:
+    """Imported curves that pass the filters, the latest first; what a log does not tell passes none."""
+    where = [condition_on(text, {c.name: c for c in imported.columns if c.name not in _WIDE}) for text in filters]
+    if any(clause is None for clause in where):
+        return []
+    if of_study:
+        where.append(imported.c.study == study_definition(database, of_study)["id"])
+    query = sa.select(imported).where(*(clause for clause in where if clause is not None))
+    with database.read() as connection:
+        rows = [dict(row) for row in connection.execute(query.order_by(imported.c.finished.desc())).mappings()]
+    return [_as_trial(row) for row in rows]
+
+
+def find(database: Database, prefix: str) -> Row | None:
+    """The one imported curve whose key begins so, with the name of its study. Raises: StoreError for two."""
+    clean = prefix.strip().lower()
+    if len(clean) < 4 or not set(clean) <= set("0123456789abcdef"):
+        return None
+    query = (
+        sa.select(imported, study.c.name.label("study_name"))
+        .join(study, study.c.id == imported.c.study)
+        .where(imported.c.key.startswith(clean))
+        .limit(2)
+    )
+    with database.read() as connection:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        trials = connection.execute(sa.select(trial.c.key).where(trial.c.key.startswith(clean)).limit(1)).first()
+    if len(rows) > 1 or (rows and trials is not None):
+        raise StoreError(f"more than one trial or imported curve has a key that begins with {clean!r}")
+    return rows[0] if rows else None
+
+
+def history_of(row: Row) -> History:
+    """The curve of a stored import. Raises: ValueError, TypeError or KeyError where the row is damaged."""
+    source = Source(**json.loads(row["source"]))
+    points = tuple(points_of(row["curve"]))
+    if not points or source.steps not in ("iterations", "epochs"):
+        raise ValueError("an imported curve has points, and its steps are iterations or epochs")
+    return History(
+        recipe=NO_RECIPE,
+        engine=source.framework or source.format,
+        engine_choice="imported",
+        device="unknown",
+        points=points,
+        ledger=Ledger(**{name: float(seconds) for name, seconds in source.told.items()}),
+        outcome=Outcome(row["outcome"]),
+        reason=row["reason"],
+        flops=0,
+        peak_memory_bytes=0,
+        peak_device_memory_bytes=None,
+        checkpoint=Checkpoint(points[-1].iteration if source.steps == "iterations" else 0, {}, {}),
+        inputs=0,
+        classes=(),
+        shape=(),
+        scaling=(0.0, 1.0),
+        data_checksum="",
+        warnings=tuple(json.loads(row["warnings"])),
+        source=source,
+    )
+
+
+def _row(history: History, name: str) -> dict[str, Any]:
+    source = history.source
+    assert source is not None
+    last = history.points[-1]
+    measured = {quantity: history.last(quantity) for quantity in _MEASURED}
+    return measured | {
+        "key": source.key,
+        "name": name,
+        "framework": source.framework or source.format,
+        "source": dumped(asdict(source) | {"name": name}),
+        "outcome": str(history.outcome),
+        "reason": history.reason,
+        "accuracy": history.accuracy,
+        "seconds": last.seconds,
+        "effort": history.effort,
+        "iterations": last.iteration if source.steps == "iterations" else None,
+        "examples": last.examples,
+        "timing": f"imported: {source.clock}",
+        "machine": source.machine or f"of the log {source.key[:8]}",  # unknown: like no other
+        "curve": curve_text(history.points),
+        "warnings": dumped(list(history.warnings)),
+    }
+
+
+_COLUMNS = dict.fromkeys([*(c.name for c in trial.columns), *(c.name for c in result.columns)])
+
+
+def _as_trial(row: Row) -> Row:
+    """An imported curve in the form of a trial's row; what a log does not tell (recipe, seed, operations) is None."""
+    source = json.loads(row["source"])
+    mine = {name: value for name, value in row.items() if name not in ("source", "study", "name", "framework")}
+    return {
+        **_COLUMNS,
+        **mine,
+        "trial": row["key"],
+        "label": row["name"] + IMPORTED,
+        "axis_values": "{}",
+        "repeat": None,
+        "engine": row["framework"],
+        "ledger": dumped(source["told"]),
+        "origin": "imported",
+        "steps": source["steps"],
+        "file": source["file"],
+        "sha256": source["sha256"],
+        "format": source["format"],
+    }
