@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from assay.errors import AssayError, unknown
 from assay.reproducing.asking import QUICK, Asked, asked_for, plans
+from assay.reproducing.beyond import beyond_finals, beyond_page, beyond_plans
 from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
 from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
 from assay.reproducing.grid import grid_page, grid_plans
@@ -72,6 +73,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         parameters_page,
     ),
     "parameter-grid": Reproduction("parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page),
+    "beyond": Reproduction(
+        "what the articles left open: best configurations, tuned optimizers, seconds to 97 %",
+        beyond_plans,
+        beyond_page,
+        beyond_finals,
+    ),
 }
 
 __all__ = ["REPRODUCTIONS", "Asked", "Page", "Reproduction", "asked_for", "page_of", "reproduction", "results_of"]

@@ -17,8 +17,9 @@ _NOTE = (
     "Of the trainings that are finished; those that share a trajectory count once. Foreseen: by a calibration of a few "
     "twentieths of a second, from nothing, made anew with this page (on a busy machine it foresees too much). Taken: "
     "from the ledgers of the stored trials; packed trainings ran side by side, one on a core, and their sum is divided "
-    "by the cores. Starting the workers and loading the data into them come on top."
+    "by the cores. Loading the data set is in it, starting the workers comes on top."
 )
+_ENTRIES = ("wall", "wait", "train", "evaluate")
 _NO_NUMBER = "-"
 
 
@@ -39,9 +40,10 @@ def _row(plan: Plan, trials: Sequence[Mapping[str, Any]]) -> list[str]:
     if not jobs:
         return [*counts, *[_NO_NUMBER] * 5]
     longest = [finished[job.trials[-1].key] for job in jobs]
-    taken, training, evaluation = (
-        sum(float(row[f"ledger_{entry}"]) for row in longest) / workers for entry in ("wall", "train", "evaluate")
+    wall, waited, training, evaluation = (
+        sum(float(row[f"ledger_{entry}"]) for row in longest) / workers for entry in _ENTRIES
     )
+    taken = wall - waited
     here = {str(row["machine"]) for row in longest} <= places()
     foreseen = _foreseen(jobs, plan) / workers if here else 0.0
     said = [duration(foreseen), duration(taken)] if foreseen else ["another machine", duration(taken)]
