@@ -160,7 +160,7 @@ def _points(trials: Frame, curves: Frame, *, x: str, column: str, by: str, facet
     ).drop_duplicates("trial")
     found = pd.DataFrame(
         {
-            "trial": curves["trial"].to_numpy(),
+            "trial": curves["trial"].to_numpy(dtype=object),  # also where there is none
             "x": np.array(numbers(curves, x), dtype=float),
             "y": np.array(numbers(curves, column), dtype=float),
         }
