@@ -42,23 +42,22 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *PAGES])
     asked = parser.parse_args()
     store = Store(asked.store)
-    rows: dict[str, str] = {}
     for name in asked.names or PAGES:
         stem, about = PAGES[name]
         page, done, total = stored_page(name, store, asked.folder.resolve())
-        print(f"{name}: {done:,} of {total:,} trials")
-        if not done:
+        print(f"{name}: {done:,} of {total:,} trials", flush=True)
+        if page is None:
             continue
         between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(asked.folder.resolve()), "mnist"))
         for picture in page.pictures:
             shrink(write(picture.chart, ARTICLES / picture.file(stem)))
-        rows[name] = row(name, stem, about, page, f"{done:,} of {total:,}" if done < total else "all")
-    for file, folder in ((ROOT / "README.md", "docs/articles/"), (ARTICLES / "README.md", "")):
-        table(file, {name: text.replace("](", f"]({folder}") for name, text in rows.items()})
+        line = row(name, stem, about, page, f"{done:,} of {total:,}" if done < total else "all")
+        for file, folder in ((ROOT / "README.md", "docs/articles/"), (ARTICLES / "README.md", "")):
+            table(file, {name: line.replace("](", f"]({folder}")})
 
 
-def stored_page(name: str, store: Store, folder: Path) -> tuple[Page, int, int]:
-    """The page of what is stored, how many of its trials are finished, and how many there are."""
+def stored_page(name: str, store: Store, folder: Path) -> tuple[Page | None, int, int]:
+    """The page of what is stored (none of nothing), how many trials are finished, and how many there are."""
     chosen = reproduction(name)
     asked = Asked(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
     plans = chosen.plans(asked)
@@ -69,7 +68,7 @@ def stored_page(name: str, store: Store, folder: Path) -> tuple[Page, int, int]:
         store.register(plan)
     outcomes = [result.frame()["outcome"] for result in results_of([*plans, *more], store).values()]
     done, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
-    return page_of(chosen, asked, [*plans, *more], store), done, total
+    return page_of(chosen, asked, [*plans, *more], store) if done else None, done, total
 
 
 def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:

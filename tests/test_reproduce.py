@@ -273,6 +273,7 @@ def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_inte
     assert isinstance(parts[0], Table)
     assert "2,187" in parts[0].rows[0][0]
     (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
+    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell for each head"
     told = {(row[0], row[1]): row[2] for row in effects.rows}
     assert told["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
     assert told["loss", "mse"].startswith("-20.0")

@@ -165,14 +165,7 @@ def _effects_table(means: pd.DataFrame, *, complete: bool) -> Table:
         ]
         for row in means.to_dict("records")
     ]
-    head = (
-        "factor",
-        "value",
-        "adjusted mean [%]",
-        "against the mean of all [points]",
-        "plain mean [%]",
-        "trajectories",
-    )
+    head = ("factor", "value", "adjusted, against the mean of all [points]", "plain mean [%]", "trajectories")
     note = _NOTE + ("" if complete else " A value whose interval holds 0 is not told from the others by this sample.")
     return Table(head, rows, "Main effects", note)
 
