@@ -8,22 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from assay.data.datasets import load
+from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.published import ARTICLES, Point, article, points, sources
 from assay.recipe import Recipe
 from assay.reproducing import REPRODUCTIONS, asked_for
 from assay.reproducing.allocating import allocated
 from assay.reproducing.asking import Asked, study
+from assay.reproducing.beyond import beyond_finals, fastest, tuned_rate
 from assay.reproducing.clamping import EPSILON, added, clamped, exact
 from assay.reproducing.flux_findings import ends
 from assay.reproducing.grid import sampled
+from assay.reproducing.grid_effects import Gathered, grid_parts, stratum_of
 from assay.reproducing.holding import Run, judged, judged_loss, prediction_interval
 from assay.reproducing.pages import Finding, Page, Table
 from assay.reproducing.teaching import InPlace, gradients, step
-from assay.studies.planning import plan
+from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled_names
+from assay.train import prepared, train
 from tests.folders import mnist_folder
 
 VARIANTS = {"batch": "full", "stochastic": "single", "mini-batch": "window"}
@@ -210,9 +216,13 @@ def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
 # --- studies ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_grid_folds_and_shares_and_its_sample_is_stratified() -> None:
-    whole = plan(study("parameter-grid", DIGITS))
-    assert (whole.asked, whole.folded, len(whole.jobs)) == (2 * 2187, 2 * 729, 2 * 486)
+@pytest.fixture(scope="module")
+def whole() -> Plan:
+    return plan(study("parameter-grid", Asked("digits", quick=True, seeds=1)))
+
+
+def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
+    assert (whole.asked, whole.folded, len(whole.jobs)) == (2187, 729, 486)
     part = sampled(whole, 0.05)
     assert len(part.jobs) == round(0.05 * len(whole.jobs))
     assert {len(job.trials) for job in part.jobs} == {3}, "a trajectory is taken with all its epochs"
@@ -223,6 +233,109 @@ def test_the_grid_folds_and_shares_and_its_sample_is_stratified() -> None:
     assert len(counts) == 9
     assert max(counts) - min(counts) <= 1
     assert [j.trajectory for j in sampled(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
+
+
+def gathered(part: Plan, whole: Plan) -> Gathered:
+    """A sample with made-up results: an accuracy of 0.9 under nll and 0.6 under mse, 0.01 more with the most epochs."""
+    rows: dict[str, Any] = {}
+    for member in part.members:
+        accuracy = 0.9 if member.values["loss"] == "nll" else 0.6
+        accuracy += 0.01 * (member.values["epochs"] == 8)
+        seconds = 10.0 * part.trials[member.key].recipe.batches.settings()["size"]
+        rows[member.key] = {
+            "trial": member.key,
+            **member.values,
+            "accuracy": accuracy,
+            "outcome": "completed",
+            "ledger_wall": seconds,
+        }
+    sizes: dict[Any, int] = {}
+    for job in whole.jobs:
+        sizes[stratum_of(job)] = sizes.get(stratum_of(job), 0) + 1
+    return Gathered(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
+
+
+def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
+    sample = gathered(sampled(whole, 0.05), whole)
+    assert sum(sample.weight(job) for job in sample.jobs.values()) == pytest.approx(486)
+    assert sample.total(lambda job: 3.0).value == 3 * 486
+    wall = sample.total(lambda job: float(sample.trials[job.trials[-1].key]["ledger_wall"]))
+    assert (wall.value, wall.error) == (pytest.approx(486 / 3 * 10 * (16 + 64 + 256)), 0), "the stratum decides it"
+    everything = gathered(whole, whole)
+    runs = everything.total(lambda job: float(3 * everything.runs(job)))
+    assert (runs.value, runs.error) == (2187, 0)
+    mean = everything.total(lambda job: everything.runs(job) * sum(everything.accuracies(job)))
+    assert mean.value / 2187 == pytest.approx((2 * 0.9 + 0.6) / 3 + 0.01 / 3)
+
+
+def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_interactions(whole: Plan) -> None:
+    parts = grid_parts(gathered(sampled(whole, 0.05), whole), ["loss", "epochs"])
+    assert isinstance(parts[0], Table)
+    assert "2,187" in parts[0].rows[0][0]
+    (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
+    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell for each head"
+    told = {(row[0], row[1]): row[2] for row in effects.rows}
+    assert told["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
+    assert told["loss", "mse"].startswith("-20.0")
+    assert told["epochs", "8"].startswith("+0.7")
+    assert {told["batch", size].replace("-0.0", "+0.0")[:4] for size in ("16", "64", "256")} == {"+0.0"}
+
+
+def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
+    parts = grid_parts(gathered(sampled(whole, 0.02), whole), ["loss", "epochs"])
+    assert "too few" in parts[-1].note
+    assert isinstance(parts[0], Table)
+    assert "shows no spread" in str(parts[0].rows)
+
+
+class Stored:
+    """What results hold, of rows that are made up."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows)
+
+
+def test_finals_are_planned_for_what_the_searches_chose() -> None:
+    race = [
+        {"configuration": name, "outcome": outcome, "seconds": seconds}
+        for name, outcome, seconds in (
+            ("64, nesterov 0.1, 64, long, unit", "stopped", 0.5),
+            ("64, nesterov 0.1, 64, long, unit", "stopped", 0.7),
+            ("64, adam 0.003, 32, long, unit", "stopped", 0.4),
+            ("128, adam 0.003, 32, long, unit", "stopped", 0.1),
+            ("128, adam 0.003, 32, long, unit", "completed", 0.1),
+        )
+    ]
+    assert fastest(race) == ["64, adam 0.003, 32, long, unit", "64, nesterov 0.1, 64, long, unit"], "each seed counts"
+    family = [
+        {"configuration": "2LR, glorot, adam 0.01, 20", "validation_accuracy": 0.97},
+        {"configuration": "2LR, glorot, adam 0.01, 100", "validation_accuracy": 0.98},
+    ]
+    family = [row | {"model": "2LR", "outcome": "completed"} for row in family]
+    results: Any = {"beyond-race": Stored(race), "beyond-family": Stored(family)}
+    record, finals = beyond_finals(DIGITS, results)
+    assert Study.load("beyond-record").settings.timing == Study.load("beyond-finals").settings.timing == "isolated"
+    chosen = {c.label: Recipe.parse(c.table) for c in record.study.candidates()}
+    assert list(chosen) == ["a common choice", *fastest(race)]
+    assert (chosen[fastest(race)[1]].model.hidden, chosen[fastest(race)[1]].schedule.name) == ((64,), "linear")
+    assert {recipe.stop.accuracy for recipe in chosen.values()} == {0.6}, "scaled down with the rest"
+    assert [c.label for c in finals.study.candidates()][-1] == "2LR, glorot, adam 0.01, 100"
+    nothing: Any = {"beyond-race": Stored(race[-1:]), "beyond-family": Stored([family[0] | {"outcome": "failed"}])}
+    assert beyond_finals(DIGITS, nothing) == []
+
+
+def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
+    rows = [
+        {"learning_rate": rate, "repeat": repeat, "validation_accuracy": valid, "accuracy": 0.1 * repeat + rate}
+        for rate, valid in ((0.1, 0.9), (0.2, 0.8))
+        for repeat in range(6)
+    ]
+    rate, validated, tested = tuned_rate(rows)
+    assert (rate, validated) == (0.1, pytest.approx(0.9))
+    assert tested == {repeat: pytest.approx(0.1 * repeat + 0.1) for repeat in (2, 3, 4, 5)}
 
 
 def test_a_study_keeps_its_split_on_another_folder() -> None:
@@ -247,8 +360,8 @@ def test_a_page_escapes_what_it_says() -> None:
     assert "<script>" not in page.html()
     assert "&lt;script&gt;" in page.html()
     assert "http" not in page.html()
-    assert "<script>" not in page.markdown().replace("\\<script>", "")
-    rows = [line for line in page.markdown().splitlines() if line.startswith("| ") and "alert" in line]
+    assert "<script>" not in page.markdown("p").replace("\\<script>", "")
+    rows = [line for line in page.markdown("p").splitlines() if line.startswith("| ") and "alert" in line]
     assert all(line.replace("\\|", "").count("|") in (3, 5) for line in rows)
     assert page.plain()["findings"][0]["verdict"] == "cannot tell"
     assert (
@@ -265,7 +378,12 @@ def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: 
     assert "estimated before" in err
     text = (tmp_path / "out" / "adam-calibration-quick.md").read_text()
     assert "Nearest to the published points" in text
-    assert "Scaled down" in (tmp_path / "out" / "adam-calibration-quick.html").read_text()
+    html = (tmp_path / "out" / "adam-calibration-quick.html").read_text()
+    assert "Scaled down" in html
+    assert 'src="data:image/svg+xml;base64,' in html
+    assert "](adam-calibration-quick-rates.png)" in text
+    assert (tmp_path / "out" / "adam-calibration-quick-rates.png").read_bytes().startswith(b"\x89PNG")
+    assert "18 of 18" in text.partition("Time: foreseen and taken")[2]
     code, out, err = invoke(*words, "--json")
     assert "0 to train" in err
     rows = json.loads(out)["tables"][0]["rows"]
@@ -325,15 +443,13 @@ def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> No
 
 
 @pytest.mark.mnist
-def test_on_the_real_mnist_a_short_point_of_the_article_holds(invoke: Any) -> None:
-    from assay.fitting import fit
-
+def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
     asked = asked_for(data=str(mnist_folder()), quick=False, seeds=1)
     (one,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
     candidate = next(c for c in study("flux-mnist-early", asked).candidates() if c.label == one.name)
-    found: list[Run] = []
-    for seed in range(1, 6):
-        final = fit({**candidate.table, "seed": seed, "log": 500}).final
-        found.append(Run(final.test_accuracy or 0.0, False, final.train_loss))
+    recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]
+    data = prepared(recipes[0], load(asked.data))
+    finals = [history.final for history in train(recipes, load_engine("native"), data)]
+    found = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
     assert judged(one, found).holds
     assert judged_loss(one, found).holds

@@ -47,13 +47,13 @@ class Cost:
         return self.iteration * job.iterations + self.point * points
 
 
-def estimated(jobs: Sequence[Job], store: Store, examples: Mapping[str, int]) -> dict[str, float]:
-    """Seconds that each job will take, by trajectory; `examples`: N of each trial."""
+def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, int]) -> dict[str, float]:
+    """Seconds that each job will take, by trajectory; `examples`: N of each trial. Without a store: by calibration."""
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
         kinds.setdefault(_kind_of(job), []).append(job)
     known: dict[Kind, Cost] = {}
-    for past in store.recent_costs():
+    for past in store.recent_costs() if store is not None else ():
         its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
         if its in kinds and its not in known:
             known[its] = Cost(past.iteration, past.point)

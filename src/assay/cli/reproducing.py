@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -31,8 +32,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run a published study again; show what was published, what was measured, and whether it holds."""
-    from assay.reproducing import REPRODUCTIONS, asked_for, reproduction
-    from assay.results import Results
+    from assay.reproducing import REPRODUCTIONS, asked_for, page_of, reproduction, results_of
     from assay.running import Execution
     from assay.store.store import Store
 
@@ -45,24 +45,25 @@ def reproduce(
         raise AssayError(f"--sample: is for parameter-grid alone, not for {name}")
     asked = asked_for(data=data, quick=quick, seeds=seeds, sample=sample)
     prepare_folder(out)
-    opened = Store(store)
-    executions = [Execution(plan, opened) for plan in chosen.plans(asked)]
-    interrupted, timed = False, list[str]()
+    opened, timed = Store(store), list[str]()
+    plans = chosen.plans(asked)
+    executions = [Execution(plan, opened) for plan in plans]
     if not stored:
-        for execution in executions:
-            note(plan_sentence(execution))
-        seconds = sum(execution.seconds for execution in executions)
-        note(f"{name}: about {duration(seconds)} together")
+        _foretell(name, executions)
         if plan_only:
             return
-        ask_if_long(seconds, yes=yes)
-    for execution in executions:  # all, for the page reads also those that are stored whole or are not reached
-        execution.register()
-    if not stored:
-        interrupted = _run(executions, timed)
-    results = {e.plan.study.name.removesuffix("-quick"): Results(opened, e.plan.study.name) for e in executions}
-    page = chosen.page(asked, results)
-    files = _written(page, out / f"{name}{'-quick' if quick else ''}")
+        ask_if_long(sum(execution.seconds for execution in executions), yes=yes)
+    interrupted = _run(executions, timed, stored=stored)
+    if not interrupted and (more := chosen.then(asked, results_of(plans, opened))):
+        executions = [Execution(plan, opened) for plan in more]
+        if not stored:
+            _foretell(name, executions)
+        interrupted = _run(executions, timed, stored=stored)
+        plans = [*plans, *more]
+    page = page_of(chosen, asked, plans, opened)
+    if timed:
+        page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(timed)}."])
+    files = _written(page, out, f"{name}{'-quick' if quick else ''}")
     if as_json:
         print_json({"reproduction": name, "files": [str(f) for f in files], "time": timed, **page.plain()})
     else:
@@ -75,9 +76,17 @@ def reproduce(
         raise typer.Exit(130)
 
 
-def _run(executions: list[Execution], timed: list[str]) -> bool:
-    """Runs the studies in turn; adds to `timed` what each took; True where Ctrl-C ended one."""
+def _foretell(name: str, executions: list[Execution]) -> None:
     for execution in executions:
+        note(plan_sentence(execution))
+    note(f"{name}: about {duration(sum(execution.seconds for execution in executions))} together")
+
+
+def _run(executions: list[Execution], timed: list[str], *, stored: bool) -> bool:
+    """Runs the studies in turn; adds to `timed` what each took; True where Ctrl-C ended one. `stored`: runs none."""
+    for execution in executions:  # all, for the page reads also those that are stored whole or are not reached
+        execution.register()
+    for execution in [] if stored else executions:
         if not execution.open:
             continue
         expected, begin = execution.seconds, perf_counter()
@@ -90,14 +99,16 @@ def _run(executions: list[Execution], timed: list[str]) -> bool:
     return False
 
 
-def _written(page: Page, stem: Path) -> list[Path]:
-    files = [stem.with_name(stem.name + ending) for ending in (".md", ".html")]
-    for file, text in zip(files, (page.markdown(), page.html()), strict=True):
+def _written(page: Page, folder: Path, stem: str) -> list[Path]:
+    from assay.report.charts.writing import write
+
+    files = [folder / f"{stem}{ending}" for ending in (".md", ".html")]
+    for file, text in zip(files, (page.markdown(stem), page.html()), strict=True):
         try:
             file.write_text(text, encoding="utf-8")
         except OSError as error:
             raise FileError(f"{file}: cannot be written: {error.strerror or error}") from None
-    return files
+    return [*files, *(write(picture.chart, folder / picture.file(stem)) for picture in page.pictures)]
 
 
 def _print(page: Page) -> None:
@@ -108,7 +119,7 @@ def _print(page: Page) -> None:
     for text in [page.title, page.banner, *page.lead]:
         if text:
             screen.print(clean(text), markup=False)
-    for table in page.all_tables():
+    for table in page.tables:
         screen.print(tables.of_rows(table.title, table.head, table.rows))
         if table.note:
             screen.print(clean(table.note), markup=False)

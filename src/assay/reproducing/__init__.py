@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from assay.errors import AssayError, unknown
-from assay.reproducing.asking import Asked, asked_for, plans
+from assay.reproducing.asking import QUICK, Asked, asked_for, plans
+from assay.reproducing.beyond import beyond_finals, beyond_page, beyond_plans
 from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
 from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
 from assay.reproducing.grid import grid_page, grid_plans
 from assay.reproducing.pages import Page
 from assay.reproducing.parameters import parameters_page
+from assay.reproducing.times import times_table
 from assay.results import Results
+from assay.store.store import Store
 from assay.studies.planning import Plan
+
+
+def _nothing(asked: Asked, results: Mapping[str, Results]) -> list[Plan]:
+    return []
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The studies that are run, in order, and the page made of what they gave (by the bundled study's name)."""
+    """The studies that are run, in order, and the page made of what they gave (by the bundled study's name).
+
+    `then`: studies that hang on what the first ones gave.
+    """
 
     about: str
     plans: Callable[[Asked], list[Plan]]
     page: Callable[[Asked, Mapping[str, Results]], Page]
+    then: Callable[[Asked, Mapping[str, Results]], list[Plan]] = _nothing
 
 
 def reproduction(name: str) -> Reproduction:
@@ -30,6 +41,19 @@ def reproduction(name: str) -> Reproduction:
     if name not in REPRODUCTIONS:
         raise AssayError(unknown("reproduction", name, REPRODUCTIONS))
     return REPRODUCTIONS[name]
+
+
+def results_of(plans: Iterable[Plan], store: Store) -> dict[str, Results]:
+    """What the store has of each study, by the bundled study's name."""
+    return {plan.study.name.removesuffix(QUICK): Results(store, plan.study.name) for plan in plans}
+
+
+def page_of(chosen: Reproduction, asked: Asked, plans: Iterable[Plan], store: Store) -> Page:
+    """The page of what is stored of a reproduction's studies, and how long they took."""
+    plans = list(plans)
+    results = results_of(plans, store)
+    page = chosen.page(asked, results)
+    return replace(page, parts=[*page.parts, times_table(plans, list(results.values()))])
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -49,6 +73,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         parameters_page,
     ),
     "parameter-grid": Reproduction("parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page),
+    "beyond": Reproduction(
+        "what the articles left open: best configurations, tuned optimizers, seconds to 97 %",
+        beyond_plans,
+        beyond_page,
+        beyond_finals,
+    ),
 }
 
-__all__ = ["REPRODUCTIONS", "Asked", "Page", "Reproduction", "asked_for", "reproduction"]
+__all__ = ["REPRODUCTIONS", "Asked", "Page", "Reproduction", "asked_for", "page_of", "reproduction", "results_of"]

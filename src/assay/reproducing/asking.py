@@ -15,6 +15,9 @@ from assay.studies.study import Study, bundled
 QUICK_ITERATIONS = 200  # what a quick run divides iterations by
 QUICK_EPOCHS = 3
 QUICK_SEEDS = 2
+QUICK = "-quick"  # ends the name of a study that is scaled down
+_DIVIDED = ("iterations", "every", "horizon", "warm_up", "train_loss")  # keys of numbers that a quick run divides
+_QUICK_VALIDATION = 200  # images, of a study that has a validation set
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> 
     split: Any = baseline.get("data")
     if isinstance(split, dict) and not asked.quick:  # its number of training images stays
         baseline["data"] = {**split, "name": asked.data}
+    elif isinstance(split, dict) and "validation" in split:
+        baseline["data"] = {"name": asked.data, "validation": _QUICK_VALIDATION}
     else:
         baseline["data"] = asked.data
     raw["baseline"] = baseline
@@ -79,7 +84,7 @@ def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> 
         raw["repeats"] = asked.repeats
     if asked.quick:
         raw = _scaled(raw)
-        raw |= {"name": f"{raw['name']}-quick", "timing": "packed"}  # an isolated trial waits for the whole machine
+        raw |= {"name": f"{raw['name']}{QUICK}", "timing": "packed"}  # an isolated trial waits for the whole machine
     return Study.parse(raw, source=name)
 
 
@@ -95,7 +100,7 @@ def _scaled(value: Any, key: str = "") -> Any:
         if items.get("key") == "budget.epochs":
             return {**items, "values": [_divided(n, QUICK_EPOCHS) for n in items["values"]]}
         return {name: _scaled(item, str(name)) for name, item in items.items()}
-    if isinstance(value, int) and not isinstance(value, bool) and key in ("iterations", "every"):
+    if isinstance(value, int) and not isinstance(value, bool) and key in _DIVIDED:
         return _divided(value, QUICK_ITERATIONS)
     if isinstance(value, int | float) and key == "epochs":
         return value if value <= 2 else _divided(value, QUICK_EPOCHS)

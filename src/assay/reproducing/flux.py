@@ -10,29 +10,38 @@ from assay.published import Point, article, points, sources
 from assay.reproducing import flux_findings as findings
 from assay.reproducing.asking import Asked, plans
 from assay.reproducing.clamping import clamping_table
+from assay.reproducing.flux_pictures import adam_pictures, calibration_picture, descent_pictures
 from assay.reproducing.holding import RULE, Judgement, judged, judged_loss
 from assay.reproducing.measured import Measured, percent, records
 from assay.reproducing.pages import Finding, Page, Table, verdict
 from assay.results import Results
 from assay.studies.planning import Plan
 
+_DRAWN = ("flux-first-500", "flux-stretches")  # studies of which only pictures are made
 _CALIBRATED = 0.01  # the rate of the study `adam`; the calibration says whether another fits better
 
 
 def flux_plans(asked: Asked) -> list[Plan]:
     """The studies behind the article on Descent."""
-    return plans(["flux-mnist-early", "flux-mnist", "flux-logging"], asked)
+    return plans(["flux-mnist-early", "flux-mnist", "flux-logging", *_DRAWN], asked)
 
 
 def adam_plans(asked: Asked) -> list[Plan]:
     """The studies behind the article on ADAM: with Descent's, which it compares with."""
-    return plans(["adam-calibration", "adam-early", "adam", "flux-mnist-early", "flux-mnist"], asked)
+    return plans(["adam-calibration", "adam-early", "adam", "flux-mnist-early", "flux-mnist", *_DRAWN], asked)
 
 
 def flux_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     """Descent's points and findings, what logging costs, and cross-entropy at p = 0."""
-    measured = Measured([results[key] for key in ("flux-mnist-early", "flux-mnist")])
-    tables = [points_table(asked, measured, "descent"), logging_table(results["flux-logging"]), clamping_table(asked)]
+    both = [results[key] for key in ("flux-mnist-early", "flux-mnist")]
+    measured = Measured(both)
+    parts = [
+        points_table(asked, measured, "descent"),
+        *descent_pictures(asked, both, *(results[key] for key in _DRAWN)),
+        seconds_table(asked, measured),
+        logging_table(results["flux-logging"]),
+        clamping_table(asked),
+    ]
     found = _worded(
         "descent",
         {
@@ -45,14 +54,20 @@ def flux_page(asked: Asked, results: Mapping[str, Results]) -> Page:
         },
     )
     title = "Flux.jl on MNIST: three networks, three gradient-descent variants, plain Descent"
-    return Page(title, _lead(asked, measured), tables, found, sources("flux_mnist")[:1], asked.banner)
+    return Page(title, _lead(asked, measured), parts, found, sources("flux_mnist")[:1], asked.banner)
 
 
 def adam_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     """ADAM's points, its calibration, and how it compares with Descent."""
     names = ("adam-early", "adam", "flux-mnist-early", "flux-mnist")
-    measured = Measured([results[key] for key in names])
-    tables = [calibration_table(asked, results["adam-calibration"]), points_table(asked, measured, "adam")]
+    every = [results[key] for key in names]
+    measured = Measured(every)
+    parts = [
+        calibration_table(asked, results["adam-calibration"]),
+        calibration_picture(results["adam-calibration"]),
+        points_table(asked, measured, "adam"),
+        *adam_pictures(asked, every, *(results[key] for key in _DRAWN)),
+    ]
     found = _worded(
         "adam",
         {
@@ -67,13 +82,14 @@ def adam_page(asked: Asked, results: Mapping[str, Results]) -> Page:
         "published figure; the first table shows it.",
     ]
     title = "Flux.jl on MNIST: ADAM against plain Descent"
-    return Page(title, lead, tables, found, sources("flux_mnist")[1:2], asked.banner)
+    return Page(title, lead, parts, found, sources("flux_mnist")[1:2], asked.banner)
 
 
 def calibration_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     """The calibration of ADAM's rate alone."""
     table = calibration_table(asked, results["adam-calibration"])
-    return Page("The learning rate of ADAM", [], [table], [], sources("flux_mnist")[1:2], asked.banner)
+    parts = [table, calibration_picture(results["adam-calibration"])]
+    return Page("The learning rate of ADAM", [], parts, [], sources("flux_mnist")[1:2], asked.banner)
 
 
 def points_table(asked: Asked, measured: Measured, optimizer: str) -> Table:
@@ -128,6 +144,26 @@ def _why(point: Point, says: Judgement, measured: Measured) -> str:
 
 def _loss(value: float) -> str:
     return "-" if value != value else f"{value:.4f}"
+
+
+def seconds_table(asked: Asked, measured: Measured) -> Table:
+    """The trainings whose time was published, and what they took here."""
+    rows: list[list[str]] = []
+    for point in points("flux_mnist", "descent"):
+        if point.seconds is None:
+            continue
+        seconds = measured.column(point.name, "seconds").values()
+        here = f"{median(seconds):.3g}" if seconds else "-"
+        ratio = f"{point.seconds / median(seconds):,.0f}" if seconds and not asked.quick else "-"
+        cells = [point.cell, f"{asked.iterations(point.iterations):,}", f"{point.seconds:g}", here, ratio]
+        rows.append([*cells, str(len(seconds)) if seconds else "-"])
+    note = (
+        "Published: Julia on an Apple M1, in rounded words. Measured: training alone, packed, one core of two that "
+        "were both busy; the median over the seeds. Two machines: the ratio says what the same training costs here, "
+        "not which program is the faster one."
+    )
+    head = ("configuration", "iterations", "published [s]", "measured [s]", "published / measured", "seeds")
+    return Table(head, rows, "Seconds of the trainings whose time is published", note)
 
 
 def logging_table(results: Results) -> Table:

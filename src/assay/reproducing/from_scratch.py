@@ -17,10 +17,12 @@ from assay.engines import load as load_engine
 from assay.parts.layers import initial_weights
 from assay.published import article, sources
 from assay.recipe import Recipe
+from assay.report.charts import learning_curves
+from assay.report.charts.costs import costs_chart
 from assay.reproducing.allocating import allocated
 from assay.reproducing.asking import Asked, plans, study
 from assay.reproducing.measured import Measured, records
-from assay.reproducing.pages import Finding, Page, Table
+from assay.reproducing.pages import Finding, Page, Picture, Table
 from assay.reproducing.teaching import InPlace, Layers, products, step
 from assay.results import Results
 from assay.studies.planning import Plan, plan
@@ -46,8 +48,37 @@ def from_scratch_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     setting: Mapping[str, str] = article("from_scratch")["setting"]
     lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {asked.data}."]
     title = "A network from scratch: what preallocation buys"
-    tables = [cost, _accuracy_table(Measured([results["from-scratch"]]), costs.tests)]
-    return Page(title, lead, tables, found, sources("from_scratch"), asked.banner)
+    parts = [
+        cost,
+        *_pictures(costs, results),
+        _accuracy_table(Measured([results["from-scratch"]]), costs.tests),
+        _epochs(results["from-scratch"]),
+    ]
+    return Page(title, lead, parts, found, sources("from_scratch"), asked.banner)
+
+
+def _pictures(costs: _Costs, results: Mapping[str, Results]) -> list[Picture]:
+    """Seconds and bytes of an epoch of each form."""
+    seconds = {_NEW: costs.fresh[0], _IN_PLACE: costs.in_place[0]} | _engine_seconds(results)
+    held = {_NEW: costs.fresh[1], _IN_PLACE: costs.in_place[1], "engine numpy": costs.engine_bytes}
+    heads = "Training seconds of an epoch", "Bytes allocated in an epoch"
+    return [
+        Picture("seconds", costs_chart(seconds, unit="s", title=heads[0]), heads[0], _FORMS),
+        Picture("bytes", costs_chart(held, unit="B", title=heads[1]), heads[1]),
+    ]
+
+
+def _epochs(result: Results) -> Picture:
+    """The accuracy after each epoch, over the seeds."""
+    trials = result.frame()
+    trials = trials[trials["configuration"] == "epoch 10"].assign(configuration="784-30-10, sigmoid")
+    head = "Test accuracy of the network from scratch, by examples seen"
+    chart = learning_curves(trials, result.curves(), x="examples", start=1, title=head)
+    return Picture("accuracy", chart, head, "Twenty seeds, or as many as were asked for; a point an epoch.")
+
+
+_NEW, _IN_PLACE = "example by example, new arrays", "example by example, in place"
+_FORMS = "The engines take a batch at a time; the first two an example at a time, as in the question and its answer."
 
 
 class _Costs:
@@ -128,13 +159,10 @@ def _cost_table(costs: _Costs, results: Mapping[str, Results]) -> tuple[Table, l
         ("NumPy, an example at a time, new arrays", f"{fresh[0]:.3f}", _bytes(fresh[1]), "measured"),
         ("NumPy, an example at a time, in place", f"{in_place[0]:.3f}", _bytes(in_place[1]), "measured"),
     ]
-    engine_seconds: dict[str, float] = {}
+    engine_seconds = _engine_seconds(results)
     for name in ENGINES:
-        done = [row for row in _timings(results, name) if row["outcome"] == "completed"]
-        if done:
-            engine_seconds[name] = median(float(row["seconds"]) for row in done) / 2
         held = _bytes(costs.engine_bytes) if name == "numpy" else "not counted: outside Python"
-        seconds = f"{engine_seconds[name]:.3f}" if name in engine_seconds else "-"
+        seconds = f"{engine_seconds[f'engine {name}']:.3f}" if f"engine {name}" in engine_seconds else "-"
         rows.append((f"engine {name}, a batch at a time", seconds, held, "measured"))
     rows.append(("the matrix products of the batches alone", f"{costs.products:.3f}", "-", "measured"))
     note = (
@@ -143,7 +171,7 @@ def _cost_table(costs: _Costs, results: Mapping[str, Results]) -> tuple[Table, l
         "epochs."
     )
     table = Table(("code", "seconds an epoch", "allocated an epoch", ""), [*published, *rows], "Time and memory", note)
-    return table, _findings(costs, engine_seconds.get("numpy", math.nan))
+    return table, _findings(costs, engine_seconds.get("engine numpy", math.nan))
 
 
 def _findings(costs: _Costs, engine: float) -> list[Finding]:
@@ -168,6 +196,16 @@ def _findings(costs: _Costs, engine: float) -> list[Finding]:
             bound if math.isnan(share) else f"{bound}: {100 * share:.0f} %",
         ),
     ]
+
+
+def _engine_seconds(results: Mapping[str, Results]) -> dict[str, float]:
+    """Seconds of an epoch of each engine that was timed; two were."""
+    found: dict[str, float] = {}
+    for name in ENGINES:
+        done = [row for row in _timings(results, name) if row["outcome"] == "completed"]
+        if done:
+            found[f"engine {name}"] = median(float(row["seconds"]) for row in done) / 2
+    return found
 
 
 def _timings(results: Mapping[str, Results], name: str) -> list[Mapping[str, Any]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from statistics import mean, median
 
-from assay.parts.models import MLP
 from assay.published import article, sources
 from assay.reproducing.asking import Asked, study
+from assay.reproducing.grid_effects import Gathered, Stratum, grid_parts, stratum_of
 from assay.reproducing.measured import Measured, Row, percent
 from assay.reproducing.pages import Page, Table
 from assay.results import Results
@@ -29,12 +28,9 @@ def sampled(whole: Plan, share: float) -> Plan:
 
     Which ones hangs on the plan alone. The strata's shares are rounded so that their sum is the share of all.
     """
-    strata: dict[tuple[int, int], list[Job]] = {}
+    strata: dict[Stratum, list[Job]] = {}
     for job in whole.jobs:
-        recipe = job.trials[-1].recipe
-        size = int(recipe.batches.settings().get("size", 0))
-        hidden = len(recipe.model.hidden) if isinstance(recipe.model, MLP) else 0
-        strata.setdefault((hidden, size), []).append(job)
+        strata.setdefault(stratum_of(job), []).append(job)
     chosen: set[str] = set()
     passed = taken = 0
     for number, (_, jobs) in enumerate(sorted(strata.items())):
@@ -51,7 +47,7 @@ def sampled(whole: Plan, share: float) -> Plan:
 
 
 def grid_page(asked: Asked, results: Mapping[str, Results]) -> Page:
-    """What each value of each factor gives on average, the best combinations, and what the grid costs."""
+    """What each value of each factor does, what the sample says about all runs, the best ones, and what it costs."""
     (result,) = results.values()
     measured = Measured([result])
     published: Mapping[str, int] = article("parameters")["full_grid"]
@@ -59,37 +55,11 @@ def grid_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     lead = [
         f"The article counted {published['runs']:,} runs and {published['hours']} hours, and did not run them. This is "
         f"{share}: {len(measured.trials):,} of {measured.asked:,} trials are measured, {measured.diverged:,} diverged.",
-        _cost(measured, asked),
     ]
-    tables = [_factors(measured, result.axes), _best(measured, result.axes)]
     title = "Parameter choice on MNIST: the full grid"
-    return Page(title, lead, tables, [], sources("parameters"), asked.banner)
-
-
-def _cost(measured: Measured, asked: Asked) -> str:
-    longest: dict[tuple[str, ...], float] = {}
-    for row in measured.trials:
-        key = tuple(str(row.get(name)) for name in ("hidden", "activation", "loss", "regularisation", "batch", "rate"))
-        key = (*key, str(row["seed"]))
-        longest[key] = max(longest.get(key, 0.0), float(row["seconds"]))
-    hours = sum(longest.values()) / 3600
-    said = f"Training took {hours:.2f} core-hours on {len(longest):,} trajectories, evaluation left out"
-    return said + (f"; the whole grid by that {hours / asked.sample:.1f}." if asked.sample else ".")
-
-
-def _factors(measured: Measured, axes: list[str]) -> Table:
-    rows: list[list[str]] = []
-    for axis in axes:
-        groups: dict[str, list[float]] = {}
-        for row in measured.trials:
-            groups.setdefault(str(row[axis]), []).append(float(row["accuracy"]))
-        for value in sorted(groups):
-            values = groups[value]
-            cells = [percent(median(values)), percent(mean(values)), percent(max(values)), str(len(values))]
-            rows.append([axis, value, *cells])
-    head = ("factor", "value", "median [%]", "mean [%]", "best [%]", "trials")
-    note = "Test accuracy over all trials with the value that finished. A sample does not balance the other factors."
-    return Table(head, rows, "Each value of each factor", note)
+    found = Gathered.of(plan(study("parameter-grid", asked)), result)
+    parts = grid_parts(found, result.axes) if found.jobs else []
+    return Page(title, lead, [*parts, _best(measured, result.axes)], [], sources("parameters"), asked.banner)
 
 
 def _best(measured: Measured, axes: list[str]) -> Table:

@@ -1,11 +1,14 @@
-"""A page of a reproduction: sections of sentences and tables, as Markdown, as one HTML file, and as plain data."""
+"""A page of a reproduction: sentences, tables and pictures, as Markdown, as one HTML file, and as plain data."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+from assay.report.charts.writing import svg
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222;
@@ -14,6 +17,8 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: 14px; display: blo
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888; }
 .note { color: #555; font-size: 14px; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure img { background: #fff; max-width: 100%; }
 .banner { border-left: 4px solid #b45309; padding: .5rem 1rem; background: #fef3c7; }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #181818; } th, td { border-color: #444; } .note { color: #aaa; }
@@ -35,6 +40,20 @@ class Table:
         """The table as plain data: a record for each row."""
         records = [dict(zip(self.head, row, strict=True)) for row in self.rows]
         return {"title": self.title, "rows": records, "note": self.note}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart of Altair that has its title; `name` ends the name of its file, `note` says how it was measured."""
+
+    name: str
+    chart: Any
+    title: str
+    note: str = ""
+
+    def file(self, stem: str) -> str:
+        """The name of its file beside a page whose name begins with `stem`."""
+        return f"{stem}-{self.name}.png"
 
 
 @dataclass(frozen=True)
@@ -71,16 +90,26 @@ class Page:
 
     title: str
     lead: Sequence[str]
-    tables: Sequence[Table]
+    parts: Sequence[Table | Picture]
     findings: Sequence[Finding]
     sources: Sequence[tuple[str, str]] = ()
     banner: str = ""
 
-    def all_tables(self) -> list[Table]:
+    @property
+    def tables(self) -> list[Table]:
         """The tables, and the findings as the last one."""
+        return [part for part in self.all_parts() if isinstance(part, Table)]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The pictures, in their order."""
+        return [part for part in self.parts if isinstance(part, Picture)]
+
+    def all_parts(self) -> list[Table | Picture]:
+        """Tables and pictures, and the findings as the last table."""
         head = ("finding of the article", "verdict", "measured", "rule")
         rows = [(f.sentence, self._verdict(f), f.evidence, f.rule) for f in self.findings]
-        return [*self.tables, *([Table(head, rows, "Findings")] if rows else [])]
+        return [*self.parts, *([Table(head, rows, "Findings")] if rows else [])]
 
     def _verdict(self, finding: Finding) -> str:
         return "not judged: scaled down" if self.banner else finding.verdict
@@ -91,19 +120,28 @@ class Page:
             "title": self.title,
             "banner": self.banner,
             "lead": list(self.lead),
-            "tables": [table.plain() for table in self.tables],
+            "tables": [part.plain() for part in self.parts if isinstance(part, Table)],
+            "pictures": [{"title": part.title, "note": part.note} for part in self.pictures],
             "findings": [finding.plain() | {"verdict": self._verdict(finding)} for finding in self.findings],
             "sources": [{"title": title, "url": url} for title, url in self.sources],
         }
 
-    def markdown(self) -> str:
-        """The page as Markdown."""
-        parts = [f"# {_marked(self.title)}", *([f"**{_marked(self.banner)}**"] if self.banner else [])]
+    def markdown(self, stem: str) -> str:
+        """The page as Markdown, for a file of that name: its pictures' names begin with it."""
+        return f"# {_marked(self.title)}\n\n{self.body(stem)}"
+
+    def body(self, stem: str) -> str:
+        """The page as Markdown without its title."""
+        parts = [f"**{_marked(self.banner)}**"] if self.banner else []
         parts += [_marked(sentence) for sentence in self.lead]
-        for table in self.all_tables():
-            parts += [f"## {_marked(table.title)}"] if table.title else []
-            lines = [_row(table.head), _row(["---"] * len(table.head)), *map(_row, table.rows)]
-            parts += ["\n".join(lines), *([_marked(table.note)] if table.note else [])]
+        for part in self.all_parts():
+            parts += [f"## {_marked(part.title)}"] if part.title and isinstance(part, Table) else []
+            if isinstance(part, Picture):
+                parts.append(f"![{_marked(part.title)}]({part.file(stem)})")
+            else:
+                lines = [_row(part.head), _row(["---"] * len(part.head)), *map(_row, part.rows)]
+                parts.append("\n".join(lines))
+            parts += [_marked(part.note)] if part.note else []
         if self.sources:
             parts.append("Sources: " + "; ".join(_marked(f"{t}, {url}" if url else t) for t, url in self.sources) + ".")
         return "\n\n".join(parts) + "\n"
@@ -113,17 +151,26 @@ class Page:
         body = [f"<h1>{escape(self.title)}</h1>"]
         body += [f'<p class="banner">{escape(self.banner)}</p>'] if self.banner else []
         body += [f"<p>{escape(sentence)}</p>" for sentence in self.lead]
-        for table in self.all_tables():
-            body += [f"<h2>{escape(table.title)}</h2>"] if table.title else []
-            body.append("<table><thead>" + _cells(table.head, "th") + "</thead><tbody>")
-            body += [_cells(row, "td") for row in table.rows]
-            body.append("</tbody></table>")
-            body += [f'<p class="note">{escape(table.note)}</p>'] if table.note else []
+        for part in self.all_parts():
+            body += [f"<h2>{escape(part.title)}</h2>"] if part.title and isinstance(part, Table) else []
+            body.append(_image(part) if isinstance(part, Picture) else _table(part))
+            body += [f'<p class="note">{escape(part.note)}</p>'] if part.note else []
         if self.sources:
             body.append('<p class="note">Sources: ' + "; ".join(_source(*source) for source in self.sources) + ".</p>")
         head = f'<meta charset="utf-8"><title>{escape(self.title)}</title><style>{_STYLE}</style>'
         page = f'<html lang="en"><head>{head}</head><body>\n' + "\n".join(body)
         return "<!doctype html>\n" + page + "\n</body></html>\n"
+
+
+def _image(picture: Picture) -> str:
+    """The chart as an image inside the page: what its labels say can neither run nor load anything."""
+    content = b64encode(svg(picture.chart).encode()).decode()
+    return f'<figure><img alt="{escape(picture.title)}" src="data:image/svg+xml;base64,{content}"></figure>'
+
+
+def _table(table: Table) -> str:
+    rows = [_cells(row, "td") for row in table.rows]
+    return "\n".join(["<table><thead>" + _cells(table.head, "th") + "</thead><tbody>", *rows, "</tbody></table>"])
 
 
 def _marked(text: str) -> str:
@@ -145,4 +192,4 @@ def _source(title: str, url: str) -> str:
     return f'<a href="{escape(url)}">{escape(title)}</a>' if url.startswith("https://") else escape(title)
 
 
-__all__ = ["Finding", "Page", "Table", "verdict"]
+__all__ = ["Finding", "Page", "Picture", "Table", "verdict"]

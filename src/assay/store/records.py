@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
 from assay.history import History, Ledger, Outcome, Point
+from assay.machine import cores, describe
 from assay.recipe import Recipe
 from assay.studies.planning import Trial
 
@@ -86,6 +87,11 @@ def machine_row(description: Mapping[str, Any]) -> dict[str, str]:
     lasting = {key: value for key, value in description.items() if key not in ("commit", "blas")}
     digest = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:32]
     return {"hash": digest, "description": text}
+
+
+def places() -> set[str]:
+    """The hashes under which trials of this machine are stored: a packed one sees a part of the cores."""
+    return {machine_row({**describe(), "cores": count})["hash"] for count in range(1, cores() + 1)}
 
 
 def trial_row(trial: Trial, now: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from assay.store import leases
 from assay.store.artifacts import artifacts_of
 from assay.store.database import DEFAULT, Database
 from assay.store.leases import Holder, Lease
-from assay.store.records import Finished, dumped, machine_row, result_row, trial_row
+from assay.store.records import Finished, dumped, machine_row, places, result_row, trial_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.planning import Job, Plan, Trial
 
@@ -295,12 +295,11 @@ class Store:
 
     def recent_costs(self) -> Iterator[PastCost]:
         """What an iteration and a log point have cost on this machine in each of its last trials, the latest first."""
-        place = machine_row(describe())["hash"]
         columns = (trial.c.recipe, trial.c.engine, trial.c.device, trial.c.timing)
         recent = (
             sa.select(*columns, result.c.ledger, result.c.iterations, result.c.curve)
             .join(result, result.c.trial == trial.c.key)
-            .where(result.c.machine == place, result.c.iterations > 0)
+            .where(result.c.machine.in_(places()), result.c.iterations > 0)
             .order_by(result.c.finished.desc())
             .limit(500)
         )

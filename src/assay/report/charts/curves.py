@@ -70,6 +70,7 @@ def learning_curves(
     smooth: int = 1,
     log: str = "",
     most: int = SERIES,
+    order: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Any:
     """The median over the trials of each series as a line, from the lowest to the highest as a band.
@@ -78,7 +79,8 @@ def learning_curves(
     "validation" or "train". A series is a value of the column `by` of `trials` ("trial": each trial is a line);
     with `facet`, another column, each of its values has a panel. `start` and `stop` zoom in on a part of x; `smooth`
     is the number of points of a trailing mean; `log` names the logarithmic axes: "x", "y" or "xy".
-    The `most` series with the best final test accuracy are coloured, others grey.
+    The `most` series with the best final test accuracy are coloured, others grey; with `order` those that it names, in
+    that order, and no others are drawn.
     Raises: AssayError.
     """
     column = _asked(x, measure, split=split, log=log, smooth=smooth, start=start, stop=stop)
@@ -90,6 +92,8 @@ def learning_curves(
     points = _points(trials, curves, x=x, column=column, by=by, facet=facet)
     if smooth > 1:
         points["y"] = points.groupby("trial", sort=False)["y"].transform(smoothed, smooth)
+    if order is not None:
+        points = points[points["series"].isin(order)]
     before = points["trial"].nunique()
     within = pd.Series(True, index=points.index)
     if start is not None:
@@ -112,6 +116,7 @@ def learning_curves(
         by=by,
         facet=facet,
         panels=panels,
+        order=order,
     )
     chart, left_out = _drawn(points, picture, most=min(most, 3 * SERIES // 2))
     notes = [*left_out, _marks(trials), _not_drawn(trials, points), mixed(trials) if x == "seconds" else ""]
@@ -129,6 +134,7 @@ class _Picture:
     by: str
     facet: str | None
     panels: list[str]  # in order
+    order: Sequence[str] | None  # of the series; None: best first
 
 
 def _asked(x: str, measure: str, *, split: str, log: str, smooth: int, start: float | None, stop: float | None) -> str:
@@ -158,7 +164,7 @@ def _points(trials: Frame, curves: Frame, *, x: str, column: str, by: str, facet
     ).drop_duplicates("trial")
     found = pd.DataFrame(
         {
-            "trial": curves["trial"].to_numpy(),
+            "trial": curves["trial"].to_numpy(dtype=object),  # also where there is none
             "x": np.array(numbers(curves, x), dtype=float),
             "y": np.array(numbers(curves, column), dtype=float),
         }
@@ -173,13 +179,15 @@ def _drawn(points: Frame, picture: _Picture, *, most: int) -> tuple[Any, list[st
     """The chart, and what its subtitle has to say about series that were left out and points that were thinned."""
     means = points.drop_duplicates("trial").groupby("series", sort=False)["final"].mean()
     ranked = [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
+    if picture.order is not None:
+        ranked = [name for name in picture.order if name in ranked]
     kept, rest = ranked[:most], ranked[most:]
     panels = [name for name in picture.panels if name in set(points["panel"])]
     if picture.facet == picture.by:  # a panel for each series: those of the best, and none in grey
         panels, rest = [name for name in panels if name in kept[:_PANELS]], []
         kept = kept[:_PANELS]
     shown = panels[:_PANELS]
-    named, heads = labels(kept), labels(shown)
+    named, heads = labels(kept if picture.order is None else picture.order), labels(shown)
     rows: Rows = []
     most_points, thinned_from = max(40, min(_POINTS, 8000 // (len(kept) * len(shown)))), 0
     grey = [rest[i] for i in spread(len(rest), _REST)]
@@ -283,12 +291,13 @@ def _empty(trials: Frame, what: str, *, zoomed: bool) -> str:
 
 def _assembled(rows: Rows, picture: _Picture, *, names: list[str], panels: list[str], top: float) -> Any:
     single, many = len(names) == 1, len(panels) > 1
-    color, dash = colours(names)
+    named = list(labels(picture.order).values()) if picture.order is not None else names
+    color, dash = colours(named)  # where an order is given also of those that are missing here
     same = picture.facet == picture.by
     legend = None
     if not single and not same:
-        legend = strokes(f"{short(picture.by)}, best first")
-        legend = strokes(short(picture.by), orient="bottom", columns=3) if many else legend
+        legend = strokes(short(picture.by) + (", best first" if picture.order is None else ""), values=names)
+        legend = strokes(short(picture.by), values=names, orient="bottom", columns=3) if many else legend
     width, height, columns = _size(len(panels))
     y = _y(rows, picture, top)
     base = alt.Chart().encode(x=_x(rows, picture, width), y=y)
@@ -358,4 +367,6 @@ def _size(panels: int) -> tuple[int, int, int]:
     """Width and height of a panel, and panels in a row."""
     if panels <= 1:
         return WIDTH - 60, 340, 1
+    if panels == 3:
+        return 230, 190, 3
     return (330, 220, 2) if panels <= 4 else (210, 160, 3)

@@ -46,8 +46,15 @@ from assay.report.charts.thinning import spread
 _CELLS = 40  # rows and columns of a grid
 
 
-def effects(frame: Frame, *, measure: str = "accuracy", most: int = 60, title: str | None = None) -> Any:
-    """What each value of each axis changes against the baseline, with its interval, grouped by axis.
+def effects(
+    frame: Frame,
+    *,
+    measure: str = "accuracy",
+    most: int = 60,
+    origin: str = "the baseline",
+    title: str | None = None,
+) -> Any:
+    """What each value of each axis changes against the `origin`, with its interval, grouped by axis.
 
     `frame` has the columns axis, value, effect, low and high, in the unit of the measure. Raises: AssayError.
     """
@@ -85,7 +92,7 @@ def effects(frame: Frame, *, measure: str = "accuracy", most: int = 60, title: s
     ]
     chart = alt.vconcat(*panels, spacing=28, bounds="flush") if len(panels) > 1 else panels[0]
     notes = [
-        "points with their intervals; 0 is the baseline",
+        f"points with their intervals; 0 is {origin}",
         f"the {len(rows)} largest of {total:,} effects" if len(rows) < total else "",
         f"{unmeasured:,} without a number left out" if unmeasured else "",
     ]

@@ -31,6 +31,11 @@ def write(chart: alt.TopLevelMixin, path: Path) -> Path:
     return path
 
 
+def svg(chart: alt.TopLevelMixin) -> str:
+    """The chart as SVG."""
+    return vl_convert.vegalite_to_svg(chart.to_dict())
+
+
 def html(spec: dict[str, Any]) -> str:
     """A page that holds the chart and all that draws it, and loads nothing."""
     before, after = _shell()

@@ -1,0 +1,127 @@
+"""Writes the measured parts of docs/articles/ and the tables of articles in README.md from a store.
+
+    python scripts/refresh_articles.py STORE FOLDER_OF_MNIST [NAME ...]
+
+trains nothing. Each page keeps its words; what stands between its lines `<!-- measured -->` and `<!-- /measured -->` is
+written anew, with the pictures beside it. With names, the other articles' pages and rows stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from assay.report.charts import write
+from assay.reproducing import Asked, Page, page_of, reproduction, results_of
+from assay.store.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+ARTICLES = ROOT / "docs" / "articles"
+PAGES = {  # the page that shows each reproduction, and what was asked
+    "flux-mnist": ("flux-mnist", "three networks, three variants of gradient descent"),
+    "adam": ("adam", "the same with ADAM: is it better?"),
+    "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
+    "parameters": ("parameters", "parameter choice, one change at a time"),
+    "parameter-grid": ("parameter-grid", "all 2,187 combinations, by a 5 % sample"),
+    "beyond": ("beyond", "what the articles left open"),
+}
+SAMPLE = 0.05  # of parameter-grid, where the whole grid is not stored
+COLOURS = 64  # of a picture: as many as look the same
+MOST_BYTES = 150_000
+
+
+def main() -> None:
+    """Reads the store and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", choices=[[], *PAGES])
+    asked = parser.parse_args()
+    store = Store(asked.store)
+    for name in asked.names or PAGES:
+        stem, about = PAGES[name]
+        page, done, total = stored_page(name, store, asked.folder.resolve())
+        print(f"{name}: {done:,} of {total:,} trials", flush=True)
+        if page is None:
+            continue
+        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(asked.folder.resolve()), "mnist"))
+        for picture in page.pictures:
+            shrink(write(picture.chart, ARTICLES / picture.file(stem)))
+        line = row(name, stem, about, page, f"{done:,} of {total:,}" if done < total else "all")
+        for file, folder in ((ROOT / "README.md", "docs/articles/"), (ARTICLES / "README.md", "")):
+            table(file, {name: line.replace("](", f"]({folder}")})
+
+
+def stored_page(name: str, store: Store, folder: Path) -> tuple[Page | None, int, int]:
+    """The page of what is stored (none of nothing), how many trials are finished, and how many there are."""
+    chosen = reproduction(name)
+    asked = Asked(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
+    plans = chosen.plans(asked)
+    for plan in plans:
+        store.register(plan)
+    more = chosen.then(asked, results_of(plans, store))
+    for plan in more:
+        store.register(plan)
+    outcomes = [result.frame()["outcome"] for result in results_of([*plans, *more], store).values()]
+    done, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
+    return page_of(chosen, asked, [*plans, *more], store) if done else None, done, total
+
+
+def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:
+    """The line of an article: what of it holds, and how long it took."""
+    told = [entry["verdict"] for table in page.plain()["tables"] for entry in table["rows"] if "verdict" in entry]
+    found = [entry["verdict"] for entry in page.plain()["findings"]]
+    took = [r["taken"] for table in page.plain()["tables"] for r in table["rows"] if "taken" in r]
+    seconds = sum(map(_seconds, took))
+    time = f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.0f} min"
+    command = f"`assay reproduce {name}{f' --sample {SAMPLE}' if name == 'parameter-grid' else ''}`"
+    return f"| [{about}]({stem}.md) | {command} | {_counts(told)} | {_counts(found)} | {measured} | {time} |"
+
+
+def _counts(verdicts: list[str]) -> str:
+    """holds / does not hold / not judged or not measured"""
+    if not verdicts:
+        return "-"
+    held, not_held = verdicts.count("holds"), verdicts.count("does not hold")
+    return f"{held} / {not_held} / {len(verdicts) - held - not_held}"
+
+
+def _seconds(text: str) -> float:
+    number, _, unit = text.partition(" ")
+    return 0.0 if number == "-" else float(number) * {"s": 1.0, "min": 60.0, "h": 3600.0}[unit]
+
+
+def between(file: Path, text: str, name: str = "measured") -> None:
+    """Replaces what stands between the two lines of that name."""
+    before = file.read_text(encoding="utf-8")
+    pattern = re.compile(rf"<!-- {name} -->.*<!-- /{name} -->", re.DOTALL)
+    after, count = pattern.subn(lambda _: f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- /{name} -->", before)
+    if count != 1:
+        raise SystemExit(f"{file}: expected one part between <!-- {name} --> and <!-- /{name} -->, found {count}")
+    file.write_text(after, encoding="utf-8")
+
+
+def table(file: Path, rows: dict[str, str]) -> None:
+    """Writes the table of articles; rows that are not given stay as they are."""
+    old = {match[1]: match[0] for match in re.finditer(r"^\|.*`assay reproduce ([a-z-]+).*$", file.read_text(), re.M)}
+    lines = [(old | rows)[name] for name in PAGES if name in old | rows]
+    head = "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time |"
+    between(file, "\n".join([head, "|---|---|---:|---:|---:|---:|", *lines]), "articles")
+
+
+def shrink(picture: Path) -> None:
+    """Makes a picture small: a palette of colours, and half the size where that is not enough."""
+    image: Any = Image.open(picture).convert("RGB")
+    for scale in (1, 2):
+        image = image.resize((image.width // scale, image.height // scale), Image.Resampling.LANCZOS)
+        image.quantize(COLOURS, dither=Image.Dither.NONE).save(picture, optimize=True)
+        if picture.stat().st_size < MOST_BYTES:
+            return
+
+
+if __name__ == "__main__":
+    main()
