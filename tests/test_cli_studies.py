@@ -245,3 +245,16 @@ def two_configurations() -> Any:
     rates = {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}}
     raw = {"name": "two", "engine": "numpy", "repeats": 3, "axes": rates, "baseline": {"budget": {"iterations": 10}}}
     return plan(Study.parse(raw))
+
+
+def test_other_data_are_split_as_the_study_says(command: Any, tmp_path: Path) -> None:
+    text = tmp_path / "split.toml"
+    text.write_text(
+        'name = "split"\n[baseline]\ndata = { name = "digits", train = 300, validation = 40 }\nmodel.hidden = [4]\n'
+        'budget.epochs = 1\n[axes.rate]\nkey = "optimizer.learning_rate"\nvalues = [0.01]\n'
+    )
+    code, _, said = command("run", str(text), "--data", "digits-28", "--engine", "numpy", "--yes")
+    assert code == 0, said
+    stored = json.loads(command("list", "--trials", "--json")[1])["trials"][0]
+    shown = json.loads(command("show", stored["key"], "--json")[1])
+    assert shown["recipe"]["data"] == {"name": "digits-28", "train": 300, "validation": 40}

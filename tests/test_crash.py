@@ -39,7 +39,7 @@ values = [40, 120]
 
 
 def start(folder: Path, engine: str) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "assay.cli", "run", "crash.toml", "--store", "store.db", "--engine", engine]
+    words = [sys.executable, "-m", "assay.cli", "run", "crash.toml", "--store", "store.db", "--engine", engine, "--yes"]
     return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

@@ -258,14 +258,16 @@ def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
 def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.running._GRACE_SECONDS", 0.5)
     execution = Execution(plan(study(baseline=TINY, time_limit=1.0)), store)
-    release = threading.Event()
+    held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         with turn("packed"):
+            held.set()
             release.wait(60)
 
     holder = threading.Thread(target=hold)
     holder.start()
+    assert held.wait(30)
     waited: float | None = None
     for status in execution:
         if status.running and status.running[0].waiting:

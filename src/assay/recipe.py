@@ -382,6 +382,12 @@ def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> di
     return result
 
 
+def with_data(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The patch that puts the data of another name in the place of a recipe's own, split as those are."""
+    own: Any = table.get("data")
+    return {"data": {**own, "name": name} if isinstance(own, Mapping) else name}
+
+
 def _merged_value(key: str, old: object, new: object) -> object:
     if not isinstance(new, Mapping) or _names(new):  # pyright: ignore[reportUnknownArgumentType]
         return new
@@ -537,4 +543,15 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     return field, list(plain[field].model_fields)
 
 
-__all__ = ["Recipe", "assignment", "cohorts", "merged", "read_toml", "sentences", "static_form", "tables", "warnings"]
+__all__ = [
+    "Recipe",
+    "assignment",
+    "cohorts",
+    "merged",
+    "read_toml",
+    "sentences",
+    "static_form",
+    "tables",
+    "warnings",
+    "with_data",
+]

@@ -14,7 +14,7 @@ from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.machine import cores
 from assay.parts.models import MLP, MODELS
-from assay.recipe import PRECISIONS, Recipe, merged, read_toml
+from assay.recipe import PRECISIONS, Recipe, merged, read_toml, with_data
 
 DEFAULTS: dict[str, Any] = {
     "batches": {"kind": "shuffled", "size": 600},
@@ -55,7 +55,7 @@ def recipe_of(
         data = data or (small if quick else _at_hand(small))
     else:
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")
-    chosen = [{"data": data}] if data else []
+    chosen = [with_data(raw, data)] if data else []
     return name, Recipe.parse(merged(raw, [*chosen, *patches]), source=word)
 
 

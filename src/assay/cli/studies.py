@@ -59,7 +59,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
-    from assay.recipe import assignment, merged
+    from assay.recipe import assignment, merged, with_data
     from assay.results import Results
     from assay.running import Execution
     from assay.store.store import Store
@@ -68,11 +68,12 @@ def run(
 
     asked = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    patches = [assignment(text) for text in sets or []] + ([{"data": data}] if data else [])
+    patches = [assignment(text) for text in sets or []]
     changes |= {"engine": command_of(command, engine).model_dump()} if command is not None else {}
-    changes["baseline"] = merged({}, patches)
     with code_allowed(allow_code):
-        made = Study.load(study).patched(changes)
+        made = Study.load(study)
+        patches += [with_data(merged(made.baseline, patches), data)] if data else []
+        made = made.patched(changes | {"baseline": merged({}, patches)})
         if until_decided:
             if retry or again or plan_only:
                 raise AssayError(
@@ -444,5 +445,7 @@ def rm(
         "benches": benches.remove(opened.database, measured),
         "imported curves": imports.remove(opened.database, curves),
     }
-    said = ", ".join(f"{count:,} {what}" for what, count in gone.items() if count or what == "trials")
-    note(f"removed {len(doomed):,} studies, {said}; `assay store vacuum` frees their weights")
+    more = "".join(f", {count:,} {what}" for what, count in gone.items() if count and what != "trials")
+    note(
+        f"removed {len(doomed):,} studies and {gone['trials']:,} trials{more}; `assay store vacuum` frees their weights"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.data.datasets import load
 from assay.errors import AssayError, DataError
-from assay.recipe import read_toml
+from assay.recipe import read_toml, with_data
 from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled
 
@@ -73,8 +73,8 @@ def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> 
     raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
     baseline: dict[str, Any] = dict(raw.get("baseline", {}))
     split: Any = baseline.get("data")
-    if isinstance(split, dict) and not asked.quick:  # its number of training images stays
-        baseline["data"] = {**split, "name": asked.data}
+    if not asked.quick:
+        baseline |= with_data(baseline, asked.data)
     elif isinstance(split, dict) and "validation" in split:
         baseline["data"] = {"name": asked.data, "validation": _QUICK_VALIDATION}
     else:
