@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ SMALL, NORMAL = 1e-40, 1e-3  # float32 is denormal below 1.18e-38
 _REPEATS = 5
 
 
-# --- single iterations -------------------------------------------------------------------------------------------------
+# --- single iterations ------------------------------------------------------------------------------------------------
 
 
 def small_recipe(images: int, precision: str = "float32") -> Recipe:
@@ -31,19 +30,22 @@ def small_recipe(images: int, precision: str = "float32") -> Recipe:
     return Recipe.parse({**table, **changes})
 
 
-def iteration_of(engine: str, *, images: int, precision: str = "float32", moments: float | None = None) -> Any:
-    """A function that does one iteration on one thread; `moments`: what Adam's moments are all set to before it."""
-    recipe = small_recipe(images, precision)
-    training = Training([recipe], load_engine(engine, threads=1), prepared(recipe, load(recipe.data.name)))
-    batches = make_batches(training.recipe.batches, training.cohort.seeds, 1, 1, training.n)
+class Iteration:
+    """One iteration of an engine on one thread, done again at each call; `moments`: what the engine torch's Adam has
+    for both moments of every weight before it."""
 
-    def one() -> None:
-        if moments is not None:  # of the engine torch
+    def __init__(self, engine: str, *, images: int, precision: str = "float32", moments: float | None = None) -> None:
+        recipe = small_recipe(images, precision)
+        self.training = Training([recipe], load_engine(engine, threads=1), prepared(recipe, load(recipe.data.name)))
+        self._batches = make_batches(recipe.batches, self.training.cohort.seeds, 1, 1, images)
+        self._moments = moments
+
+    def __call__(self) -> None:
+        training = self.training
+        if self._moments is not None:
             for trial in training.state.trials:
-                trial.slots = tuple(slot.fill_(moments) for slot in trial.slots)
-        training.state, _ = training.engine.advance(training.state, batches, np.array([True]))
-
-    return one
+                trial.slots = tuple(slot.fill_(self._moments) for slot in trial.slots)
+        training.state, _ = training.engine.advance(training.state, self._batches, np.array([True]))
 
 
 def least_seconds(works: Mapping[str, Callable[[], object]], *, repeats: int = _REPEATS) -> dict[str, float]:
@@ -58,7 +60,7 @@ def least_seconds(works: Mapping[str, Callable[[], object]], *, repeats: int = _
     return found
 
 
-# --- numbers too small to be normal ------------------------------------------------------------------------------------
+# --- numbers too small to be normal -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ __all__ = [
     "NORMAL",
     "SMALL",
     "Denormals",
+    "Iteration",
     "adam_on_denormals",
     "convolution_on_denormals",
     "fading",
-    "iteration_of",
     "least_seconds",
     "small_recipe",
 ]
