@@ -174,19 +174,22 @@ class Shown:
         for label in (ONE, TWO, TOGETHER):
             values = list(self.measured.column(label, "accuracy").values())
             if not values:
-                rows.append([label, *["-"] * 4, "0", "not measured"])
+                rows.append([label, *["-"] * 5, "0", "not measured"])
                 continue
             spread = f"{100 * stdev(values):.2f}" if len(values) > 1 else "-"
             against = "-" if label == ONE else self._verdict(label, ONE).sentence()
             between = f"{percent(min(values))} .. {percent(max(values))}"
             never = ", ".join(map(str, self._never_answered(label)))
-            rows.append([label, percent(median(values)), between, spread, never, str(len(values)), against])
+            seconds = [second / self.epochs for second in self.measured.column(label, "seconds").values()]
+            took = f"{min(seconds):.3g} .. {max(seconds):.3g}"
+            rows.append([label, percent(median(values)), between, spread, never, took, str(len(values)), against])
         head = (
             "training",
             "median accuracy [%]",
             "min .. max",
             "standard deviation [points]",
             "classes never answered, by seed",
+            "an epoch [s], one core",
             "seeds",
             "verdict",
         )
