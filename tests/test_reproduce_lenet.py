@@ -179,7 +179,7 @@ def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: 
     assert float(rows[11]["later epochs [s]"]) > 0
     assert "core" in rows[12][""]
     assert rows[12]["later epochs [s]"] == "-"
-    assert page["banner"].startswith("Scaled down: batches of 60, 1 epochs")
+    assert page["banner"].startswith("Scaled down: batches of 60, 1 epoch,")
     assert {finding["verdict"] for finding in page["findings"]} == {"not judged: scaled down"}
     (floor,) = tables["Two softmaxes: the loss and its floor"]
     assert float(floor["test loss, median"]) > softmax_floor(10)

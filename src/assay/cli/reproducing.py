@@ -23,9 +23,7 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Scaled down, on the embedded digits without --data.")] = False,
     seeds: Annotated[int | None, typer.Option(help="Seeds of every configuration; none: as each study says.")] = None,
     sample: Annotated[float | None, typer.Option(help="parameter-grid: the share of its trajectories to run.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="lenet5: epochs of every training, up to the article's 100.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="lenet5: epochs of every training; the article has 100.")] = None,
     plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored; train nothing.")] = False,
     yes: Yes = False,

@@ -148,8 +148,9 @@ def _shaped(made: Study, asked: Asked, *, least: int = 1) -> Study:
 def _banner(asked: Asked) -> str:
     if not asked.quick:
         return ""
+    epochs = asked.epochs or _QUICK_EPOCHS
     return (
-        f"Scaled down: batches of {_QUICK_BATCH}, {asked.epochs or _QUICK_EPOCHS} epochs, data set {asked.data}. It "
+        f"Scaled down: batches of {_QUICK_BATCH}, {epochs} epoch{'s' * (epochs > 1)}, data set {asked.data}. It "
         "shows that everything works; its figures and verdicts say nothing about the article."
     )
 
