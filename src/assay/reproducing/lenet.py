@@ -276,7 +276,7 @@ def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, Start], 
     for one, found in timed.items():
         start = begun[one.engine]
         total = found.total(epochs, start)
-        shares = [f"{100 * value / total:.1f}" for value in (start.process, start.compile)]
+        shares = [f"{100 * value / total:.2g}" for value in (start.process, start.compile)]
         cells = [_seconds(value) for value in (start.process, start.compile, start.cached, found.compile)]
         rows.append([f"{one.engine}, {one.place}", *cells, *shares])
     head = (
@@ -304,7 +304,7 @@ def _compilation(timed: Mapping[Combination, Timed], begun: Mapping[str, Start],
         if one.engine == "jax":  # the one engine that compiles programs
             shares[one.place] = (start.process + start.compile) / found.total(epochs, start)
     shares = {place: share for place, share in shares.items() if share == share}
-    told = "; ".join(f"jax, {place}: {100 * share:.1f} % of {epochs} epochs" for place, share in shares.items())
+    told = "; ".join(f"jax, {place}: {100 * share:.2g} % of {epochs} epochs" for place, share in shares.items())
     told = f"{told or 'no engine that compiles is measured yet'}; published, first epoch less a later one: {_flux()}"
     holds = all(share >= 0.1 for share in shares.values()) if shares else None
     return Finding("", rule, holds, told)

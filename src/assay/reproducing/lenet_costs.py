@@ -17,7 +17,7 @@ from assay.train import Training, prepared
 
 IMAGES = 60  # of a single iteration: a tenth of the article's batch
 SMALL, NORMAL = 1e-40, 1e-3  # float32 is denormal below 1.18e-38
-_REPEATS = 5
+_REPEATS = 15
 
 
 # --- single iterations ------------------------------------------------------------------------------------------------
