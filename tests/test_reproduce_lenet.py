@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.analysis.verdicts import Verdict, compare
 from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
@@ -22,7 +24,7 @@ from assay.reproducing import lenet, lenet_findings
 from assay.reproducing.asking import Asked
 from assay.reproducing.lenet import Combination, Timed, lenet_plans
 from assay.reproducing.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
-from assay.reproducing.lenet_findings import TWO, logs_table, softmax_floor
+from assay.reproducing.lenet_findings import TWO, Shown, logs_table, softmax_floor
 from assay.starting import Start, starts
 
 TORCH = Combination("torch", threads=1)
@@ -115,6 +117,98 @@ def test_a_total_is_measured_where_it_ran_and_extrapolated_where_it_did_not() ->
     assert timed.total(3, start) == 30.0
     assert timed.total(100, start) == 10 + 1 + 3 + 5 + 99 * 3.0 + 100 * 0.5
     assert math.isnan(replace(timed, epochs=[5.0]).total(100, start))
+
+
+# --- findings -----------------------------------------------------------------------------------------------------
+
+
+class Stored:
+    """What a store would give: the test losses and accuracies along the epochs, by training and seed."""
+
+    def __init__(self, **runs: list[tuple[list[float], list[float]]]) -> None:
+        self._runs = {name.replace("_", " "): values for name, values in runs.items()}
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "trial": f"{label} {seed}",
+                "configuration": label,
+                "outcome": "completed",
+                "seed": seed,
+                "accuracy": accuracies[-1],
+                "test_loss": losses[-1],
+                "seconds": 10.0,
+            }
+            for label, runs in self._runs.items()
+            for seed, (losses, accuracies) in enumerate(runs)
+        )
+
+    def curves(self) -> pd.DataFrame:
+        points = [
+            {"trial": f"{label} {seed}", "iteration": 100 * n, "test_loss": loss, "test_accuracy": accuracy}
+            for label, runs in self._runs.items()
+            for seed, (losses, accuracies) in enumerate(runs)
+            for n, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
+        ]
+        return pd.DataFrame(points).assign(train_loss=1.0, train_accuracy=float("nan"), seconds=1.0)
+
+    def verdict(self, a: str, b: str) -> Verdict:
+        values = [[accuracies[-1] for _, accuracies in self._runs[name]] for name in (a, b)]
+        return compare(*values, names=(a, b))
+
+    def confusions(self) -> dict[str, list[list[int]]]:
+        return {f"{label} {seed}": [[3, 0], [2, 0]] for label, runs in self._runs.items() for seed in range(len(runs))}
+
+
+def shown(**runs: list[tuple[list[float], list[float]]]) -> Shown:
+    results: Any = Stored(**runs)
+    return Shown(results, quick=True)
+
+
+LONG = [2.3, 1.7, 1.6, 1.5]
+GOOD = [([2.3, 0.1], [0.1, first]) for first in (0.96, 0.97)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "holds"),
+    [([2.3, 1.7, 1.49, 1.47], True), (LONG[:3], None), ([2.3, 1.7, 1.6, 1.6], False), ([2.3, 1.4], False)],
+)
+def test_the_floor_holds_by_the_stated_rule(losses: list[float], holds: bool | None) -> None:
+    found = shown(two_softmaxes=[(losses, [0.1] * len(losses))])._floor()
+    assert found.holds is holds
+    assert f"{losses[-1]:.4f}" in found.evidence
+
+
+def test_without_a_run_nothing_is_judged() -> None:
+    found = shown(one_softmax=GOOD)
+    assert found._floor().holds is None
+    assert found._early().holds is None
+
+
+@pytest.mark.parametrize(("firsts", "holds"), [((0.68, 0.95), True), ((0.95, 0.96), False)])
+def test_the_first_epochs_are_compared_by_their_range(firsts: tuple[float, ...], holds: bool) -> None:
+    two = [([2.3, 1.7], [0.1, first]) for first in firsts]
+    found = shown(one_softmax=GOOD, two_softmaxes=two)
+    assert found._early().holds is holds
+    rows = {row["runs"]: row for row in found.early_table().plain()["rows"]}
+    assert rows["published, PyTorch"]["epoch 1 [%]"] == "69.33 .. 95.41"
+    assert rows["measured, two softmaxes"]["epoch 1 [%]"] == f"{100 * firsts[0]:.2f} .. {100 * firsts[1]:.2f}"
+    assert rows["measured, two softmaxes"]["epoch 2 [%]"] == "-"
+
+
+def test_the_accuracies_of_the_frameworks_are_judged_at_the_end_alone() -> None:
+    short, whole = (
+        shown(one_softmax=[([0.1] * (n + 1), [0.9] * n + [end]) for end in (0.9912, 0.9914)]) for n in (3, 100)
+    )
+    assert short._seeds().holds is None
+    assert "0.07 points" in short._seeds().evidence
+    assert whole._seeds().holds is True, "seeds 0.02 points apart, frameworks 0.07"
+
+
+def test_a_class_that_is_never_answered_is_counted() -> None:
+    rows = shown(one_softmax=GOOD).seeds_table().plain()["rows"]
+    assert rows[0]["classes never answered, by seed"] == "1, 1"
+    assert rows[1]["verdict"] == "not measured"
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------
