@@ -208,7 +208,7 @@ def test_the_accuracies_of_the_frameworks_are_judged_at_the_end_alone() -> None:
 def test_a_class_that_is_never_answered_is_counted() -> None:
     rows = shown(one_softmax=GOOD).seeds_table().plain()["rows"]
     assert rows[0]["classes never answered, by seed"] == "1, 1"
-    assert rows[1]["verdict"] == "not measured"
+    assert rows[1]["against one softmax"] == "not measured"
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ class Shown:
             "classes never answered, by seed",
             "an epoch [s], one core",
             "seeds",
-            "verdict",
+            "against one softmax",
         )
         note = (
             f"After {self.epochs} epochs; equal seeds have equal weights and batches. The first two standardise each "
