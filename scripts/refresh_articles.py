@@ -27,6 +27,7 @@ PAGES = {  # the page that shows each reproduction, and what was asked
     "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
     "parameters": ("parameters", "parameter choice, one change at a time"),
     "parameter-grid": ("parameter-grid", "all 2,187 combinations, by a 5 % sample"),
+    "lenet5": ("lenet5", "a widened LeNet-5 in MATLAB, PyTorch and Flux"),
     "beyond": ("beyond", "what the articles left open"),
 }
 SAMPLE = 0.05  # of parameter-grid, where the whole grid is not stored

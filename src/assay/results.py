@@ -128,6 +128,10 @@ class Results:
     def _curve_rows(self) -> list[dict[str, Any]]:
         return [row for row in self._rows if row["curve"]]
 
+    def confusions(self) -> dict[str, list[list[int]]]:
+        """How many test examples of each class (row) got each answer (column), by trial, where it was counted."""
+        return {row["trial"]: json.loads(row["confusion"]) for row in self._rows if row["confusion"]}
+
     def summary(self) -> pandas.DataFrame:
         """One row for each configuration: number of finished trials, mean accuracy and its spread, median effort."""
         frame = self.frame()

@@ -24,6 +24,7 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Scaled down, on the embedded digits without --data.")] = False,
     seeds: Annotated[int | None, typer.Option(help="Seeds of every configuration; none: as each study says.")] = None,
     sample: Annotated[float | None, typer.Option(help="parameter-grid: the share of its trajectories to run.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="lenet5: epochs of every training; the article has 100.")] = None,
     plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored; train nothing.")] = False,
     yes: Yes = False,
@@ -43,7 +44,9 @@ def reproduce(
     chosen = reproduction(name)
     if sample is not None and name != "parameter-grid":
         raise AssayError(f"--sample: is for parameter-grid alone, not for {name}")
-    asked = asked_for(data=data, quick=quick, seeds=seeds, sample=sample)
+    if epochs is not None and name != "lenet5":
+        raise AssayError(f"--epochs: is for lenet5 alone, not for {name}")
+    asked = asked_for(data=data, quick=quick, seeds=seeds, sample=sample, epochs=epochs)
     prepare_folder(out)
     opened, timed = Store(store), list[str]()
     plans = chosen.plans(asked)

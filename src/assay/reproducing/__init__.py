@@ -11,6 +11,7 @@ from assay.reproducing.beyond import beyond_finals, beyond_page, beyond_plans
 from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
 from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
 from assay.reproducing.grid import grid_page, grid_plans
+from assay.reproducing.lenet import lenet_page, lenet_plans
 from assay.reproducing.pages import Page
 from assay.reproducing.parameters import parameters_page
 from assay.reproducing.times import times_table
@@ -72,6 +73,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         lambda asked: plans(["parameters"], asked),
         parameters_page,
     ),
+    "lenet5": Reproduction("a widened LeNet-5 in MATLAB, PyTorch and Flux", lenet_plans, lenet_page),
     "parameter-grid": Reproduction("parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page),
     "beyond": Reproduction(
         "what the articles left open: best configurations, tuned optimizers, seconds to 97 %",

@@ -28,6 +28,7 @@ class Asked:
     quick: bool = False
     seeds: int | None = None
     sample: float | None = None
+    epochs: int | None = None
 
     @property
     def repeats(self) -> int | None:
@@ -49,12 +50,16 @@ class Asked:
         )
 
 
-def asked_for(*, data: str | None, quick: bool, seeds: int | None, sample: float | None = None) -> Asked:
+def asked_for(
+    *, data: str | None, quick: bool, seeds: int | None, sample: float | None = None, epochs: int | None = None
+) -> Asked:
     """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
     if seeds is not None and seeds < 1:
         raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
     if sample is not None and not 0 < sample <= 1:
         raise AssayError(f"--sample: got {sample:g}; expected a share above 0 and up to 1")
+    if epochs is not None and epochs < 1:
+        raise AssayError(f"--epochs: got {epochs}; expected a number >= 1")
     name = data or ("digits" if quick else "mnist")
     try:
         load(name)
@@ -65,7 +70,7 @@ def asked_for(*, data: str | None, quick: bool, seeds: int | None, sample: float
             "the articles train on MNIST, and it is not on this machine: fetch it with `assay data fetch mnist`, or "
             "give --data FOLDER with its four IDX files; --quick tries everything on the embedded digits"
         ) from error
-    return Asked(name, quick, seeds, sample)
+    return Asked(name, quick, seeds, sample, epochs)
 
 
 def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> Study:

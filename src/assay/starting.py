@@ -1,0 +1,75 @@
+"""What a new process needs before its first iteration: libraries, and programs to compile.
+
+Started as `python -m assay.starting ENGINE RECIPE` with the recipe as JSON, it tells its own seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from time import perf_counter
+
+from assay.data.datasets import load
+from assay.engines import load as load_engine
+from assay.errors import EngineError
+from assay.parts.batches import make_batches
+from assay.recipe import Recipe
+from assay.train import Training, prepared
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds that a new process needs: until its libraries are loaded, and to compile or warm up an iteration, with
+    nothing compiled before and once more with what the first process has left in a cache."""
+
+    process: float
+    compile: float
+    cached: float
+
+
+def starts(recipe: Recipe, engine: str) -> Start:
+    """The start of an engine on one thread, in two processes one after the other. Raises: EngineError."""
+    with tempfile.TemporaryDirectory() as cache:
+        first, second = (_started(recipe, engine, cache) for _ in range(2))
+    return Start(min(first[0], second[0]), first[1], second[1])
+
+
+def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
+    """Seconds until a new process has its libraries, and of its warm-up."""
+    begin = perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "assay.starting", engine, json.dumps(recipe.plain())],
+        env={key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+        | {"ASSAY_CACHE": cache},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    whole = perf_counter() - begin
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise EngineError(f"engine {engine!r} does not start in a new process: {last[0]}")
+    inside: dict[str, float] = json.loads(done.stdout)
+    return whole - inside["after"], inside["warm_up"]
+
+
+def _start_here(engine: str, recipe: Recipe) -> None:
+    """Loads the engine, prepares the training and warms it up; prints the seconds of that, and since loading."""
+    loaded = load_engine(engine, threads=1)
+    begin = perf_counter()
+    training = Training([recipe], loaded, prepared(recipe, load(recipe.data.name)))
+    batches = make_batches(recipe.batches, training.cohort.seeds, 1, 1, training.n)
+    middle = perf_counter()
+    loaded.warm_up(training.state, batches)
+    end = perf_counter()
+    print(json.dumps({"warm_up": end - middle, "after": end - begin}))
+
+
+if __name__ == "__main__":
+    _start_here(sys.argv[1], Recipe.parse(json.loads(sys.argv[2])))
+
+__all__ = ["Start", "starts"]
