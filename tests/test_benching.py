@@ -24,7 +24,7 @@ from assay.benching.rows import Certificate, State
 from assay.benching.running import Benching
 from assay.engines import ENGINES, installed
 from assay.errors import AssayError, RecipeError
-from assay.recipe import Recipe
+from assay.recipe import PRECISIONS, Recipe
 from assay.report import benches as report
 from assay.report.page import bench_page
 from assay.store import benches
@@ -307,18 +307,25 @@ def test_the_certificate_is_relative_above_one_and_fails_on_what_is_missing() ->
     assert not judge(near | {"0.weight": np.array([10.0, 0.5])}).holds
 
 
-def test_the_tolerances_are_those_of_the_contract() -> None:
-    smooth, kinked = Recipe.parse({"model": "3LS"}), Recipe.parse({"model": "2LR"})
-    found = {}
-    for name, one in (("smooth", smooth), ("kinked", kinked)):
-        for precision in ("float64", "float32", "bfloat16"):
-            asked = one.patched({"precision": precision})
-            found[name, precision] = parity.compared(asked, asked.model.network(64, 10), 1437)
-    assert found["smooth", "float64"] == (1e-10, 60)
-    assert found["smooth", "float32"] == (1e-4, 200)
-    assert found["kinked", "float64"] == (1e-10, 20)
-    assert found["kinked", "float32"] == (1e-4, 20)
-    assert found["smooth", "bfloat16"] == (5e-2, 20)
+@pytest.mark.parametrize(
+    ("model", "shape", "iterations"),
+    [
+        ("3LS", (64,), {"float64": 60, "float32": 200, "tensorfloat32": 20, "bfloat16": 20}),
+        ("2LR", (64,), {"float64": 20, "float32": 20, "tensorfloat32": 20, "bfloat16": 20}),
+        ("lenet5", (28, 28), {"float64": 20, "float32": 3, "tensorfloat32": 3, "bfloat16": 3}),
+    ],
+)
+def test_the_tolerances_are_those_of_the_contract(
+    model: str, shape: tuple[int, ...], iterations: dict[str, int]
+) -> None:
+    assert set(iterations) == set(PRECISIONS)
+    for precision, tolerance in (("float64", 1e-10), ("float32", 1e-4), ("tensorfloat32", 1e-2), ("bfloat16", 5e-2)):
+        asked = Recipe.parse({"model": model, "precision": precision})
+        compared = parity.compared(asked, asked.model.network(shape, 10), 1437)
+        assert compared == (tolerance, iterations[precision])
+
+
+def test_a_certificate_is_taken_without_dropout() -> None:
     assert parity.without_dropout(Recipe.parse({"model": {"dropout": 0.5}})).model.dropout == 0.0
 
 
