@@ -169,10 +169,11 @@ class NativeEngine(Engine):
         parts = kernel.parts_of(min(size, 2**62), min(recipe.batches.width(examples), examples))
         gradients = parts * (1 if trials < threads and parts > 1 else min(trials, threads))
         # a thread's workspace: an update's gradient, a layer's weights transposed, and for the examples of a block
-        # z, a and, with dropout, mask and output of each layer; d twice; the inputs
+        # z, a and, with dropout, mask and output of each layer; d twice; the inputs, or their pairs and packed rows
         transposed = max((layer.units * _padded(layer.inputs, element) for layer in layers[1:]), default=0)
         dropout = any(isinstance(layer, Dropout) for layer in cohort.network.layers)
-        values = (4 if dropout else 2) * sum(strides) + 2 * max(strides) + layers[0].inputs
+        pairs = 3 * (layers[0].inputs + 1) // 2 + strides[0]
+        values = (4 if dropout else 2) * sum(strides) + 2 * max(strides) + max(layers[0].inputs, pairs)
         space = size + transposed + kernel.block * values
         # weights and slots, and their copy for breaking off
         kept = element * (2 * trials * vectors * size + gradients * size + threads * space)

@@ -72,15 +72,22 @@ class Cohort {
     state_bytes = vectors * plan.size * static_cast<int64_t>(sizeof(T));
     state_ = zeros(trials * state_bytes);
     backup_ = zeros(trials * state_bytes);
+    bool sparse = !train_->view.dense;
+    paired_ = sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+    if (paired_) {
+      train_->pair_up(*pool_);
+      idle_.resize(trials * train_->view.pairs());
+    }
     for (int n = 0; n < trials; ++n) {
       T* base = vector(n);
-      trials_[n] = {base, {plan.slots > 0 ? base + plan.size : nullptr, plan.slots > 1 ? base + 2 * plan.size : nullptr}, {}};
+      trials_[n] = {base,
+                    {plan.slots > 0 ? base + plan.size : nullptr, plan.slots > 1 ? base + 2 * plan.size : nullptr},
+                    paired_ ? idle_.data() + n * train_->view.pairs() : nullptr,
+                    {}};
     }
-    bool sparse = !train_->view.dense;
-    int64_t entries = int64_t{BLOCK} * train_->most;
     Bump count;
     Workspace<T> nowhere;
-    place(nowhere, plan, train_->view.features, sparse, entries, count);
+    place(nowhere, plan, train_->view.features, sparse, count);
     threads_ = pool_->size();
     split_ = trials < threads_ && parts_of(plan.size, largest_batch) > 1;
     int64_t parts = parts_of(plan.size, largest_batch);
@@ -89,7 +96,7 @@ class Cohort {
       spaces_memory_.push_back(zeros(count.used));
       Bump memory{spaces_memory_.back().get(), 0};
       spaces_.emplace_back();
-      place(spaces_.back(), plan, train_->view.features, sparse, entries, memory);
+      place(spaces_.back(), plan, train_->view.features, sparse, memory);
     }
     bool gradients = largest_batch > 0;
     for (int n = 0; gradients && n < (split_ ? 1 : workers); ++n)
@@ -118,7 +125,10 @@ class Cohort {
           static_cast<int>(gradients_.size()),
           [&](int worker) {
             for (int n; (n = next.fetch_add(1)) < trials();)
-              if (alive[n]) alone(call, n, worker);
+              if (alive[n]) {
+                alone(call, n, worker);
+                settle(call, n);
+              }
           },
           poll);
     }
@@ -130,8 +140,9 @@ class Cohort {
 
   // Summed loss and right answers of each trial over a split; in pieces of a fixed size, added in their order. Where
   // `poll` sets `stop`, what is found means nothing.
-  void evaluate(const Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll,
+  void evaluate(Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll,
                 const std::atomic<bool>& stop) {
+    if (paired_) split.pair_up(*pool_);
     const int64_t pieces = (split.view.examples + PIECE - 1) / PIECE, tasks = pieces * trials();
     std::vector<double> losses(tasks);
     std::vector<int64_t> hits(tasks);
@@ -153,8 +164,9 @@ class Cohort {
   }
 
   // The outputs (T, N, C); `stop` as above.
-  void outputs(const Examples<T>& split, T* result, const std::function<void()>& poll, const std::atomic<bool>& stop) {
+  void outputs(Examples<T>& split, T* result, const std::function<void()>& poll, const std::atomic<bool>& stop) {
     const int64_t examples = split.view.examples;
+    if (paired_) split.pair_up(*pool_);
     pool_->run(
         1,
         [&](int worker) {
@@ -200,6 +212,11 @@ class Cohort {
     return factor > 1.0 ? 1.0 : factor;           // a norm that is not a number stays one
   }
 
+  // Makes up for the updates that the kernel has left for later.
+  void settle(const Call& call, int n) {
+    if (paired_) kernel_.settle(plan_, trials_[n], numbers(call, n, 0), train_->view.pairs());
+  }
+
   // One trial on one thread.
   void alone(const Call& call, int n, int worker) {
     T* g = reinterpret_cast<T*>(gradients_[worker].get());
@@ -212,6 +229,7 @@ class Cohort {
         loss = kernel_.step(now, h, spaces_[worker]);
       } else {
         int parts = parts_of(plan_.size, batch.size);
+        settle(call, n);
         std::memset(g, 0, parts * plan_.size * sizeof(T));
         double total = 0;
         for (int p = 0; p < parts; ++p) total += kernel_.part(now, p, parts, spaces_[worker], g + p * plan_.size);
@@ -279,6 +297,8 @@ class Cohort {
   std::vector<Workspace<T>> spaces_;
   std::vector<Memory> spaces_memory_, gradients_;
   std::vector<double> part_losses_;
+  std::vector<int32_t> idle_;  // (trials, pairs)
+  bool paired_ = false;
   std::atomic<int> next_part_ = 0;
   std::atomic<bool> cancelled_ = false;
   bool stop_ = false, split_ = false;

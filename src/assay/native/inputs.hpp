@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "plan.hpp"
@@ -31,7 +32,7 @@ class Examples {
 
   Examples(const T* x, const int32_t* labels, int64_t examples, int features, Pool& pool)
       : labels_(labels, labels + examples) {
-    view = {examples, features, labels_.data(), x, nullptr, nullptr, nullptr, nullptr, false};
+    view.examples = examples, view.features = features, view.labels = labels_.data(), view.dense = x;
     std::vector<int32_t> counts(examples);
     background_.resize(examples);
     over_blocks(examples, pool, [&](int64_t from, int64_t to) {
@@ -47,7 +48,6 @@ class Examples {
     offsets_.resize(examples + 1);
     for (int64_t row = 0; row < examples; ++row) {
       offsets_[row + 1] = offsets_[row] + counts[row];
-      most = counts[row] > most ? counts[row] : most;
       view.has_background = view.has_background || background_[row] != 0;
     }
     share = static_cast<double>(offsets_[examples]) / (static_cast<double>(examples) * features);
@@ -73,14 +73,48 @@ class Examples {
     view.background = background_.data();
   }
 
-  int64_t bytes() const {
-    return columns_.size() * sizeof(uint16_t) + (values_.size() + background_.size()) * sizeof(T) +
-           offsets_.size() * sizeof(int64_t) + labels_.size() * sizeof(int32_t);
+  // Stores sparse inputs by pairs too, where that has not been done.
+  void pair_up(Pool& pool) {
+    std::lock_guard<std::mutex> lock(pairing_);
+    if (view.dense || view.pair_offsets) return;
+    pair_offsets_.resize(view.examples + 1);
+    auto over_pairs = [&](int64_t row, auto body) {  // `body` with the place, and the first and second value
+      for (int64_t i = offsets_[row], end = offsets_[row + 1]; i < end;) {
+        const int place = columns_[i] / 2;
+        T pair[2] = {};
+        for (; i < end && columns_[i] / 2 == place; ++i) pair[columns_[i] % 2] = values_[i];
+        body(place, pair[0], pair[1]);
+      }
+    };
+    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row) over_pairs(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
+    });
+    for (int64_t row = 0; row < view.examples; ++row) pair_offsets_[row + 1] += pair_offsets_[row];
+    pair_places_.resize(pair_offsets_.back());
+    pair_values_.resize(2 * pair_offsets_.back());
+    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row) {
+        int64_t i = pair_offsets_[row];
+        over_pairs(row, [&](int place, T first, T second) {
+          pair_places_[i] = static_cast<uint16_t>(place);
+          pair_values_[2 * i] = first;
+          pair_values_[2 * i++ + 1] = second;
+        });
+      }
+    });
+    view.pair_offsets = pair_offsets_.data();
+    view.pair_places = pair_places_.data();
+    view.pair_values = pair_values_.data();
   }
 
-  Inputs<T> view;
+  int64_t bytes() const {
+    return (columns_.size() + pair_places_.size()) * sizeof(uint16_t) +
+           (values_.size() + background_.size() + pair_values_.size()) * sizeof(T) +
+           (offsets_.size() + pair_offsets_.size()) * sizeof(int64_t) + labels_.size() * sizeof(int32_t);
+  }
+
+  Inputs<T> view{};
   double share = 1;      // of the inputs that differ from their background
-  int32_t most = 0;      // such inputs of one example
 
  private:
   template <class Body>
@@ -96,10 +130,11 @@ class Examples {
         [] {});
   }
 
+  std::mutex pairing_;
   std::vector<int32_t> labels_;
-  std::vector<int64_t> offsets_;
-  std::vector<uint16_t> columns_;
-  std::vector<T> values_, background_;
+  std::vector<int64_t> offsets_, pair_offsets_;
+  std::vector<uint16_t> columns_, pair_places_;
+  std::vector<T> values_, background_, pair_values_;
 };
 
 }  // namespace assay

@@ -14,7 +14,7 @@ namespace assay::ASSAY_LEVEL {
 
 template <class T>
 struct Example {
-  const uint16_t* columns;
+  const uint16_t* columns;  // or pairs of them
   const T* values;
   int count;
 };
@@ -25,9 +25,16 @@ ASSAY_INLINE Example<T> example(const Inputs<T>& inputs, int64_t row) {
   return {inputs.columns + from, inputs.values + from, static_cast<int>(inputs.offsets[row + 1] - from)};
 }
 
+template <class T>
+ASSAY_INLINE Example<T> paired_example(const Inputs<T>& inputs, int64_t row) {
+  int64_t from = inputs.pair_offsets[row];
+  return {inputs.pair_places + from, inputs.pair_values + 2 * from,
+          static_cast<int>(inputs.pair_offsets[row + 1] - from)};
+}
+
 // Fetches the example at the same place of the next batch: batches lie anywhere in a memory larger than the caches.
 template <class T>
-ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i) {
+ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i, bool paired) {
   int64_t row;
   if (batch.next_rows)
     row = batch.next_rows[i];
@@ -35,9 +42,10 @@ ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i) {
     row = batch.next_start + i;
   else
     return;
-  auto [columns, values, count] = example(inputs, row);
-  for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
+  auto [columns, values, count] = paired ? paired_example(inputs, row) : example(inputs, row);
   for (int b = 0; b < count; b += 64 / int{sizeof(uint16_t)}) __builtin_prefetch(columns + b);
+  if (paired) count *= 2;
+  for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
 }
 
 // --- dropout ---
@@ -62,12 +70,53 @@ void make_mask(const Layer& layer, uint64_t key, uint64_t t, int first, int rows
     }
 }
 
-// --- forward ---
+// --- the first layer's sparse inputs ---
 
 // A block of a batch: examples first ... first + rows - 1 of it.
 struct Block {
   int first, rows;
 };
+
+// Whether the block's inputs are sorted by their place, for two rows of weights and their gradients then stay in
+// registers while all examples pass. With few units or examples sorting costs more than it saves.
+template <class T>
+ASSAY_INLINE bool sorted(const Inputs<T>& inputs, const Layer& layer, Block block) {
+  return inputs.pair_offsets && layer.stride >= PAIRED_FROM<T> && block.rows > 4;
+}
+
+// The block's pairs of inputs by place: a counting sort.
+template <class T>
+void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
+  int32_t* __restrict ends = space.pair_ends;
+  Entry<T>* __restrict entries = space.entries;
+  __builtin_memset(ends, 0, (inputs.pairs() + 1) * sizeof *ends);
+  for (int i = 0; i < block.rows; ++i) {
+    auto [places, values, count] = paired_example(inputs, batch.row(block.first + i));
+    for (int e = 0; e < count; ++e) ++ends[places[e] + 1];
+  }
+  for (int k = 0; k < inputs.pairs(); ++k) ends[k + 1] += ends[k];
+  // ends[k] is where place k begins; when its entries have been placed, it is where it ends
+  for (int i = 0; i < block.rows; ++i) {
+    auto [places, values, count] = paired_example(inputs, batch.row(block.first + i));
+    for (int e = 0; e < count; ++e) entries[ends[places[e]]++] = {values[2 * e], values[2 * e + 1], i};
+  }
+}
+
+// Calls `body` with a pair's place, its two inputs, its entries and their number. Where the number of inputs is odd,
+// the last one stands for the second too, whose values are 0.
+template <class T, class Body>
+ASSAY_INLINE void over_pairs(const Inputs<T>& inputs, const Workspace<T>& space, Body body) {
+  for (int k = 0, begin = 0; k < inputs.pairs(); begin = space.pair_ends[k++])
+    body(k, 2 * k, 2 * k + 1 < inputs.features ? 2 * k + 1 : 2 * k, space.entries + begin, space.pair_ends[k] - begin);
+}
+
+// Calls `body` with the number of vectors, the place and the packed rows of each panel of the first layer's units.
+template <class T, class Body>
+ASSAY_INLINE void packed_panels(int stride, int rows, Workspace<T>& space, Body body) {
+  panels<T, 4>(stride, [&](auto wide, int place) { body(wide, place, space.packed + int64_t{place} * rows); });
+}
+
+// --- forward ---
 
 template <class T>
 void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space) {
@@ -86,6 +135,7 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
             bias, 0);
     return;
   }
+  const bool sorts = sorted(inputs, layer, block);
   // W x = W (x - b) + b (sum of W's rows), b the example's background
   for (int i = 0; i < block.rows; ++i) {
     int64_t row = batch.row(block.first + i);
@@ -96,10 +146,29 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
     } else {
       for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u);
     }
-    prefetch(inputs, batch, block.first + i);
+    prefetch(inputs, batch, block.first + i, sorts);
+  }
+  // Panels of eight vectors add an example's inputs in their order, sorted or not; narrower ones in several chains.
+  constexpr int panel = 8 * LANES<T>;
+  const int whole = sorts ? layer.stride / panel * panel : 0;
+  if (sorts) {
+    sort_pairs(inputs, batch, block, space);
+    packed_panels<T>(whole, block.rows, space, [&](auto wide, int place, T* packed) {
+      constexpr int width = wide * LANES<T>;
+      for (int i = 0; i < block.rows; ++i)
+        __builtin_memcpy(packed + i * width, space.z[0] + i * int64_t{layer.stride} + place, width * sizeof(T));
+      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+        if (count)
+          pair_forward<T, wide>(entries, count, w + c0 * int64_t{layer.stride} + place,
+                                w + c1 * int64_t{layer.stride} + place, packed);
+      });
+      for (int i = 0; i < block.rows; ++i)
+        __builtin_memcpy(space.z[0] + i * int64_t{layer.stride} + place, packed + i * width, width * sizeof(T));
+    });
   }
   // panel by panel: the weights of one stay in the cache for all examples of the block
-  panels<T, 8>(layer.stride, [&](auto wide, int place) {
+  panels<T, 8>(layer.stride - whole, [&](auto wide, int place) {
+    place += whole;
     for (int i = 0; i < block.rows; ++i) {
       auto [columns, values, count] = example(inputs, batch.row(block.first + i));
       sparse_forward<T, wide>(columns, values, count, w + place, layer.stride,
@@ -158,31 +227,78 @@ double losses(const Step<T>& step, const Batch& batch, Block block, Workspace<T>
   return total;
 }
 
-// --- backward ---
+// --- update ---
 
-// Inputs of the block sorted by column: a counting sort.
 template <class T>
-void sort_by_column(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
-  int32_t* ends = space.column_ends;
-  __builtin_memset(ends, 0, (inputs.features + 1) * sizeof *ends);
-  for (int i = 0; i < block.rows; ++i) {
-    auto [columns, values, count] = example(inputs, batch.row(block.first + i));
-    for (int e = 0; e < count; ++e) ++ends[columns[e] + 1];
-  }
-  for (int c = 0; c < inputs.features; ++c) ends[c + 1] += ends[c];
-  // ends[c] is where column c begins; when its entries have been placed, it is where it ends
-  for (int i = 0; i < block.rows; ++i) {
-    auto [columns, values, count] = example(inputs, batch.row(block.first + i));
-    for (int e = 0; e < count; ++e) {
-      int32_t place = ends[columns[e]]++;
-      space.entry_values[place] = values[e];
-      space.entry_rows[place] = i;
-    }
+ASSAY_INLINE Penalty<T> weight_penalty(const Numbers& h, double scale) {
+  return {T(h.l1), T(h.l2), T(scale), T(1 - h.learning_rate * h.weight_decay)};
+}
+
+template <class T>
+ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Numbers& h, double scale) {
+  const bool too = plan.penalise_biases;
+  return {too ? T(h.l1) : T(0), too ? T(h.l2) : T(0), T(scale), T(1)};
+}
+
+// The elements from `place` on one step further, by their gradients g.
+template <class Rule, class T>
+ASSAY_INLINE void update_run(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t place,
+                             const T* g, int64_t count) {
+  T *s = trial.slots[0] ? trial.slots[0] + place : nullptr, *u = trial.slots[1] ? trial.slots[1] + place : nullptr;
+  if (penalty.none())
+    move<Rule, true>(rule, penalty, trial.w + place, g, s, u, count);
+  else
+    move<Rule, false>(rule, penalty, trial.w + place, g, s, u, count);
+}
+
+// Weights of inputs that a batch has none of keep still under a rule that `rests`, and their state is a power of
+// `shrink` times what it was: it is multiplied as often as it would have been, when it is needed or somebody looks.
+template <class Rule, class T>
+ASSAY_INLINE void make_up(const Rule& rule, const Layer& layer, int features, const Trial<T>& trial, int pair) {
+  const int times = trial.idle[pair];
+  if (times == 0) return;
+  trial.idle[pair] = 0;
+  if constexpr (Rule::rests && Rule::slots > 0) {
+    const T shrink = rule.shrink();
+    if (shrink == 1) return;
+    const int rows = 2 * pair + 1 < features ? 2 : 1;
+    const int64_t from = layer.weight + int64_t{2} * pair * layer.stride, count = rows * int64_t{layer.stride};
+    for (int slot = 0; slot < Rule::slots; ++slot)
+      for (int64_t i = from; i < from + count; i += LINE<T>) {
+        Vector<T> state[LINE<T> / LANES<T>];
+        T total = 0;
+        for (int v = 0; v < LINE<T> / LANES<T>; ++v) {
+          state[v] = at(trial.slots[slot] + i + v * LANES<T>);
+          total += sum<T>(state[v]);
+        }
+        if (total == 0) continue;  // they are squares' means: none is below 0
+        for (int n = 0; n < times; ++n)
+          for (int v = 0; v < LINE<T> / LANES<T>; ++v) state[v] *= shrink;
+        for (int v = 0; v < LINE<T> / LANES<T>; ++v) at(trial.slots[slot] + i + v * LANES<T>) = state[v];
+      }
   }
 }
 
 template <class T>
-constexpr int WIDE = 256 / sizeof(T);  // units from which sorting by column costs less than scattering rows
+void settle(const Plan& plan, const Trial<T>& trial, const Numbers& numbers, int pairs) {
+  with_rule<T>(plan.rule, numbers, [&](const auto& rule) {
+    for (int k = 0; k < pairs; ++k) make_up(rule, plan.layer[0], plan.layer[0].inputs, trial, k);
+  });
+}
+
+template <class T>
+void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
+                  int64_t to) {
+  with_rule<T>(plan.rule, h, [&](const auto& rule) {
+    auto run = [&](int64_t first, int64_t end, const Penalty<T>& penalty) {
+      if (first < end) update_run(rule, penalty, trial, first, g + first, end - first);
+    };
+    run(from, to < plan.weights ? to : plan.weights, weight_penalty<T>(h, scale));
+    run(from > plan.weights ? from : plan.weights, to, bias_penalty<T>(plan, h, scale));
+  });
+}
+
+// --- backward ---
 
 // Where a gradient goes: into `g` for later, or at once into the weights.
 template <class T>
@@ -197,9 +313,52 @@ struct AtOnce {
   const Numbers& numbers;
 };
 
-template <class T>
-void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
-                  int64_t to);
+template <class T, class Sink>
+void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, const T* d, const T* shared, Sink sink) {
+  const Plan& plan = *step.plan;
+  const Layer& layer = plan.layer[0];
+  const Inputs<T>& inputs = *step.inputs;
+  const int64_t stride = layer.stride;
+  packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, T* packed) {
+    constexpr int width = wide * LANES<T>;
+    for (int i = 0; i < block.rows; ++i)
+      __builtin_memcpy(packed + i * width, d + i * stride + place, width * sizeof(T));
+  });
+  if constexpr (!Sink::at_once) {
+    T* g = sink.g + layer.weight;
+    if (shared)
+      for (int c = 0; c < layer.inputs; ++c) add_rows<T>(shared, 1, layer.stride, nullptr, g + c * stride);
+    packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
+      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+        if (!count) return;
+        alignas(ALIGNMENT) T none[wide * LANES<T>];
+        T *g0 = g + c0 * stride + place, *g1 = c1 > c0 ? g + c1 * stride + place : none;
+        pair_gradient<T, wide>(entries, count, packed, g0, c1 > c0 ? g1 : nullptr, g0, g1);
+      });
+    });
+  } else {
+    const Penalty<T> penalty = weight_penalty<T>(sink.numbers, 1.0);
+    with_rule<T>(plan.rule, sink.numbers, [&](const auto& rule) {
+      const bool lazy = std::decay_t<decltype(rule)>::rests && penalty.none() && !shared;
+      if (lazy)
+        over_pairs(inputs, space, [&](int k, int, int, const Entry<T>*, int count) {
+          if (count)
+            make_up(rule, layer, inputs.features, *step.trial, k);
+          else
+            ++step.trial->idle[k];
+        });
+      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+        if (lazy && !count) return;
+        packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
+          const T* start = shared ? shared + place : nullptr;
+          T* g = space.pair_gradient + place;
+          pair_gradient<T, wide>(entries, count, packed, start, start, g, g + stride);
+        });
+        update_run(rule, penalty, *step.trial, layer.weight + c0 * stride, space.pair_gradient, (1 + c1 - c0) * stride);
+      });
+    });
+  }
+}
 
 template <class T, class Sink>
 void first_gradient(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space, const T* d, Sink sink) {
@@ -213,7 +372,6 @@ void first_gradient(const Step<T>& step, const Batch& batch, Block block, Worksp
       update_range(plan, *step.trial, sink.g, sink.numbers, 1.0, layer.weight + int64_t{from} * stride,
                    layer.weight + int64_t{to} * stride);
   };
-  constexpr int few = 16;  // rows of weights whose gradient is still in the L1 cache when they are updated
 
   if (inputs.dense) {
     const T* x = batch.rows ? space.gathered : inputs.dense + batch.row(block.first) * inputs.features;
@@ -237,24 +395,8 @@ void first_gradient(const Step<T>& step, const Batch& batch, Block block, Worksp
     shared = space.shared;
   }
 
-  if (stride >= WIDE<T> && block.rows > 4) {
-    sort_by_column(inputs, batch, block, space);
-    int begin = 0;
-    for (int from = 0; from < layer.inputs; from += few) {
-      int to = from + few < layer.inputs ? from + few : layer.inputs;
-      for (int c = from; c < to; ++c) {
-        int end = space.column_ends[c];
-        T* row = g + c * int64_t{stride};
-        const T* start = shared;
-        if constexpr (!Sink::at_once) {
-          start = row;
-          if (shared) add_rows<T>(shared, 1, stride, nullptr, row);
-        }
-        column_gradient(space.entry_rows + begin, space.entry_values + begin, end - begin, d, stride, start, row);
-        begin = end;
-      }
-      finish(from, to);
-    }
+  if (sorted(inputs, layer, block)) {  // on the way forward
+    sorted_gradient(step, block, space, d, shared, sink);
     return;
   }
 
@@ -321,41 +463,13 @@ void backward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>
   }
 }
 
-// --- update ---
-
-template <class T>
-ASSAY_INLINE Penalty<T> weight_penalty(const Numbers& h, double scale) {
-  return {T(h.l1), T(h.l2), T(scale), T(1 - h.learning_rate * h.weight_decay)};
-}
-
-template <class T>
-ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Numbers& h, double scale) {
-  const bool too = plan.penalise_biases;
-  return {too ? T(h.l1) : T(0), too ? T(h.l2) : T(0), T(scale), T(1)};
-}
-
-template <class T>
-void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Numbers& h, double scale, int64_t from,
-                  int64_t to) {
-  with_rule<T>(plan.rule, h, [&](auto rule) {
-    auto run = [&](int64_t first, int64_t end, const Penalty<T>& penalty) {
-      if (first >= end) return;
-      T *s = trial.slots[0] ? trial.slots[0] + first : nullptr, *u = trial.slots[1] ? trial.slots[1] + first : nullptr;
-      if (penalty.none())
-        move<decltype(rule), true>(rule, penalty, trial.w + first, g + first, s, u, end - first);
-      else
-        move<decltype(rule), false>(rule, penalty, trial.w + first, g + first, s, u, end - first);
-    };
-    run(from, to < plan.weights ? to : plan.weights, weight_penalty<T>(h, scale));
-    run(from > plan.weights ? from : plan.weights, to, bias_penalty<T>(plan, h, scale));
-  });
-}
-
 // --- what the kernel offers ---
 
 template <class T>
 double step(const Step<T>& step, const Numbers& numbers, Workspace<T>& space) {
   Block block{0, step.batch.size};
+  if (step.trial->idle && !sorted(*step.inputs, step.plan->layer[0], block))
+    settle(*step.plan, *step.trial, numbers, step.inputs->pairs());
   before_blocks(step, space);
   forward(step, step.batch, block, space, true);
   double loss = losses(step, step.batch, block, space) / step.batch.size;

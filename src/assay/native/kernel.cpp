@@ -8,7 +8,7 @@
 namespace assay::ASSAY_LEVEL {
 
 template <class T>
-constexpr Kernel<T> kernel{step<T>, part<T>, sum_parts<T>, squares<T>, update_range<T>, evaluate<T>, outputs<T>};
+constexpr Kernel<T> kernel{step<T>, part<T>, sum_parts<T>, squares<T>, update_range<T>, settle<T>, evaluate<T>, outputs<T>};
 
 extern const Kernels kernels;  // else a constant would be this file's own
 const Kernels kernels{kernel<float>, kernel<double>};

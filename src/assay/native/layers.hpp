@@ -124,23 +124,42 @@ ASSAY_INLINE void scatter(const uint16_t* columns, const T* values, int count, c
   });
 }
 
-// g (columns,) = start + sum of values[e] d[rows[e]]: one input's part of the first layer's gradient.
-template <class T>
-ASSAY_INLINE void column_gradient(const int32_t* rows, const T* values, int count, const T* d, int stride,
-                                  const T* start, T* g) {
-  panels<T, 8>(stride, [&](auto wide, int place) {
-    Vector<T> acc[wide];
+// z[row] += first w0 + second w1 over a pair's entries: its part of the first layer's outputs, its weights in registers.
+template <class T, int wide>
+ASSAY_INLINE void pair_forward(const Entry<T>* entries, int count, const T* w0, const T* w1, T* z) {
+  Vector<T> one[wide], two[wide];
 #pragma GCC unroll 16
-    for (int v = 0; v < wide; ++v) acc[v] = start ? at(start + place + v * LANES<T>) : Vector<T>{};
-    for (int e = 0; e < count; ++e) {
-      Vector<T> x = splat(values[e]);
-      const T* row = d + rows[e] * int64_t{stride} + place;
+  for (int v = 0; v < wide; ++v) one[v] = at(w0 + v * LANES<T>), two[v] = at(w1 + v * LANES<T>);
+  for (int e = 0; e < count; ++e) {
+    Vector<T> x = splat(entries[e].first), y = splat(entries[e].second);
+    T* row = z + entries[e].row * int64_t{wide * LANES<T>};
 #pragma GCC unroll 16
-      for (int v = 0; v < wide; ++v) acc[v] += x * at(row + v * LANES<T>);
+    for (int v = 0; v < wide; ++v) at(row + v * LANES<T>) = at(row + v * LANES<T>) + x * one[v] + y * two[v];
+  }
+}
+
+// g0 = start + sum of first d[row], g1 with second, over a pair's entries: its part of the first layer's gradient.
+template <class T, int wide>
+ASSAY_INLINE void pair_gradient(const Entry<T>* entries, int count, const T* d, const T* start0, const T* start1, T* g0,
+                                T* g1) {
+  Vector<T> one[wide], two[wide];
+#pragma GCC unroll 16
+  for (int v = 0; v < wide; ++v) {
+    one[v] = start0 ? at(start0 + v * LANES<T>) : Vector<T>{};
+    two[v] = start1 ? at(start1 + v * LANES<T>) : Vector<T>{};
+  }
+  for (int e = 0; e < count; ++e) {
+    Vector<T> x = splat(entries[e].first), y = splat(entries[e].second);
+    const T* row = d + entries[e].row * int64_t{wide * LANES<T>};
+#pragma GCC unroll 16
+    for (int v = 0; v < wide; ++v) {
+      Vector<T> slope = at(row + v * LANES<T>);
+      one[v] += x * slope;
+      two[v] += y * slope;
     }
+  }
 #pragma GCC unroll 16
-    for (int v = 0; v < wide; ++v) at(g + place + v * LANES<T>) = acc[v];
-  });
+  for (int v = 0; v < wide; ++v) at(g0 + v * LANES<T>) = one[v], at(g1 + v * LANES<T>) = two[v];
 }
 
 // sums (columns,) += every row of a (rows, columns), times scale where given.

@@ -295,7 +295,7 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
            nb::arg("starts").none(), nb::arg("alive"), nb::arg("constants"), nb::arg("courses"))
       .def("cancel", &Cohort<T>::cancel)
       .def("evaluate",
-           [](Cohort<T>& cohort, const Examples<T>& split) {
+           [](Cohort<T>& cohort, Examples<T>& split) {
              check_split(cohort, split);
              auto loss = new_array<double>({static_cast<size_t>(cohort.trials())}, 0.0);
              auto right = new_array<int64_t>({static_cast<size_t>(cohort.trials())}, 0);
@@ -309,7 +309,7 @@ static void bind(nb::module_& m, const char* examples_name, const char* cohort_n
              if (raised) throw nb::python_error();
              return nb::make_tuple(loss, right);
            })
-      .def("outputs", [](Cohort<T>& cohort, const Examples<T>& split) {
+      .def("outputs", [](Cohort<T>& cohort, Examples<T>& split) {
         check_split(cohort, split);
         auto result = new_array<T>({static_cast<size_t>(cohort.trials()), static_cast<size_t>(split.view.examples),
                                     static_cast<size_t>(cohort.plan().classes)},

@@ -25,6 +25,10 @@ constexpr int padded(int units) {
   return (units + lanes - 1) / lanes * lanes;
 }
 
+// Units of the first layer from which sparse inputs are sorted by their place: with fewer it costs more than it saves.
+template <class T>
+constexpr int PAIRED_FROM = 256 / sizeof(T);
+
 struct Layer {
   int inputs, units, stride;    // stride = padded units
   int64_t weight, bias;         // where they begin in a trial's vectors: weight (inputs, stride), bias (stride,)
@@ -60,6 +64,12 @@ struct Inputs {
   const T* values;              // x - background
   const T* background;          // (N,)
   bool has_background;          // some background is not 0
+  // The same inputs by pairs of neighbours, 2k and 2k + 1, where one of them differs; null where nothing needs them.
+  const int64_t* pair_offsets;  // (N + 1,)
+  const uint16_t* pair_places;  // k
+  const T* pair_values;         // two for each
+
+  __attribute__((always_inline)) int pairs() const { return (features + 1) / 2; }
 };
 
 // The examples of one batch: rows where given, else a run from `start`. `next` is where the following batch begins or
@@ -85,7 +95,15 @@ template <class T>
 struct Trial {
   T* w;
   T* slots[2];
+  int32_t* idle;                // for each pair of inputs: updates of its weights that are still to be made up for
   uint64_t dropout_key[MAX_LAYERS];
+};
+
+// A pair of a block's inputs.
+template <class T>
+struct Entry {
+  T first, second;
+  int32_t row;                  // of the example, in the block
 };
 
 // The memory of one thread; `place` below hands it out.
@@ -97,8 +115,10 @@ struct Workspace {
   T* gathered;                  // (BLOCK, D) dense inputs
   T *column_sums, *shared;      // (stride of the first layer,)
   T* g;                         // gradients on their way to an update, (size,)
-  T* entry_values;              // the block's inputs sorted by column
-  int32_t *entry_rows, *column_ends;
+  T* packed;                    // (BLOCK, stride of the first layer), panel after panel
+  Entry<T>* entries;            // the block's pairs of inputs, sorted by their place
+  T* pair_gradient;             // (2, stride of the first layer)
+  int32_t* pair_ends;           // where those of each place end
 };
 
 // Memory handed out from one allocation; with `base` null it only counts.
@@ -149,6 +169,8 @@ struct Kernel {
   double (*squares)(const Plan&, const Trial<T>&, const T* g, const Numbers&);
   // Updates the elements from ... to, multiples of a cache line, with the gradient scaled.
   void (*update)(const Plan&, const Trial<T>&, const T* g, const Numbers&, double scale, int64_t from, int64_t to);
+  // Makes up for the updates that `step` left for later.
+  void (*settle)(const Plan&, const Trial<T>&, const Numbers&, int pairs);
   // Summed loss and right answers of `count` examples from `first` on.
   void (*evaluate)(const Step<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* right);
   // The network's outputs (count, classes).
@@ -161,7 +183,7 @@ struct Kernels {
 };
 
 template <class T>
-void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, int64_t most_entries, Bump& memory) {
+void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, Bump& memory) {
   int widest = 0;
   int64_t largest = 0;
   for (int l = 0; l < plan.layers; ++l) {
@@ -181,9 +203,12 @@ void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, int
   space.column_sums = memory.take<T>(plan.layer[0].stride);
   space.shared = memory.take<T>(plan.layer[0].stride);
   space.g = memory.take<T>(plan.size);
-  space.entry_values = memory.take<T>(sparse ? most_entries : 0);
-  space.entry_rows = memory.take<int32_t>(sparse ? most_entries : 0);
-  space.column_ends = memory.take<int32_t>(sparse ? features + 1 : 0);
+  const bool paired = sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+  const int pairs = paired ? (features + 1) / 2 : 0;
+  space.packed = memory.take<T>(paired ? int64_t{BLOCK} * plan.layer[0].stride : 0);
+  space.entries = memory.take<Entry<T>>(int64_t{BLOCK} * pairs);
+  space.pair_gradient = memory.take<T>(paired ? 2 * plan.layer[0].stride : 0);
+  space.pair_ends = memory.take<int32_t>(pairs + 1);
 }
 
 }  // namespace assay

@@ -1,5 +1,6 @@
 // The optimizers' rules for one weight: the step to subtract, and the new state in s (and u). The settings and factors
-// come in the order of assay/parts/optimizers.py, whose names stand in `rule_names` (module.cpp).
+// come in the order of assay/parts/optimizers.py, whose names stand in `rule_names` (module.cpp). A rule `rests` where
+// a gradient of 0 leaves the weight as it is and multiplies its state by `shrink`.
 #pragma once
 
 #include "simd.hpp"
@@ -12,6 +13,8 @@ ASSAY_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
 template <class T>
 struct Descent {
   static constexpr int slots = 0;
+  static constexpr bool rests = true;
+  T shrink() const { return 1; }
   T rate;
   explicit Descent(const Numbers& h) : rate(h.learning_rate) {}
   ASSAY_INLINE T step(T g, T&, T&) const { return rate * g; }
@@ -20,6 +23,7 @@ struct Descent {
 template <class T>
 struct Momentum {
   static constexpr int slots = 1;
+  static constexpr bool rests = false;
   T rate, momentum;
   explicit Momentum(const Numbers& h) : rate(h.learning_rate), momentum(h.settings[0]) {}
   ASSAY_INLINE T step(T g, T& v, T&) const {
@@ -31,6 +35,7 @@ struct Momentum {
 template <class T>
 struct Nesterov {
   static constexpr int slots = 1;
+  static constexpr bool rests = false;
   T rate, momentum;
   explicit Nesterov(const Numbers& h) : rate(h.learning_rate), momentum(h.settings[0]) {}
   ASSAY_INLINE T step(T g, T& v, T&) const {
@@ -42,6 +47,8 @@ struct Nesterov {
 template <class T>
 struct Adagrad {
   static constexpr int slots = 1;
+  static constexpr bool rests = true;
+  T shrink() const { return 1; }
   T rate, epsilon;
   explicit Adagrad(const Numbers& h) : rate(h.learning_rate), epsilon(h.settings[0]) {}
   ASSAY_INLINE T step(T g, T& s, T&) const {
@@ -53,6 +60,8 @@ struct Adagrad {
 template <class T>
 struct RMSprop {
   static constexpr int slots = 1;
+  static constexpr bool rests = true;
+  T shrink() const { return decay; }
   T rate, decay, rest, epsilon;
   explicit RMSprop(const Numbers& h)
       : rate(h.learning_rate), decay(h.settings[0]), rest(1 - h.settings[0]), epsilon(h.settings[1]) {}
@@ -65,6 +74,8 @@ struct RMSprop {
 template <class T>
 struct Adadelta {
   static constexpr int slots = 2;
+  static constexpr bool rests = true;
+  T shrink() const { return decay; }
   T rate, decay, rest, epsilon;
   explicit Adadelta(const Numbers& h)
       : rate(h.learning_rate), decay(h.settings[0]), rest(1 - h.settings[0]), epsilon(h.settings[1]) {}
@@ -79,6 +90,7 @@ struct Adadelta {
 template <class T>
 struct Adam {
   static constexpr int slots = 2;
+  static constexpr bool rests = false;
   T rate, beta1, rest1, beta2, rest2, epsilon, root;
   explicit Adam(const Numbers& h)
       : rate(h.learning_rate / h.factors[0]),
