@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -182,6 +182,33 @@ class History:
     warnings: tuple[str, ...] = ()
     cohort: int = 1
     source: Source | None = None
+
+    @classmethod
+    def imported(
+        cls, source: Source, points: Sequence[Point], outcome: Outcome, reason: str, warnings: Sequence[str] = ()
+    ) -> History:
+        """The curve of another framework's log, without what a log does not tell. Takes one point or more."""
+        return cls(
+            recipe=NO_RECIPE,
+            engine=source.framework or source.format,
+            engine_choice="imported",
+            device="unknown",
+            points=tuple(points),
+            ledger=Ledger(**source.told),
+            outcome=outcome,
+            reason=reason,
+            flops=0,
+            peak_memory_bytes=0,
+            peak_device_memory_bytes=None,
+            checkpoint=Checkpoint(points[-1].iteration if source.steps == "iterations" else 0, {}, {}),
+            inputs=0,
+            classes=(),
+            shape=(),
+            scaling=(0.0, 1.0),
+            data_checksum="",
+            warnings=tuple(warnings),
+            source=source,
+        )
 
     @property
     def final(self) -> Point:

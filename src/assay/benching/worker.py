@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -26,7 +24,7 @@ from assay.data.datasets import load
 from assay.data.prepared import Prepared
 from assay.engines.base import Engine
 from assay.errors import AssayError, EngineError
-from assay.executors.messages import listen, send
+from assay.executors.messages import attend, send
 from assay.executors.worker import out_of_memory, recipes_of
 from assay.parts.batches import make_batches
 from assay.recipe import Recipe
@@ -137,13 +135,8 @@ class RowWorker:
 
 def main(arguments: list[str]) -> None:
     """Runs a row on the socket whose descriptor is the first argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what to do
     worker = RowWorker(Connection(int(arguments[0])))
-    threading.Thread(target=listen, args=(worker.connection, worker.take), daemon=True).start()
-    try:
-        worker.serve()
-    except (BrokenPipeError, ConnectionResetError):
-        os._exit(1)
+    attend(worker.connection, worker.take, worker.serve)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.printing import AllowCode, Json, StoreUrl, code_allowed, console, note, prepare_folder, print_json
-from assay.cli.studies import duration
+from assay.cli.progress import bars, duration, lines, watched
 from assay.cli.training import Sets
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.benching.asking import Asked
-    from assay.benching.running import Benching, Status
+    from assay.benching.running import Status
 
 _WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
 
@@ -70,7 +69,7 @@ def bench(
     opened = Store(store)
     benching = Benching(asked, save=lambda plain: benches.save(opened.database, plain), on_wait=lambda: note(_WAITS))
     note(_plan(asked))
-    interrupted = _run(benching)
+    interrupted = watched(benching, benching.stop, _bar(benching.bench.name))
     plain = benching.bench.plain()
     if not interrupted and all(row["state"] == "impossible" for row in plain["rows"]):
         reasons = "".join(f"\n  - {row['label']}: {row['reason']}" for row in plain["rows"])
@@ -139,29 +138,15 @@ def _plan(asked: Asked) -> str:
     )
 
 
-def _run(benching: Benching) -> bool:
-    """Runs with a bar; True where Ctrl-C ended it."""
-    from assay.interrupting import interruption
-
-    with interruption(benching.stop) as interrupted, _bar(benching.bench.name) as show:
-        for status in benching:
-            show(status)
-        return interrupted()
-
-
 @contextmanager
 def _bar(name: str) -> Generator[Callable[[Status], None]]:
-    """A bar with what is done and the time left; where there is no terminal, a line every ten seconds."""
+    """A bar with what is done and the time left."""
     from assay.report.tables import clean
 
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _plain_lines(name)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
+    with bars() as progress:
+        if progress is None:
+            yield lines(lambda status: f"bench {name}: {_said(status)}")
+            return
         task = progress.add_task(clean(f"bench {name}"), total=None, said="")
         yield lambda s: progress.update(task, total=s.steps, completed=s.done, said=clean(_said(s)))
 
@@ -169,18 +154,6 @@ def _bar(name: str) -> Generator[Callable[[Status], None]]:
 def _said(status: Status) -> str:
     left = "" if status.eta_seconds is None else f", ETA {duration(status.eta_seconds)}"
     return f"{status.done}/{status.steps}{left}: {status.doing}"
-
-
-def _plain_lines(name: str) -> Callable[[Status], None]:
-    last = perf_counter()
-
-    def show(status: Status) -> None:
-        nonlocal last
-        if perf_counter() - last >= 10.0:
-            last = perf_counter()
-            note(f"bench {name}: {_said(status)}")
-
-    return show
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""How commands print: tables, notes, JSON, progress bars."""
+"""How commands print: tables, notes, JSON; and the options that several of them have."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,51 +116,3 @@ def short(value: object) -> str:
             else " x ".join(map(str, entries))
         )
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def progress_bar(title: str) -> Generator[Callable[[Any], None]]:
-    """A bar with iteration, loss, accuracy and ETA on a terminal; elsewhere a plain line every few seconds."""
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _plain_progress(title)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task(title, total=None, said="")
-
-        def show(status: Any) -> None:
-            said = f"{status.iteration:,}/{status.iterations:,}, {_said(status.point)}"
-            progress.update(task, total=status.iterations, completed=status.iteration, said=said)
-
-        yield show
-
-
-def _said(point: Any) -> str:
-    if point.test_loss is None:
-        return "no log point yet"
-    loss = point.train_loss if point.train_loss is not None else point.test_loss
-    return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
-
-
-def _plain_progress(title: str) -> Callable[[Any], None]:
-    from time import perf_counter
-
-    last = perf_counter()
-
-    def show(status: Any) -> None:
-        nonlocal last
-        if perf_counter() - last >= 5.0:
-            last = perf_counter()
-            note(f"{title}: {status.iteration:,} of {status.iterations:,} iterations, {_said(status.point)}")
-
-    return show

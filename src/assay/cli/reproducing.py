@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.printing import Json, StoreUrl, console, note, prepare_folder, print_json
-from assay.cli.studies import Yes, ask_if_long, duration, execute, plan_sentence
+from assay.cli.progress import duration
+from assay.cli.studies import Yes, ask_if_long, execute, plan_sentence
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +23,7 @@ from assay.cli.printing import (
     note,
     print_json,
 )
+from assay.cli.progress import bars, duration, lines, watched
 from assay.cli.training import Sets
 from assay.errors import AssayError
 
@@ -168,37 +168,21 @@ def ask_if_long(seconds: float, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
 def execute(execution: Execution) -> bool:
     """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
-    from assay.interrupting import interruption
-
-    with interruption(execution.stop) as interrupted, _bars(execution.plan.study.name) as show:
-        for status in execution:
-            show(status)
-        return interrupted()
+    return watched(execution, execution.stop, _bars(execution.plan.study.name))
 
 
 @contextmanager
 def _bars(name: str) -> Generator[Callable[[Status], None]]:
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _plain_lines(name)
-        return
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
     from assay.report.tables import clean
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
+    with bars() as progress:
+        if progress is None:
+            yield lines(lambda status: f"{name}: {_said(status)}")
+            return
         whole = progress.add_task(clean(name), total=None, said="")
-        tasks: dict[str, TaskID] = {}
+        tasks: dict[str, Any] = {}
 
         def show(status: Status) -> None:
             progress.update(whole, total=status.trials, completed=status.done, said=_said(status))
@@ -227,18 +211,6 @@ def _said(status: Status) -> str:
     if status.best:
         parts.append(f"best {status.best[1]:.2%} ({status.best[0]})")
     return ", ".join(parts)
-
-
-def _plain_lines(name: str) -> Callable[[Status], None]:
-    last = perf_counter()
-
-    def show(status: Status) -> None:
-        nonlocal last
-        if perf_counter() - last >= 10.0:
-            last = perf_counter()
-            note(f"{name}: {_said(status)}")
-
-    return show
 
 
 def _print_summary(results: Any) -> None:

@@ -18,8 +18,8 @@ from assay.cli.printing import (
     note,
     prepare_folder,
     print_json,
-    progress_bar,
 )
+from assay.cli.progress import training_bar
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
 
     history = single.stored
     if history is None:
-        with progress_bar(f"training {name}") as show:
+        with training_bar(f"training {name}") as show:
             waits = "waiting for another trial on this machine to end, so that the seconds mean something"
             history = single.train(show, on_wait=lambda: note(waits))
     else:

@@ -5,10 +5,8 @@ Started as `python -m assay.executors.worker FD` with one end of a socket pair.
 
 from __future__ import annotations
 
-import os
 import queue
 import resource
-import signal
 import sys
 import threading
 import traceback
@@ -25,7 +23,7 @@ from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
-from assay.executors.messages import listen, send
+from assay.executors.messages import attend, send
 from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.executors.turns import turn
 from assay.history import Outcome
@@ -183,15 +181,10 @@ def out_of_memory(error: BaseException) -> bool:
 
 def main(arguments: list[str]) -> None:
     """Runs a worker on the socket whose descriptor is the first argument; the second limits its memory in bytes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what to do
     if len(arguments) > 1 and int(arguments[1]):
         resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[1]), int(arguments[1])))
     worker = Worker(Connection(int(arguments[0])))
-    threading.Thread(target=listen, args=(worker.connection, worker.take), daemon=True).start()
-    try:
-        worker.serve()
-    except (BrokenPipeError, ConnectionResetError):
-        os._exit(1)
+    attend(worker.connection, worker.take, worker.serve)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.engines.base import Checkpoint
 from assay.errors import AssayError
-from assay.history import NO_RECIPE, History, Ledger, Outcome, Point, Source
+from assay.history import History, Outcome, Point, Source
 from assay.logs.log import Options, Reading, Record
 
 _SHOWN = 5  # problems that are named; the rest is counted
@@ -58,27 +57,7 @@ def history_of(reading: Reading, options: Options, *, name: str, format: str, fi
         lines=counts(reading),
     )
     outcome, reason = _outcome(records, reading, points[-1], source.steps)
-    return History(
-        recipe=NO_RECIPE,
-        engine=reading.framework or format,
-        engine_choice="imported",
-        device="unknown",
-        points=tuple(points),
-        ledger=Ledger(**told),
-        outcome=outcome,
-        reason=reason,
-        flops=0,
-        peak_memory_bytes=0,
-        peak_device_memory_bytes=None,
-        checkpoint=Checkpoint(points[-1].iteration if source.steps == "iterations" else 0, {}, {}),
-        inputs=0,
-        classes=(),
-        shape=(),
-        scaling=(0.0, 1.0),
-        data_checksum="",
-        warnings=tuple(notes),
-        source=source,
-    )
+    return History.imported(source, points, outcome, reason, notes)
 
 
 def _has_iterations(records: Sequence[Record]) -> bool:

@@ -9,9 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.engines.base import Checkpoint
 from assay.errors import StoreError
-from assay.history import IMPORTED, NO_RECIPE, History, Ledger, Outcome, Source
+from assay.history import IMPORTED, History, Outcome, Source
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
 from assay.store.records import curve_text, dumped, points_of
@@ -131,27 +130,8 @@ def history_of(row: Row) -> History:
     points = tuple(points_of(row["curve"]))
     if not points or source.steps not in ("iterations", "epochs"):
         raise ValueError("an imported curve has points, and its steps are iterations or epochs")
-    return History(
-        recipe=NO_RECIPE,
-        engine=source.framework or source.format,
-        engine_choice="imported",
-        device="unknown",
-        points=points,
-        ledger=Ledger(**{name: float(seconds) for name, seconds in source.told.items()}),
-        outcome=Outcome(row["outcome"]),
-        reason=row["reason"],
-        flops=0,
-        peak_memory_bytes=0,
-        peak_device_memory_bytes=None,
-        checkpoint=Checkpoint(points[-1].iteration if source.steps == "iterations" else 0, {}, {}),
-        inputs=0,
-        classes=(),
-        shape=(),
-        scaling=(0.0, 1.0),
-        data_checksum="",
-        warnings=tuple(json.loads(row["warnings"])),
-        source=source,
-    )
+    warnings = [str(warning) for warning in json.loads(row["warnings"])]
+    return History.imported(source, points, Outcome(row["outcome"]), row["reason"], warnings)
 
 
 def _row(history: History, name: str) -> dict[str, Any]:
