@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -155,6 +155,30 @@ class Run:
     def export(self) -> Checkpoint:
         """The checkpoint."""
         return self.engine.export(self.state)
+
+
+def gradient_error(
+    begin: Callable[[Checkpoint], Run], start: dict[str, Any], *, rate: float, step: float, least: float
+) -> float:
+    """The largest error of a directional derivative of the first batch's loss, each array of `start` by itself.
+
+    Relative to its size where that is above `least`; `begin` starts plain descent at `rate` from a checkpoint. The
+    masks of the first iteration are the same for every start.
+    """
+
+    def moved(weights: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        run = begin(Checkpoint(0, weights, {}))
+        return float(run.go(1, 1)[0, 0]), run.export().weights
+
+    ends, worst = moved(start)[1], 0.0
+    for i, key in enumerate(begin(Checkpoint(0, start, {})).cohort.network.shapes):
+        w = start[key]
+        direction = np.sin(np.arange(w.size) + i).reshape(w.shape)
+        above, below = (moved(start | {key: w + sign * step * direction})[0] for sign in (1, -1))
+        expected = (above - below) / (2 * step)
+        got = float(((w - ends[key]) / rate * direction).sum())
+        worst = max(worst, abs(got - expected) / max(least, abs(expected)))
+    return worst
 
 
 def nudged(checkpoint: Checkpoint) -> Checkpoint:

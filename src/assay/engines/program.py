@@ -118,8 +118,8 @@ class Program:
         """None if the contract can say the recipe; else one sentence that names the way out."""
         if code_in(recipe.optimizer):
             return f"a command cannot run {recipe.optimizer.entry!r}, which is Python; use engine 'numpy'"
-        if recipe.precision == "bfloat16":
-            return "a command gets .npy files, which have no bfloat16; use precision 'float32'"
+        if recipe.precision not in ("float32", "float64"):
+            return f"a command gets .npy files, which have no {recipe.precision}; use precision 'float32'"
         if recipe.log.interval()[1] == "seconds":
             return "a command is told its log points before it starts; use log.every in iterations or epochs"
         if recipe.stop.seconds is not None:

@@ -84,30 +84,28 @@ ASSAY_INLINE bool sorted(const Inputs<T>& inputs, const Layer& layer, Block bloc
   return inputs.pair_offsets && layer.stride >= PAIRED_FROM<T> && block.rows > 4;
 }
 
-// The block's pairs of inputs by place: a counting sort.
+// The block's pairs of inputs by place, each place's in the order of the examples, with room for one of each.
 template <class T>
 void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
-  int32_t* __restrict ends = space.pair_ends;
+  int32_t* __restrict counts = space.pair_counts;
   Entry<T>* __restrict entries = space.entries;
-  __builtin_memset(ends, 0, (inputs.pairs() + 1) * sizeof *ends);
+  __builtin_memset(counts, 0, inputs.pairs() * sizeof *counts);
   for (int i = 0; i < block.rows; ++i) {
     auto [places, values, count] = paired_example(inputs, batch.row(block.first + i));
-    for (int e = 0; e < count; ++e) ++ends[places[e] + 1];
-  }
-  for (int k = 0; k < inputs.pairs(); ++k) ends[k + 1] += ends[k];
-  // ends[k] is where place k begins; when its entries have been placed, it is where it ends
-  for (int i = 0; i < block.rows; ++i) {
-    auto [places, values, count] = paired_example(inputs, batch.row(block.first + i));
-    for (int e = 0; e < count; ++e) entries[ends[places[e]]++] = {values[2 * e], values[2 * e + 1], i};
+    for (int e = 0; e < count; ++e) {
+      const int place = places[e];
+      entries[place * block.rows + counts[place]++] = {values[2 * e], values[2 * e + 1], i};
+    }
   }
 }
 
 // Calls `body` with a pair's place, its two inputs, its entries and their number. Where the number of inputs is odd,
 // the last one stands for the second too, whose values are 0.
 template <class T, class Body>
-ASSAY_INLINE void over_pairs(const Inputs<T>& inputs, const Workspace<T>& space, Body body) {
-  for (int k = 0, begin = 0; k < inputs.pairs(); begin = space.pair_ends[k++])
-    body(k, 2 * k, 2 * k + 1 < inputs.features ? 2 * k + 1 : 2 * k, space.entries + begin, space.pair_ends[k] - begin);
+ASSAY_INLINE void over_pairs(const Inputs<T>& inputs, Block block, const Workspace<T>& space, Body body) {
+  for (int k = 0; k < inputs.pairs(); ++k)
+    body(k, 2 * k, 2 * k + 1 < inputs.features ? 2 * k + 1 : 2 * k, space.entries + k * block.rows,
+         space.pair_counts[k]);
 }
 
 // Calls `body` with the number of vectors, the place and the packed rows of each panel of the first layer's units.
@@ -136,28 +134,26 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
     return;
   }
   const bool sorts = sorted(inputs, layer, block);
-  // W x = W (x - b) + b (sum of W's rows), b the example's background
-  for (int i = 0; i < block.rows; ++i) {
-    int64_t row = batch.row(block.first + i);
-    T* z = space.z[0] + i * int64_t{layer.stride};
-    if (inputs.has_background) {
-      T background = inputs.background[row];
-      for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u) + background * at(space.column_sums + u);
-    } else {
-      for (int u = 0; u < layer.stride; u += LANES<T>) at(z + u) = at(bias + u);
-    }
-    prefetch(inputs, batch, block.first + i, sorts);
-  }
   // Panels of eight vectors add an example's inputs in their order, sorted or not; narrower ones in several chains.
   constexpr int panel = 8 * LANES<T>;
   const int whole = sorts ? layer.stride / panel * panel : 0;
+  // W x = W (x - b) + b (sum of W's rows), b the example's background: z begins with the bias and the second term
+  auto begin = [&](int i, int place, int width, T* z) {
+    const T background = inputs.has_background ? inputs.background[batch.row(block.first + i)] : T(0);
+    for (int u = 0; u < width; u += LANES<T>)
+      at(z + u) = inputs.has_background ? at(bias + place + u) + background * at(space.column_sums + place + u)
+                                        : at(bias + place + u);
+  };
+  for (int i = 0; i < block.rows; ++i) {
+    begin(i, whole, layer.stride - whole, space.z[0] + i * int64_t{layer.stride} + whole);
+    prefetch(inputs, batch, block.first + i, sorts);
+  }
   if (sorts) {
     sort_pairs(inputs, batch, block, space);
     packed_panels<T>(whole, block.rows, space, [&](auto wide, int place, T* packed) {
       constexpr int width = wide * LANES<T>;
-      for (int i = 0; i < block.rows; ++i)
-        __builtin_memcpy(packed + i * width, space.z[0] + i * int64_t{layer.stride} + place, width * sizeof(T));
-      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      for (int i = 0; i < block.rows; ++i) begin(i, place, width, packed + i * width);
+      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (count)
           pair_forward<T, wide>(entries, count, w + c0 * int64_t{layer.stride} + place,
                                 w + c1 * int64_t{layer.stride} + place, packed);
@@ -329,7 +325,7 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
     if (shared)
       for (int c = 0; c < layer.inputs; ++c) add_rows<T>(shared, 1, layer.stride, nullptr, g + c * stride);
     packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
-      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (!count) return;
         alignas(ALIGNMENT) T none[wide * LANES<T>];
         T *g0 = g + c0 * stride + place, *g1 = c1 > c0 ? g + c1 * stride + place : none;
@@ -341,13 +337,13 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
     with_rule<T>(plan.rule, sink.numbers, [&](const auto& rule) {
       const bool lazy = std::decay_t<decltype(rule)>::rests && penalty.none() && !shared;
       if (lazy)
-        over_pairs(inputs, space, [&](int k, int, int, const Entry<T>*, int count) {
+        over_pairs(inputs, block, space, [&](int k, int, int, const Entry<T>*, int count) {
           if (count)
             make_up(rule, layer, inputs.features, *step.trial, k);
           else
             ++step.trial->idle[k];
         });
-      over_pairs(inputs, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (lazy && !count) return;
         packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
           const T* start = shared ? shared + place : nullptr;

@@ -116,9 +116,9 @@ struct Workspace {
   T *column_sums, *shared;      // (stride of the first layer,)
   T* g;                         // gradients on their way to an update, (size,)
   T* packed;                    // (BLOCK, stride of the first layer), panel after panel
-  Entry<T>* entries;            // the block's pairs of inputs, sorted by their place
+  Entry<T>* entries;            // the block's pairs of inputs by their place: (pairs, rows)
   T* pair_gradient;             // (2, stride of the first layer)
-  int32_t* pair_ends;           // where those of each place end
+  int32_t* pair_counts;         // how many each place has
 };
 
 // Memory handed out from one allocation; with `base` null it only counts.
@@ -208,7 +208,7 @@ void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, Bum
   space.packed = memory.take<T>(paired ? int64_t{BLOCK} * plan.layer[0].stride : 0);
   space.entries = memory.take<Entry<T>>(int64_t{BLOCK} * pairs);
   space.pair_gradient = memory.take<T>(paired ? 2 * plan.layer[0].stride : 0);
-  space.pair_ends = memory.take<int32_t>(pairs + 1);
+  space.pair_counts = memory.take<int32_t>(pairs);
 }
 
 }  // namespace assay
