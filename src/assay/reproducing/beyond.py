@@ -23,6 +23,7 @@ MODELS = ("4LS", "3LS", "2LR")
 _FIRST = ("beyond-race", "beyond-tuning", "beyond-family")
 _RACERS = 3  # winners of the race that race again
 _QUICK_TARGET = 0.6  # an accuracy that a few iterations on the digits reach
+_SHOWN = 0.07  # of accuracy below the target, in the picture of the record: before that curves are one line
 _TUNED_BY = 3  # one of so many seeds tunes, the others judge
 _TAKEN = ("model", "loss", "input", "optimizer", "schedule", "batches")  # what a winner brings with it
 
@@ -130,8 +131,27 @@ def _record(result: Results, target: float) -> list[Table | Picture]:
     if not trials["outcome"].isin(FINISHED).any():
         return [Table(head, rows, title, note)]
     said = "Test accuracy against seconds of training"
-    chart = learning_curves(trials, result.curves(), x="seconds", start=0.0, title=said)
+    curves = result.curves()
+    named = trials.assign(configuration=trials["configuration"].map(_told_apart(list(groups))))
+    begin = curves.loc[curves["test_accuracy"] >= target - _SHOWN, "seconds"].min()
+    chart = learning_curves(named, curves, x="seconds", start=float(begin), title=said)
     return [Table(head, rows, title, note), Picture("record", chart, said)]
+
+
+def _told_apart(names: Sequence[str]) -> dict[str, str]:
+    """The names without the words that all of those made of words have in the same place.
+
+    >>> _told_apart(["64, long, unit", "128, long, unit", "a common choice"])
+    {'64, long, unit': '64', '128, long, unit': '128', 'a common choice': 'a common choice'}
+    """
+    made = [name.split(", ") for name in names if ", " in name]
+    same = [len(set(words)) == 1 for words in zip(*made, strict=False)] if len(made) > 1 else []
+    return {
+        name: ", ".join(w for i, w in enumerate(name.split(", ")) if i >= len(same) or not same[i])
+        if ", " in name
+        else name
+        for name in names
+    }
 
 
 _RECORDED: dict[str, Callable[[float], str]] = {

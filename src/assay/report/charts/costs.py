@@ -10,6 +10,7 @@ import altair as alt
 from assay.report.charts.theme import BLUE, INK, WIDTH, Rows, axis, dressed, labels, message, table
 
 _UNITS = {"s": (("s", 1.0), ("ms", 1e-3)), "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))}
+_AXES = {"s": "~g", "B": "~s"}  # 0.1 s is no 100m, but 10 MB are 10M
 
 
 def costs_chart(costs: Mapping[str, float], *, unit: str, title: str) -> Any:
@@ -23,7 +24,7 @@ def costs_chart(costs: Mapping[str, float], *, unit: str, title: str) -> Any:
     names = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8)
     scale = alt.Scale(type="log", domain=list(limits), nice=False)
     base = alt.Chart(table(rows)).encode(
-        x=alt.X("x:Q", title=f"{unit} (log scale)", axis=axis(limits, log=True, format="~s"), scale=scale),
+        x=alt.X("x:Q", title=f"{unit} (log scale)", axis=axis(limits, log=True, format=_AXES[unit]), scale=scale),
         y=alt.Y("label:N", sort=list(named.values()), axis=names),
     )
     points = base.mark_circle(size=110, color=BLUE, opacity=1)
