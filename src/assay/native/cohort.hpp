@@ -73,7 +73,7 @@ class Cohort {
     state_ = zeros(trials * state_bytes);
     backup_ = zeros(trials * state_bytes);
     bool sparse = !train_->view.dense;
-    paired_ = sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+    paired_ = takes_pairs<T>(plan, sparse);
     if (paired_) {
       train_->pair_up(*pool_);
       idle_.resize(trials * train_->view.pairs());

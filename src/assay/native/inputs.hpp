@@ -78,7 +78,7 @@ class Examples {
     std::lock_guard<std::mutex> lock(pairing_);
     if (view.dense || view.pair_offsets) return;
     pair_offsets_.resize(view.examples + 1);
-    auto over_pairs = [&](int64_t row, auto body) {  // `body` with the place, and the first and second value
+    auto each_pair = [&](int64_t row, auto body) {  // `body` with the place, and the first and second value
       for (int64_t i = offsets_[row], end = offsets_[row + 1]; i < end;) {
         const int place = columns_[i] / 2;
         T pair[2] = {};
@@ -87,7 +87,7 @@ class Examples {
       }
     };
     over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
-      for (int64_t row = from; row < to; ++row) over_pairs(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
+      for (int64_t row = from; row < to; ++row) each_pair(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
     });
     for (int64_t row = 0; row < view.examples; ++row) pair_offsets_[row + 1] += pair_offsets_[row];
     pair_places_.resize(pair_offsets_.back());
@@ -95,7 +95,7 @@ class Examples {
     over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         int64_t i = pair_offsets_[row];
-        over_pairs(row, [&](int place, T first, T second) {
+        each_pair(row, [&](int place, T first, T second) {
           pair_places_[i] = static_cast<uint16_t>(place);
           pair_values_[2 * i] = first;
           pair_values_[2 * i++ + 1] = second;

@@ -81,7 +81,7 @@ struct Block {
 // registers while all examples pass. With few units or examples sorting costs more than it saves.
 template <class T>
 ASSAY_INLINE bool sorted(const Inputs<T>& inputs, const Layer& layer, Block block) {
-  return inputs.pair_offsets && layer.stride >= PAIRED_FROM<T> && block.rows > 4;
+  return layer.stride >= PAIRED_FROM<T> && inputs.pair_offsets && block.rows > 4;
 }
 
 // The block's pairs of inputs by place, each place's in the order of the examples, with room for one of each.

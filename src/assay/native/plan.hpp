@@ -51,6 +51,11 @@ struct Plan {
   __attribute__((always_inline)) const Layer& last() const { return layer[layers - 1]; }
 };
 
+template <class T>
+bool takes_pairs(const Plan& plan, bool sparse) {
+  return sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+}
+
 // A split's examples. Sparse: the values that differ from the example's own background, which is 0 or the value that
 // most of its inputs share; dense: all of them.
 template <class T>
@@ -203,7 +208,7 @@ void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, Bum
   space.column_sums = memory.take<T>(plan.layer[0].stride);
   space.shared = memory.take<T>(plan.layer[0].stride);
   space.g = memory.take<T>(plan.size);
-  const bool paired = sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+  const bool paired = takes_pairs<T>(plan, sparse);
   const int pairs = paired ? (features + 1) / 2 : 0;
   space.packed = memory.take<T>(paired ? int64_t{BLOCK} * plan.layer[0].stride : 0);
   space.entries = memory.take<Entry<T>>(int64_t{BLOCK} * pairs);

@@ -145,13 +145,9 @@ def _told_apart(names: Sequence[str]) -> dict[str, str]:
     {'64, long, unit': '64', '128, long, unit': '128', 'a common choice': 'a common choice'}
     """
     made = [name.split(", ") for name in names if ", " in name]
-    same = [len(set(words)) == 1 for words in zip(*made, strict=False)] if len(made) > 1 else []
-    return {
-        name: ", ".join(w for i, w in enumerate(name.split(", ")) if i >= len(same) or not same[i])
-        if ", " in name
-        else name
-        for name in names
-    }
+    places = enumerate(zip(*made, strict=False)) if len(made) > 1 else ()
+    same = {place for place, words in places if len(set(words)) == 1}
+    return {name: ", ".join(w for i, w in enumerate(name.split(", ")) if i not in same) or name for name in names}
 
 
 _RECORDED: dict[str, Callable[[float], str]] = {
