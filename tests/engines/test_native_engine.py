@@ -301,6 +301,22 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(kind: Any, clip: float 
     np.testing.assert_array_equal(progress.losses, np.repeat(ends[0][0], 2, axis=0))
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("background", [0.0, -0.42], ids=["zeros", "standardised"])
+@pytest.mark.parametrize("units", [3, 20, 40, 70])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_full_batch_sorted_once_has_the_bits_of_one_that_is_not(
+    precision: str, background: float, units: int, threads: int
+) -> None:
+    x, y = images(1411, 31, 0.8, 10, np.dtype(precision))  # five parts, the last pair is of one input
+    x = x + np.asarray(background, x.dtype)
+    asked = {"model": {"hidden": [units]}, "optimizer": "adam", "precision": precision, "clip_norm": 1.0}
+    kinds = ("full", {"kind": "window", "size": len(x)})
+    a, b = (run(Recipe.parse(asked | {"batches": kind}), x, y, 6, threads=threads) for kind in kinds)
+    np.testing.assert_array_equal(a[0], b[0])
+    same_bits(a[1], b[1])
+
+
 def test_the_bits_do_not_depend_on_where_the_inputs_lie() -> None:
     x, y = images(300, 30, 0.1, 10, np.float32)
     shifted = np.empty(x.size + 1, np.float32)[1:].reshape(x.shape)

@@ -116,6 +116,8 @@ class Cohort {
     cancelled_ = false;
     std::memcpy(backup_.get(), state_.get(), trials_.size() * state_bytes);
     Call call{batches, alive, numbers, courses, course_width, losses, broken};
+    if (!batches.rows && !batches.starts && !train_->view.dense && !sorted_)
+      sorted_ = std::make_unique<SortedExamples<T>>(*train_, parts_of(plan_.size, largest_batch_), *pool_);
     if (split_) {
       std::barrier<> barrier(threads_);
       pool_->run(threads_, [&](int worker) { split(call, worker, barrier); }, poll);
@@ -192,7 +194,13 @@ class Cohort {
   };
 
   Step<T> step(const Inputs<T>& inputs, int64_t n, const Batch& batch, uint64_t t) const {
-    return {&plan_, &inputs, &trials_[n], batch, t, &cancelled_};
+    return {&plan_, &inputs, &trials_[n], batch, t, &cancelled_, nullptr};
+  }
+
+  // A step by parts.
+  Step<T> by_parts(Step<T> step) const {
+    if (sorted_ && !step.batch.rows && step.batch.size == train_->view.examples) step.blocks = &sorted_->view;
+    return step;
   }
 
   Numbers numbers(const Call& call, int64_t n, int64_t i) const {
@@ -232,7 +240,7 @@ class Cohort {
         settle(call, n);
         std::memset(g, 0, parts * plan_.size * sizeof(T));
         double total = 0;
-        for (int p = 0; p < parts; ++p) total += kernel_.part(now, p, parts, spaces_[worker], g + p * plan_.size);
+        for (int p = 0; p < parts; ++p) total += kernel_.part(by_parts(now), p, parts, spaces_[worker], g + p * plan_.size);
         if (cancelled_.load(std::memory_order_relaxed)) return;
         loss = total / batch.size;
         if (std::isfinite(loss)) {
@@ -264,7 +272,7 @@ class Cohort {
         barrier.arrive_and_wait();
         for (int p; (p = next_part_.fetch_add(1)) < parts;) {
           std::memset(g + p * plan_.size, 0, plan_.size * sizeof(T));
-          part_losses_[p] = kernel_.part(now, p, parts, spaces_[worker], g + p * plan_.size);
+          part_losses_[p] = kernel_.part(by_parts(now), p, parts, spaces_[worker], g + p * plan_.size);
         }
         barrier.arrive_and_wait();
         kernel_.sum(plan_, g, parts, from, to);
@@ -298,6 +306,7 @@ class Cohort {
   std::vector<Memory> spaces_memory_, gradients_;
   std::vector<double> part_losses_;
   std::vector<int32_t> idle_;  // (trials, pairs)
+  std::unique_ptr<SortedExamples<T>> sorted_;
   bool paired_ = false;
   std::atomic<int> next_part_ = 0;
   std::atomic<bool> cancelled_ = false;

@@ -84,7 +84,7 @@ ASSAY_INLINE bool sorted(const Inputs<T>& inputs, const Layer& layer, Block bloc
   return layer.stride >= PAIRED_FROM<T> && inputs.pair_offsets && block.rows > 4;
 }
 
-// The block's pairs of inputs by place, each place's in the order of the examples, with room for one of each.
+// Each place has room for one pair of each example.
 template <class T>
 void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
   int32_t* __restrict counts = space.pair_counts;
@@ -97,15 +97,19 @@ void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Worksp
       entries[place * block.rows + counts[place]++] = {values[2 * e], values[2 * e + 1], i};
     }
   }
+  space.sorted = {entries, counts, block.rows};
 }
 
 // Calls `body` with a pair's place, its two inputs, its entries and their number. Where the number of inputs is odd,
 // the last one stands for the second too, whose values are 0.
 template <class T, class Body>
-ASSAY_INLINE void over_pairs(const Inputs<T>& inputs, Block block, const Workspace<T>& space, Body body) {
-  for (int k = 0; k < inputs.pairs(); ++k)
-    body(k, 2 * k, 2 * k + 1 < inputs.features ? 2 * k + 1 : 2 * k, space.entries + k * block.rows,
-         space.pair_counts[k]);
+ASSAY_INLINE void over_pairs(const Inputs<T>& inputs, const SortedBlock<T>& sorted, Body body) {
+  const Entry<T>* entries = sorted.entries;
+  for (int k = 0; k < inputs.pairs(); ++k) {
+    const int count = sorted.counts[k];
+    body(k, 2 * k, 2 * k + 1 < inputs.features ? 2 * k + 1 : 2 * k, entries, count);
+    entries += sorted.room ? sorted.room : count;
+  }
 }
 
 // Calls `body` with the number of vectors, the place and the packed rows of each panel of the first layer's units.
@@ -149,11 +153,11 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
     prefetch(inputs, batch, block.first + i, sorts);
   }
   if (sorts) {
-    sort_pairs(inputs, batch, block, space);
+    if (!step.blocks) sort_pairs(inputs, batch, block, space);
     packed_panels<T>(whole, block.rows, space, [&](auto wide, int place, T* packed) {
       constexpr int width = wide * LANES<T>;
       for (int i = 0; i < block.rows; ++i) begin(i, place, width, packed + i * width);
-      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (count)
           pair_forward<T, wide>(entries, count, w + c0 * int64_t{layer.stride} + place,
                                 w + c1 * int64_t{layer.stride} + place, packed);
@@ -325,7 +329,7 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
     if (shared)
       for (int c = 0; c < layer.inputs; ++c) add_rows<T>(shared, 1, layer.stride, nullptr, g + c * stride);
     packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
-      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (!count) return;
         alignas(ALIGNMENT) T none[wide * LANES<T>];
         T *g0 = g + c0 * stride + place, *g1 = c1 > c0 ? g + c1 * stride + place : none;
@@ -337,13 +341,13 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
     with_rule<T>(plan.rule, sink.numbers, [&](const auto& rule) {
       const bool lazy = std::decay_t<decltype(rule)>::rests && penalty.none() && !shared;
       if (lazy)
-        over_pairs(inputs, block, space, [&](int k, int, int, const Entry<T>*, int count) {
+        over_pairs(inputs, space.sorted, [&](int k, int, int, const Entry<T>*, int count) {
           if (count)
             make_up(rule, layer, inputs.features, *step.trial, k);
           else
             ++step.trial->idle[k];
         });
-      over_pairs(inputs, block, space, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
+      over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (lazy && !count) return;
         packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
           const T* start = shared ? shared + place : nullptr;
@@ -391,7 +395,7 @@ void first_gradient(const Step<T>& step, const Batch& batch, Block block, Worksp
     shared = space.shared;
   }
 
-  if (sorted(inputs, layer, block)) {  // on the way forward
+  if (step.blocks || sorted(inputs, layer, block)) {  // once for all, or on the way forward
     sorted_gradient(step, block, space, d, shared, sink);
     return;
   }
@@ -476,11 +480,13 @@ double step(const Step<T>& step, const Numbers& numbers, Workspace<T>& space) {
 template <class T>
 double part(const Step<T>& step, int part, int parts, Workspace<T>& space, T* g) {
   const int size = step.batch.size;
-  const int first = static_cast<int>(int64_t{size} * part / parts), end = static_cast<int>(int64_t{size} * (part + 1) / parts);
+  const int first = static_cast<int>(part_start(size, part, parts));
+  const int end = static_cast<int>(part_start(size, part + 1, parts));
   double loss = 0;
   before_blocks(step, space);
   for (int at = first; at < end && !step.cancelled->load(std::memory_order_relaxed); at += BLOCK) {
     Block block{at, end - at < BLOCK ? end - at : BLOCK};
+    if (step.blocks) space.sorted = step.blocks->at(part, (at - first) / BLOCK);
     forward(step, step.batch, block, space, true);
     loss += losses(step, step.batch, block, space);
     backward(step, step.batch, block, space, Later<T>{g});

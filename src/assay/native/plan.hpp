@@ -111,6 +111,29 @@ struct Entry {
   int32_t row;                  // of the example, in the block
 };
 
+// A block's pairs of inputs by their place: those of place k, counts[k] in the order of the examples, begin `room` after
+// those of place k - 1, or where these end.
+template <class T>
+struct SortedBlock {
+  const Entry<T>* entries;
+  const int32_t* counts;
+  int room;                     // 0: they follow one another
+};
+
+// The blocks of a batch of all examples, sorted once for all iterations. Each part has `per_part` of them, some empty.
+template <class T>
+struct SortedBlocks {
+  const Entry<T>* entries;
+  const int64_t* starts;        // (parts, per_part)
+  const int32_t* counts;        // (parts, per_part, pairs)
+  int per_part, pairs;
+
+  __attribute__((always_inline)) SortedBlock<T> at(int part, int i) const {
+    const int64_t block = int64_t{part} * per_part + i;
+    return {entries + starts[block], counts + block * pairs, 0};
+  }
+};
+
 // The memory of one thread; `place` below hands it out.
 template <class T>
 struct Workspace {
@@ -121,9 +144,10 @@ struct Workspace {
   T *column_sums, *shared;      // (stride of the first layer,)
   T* g;                         // gradients on their way to an update, (size,)
   T* packed;                    // (BLOCK, stride of the first layer), panel after panel
-  Entry<T>* entries;            // the block's pairs of inputs by their place: (pairs, rows)
+  SortedBlock<T> sorted;        // the block in work, where it is sorted
+  Entry<T>* entries;            // room to sort it: (pairs, rows), and for the counts
+  int32_t* pair_counts;
   T* pair_gradient;             // (2, stride of the first layer)
-  int32_t* pair_counts;         // how many each place has
 };
 
 // Memory handed out from one allocation; with `base` null it only counts.
@@ -148,6 +172,7 @@ struct Step {
   Batch batch;
   uint64_t t;                   // from 1
   const std::atomic<bool>* cancelled;
+  const SortedBlocks<T>* blocks;  // of a batch of all examples, else null
 };
 
 // How many parts a batch is cut into: it depends on the batch and the network alone, never on the number of threads, so
@@ -159,6 +184,9 @@ inline int parts_of(int64_t size, int batch) {
   if (parts > affordable) parts = affordable;
   return parts < 1 ? 1 : static_cast<int>(parts);
 }
+
+// The first example of a part, and of none where part = parts.
+inline int64_t part_start(int64_t batch, int part, int parts) { return batch * part / parts; }
 
 // What the kernel offers, compiled for one instruction set.
 template <class T>
@@ -210,10 +238,10 @@ void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, Bum
   space.g = memory.take<T>(plan.size);
   const bool paired = takes_pairs<T>(plan, sparse);
   const int pairs = paired ? (features + 1) / 2 : 0;
-  space.packed = memory.take<T>(paired ? int64_t{BLOCK} * plan.layer[0].stride : 0);
+  space.packed = memory.take<T>(sparse ? int64_t{BLOCK} * plan.layer[0].stride : 0);
   space.entries = memory.take<Entry<T>>(int64_t{BLOCK} * pairs);
-  space.pair_gradient = memory.take<T>(paired ? 2 * plan.layer[0].stride : 0);
   space.pair_counts = memory.take<int32_t>(pairs);
+  space.pair_gradient = memory.take<T>(paired ? 2 * plan.layer[0].stride : 0);
 }
 
 }  // namespace assay
