@@ -317,6 +317,32 @@ def test_a_full_batch_sorted_once_has_the_bits_of_one_that_is_not(
     same_bits(a[1], b[1])
 
 
+@pytest.mark.parametrize("kind", [{"kind": "shuffled", "size": 20}, {"kind": "window", "size": 3}])
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_trials_that_share_sorted_batches_have_the_bits_of_trials_alone(
+    kind: dict[str, Any], clip: float | None, threads: int
+) -> None:
+    x, y = images(210, 31, 0.8, 10, np.float32)
+    model = {"hidden": [70], "activation": "relu", "output": "identity"}
+    asked = {"model": model, "batches": kind, "clip_norm": clip, "loss": "mse"}
+    rates = (0.01, 1e30, 0.1)  # one of them breaks, and the others go on
+    mine = tuple(Recipe.parse(asked | {"optimizer": {"name": "rmsprop", "learning_rate": rate}}) for rate in rates)
+    cohort = Cohort(mine, mine[0].model.network(31, 10))
+    engine, iterations = load("native", threads=threads), 150  # more than one round of them
+    state = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
+    batches = make_batches(mine[0].batches, cohort.seeds, 1, iterations, len(x))
+    state, progress = engine.advance(state, batches, np.array([True] * 3))
+    together = engine.export(state)
+    assert list(np.isnan(progress.losses).any(axis=1)) == [False, True, False]
+    for n, each in enumerate(mine):
+        losses, alone, _ = run(each, x, y, iterations)
+        np.testing.assert_array_equal(progress.losses[n], losses[0])
+        for name, w in alone.weights.items():
+            np.testing.assert_array_equal(together.weights[name][n], w[0])
+            np.testing.assert_array_equal(together.slots[name][:, n], alone.slots[name][:, 0])
+
+
 def test_the_bits_do_not_depend_on_where_the_inputs_lie() -> None:
     x, y = images(300, 30, 0.1, 10, np.float32)
     shifted = np.empty(x.size + 1, np.float32)[1:].reshape(x.shape)

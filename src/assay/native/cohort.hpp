@@ -18,6 +18,7 @@
 
 #include "inputs.hpp"
 #include "plan.hpp"
+#include "sorting.hpp"
 #include "threads.hpp"
 
 namespace assay {
@@ -116,23 +117,28 @@ class Cohort {
     cancelled_ = false;
     std::memcpy(backup_.get(), state_.get(), trials_.size() * state_bytes);
     Call call{batches, alive, numbers, courses, course_width, losses, broken};
-    if (!batches.rows && !batches.starts && !train_->view.dense && !sorted_)
-      sorted_ = std::make_unique<SortedExamples<T>>(*train_, parts_of(plan_.size, largest_batch_), *pool_);
+    sort_full_batch(batches);
     if (split_) {
       std::barrier<> barrier(threads_);
       pool_->run(threads_, [&](int worker) { split(call, worker, barrier); }, poll);
     } else {
-      std::atomic<int> next = 0;
-      pool_->run(
-          static_cast<int>(gradients_.size()),
-          [&](int worker) {
-            for (int n; (n = next.fetch_add(1)) < trials();)
-              if (alive[n]) {
-                alone(call, n, worker);
-                settle(call, n);
-              }
-          },
-          poll);
+      const bool shared = shares(batches);
+      const int64_t round = shared ? ROUND : batches.count;
+      for (int64_t from = 0; from < batches.count && !cancelled_; from += round) {
+        const int64_t to = std::min(from + round, batches.count);
+        if (shared) shared_.sort(*train_, to - from, *pool_, [&](int64_t i) { return batches.at(0, from + i); });
+        std::atomic<int> next = 0;
+        pool_->run(
+            static_cast<int>(gradients_.size()),
+            [&](int worker) {
+              for (int n; (n = next.fetch_add(1)) < trials();)
+                if (alive[n]) {
+                  if (!broken[n]) alone(call, n, worker, from, to, shared);
+                  if (to == batches.count) settle(call, n);
+                }
+            },
+            poll);
+      }
     }
     if (cancelled_) std::memcpy(state_.get(), backup_.get(), trials_.size() * state_bytes);
     return !cancelled_;
@@ -182,6 +188,7 @@ class Cohort {
 
  private:
   static constexpr int64_t PIECE = 8 * BLOCK;  // examples between two looks at `stop`
+  static constexpr int64_t ROUND = 64;         // iterations whose batches are sorted at once: a few MB
 
   struct Call {
     const Batches& batches;
@@ -194,12 +201,35 @@ class Cohort {
   };
 
   Step<T> step(const Inputs<T>& inputs, int64_t n, const Batch& batch, uint64_t t) const {
-    return {&plan_, &inputs, &trials_[n], batch, t, &cancelled_, nullptr};
+    return {&plan_, &inputs, &trials_[n], batch, t, &cancelled_, nullptr, 0};
   }
 
-  // A step by parts.
-  Step<T> by_parts(Step<T> step) const {
-    if (sorted_ && !step.batch.rows && step.batch.size == train_->view.examples) step.blocks = &sorted_->view;
+  // A batch of all examples is the same at every iteration: its inputs are sorted once.
+  void sort_full_batch(const Batches& batches) {
+    if (batches.rows || batches.starts || train_->view.dense || full_) return;
+    const int64_t examples = train_->view.examples;
+    const int parts = parts_of(plan_.size, largest_batch_);
+    const int64_t each = blocks_of(examples, parts);
+    full_ = std::make_unique<Sorting<T>>();
+    full_->sort(*train_, parts * each, *pool_, [&](int64_t b) {
+      const int part = static_cast<int>(b / each);
+      const int64_t from = part_start(examples, part, parts) + b % each * BLOCK;
+      const int64_t left = part_start(examples, part + 1, parts) - from;
+      return Batch{nullptr, from, static_cast<int>(std::clamp(left, int64_t{0}, int64_t{BLOCK})), nullptr, -1};
+    });
+  }
+
+  // Whether several trials take the same batches of a block each, so that these are sorted once for all of them.
+  bool shares(const Batches& batches) const {
+    return paired_ && batches.sets == 1 && trials() > 1 && largest_batch_ <= BLOCK;
+  }
+
+  // A step for one of its batch's parts.
+  Step<T> of_part(Step<T> step, int part, int parts) const {
+    if (full_ && !step.batch.rows && step.batch.size == train_->view.examples) {
+      step.blocks = &full_->view;
+      step.block = part * blocks_of(step.batch.size, parts);
+    }
     return step;
   }
 
@@ -225,13 +255,14 @@ class Cohort {
     if (paired_) kernel_.settle(plan_, trials_[n], numbers(call, n, 0), train_->view.pairs());
   }
 
-  // One trial on one thread.
-  void alone(const Call& call, int n, int worker) {
+  // One trial on one thread, iterations from ... to of the call; with batches that are sorted for all trials if `shared`.
+  void alone(const Call& call, int n, int worker, int64_t from, int64_t to, bool shared) {
     T* g = reinterpret_cast<T*>(gradients_[worker].get());
-    for (int64_t i = 0; i < call.batches.count && !cancelled_.load(std::memory_order_relaxed); ++i) {
+    for (int64_t i = from; i < to && !cancelled_.load(std::memory_order_relaxed); ++i) {
       Numbers h = numbers(call, n, i);
       Batch batch = call.batches.at(n, i);
       Step<T> now = step(train_->view, n, batch, static_cast<uint64_t>(call.batches.first + i));
+      if (shared) now.blocks = &shared_.view, now.block = i - from;
       double& loss = call.losses[n * call.batches.count + i];
       if (batch.size <= BLOCK && h.clip_norm == std::numeric_limits<double>::infinity()) {
         loss = kernel_.step(now, h, spaces_[worker]);
@@ -240,7 +271,7 @@ class Cohort {
         settle(call, n);
         std::memset(g, 0, parts * plan_.size * sizeof(T));
         double total = 0;
-        for (int p = 0; p < parts; ++p) total += kernel_.part(by_parts(now), p, parts, spaces_[worker], g + p * plan_.size);
+        for (int p = 0; p < parts; ++p) total += kernel_.part(of_part(now, p, parts), p, parts, spaces_[worker], g + p * plan_.size);
         if (cancelled_.load(std::memory_order_relaxed)) return;
         loss = total / batch.size;
         if (std::isfinite(loss)) {
@@ -272,7 +303,7 @@ class Cohort {
         barrier.arrive_and_wait();
         for (int p; (p = next_part_.fetch_add(1)) < parts;) {
           std::memset(g + p * plan_.size, 0, plan_.size * sizeof(T));
-          part_losses_[p] = kernel_.part(by_parts(now), p, parts, spaces_[worker], g + p * plan_.size);
+          part_losses_[p] = kernel_.part(of_part(now, p, parts), p, parts, spaces_[worker], g + p * plan_.size);
         }
         barrier.arrive_and_wait();
         kernel_.sum(plan_, g, parts, from, to);
@@ -306,7 +337,8 @@ class Cohort {
   std::vector<Memory> spaces_memory_, gradients_;
   std::vector<double> part_losses_;
   std::vector<int32_t> idle_;  // (trials, pairs)
-  std::unique_ptr<SortedExamples<T>> sorted_;
+  std::unique_ptr<Sorting<T>> full_;  // batches of all examples
+  Sorting<T> shared_;                 // those of a round
   bool paired_ = false;
   std::atomic<int> next_part_ = 0;
   std::atomic<bool> cancelled_ = false;

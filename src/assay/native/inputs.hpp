@@ -1,10 +1,8 @@
 // A split's examples in the form that the first layer reads: sparse where most inputs share a value, else dense.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -37,7 +35,7 @@ class Examples {
     view.examples = examples, view.features = features, view.labels = labels_.data(), view.dense = x;
     std::vector<int32_t> counts(examples);
     background_.resize(examples);
-    over_blocks(examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T* values = x + row * features;
         T background = background_of(values, features);
@@ -57,7 +55,7 @@ class Examples {
 
     columns_.resize(offsets_[examples]);
     values_.resize(offsets_[examples]);
-    over_blocks(examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T *values = x + row * features, background = background_[row];
         int64_t place = offsets_[row];
@@ -80,13 +78,13 @@ class Examples {
     std::lock_guard<std::mutex> lock(pairing_);
     if (view.dense || view.pair_offsets) return;
     pair_offsets_.resize(view.examples + 1);
-    over_blocks(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) each_pair(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
     });
     for (int64_t row = 0; row < view.examples; ++row) pair_offsets_[row + 1] += pair_offsets_[row];
     pair_places_.resize(pair_offsets_.back());
     pair_values_.resize(2 * pair_offsets_.back());
-    over_blocks(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         int64_t i = pair_offsets_[row];
         each_pair(row, [&](int place, T first, T second) {
@@ -104,6 +102,11 @@ class Examples {
   // Calls `body` with the place, and the first and second value of each of a row's pairs.
   template <class Body>
   void each_pair(int64_t row, Body body) const {
+    if (view.pair_offsets) {
+      for (int64_t i = pair_offsets_[row]; i < pair_offsets_[row + 1]; ++i)
+        body(pair_places_[i], pair_values_[2 * i], pair_values_[2 * i + 1]);
+      return;
+    }
     for (int64_t i = offsets_[row], end = offsets_[row + 1]; i < end;) {
       const int place = columns_[i] / 2;
       T pair[2] = {};
@@ -122,10 +125,9 @@ class Examples {
   double share = 1;      // of the inputs that differ from their background
 
  private:
-  static constexpr int64_t SLICE = 512;  // examples that a thread takes at once
-
   template <class Body>
-  static void over_blocks(int64_t examples, int64_t block, Pool& pool, Body body) {
+  static void over_blocks(int64_t examples, Pool& pool, Body body) {
+    constexpr int64_t block = 512;
     std::atomic<int64_t> next = 0;
     pool.run(
         pool.size(),
@@ -136,61 +138,11 @@ class Examples {
         [] {});
   }
 
-  template <class>
-  friend class SortedExamples;
-
   std::mutex pairing_;
   std::vector<int32_t> labels_;
   std::vector<int64_t> offsets_, pair_offsets_;
   std::vector<uint16_t> columns_, pair_places_;
   std::vector<T> values_, background_, pair_values_;
-};
-
-// The blocks of batches of all examples in `parts` parts, each block's pairs of inputs by their place.
-template <class T>
-class SortedExamples {
- public:
-  SortedExamples(const Examples<T>& examples, int parts, Pool& pool) {
-    const int64_t count = examples.view.examples;
-    const int pairs = examples.view.pairs();
-    const int per_part = static_cast<int>(((count + parts - 1) / parts + BLOCK - 1) / BLOCK);
-    starts_.resize(int64_t{parts} * per_part);
-    counts_.resize(starts_.size() * pairs);
-    auto over_blocks = [&](auto body) {  // `body` with the block, its counts and its rows
-      Examples<T>::over_blocks(parts, 1, pool, [&](int64_t part, int64_t) {
-        const int64_t first = part_start(count, part, parts), end = part_start(count, part + 1, parts);
-        for (int64_t i = 0; first + i * BLOCK < end; ++i) {
-          const int64_t block = part * per_part + i;
-          body(block, counts_.data() + block * pairs, first + i * BLOCK, std::min(end, first + (i + 1) * BLOCK));
-        }
-      });
-    };
-    over_blocks([&](int64_t, int32_t* counts, int64_t from, int64_t to) {
-      for (int64_t row = from; row < to; ++row) examples.each_pair(row, [&](int place, T, T) { ++counts[place]; });
-    });
-    int64_t total = 0;
-    for (size_t block = 0; block < starts_.size(); ++block) {
-      starts_[block] = total;
-      for (int k = 0; k < pairs; ++k) total += counts_[block * pairs + k];
-    }
-    entries_ = std::make_unique_for_overwrite<Entry<T>[]>(total);
-    over_blocks([&](int64_t block, const int32_t* counts, int64_t from, int64_t to) {
-      std::vector<int64_t> next(pairs, starts_[block]);
-      for (int k = 1; k < pairs; ++k) next[k] = next[k - 1] + counts[k - 1];
-      for (int64_t row = from; row < to; ++row)
-        examples.each_pair(row, [&](int place, T first, T second) {
-          entries_[next[place]++] = {first, second, static_cast<int32_t>(row - from)};
-        });
-    });
-    view = {entries_.get(), starts_.data(), counts_.data(), per_part, pairs};
-  }
-
-  SortedBlocks<T> view{};
-
- private:
-  std::unique_ptr<Entry<T>[]> entries_;
-  std::vector<int64_t> starts_;
-  std::vector<int32_t> counts_;
 };
 
 }  // namespace assay

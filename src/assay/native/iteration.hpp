@@ -150,7 +150,7 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
   };
   for (int i = 0; i < block.rows; ++i) {
     begin(i, whole, layer.stride - whole, space.z[0] + i * int64_t{layer.stride} + whole);
-    prefetch(inputs, batch, block.first + i, sorts);
+    if (!step.blocks) prefetch(inputs, batch, block.first + i, sorts);
   }
   if (sorts) {
     if (!step.blocks) sort_pairs(inputs, batch, block, space);
@@ -395,7 +395,7 @@ void first_gradient(const Step<T>& step, const Batch& batch, Block block, Worksp
     shared = space.shared;
   }
 
-  if (step.blocks || sorted(inputs, layer, block)) {  // once for all, or on the way forward
+  if (step.blocks || sorted(inputs, layer, block)) {  // before, or on the way forward
     sorted_gradient(step, block, space, d, shared, sink);
     return;
   }
@@ -470,6 +470,7 @@ double step(const Step<T>& step, const Numbers& numbers, Workspace<T>& space) {
   Block block{0, step.batch.size};
   if (step.trial->idle && !sorted(*step.inputs, step.plan->layer[0], block))
     settle(*step.plan, *step.trial, numbers, step.inputs->pairs());
+  if (step.blocks) space.sorted = step.blocks->at(step.block);
   before_blocks(step, space);
   forward(step, step.batch, block, space, true);
   double loss = losses(step, step.batch, block, space) / step.batch.size;
@@ -486,7 +487,7 @@ double part(const Step<T>& step, int part, int parts, Workspace<T>& space, T* g)
   before_blocks(step, space);
   for (int at = first; at < end && !step.cancelled->load(std::memory_order_relaxed); at += BLOCK) {
     Block block{at, end - at < BLOCK ? end - at : BLOCK};
-    if (step.blocks) space.sorted = step.blocks->at(part, (at - first) / BLOCK);
+    if (step.blocks) space.sorted = step.blocks->at(step.block + (at - first) / BLOCK);
     forward(step, step.batch, block, space, true);
     loss += losses(step, step.batch, block, space);
     backward(step, step.batch, block, space, Later<T>{g});

@@ -120,16 +120,14 @@ struct SortedBlock {
   int room;                     // 0: they follow one another
 };
 
-// The blocks of a batch of all examples, sorted once for all iterations. Each part has `per_part` of them, some empty.
 template <class T>
 struct SortedBlocks {
   const Entry<T>* entries;
-  const int64_t* starts;        // (parts, per_part)
-  const int32_t* counts;        // (parts, per_part, pairs)
-  int per_part, pairs;
+  const int64_t* starts;        // (blocks,)
+  const int32_t* counts;        // (blocks, pairs)
+  int pairs;
 
-  __attribute__((always_inline)) SortedBlock<T> at(int part, int i) const {
-    const int64_t block = int64_t{part} * per_part + i;
+  __attribute__((always_inline)) SortedBlock<T> at(int64_t block) const {
     return {entries + starts[block], counts + block * pairs, 0};
   }
 };
@@ -172,7 +170,8 @@ struct Step {
   Batch batch;
   uint64_t t;                   // from 1
   const std::atomic<bool>* cancelled;
-  const SortedBlocks<T>* blocks;  // of a batch of all examples, else null
+  const SortedBlocks<T>* blocks;  // where the batch's are already sorted, else null
+  int64_t block;                // the number of the first of them
 };
 
 // How many parts a batch is cut into: it depends on the batch and the network alone, never on the number of threads, so
@@ -185,8 +184,11 @@ inline int parts_of(int64_t size, int batch) {
   return parts < 1 ? 1 : static_cast<int>(parts);
 }
 
-// The first example of a part, and of none where part = parts.
+// The first example of a part, and the end of the last one.
 inline int64_t part_start(int64_t batch, int part, int parts) { return batch * part / parts; }
+
+// How many blocks the longest part has.
+inline int64_t blocks_of(int64_t batch, int parts) { return ((batch + parts - 1) / parts + BLOCK - 1) / BLOCK; }
 
 // What the kernel offers, compiled for one instruction set.
 template <class T>
