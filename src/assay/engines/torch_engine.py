@@ -20,6 +20,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
 
+from assay.engines import winograd
 from assay.engines.base import (
     Checkpoint,
     Cohort,
@@ -150,7 +151,7 @@ class TorchEngine(Engine):
     """Eager PyTorch; float32, float64, and bfloat16 mixed with float32 weights."""
 
     name: ClassVar[str] = "torch"
-    numerics: ClassVar[int] = 2
+    numerics: ClassVar[int] = 3
 
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
@@ -336,7 +337,11 @@ def _convolution(layer: Conv2d, a: Tensor, weight: Tensor, bias: Tensor) -> Tens
     if layer.whole:  # one window: a product of matrices does it three times as fast as torch's convolution on a CPU
         z = torch.addmm(bias, a.permute(0, 2, 3, 1).reshape(len(a), -1), weight.reshape(-1, layer.channels))
         return z.view(len(a), layer.channels, 1, 1)
-    return F.conv2d(a, weight.permute(3, 2, 0, 1), bias, layer.stride, layer.padding)
+    plain = a.device.type == "cpu" and a.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if plain and winograd.fits(layer):
+        return winograd.convolution(layer, a, weight, bias)
+    # contiguous, for the gradient of one channel's weights in float64 fails for any other
+    return F.conv2d(a, weight.permute(3, 2, 0, 1).contiguous(), bias, layer.stride, layer.padding)
 
 
 def _normalised(trial: Trial, number: int, layer: BatchNorm, a: Tensor, *, training: bool) -> Tensor:
@@ -376,7 +381,10 @@ def _rows_at_once(network: Network, device: str) -> int | None:
     cache; None for all of them: on a GPU, in networks without images, and where a batch is normalised as a whole."""
     if device != "cpu" or network.image is None or network.normalises:
         return None
-    return max(16, _CACHED // network.widest)
+    on_the_way = [
+        winograd.values(layer) for layer in network.layers if isinstance(layer, Conv2d) and winograd.fits(layer)
+    ]
+    return max(16, _CACHED // max([network.widest, *on_the_way]))
 
 
 def _iterate(

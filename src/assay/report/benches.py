@@ -50,6 +50,8 @@ def _parity(row: Plain) -> str:
         return "-"
     worst = [value for value in (found["losses"], found["weights"]) if value is not None]
     off = f"{max(worst):.0e} off" if len(worst) == 2 else "not finite"
+    if found["holds"] and found.get("parted"):
+        off = f"but for {found['parted']:.2%} of the weights"
     return f"{'holds' if found['holds'] else 'FAILS'}, {off}"
 
 
@@ -155,9 +157,11 @@ def _certified(row: Plain) -> str:
     found = row["certificate"]
     losses, weights = (f"{v:.1e}" if v is not None else "not finite" for v in (found["losses"], found["weights"]))
     notes = "".join(f"; {note}" for note in found["notes"])
+    parted = f", {found['parted']:.2%} of the weights further" if found.get("parted") else ""
+    but = f" but for {found['may_part']:.0%} of the weights" if found.get("may_part") else ""
     return (
         f"losses {losses}, weights {weights} off {found['reference']}, after {found['iterations']} iterations, "
-        f"allowed {found['tolerance']:.0e}{notes}"
+        f"allowed {found['tolerance']:.0e}{but}{parted}{notes}"
     )
 
 
@@ -173,6 +177,9 @@ def _calibrated(plain: Plain) -> str:
     return f"sgemm [GFLOP/s]: {'; '.join(rates)}. Memory: {before['memory']:.0f} GB/s."
 
 
+_PARITY = ("losses", "weights", "parted", "tolerance", "iterations")
+
+
 def summary_frame(plain: Plain) -> pandas.DataFrame:
     """A row for each combination, its figures as numbers: seconds are medians unless the name says otherwise."""
     import pandas
@@ -181,7 +188,7 @@ def summary_frame(plain: Plain) -> pandas.DataFrame:
     for row in plain["rows"]:
         found, certificate = row["summary"], row["certificate"] or {}
         record = {name: row[name] for name in ("label", "engine", "device", "threads", "precision", "state", "reason")}
-        record |= {f"parity_{name}": certificate.get(name) for name in ("losses", "weights", "tolerance", "iterations")}
+        record |= {f"parity_{name}": certificate.get(name) for name in _PARITY}
         for name in ("start_up", "data", "compile", "first_epoch", "later_epoch", "train", "validate", "total"):
             record[f"{name}_seconds"] = (found[name] or {}).get("median")
         record |= {f"train_{end}": (found["train"] or {}).get(end) for end in ("min", "max", "n")}
