@@ -25,8 +25,8 @@ their rounding into steps of its own size."""
 PARTED = {("float32", IMAGES): 0.01}
 """The share of the weights that may be further off. At the kinks and ties of a million pooled pixels in a batch
 rounding now and then decides the other way, and Adam makes whole steps of it. lenet5-wide, six seeds, by plain
-convolutions and by Winograd's: no weight and at most 0.015 % after one iteration, at most 0.013 and 0.35 % after two,
-0.1 and 1.2 % after three. In float64 torch is 8e-15 off after 20."""
+convolutions and by Winograd's: no weight and at most 0.002 % after one iteration, at most 0.013 and 0.08 % after two,
+0.1 and 0.3 % after three. In float64 torch is 8e-15 off after 20."""
 _WITH_KINKS = ("relu", "leaky_relu", "elu")  # where rounding may put a unit on the other side
 _MOST_EXAMPLES = 60_000  # that the reference sees: it is the slowest of all
 
