@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,27 @@ def test_weights_of_inputs_that_batches_lack_lose_no_update(optimizer: str, feat
         np.testing.assert_allclose(whole.slots[name], slots, rtol=1e-9, atol=1e-14)
         for end in cut:
             np.testing.assert_array_equal(end.slots[name], whole.slots[name])
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_numbers_too_small_to_be_normal_are_taken_for_zero(precision: str, threads: int) -> None:
+    """Moments of weights that get no gradient any more shrink until they are; a processor is slow on them."""
+    element = np.dtype(precision)
+    x, y = images(12, 6, 0.0, 3, element)
+    x[:, 4] = 0.0  # no gradient for its weights: Adam multiplies their moments by beta alone
+    mine = Recipe.parse({"model": {"hidden": [5], "activation": "tanh"}, "optimizer": "adam", "precision": precision})
+    cohort = Cohort((mine,), mine.model.network(6, 3))
+    start, tiny = nudged(fresh(cohort)), np.finfo(element).smallest_normal
+    slots = {name: np.full((2, *w.shape), 2 * tiny, element) for name, w in start.weights.items()}
+    engine = load("native", threads=threads)
+    state = engine.start(cohort, replace(start, t=1, slots=slots), Splits({"train": (x, y)}))
+    batches = make_batches(mine.batches, cohort.seeds, 2, 12, len(x))
+    state, _ = engine.advance(state, batches, np.array([True]))
+    first, second = engine.export(state).slots["0.weight"][:, 0]
+    assert (first[4] == 0).all()  # 2 x 0.9^12 of the smallest normal number would be 0.56 of it
+    assert (second[4] > tiny).all()  # 2 x 0.999^12 of it
+    assert (np.abs(first[:4]) > tiny).all()
 
 
 @pytest.mark.parametrize("units", [3, 17, 33])
