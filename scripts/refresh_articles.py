@@ -108,7 +108,9 @@ def between(file: Path, text: str, name: str = "measured") -> None:
 
 def table(file: Path, rows: dict[str, str]) -> None:
     """Writes the table of articles; rows that are not given stay as they are."""
-    old = {match[1]: match[0] for match in re.finditer(r"^\|.*`assay reproduce ([a-z-]+).*$", file.read_text(), re.M)}
+    old = {
+        match[1]: match[0] for match in re.finditer(r"^\|.*`assay reproduce ([a-z0-9-]+).*$", file.read_text(), re.M)
+    }
     lines = [(old | rows)[name] for name in PAGES if name in old | rows]
     head = "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time |"
     between(file, "\n".join([head, "|---|---|---:|---:|---:|---:|", *lines]), "articles")
