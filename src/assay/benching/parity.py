@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,15 @@ REFERENCE = "numpy"
 SMOOTH, KINKED, IMAGES = "smooth", "kinked", "images"
 TOLERANCES: dict[str, tuple[float, dict[str, int]]] = {  # precision -> tolerance, iterations by kind of network
     "float64": (1e-10, {SMOOTH: 60, KINKED: 20, IMAGES: 20}),
-    "float32": (1e-4, {SMOOTH: 200, KINKED: 20, IMAGES: 2}),
+    "float32": (1e-4, {SMOOTH: 200, KINKED: 20, IMAGES: 3}),
     "tensorfloat32": (1e-2, {SMOOTH: 20, KINKED: 20, IMAGES: 3}),
     "bfloat16": (5e-2, {SMOOTH: 20, KINKED: 20, IMAGES: 3}),
 }
 """Of the contract for float64 and float32; the others keep 11 and 8 bits of each factor, and Adam's first steps turn
-their rounding into steps of its own size."""
-PARTED = {("float32", IMAGES): 0.01}
-"""The share of the weights that may be further off. At the kinks and ties of a million pooled pixels in a batch
-rounding now and then decides the other way, and Adam makes whole steps of it. lenet5-wide, six seeds, by plain
-convolutions and by Winograd's: no weight and at most 0.002 % after one iteration, at most 0.013 and 0.08 % after two,
-0.1 and 0.3 % after three. In float64 torch is 8e-15 off after 20."""
+their rounding into steps of its own size. At the kinks and ties of a million pooled pixels in a batch right engines
+part soon: with lenet5-wide and Adam plain convolutions of torch and jax in float32 are 5e-6 off after 3 iterations and
+up to 7e-3 after 20, while in float64 torch is 8e-15 off after 20. An engine whose method rounds more says for how many
+of the weights that may show (`Engine.may_part`)."""
 _WITH_KINKS = ("relu", "leaky_relu", "elu")  # where rounding may put a unit on the other side
 _MOST_EXAMPLES = 60_000  # that the reference sees: it is the slowest of all
 
@@ -41,20 +39,12 @@ def kind(network: Network) -> str:
     return KINKED if any(name in _WITH_KINKS for name in functions) else SMOOTH
 
 
-class Terms(NamedTuple):
-    """On what a row is judged: after so many iterations losses and weights are within the tolerance, but for a share
-    of the weights."""
-
-    tolerance: float
-    iterations: int
-    parted: float = 0.0
-
-
-def compared(recipe: Recipe, network: Network, examples: int, *, quick: bool = False) -> Terms:
-    """The terms for a recipe with N training examples."""
-    (tolerance, iterations_of), own = TOLERANCES[recipe.precision], kind(network)
-    affordable = max(3, min(_MOST_EXAMPLES // recipe.batches.width(examples), 10 if quick else _MOST_EXAMPLES))
-    return Terms(tolerance, min(iterations_of[own], affordable), PARTED.get((recipe.precision, own), 0.0))
+def compared(recipe: Recipe, network: Network, examples: int, *, quick: bool = False) -> tuple[float, int]:
+    """The tolerance of a recipe, and over how many iterations it is compared, for N training examples."""
+    tolerance, iterations_of = TOLERANCES[recipe.precision]
+    iterations = iterations_of[kind(network)]
+    affordable = _MOST_EXAMPLES // recipe.batches.width(examples)
+    return tolerance, max(3, min(iterations, affordable, 10 if quick else iterations))
 
 
 def without_dropout(recipe: Recipe) -> Recipe:
@@ -62,19 +52,24 @@ def without_dropout(recipe: Recipe) -> Recipe:
     return recipe.patched({"model": {"dropout": 0.0}}) if getattr(recipe.model, "dropout", 0.0) else recipe
 
 
-def judged(recipe: Recipe, found: Arrays, reference: Arrays, terms: Terms) -> Certificate:
-    """The certificate of a row's arrays, "losses" (k,) and the weights by name, beside the reference's."""
+def judged(
+    recipe: Recipe, found: Arrays, reference: Arrays, *, iterations: int, tolerance: float, may_part: float = 0.0
+) -> Certificate:
+    """The certificate of a row's arrays, "losses" (k,) and the weights by name, beside the reference's.
+
+    `may_part` is the share of the weights that the engine's method may bring further off than the tolerance.
+    """
     notes = ["taken without dropout"] if recipe.model != without_dropout(recipe).model else []
     weights = _deviations(found, reference, [name for name in reference if name != "losses"])
     losses = _deviations(found, reference, ["losses"])
     return Certificate(
         reference=f"{REFERENCE}, float64",
-        iterations=terms.iterations,
-        tolerance=terms.tolerance,
+        iterations=iterations,
+        tolerance=tolerance,
         losses=None if losses is None else float(losses.max()),
         weights=None if weights is None else float(weights.max(initial=0.0)),
-        parted=0.0 if weights is None else float((weights >= terms.tolerance).mean()) if len(weights) else 0.0,
-        may_part=terms.parted,
+        parted=0.0 if weights is None or not len(weights) else float((weights >= tolerance).mean()),
+        may_part=may_part,
         notes=tuple(notes),
     )
 

@@ -232,12 +232,19 @@ class Benching:
         yield self._do(f"certifies {row.label}")
         recipe = self._recipe(row.combination)
         n = int(self.bench.data["examples"])
-        terms = compared(recipe, self._network, n, quick=self.asked.quick)
+        tolerance, iterations = compared(recipe, self._network, n, quick=self.asked.quick)
         with self._timed(i, "certify"):
             yield from self._load(i, row.combination, without_dropout(recipe))
-            reference = yield from self._reference(recipe, terms.iterations)
-            _, content = yield from self._ask(i, "certify", iterations=terms.iterations)
-        row.certificate = judged(recipe, arrays_of(content), reference, terms)
+            reference = yield from self._reference(recipe, iterations)
+            head, content = yield from self._ask(i, "certify", iterations=iterations)
+        row.certificate = judged(
+            recipe,
+            arrays_of(content),
+            reference,
+            iterations=iterations,
+            tolerance=tolerance,
+            may_part=head["may_part"],
+        )
         if not row.certificate.holds:
             raise _EndError(State.DEVIATES, row.certificate.sentence())
         row.state = State.CERTIFIED

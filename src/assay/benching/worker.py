@@ -84,7 +84,8 @@ class RowWorker:
         batches = make_batches(self.recipe.batches, training.cohort.seeds, 1, head["iterations"], training.n)
         state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
         weights = {name: np.ascontiguousarray(w, np.float64) for name, w in self.engine.export(state).weights.items()}
-        send(self.connection, "certified", content=save({**weights, "losses": progress.losses[0]}))
+        content = save({**weights, "losses": progress.losses[0]})
+        send(self.connection, "certified", may_part=self.engine.may_part(training.cohort), content=content)
 
     def _begin(self, head: dict[str, Any]) -> None:
         """Brings the data to the engine, and evaluates the initial weights."""

@@ -191,6 +191,11 @@ class Engine(ABC):
         values = sum(layer.values for layer in cohort.network.layers)
         return 2 * 8 * batch * values
 
+    def may_part(self, cohort: Cohort) -> float:
+        """The share of the weights that a certificate may find off: 0 but for a method that rounds more than plain
+        sums do, where a tie that rounding decides the other way moves a few weights by a whole step."""
+        return 0.0
+
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
 

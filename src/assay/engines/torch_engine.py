@@ -267,6 +267,10 @@ class TorchEngine(Engine):
             for each, allowed in zip(products, before[1], strict=True):
                 each.allow_tf32 = allowed
 
+    def may_part(self, cohort: Cohort) -> float:
+        single = self.device == "cpu" and cohort.first.precision == "float32"
+        return winograd.MAY_PART if single and _by_winograd(cohort.network) else 0.0
+
     def activations(self, cohort: Cohort, batch: int) -> int:
         return super().activations(cohort, min(batch, _rows_at_once(cohort.network, self.device) or batch))
 
@@ -337,8 +341,8 @@ def _convolution(layer: Conv2d, a: Tensor, weight: Tensor, bias: Tensor) -> Tens
     if layer.whole:  # one window: a product of matrices does it three times as fast as torch's convolution on a CPU
         z = torch.addmm(bias, a.permute(0, 2, 3, 1).reshape(len(a), -1), weight.reshape(-1, layer.channels))
         return z.view(len(a), layer.channels, 1, 1)
-    plain = a.device.type == "cpu" and a.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if plain and winograd.fits(layer):
+    single = a.device.type == "cpu" and a.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if single and winograd.fits(layer):
         return winograd.convolution(layer, a, weight, bias)
     # contiguous, for the gradient of one channel's weights in float64 fails for any other
     return F.conv2d(a, weight.permute(3, 2, 0, 1).contiguous(), bias, layer.stride, layer.padding)
@@ -376,15 +380,17 @@ def _keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, 2**29)
 
 
+def _by_winograd(network: Network) -> list[Conv2d]:
+    return [layer for layer in network.layers if isinstance(layer, Conv2d) and winograd.fits(layer)]
+
+
 def _rows_at_once(network: Network, device: str) -> int | None:
     """How many images a CPU takes through the network at once, so that what lies between two layers stays in its
     cache; None for all of them: on a GPU, in networks without images, and where a batch is normalised as a whole."""
     if device != "cpu" or network.image is None or network.normalises:
         return None
-    on_the_way = [
-        winograd.values(layer) for layer in network.layers if isinstance(layer, Conv2d) and winograd.fits(layer)
-    ]
-    return max(16, _CACHED // max([network.widest, *on_the_way]))
+    widest = max([network.widest, *map(winograd.values, _by_winograd(network))])
+    return max(16, _CACHED // widest)
 
 
 def _iterate(

@@ -1,7 +1,6 @@
 // A split's examples in the form that the first layer reads: sparse where most inputs share a value, else dense.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -35,7 +34,7 @@ class Examples {
     view.examples = examples, view.features = features, view.labels = labels_.data(), view.dense = x;
     std::vector<int32_t> counts(examples);
     background_.resize(examples);
-    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
+    in_slices(examples, SLICE, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T* values = x + row * features;
         T background = background_of(values, features);
@@ -55,7 +54,7 @@ class Examples {
 
     columns_.resize(offsets_[examples]);
     values_.resize(offsets_[examples]);
-    over_blocks(examples, pool, [&](int64_t from, int64_t to) {
+    in_slices(examples, SLICE, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T *values = x + row * features, background = background_[row];
         int64_t place = offsets_[row];
@@ -78,13 +77,13 @@ class Examples {
     std::lock_guard<std::mutex> lock(pairing_);
     if (view.dense || view.pair_offsets) return;
     pair_offsets_.resize(view.examples + 1);
-    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
+    in_slices(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) each_pair(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
     });
     for (int64_t row = 0; row < view.examples; ++row) pair_offsets_[row + 1] += pair_offsets_[row];
     pair_places_.resize(pair_offsets_.back());
     pair_values_.resize(2 * pair_offsets_.back());
-    over_blocks(view.examples, pool, [&](int64_t from, int64_t to) {
+    in_slices(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         int64_t i = pair_offsets_[row];
         each_pair(row, [&](int place, T first, T second) {
@@ -125,18 +124,7 @@ class Examples {
   double share = 1;      // of the inputs that differ from their background
 
  private:
-  template <class Body>
-  static void over_blocks(int64_t examples, Pool& pool, Body body) {
-    constexpr int64_t block = 512;
-    std::atomic<int64_t> next = 0;
-    pool.run(
-        pool.size(),
-        [&](int) {
-          for (int64_t from; (from = next.fetch_add(block)) < examples;)
-            body(from, from + block < examples ? from + block : examples);
-        },
-        [] {});
-  }
+  static constexpr int64_t SLICE = 512;  // examples that a thread takes at once
 
   std::mutex pairing_;
   std::vector<int32_t> labels_;

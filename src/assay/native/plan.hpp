@@ -51,6 +51,7 @@ struct Plan {
   __attribute__((always_inline)) const Layer& last() const { return layer[layers - 1]; }
 };
 
+// Whether the first layer takes its inputs by pairs in every batch.
 template <class T>
 bool takes_pairs(const Plan& plan, bool sparse) {
   return sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
@@ -120,6 +121,7 @@ struct SortedBlock {
   int room;                     // 0: they follow one another
 };
 
+// Blocks that are sorted before an iteration begins.
 template <class T>
 struct SortedBlocks {
   const Entry<T>* entries;

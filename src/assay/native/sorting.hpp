@@ -1,7 +1,6 @@
 // Blocks of examples whose inputs are sorted by their place once, for all iterations or trials that take them.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -21,7 +20,7 @@ class Sorting {
     const int pairs = examples.view.pairs();
     counts_.assign(blocks * pairs, 0);
     starts_.assign(blocks, 0);
-    each(blocks, pool, [&](int64_t b) {
+    in_slices(blocks, 1, pool, [&](int64_t b, int64_t) {
       int32_t* counts = counts_.data() + b * pairs;
       const Batch rows = block(b);
       for (int i = 0; i < rows.size; ++i) examples.each_pair(rows.row(i), [&](int place, T, T) { ++counts[place]; });
@@ -32,7 +31,7 @@ class Sorting {
       for (int k = 0; k < pairs; ++k) total += counts_[b * pairs + k];
     }
     if (total > room_) entries_ = std::make_unique_for_overwrite<Entry<T>[]>(room_ = total);
-    each(blocks, pool, [&](int64_t b) {
+    in_slices(blocks, 1, pool, [&](int64_t b, int64_t) {
       const int32_t* counts = counts_.data() + b * pairs;
       std::vector<int64_t> next(pairs, starts_[b]);
       for (int k = 1; k < pairs; ++k) next[k] = next[k - 1] + counts[k - 1];
@@ -48,17 +47,6 @@ class Sorting {
   SortedBlocks<T> view{};
 
  private:
-  template <class Body>
-  static void each(int64_t blocks, Pool& pool, Body body) {
-    std::atomic<int64_t> next = 0;
-    pool.run(
-        pool.size(),
-        [&](int) {
-          for (int64_t b; (b = next.fetch_add(1)) < blocks;) body(b);
-        },
-        [] {});
-  }
-
   std::unique_ptr<Entry<T>[]> entries_;
   int64_t room_ = 0;
   std::vector<int64_t> starts_;

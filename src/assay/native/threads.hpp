@@ -2,7 +2,9 @@
 // to one: threads that live for milliseconds would otherwise share a core while another idles.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -36,5 +38,17 @@ class Pool {
   unsigned long round_ = 0;
   bool ending_ = false;
 };
+
+// Calls body(from, to) for slices that cover 0 ... count, on all threads of the pool.
+template <class Body>
+void in_slices(int64_t count, int64_t slice, Pool& pool, Body body) {
+  std::atomic<int64_t> next = 0;
+  pool.run(
+      pool.size(),
+      [&](int) {
+        for (int64_t from; (from = next.fetch_add(slice)) < count;) body(from, from + slice < count ? from + slice : count);
+      },
+      [] {});
+}
 
 }  // namespace assay
