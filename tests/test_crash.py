@@ -34,7 +34,7 @@ native = { optimizer = { name = "adam" } }
 other = { optimizer = { name = "momentum" } }
 [axes.budget]
 key = "budget.epochs"
-values = [40, 120]
+values = [30, 80]
 """
 
 
@@ -139,7 +139,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing_finished(tmp_path: Path) -> None:
-    (tmp_path / "crash.toml").write_text(STUDY.replace("[40, 120]", "[40, 40000]"))
+    (tmp_path / "crash.toml").write_text(STUDY.replace("[30, 80]", "[30, 40000]"))
     driver = start(tmp_path, "numpy")
     process = psutil.Process(driver.pid)
     while not process.children() and driver.poll() is None:

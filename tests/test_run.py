@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,16 @@ import pytest
 
 import assay
 from assay.data.datasets import load
+from assay.estimating import estimated
 from assay.executors.turns import turn
-from assay.history import Outcome
+from assay.history import Ledger, Outcome
 from assay.results import Results
 from assay.running import Execution
 from assay.store import checking, queries
 from assay.store.store import Store
 from assay.studies.planning import plan
 from assay.studies.study import Study
+from assay.train import number_of_log_points
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
 ROOT = Path(__file__).parents[1]
@@ -256,7 +260,6 @@ def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
 
 
 def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.running._GRACE_SECONDS", 0.5)
     execution = Execution(plan(study(baseline=TINY, time_limit=1.0)), store)
     held, release = threading.Event(), threading.Event()
 
@@ -271,8 +274,10 @@ def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypat
     waited: float | None = None
     for status in execution:
         if status.running and status.running[0].waiting:
+            monkeypatch.setattr("assay.running._GRACE_SECONDS", 0.0)  # not before: the worker may be slow to start
             waited = waited or time.monotonic()
             if time.monotonic() - waited > 2.5:
+                monkeypatch.setattr("assay.running._GRACE_SECONDS", 30.0)
                 release.set()
     holder.join()
     assert waited
@@ -287,6 +292,38 @@ def test_a_plan_that_is_not_run_changes_nothing(store: Store) -> None:
         assert execution.seconds >= 0
     assert queries.trials(store.database) == before
     assert queries.studies(store.database)[0]["trials"] == 2
+
+
+def test_what_the_trainings_take_corrects_the_estimate(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.running.estimated", lambda jobs, *_: {job.trajectory: 1000.0 for job in jobs})
+    execution = Execution(plan(study(repeats=4)), store)
+    assert execution.seconds >= 1000
+    left = {sum(status.outcomes.values()): status.eta_seconds for status in execution}
+    assert left[4] == 0
+    assert left[3] is not None
+    assert left[3] < 100  # seconds for a training of milliseconds, of which three are done
+
+
+def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        """A training whose first iteration takes 5 s and first log point 1 s, later ones 0.05 and 0.2."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self.ledger, self.t, self.points = Ledger(), 0, 0
+
+        def __iter__(self) -> Iterator[Any]:
+            for self.t, self.points, train, evaluate in ((0, 1, 0.0, 1.0), (1, 2, 5.0, 1.2), (11, 2, 5.5, 1.2)):
+                self.ledger.train, self.ledger.evaluate = train, evaluate
+                yield SimpleNamespace(iteration=self.t)
+
+        def histories(self) -> list[Any]:
+            return [SimpleNamespace(points=[None] * self.points)]
+
+    monkeypatch.setattr("assay.estimating.Training", Slow)
+    jobs = plan(study()).jobs
+    (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
+    points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
+    assert seconds == pytest.approx(20 * 0.05 + points * 0.2)
 
 
 def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

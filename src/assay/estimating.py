@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -17,7 +17,7 @@ from assay.store.store import Store
 from assay.studies.planning import Job, Trial
 from assay.train import Training, number_of_log_points, prepared
 
-_CALIBRATED = 6  # kinds of training, the most expensive ones
+_PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each
 
 Kind = tuple[str, ...]
@@ -53,14 +53,18 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     for job in jobs:
         kinds.setdefault(_kind_of(job), []).append(job)
     known: dict[Kind, Cost] = {}
+    longest: dict[Kind, float] = {}
     for past in store.recent_costs() if store is not None else ():
         its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
-        if its in kinds and its not in known:
-            known[its] = Cost(past.iteration, past.point)
+        if its in kinds and past.seconds > longest.get(its, 0.0):  # short ones have hardly left the cold caches
+            known[its], longest[its] = Cost(past.iteration, past.point), past.seconds
     unknown = [k for k in kinds if k not in known]
     unknown.sort(key=lambda k: -sum(job.flops for job in kinds[k]))
-    prepare = _Preparing()
-    known |= {k: calibrated(kinds[k][0].trials[-1], prepare) for k in unknown[:_CALIBRATED]}
+    prepare, begin = _Preparing(), perf_counter()
+    for its in unknown:
+        if known and perf_counter() - begin > _PATIENCE:
+            break
+        known[its] = calibrated(kinds[its][0].trials[-1], prepare)
     rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
     point = median([cost.point for cost in known.values()])
     found: dict[str, float] = {}
@@ -90,26 +94,32 @@ class _Preparing:
 
 
 def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
-    """What a training of a twentieth of a second costs; nothing where it cannot be done: the run will say why."""
+    """What a training of a twentieth of a second costs; nothing where it cannot be done: the run will say why.
+
+    The first iteration and the first log point are left out where others follow: they find caches cold and make what
+    later ones use again.
+    """
     try:
         recipe = trial.recipe
         data = prepare.data(recipe)
         threads = 1 if trial.timing == "packed" else trial.threads
         engine = trial.engine if trial.program is None else "numpy"  # in the place of a program nobody has timed yet
-        training = Training([recipe], load_engine(engine, device=trial.device, threads=threads), data)
-        begin = perf_counter()
+        training = Training([recipe], load_engine(engine, device=trial.device, threads=threads), data, log_points=(1,))
+        spent, first = training.ledger, (0.0, 0.0)  # seconds of the first iteration, and of the first log point
         for status in training:
-            if status.iteration == 0:  # what comes before the first iteration comes once
-                begin = perf_counter()
-            if perf_counter() - begin > _SECONDS:
+            if status.iteration == 0:
+                first = (0.0, spent.evaluate)
+            elif status.iteration == 1:
+                first = (spent.train, first[1])
+            if spent.train - first[0] > _SECONDS:
                 break
     except AssayError:
         return Cost(0.0, 0.0)
-    points = max(len(training.histories()[0].points), 1)
-    return Cost(training.ledger.train / max(training.t, 1), training.ledger.evaluate / points)
+    points = len(training.histories()[0].points)
+    iteration = (spent.train - first[0]) / (training.t - 1) if training.t > 1 else spent.train
+    return Cost(iteration, (spent.evaluate - first[1]) / (points - 1) if points > 1 else spent.evaluate)
 
 
-def remaining(estimates: Mapping[str, float], open_jobs: Sequence[Job], workers: int) -> float:
-    """Seconds until the open jobs are done on that many workers, and never less than the longest of them."""
-    seconds = [estimates.get(job.trajectory, 0.0) for job in open_jobs]
+def remaining(seconds: Collection[float], workers: int) -> float:
+    """Seconds until jobs that take so long are done by that many workers, and never less than the longest of them."""
     return max(sum(seconds) / max(workers, 1), max(seconds, default=0.0))

@@ -31,6 +31,7 @@ from assay.studies.study import Study
 
 _POLL_SECONDS = 0.1
 _OTHERS_SECONDS = 0.5  # between two looks at what other processes hold
+_TRUST_SECONDS = 5.0  # of training, from which its pace counts for more than the estimate
 _GRACE_SECONDS = 30.0  # beyond its time limit, before a worker that says nothing is killed
 
 
@@ -75,9 +76,19 @@ class _Active:
     job: Job
     open: dict[str, Trial]
     since: float = field(default_factory=monotonic)
+    began: int | None = None  # the iteration that its first status told
     iteration: int = 0
     accuracy: float | None = None
     waiting: bool = False
+
+    def pace(self, foreseen: float) -> tuple[float, float, float]:
+        """Seconds since it began, how many of those `foreseen` were for this, and how many of them are left."""
+        begin, end = self.began or 0, max(self.job.iterations, 1)
+        return (
+            monotonic() - self.since,
+            foreseen * (self.iteration - begin) / end,
+            foreseen * (1 - self.iteration / end),
+        )
 
 
 class Execution:
@@ -95,6 +106,7 @@ class Execution:
         self.stored = len(self.outcomes)
         self.open = self._open_jobs()
         self._estimates: dict[str, float] | None = None
+        self._taken = self._foreseen = 0.0  # seconds of what is done, and those that were estimated for it
         self.labels = {member.key: f"{member.label}, repeat {member.repeat + 1}" for member in plan.members}
         if self.settings.repeats == 1:
             self.labels = {member.key: member.label for member in plan.members}
@@ -109,7 +121,7 @@ class Execution:
         """How long what is open will take, by stored trials or a calibration that is made when first asked for."""
         if self._estimates is None:
             self._estimates = estimated(self.open, self.store, self.plan.examples) if self.open else {}
-        return remaining(self._estimates, self.open, self._count())
+        return remaining([self._estimates.get(job.trajectory, 0.0) for job in self.open], self._count())
 
     def register(self) -> None:
         """Stores the study with its trials, and which results are asked for again; the loop begins with it."""
@@ -259,6 +271,8 @@ class Execution:
         if head["kind"] == "status":
             if active.waiting:  # what it waited is no part of its time limit
                 active.waiting, active.since = False, monotonic()
+            if active.began is None:
+                active.began, active.since = head["iteration"], monotonic()
             active.iteration, active.accuracy = head["iteration"], head["accuracy"]
         elif head["kind"] == "waiting":
             active.waiting = True
@@ -268,6 +282,9 @@ class Execution:
             self._trial_ended(number, active, head, content)
         elif head["kind"] == "idle":
             del self._active[number]
+            active.iteration = active.job.iterations
+            taken, foreseen, _ = active.pace(self._estimated(active.job))
+            self._taken, self._foreseen = self._taken + taken, self._foreseen + foreseen
             self.store.release(active.lease)
             self._drop_done(active.job.trajectory)
 
@@ -361,15 +378,21 @@ class Execution:
     def _label(self, active: _Active) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
+    def _estimated(self, job: Job) -> float:
+        return (self._estimates or {}).get(job.trajectory, 0.0)
+
     def _eta(self) -> float | None:
         if self._estimates is None:
             return None
-        workers = max(1, len(self.workers.processes))
-        seconds = remaining(self._estimates, self.open, workers)
-        for active in self._active.values():
-            share = active.iteration / max(active.job.iterations, 1)
-            seconds -= share * self._estimates.get(active.job.trajectory, 0.0) / workers
-        return max(0.0, seconds)
+        active = {one.job.trajectory: one.pace(self._estimated(one.job)) for one in self._active.values()}
+        taken = self._taken + sum(its for its, _, _ in active.values()) + _TRUST_SECONDS
+        foreseen = self._foreseen + sum(done for _, done, _ in active.values()) + _TRUST_SECONDS
+        seconds: list[float] = []
+        for job in self.open:  # at the pace of what has been trained until now, or at its own
+            its, done, left = active.get(job.trajectory, (0.0, 0.0, self._estimated(job)))
+            own = its > _TRUST_SECONDS and done > 0
+            seconds.append(left * (its / done if own else taken / foreseen))
+        return remaining(seconds, max(1, len(self.workers.processes)))
 
 
 def run(

@@ -327,7 +327,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(kind: Any, clip: float 
 @pytest.mark.parametrize("background", [0.0, -0.42], ids=["zeros", "standardised"])
 @pytest.mark.parametrize("units", [3, 20, 40, 70])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_full_batch_sorted_once_has_the_bits_of_one_that_is_not(
+def test_a_full_batch_sorted_once_is_trained_as_one_that_is_not(
     precision: str, background: float, units: int, threads: int
 ) -> None:
     x, y = images(1411, 31, 0.8, 10, np.dtype(precision))  # five parts, the last pair is of one input
@@ -335,8 +335,14 @@ def test_a_full_batch_sorted_once_has_the_bits_of_one_that_is_not(
     asked = {"model": {"hidden": [units]}, "optimizer": "adam", "precision": precision, "clip_norm": 1.0}
     kinds = ("full", {"kind": "window", "size": len(x)})
     a, b = (run(Recipe.parse(asked | {"batches": kind}), x, y, 6, threads=threads) for kind in kinds)
-    np.testing.assert_array_equal(a[0], b[0])
-    same_bits(a[1], b[1])
+    if units == 70:  # from 64 on a window is sorted too
+        np.testing.assert_array_equal(a[0], b[0])
+        same_bits(a[1], b[1])
+        return
+    least = 1e-13 if precision == "float64" else 1e-5  # the order in which an example's inputs are added
+    np.testing.assert_allclose(a[0], b[0], rtol=least)
+    for name, weights in a[1].weights.items():
+        np.testing.assert_allclose(weights, b[1].weights[name], rtol=10 * least, atol=10 * least)
 
 
 @pytest.mark.parametrize("kind", [{"kind": "shuffled", "size": 20}, {"kind": "window", "size": 3}])

@@ -60,7 +60,7 @@ class NativeEngine(Engine):
     """The C++ kernel on a CPU, float32 and float64."""
 
     name: ClassVar[str] = "native"
-    numerics: ClassVar[int] = 2
+    numerics: ClassVar[int] = 3
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None, level: str | None = None) -> None:
         """`level` names an instruction set of `levels()`; the best that the machine has unless given here or in the

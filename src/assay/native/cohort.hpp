@@ -8,34 +8,19 @@
 #include <atomic>
 #include <barrier>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <vector>
 
 #include "inputs.hpp"
+#include "memory.hpp"
 #include "plan.hpp"
 #include "sorting.hpp"
 #include "threads.hpp"
 
 namespace assay {
-
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-using Memory = std::unique_ptr<char, Free>;
-
-inline Memory zeros(int64_t bytes) {
-  int64_t whole = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  if (whole == 0) whole = ALIGNMENT;
-  void* place = std::aligned_alloc(ALIGNMENT, whole);
-  if (!place) throw std::bad_alloc();
-  std::memset(place, 0, whole);
-  return Memory(static_cast<char*>(place));
-}
 
 // The batches of k iterations, as assay/parts/batches.py makes them; S sets, one for all trials or one for each.
 struct Batches {
@@ -71,8 +56,8 @@ class Cohort {
       : plan_(plan), kernel_(kernel), train_(std::move(train)), pool_(std::move(pool)), trials_(trials), largest_batch_(largest_batch) {
     int64_t vectors = 1 + plan.slots;
     state_bytes = vectors * plan.size * static_cast<int64_t>(sizeof(T));
-    state_ = zeros(trials * state_bytes);
-    backup_ = zeros(trials * state_bytes);
+    state_ = zeros<char>(trials * state_bytes);
+    backup_ = zeros<char>(trials * state_bytes);
     bool sparse = !train_->view.dense;
     paired_ = takes_pairs<T>(plan, sparse);
     if (paired_) {
@@ -94,14 +79,14 @@ class Cohort {
     int64_t parts = parts_of(plan.size, largest_batch);
     int workers = split_ ? threads_ : trials < threads_ ? trials : threads_;
     for (int worker = 0; worker < threads_; ++worker) {
-      spaces_memory_.push_back(zeros(count.used));
+      spaces_memory_.push_back(zeros<char>(count.used));
       Bump memory{spaces_memory_.back().get(), 0};
       spaces_.emplace_back();
       place(spaces_.back(), plan, train_->view.features, sparse, memory);
     }
     bool gradients = largest_batch > 0;
     for (int n = 0; gradients && n < (split_ ? 1 : workers); ++n)
-      gradients_.push_back(zeros(parts * plan.size * static_cast<int64_t>(sizeof(T))));
+      gradients_.push_back(zeros<T>(parts * plan.size));
     part_losses_.resize(parts);
   }
 
@@ -150,7 +135,7 @@ class Cohort {
   // `poll` sets `stop`, what is found means nothing.
   void evaluate(Examples<T>& split, double* loss, int64_t* right, const std::function<void()>& poll,
                 const std::atomic<bool>& stop) {
-    if (paired_) split.pair_up(*pool_);
+    const SortedBlocks<T>* blocks = paired_ ? split.sorted_blocks(*pool_) : nullptr;
     const int64_t pieces = (split.view.examples + PIECE - 1) / PIECE, tasks = pieces * trials();
     std::vector<double> losses(tasks);
     std::vector<int64_t> hits(tasks);
@@ -161,7 +146,8 @@ class Cohort {
           for (int64_t task; !stop && (task = next.fetch_add(1)) < tasks;) {
             int64_t n = task / pieces, first = task % pieces * PIECE;
             int64_t count = std::min(PIECE, split.view.examples - first);
-            kernel_.evaluate(step(split.view, n, {}, 0), first, count, spaces_[worker], &losses[task], &hits[task]);
+            kernel_.evaluate(looking(split, n, blocks, first), first, count, spaces_[worker], &losses[task],
+                             &hits[task]);
           }
         },
         poll);
@@ -174,14 +160,14 @@ class Cohort {
   // The outputs (T, N, C); `stop` as above.
   void outputs(Examples<T>& split, T* result, const std::function<void()>& poll, const std::atomic<bool>& stop) {
     const int64_t examples = split.view.examples;
-    if (paired_) split.pair_up(*pool_);
+    const SortedBlocks<T>* blocks = paired_ ? split.sorted_blocks(*pool_) : nullptr;
     pool_->run(
         1,
         [&](int worker) {
           for (int n = 0; n < trials(); ++n)
             for (int64_t first = 0; !stop && first < examples; first += PIECE)
-              kernel_.outputs(step(split.view, n, {}, 0), first, std::min(PIECE, examples - first), spaces_[worker],
-                              result + (n * examples + first) * plan_.classes);
+              kernel_.outputs(looking(split, n, blocks, first), first, std::min(PIECE, examples - first),
+                              spaces_[worker], result + (n * examples + first) * plan_.classes);
         },
         poll);
   }
@@ -202,6 +188,13 @@ class Cohort {
 
   Step<T> step(const Inputs<T>& inputs, int64_t n, const Batch& batch, uint64_t t) const {
     return {&plan_, &inputs, &trials_[n], batch, t, &cancelled_, nullptr, 0};
+  }
+
+  // One that looks at a split's examples from `first` on, a multiple of BLOCK, and trains nothing.
+  Step<T> looking(const Examples<T>& split, int64_t n, const SortedBlocks<T>* blocks, int64_t first) const {
+    Step<T> step = this->step(split.view, n, {}, 0);
+    step.blocks = blocks, step.block = first / BLOCK;
+    return step;
   }
 
   // A batch of all examples is the same at every iteration: its inputs are sorted once.
@@ -257,12 +250,12 @@ class Cohort {
 
   // One trial on one thread, iterations from ... to of the call; with batches that are sorted for all trials if `shared`.
   void alone(const Call& call, int n, int worker, int64_t from, int64_t to, bool shared) {
-    T* g = reinterpret_cast<T*>(gradients_[worker].get());
+    T* g = gradients_[worker].get();
     for (int64_t i = from; i < to && !cancelled_.load(std::memory_order_relaxed); ++i) {
       Numbers h = numbers(call, n, i);
       Batch batch = call.batches.at(n, i);
       Step<T> now = step(train_->view, n, batch, static_cast<uint64_t>(call.batches.first + i));
-      if (shared) now.blocks = &shared_.view, now.block = i - from;
+      if (shared && batch.size >= SORTED_FROM) now.blocks = &shared_.view, now.block = i - from;
       double& loss = call.losses[n * call.batches.count + i];
       if (batch.size <= BLOCK && h.clip_norm == std::numeric_limits<double>::infinity()) {
         loss = kernel_.step(now, h, spaces_[worker]);
@@ -288,7 +281,7 @@ class Cohort {
 
   // All trials, one after the other, each batch's parts over all threads.
   void split(const Call& call, int worker, std::barrier<>& barrier) {
-    T* g = reinterpret_cast<T*>(gradients_[0].get());
+    T* g = gradients_[0].get();
     constexpr int64_t line = ALIGNMENT / sizeof(T);
     const int64_t lines = plan_.size / line;
     const int64_t from = lines * worker / threads_ * line, to = lines * (worker + 1) / threads_ * line;
@@ -332,9 +325,10 @@ class Cohort {
   std::vector<Trial<T>> trials_;
   int largest_batch_;
   int64_t state_bytes = 0;
-  Memory state_, backup_;
+  Memory<char> state_, backup_;
   std::vector<Workspace<T>> spaces_;
-  std::vector<Memory> spaces_memory_, gradients_;
+  std::vector<Memory<char>> spaces_memory_;
+  std::vector<Memory<T>> gradients_;
   std::vector<double> part_losses_;
   std::vector<int32_t> idle_;  // (trials, pairs)
   std::unique_ptr<Sorting<T>> full_;  // batches of all examples

@@ -1,11 +1,14 @@
 // A split's examples in the form that the first layer reads: sparse where most inputs share a value, else dense.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <vector>
 
+#include "memory.hpp"
 #include "plan.hpp"
+#include "sorting.hpp"
 #include "threads.hpp"
 
 namespace assay {
@@ -98,6 +101,17 @@ class Examples {
     view.pair_values = pair_values_.data();
   }
 
+  // Sorts sparse inputs by blocks from the first example on, where that has not been done, and says where they lie.
+  const SortedBlocks<T>* sorted_blocks(Pool& pool) {
+    std::lock_guard<std::mutex> lock(pairing_);
+    if (!blocks_.view.starts)
+      blocks_.sort(*this, (view.examples + BLOCK - 1) / BLOCK, pool, [&](int64_t b) {
+        const int64_t left = view.examples - b * BLOCK;
+        return Batch{nullptr, b * BLOCK, static_cast<int>(std::min(left, int64_t{BLOCK})), nullptr, -1};
+      });
+    return &blocks_.view;
+  }
+
   // Calls `body` with the place, and the first and second value of each of a row's pairs.
   template <class Body>
   void each_pair(int64_t row, Body body) const {
@@ -117,7 +131,8 @@ class Examples {
   int64_t bytes() const {
     return (columns_.size() + pair_places_.size()) * sizeof(uint16_t) +
            (values_.size() + background_.size() + pair_values_.size()) * sizeof(T) +
-           (offsets_.size() + pair_offsets_.size()) * sizeof(int64_t) + labels_.size() * sizeof(int32_t);
+           (offsets_.size() + pair_offsets_.size()) * sizeof(int64_t) + labels_.size() * sizeof(int32_t) +
+           blocks_.bytes();
   }
 
   Inputs<T> view{};
@@ -128,9 +143,10 @@ class Examples {
 
   std::mutex pairing_;
   std::vector<int32_t> labels_;
-  std::vector<int64_t> offsets_, pair_offsets_;
-  std::vector<uint16_t> columns_, pair_places_;
-  std::vector<T> values_, background_, pair_values_;
+  Values<int64_t> offsets_, pair_offsets_;
+  Values<uint16_t> columns_, pair_places_;
+  Values<T> values_, background_, pair_values_;
+  Sorting<T> blocks_;
 };
 
 }  // namespace assay

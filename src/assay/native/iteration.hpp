@@ -32,6 +32,15 @@ ASSAY_INLINE Example<T> paired_example(const Inputs<T>& inputs, int64_t row) {
           static_cast<int>(inputs.pair_offsets[row + 1] - from)};
 }
 
+// Fetches an example into the cache.
+template <class T>
+ASSAY_INLINE void prefetch(const Inputs<T>& inputs, int64_t row, bool paired) {
+  auto [columns, values, count] = paired ? paired_example(inputs, row) : example(inputs, row);
+  for (int b = 0; b < count; b += 64 / int{sizeof(uint16_t)}) __builtin_prefetch(columns + b);
+  if (paired) count *= 2;
+  for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
+}
+
 // Fetches the example at the same place of the next batch: batches lie anywhere in a memory larger than the caches.
 template <class T>
 ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i, bool paired) {
@@ -42,10 +51,10 @@ ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i, b
     row = batch.next_start + i;
   else
     return;
-  auto [columns, values, count] = paired ? paired_example(inputs, row) : example(inputs, row);
-  for (int b = 0; b < count; b += 64 / int{sizeof(uint16_t)}) __builtin_prefetch(columns + b);
-  if (paired) count *= 2;
-  for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
+  if (paired)
+    __builtin_prefetch(inputs.pair_offsets + row);
+  else
+    prefetch(inputs, row, false);
 }
 
 // --- dropout ---
@@ -78,19 +87,23 @@ struct Block {
 };
 
 // Whether the block's inputs are sorted by their place, for two rows of weights and their gradients then stay in
-// registers while all examples pass. With few units or examples sorting costs more than it saves.
+// registers while all examples pass. Where that is not done already, it costs more than it saves with few units or
+// examples.
 template <class T>
-ASSAY_INLINE bool sorted(const Inputs<T>& inputs, const Layer& layer, Block block) {
-  return layer.stride >= PAIRED_FROM<T> && inputs.pair_offsets && block.rows > 4;
+ASSAY_INLINE bool sorted(const Step<T>& step, Block block) {
+  const bool pays = step.plan->layer[0].stride >= PAIRED_FROM<T> && block.rows >= SORTED_FROM;
+  return step.blocks || (pays && step.inputs->pair_offsets);
 }
 
 // Each place has room for one pair of each example.
 template <class T>
-void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
+__attribute__((noinline)) void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
   int32_t* __restrict counts = space.pair_counts;
   Entry<T>* __restrict entries = space.entries;
   __builtin_memset(counts, 0, inputs.pairs() * sizeof *counts);
+  for (int i = 0; i < AHEAD && i < block.rows; ++i) prefetch(inputs, batch.row(block.first + i), true);
   for (int i = 0; i < block.rows; ++i) {
+    if (i + AHEAD < block.rows) prefetch(inputs, batch.row(block.first + i + AHEAD), true);
     auto [places, values, count] = paired_example(inputs, batch.row(block.first + i));
     for (int e = 0; e < count; ++e) {
       const int place = places[e];
@@ -137,10 +150,7 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
             bias, 0);
     return;
   }
-  const bool sorts = sorted(inputs, layer, block);
-  // Panels of eight vectors add an example's inputs in their order, sorted or not; narrower ones in several chains.
-  constexpr int panel = 8 * LANES<T>;
-  const int whole = sorts ? layer.stride / panel * panel : 0;
+  const bool sorts = sorted(step, block);
   // W x = W (x - b) + b (sum of W's rows), b the example's background: z begins with the bias and the second term
   auto begin = [&](int i, int place, int width, T* z) {
     const T background = inputs.has_background ? inputs.background[batch.row(block.first + i)] : T(0);
@@ -148,13 +158,11 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
       at(z + u) = inputs.has_background ? at(bias + place + u) + background * at(space.column_sums + place + u)
                                         : at(bias + place + u);
   };
-  for (int i = 0; i < block.rows; ++i) {
-    begin(i, whole, layer.stride - whole, space.z[0] + i * int64_t{layer.stride} + whole);
-    if (!step.blocks) prefetch(inputs, batch, block.first + i, sorts);
-  }
+  if (!step.blocks)
+    for (int i = 0; i < block.rows; ++i) prefetch(inputs, batch, block.first + i, sorts);
   if (sorts) {
     if (!step.blocks) sort_pairs(inputs, batch, block, space);
-    packed_panels<T>(whole, block.rows, space, [&](auto wide, int place, T* packed) {
+    packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, T* packed) {
       constexpr int width = wide * LANES<T>;
       for (int i = 0; i < block.rows; ++i) begin(i, place, width, packed + i * width);
       over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
@@ -165,10 +173,11 @@ void first_layer(const Step<T>& step, const Batch& batch, Block block, Workspace
       for (int i = 0; i < block.rows; ++i)
         __builtin_memcpy(space.z[0] + i * int64_t{layer.stride} + place, packed + i * width, width * sizeof(T));
     });
+    return;
   }
+  for (int i = 0; i < block.rows; ++i) begin(i, 0, layer.stride, space.z[0] + i * int64_t{layer.stride});
   // panel by panel: the weights of one stay in the cache for all examples of the block
-  panels<T, 8>(layer.stride - whole, [&](auto wide, int place) {
-    place += whole;
+  panels<T, 8>(layer.stride, [&](auto wide, int place) {
     for (int i = 0; i < block.rows; ++i) {
       auto [columns, values, count] = example(inputs, batch.row(block.first + i));
       sparse_forward<T, wide>(columns, values, count, w + place, layer.stride,
@@ -209,21 +218,46 @@ void forward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>&
   }
 }
 
-// The block's summed loss, and d = dL/dz of the last layer, divided by the batch's size.
+// Calls `body` with groups of the block's examples, the first one's place and their outputs made: a line of examples at
+// a time, or one where there are few.
+template <class T, class Body>
+ASSAY_INLINE void over_groups(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space, Body body) {
+  const Plan& plan = *step.plan;
+  const int stride = plan.last().stride, top = plan.layers - 1;
+  auto run = [&](auto group, int first) ASSAY_INLINED {
+    for (int j = 0; j < group.count; ++j) group.y[j] = step.inputs->labels[batch.row(block.first + first + j)];
+    group.output(plan.output);
+    body(group, first);
+  };
+  if (block.rows < FEW)
+    for (int i = 0; i < block.rows; ++i) {
+      const int64_t place = i * int64_t{stride};
+      run(Group<T, 1>{space.z[top] + place, space.a[top] + place, space.d + place, plan.classes, 1, {}}, i);
+    }
+  else
+    for (int i = 0; i < block.rows; i += LINE<T>) {
+      const int count = block.rows - i < LINE<T> ? block.rows - i : LINE<T>;
+      T *z = space.d_before, *d = z + stride * LINE<T>;  // there is room for BLOCK rows
+      Group<T, LINE<T>> group{z, space.a[top], d, plan.classes, count, {}};
+      group.take(space.z[top] + i * int64_t{stride}, stride, z);
+      run(group, i);
+    }
+}
+
+// The block's summed loss, and d = dL/dz of the last layer, divided by the batch's size; the dead units get 0.
 template <class T>
 double losses(const Step<T>& step, const Batch& batch, Block block, Workspace<T>& space) {
   const Plan& plan = *step.plan;
-  const int stride = plan.last().stride, top = plan.layers - 1;
+  const int stride = plan.last().stride;
   const T scale = T(1.0 / batch.size);
   double total = 0;
-  for (int i = 0; i < block.rows; ++i) {
-    const T* z = space.z[top] + i * int64_t{stride};
-    T *a = space.a[top] + i * int64_t{stride}, *d = space.d + i * int64_t{stride};
-    output_of(plan.output, z, a, plan.classes, stride);
-    total += loss_of(plan.loss, a, step.inputs->labels[batch.row(block.first + i)], d, plan.classes, stride,
-                     T(plan.epsilon));
-    output_backward(plan.output, a, d, plan.classes, stride, scale);
-  }
+  over_groups(step, batch, block, space, [&]<int W>(Group<T, W>& group, int first) ASSAY_INLINED {
+    double each[W];
+    group.loss(plan.loss, T(plan.epsilon), each);
+    for (int j = 0; j < group.count; ++j) total += each[j];
+    group.backward(plan.output, scale, stride);
+    if constexpr (W > 1) group.give(group.d, space.d + first * int64_t{stride}, stride);
+  });
   return total;
 }
 
@@ -349,6 +383,10 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
         });
       over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (lazy && !count) return;
+        if (shared && !count) {  // it is their whole gradient
+          for (int c = c0; c <= c1; ++c) update_run(rule, penalty, *step.trial, layer.weight + c * stride, shared, stride);
+          return;
+        }
         packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {
           const T* start = shared ? shared + place : nullptr;
           T* g = space.pair_gradient + place;
@@ -395,7 +433,7 @@ void first_gradient(const Step<T>& step, const Batch& batch, Block block, Worksp
     shared = space.shared;
   }
 
-  if (step.blocks || sorted(inputs, layer, block)) {  // before, or on the way forward
+  if (sorted(step, block)) {
     sorted_gradient(step, block, space, d, shared, sink);
     return;
   }
@@ -468,7 +506,7 @@ void backward(const Step<T>& step, const Batch& batch, Block block, Workspace<T>
 template <class T>
 double step(const Step<T>& step, const Numbers& numbers, Workspace<T>& space) {
   Block block{0, step.batch.size};
-  if (step.trial->idle && !sorted(*step.inputs, step.plan->layer[0], block))
+  if (step.trial->idle && !sorted(step, block))
     settle(*step.plan, *step.trial, numbers, step.inputs->pairs());
   if (step.blocks) space.sorted = step.blocks->at(step.block);
   before_blocks(step, space);
@@ -519,41 +557,39 @@ double squares(const Plan& plan, const Trial<T>& trial, const T* g, const Number
   return total;
 }
 
-// Calls `body` with the row and the outputs (C,) of `count` examples from `first` on, without dropout.
+// Calls `body` with groups of `count` examples from `first` on, without dropout, and the row of each one's first.
 template <class T, class Body>
 ASSAY_INLINE void over_outputs(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, Body body) {
-  const Plan& plan = *step.plan;
-  const int top = plan.layers - 1, stride = plan.last().stride;
   before_blocks(step, space);
   for (int64_t from = first, end = first + count; from < end; from += BLOCK) {
     Batch batch{nullptr, from, static_cast<int>(end - from < BLOCK ? end - from : BLOCK), nullptr, -1};
-    forward(step, batch, {0, batch.size}, space, false);
-    for (int i = 0; i < batch.size; ++i) {
-      T* a = space.a[top] + i * int64_t{stride};
-      output_of(plan.output, space.z[top] + i * int64_t{stride}, a, plan.classes, stride);
-      body(from + i, a);
-    }
+    Block block{0, batch.size};
+    if (step.blocks) space.sorted = step.blocks->at(step.block + (from - first) / BLOCK);
+    forward(step, batch, block, space, false);
+    over_groups(step, batch, block, space, [&](auto& group, int i) ASSAY_INLINED { body(group, from + i); });
   }
 }
 
 template <class T>
 void evaluate(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, double* loss, int64_t* right) {
   const Plan& plan = *step.plan;
-  over_outputs(step, first, count, space, [&](int64_t row, const T* a) {
-    const int y = step.inputs->labels[row];
-    *loss += loss_of(plan.loss, a, y, space.d, plan.classes, plan.last().stride, T(plan.epsilon));
-    int best = 0;
-    for (int c = 1; c < plan.classes; ++c)
-      if (a[c] > a[best]) best = c;
-    *right += best == y;
+  over_outputs(step, first, count, space, [&]<int W>(Group<T, W>& group, int64_t) ASSAY_INLINED {
+    double each[W];
+    int best[W];
+    group.loss(plan.loss, T(plan.epsilon), each);
+    group.best(best);
+    for (int j = 0; j < group.count; ++j) *loss += each[j], *right += best[j] == group.y[j];
   });
 }
 
 template <class T>
 void outputs(const Step<T>& step, int64_t first, int64_t count, Workspace<T>& space, T* result) {
-  const int classes = step.plan->classes;
-  over_outputs(step, first, count, space, [&](int64_t row, const T* a) {
-    __builtin_memcpy(result + (row - first) * classes, a, classes * sizeof(T));
+  const int classes = step.plan->classes, stride = step.plan->last().stride;
+  over_outputs(step, first, count, space, [&]<int W>(Group<T, W>& group, int64_t row) {
+    const T* rows = group.a;
+    if constexpr (W > 1) group.give(group.a, space.d, stride), rows = space.d;
+    for (int j = 0; j < group.count; ++j)
+      __builtin_memcpy(result + (row - first + j) * classes, rows + j * int64_t{stride}, classes * sizeof(T));
   });
 }
 

@@ -1,4 +1,4 @@
-// Outputs and losses for one example: `a` (C,) from z, the loss, and d = dL/dz, as assay/parts defines them.
+// Outputs and losses, as assay/parts defines them, for a group of examples side by side.
 #pragma once
 
 #include "functions.hpp"
@@ -8,104 +8,151 @@ namespace assay::ASSAY_LEVEL {
 ASSAY_INLINE float log(float x) { return __builtin_logf(x); }
 ASSAY_INLINE double log(double x) { return __builtin_log(x); }
 
-template <class T>
-ASSAY_INLINE T largest(const T* z, int classes) {
-  T most = z[0];
-  for (int c = 1; c < classes; ++c) most = z[c] < most ? most : z[c];  // a NaN is kept
-  return most;
-}
+// W examples, value c of example j at [c * W + j]. W is the length of a line, so that one instruction takes many
+// examples; or 1, a row with its dead units, for examples that come alone.
+template <class T, int W>
+struct Group {
+  static_assert(W == 1 || W == LINE<T>);
+  const T* __restrict z;
+  T *__restrict a, *__restrict d;  // apart from z and from each other
+  int classes, count;           // of the W examples, those that there are
+  int y[W];                     // their labels
 
-// e = exp(z - largest), and its sum; `stride` values are read and written, C of them count.
-template <class T>
-ASSAY_INLINE T exponentials(const T* z, T* e, int classes, int stride, T most) {
-  for (int i = 0; i < stride; i += LINE<T>)
-    for (int j = 0; j < LINE<T>; ++j) e[i + j] = exp(z[i + j] - most);
-  T total = 0;
-  for (int c = 0; c < classes; ++c) total += e[c];
-  return total;
-}
-
-template <class T>
-ASSAY_INLINE void output_of(Output output, const T* z, T* a, int classes, int stride) {
-  switch (output) {
-    case Output::identity:
-      return forward_of<Identity>(z, a, stride);
-    case Output::sigmoid:
-      return forward_of<Sigmoid>(z, a, stride);
-    case Output::softmax: {
-      T total = exponentials(z, a, classes, stride, largest(z, classes));
-      for (int c = 0; c < classes; ++c) a[c] /= total;
-      return;
-    }
-    case Output::log_softmax: {
-      T most = largest(z, classes);
-      T shift = most + log(exponentials(z, a, classes, stride, most));
-      for (int c = 0; c < classes; ++c) a[c] = z[c] - shift;
-      return;
-    }
+  // From rows of `stride` values to `to`, and from `of` back to rows. Dead units and examples that there are not go too.
+  ASSAY_INLINE void take(const T* rows, int stride, T* to) const {
+    for (int j = 0; j < W; j += LANES<T>)
+      for (int c = 0; c < stride; c += LANES<T>) turn_tile(rows + j * int64_t{stride} + c, stride, to + c * W + j, W);
   }
-}
+  ASSAY_INLINE void give(const T* of, T* rows, int stride) const {
+    for (int j = 0; j < W; j += LANES<T>)
+      for (int c = 0; c < stride; c += LANES<T>) turn_tile(of + c * W + j, W, rows + j * int64_t{stride} + c, stride);
+  }
 
-// The loss of one example with label y, and dL/da in d (stride,).
-template <class T>
-ASSAY_INLINE double loss_of(Loss loss, const T* a, int y, T* d, int classes, int stride, T epsilon) {
-  switch (loss) {
-    case Loss::mse:
-    case Loss::quadratic: {
-      T squares = 0, slope = loss == Loss::mse ? T(2) / T(classes) : T(1);
-      for (int c = 0; c < classes; ++c) {
-        T e = a[c] - (c == y ? T(1) : T(0));
-        squares += e * e;
-        d[c] = slope * e;
+  // a from z.
+  ASSAY_INLINE void output(Output output) {
+    switch (output) {
+      case Output::identity:
+        return each([&](int i, int, int) { a[i] = z[i]; });
+      case Output::sigmoid:
+        return each([&](int i, int, int) { a[i] = Sigmoid::forward(z[i]); });
+      case Output::softmax: {
+        T most[W], total[W];
+        largest(z, most);
+        exponentials(z, a, most, total);
+        return each([&](int i, int, int j) { a[i] /= total[j]; });
       }
-      return double(squares) * (loss == Loss::mse ? 1.0 / classes : 0.5);
-    }
-    case Loss::cross_entropy: {
-      T p = a[y] < epsilon ? epsilon : a[y];
-      for (int c = 0; c < classes; ++c) d[c] = 0;
-      d[y] = a[y] < epsilon ? T(0) : T(-1) / p;
-      return -double(log(p));
-    }
-    case Loss::logit_cross_entropy: {
-      T most = largest(a, classes), total = exponentials(a, d, classes, stride, most);
-      for (int c = 0; c < classes; ++c) d[c] /= total;
-      d[y] -= T(1);
-      return double(most - a[y]) + double(log(total));
-    }
-    case Loss::nll: {
-      for (int c = 0; c < classes; ++c) d[c] = 0;
-      d[y] = T(-1);
-      return -double(a[y]);
+      case Output::log_softmax: {
+        T most[W], shift[W];
+        largest(z, most);
+        exponentials(z, a, most, shift);
+        for (int j = 0; j < W; ++j) shift[j] = most[j] + log(shift[j]);
+        return each([&](int i, int, int j) { a[i] = z[i] - shift[j]; });
+      }
     }
   }
-  return 0;
-}
 
-// d = dL/da becomes dL/dz, times `scale`; the dead units get 0.
-template <class T>
-ASSAY_INLINE void output_backward(Output output, const T* a, T* d, int classes, int stride, T scale) {
-  switch (output) {
-    case Output::identity:
-      for (int c = 0; c < classes; ++c) d[c] *= scale;
-      break;
-    case Output::sigmoid:
-      for (int c = 0; c < classes; ++c) d[c] = scale * (d[c] * Sigmoid::derivative(T(0), a[c]));
-      break;
-    case Output::softmax: {
-      T mean = 0;
-      for (int c = 0; c < classes; ++c) mean += a[c] * d[c];
-      for (int c = 0; c < classes; ++c) d[c] = scale * (a[c] * (d[c] - mean));
-      break;
-    }
-    case Output::log_softmax: {
-      T total = 0;
-      for (int c = 0; c < classes; ++c) total += d[c];
-      for (int i = 0; i < stride; i += LINE<T>)
-        for (int j = 0; j < LINE<T>; ++j) d[i + j] = scale * (d[i + j] - exp(a[i + j]) * total);
-      break;
+  // Each example's loss, and d = dL/da.
+  ASSAY_INLINE void loss(Loss loss, T epsilon, double* losses) {
+    switch (loss) {
+      case Loss::mse:
+      case Loss::quadratic: {
+        const bool mean = loss == Loss::mse;
+        const T slope = mean ? T(2) / T(classes) : T(1);
+        T squares[W] = {};
+        by_class([&](int i, int c, int j) {
+          T e = a[i] - (c == y[j] ? T(1) : T(0));
+          squares[j] += e * e;
+        });
+        for (int j = 0; j < W; ++j) losses[j] = double(squares[j]) * (mean ? 1.0 / classes : 0.5);
+        return each([&](int i, int c, int j) { d[i] = slope * (a[i] - (c == y[j] ? T(1) : T(0))); });
+      }
+      case Loss::cross_entropy: {
+        T slope[W];
+        for (int j = 0; j < W; ++j) {
+          const T own = a[y[j] * W + j], p = own < epsilon ? epsilon : own;
+          slope[j] = own < epsilon ? T(0) : T(-1) / p;
+          losses[j] = p;
+        }
+        for (int j = 0; j < count; ++j) losses[j] = -double(log(T(losses[j])));
+        return each([&](int i, int c, int j) { d[i] = c == y[j] ? slope[j] : T(0); });
+      }
+      case Loss::logit_cross_entropy: {
+        T most[W], total[W];
+        largest(a, most);
+        exponentials(a, d, most, total);
+        for (int j = 0; j < count; ++j) losses[j] = double(most[j] - a[y[j] * W + j]) + double(log(total[j]));
+        return each([&](int i, int c, int j) { d[i] = d[i] / total[j] - (c == y[j] ? T(1) : T(0)); });
+      }
+      case Loss::nll:
+        for (int j = 0; j < W; ++j) losses[j] = -double(a[y[j] * W + j]);
+        return each([&](int i, int c, int j) { d[i] = c == y[j] ? T(-1) : T(0); });
     }
   }
-  for (int c = classes; c < stride; ++c) d[c] = 0;
-}
+
+  // d = dL/da becomes dL/dz, times `scale`; the dead units get 0.
+  ASSAY_INLINE void backward(Output output, T scale, int stride) {
+    auto become = [&](auto slope) {
+      each([&](int i, int c, int j) {
+        const T value = scale * slope(i, j);
+        d[i] = c < classes ? value : T(0);
+      });
+      for (int i = W == 1 ? stride : classes * W; i < stride * W; ++i) d[i] = 0;
+    };
+    switch (output) {
+      case Output::identity:
+        return become([&](int i, int) { return d[i]; });
+      case Output::sigmoid:
+        return become([&](int i, int) { return d[i] * Sigmoid::derivative(T(0), a[i]); });
+      case Output::softmax: {
+        T mean[W] = {};
+        by_class([&](int i, int, int j) { mean[j] += a[i] * d[i]; });
+        return become([&](int i, int j) { return a[i] * (d[i] - mean[j]); });
+      }
+      case Output::log_softmax: {
+        T total[W] = {};
+        by_class([&](int i, int, int j) { total[j] += d[i]; });
+        return become([&](int i, int j) { return d[i] - exp(a[i]) * total[j]; });
+      }
+    }
+  }
+
+  // The class with the largest output of each example, the first of them where there are several.
+  ASSAY_INLINE void best(int* classes_found) const {
+    T most[W];
+    for (int j = 0; j < W; ++j) most[j] = a[j], classes_found[j] = 0;
+    by_class([&](int i, int c, int j) {
+      classes_found[j] = a[i] > most[j] ? c : classes_found[j];
+      most[j] = a[i] > most[j] ? a[i] : most[j];
+    });
+  }
+
+ private:
+  // Calls `body` with the place, the class and the example of every value, in whole lines.
+  template <class Body>
+  ASSAY_INLINE void each(Body body) const {
+    const int values = W == 1 ? (classes + LINE<T> - 1) / LINE<T> * LINE<T> : classes * W;
+    for (int i = 0; i < values; i += LINE<T>)
+      for (int j = 0; j < LINE<T>; ++j) body(i + j, W == 1 ? i + j : i / W, W == 1 ? 0 : j);
+  }
+
+  // The same class after class, for sums; dead units have no part in it.
+  template <class Body>
+  ASSAY_INLINE void by_class(Body body) const {
+    for (int c = 0; c < classes; ++c)
+      for (int j = 0; j < W; ++j) body(c * W + j, c, j);
+  }
+
+  ASSAY_INLINE void largest(const T* of, T* most) const {
+    for (int j = 0; j < W; ++j) most[j] = of[j];
+    by_class([&](int i, int, int j) { most[j] = of[i] < most[j] ? most[j] : of[i]; });
+  }
+
+  // e = exp(of - most), and the sums over the classes.
+  ASSAY_INLINE void exponentials(const T* of, T* e, const T* most, T* total) const {
+    each([&](int i, int, int j) { e[i] = exp(of[i] - most[j]); });
+    for (int j = 0; j < W; ++j) total[j] = 0;
+    by_class([&](int i, int, int j) { total[j] += e[i]; });
+  }
+};
 
 }  // namespace assay::ASSAY_LEVEL

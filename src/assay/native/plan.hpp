@@ -11,6 +11,8 @@ namespace assay {
 
 constexpr int MAX_LAYERS = 65;    // 64 hidden ones and the last
 constexpr int BLOCK = 128;        // examples that go through the network together: their values stay in the L2 cache
+constexpr int FEW = 8;            // examples from which outputs and losses are taken side by side
+constexpr int AHEAD = 8;          // examples that are fetched into the cache before they are read
 constexpr int PART = 256;         // examples a part of a batch has at least; parts may run on different cores
 constexpr int MAX_PARTS = 32;
 constexpr int ALIGNMENT = 64;     // bytes: a cache line, and the widest vector
@@ -25,9 +27,11 @@ constexpr int padded(int units) {
   return (units + lanes - 1) / lanes * lanes;
 }
 
-// Units of the first layer from which sparse inputs are sorted by their place: with fewer it costs more than it saves.
+// Units of the first layer and examples of a batch from which sparse inputs are sorted by their place: with fewer it
+// costs more than it saves.
 template <class T>
 constexpr int PAIRED_FROM = 256 / sizeof(T);
+constexpr int SORTED_FROM = 5;
 
 struct Layer {
   int inputs, units, stride;    // stride = padded units

@@ -2,14 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "inputs.hpp"
+#include "memory.hpp"
 #include "plan.hpp"
 #include "threads.hpp"
 
 namespace assay {
+
+template <class T>
+class Examples;
 
 template <class T>
 class Sorting {
@@ -30,7 +32,7 @@ class Sorting {
       starts_[b] = total;
       for (int k = 0; k < pairs; ++k) total += counts_[b * pairs + k];
     }
-    if (total > room_) entries_ = std::make_unique_for_overwrite<Entry<T>[]>(room_ = total);
+    if (total > room_) entries_ = uninitialised<Entry<T>>(room_ = total);
     in_slices(blocks, 1, pool, [&](int64_t b, int64_t) {
       const int32_t* counts = counts_.data() + b * pairs;
       std::vector<int64_t> next(pairs, starts_[b]);
@@ -44,10 +46,14 @@ class Sorting {
     view = {entries_.get(), starts_.data(), counts_.data(), pairs};
   }
 
+  int64_t bytes() const {
+    return room_ * sizeof(Entry<T>) + starts_.size() * sizeof(int64_t) + counts_.size() * sizeof(int32_t);
+  }
+
   SortedBlocks<T> view{};
 
  private:
-  std::unique_ptr<Entry<T>[]> entries_;
+  Memory<Entry<T>> entries_;
   int64_t room_ = 0;
   std::vector<int64_t> starts_;
   std::vector<int32_t> counts_;
