@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WORDS_A_BLOCK = 4  # Philox4x64 makes four 64-bit words for each value of its counter
+_PLACES = 1 << 20  # what the lowest bits of a word can say in a permutation's stead
+_PLACE = np.uint64(_PLACES - 1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,15 @@ class Stream:
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
     def permutation(self, count: int) -> NDArray[np.int64]:
-        """The numbers 0 ... count - 1 in a random order."""
+        """The numbers 0 ... count - 1 in a random order: that of `count` words, equal ones by their places."""
+        if count <= _PLACES:  # sorting words that end in their places takes a fifth of the time of `argsort`
+            keys = self.words(count)
+            keys &= ~_PLACE
+            keys |= np.arange(count, dtype=np.uint64)
+            keys.sort()
+            if ((keys[1:] ^ keys[:-1]) > _PLACE).all():  # else what is left of two words is equal
+                keys &= _PLACE
+                return keys.view(np.int64)
         return np.argsort(self.words(count), kind="stable")
 
 

@@ -25,7 +25,7 @@ from assay.parts.layers import INITIALS, Network, initial_weights
 from assay.parts.models import MLP, MODELS, flops_forward, flops_training
 from assay.parts.optimizers import Adam, Descent
 from assay.parts.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Step
-from assay.rng import stream
+from assay.rng import Stream, stream
 
 # --- random numbers --------------------------------------------------------------------------------------------------
 
@@ -83,6 +83,18 @@ def test_batch_i_depends_on_seed_and_i_alone(name: str, n: int, size: int, first
             joined = np.concatenate([getattr(p, field) for p in parts], axis=1)
             np.testing.assert_array_equal(joined, getattr(whole, field))
     assert examples_seen(batches, count, n) == batches.make(5, 1, count, n).sizes.sum()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1437, 60_000, (1 << 20) + 1])
+def test_a_permutation_is_the_order_of_its_words(count: int) -> None:
+    made = stream(7, "shuffle", count)
+    np.testing.assert_array_equal(made.permutation(count), np.argsort(made.words(count), kind="stable"))
+
+
+def test_words_that_differ_in_their_lowest_bits_alone_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.array([1 << 40 | 3, 5, 1 << 40 | 1, 1 << 63, 1 << 40 | 3, 0], np.uint64)
+    monkeypatch.setattr(Stream, "words", lambda self, count: words)
+    np.testing.assert_array_equal(stream(1, "shuffle").permutation(6), [5, 1, 2, 0, 4, 3])
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 3))
