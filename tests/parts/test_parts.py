@@ -93,7 +93,7 @@ def test_a_permutation_is_the_order_of_its_words(count: int) -> None:
 
 def test_words_that_differ_in_their_lowest_bits_alone_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     words = np.array([1 << 40 | 3, 5, 1 << 40 | 1, 1 << 63, 1 << 40 | 3, 0], np.uint64)
-    monkeypatch.setattr(Stream, "words", lambda self, count: words)
+    monkeypatch.setattr(Stream, "words", lambda self, count: words.copy())
     np.testing.assert_array_equal(stream(1, "shuffle").permutation(6), [5, 1, 2, 0, 4, 3])
 
 
