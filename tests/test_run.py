@@ -25,7 +25,7 @@ from assay.history import Ledger, Outcome
 from assay.results import Results
 from assay.running import Execution
 from assay.store import checking, queries
-from assay.store.store import Store
+from assay.store.store import PastCost, Store
 from assay.studies.planning import plan
 from assay.studies.study import Study
 from assay.train import number_of_log_points
@@ -324,6 +324,16 @@ def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(mo
     (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
     points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
     assert seconds == pytest.approx(20 * 0.05 + points * 0.2)
+
+
+def test_an_estimate_takes_the_latest_stored_trial_that_was_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = plan(study()).jobs
+    trial = jobs[0].trials[0]
+    costs = [(9.0, 2), (0.5, 90), (7.0, 100)]  # seconds and number of iterations, the latest first
+    past = [PastCost(trial.recipe, trial.engine, trial.device, trial.timing, cost, 0.0, n) for cost, n in costs]
+    monkeypatch.setattr(Store, "recent_costs", lambda self: iter(past))
+    (seconds,) = estimated(jobs, store, {trial.key: 1437}).values()
+    assert seconds == pytest.approx(20 * 0.5)
 
 
 def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -13,12 +13,13 @@ from assay.data.prepared import Prepared
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.recipe import Data, Recipe
-from assay.store.store import Store
+from assay.store.store import PastCost, Store
 from assay.studies.planning import Job, Trial
 from assay.train import Training, number_of_log_points, prepared
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each
+_LONG = 4  # a stored trial tells what another costs unless one of its kind was more than so many times as long
 
 Kind = tuple[str, ...]
 
@@ -52,12 +53,7 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
         kinds.setdefault(_kind_of(job), []).append(job)
-    known: dict[Kind, Cost] = {}
-    longest: dict[Kind, float] = {}
-    for past in store.recent_costs() if store is not None else ():
-        its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
-        if its in kinds and past.seconds > longest.get(its, 0.0):  # short ones have hardly left the cold caches
-            known[its], longest[its] = Cost(past.iteration, past.point), past.seconds
+    known = _known(store, set(kinds)) if store is not None else {}
     unknown = [k for k in kinds if k not in known]
     unknown.sort(key=lambda k: -sum(job.flops for job in kinds[k]))
     prepare, begin = _Preparing(), perf_counter()
@@ -74,6 +70,21 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
             last = job.trials[-1]
             found[job.trajectory] = cost.of(job, number_of_log_points(last.recipe, examples[last.key]))
     return found
+
+
+def _known(store: Store, kinds: Set[Kind]) -> dict[Kind, Cost]:
+    """What the latest stored trials cost; short ones, hardly out of cold caches, count where none is much longer."""
+    found: dict[Kind, list[PastCost]] = {}
+    for past in store.recent_costs():
+        its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
+        if its in kinds:
+            found.setdefault(its, []).append(past)
+    known: dict[Kind, Cost] = {}
+    for its, trials in found.items():
+        most = max(past.iterations for past in trials)
+        latest = next(past for past in trials if past.iterations * _LONG >= most)
+        known[its] = Cost(latest.iteration, latest.point)
+    return known
 
 
 class _Preparing:

@@ -37,7 +37,7 @@ def default_url() -> str:
 
 
 class PastCost(NamedTuple):
-    """The seconds of an iteration and of a log point of a stored trial, and of its training."""
+    """The seconds of an iteration and of a log point of a stored trial, and its iterations."""
 
     recipe: Recipe
     engine: str
@@ -45,7 +45,7 @@ class PastCost(NamedTuple):
     timing: str
     iteration: float
     point: float
-    seconds: float
+    iterations: int
 
 
 class Store:
@@ -310,7 +310,7 @@ class Store:
             ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
-            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, ledger.get("train", 0.0))
+            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations)
 
     # --- rows ---
 
