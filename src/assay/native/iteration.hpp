@@ -41,7 +41,8 @@ ASSAY_INLINE void prefetch(const Inputs<T>& inputs, int64_t row, bool paired) {
   for (int b = 0; b < count; b += 64 / int{sizeof(T)}) __builtin_prefetch(values + b);
 }
 
-// Fetches the example at the same place of the next batch: batches lie anywhere in a memory larger than the caches.
+// Fetches the example at the same place of the next batch: batches lie anywhere in a memory larger than the caches. Of
+// one that is taken by pairs only where these lie, for `sort_pairs` fetches them when their turn is near.
 template <class T>
 ASSAY_INLINE void prefetch(const Inputs<T>& inputs, const Batch& batch, int i, bool paired) {
   int64_t row;
@@ -97,7 +98,8 @@ ASSAY_INLINE bool sorted(const Step<T>& step, Block block) {
 
 // Each place has room for one pair of each example.
 template <class T>
-__attribute__((noinline)) void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block, Workspace<T>& space) {
+__attribute__((noinline)) void sort_pairs(const Inputs<T>& inputs, const Batch& batch, Block block,
+                                          Workspace<T>& space) {  // by itself it keeps its values in registers
   int32_t* __restrict counts = space.pair_counts;
   Entry<T>* __restrict entries = space.entries;
   __builtin_memset(counts, 0, inputs.pairs() * sizeof *counts);
@@ -384,7 +386,8 @@ void sorted_gradient(const Step<T>& step, Block block, Workspace<T>& space, cons
       over_pairs(inputs, space.sorted, [&](int, int c0, int c1, const Entry<T>* entries, int count) {
         if (lazy && !count) return;
         if (shared && !count) {  // it is their whole gradient
-          for (int c = c0; c <= c1; ++c) update_run(rule, penalty, *step.trial, layer.weight + c * stride, shared, stride);
+          for (int c = c0; c <= c1; ++c)
+            update_run(rule, penalty, *step.trial, layer.weight + c * stride, shared, stride);
           return;
         }
         packed_panels<T>(layer.stride, block.rows, space, [&](auto wide, int place, const T* packed) {

@@ -18,7 +18,7 @@ struct Group {
   int classes, count;           // of the W examples, those that there are
   int y[W];                     // their labels
 
-  // From rows of `stride` values to `to`, and from `of` back to rows. Dead units and examples that there are not go too.
+  // From rows of `stride` values to `to`, and from `of` back to rows: W rows with their dead units, whatever `count` is.
   ASSAY_INLINE void take(const T* rows, int stride, T* to) const {
     for (int j = 0; j < W; j += LANES<T>)
       for (int c = 0; c < stride; c += LANES<T>) turn_tile(rows + j * int64_t{stride} + c, stride, to + c * W + j, W);

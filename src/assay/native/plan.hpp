@@ -11,8 +11,8 @@ namespace assay {
 
 constexpr int MAX_LAYERS = 65;    // 64 hidden ones and the last
 constexpr int BLOCK = 128;        // examples that go through the network together: their values stay in the L2 cache
-constexpr int FEW = 8;            // examples from which outputs and losses are taken side by side
-constexpr int AHEAD = 8;          // examples that are fetched into the cache before they are read
+constexpr int FEW = 8;            // examples of a block from which outputs and losses are taken side by side
+constexpr int AHEAD = 8;          // examples between the one that is fetched into the cache and the one that is read
 constexpr int PART = 256;         // examples a part of a batch has at least; parts may run on different cores
 constexpr int MAX_PARTS = 32;
 constexpr int ALIGNMENT = 64;     // bytes: a cache line, and the widest vector

@@ -51,7 +51,6 @@ ASSAY_INLINE T sum(Vector<T> v) {
   return total;
 }
 
-
 // Values of x and y in turn, from the lower (0) or the upper (1) half of both.
 template <class T, int half>
 ASSAY_INLINE Vector<T> in_turn(Vector<T> x, Vector<T> y) {

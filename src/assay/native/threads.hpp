@@ -46,7 +46,8 @@ void in_slices(int64_t count, int64_t slice, Pool& pool, Body body) {
   pool.run(
       pool.size(),
       [&](int) {
-        for (int64_t from; (from = next.fetch_add(slice)) < count;) body(from, from + slice < count ? from + slice : count);
+        for (int64_t from; (from = next.fetch_add(slice)) < count;)
+          body(from, from + slice < count ? from + slice : count);
       },
       [] {});
 }
