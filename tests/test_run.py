@@ -23,7 +23,7 @@ from assay.estimating import estimated
 from assay.executors.turns import turn
 from assay.history import Ledger, Outcome
 from assay.results import Results
-from assay.running import Execution
+from assay.running import Execution, pools
 from assay.store import checking, queries
 from assay.store.store import PastCost, Store
 from assay.studies.planning import plan
@@ -143,7 +143,7 @@ def test_stopping_rules_are_read_off_a_shared_curve(store: Store) -> None:
     stops = {"never": {}, "early": {"stop": {"accuracy": 0.5}}, "patient": {"stop": {"patience": 1}}}
     made = study(axes={"stop": stops}, design="grid", baseline=baseline)
     execution = executed(store, made)
-    assert len(execution.plan.jobs) == 1
+    assert len(execution.plans[0].jobs) == 1
     for row in Results(store, "study").frame().to_dict("records"):
         alone = assay.fit(assay.Recipe.parse({**baseline, **stops[row["configuration"]]}), engine="numpy")
         assert (row["outcome"], row["iterations"], row["accuracy"]) == (alone.outcome, alone.iterations, alone.accuracy)
@@ -284,6 +284,38 @@ def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypat
     assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
 
 
+def test_studies_that_share_workers_train_what_they_share_once_and_keep_what_each_keeps(store: Store) -> None:
+    settings = {"timing": "packed", "design": "grid", "axes": {"n": {"key": "budget.iterations", "values": [10, 20]}}}
+    short = study(**settings, name="short", keep="nothing")
+    settings["axes"] = {"n": {"key": "budget.iterations", "values": [20, 40]}}
+    long = study(**settings, name="long")
+    alone = study(name="alone", timing="isolated")
+    plans = [plan(short), plan(alone), plan(long)]
+    together, apart = pools(plans)
+    assert (together, apart) == ([plans[0], plans[2]], [plans[1]])
+    execution = Execution(together, store)
+    assert (execution.name, execution.timing) == ("short, long", "packed")
+    assert [(job.iterations, len(job.trials)) for job in execution.open] == [(40, 3)]
+    assert sorted(execution.labels.values()) == ["long: 40", "short: 10", "short: 20"]
+    for _ in execution:
+        pass
+    for name, values in (("short", [10, 20]), ("long", [20, 40])):
+        frame = Results(store, name).frame()
+        assert frame["iterations"].tolist() == values
+        assert set(frame["outcome"]) == {"completed"}
+    kept = {trial.iterations for key, trial in execution.trials.items() if store.history(key) is not None}
+    assert kept == {20, 40}  # the short study keeps nothing, but 20 is a trial of the long one too
+
+
+def test_the_longest_training_begins_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.running.estimated", lambda jobs, *_: {job.trajectory: job.iterations for job in jobs})
+    sizes = {"model": {str(n): {"model": {"hidden": [n]}, "budget": {"iterations": n}} for n in (3, 9, 6)}}
+    execution = Execution(plan(study(axes=sizes, design="grid")), store)
+    assert execution.seconds == 18
+    begun = [one.label for status in execution for one in status.running]
+    assert list(dict.fromkeys(begun)) == ["9", "6", "3"]
+
+
 def test_a_plan_that_is_not_run_changes_nothing(store: Store) -> None:
     executed(store, study(repeats=2))
     before = queries.trials(store.database)
@@ -351,7 +383,7 @@ def test_the_first_ctrl_c_saves_and_the_second_run_goes_on_bit_for_bit(store: St
         if status.running and status.running[0].iteration > 200:
             execution.stop()
     assert len(execution.outcomes) < 2
-    job = execution.plan.jobs[len(execution.outcomes)]
+    job = execution.plans[0].jobs[len(execution.outcomes)]
     start = store.start_of(job.trajectory)
     assert start is not None
     assert start.iterations > 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
 from assay.store.store import Store
-from assay.studies.planning import Job, Plan, Trial, plan
+from assay.studies.planning import Job, Plan, Trial, jobs, plan
 from assay.studies.study import Study
 
 _POLL_SECONDS = 0.1
@@ -91,25 +91,37 @@ class _Active:
         )
 
 
-class Execution:
-    """A plan on its way to its end: iterate over it; what is finished is stored at once.
+def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans whose trials can share workers, together: those of equal timing, device, threads and limits."""
+    groups: dict[tuple[object, ...], list[Plan]] = {}
+    for one in plans:
+        its = one.study.settings
+        groups.setdefault((its.timing, its.device, its.threads, its.memory_limit, its.time_limit), []).append(one)
+    return list(groups.values())
 
-    `retry`: train again what failed, was lost, timed out or ran out of memory. `again`: train everything anew.
+
+class Execution:
+    """A plan on its way to its end, or several in one of the `pools`: iterate over it; all is stored at once.
+
+    What several studies ask of one trajectory is trained once. `retry`: train again what failed, was lost, timed out or
+    ran out of memory. `again`: train everything anew.
     """
 
-    def __init__(self, plan: Plan, store: Store, *, retry: bool = False, again: bool = False) -> None:
-        self.plan, self.store = plan, store
-        self.settings = plan.study.settings
+    def __init__(self, plans: Plan | Sequence[Plan], store: Store, *, retry: bool = False, again: bool = False) -> None:
+        self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
+        self.store = store
+        self.trials = {key: trial for one in self.plans for key, trial in one.trials.items()}
+        self._examples = {key: n for one in self.plans for key, n in one.examples.items()}
+        self._settings = self.plans[0].study.settings  # of timing, device, threads and limits, which a pool shares
+        self._kept = {key for one in self.plans if one.study.settings.keep == "checkpoint" for key in one.trials}
         self._retry, self._again = retry, again
-        found = {} if again else store.outcomes(plan.trials)
+        found = {} if again else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in found.items() if not (retry and outcome in RETRIED)}
         self.stored = len(self.outcomes)
         self.open = self._open_jobs()
         self._estimates: dict[str, float] | None = None
         self._taken = self._foreseen = 0.0  # seconds of what is done, and those that were estimated for it
-        self.labels = {member.key: f"{member.label}, repeat {member.repeat + 1}" for member in plan.members}
-        if self.settings.repeats == 1:
-            self.labels = {member.key: member.label for member in plan.members}
+        self.labels = _labels(self.plans)
         self.best: tuple[str, float] | None = None
         self._active: dict[int, _Active] = {}
         self._elsewhere: set[str] = set()
@@ -117,31 +129,37 @@ class Execution:
         self.workers = Workers(0)
 
     @property
+    def name(self) -> str:
+        """The names of its studies."""
+        return ", ".join(one.study.name for one in self.plans)
+
+    @property
+    def timing(self) -> str:
+        """How its trials are timed: "isolated" or "packed"."""
+        return self._settings.timing
+
+    @property
     def seconds(self) -> float:
         """How long what is open will take, by stored trials or a calibration that is made when first asked for."""
         if self._estimates is None:
-            self._estimates = estimated(self.open, self.store, self.plan.examples) if self.open else {}
+            self._estimates = estimated(self.open, self.store, self._examples) if self.open else {}
         return remaining([self._estimates.get(job.trajectory, 0.0) for job in self.open], self._count())
 
     def register(self) -> None:
-        """Stores the study with its trials, and which results are asked for again; the loop begins with it."""
-        self.store.register(self.plan)
+        """Stores the studies with their trials, and which results are asked for again; the loop begins with it."""
+        for one in self.plans:
+            self.store.register(one)
         if self._again or self._retry:
-            self.store.ask_again(self.plan.trials, failed_only=not self._again)
+            self.store.ask_again(self.trials, failed_only=not self._again)
         self._again = self._retry = False
 
     def _open_jobs(self) -> list[Job]:
-        jobs: list[Job] = []
-        for job in self.plan.jobs:
-            left = tuple(trial for trial in job.trials if trial.key not in self.outcomes)
-            if left:
-                jobs.append(Job(job.trajectory, left))
-        return jobs
+        return list(jobs(trial for key, trial in self.trials.items() if key not in self.outcomes))
 
     def _count(self) -> int:
-        if self.settings.timing == "isolated" or self.settings.device != "cpu":
+        if self._settings.timing == "isolated" or self._settings.device != "cpu":
             return 1
-        return max(1, len(usable_cores()) // (self.settings.threads or 1))
+        return max(1, len(usable_cores()) // (self._settings.threads or 1))
 
     def stop(self) -> None:
         """Asks for an end: the workers save what they train, and the loop ends when they have."""
@@ -155,12 +173,14 @@ class Execution:
         yield self._status()
         if not self.open:
             return
-        count, width = min(self._count(), len(self.open)), self.settings.threads or 1
+        if self._estimates is not None:  # the longest first, lest one core wait for it at the end
+            self.open.sort(key=self._estimated, reverse=True)
+        count, width = min(self._count(), len(self.open)), self._settings.threads or 1
         cores: list[list[int]] = []
-        if self.settings.timing == "packed" and self.settings.device == "cpu":
+        if self._settings.timing == "packed" and self._settings.device == "cpu":
             mine = usable_cores()
             cores = [mine[n * width : (n + 1) * width] for n in range(count)]
-        self.workers = Workers(count, cores=cores, memory_limit=self.settings.memory_limit)
+        self.workers = Workers(count, cores=cores, memory_limit=self._settings.memory_limit)
         renewed = looked = monotonic()
         try:
             while True:
@@ -222,7 +242,7 @@ class Execution:
             self._drop_done(job.trajectory)
             return
         first = left[0]
-        examples = self.plan.examples[first.key]
+        examples = self._examples[first.key]
         if start is not None:
             beyond = start.iterations >= left[-1].iterations
             start = None if beyond or not covers(start, [trial.recipe for trial in left], examples) else start
@@ -240,13 +260,13 @@ class Execution:
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,
             timing=first.timing,
-            time_limit=self.settings.time_limit,
+            time_limit=self._settings.time_limit,
         )
 
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
         left: list[Trial] = []
         for trial in trials:
-            n = self.plan.examples[trial.key]
+            n = self._examples[trial.key]
             covered = covers(start, [trial.recipe], n)
             history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
             if history is None:
@@ -307,7 +327,7 @@ class Execution:
             history,
             error=head.get("error"),
             confusion=np.array(confusion) if confusion is not None else None,
-            content=content if history and history.checkpoint.weights and self.settings.keep == "checkpoint" else None,
+            content=content if history and history.checkpoint.weights and trial.key in self._kept else None,
         )
         if self.store.finish(active.lease, trial, finished):
             self._note(trial.key, outcome, history.accuracy if history and history.points else None)
@@ -322,7 +342,7 @@ class Execution:
 
     def _kill_silent(self) -> None:
         """Ends workers that are far beyond their trial's time limit and do not come back from their engine."""
-        limit = self.settings.time_limit
+        limit = self._settings.time_limit
         if limit is None:
             return
         for number, active in list(self._active.items()):
@@ -366,7 +386,7 @@ class Execution:
             Running(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.waiting) for a in self._active.values()
         )
         return Status(
-            trials=len(self.plan.trials),
+            trials=len(self.trials),
             stored=self.stored,
             outcomes=Counter(self.outcomes.values()),
             running=running,
@@ -393,6 +413,17 @@ class Execution:
             own = its > _TRUST_SECONDS and done > 0
             seconds.append(left * (its / done if own else taken / foreseen))
         return remaining(seconds, max(1, len(self.workers.processes)))
+
+
+def _labels(plans: Sequence[Plan]) -> dict[str, str]:
+    """What each trial is called where it runs: its configuration, its repeat and its study, where there are several."""
+    found: dict[str, str] = {}
+    for one in plans:
+        study = f"{one.study.name}: " if len(plans) > 1 else ""
+        for member in one.members:
+            repeat = f", repeat {member.repeat + 1}" if one.study.settings.repeats > 1 else ""
+            found.setdefault(member.key, f"{study}{member.label}{repeat}")
+    return found
 
 
 def run(

@@ -35,7 +35,7 @@ def reproduce(
 ) -> None:
     """Run a published study again; show what was published, what was measured, and whether it holds."""
     from assay.reproducing import REPRODUCTIONS, asked_for, page_of, reproduction, results_of
-    from assay.running import Execution
+    from assay.running import Execution, pools
     from assay.store.store import Store
 
     if not name:
@@ -51,7 +51,7 @@ def reproduce(
     prepare_folder(out)
     opened, timed = Store(store), list[str]()
     plans = chosen.plans(asked)
-    executions = [Execution(plan, opened) for plan in plans]
+    executions = [Execution(pool, opened) for pool in pools(plans)]
     if not stored:
         _foretell(name, executions)
         if plan_only:
@@ -59,7 +59,7 @@ def reproduce(
         ask_if_long(sum(execution.seconds for execution in executions), yes=yes)
     interrupted = _run(executions, timed, stored=stored)
     if not interrupted and (more := chosen.then(asked, results_of(plans, opened))):
-        executions = [Execution(plan, opened) for plan in more]
+        executions = [Execution(pool, opened) for pool in pools(more)]
         if not stored:
             _foretell(name, executions)
         interrupted = _run(executions, timed, stored=stored)
@@ -96,7 +96,7 @@ def _run(executions: list[Execution], timed: list[str], *, stored: bool) -> bool
         expected, begin = execution.seconds, perf_counter()
         interrupted = execute(execution)
         took = perf_counter() - begin
-        done = f"{execution.plan.study.name}: {duration(took)}"
+        done = f"{execution.name}: {duration(took)}"
         timed.append(f"{done}, interrupted" if interrupted else f"{done}; estimated before: {duration(expected)}")
         if interrupted:
             return True

@@ -6,6 +6,7 @@ import csv
 import io
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,28 +129,28 @@ def _until_decided(made: Study, store: Store, *, yes: bool, as_json: bool) -> No
 
 def plan_sentence(execution: Execution) -> str:
     """What a run will do: trials, what is stored, trajectories, time."""
-    plan = execution.plan
-    open_trials = sum(len(job.trials) for job in execution.open)
-    iterations = sum(job.iterations for job in execution.open)
+    plain = _plan_plain(execution)
     separately = sum(trial.iterations for job in execution.open for trial in job.trials)
-    said = f"{plan.study.name}: {len(plan.members):,} trials"
-    if plan.folded:
-        said += f" ({plan.folded:,} more were equal to one of them)"
-    for key, count in plan.dropped.items():
+    said = f"{execution.name}: {plain['trials']:,} trials"
+    if plain["folded"]:
+        said += f" ({plain['folded']:,} more were equal to one of them)"
+    for key, count in plain["dropped"].items():
         said += f"; {key} left out {count:,} times, where the component has no such key"
-    said += f"; {execution.stored:,} stored, {open_trials:,} to train on {len(execution.open):,} trajectories"
-    if iterations < separately:
-        said += f" ({iterations:,} iterations in place of {separately:,})"
-    return said + f"; {plan.study.settings.timing}, about {duration(execution.seconds)}"
+    said += f"; {plain['stored']:,} stored, {plain['to_train']:,} to train on {plain['trajectories']:,} trajectories"
+    if plain["iterations"] < separately:
+        said += f" ({plain['iterations']:,} iterations in place of {separately:,})"
+    return said + f"; {execution.timing}, about {duration(plain['seconds'])}"
 
 
 def _plan_plain(execution: Execution) -> dict[str, Any]:
-    plan = execution.plan
+    dropped: Counter[str] = Counter()
+    for plan in execution.plans:
+        dropped.update(plan.dropped)
     return {
-        "study": plan.study.name,
-        "trials": len(plan.members),
-        "folded": plan.folded,
-        "dropped": dict(plan.dropped),
+        "study": execution.name,
+        "trials": len(execution.trials),
+        "folded": sum(plan.asked for plan in execution.plans) - len(execution.trials),
+        "dropped": dict(dropped),
         "stored": execution.stored,
         "to_train": sum(len(job.trials) for job in execution.open),
         "trajectories": len(execution.open),
@@ -170,7 +171,7 @@ def ask_if_long(seconds: float, *, yes: bool) -> None:
 
 def execute(execution: Execution) -> bool:
     """Runs with a bar for the study and one for each trial in training; True where Ctrl-C ended it."""
-    return watched(execution, execution.stop, _bars(execution.plan.study.name))
+    return watched(execution, execution.stop, _bars(execution.name))
 
 
 @contextmanager
