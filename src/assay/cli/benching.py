@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.printing import AllowCode, Json, StoreUrl, code_allowed, console, note, prepare_folder, print_json
-from assay.cli.progress import bars, duration, lines, watched
+from assay.cli.progress import bars, lines, watched
 from assay.cli.training import Sets
 from assay.errors import AssayError
+from assay.report.numbers import duration
 
 if TYPE_CHECKING:
     from assay.benching.asking import Asked

@@ -75,10 +75,3 @@ def _said(status: Any) -> str:
         return "no log point yet"
     loss = point.train_loss if point.train_loss is not None else point.test_loss
     return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.printing import Json, StoreUrl, console, note, prepare_folder, print_json
-from assay.cli.progress import duration
 from assay.cli.studies import Yes, ask_if_long, execute, plan_sentence
 from assay.errors import AssayError, FileError
+from assay.report.numbers import duration
 
 if TYPE_CHECKING:
     from assay.reproducing.pages import Page

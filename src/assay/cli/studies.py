@@ -24,9 +24,10 @@ from assay.cli.printing import (
     note,
     print_json,
 )
-from assay.cli.progress import bars, duration, lines, watched
+from assay.cli.progress import bars, lines, watched
 from assay.cli.training import Sets
 from assay.errors import AssayError
+from assay.report.numbers import duration
 
 if TYPE_CHECKING:
     from assay.running import Execution, Status

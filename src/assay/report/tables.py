@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from assay.report.numbers import number, percent
+
 if TYPE_CHECKING:
     import pandas
 
@@ -126,18 +128,6 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
         return list(points)
     chosen = sorted({round(i * (len(points) - 1) / (most - 1)) for i in range(most)})
     return [points[i] for i in chosen]
-
-
-def number(value: float | None) -> str:
-    """A loss with four decimals, or in powers of ten where that shows nothing."""
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
-
-
-def percent(value: float | None) -> str:
-    """An accuracy in percent."""
-    return "-" if value is None else f"{value:.2%}"
 
 
 def prediction(label: str, probabilities: dict[str, float]) -> str:

@@ -24,9 +24,9 @@ from assay.parts.models import MLP
 from assay.published import article
 from assay.report.charts import effects, heat_map, parallel_coordinates
 from assay.report.charts import importance as importance_chart
+from assay.report.numbers import duration
 from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Picture, Table
-from assay.reproducing.times import duration
 from assay.results import Results
 from assay.studies.planning import Job, Plan
 

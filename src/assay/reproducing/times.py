@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.estimating import estimated
 from assay.machine import usable_cores
+from assay.report.numbers import duration
 from assay.reproducing.measured import records
 from assay.reproducing.pages import Table
 from assay.results import Results
@@ -55,12 +56,4 @@ def _foreseen(jobs: Sequence[Job], plan: Plan) -> float:
     return sum(estimated(jobs, None, plan.examples).values())
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them, with two or three digits."""
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-__all__ = ["duration", "times_table"]
+__all__ = ["times_table"]
