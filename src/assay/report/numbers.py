@@ -16,15 +16,15 @@ def percent(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them, with two digits or more.
+    """Seconds in the unit that suits them.
 
-    >>> duration(0.52), duration(89), duration(95), duration(1720), duration(9720)
-    ('0.5 s', '89 s', '1.6 min', '29 min', '2.7 h')
+    >>> duration(0.01), duration(0.52), duration(89), duration(95), duration(1720), duration(9720)
+    ('0 s', '0.5 s', '89 s', '1.6 min', '29 min', '2.7 h')
     """
     units = (("h", 3600.0), ("min", 60.0))
     unit, size = next(((unit, size) for unit, size in units if seconds >= 1.5 * size), ("s", 1.0))
     amount = seconds / size
-    return f"{amount:.0f} {unit}" if amount >= 9.95 else f"{amount:.1f} {unit}"
+    return f"{amount:.0f} {unit}" if amount >= 9.95 or amount < 0.05 else f"{amount:.1f} {unit}"
 
 
 __all__ = ["duration", "number", "percent"]
