@@ -101,10 +101,10 @@ def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
 
 
 class Execution:
-    """A plan on its way to its end, or several in one of the `pools`: iterate over it; all is stored at once.
+    """A plan on its way to its end: iterate over it; what is finished is stored at once.
 
-    What several studies ask of one trajectory is trained once. `retry`: train again what failed, was lost, timed out or
-    ran out of memory. `again`: train everything anew.
+    Of several plans, one of the `pools`, what they ask of one trajectory is trained once. `retry`: train again what
+    failed, was lost, timed out or ran out of memory. `again`: train everything anew.
     """
 
     def __init__(self, plans: Plan | Sequence[Plan], store: Store, *, retry: bool = False, again: bool = False) -> None:
@@ -173,9 +173,9 @@ class Execution:
         yield self._status()
         if not self.open:
             return
-        if self._estimates is not None:  # the longest first, lest one core wait for it at the end
-            self.open.sort(key=self._estimated, reverse=True)
         count, width = min(self._count(), len(self.open)), self._settings.threads or 1
+        if count > 1 and self._estimates is not None:  # the longest first, lest the others wait for it at the end
+            self.open.sort(key=self._estimated, reverse=True)
         cores: list[list[int]] = []
         if self._settings.timing == "packed" and self._settings.device == "cpu":
             mine = usable_cores()

@@ -183,8 +183,8 @@ class Shown:
         rows.append([f"measured, {ONE}", *cells, str(len(ours)) if ours else "-"])
         head = ("runs", *(f"epoch {mark} [%]" for mark in marks), "runs or seeds")
         ended = [values[epochs - 1] for values in ours if len(values) >= epochs]
-        least, most = (percent(f(accuracy for values in ends.values() for accuracy in values)) for f in (min, max))
-        note = f"Least and greatest test accuracy. The published runs end at {least} to {most} %; "
+        published = _between([accuracy for values in ends.values() for accuracy in values])
+        note = f"Least and greatest test accuracy. The published runs end at {published} %; "
         note += f"{len(ended)} of ours at {_between(ended)} %." if ended else "ours have not come so far."
         return Table(head, rows, f"As far as the article: {epochs} epochs", note)
 
@@ -198,11 +198,12 @@ class Shown:
                 continue
             spread = f"{100 * stdev(values):.2f}" if len(values) > 1 else "-"
             against = "-" if label == ONE else self._verdict(label, ONE).sentence()
-            between = f"{percent(min(values))} .. {percent(max(values))}"
             never = ", ".join(map(str, self._never_answered(label)))
             seconds = [second / self.epochs for second in self.measured.column(label, "seconds").values()]
             took = f"{min(seconds):.3g} .. {max(seconds):.3g}"
-            rows.append([label, percent(median(values)), between, spread, never, took, str(len(values)), against])
+            rows.append(
+                [label, percent(median(values)), _between(values), spread, never, took, str(len(values)), against]
+            )
         head = (
             "training",
             "median accuracy [%]",
