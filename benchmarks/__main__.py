@@ -17,10 +17,10 @@ from assay import bench
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
 from assay.errors import AssayError
-from assay.files import write_atomically
-from assay.machine import cores
 from assay.recipe import Recipe
 from assay.rng import stream
+from assay.system.files import write_atomically
+from assay.system.machine import cores
 from assay.train import prepared
 from benchmarks.chart import chart
 from benchmarks.engines import assay_engine

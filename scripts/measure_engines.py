@@ -20,8 +20,8 @@ import numpy as np
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
-from assay.machine import describe
 from assay.recipe import Recipe
+from assay.system.machine import describe
 from assay.train import prepared, train
 
 ITERATIONS = 64_000

@@ -20,15 +20,15 @@ import pytest
 import assay
 from assay.data.datasets import load
 from assay.estimating import Cost, estimated
-from assay.executors.turns import turn
 from assay.history import Ledger, Outcome
-from assay.machine import usable_cores
 from assay.results import Results
 from assay.running import Execution, pools
 from assay.store import checking, queries
 from assay.store.store import PastCost, Store
 from assay.studies.planning import plan
 from assay.studies.study import Study
+from assay.system.machine import usable_cores
+from assay.system.machine_lock import turn
 from assay.train import number_of_log_points
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from assay.errors import AssayError
-from assay.machine import cores, describe
 from assay.parts.layers import Dense, Network
 from assay.parts.models import flops_forward, flops_training
 from assay.recipe import Recipe
+from assay.system.machine import cores, describe
 
 MOVED = 0.15
 """A run whose calibration moved by more than this share says so."""

@@ -9,7 +9,7 @@ from typing import Any
 from assay.data.datasets import DATASETS, load
 from assay.engines import ENGINES, installed, missing
 from assay.errors import AssayError
-from assay.machine import describe
+from assay.system.machine import describe
 
 
 def examine() -> dict[str, Any]:

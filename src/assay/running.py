@@ -17,8 +17,6 @@ from assay.estimating import estimated, remaining
 from assay.executors.local import Workers, import_path
 from assay.executors.training import covers, read_off
 from assay.history import RETRIED, History, Outcome
-from assay.interrupting import interruption
-from assay.machine import usable_cores
 from assay.parts.own_rules import code_in
 from assay.recipe import warnings
 from assay.results import Results
@@ -28,6 +26,8 @@ from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.planning import Job, Plan, Trial, jobs, plan
 from assay.studies.study import Study
+from assay.system.machine import usable_cores
+from assay.system.signals import interruption
 
 _POLL_SECONDS = 0.1
 _OTHERS_SECONDS = 0.5  # between two looks at what other processes hold

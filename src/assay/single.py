@@ -12,16 +12,16 @@ from assay.data.dataset import Dataset
 from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
-from assay.executors.turns import turn
 from assay.external.training import begun
 from assay.history import History, Outcome
-from assay.interrupting import interruption
 from assay.recipe import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
 from assay.store.store import Store
 from assay.studies.planning import Planner
 from assay.studies.study import Settings
+from assay.system.machine_lock import turn
+from assay.system.signals import interruption
 from assay.train import Status, prepared
 
 

@@ -27,10 +27,10 @@ from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.history import History, Ledger, Outcome, Point, joined, member
-from assay.machine import describe
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
 from assay.recipe import Recipe, Stop, static_form, warnings
+from assay.system.machine import describe
 
 _CHUNK_SECONDS = 0.1
 _CHUNK_ROWS = 2**20  # row numbers made at once

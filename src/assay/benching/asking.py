@@ -12,9 +12,9 @@ from assay.benching.rows import Combination
 from assay.data.datasets import load
 from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
-from assay.machine import cores
 from assay.parts.models import MLP, MODELS
 from assay.recipe import PRECISIONS, Recipe, merged, read_toml, with_data
+from assay.system.machine import cores
 
 DEFAULTS: dict[str, Any] = {
     "batches": {"kind": "shuffled", "size": 600},

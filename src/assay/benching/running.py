@@ -26,11 +26,11 @@ from assay.benching.rows import Bench, Combination, Epoch, Row, Start, State
 from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.executors.local import Workers, import_path
-from assay.executors.turns import turn
-from assay.machine import describe, usable_cores
 from assay.parts.batches import iterations_per_epoch
 from assay.parts.own_rules import code_in
 from assay.recipe import Recipe, warnings
+from assay.system.machine import describe, usable_cores
+from assay.system.machine_lock import turn
 from assay.train import prepared
 
 WORKER = "assay.benching.worker"

@@ -96,8 +96,8 @@ def _asked(
 ) -> Asked:
     """What the words of the command ask for. Raises: AssayError."""
     from assay.benching.asking import Asked, combinations, recipe_of
-    from assay.machine import cores
     from assay.recipe import assignment
+    from assay.system.machine import cores
 
     epochs, repeats = times[0] or (3 if quick else 5), times[1] or (1 if quick else 3)
     for name, count, least in (("epochs", times[0], 2), ("repeats", times[1], 1)):
@@ -205,9 +205,9 @@ def print_bench(plain: dict[str, Any]) -> None:
 
 
 def _written(plain: dict[str, Any], out: Path) -> list[Path]:
-    from assay.files import write_atomically
     from assay.report import benches, charts
     from assay.report.page import bench_page
+    from assay.system.files import write_atomically
 
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in plain["name"]).lstrip(".") or "bench"
     epochs = benches.epochs_frame(plain)

@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractContextManager[Callable[[S], None]]) -> bool:
     """Does the work and shows each of its states; True where Ctrl-C ended it."""
-    from assay.interrupting import interruption
+    from assay.system.signals import interruption
 
     with interruption(stop) as interrupted, showing as show:
         for status in work:

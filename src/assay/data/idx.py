@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import DataError
-from assay.files import write_atomically
+from assay.system.files import write_atomically
 
 TYPES = {
     0x08: np.dtype(">u1"),

@@ -25,11 +25,11 @@ from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
 from assay.executors.messages import attend, send
 from assay.executors.training import Ended, Progress, Saved, train_together
-from assay.executors.turns import turn
 from assay.history import Outcome
-from assay.machine import describe
 from assay.parts.own_rules import allowing_code, code_in
 from assay.recipe import Recipe
+from assay.system.machine import describe
+from assay.system.machine_lock import turn
 from assay.train import prepared
 
 _STATUS_SECONDS = 0.2

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import vl_convert
 
 from assay.errors import AssayError, FileError
-from assay.files import write_atomically
 from assay.report import benches
 from assay.report.charts import CHARTS
 from assay.report.charts.writing import embedded
+from assay.system.files import write_atomically
 
 Frame = Any
 

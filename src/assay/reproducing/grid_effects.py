@@ -19,7 +19,6 @@ from assay.analysis.importance import importance
 from assay.analysis.sampling import Estimate, adjusted_means, total
 from assay.errors import AssayError
 from assay.estimating import estimated
-from assay.machine import usable_cores
 from assay.parts.models import MLP
 from assay.published import article
 from assay.report.charts import effects, heat_map, parallel_coordinates
@@ -29,6 +28,7 @@ from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Picture, Table
 from assay.results import Results
 from assay.studies.planning import Job, Plan
+from assay.system.machine import usable_cores
 
 Stratum = tuple[int, int]
 """The number of hidden layers, and the batch size."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from assay.engines import choose
 from assay.errors import AssayError
-from assay.machine import cores
 from assay.published import article, sources
 from assay.recipe import Recipe, read_toml
 from assay.reproducing import lenet_findings as findings
@@ -24,6 +23,7 @@ from assay.results import Results
 from assay.starting import Start, starts
 from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled
+from assay.system.machine import cores
 
 _TIMING = "lenet5-timing"
 _HUNDRED = "lenet5-hundred"

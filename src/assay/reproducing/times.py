@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from assay.estimating import estimated
-from assay.machine import usable_cores
 from assay.report.numbers import duration
 from assay.reproducing.measured import records
 from assay.reproducing.pages import Table
 from assay.results import Results
 from assay.store.records import places
 from assay.studies.planning import Job, Plan
+from assay.system.machine import usable_cores
 
 _NOTE = (
     "Of the trainings that are finished; those that share a trajectory count once. Foreseen: by a calibration of a few "

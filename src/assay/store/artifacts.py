@@ -11,9 +11,9 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from assay.errors import StoreError
-from assay.files import write_atomically
 from assay.store.database import Database
 from assay.store.schema import artifact
+from assay.system.files import write_atomically
 
 _YOUNG_SECONDS = 3600.0
 

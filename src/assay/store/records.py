@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
 from assay.history import History, Ledger, Outcome, Point
-from assay.machine import cores, describe
 from assay.recipe import Recipe
 from assay.studies.planning import Trial
+from assay.system.machine import cores, describe
 
 POINT = tuple(field.name for field in fields(Point))
 

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from assay.checkpoints import from_bytes, to_bytes
 from assay.errors import AssayError, StoreError, unknown
 from assay.history import RETRIED, History, Outcome
-from assay.machine import cores, describe
 from assay.recipe import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
@@ -22,6 +21,7 @@ from assay.store.leases import Holder, Lease
 from assay.store.records import Finished, dumped, machine_row, places, result_row, trial_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.planning import Job, Plan, Trial
+from assay.system.machine import cores, describe
 
 T = TypeVar("T")
 

@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """The commit of the working tree that Assay runs from, or None where it is installed as a package."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import FileError
-from assay.executors.turns import turn
+from assay.system.machine_lock import turn
 
 
 def test_packed_turns_overlap_and_isolated_ones_wait() -> None:
