@@ -17,7 +17,7 @@ from assay import bench
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
 from assay.errors import AssayError
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.system.files import write_atomically
 from assay.system.machine import cores

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from assay.data.prepared import Prepared
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import Batches, make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 CHECKED = 20  # batches whose losses are compared
 

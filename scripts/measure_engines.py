@@ -20,7 +20,7 @@ import numpy as np
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.train import prepared, train
 

@@ -24,7 +24,7 @@ from assay.benching.rows import Certificate, State
 from assay.benching.running import Benching
 from assay.engines import ENGINES, installed
 from assay.errors import AssayError, RecipeError
-from assay.recipe import PRECISIONS, Recipe
+from assay.recipe.model import PRECISIONS, Recipe
 from assay.report import benches as report
 from assay.report.page import bench_page
 from assay.store import benches

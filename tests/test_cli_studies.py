@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
 

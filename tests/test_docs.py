@@ -22,8 +22,8 @@ from assay import logs
 from assay.cli import app
 from assay.engines import ENGINES, installed
 from assay.parts.optimizers import OPTIMIZERS
-from assay.parts.own_rules import allowing_code
-from assay.recipe import Recipe, assignment, merged
+from assay.parts.user_optimizers import allowing_code
+from assay.recipe.model import Recipe, assignment, merged
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = [ENGINES[name][0] for name in ENGINES if not installed(name)]

@@ -31,7 +31,7 @@ from assay.external.training import ExternalTraining, begun
 from assay.history import History, Outcome
 from assay.keys import trajectory_key
 from assay.parts.batches import BATCHES
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.studies.planning import plan
 from assay.studies.study import Study

@@ -15,7 +15,7 @@ from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.published import ARTICLES, Point, article, points, sources
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.reproducing import REPRODUCTIONS, asked_for
 from assay.reproducing.allocating import allocated
 from assay.reproducing.asking import Asked, study

@@ -19,7 +19,7 @@ from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
 from assay.published import article
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.reproducing import lenet, lenet_findings
 from assay.reproducing.asking import Asked
 from assay.reproducing.lenet import Combination, Timed, lenet_plans

@@ -15,7 +15,7 @@ from assay.engines import installed, load
 from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError
 from assay.history import Ledger, Outcome
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.train import Training, prepared, train
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from assay.errors import AssayError
     from assay.fitting import Interrupted, fit
     from assay.history import History, Outcome
-    from assay.parts.own_rules import allowing_code
-    from assay.recipe import Recipe
+    from assay.parts.user_optimizers import allowing_code
+    from assay.recipe.model import Recipe
     from assay.results import Results
     from assay.running import run
     from assay.studies.study import Study

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from assay.errors import AssayError
 from assay.parts.layers import Dense, Network
 from assay.parts.models import flops_forward, flops_training
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.system.machine import cores, describe
 
 MOVED = 0.15

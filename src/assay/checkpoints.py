@@ -19,8 +19,8 @@ from assay.engines.base import Checkpoint, Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
 from assay.history import History, Ledger, Outcome, Point
-from assay.parts.own_rules import NamedRule, code_in
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import NamedRule, code_in
+from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from assay.data.datasets import load
 from assay.data.prepared import Prepared
 from assay.engines import load as load_engine
 from assay.errors import AssayError
-from assay.recipe import Data, Recipe
+from assay.recipe.model import Data, Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.planning import Job, Trial
 from assay.train import Training, number_of_log_points, prepared

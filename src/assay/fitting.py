@@ -13,7 +13,7 @@ from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.external.training import ExternalTraining, begun
 from assay.history import History
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.system.signals import interruption
 from assay.train import Training, prepared
 

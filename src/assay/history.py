@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 if TYPE_CHECKING:
     import altair

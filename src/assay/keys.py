@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.engines.base import Engine
 from assay.engines.program import Program
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 
 def shareable(recipe: Recipe) -> bool:

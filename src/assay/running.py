@@ -17,8 +17,8 @@ from assay.estimating import estimated, remaining
 from assay.executors.local import Workers, import_path
 from assay.executors.training import covers, read_off
 from assay.history import RETRIED, History, Outcome
-from assay.parts.own_rules import code_in
-from assay.recipe import warnings
+from assay.parts.user_optimizers import code_in
+from assay.recipe.model import warnings
 from assay.results import Results
 from assay.store import leases
 from assay.store.leases import Lease

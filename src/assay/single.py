@@ -14,7 +14,7 @@ from assay.errors import AssayError
 from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
 from assay.external.training import begun
 from assay.history import History, Outcome
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
 from assay.store.store import Store

@@ -17,7 +17,7 @@ from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import EngineError
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.train import Training, prepared
 
 

@@ -29,7 +29,7 @@ from assay.errors import AssayError, RecipeError
 from assay.history import History, Ledger, Outcome, Point, joined, member
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
-from assay.recipe import Recipe, Stop, static_form, warnings
+from assay.recipe.model import Recipe, Stop, static_form, warnings
 from assay.system.machine import describe
 
 _CHUNK_SECONDS = 0.1

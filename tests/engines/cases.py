@@ -19,7 +19,7 @@ from assay.parts.layers import INITIALS
 from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 EXAMPLES, INPUTS, CLASSES = 97, 7, 5  # 97 is a prime: every epoch ends with a short batch

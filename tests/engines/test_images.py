@@ -16,7 +16,7 @@ from assay.parts.batches import make_batches
 from assay.parts.layers import Activate, BatchNorm, Pool, initial_weights
 from assay.parts.models import MODELS
 from assay.parts.stack import LAYERS
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from tests.engines.cases import NAMES, RATES, Run, engine, engine_for, gradient_error, nudged, one, same_bits
 

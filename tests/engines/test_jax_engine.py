@@ -11,7 +11,7 @@ import pytest
 from assay.engines import load
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import Batches, make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from tests.engines.cases import CLASSES, EXAMPLES, INPUTS, Run, data, engine
 
 pytest.importorskip("jax")

@@ -23,7 +23,7 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES, make_batches
 from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from tests.engines.cases import (
     AXES,
@@ -244,7 +244,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from assay.engines.base import Checkpoint
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from tests.engines.cases import Run
 folder, name = Path(sys.argv[1]), sys.argv[2]
 recipe = Recipe.parse(json.loads((folder / "recipe.json").read_text()))

@@ -24,7 +24,7 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import make_batches
 from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS, Adam
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from tests.engines.cases import AXES, Run, nudged, pairwise, raw, same_bits
 
@@ -485,7 +485,7 @@ import json, sys
 import numpy as np, psutil
 from assay.engines import load
 from assay.engines.base import Cohort, Splits, fresh
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 raw, trials, threads, examples = json.loads(sys.argv[1])
 recipes = tuple(Recipe.parse(raw | {"seed": seed}) for seed in range(trials))

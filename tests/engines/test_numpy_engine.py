@@ -11,7 +11,7 @@ from assay.data.datasets import load as load_data
 from assay.engines import load
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.train import prepared
 
 

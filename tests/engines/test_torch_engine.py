@@ -12,7 +12,7 @@ from assay.engines import choose, load
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.train import prepared, train
 from tests.engines.cases import EXAMPLES, Run, engine, same_bits

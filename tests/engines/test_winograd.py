@@ -13,7 +13,7 @@ from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import make_batches
 from assay.parts.layers import Conv2d
 from assay.parts.models import MODELS
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 torch = pytest.importorskip("torch")

@@ -21,7 +21,7 @@ from assay.engines.base import Checkpoint, Cohort, Engine, fresh
 from assay.history import Ledger, Point
 from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe, static_form
+from assay.recipe.model import Recipe, static_form
 from assay.rng import stream
 from assay.store.schema import VERSION, metadata
 from assay.train import prepared, train

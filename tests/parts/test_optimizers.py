@@ -11,7 +11,7 @@ import pytest
 
 from assay.engines.base import Cohort, hyperparameters
 from assay.parts.optimizers import OPTIMIZERS
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.errors import AssayError, FileError, RecipeError
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.studies.planning import plan
 from assay.studies.space import applied
 from assay.studies.study import Study, bundled_names

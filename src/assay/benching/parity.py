@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.benching.rows import Certificate
 from assay.parts.layers import Activate, Dense, Dropout, Network
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 REFERENCE = "numpy"
 SMOOTH, KINKED, IMAGES = "smooth", "kinked", "images"

@@ -27,8 +27,8 @@ from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.executors.local import Workers, import_path
 from assay.parts.batches import iterations_per_epoch
-from assay.parts.own_rules import code_in
-from assay.recipe import Recipe, warnings
+from assay.parts.user_optimizers import code_in
+from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import turn
 from assay.train import prepared

@@ -27,7 +27,7 @@ from assay.errors import AssayError, EngineError
 from assay.executors.messages import attend, send
 from assay.executors.worker import out_of_memory, recipes_of
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.train import Training, peak_memory, prepared
 
 _STATUS_SECONDS = 0.5

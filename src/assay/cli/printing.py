@@ -52,7 +52,7 @@ def code_allowed(asked: bool) -> Generator[None]:
         return
     import sys
 
-    from assay.parts.own_rules import allowing_code
+    from assay.parts.user_optimizers import allowing_code
 
     sys.path.insert(0, str(Path.cwd()))
     with allowing_code():

@@ -61,7 +61,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
-    from assay.recipe import assignment, merged, with_data
+    from assay.recipe.model import assignment, merged, with_data
     from assay.results import Results
     from assay.running import Execution
     from assay.store.store import Store
@@ -303,11 +303,11 @@ def show(
     import json
 
     from assay.cli.benching import print_bench
+    from assay.recipe.toml import toml_text
     from assay.report import tables
     from assay.store import benches, imports, queries
     from assay.store.records import history_of
     from assay.store.store import Store
-    from assay.toml import toml_text
 
     database = Store(store, read_only=True).database
     bench = benches.found(database, trial)

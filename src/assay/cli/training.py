@@ -55,7 +55,7 @@ def train(
     import shlex
 
     from assay.checkpoints import restore
-    from assay.recipe import Recipe, assignment, merged, read_toml
+    from assay.recipe.model import Recipe, assignment, merged, read_toml
     from assay.single import Single
     from assay.store.store import Store
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, unknown
 from assay.parts.models import MLP
-from assay.parts.own_rules import NamedRule, code_is_allowed, refusal
+from assay.parts.user_optimizers import NamedRule, code_is_allowed, refusal
 
 if TYPE_CHECKING:
     from assay.engines.base import Engine
     from assay.engines.program import Command, Program
-    from assay.recipe import Recipe
+    from assay.recipe.model import Recipe
 
 ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must be installed (or "")
     "numpy": ("assay.engines.numpy_engine", "NumpyEngine", ""),

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from assay.parts.batches import Batches
 from assay.parts.layers import Network, Weights, initial_weights
-from assay.parts.own_rules import factors_of
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import factors_of
+from assay.recipe.model import Recipe
 
 State = Any
 """What an engine keeps between calls; only the engine itself looks inside."""

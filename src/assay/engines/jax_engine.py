@@ -22,7 +22,7 @@ from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress,
 from assay.engines.jax_programs import Form, Tree, evaluation, evaluation_block, outputs, training
 from assay.errors import EngineError
 from assay.parts.batches import Batches
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 _EVALUATION_ROWS = 4096  # a block's values stay small, whatever the split's size
 _EVALUATION_VALUES = 2**23  # of the widest layer of images in a block: 32 MB in float32

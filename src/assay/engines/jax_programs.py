@@ -24,7 +24,7 @@ from assay.parts.batches import Batches
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
-from assay.parts.own_rules import step_of
+from assay.parts.user_optimizers import step_of
 
 Tree = Any  # jax arrays in dicts and tuples; jax's own types say little more
 xp: Any = jnp

@@ -30,7 +30,7 @@ from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import head
 from assay.parts.models import MLP
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 kernel: Any = _native

@@ -34,8 +34,8 @@ from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Dropout, Network, Weighted
 from assay.parts.losses import LOSSES, head
-from assay.parts.own_rules import step_of
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import step_of
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 _EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache

@@ -19,9 +19,9 @@ from pydantic_core import PydanticCustomError
 
 from assay.engines.base import Cohort
 from assay.errors import CodeError
-from assay.parts.own_rules import code_in
 from assay.parts.part import Part
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import code_in
+from assay.recipe.model import Recipe
 
 
 def _listed(value: object) -> object:

@@ -35,7 +35,7 @@ from assay.parts.layers import (
     Weighted,
 )
 from assay.parts.schedules import Constant
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 
 _EVALUATION_ROWS = 1_000
 

@@ -35,8 +35,8 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
-from assay.parts.own_rules import step_of
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import step_of
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 _EVALUATION_ROWS = 10_000

@@ -16,7 +16,7 @@ from assay.external.training import ExternalTraining, begun
 from assay.history import History, Ledger, Outcome, Point
 from assay.keys import shareable
 from assay.parts.models import flops_training
-from assay.recipe import Recipe, Stop
+from assay.recipe.model import Recipe, Stop
 from assay.train import Status, Training, log_points, next_log_point, stopped
 
 CHECKPOINT_SECONDS = 30.0

@@ -26,8 +26,8 @@ from assay.errors import CodeError, ProgramError
 from assay.executors.messages import attend, send
 from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.history import Outcome
-from assay.parts.own_rules import allowing_code, code_in
-from assay.recipe import Recipe
+from assay.parts.user_optimizers import allowing_code, code_in
+from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import turn
 from assay.train import prepared

@@ -27,7 +27,7 @@ from assay.external.folder import final_weights, write_folder
 from assay.external.process import End, ProgramProcess
 from assay.history import History, Ledger, Outcome, Point
 from assay.parts.batches import examples_seen
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.train import Status, Training, history_made, log_points, misfits, splits_of, stopped
 
 _POLL_SECONDS = 0.1

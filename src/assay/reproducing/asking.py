@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.data.datasets import load
 from assay.errors import AssayError, DataError
-from assay.recipe import read_toml, with_data
+from assay.recipe.model import read_toml, with_data
 from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled
 

@@ -10,7 +10,7 @@ from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import FINISHED
 from assay.analysis.verdicts import compare
 from assay.errors import AssayError
-from assay.recipe import read_toml
+from assay.recipe.model import read_toml
 from assay.report.charts import accuracy_against_time, learning_curves, sensitivity
 from assay.reproducing.asking import Asked, plans, study
 from assay.reproducing.measured import Row, percent, records

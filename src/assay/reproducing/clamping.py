@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from assay.data.datasets import load
 from assay.parts.layers import initial_weights
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.reproducing.asking import Asked
 from assay.reproducing.measured import percent
 from assay.reproducing.pages import Table

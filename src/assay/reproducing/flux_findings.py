@@ -10,7 +10,7 @@ from typing import Any
 from assay.analysis.verdicts import Verdict, compare
 from assay.fitting import fit
 from assay.published import article
-from assay.recipe import read_toml
+from assay.recipe.model import read_toml
 from assay.reproducing.asking import Asked
 from assay.reproducing.measured import Measured, percent
 from assay.reproducing.pages import Finding

@@ -16,7 +16,7 @@ from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
 from assay.parts.layers import initial_weights
 from assay.published import article, sources
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.report.charts import learning_curves
 from assay.report.charts.costs import costs_chart
 from assay.reproducing.allocating import allocated

@@ -13,7 +13,7 @@ from typing import Any
 from assay.engines import choose
 from assay.errors import AssayError
 from assay.published import article, sources
-from assay.recipe import Recipe, read_toml
+from assay.recipe.model import Recipe, read_toml
 from assay.reproducing import lenet_findings as findings
 from assay.reproducing.asking import Asked, study
 from assay.reproducing.lenet_costs import small_recipe

@@ -11,7 +11,7 @@ import numpy as np
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.parts.batches import make_batches
-from assay.recipe import Recipe, read_toml
+from assay.recipe.model import Recipe, read_toml
 from assay.studies.study import bundled
 from assay.train import Training, prepared
 

@@ -14,7 +14,7 @@ from assay.analysis.verdicts import Verdict
 from assay.data.datasets import load
 from assay.engines import installed, missing
 from assay.published import article
-from assay.recipe import Recipe, read_toml
+from assay.recipe.model import Recipe, read_toml
 from assay.reproducing.lenet_costs import (
     IMAGES,
     NORMAL,

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from assay.errors import AssayError, StoreError
 from assay.history import Outcome
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.imports import history_of
 from assay.store.leases import Holder

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from assay.errors import AssayError, FileError, StoreError
 from assay.history import Outcome
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.imports import history_of, refuse_taken

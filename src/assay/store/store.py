@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from assay.checkpoints import from_bytes, to_bytes
 from assay.errors import AssayError, StoreError, unknown
 from assay.history import RETRIED, History, Outcome
-from assay.recipe import Recipe
+from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
 from assay.store.database import DEFAULT, Database

@@ -18,7 +18,7 @@ from assay.errors import AssayError, RecipeError
 from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import examples_seen
 from assay.parts.models import flops_training
-from assay.recipe import Data, Recipe, static_form
+from assay.recipe.model import Data, Recipe, static_form
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
 from assay.train import misfits

@@ -12,10 +12,10 @@ from assay.errors import CodeError, unknown
 from assay.parts.batches import BATCHES
 from assay.parts.models import MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS
-from assay.parts.own_rules import found
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
-from assay.recipe import merged
+from assay.parts.user_optimizers import found
+from assay.recipe.model import merged
 from assay.rng import Stream
 
 Value = str | int | float | bool

@@ -17,7 +17,7 @@ from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
-from assay.recipe import Recipe, read_toml, sentences, tables
+from assay.recipe.model import Recipe, read_toml, sentences, tables
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
 
@@ -128,7 +128,7 @@ class Study:
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
         """This study with other settings, or with keys of the baseline (under "baseline") merged in."""
-        from assay.recipe import merged
+        from assay.recipe.model import merged
 
         raw = dict(self.raw) | {key: value for key, value in changes.items() if key != "baseline"}
         if changes.get("baseline"):

@@ -21,8 +21,8 @@ from assay.engines import ENGINES, choose, installed
 from assay.errors import AssayError, CodeError, RecipeError
 from assay.history import History
 from assay.parts.optimizers import Adam, Descent, Optimizer
-from assay.parts.own_rules import NamedRule, allowing_code, code_of, loaded
-from assay.recipe import Recipe, cohorts, merged
+from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loaded
+from assay.recipe.model import Recipe, cohorts, merged
 from assay.store.checking import check
 from assay.store.store import Store
 from assay.studies.planning import plan
@@ -231,7 +231,7 @@ def test_a_changed_rule_is_another_trial(folder: Path) -> None:
         ("a b:C", "expected the place of a class"),
         (f"{__name__}:Holder", "is somebody's own code"),
         ("assay.parts.optimizers:Optimizer", "has no rule; expected a static method rule(xp, w, g, slots, h)"),
-        ("assay.parts.own_rules:NamedRule", "has no rule"),
+        ("assay.parts.user_optimizers:NamedRule", "has no rule"),
     ],
 )
 def test_mistakes_are_sentences(optimizer: Any, sentence: str) -> None:

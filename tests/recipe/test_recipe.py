@@ -16,7 +16,7 @@ from assay.parts.losses import LOSSES
 from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES
-from assay.recipe import Recipe, assignment, cohorts, merged, read_toml, static_form, warnings
+from assay.recipe.model import Recipe, assignment, cohorts, merged, read_toml, static_form, warnings
 
 WRONG = {
     "modle": "3LS",

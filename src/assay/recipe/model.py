@@ -31,10 +31,10 @@ from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.losses import LOSSES
 from assay.parts.models import MLP, MODELS, Model, model_of
 from assay.parts.optimizers import OPTIMIZERS, Adam
-from assay.parts.own_rules import code_in, loaded, named_rule, own_rule, refusing_code
 from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
+from assay.parts.user_optimizers import code_in, loaded, named_rule, own_rule, refusing_code
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 are in the products alone; weights, sums and the rest stay float32."""
