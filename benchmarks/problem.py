@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import Batches, make_batches
 from assay.recipe.model import Recipe

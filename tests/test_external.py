@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import assay
 from assay.data.dataset import from_arrays
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines import choose, load
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, CodeError, EngineError, ProgramError, RecipeError

@@ -10,7 +10,7 @@ import pytest
 
 import assay
 from assay.data.dataset import from_arrays
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines import installed, load
 from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError

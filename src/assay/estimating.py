@@ -9,7 +9,7 @@ from time import perf_counter
 
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.recipe.model import Data, Recipe

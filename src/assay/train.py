@@ -22,7 +22,7 @@ import psutil
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset
-from assay.data.prepared import Prepared, prepare
+from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError

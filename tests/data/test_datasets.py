@@ -13,7 +13,7 @@ from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import DATASETS, load
 from assay.data.idx import write_idx
 from assay.data.overview import contact_sheet, info
-from assay.data.prepared import INPUTS, prepare, split
+from assay.data.prepare import INPUTS, prepare, split
 from assay.errors import DataError
 from tests.folders import mnist_folder
 

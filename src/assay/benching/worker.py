@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from assay.benching.contenders import load as load_contender
 from assay.data.datasets import load
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines.base import Engine
 from assay.errors import AssayError, EngineError
 from assay.executors.messages import attend, send

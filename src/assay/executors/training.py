@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Engine
 from assay.engines.program import Program
 from assay.external.training import ExternalTraining, begun

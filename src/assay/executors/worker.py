@@ -18,7 +18,7 @@ from typing import Any
 from assay.checkpoints import from_bytes, to_bytes
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program

@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from assay.data.prepared import Prepared
+from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Cohort, Evaluation, Numbers, Splits, fresh
 from assay.engines.numpy_engine import NumpyEngine
 from assay.engines.program import Program

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from assay.data.prepared import INPUTS
+from assay.data.prepare import INPUTS
 from assay.errors import CodeError, FileError, RecipeError, nearest, unknown
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch

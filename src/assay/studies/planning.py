@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
-from assay.data.prepared import split
+from assay.data.prepare import split
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine
 from assay.engines.program import Command, Program
