@@ -21,7 +21,7 @@ from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.system.files import write_atomically
 from assay.system.machine import cores
-from assay.train import prepared
+from assay.training.loop import prepared
 from benchmarks.chart import chart
 from benchmarks.engines import assay_engine
 from benchmarks.numpy_peer import NumpyMatrix, NumpySamples

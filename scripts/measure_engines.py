@@ -22,7 +22,7 @@ from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
-from assay.train import prepared, train
+from assay.training.loop import prepared, train
 
 ITERATIONS = 64_000
 RECIPE = {"optimizer": {"name": "descent", "learning_rate": 0.2}, "batches": {"kind": "window", "size": 100}}

@@ -28,14 +28,14 @@ from assay.errors import AssayError, CodeError, EngineError, ProgramError, Recip
 from assay.external.claims import Curve
 from assay.external.folder import final_weights
 from assay.external.training import ExternalTraining, begun
-from assay.history import History, Outcome
 from assay.keys import trajectory_key
 from assay.parts.batches import BATCHES
 from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.studies.planning import plan
 from assay.studies.study import Study
-from assay.train import log_points, prepared, train
+from assay.training.history import History, Outcome
+from assay.training.loop import log_points, prepared, train
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SMALL: dict[str, Any] = {

@@ -29,7 +29,7 @@ from assay.reproducing.pages import Finding, Page, Table
 from assay.reproducing.teaching import InPlace, gradients, step
 from assay.studies.planning import Plan, plan
 from assay.studies.study import Study, bundled_names
-from assay.train import prepared, train
+from assay.training.loop import prepared, train
 from tests.folders import mnist_folder
 
 VARIANTS = {"batch": "full", "stochastic": "single", "mini-batch": "window"}

@@ -20,7 +20,6 @@ import pytest
 import assay
 from assay.data.datasets import load
 from assay.estimating import Cost, estimated
-from assay.history import Ledger, Outcome
 from assay.results import Results
 from assay.running import Execution, pools
 from assay.store import checking, queries
@@ -29,7 +28,8 @@ from assay.studies.planning import plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.machine_lock import turn
-from assay.train import number_of_log_points
+from assay.training.history import Ledger, Outcome
+from assay.training.loop import number_of_log_points
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
 ROOT = Path(__file__).parents[1]

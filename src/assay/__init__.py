@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
     from assay.fitting import Interrupted, fit
-    from assay.history import History, Outcome
     from assay.parts.user_optimizers import allowing_code
     from assay.recipe.model import Recipe
     from assay.results import Results
     from assay.running import run
     from assay.studies.study import Study
+    from assay.training.history import History, Outcome
 
 __version__ = "0.1.0"
 

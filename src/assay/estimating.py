@@ -15,7 +15,7 @@ from assay.errors import AssayError
 from assay.recipe.model import Data, Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.planning import Job, Trial
-from assay.train import Training, number_of_log_points, prepared
+from assay.training.loop import Training, number_of_log_points, prepared
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each

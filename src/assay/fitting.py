@@ -12,10 +12,10 @@ from assay.engines import choose
 from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.external.training import ExternalTraining, begun
-from assay.history import History
 from assay.recipe.model import Recipe
 from assay.system.signals import interruption
-from assay.train import Training, prepared
+from assay.training.history import History
+from assay.training.loop import Training, prepared
 
 
 class Interrupted(KeyboardInterrupt):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.checkpoints import probabilities
 from assay.data.datasets import load
 from assay.errors import AssayError
-from assay.history import History
+from assay.training.checkpoints import probabilities
+from assay.training.history import History
 
 _SHOWN = 24
 

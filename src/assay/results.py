@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import AssayError, unknown
-from assay.history import History
 from assay.reading import first_layer, most_confused
 from assay.store import imports
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
+from assay.training.history import History
 
 if TYPE_CHECKING:
     import altair

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
-from assay.checkpoints import to_bytes
 from assay.data.dataset import Dataset
 from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
 from assay.external.training import begun
-from assay.history import History, Outcome
 from assay.recipe.model import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
@@ -22,7 +20,9 @@ from assay.studies.planning import Planner
 from assay.studies.study import Settings
 from assay.system.machine_lock import turn
 from assay.system.signals import interruption
-from assay.train import Status, prepared
+from assay.training.checkpoints import to_bytes
+from assay.training.history import History, Outcome
+from assay.training.loop import Status, prepared
 
 
 class Single:

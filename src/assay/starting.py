@@ -18,7 +18,7 @@ from assay.engines import load as load_engine
 from assay.errors import EngineError
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
-from assay.train import Training, prepared
+from assay.training.loop import Training, prepared
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from assay.engines import load
 from assay.engines.base import Cohort, Splits, fresh
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
-from assay.train import prepared
+from assay.training.loop import prepared
 
 
 @pytest.mark.parametrize("model", ["3LS", "2LR", {"hidden": [32], "activation": "gelu"}])

@@ -14,7 +14,7 @@ from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
 from assay.rng import stream
-from assay.train import prepared, train
+from assay.training.loop import prepared, train
 from tests.engines.cases import EXAMPLES, Run, engine, same_bits
 
 torch = pytest.importorskip("torch")

@@ -10,9 +10,9 @@ import pytest
 
 from assay import logs
 from assay.errors import AssayError, FileError
-from assay.history import History, Outcome
 from assay.logs import FORMATS, Options
 from assay.logs.tensorboard import crc32c
+from assay.training.history import History, Outcome
 from tests.logs import samples
 from tests.logs.samples import ACCURACIES, LOSSES, SAMPLES, TRAINING, VALIDATION
 

@@ -16,10 +16,8 @@ import numpy as np
 import pytest
 
 import assay
-from assay.checkpoints import from_bytes, predict, restore, save, to_bytes
 from assay.engines import ENGINES, choose, installed
 from assay.errors import AssayError, CodeError, RecipeError
-from assay.history import History
 from assay.parts.optimizers import Adam, Descent, Optimizer
 from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loaded
 from assay.recipe.model import Recipe, cohorts, merged
@@ -27,6 +25,8 @@ from assay.store.checking import check
 from assay.store.store import Store
 from assay.studies.planning import plan
 from assay.studies.study import Study
+from assay.training.checkpoints import from_bytes, predict, restore, save, to_bytes
+from assay.training.history import History
 
 SMALL = {"model": {"hidden": [5]}, "budget": {"iterations": 30}, "log": 10}
 

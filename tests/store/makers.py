@@ -9,10 +9,10 @@ import numpy as np
 from assay.bench import Calibration, Work
 from assay.benching.rows import Bench, Certificate, Combination, Epoch, Row, Start, State
 from assay.engines.base import Checkpoint
-from assay.history import History, Ledger, Outcome, Point
 from assay.store.records import Finished
 from assay.studies.planning import Plan, Trial, plan
 from assay.studies.study import Study
+from assay.training.history import History, Ledger, Outcome, Point
 
 
 def made_plan(seeds: int = 4, name: str = "made", **baseline: Any) -> Plan:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assay.checkpoints import to_bytes
 from assay.errors import FileError, StoreError
-from assay.history import Outcome
 from assay.results import Results
 from assay.store import checking, exchange, leases, queries
 from assay.store.records import Finished
 from assay.store.schema import result, trajectory
 from assay.store.store import RETRIES, Store
+from assay.training.checkpoints import to_bytes
+from assay.training.history import Outcome
 from tests.store.makers import made_end, made_history, made_plan
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -12,13 +12,13 @@ from assay import logs
 from assay.analysis import verdicts
 from assay.analysis.effort import comparable
 from assay.errors import AssayError, FileError, StoreError
-from assay.history import History
 from assay.logs import Options
 from assay.report.answers import answers
 from assay.results import Results
 from assay.store import checking, exchange, imports, queries
 from assay.store.schema import imported
 from assay.store.store import Store
+from assay.training.history import History
 from tests.logs import samples
 from tests.store.makers import made_end, made_plan
 

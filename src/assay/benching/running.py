@@ -31,7 +31,7 @@ from assay.parts.user_optimizers import code_in
 from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import turn
-from assay.train import prepared
+from assay.training.loop import prepared
 
 WORKER = "assay.benching.worker"
 """The program of a row's process."""

@@ -28,7 +28,7 @@ from assay.executors.messages import attend, send
 from assay.executors.worker import out_of_memory, recipes_of
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
-from assay.train import Training, peak_memory, prepared
+from assay.training.loop import Training, peak_memory, prepared
 
 _STATUS_SECONDS = 0.5
 

@@ -13,8 +13,8 @@ from assay.cli.printing import Json, StoreUrl, console, note, print_json
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.history import Source
     from assay.store.imports import Stored
+    from assay.training.history import Source
 
 _LARGE = 2**21  # bytes from which reading may take longer than two seconds
 

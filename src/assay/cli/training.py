@@ -54,10 +54,10 @@ def train(
     """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
     import shlex
 
-    from assay.checkpoints import restore
     from assay.recipe.model import Recipe, assignment, merged, read_toml
     from assay.single import Single
     from assay.store.store import Store
+    from assay.training.checkpoints import restore
 
     begun = restore(start) if start else None
     base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
@@ -88,8 +88,8 @@ def train(
 def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, words: list[str]) -> None:
     """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on, with
     the command's `words`."""
-    from assay.checkpoints import save as save_checkpoint
     from assay.report import charts, tables
+    from assay.training.checkpoints import save as save_checkpoint
 
     history = single.stored
     if history is None:
@@ -131,9 +131,9 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Read digits from images with trained weights."""
-    from assay.checkpoints import predict as predict_images
-    from assay.checkpoints import restore
     from assay.report import tables
+    from assay.training.checkpoints import predict as predict_images
+    from assay.training.checkpoints import restore
 
     predictions = predict_images(restore(weights), list(images))
     if as_json:

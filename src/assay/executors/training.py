@@ -13,11 +13,11 @@ from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Engine
 from assay.engines.program import Program
 from assay.external.training import ExternalTraining, begun
-from assay.history import History, Ledger, Outcome, Point
 from assay.keys import shareable
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe, Stop
-from assay.train import Status, Training, log_points, next_log_point, stopped
+from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.loop import Status, Training, log_points, next_log_point, stopped
 
 CHECKPOINT_SECONDS = 30.0
 """How often a long training leaves a checkpoint to go on from."""

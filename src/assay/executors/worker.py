@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-from assay.checkpoints import from_bytes, to_bytes
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import Prepared
@@ -25,12 +24,13 @@ from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
 from assay.executors.messages import attend, send
 from assay.executors.training import Ended, Progress, Saved, train_together
-from assay.history import Outcome
 from assay.parts.user_optimizers import allowing_code, code_in
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import turn
-from assay.train import prepared
+from assay.training.checkpoints import from_bytes, to_bytes
+from assay.training.history import Outcome
+from assay.training.loop import prepared
 
 _STATUS_SECONDS = 0.2
 

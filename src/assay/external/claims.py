@@ -10,7 +10,7 @@ from typing import Any
 from assay.engines.base import Evaluation
 from assay.errors import ProgramError, unknown
 from assay.external.process import LONGEST_LINE
-from assay.history import Point
+from assay.training.history import Point
 
 MEASURED = (
     "train_loss",

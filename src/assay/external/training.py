@@ -25,10 +25,10 @@ from assay.errors import AssayError, ProgramError, RecipeError
 from assay.external.claims import Curve, disagreement
 from assay.external.folder import final_weights, write_folder
 from assay.external.process import End, ProgramProcess
-from assay.history import History, Ledger, Outcome, Point
 from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
-from assay.train import Status, Training, history_made, log_points, misfits, splits_of, stopped
+from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.loop import Status, Training, history_made, log_points, misfits, splits_of, stopped
 
 _POLL_SECONDS = 0.1
 _UNHEARD = Point(0, 0, 0.0)

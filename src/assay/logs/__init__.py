@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assay.errors import AssayError, FileError, unknown
-from assay.history import History
 from assay.logs.curves import history_of, problem_sentences
 from assay.logs.log import Options, Read
 from assay.logs.matlab import looks_matlab, read_matlab
 from assay.logs.printed import looks_flux, looks_pytorch, read_flux, read_pytorch
 from assay.logs.separated import looks_csv, read_csv
 from assay.logs.tensorboard import looks_tensorboard, read_tensorboard
+from assay.training.history import History
 
 MOST_BYTES = 256 * 2**20
 """The largest file that is read: a text log of this size has millions of lines."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.errors import AssayError
-from assay.history import History, Outcome, Point, Source
 from assay.logs.log import Options, Reading, Record
+from assay.training.history import History, Outcome, Point, Source
 
 _SHOWN = 5  # problems that are named; the rest is counted
 

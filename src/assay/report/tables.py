@@ -16,7 +16,7 @@ from assay.report.numbers import number, percent
 if TYPE_CHECKING:
     import pandas
 
-    from assay.history import History, Point
+    from assay.training.history import History, Point
 
 _ROWS = 14
 

@@ -19,7 +19,7 @@ from assay.recipe.model import Recipe
 from assay.reproducing.asking import Asked
 from assay.reproducing.measured import percent
 from assay.reproducing.pages import Table
-from assay.train import prepared
+from assay.training.loop import prepared
 
 Floats = NDArray[np.float32]
 Gradient = Callable[[Floats, int], Floats]

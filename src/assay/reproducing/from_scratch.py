@@ -26,7 +26,7 @@ from assay.reproducing.pages import Finding, Page, Picture, Table
 from assay.reproducing.teaching import InPlace, Layers, products, step
 from assay.results import Results
 from assay.studies.planning import Plan, plan
-from assay.train import Training, prepared
+from assay.training.loop import Training, prepared
 
 _COUNTED = 10  # batches whose allocations are counted
 _TIMED = 300  # batches that are timed

@@ -13,7 +13,7 @@ from assay.engines import load as load_engine
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe, read_toml
 from assay.studies.study import bundled
-from assay.train import Training, prepared
+from assay.training.loop import Training, prepared
 
 IMAGES = 60  # of a single iteration: a tenth of the article's batch
 SMALL, NORMAL = 1e-40, 1e-3  # float32 is denormal below 1.18e-38

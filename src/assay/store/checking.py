@@ -14,7 +14,6 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from assay.errors import AssayError, StoreError
-from assay.history import Outcome
 from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.imports import history_of
@@ -23,6 +22,7 @@ from assay.store.records import points_of
 from assay.store.schema import bench, imported, metadata, result, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
+from assay.training.history import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from assay.errors import AssayError, FileError, StoreError
-from assay.history import Outcome
 from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
@@ -24,6 +23,7 @@ from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of
 from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
+from assay.training.history import Outcome
 
 if TYPE_CHECKING:
     import pandas

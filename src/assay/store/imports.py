@@ -10,11 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from assay.errors import StoreError
-from assay.history import IMPORTED, History, Outcome, Source
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
 from assay.store.records import curve_text, dumped, points_of
 from assay.store.schema import imported, member, result, study, trial
+from assay.training.history import IMPORTED, History, Outcome, Source
 
 STUDY = "imported"
 """The study of the logs for which no other one was named."""

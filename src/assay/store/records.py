@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
-from assay.history import History, Ledger, Outcome, Point
 from assay.recipe.model import Recipe
 from assay.studies.planning import Trial
 from assay.system.machine import cores, describe
+from assay.training.history import History, Ledger, Outcome, Point
 
 POINT = tuple(field.name for field in fields(Point))
 

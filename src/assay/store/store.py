@@ -10,9 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from assay.checkpoints import from_bytes, to_bytes
 from assay.errors import AssayError, StoreError, unknown
-from assay.history import RETRIED, History, Outcome
 from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
@@ -22,6 +20,8 @@ from assay.store.records import Finished, dumped, machine_row, places, result_ro
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.planning import Job, Plan, Trial
 from assay.system.machine import cores, describe
+from assay.training.checkpoints import from_bytes, to_bytes
+from assay.training.history import RETRIED, History, Outcome
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from assay.parts.models import flops_training
 from assay.recipe.model import Data, Recipe, static_form
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
-from assay.train import misfits
+from assay.training.loop import misfits
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from assay.errors import AssayError, unknown
 from assay.report.charts.theme import PALETTE, axis_format, number, styled, table, ticks
 
 if TYPE_CHECKING:
-    from assay.history import History, Point, Source
+    from assay.training.history import History, Point, Source
 
 _SPLITS = {"training": "train", "validation": "validation", "test": "test"}
 _AXES = {"iteration": "iteration", "examples": "examples seen", "seconds": "training time [s]"}

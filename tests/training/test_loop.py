@@ -14,10 +14,10 @@ from assay.data.prepare import Prepared
 from assay.engines import installed, load
 from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError
-from assay.history import Ledger, Outcome
 from assay.recipe.model import Recipe
 from assay.rng import stream
-from assay.train import Training, prepared, train
+from assay.training.history import Ledger, Outcome
+from assay.training.loop import Training, prepared, train
 
 SIZE = 97  # a prime, so that the last batch of an epoch is short
 

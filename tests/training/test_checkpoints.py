@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import save_file
 
 import assay
-from assay.checkpoints import fitted, predict, restore, save, upright
 from assay.data.datasets import load
 from assay.data.idx import write_idx
 from assay.errors import AssayError, DataError, FileError
+from assay.training.checkpoints import fitted, predict, restore, save, upright
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from assay.data.idx import read_idx
 from assay.engines.base import Checkpoint, Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
-from assay.history import History, Ledger, Outcome, Point
 from assay.parts.user_optimizers import NamedRule, code_in
 from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
+from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
 _PREFIX = "assay"

@@ -26,11 +26,11 @@ from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
-from assay.history import History, Ledger, Outcome, Point, joined, member
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe, Stop, static_form, warnings
 from assay.system.machine import describe
+from assay.training.history import History, Ledger, Outcome, Point, joined, member
 
 _CHUNK_SECONDS = 0.1
 _CHUNK_ROWS = 2**20  # row numbers made at once
