@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.analysis import verdicts
-from assay.analysis.looks import alpha_at
+from assay.analysis.alpha_spending import alpha_at
 from assay.errors import AssayError
 from assay.results import Results
 from assay.running import Execution

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.analysis.curves import gap, overfitting, plateaus, settled, zoom
 from assay.analysis.effort import comparable, effort
 from assay.analysis.importance import importance
 from assay.analysis.pareto import front, performance_profile
-from assay.analysis.reading import gap, overfitting, plateaus, settled, zoom
 from assay.analysis.sensitivity import anova, effects, learning_rate_curve, main_effects
 from assay.analysis.targets import default_target, summary, times_to
 from assay.analysis.verdicts import MEASURES, best, pairwise

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.looks import alpha_at, spent
+from assay.analysis.alpha_spending import alpha_at, spent
 from assay.analysis.paired import (
     bootstrap_interval,
     deviation,

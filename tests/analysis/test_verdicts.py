@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.analysis.looks import alpha_at
+from assay.analysis.alpha_spending import alpha_at
 from assay.analysis.paired import holm, pairs_needed
 from assay.analysis.verdicts import best, compare, pairwise
 from assay.errors import AssayError

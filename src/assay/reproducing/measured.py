@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
-from assay.analysis.reading import settled
 from assay.reproducing.holding import Run
 from assay.results import Results
 

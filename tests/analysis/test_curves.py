@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.analysis.reading import gap, moving_average, overfitting, plateaus, settled, zoom
+from assay.analysis.curves import gap, moving_average, overfitting, plateaus, settled, zoom
 from assay.errors import AssayError
 from tests.analysis.frames import curves
 
