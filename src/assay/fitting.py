@@ -11,11 +11,11 @@ from assay.data.datasets import load
 from assay.engines import choose
 from assay.engines.program import Command
 from assay.errors import AssayError
-from assay.external.training import ExternalTraining, begun
 from assay.recipe.model import Recipe
 from assay.system.signals import interruption
 from assay.training.history import History
 from assay.training.loop import Training, prepared
+from assay.workers.external.training import ExternalTraining, begun
 
 
 class Interrupted(KeyboardInterrupt):

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from assay.estimating import estimated, remaining
-from assay.executors.local import Workers, import_path
-from assay.executors.training import covers, read_off
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import warnings
 from assay.results import Results
@@ -28,6 +26,8 @@ from assay.system.machine import usable_cores
 from assay.system.signals import interruption
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
+from assay.workers.batch import covers, read_off
+from assay.workers.pool import Workers, import_path
 
 _POLL_SECONDS = 0.1
 _OTHERS_SECONDS = 0.5  # between two looks at what other processes hold

@@ -10,8 +10,6 @@ from time import perf_counter
 from assay.data.dataset import Dataset
 from assay.engines.program import Command
 from assay.errors import AssayError
-from assay.executors.training import CHECKPOINT_SECONDS, confusion_of, covers
-from assay.external.training import begun
 from assay.recipe.model import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
@@ -23,6 +21,8 @@ from assay.system.signals import interruption
 from assay.training.checkpoints import to_bytes
 from assay.training.history import History, Outcome
 from assay.training.loop import Status, prepared
+from assay.workers.batch import CHECKPOINT_SECONDS, confusion_of, covers
+from assay.workers.external.training import begun
 
 
 class Single:

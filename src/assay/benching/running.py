@@ -25,13 +25,13 @@ from assay.benching.parity import REFERENCE, Arrays, compared, judged, without_d
 from assay.benching.rows import Bench, Combination, Epoch, Row, Start, State
 from assay.data.datasets import load
 from assay.errors import AssayError
-from assay.executors.local import Workers, import_path
 from assay.parts.batches import iterations_per_epoch
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import turn
 from assay.training.loop import prepared
+from assay.workers.pool import Workers, import_path
 
 WORKER = "assay.benching.worker"
 """The program of a row's process."""

@@ -24,11 +24,11 @@ from assay.data.datasets import load
 from assay.data.prepare import Prepared
 from assay.engines.base import Engine
 from assay.errors import AssayError, EngineError
-from assay.executors.messages import attend, send
-from assay.executors.worker import out_of_memory, recipes_of
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
 from assay.training.loop import Training, peak_memory, prepared
+from assay.workers.messages import attend, send
+from assay.workers.worker import out_of_memory, recipes_of
 
 _STATUS_SECONDS = 0.5
 

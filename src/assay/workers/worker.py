@@ -1,6 +1,6 @@
 """A worker process: takes jobs from its driver one after the other, trains them, and dies when the driver does.
 
-Started as `python -m assay.executors.worker FD` with one end of a socket pair.
+Started as `python -m assay.workers.worker FD` with one end of a socket pair.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
-from assay.executors.messages import attend, send
-from assay.executors.training import Ended, Progress, Saved, train_together
 from assay.parts.user_optimizers import allowing_code, code_in
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
@@ -31,6 +29,8 @@ from assay.system.machine_lock import turn
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
 from assay.training.loop import prepared
+from assay.workers.batch import Ended, Progress, Saved, train_together
+from assay.workers.messages import attend, send
 
 _STATUS_SECONDS = 0.2
 

@@ -25,9 +25,6 @@ from assay.data.prepare import Prepared
 from assay.engines import choose, load
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, CodeError, EngineError, ProgramError, RecipeError
-from assay.external.claims import Curve
-from assay.external.folder import final_weights
-from assay.external.training import ExternalTraining, begun
 from assay.keys import trajectory_key
 from assay.parts.batches import BATCHES
 from assay.recipe.model import Recipe
@@ -36,6 +33,9 @@ from assay.studies.planning import plan
 from assay.studies.study import Study
 from assay.training.history import History, Outcome
 from assay.training.loop import log_points, prepared, train
+from assay.workers.external.folder import final_weights
+from assay.workers.external.reported_curve import Curve
+from assay.workers.external.training import ExternalTraining, begun
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SMALL: dict[str, Any] = {
@@ -335,7 +335,7 @@ def test_the_program_dies_with_assay(parrot: Any, temporary: Path, tmp_path: Pat
     (tmp_path / "recipe.json").write_text(json.dumps(SMALL))
     code = (
         "import json, sys, tempfile; sys.path.insert(0, sys.argv[1]); tempfile.tempdir = sys.argv[2]\n"
-        "from tests.test_external import *\n"
+        "from tests.workers.test_external import *\n"
         f"finished(run(Recipe.parse(json.load(open({str(tmp_path / 'recipe.json')!r}))), *{words!r}))"
     )
     root = str(EXAMPLES.parent)

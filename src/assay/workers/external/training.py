@@ -22,13 +22,13 @@ from assay.engines.base import Checkpoint, Cohort, Evaluation, Numbers, Splits, 
 from assay.engines.numpy_engine import NumpyEngine
 from assay.engines.program import Program
 from assay.errors import AssayError, ProgramError, RecipeError
-from assay.external.claims import Curve, disagreement
-from assay.external.folder import final_weights, write_folder
-from assay.external.process import End, ProgramProcess
 from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.loop import Status, Training, history_made, log_points, misfits, splits_of, stopped
+from assay.workers.external.folder import final_weights, write_folder
+from assay.workers.external.process import End, ProgramProcess
+from assay.workers.external.reported_curve import Curve, disagreement
 
 _POLL_SECONDS = 0.1
 _UNHEARD = Point(0, 0, 0.0)

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from assay.executors.messages import receive, send
+from assay.workers.messages import receive, send
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Workers:
         *,
         cores: Sequence[Sequence[int]] = (),
         memory_limit: int | None = None,
-        module: str = "assay.executors.worker",
+        module: str = "assay.workers.worker",
     ) -> None:
         """`cores`: for each worker those it is pinned to, or nothing; `memory_limit`: bytes of each; `module`: the
         program that they run."""

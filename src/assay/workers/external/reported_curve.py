@@ -9,8 +9,8 @@ from typing import Any
 
 from assay.engines.base import Evaluation
 from assay.errors import ProgramError, unknown
-from assay.external.process import LONGEST_LINE
 from assay.training.history import Point
+from assay.workers.external.process import LONGEST_LINE
 
 MEASURED = (
     "train_loss",
