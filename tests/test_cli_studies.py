@@ -239,7 +239,7 @@ def test_reports_plots_comparisons_and_targets(invoke: Any, tmp_path: Path) -> N
 
 
 def two_configurations() -> Any:
-    from assay.studies.planning import plan
+    from assay.studies.plan import plan
     from assay.studies.study import Study
 
     rates = {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}}

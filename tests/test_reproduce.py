@@ -27,7 +27,7 @@ from assay.reproducing.grid_effects import Gathered, grid_parts, stratum_of
 from assay.reproducing.holding import Run, judged, judged_loss, prediction_interval
 from assay.reproducing.pages import Finding, Page, Table
 from assay.reproducing.teaching import InPlace, gradients, step
-from assay.studies.planning import Plan, plan
+from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled_names
 from assay.training.loop import prepared, train
 from tests.folders import mnist_folder

@@ -24,7 +24,7 @@ from assay.results import Results
 from assay.running import Execution, pools
 from assay.store import checking, queries
 from assay.store.store import PastCost, Store
-from assay.studies.planning import plan
+from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.machine_lock import turn

@@ -12,7 +12,7 @@ from assay.errors import AssayError
 from assay.results import Results
 from assay.running import Execution
 from assay.store.store import Store
-from assay.studies.planning import plan
+from assay.studies.plan import plan
 from assay.studies.study import Study
 
 LOOKS = 6

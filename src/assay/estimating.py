@@ -14,7 +14,7 @@ from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.recipe.model import Data, Recipe
 from assay.store.store import PastCost, Store
-from assay.studies.planning import Job, Trial
+from assay.studies.plan import Job, Trial
 from assay.training.loop import Training, number_of_log_points, prepared
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first

@@ -20,7 +20,7 @@ from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
 from assay.store.store import Store
-from assay.studies.planning import Job, Plan, Trial, jobs, plan
+from assay.studies.plan import Job, Plan, Trial, jobs, plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.signals import interruption

@@ -14,7 +14,7 @@ from assay.recipe.model import Recipe
 from assay.store.queries import one_trial
 from assay.store.records import Finished, history_of
 from assay.store.store import Store
-from assay.studies.planning import Planner
+from assay.studies.plan import Planner
 from assay.studies.study import Settings
 from assay.system.machine_lock import turn
 from assay.system.signals import interruption

@@ -17,11 +17,11 @@ from assay.cli import app
 from assay.data.datasets import load as load_data
 from assay.engines import load as load_engine
 from assay.engines.base import Checkpoint, Cohort, Engine, fresh
-from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe, static_form
 from assay.rng import stream
 from assay.store.schema import VERSION, metadata
+from assay.studies.keys import trajectory_key, trial_key
 from assay.training.checkpoints import FORMAT, to_bytes
 from assay.training.history import Ledger, Point
 from assay.training.loop import prepared, train

@@ -23,7 +23,7 @@ from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loade
 from assay.recipe.model import Recipe, cohorts, merged
 from assay.store.checking import check
 from assay.store.store import Store
-from assay.studies.planning import plan
+from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.training.checkpoints import from_bytes, predict, restore, save, to_bytes
 from assay.training.history import History

@@ -15,7 +15,7 @@ from assay.errors import AssayError, FileError
 from assay.report.page import SECTIONS, page
 from assay.results import Results
 from assay.store.store import Store
-from assay.studies.planning import plan
+from assay.studies.plan import plan
 from assay.studies.study import Study
 from tests.store.makers import made_end
 

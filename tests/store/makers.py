@@ -10,7 +10,7 @@ from assay.bench import Calibration, Work
 from assay.benching.rows import Bench, Certificate, Combination, Epoch, Row, Start, State
 from assay.engines.base import Checkpoint
 from assay.store.records import Finished
-from assay.studies.planning import Plan, Trial, plan
+from assay.studies.plan import Plan, Trial, plan
 from assay.studies.study import Study
 from assay.training.history import History, Ledger, Outcome, Point
 

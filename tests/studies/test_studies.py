@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.errors import AssayError, FileError, RecipeError
 from assay.recipe.model import Recipe
-from assay.studies.planning import plan
+from assay.studies.plan import plan
 from assay.studies.space import applied
 from assay.studies.study import Study, bundled_names
 

@@ -25,11 +25,11 @@ from assay.data.prepare import Prepared
 from assay.engines import choose, load
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, CodeError, EngineError, ProgramError, RecipeError
-from assay.keys import trajectory_key
 from assay.parts.batches import BATCHES
 from assay.recipe.model import Recipe
 from assay.rng import stream
-from assay.studies.planning import plan
+from assay.studies.keys import trajectory_key
+from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.training.history import History, Outcome
 from assay.training.loop import log_points, prepared, train

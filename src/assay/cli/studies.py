@@ -65,7 +65,7 @@ def run(
     from assay.results import Results
     from assay.running import Execution
     from assay.store.store import Store
-    from assay.studies.planning import plan
+    from assay.studies.plan import plan
     from assay.studies.study import Study
 
     asked = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}

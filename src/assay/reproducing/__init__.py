@@ -17,7 +17,7 @@ from assay.reproducing.parameters import parameters_page
 from assay.reproducing.times import times_table
 from assay.results import Results
 from assay.store.store import Store
-from assay.studies.planning import Plan
+from assay.studies.plan import Plan
 
 
 def _nothing(asked: Asked, results: Mapping[str, Results]) -> list[Plan]:

@@ -9,7 +9,7 @@ from typing import Any
 from assay.data.datasets import load
 from assay.errors import AssayError, DataError
 from assay.recipe.model import read_toml, with_data
-from assay.studies.planning import Plan, plan
+from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 
 QUICK_ITERATIONS = 200  # what a quick run divides iterations by

@@ -16,7 +16,7 @@ from assay.reproducing.asking import Asked, plans, study
 from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Page, Picture, Table
 from assay.results import Results
-from assay.studies.planning import Plan, plan
+from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 
 MODELS = ("4LS", "3LS", "2LR")

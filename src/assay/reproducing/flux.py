@@ -15,7 +15,7 @@ from assay.reproducing.holding import RULE, Judgement, judged, judged_loss
 from assay.reproducing.measured import Measured, percent, records
 from assay.reproducing.pages import Finding, Page, Table, verdict
 from assay.results import Results
-from assay.studies.planning import Plan
+from assay.studies.plan import Plan
 
 _DRAWN = ("flux-first-500", "flux-stretches")  # studies of which only pictures are made
 _CALIBRATED = 0.01  # the rate of the study `adam`; the calibration says whether another fits better

@@ -25,7 +25,7 @@ from assay.reproducing.measured import Measured, records
 from assay.reproducing.pages import Finding, Page, Picture, Table
 from assay.reproducing.teaching import InPlace, Layers, products, step
 from assay.results import Results
-from assay.studies.planning import Plan, plan
+from assay.studies.plan import Plan, plan
 from assay.training.loop import Training, prepared
 
 _COUNTED = 10  # batches whose allocations are counted

@@ -12,7 +12,7 @@ from assay.reproducing.measured import Measured, Row, percent
 from assay.reproducing.pages import Page, Table
 from assay.results import Results
 from assay.rng import stream
-from assay.studies.planning import Job, Plan, plan
+from assay.studies.plan import Job, Plan, plan
 
 _BEST = 10
 

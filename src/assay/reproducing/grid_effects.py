@@ -27,7 +27,7 @@ from assay.report.numbers import duration
 from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Picture, Table
 from assay.results import Results
-from assay.studies.planning import Job, Plan
+from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores
 
 Stratum = tuple[int, int]

@@ -21,7 +21,7 @@ from assay.reproducing.measured import percent, records
 from assay.reproducing.pages import Finding, Page, Table
 from assay.results import Results
 from assay.starting import Start, starts
-from assay.studies.planning import Plan, plan
+from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 from assay.system.machine import cores
 

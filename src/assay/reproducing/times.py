@@ -11,7 +11,7 @@ from assay.reproducing.measured import records
 from assay.reproducing.pages import Table
 from assay.results import Results
 from assay.store.records import places
-from assay.studies.planning import Job, Plan
+from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores
 
 _NOTE = (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
-from assay.studies.planning import Trial
+from assay.studies.plan import Trial
 from assay.system.machine import cores, describe
 from assay.training.history import History, Ledger, Outcome, Point
 

@@ -18,7 +18,7 @@ from assay.store.database import DEFAULT, Database
 from assay.store.leases import Holder, Lease
 from assay.store.records import Finished, dumped, machine_row, places, result_row, trial_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
-from assay.studies.planning import Job, Plan, Trial
+from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import cores, describe
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome

@@ -15,10 +15,10 @@ from assay.engines import choose
 from assay.engines.base import Cohort, Engine
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, RecipeError
-from assay.keys import trajectory_key, trial_key
 from assay.parts.batches import examples_seen
 from assay.parts.models import flops_training
 from assay.recipe.model import Data, Recipe, static_form
+from assay.studies.keys import trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
 from assay.training.loop import misfits
