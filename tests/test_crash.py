@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from assay.results import Results
-from assay.store import checking, queries
+from assay.store import integrity as checking
+from assay.store import queries
 from assay.store.store import Store
 
 ROOT = Path(__file__).parents[1]

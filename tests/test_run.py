@@ -22,7 +22,8 @@ from assay.data.datasets import load
 from assay.estimating import Cost, estimated
 from assay.results import Results
 from assay.running import Execution, pools
-from assay.store import checking, queries
+from assay.store import integrity as checking
+from assay.store import queries
 from assay.store.store import PastCost, Store
 from assay.studies.plan import plan
 from assay.studies.study import Study

@@ -21,7 +21,7 @@ from assay.errors import AssayError, CodeError, RecipeError
 from assay.parts.optimizers import Adam, Descent, Optimizer
 from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loaded
 from assay.recipe.model import Recipe, cohorts, merged
-from assay.store.checking import check
+from assay.store.integrity import check
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study

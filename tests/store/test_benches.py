@@ -10,7 +10,8 @@ import pytest
 from assay.errors import AssayError, StoreError
 from assay.report import benches as report
 from assay.report.page import bench_page
-from assay.store import benches, checking
+from assay.store import benches
+from assay.store import integrity as checking
 from assay.store.exchange import export, read_back
 from assay.store.store import Store
 from tests.store.makers import made_bench

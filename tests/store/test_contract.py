@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from assay.errors import FileError, StoreError
 from assay.results import Results
-from assay.store import checking, exchange, leases, queries
+from assay.store import exchange, leases, queries
+from assay.store import integrity as checking
 from assay.store.records import Finished
 from assay.store.schema import result, trajectory
 from assay.store.store import RETRIES, Store

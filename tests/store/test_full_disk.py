@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.store import checking, queries
+from assay.store import integrity as checking
+from assay.store import queries
 from assay.store.store import Store
 
 STUDY = """

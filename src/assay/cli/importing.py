@@ -13,7 +13,7 @@ from assay.cli.printing import Json, StoreUrl, console, note, print_json
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
-    from assay.store.imports import Stored
+    from assay.store.imported import Stored
     from assay.training.history import Source
 
 _LARGE = 2**21  # bytes from which reading may take longer than two seconds
@@ -50,7 +50,7 @@ def import_log(
     """Import a training log: its curve stands in the tables and charts of a study, marked as imported."""
     from assay import logs
     from assay.report import tables
-    from assay.store import imports
+    from assay.store import imported as imports
     from assay.store.store import Store
 
     options = logs.Options(

@@ -16,7 +16,7 @@ app = typer.Typer(help="Look after a store of trials.", no_args_is_help=True)
 def check(store: StoreUrl = None, as_json: Json = False) -> None:
     """Say whether a store is sound: its database, rows, artifacts and leases. Exit code 1 where something is wrong."""
     from assay.report import tables
-    from assay.store.checking import check as check_store
+    from assay.store.integrity import check as check_store
     from assay.store.store import Store
 
     findings = check_store(opened := Store(store))
@@ -35,9 +35,9 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
 def repair(store: StoreUrl = None, as_json: Json = False) -> None:
     """Mend a store: set unreadable rows aside, free dead leases; save what a damaged file still holds."""
     from assay.errors import StoreError
-    from assay.store.checking import repair as repair_store
-    from assay.store.checking import salvage
     from assay.store.database import sqlite_path
+    from assay.store.integrity import repair as repair_store
+    from assay.store.integrity import salvage
     from assay.store.store import Store, default_url
 
     url = store or default_url()
@@ -97,7 +97,7 @@ def import_store(
 @app.command()
 def vacuum(store: StoreUrl = None, as_json: Json = False) -> None:
     """Remove artifacts that no trial names any more, and give unused room back."""
-    from assay.store.checking import vacuum as vacuum_store
+    from assay.store.integrity import vacuum as vacuum_store
     from assay.store.store import Store
 
     count, size = vacuum_store(Store(store))

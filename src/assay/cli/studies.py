@@ -257,7 +257,8 @@ def list_trials(
 ) -> None:
     """List the stored studies and benches, or the trials that pass the filters."""
     from assay.report import tables
-    from assay.store import benches, imports, queries
+    from assay.store import benches, queries
+    from assay.store import imported as imports
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
@@ -305,7 +306,8 @@ def show(
     from assay.cli.benching import print_bench
     from assay.recipe.toml import toml_text
     from assay.report import tables
-    from assay.store import benches, imports, queries
+    from assay.store import benches, queries
+    from assay.store import imported as imports
     from assay.store.records import history_of
     from assay.store.store import Store
 
@@ -354,7 +356,7 @@ def show(
 
 def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
     from assay.report import tables
-    from assay.store.imports import history_of
+    from assay.store.imported import history_of
 
     if recipe:
         raise AssayError(f"{row['key'][:8]} was imported from a log, which holds no recipe")
@@ -389,7 +391,8 @@ def rm(
 
     Asks first.
     """
-    from assay.store import benches, imports, queries
+    from assay.store import benches, queries
+    from assay.store import imported as imports
     from assay.store.store import Store
 
     opened = Store(store)

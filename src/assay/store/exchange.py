@@ -18,7 +18,7 @@ from assay.errors import AssayError, FileError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
-from assay.store.imports import history_of, refuse_taken
+from assay.store.imported import history_of, refuse_taken
 from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of
 from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial

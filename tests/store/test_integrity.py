@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from assay.errors import AssayError, StoreError
-from assay.store import checking, imports, queries
+from assay.store import imported as imports
+from assay.store import integrity as checking
+from assay.store import queries
 from assay.store.schema import VERSION
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan

@@ -15,7 +15,9 @@ from assay.errors import AssayError, FileError, StoreError
 from assay.logs import Options
 from assay.report.answers import answers
 from assay.results import Results
-from assay.store import checking, exchange, imports, queries
+from assay.store import exchange, queries
+from assay.store import imported as imports
+from assay.store import integrity as checking
 from assay.store.schema import imported
 from assay.store.store import Store
 from assay.training.history import History
