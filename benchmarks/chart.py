@@ -6,7 +6,7 @@ from pathlib import Path
 
 import altair as alt
 
-from assay.bench import Report
+from assay.bench.calibration import Report
 from assay.report.charts import write
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.analysis.verdicts import Verdict, compare
+from assay.bench.startup import Start, starts
 from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
@@ -25,7 +26,6 @@ from assay.reproducing.asking import Asked
 from assay.reproducing.lenet import Combination, Timed, lenet_plans
 from assay.reproducing.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
 from assay.reproducing.lenet_findings import TWO, Shown, logs_table, softmax_floor
-from assay.starting import Start, starts
 
 TORCH = Combination("torch", threads=1)
 CUDA = Combination("torch", "cuda")

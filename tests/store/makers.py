@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.bench import Calibration, Work
-from assay.benching.rows import Bench, Certificate, Combination, Epoch, Row, Start, State
+from assay.bench.calibration import Calibration, Work
+from assay.bench.rows import Bench, Certificate, Combination, Epoch, Row, Start, State
 from assay.engines.base import Checkpoint
 from assay.store.records import Finished
 from assay.studies.plan import Plan, Trial, plan

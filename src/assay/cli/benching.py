@@ -16,8 +16,8 @@ from assay.errors import AssayError
 from assay.report.numbers import duration
 
 if TYPE_CHECKING:
-    from assay.benching.asking import Asked
-    from assay.benching.running import Status
+    from assay.bench.runner import Status
+    from assay.bench.spec import Asked
 
 _WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
 
@@ -49,7 +49,7 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Put engines side by side on one recipe: first that they compute the same, then how long they take."""
-    from assay.benching.running import Benching
+    from assay.bench.runner import Benching
     from assay.store import benches
     from assay.store.store import Store
 
@@ -95,7 +95,7 @@ def _asked(
     allow_code: bool,
 ) -> Asked:
     """What the words of the command ask for. Raises: AssayError."""
-    from assay.benching.asking import Asked, combinations, recipe_of
+    from assay.bench.spec import Asked, combinations, recipe_of
     from assay.recipe.model import assignment
     from assay.system.machine import cores
 

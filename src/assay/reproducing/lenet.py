@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
+from assay.bench.startup import Start, starts
 from assay.engines import choose
 from assay.errors import AssayError
 from assay.published import article, sources
@@ -20,7 +21,6 @@ from assay.reproducing.lenet_costs import small_recipe
 from assay.reproducing.measured import percent, records
 from assay.reproducing.pages import Finding, Page, Table
 from assay.results import Results
-from assay.starting import Start, starts
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 from assay.system.machine import cores

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from assay.bench import Calibration, Work
+from assay.bench.calibration import Calibration, Work
 from assay.store.benches import FORMAT
 
 

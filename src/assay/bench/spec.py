@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.benching.contenders import names
-from assay.benching.rows import Combination
+from assay.bench.contenders import names
+from assay.bench.rows import Combination
 from assay.data.datasets import load
 from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown

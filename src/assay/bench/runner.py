@@ -19,10 +19,10 @@ from typing import Any
 
 from safetensors.numpy import load as arrays_of
 
-from assay.bench import MOVED, calibrate, work_of
-from assay.benching.asking import Asked, impossible
-from assay.benching.parity import REFERENCE, Arrays, compared, judged, without_dropout
-from assay.benching.rows import Bench, Combination, Epoch, Row, Start, State
+from assay.bench.calibration import MOVED, calibrate, work_of
+from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
+from assay.bench.rows import Bench, Combination, Epoch, Row, Start, State
+from assay.bench.spec import Asked, impossible
 from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
@@ -33,7 +33,7 @@ from assay.system.machine_lock import turn
 from assay.training.loop import prepared
 from assay.workers.pool import Workers, import_path
 
-WORKER = "assay.benching.worker"
+WORKER = "assay.bench.worker"
 """The program of a row's process."""
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.02  # after a row's turn: its libraries' threads poll for more work before they sleep

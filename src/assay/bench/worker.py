@@ -1,6 +1,6 @@
 """The process of one row: loads its engine, is certified, or trains an epoch whenever its driver says so.
 
-Started as `python -m assay.benching.worker FD 0` with one end of a socket pair. It computes nothing between two
+Started as `python -m assay.bench.worker FD 0` with one end of a socket pair. It computes nothing between two
 messages, so that of many rows kept alive side by side one alone uses the machine.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from assay.benching.contenders import load as load_contender
+from assay.bench.contenders import load as load_contender
 from assay.data.datasets import load
 from assay.data.prepare import Prepared
 from assay.engines.base import Engine

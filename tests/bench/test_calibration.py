@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay import bench
+from assay.bench.calibration import calibration as bench
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = np.array([2.0, 1.0])

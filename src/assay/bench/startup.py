@@ -1,6 +1,6 @@
 """What a new process needs before its first iteration: libraries, and programs to compile.
 
-Started as `python -m assay.starting ENGINE RECIPE` with the recipe as JSON, it tells its own seconds.
+Started as `python -m assay.bench.startup ENGINE RECIPE` with the recipe as JSON, it tells its own seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
     """Seconds until a new process has its libraries, and of its warm-up."""
     begin = perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "assay.starting", engine, json.dumps(recipe.plain())],
+        [sys.executable, "-m", "assay.bench.startup", engine, json.dumps(recipe.plain())],
         env={key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
         | {"ASSAY_CACHE": cache},
         capture_output=True,

@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 import pytest
 
-from assay.bench import Calibration
-from assay.benching import parity, running
-from assay.benching.asking import Asked, combinations, recipe_of
-from assay.benching.rows import Certificate, State
-from assay.benching.running import Benching
+from assay.bench.calibration import Calibration, parity
+from assay.bench.calibration import runner as running
+from assay.bench.rows import Certificate, State
+from assay.bench.runner import Benching
+from assay.bench.spec import Asked, combinations, recipe_of
 from assay.engines import ENGINES, installed
 from assay.errors import AssayError, RecipeError
 from assay.recipe.model import PRECISIONS, Recipe
@@ -33,7 +33,7 @@ from tests import benching_fakes
 from tests.store.makers import made_bench
 
 ROOT = Path(__file__).resolve().parents[1]
-FAKES = "tests.benching_fakes"
+FAKES = "tests.bench.fakes"
 OTHERS = [name for name in ("native", "jax", "torch", "torch-eager") if name == "torch-eager" or installed(name)]
 
 
@@ -196,7 +196,7 @@ def test_an_interrupted_bench_keeps_what_was_measured(data: str) -> None:
 
 def started(folder: Path, data: str, *more: str) -> subprocess.Popen[str]:
     """The command, with an engine that hangs in its second epoch."""
-    program = "from tests import benching_fakes as f; f.register(); from assay.benching import running as r; "
+    program = "from tests import benching_fakes as f; f.register(); from assay.bench import running as r; "
     program += f"r.WORKER = '{FAKES}'; from assay.cli import main; main()"
     (folder / "made.toml").write_text('model.hidden = [5]\nbatches = { kind = "shuffled", size = 16 }\n')
     words = ["bench", "made.toml", "--data", data, "--engines", "numpy,slow", "--baseline", "numpy", "--threads", "1"]

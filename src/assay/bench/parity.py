@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.benching.rows import Certificate
+from assay.bench.rows import Certificate
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.recipe.model import Recipe
 

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from assay.benching import worker
+from assay.bench.calibration import worker
 from assay.engines import ENGINES
 from assay.engines.numpy_engine import NumpyEngine
 
@@ -62,7 +62,7 @@ class Slow(Late):
 def register() -> None:
     """Puts them among the engines."""
     for kind in KINDS:
-        ENGINES[kind] = ("tests.benching_fakes", kind.capitalize(), "")
+        ENGINES[kind] = ("tests.bench.fakes", kind.capitalize(), "")
 
 
 if __name__ == "__main__":
