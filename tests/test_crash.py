@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from assay.results import Results
+from assay.results.results import Results
 from assay.store import integrity as checking
 from assay.store import queries
 from assay.store.store import Store

@@ -9,7 +9,7 @@ import pytest
 
 from assay.deciding import until_decided
 from assay.errors import AssayError
-from assay.results import Results
+from assay.results.results import Results
 from assay.running import Execution
 from assay.store.store import Store
 from assay.studies.study import Study

@@ -20,7 +20,7 @@ import pytest
 import assay
 from assay.data.datasets import load
 from assay.estimating import Cost, estimated
-from assay.results import Results
+from assay.results.results import Results
 from assay.running import Execution, pools
 from assay.store import integrity as checking
 from assay.store import queries

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assay.fitting import Interrupted, fit
     from assay.parts.user_optimizers import allowing_code
     from assay.recipe.model import Recipe
-    from assay.results import Results
+    from assay.results.results import Results
     from assay.running import run
     from assay.studies.study import Study
     from assay.training.history import History, Outcome

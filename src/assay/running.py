@@ -15,7 +15,7 @@ import numpy as np
 from assay.estimating import estimated, remaining
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import warnings
-from assay.results import Results
+from assay.results.results import Results
 from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished

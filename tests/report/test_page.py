@@ -13,7 +13,7 @@ import pytest
 
 from assay.errors import AssayError, FileError
 from assay.report.page import SECTIONS, page
-from assay.results import Results
+from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study

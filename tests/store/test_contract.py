@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from assay.errors import FileError, StoreError
-from assay.results import Results
+from assay.results.results import Results
 from assay.store import exchange, leases, queries
 from assay.store import integrity as checking
 from assay.store.records import Finished

@@ -14,7 +14,7 @@ from assay.analysis.effort import comparable
 from assay.errors import AssayError, FileError, StoreError
 from assay.logs import Options
 from assay.report.answers import answers
-from assay.results import Results
+from assay.results.results import Results
 from assay.store import exchange, queries
 from assay.store import imported as imports
 from assay.store import integrity as checking

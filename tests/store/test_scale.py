@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from assay.results import Results
+from assay.results.results import Results
 from assay.store import queries
 from assay.store.records import dumped, result_row, trial_row
 from assay.store.schema import member, result, study, trajectory, trial

@@ -158,7 +158,7 @@ def target(
 
 
 def _results(study: str, store: str | None) -> Any:
-    from assay.results import Results
+    from assay.results.results import Results
     from assay.store.store import Store
 
     return Results(Store(store, read_only=True), study)

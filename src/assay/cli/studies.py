@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
     from assay.recipe.model import assignment, merged, with_data
-    from assay.results import Results
+    from assay.results.results import Results
     from assay.running import Execution
     from assay.store.store import Store
     from assay.studies.plan import plan
@@ -105,7 +105,7 @@ def run(
 
 def _until_decided(made: Study, store: Store, *, yes: bool, as_json: bool) -> None:
     from assay.deciding import until_decided
-    from assay.results import Results
+    from assay.results.results import Results
 
     def run(execution: Execution) -> bool:
         note(plan_sentence(execution))

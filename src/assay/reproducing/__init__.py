@@ -15,7 +15,7 @@ from assay.reproducing.lenet import lenet_page, lenet_plans
 from assay.reproducing.pages import Page
 from assay.reproducing.parameters import parameters_page
 from assay.reproducing.times import times_table
-from assay.results import Results
+from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import Plan
 

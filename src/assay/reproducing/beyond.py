@@ -15,7 +15,7 @@ from assay.report.charts import accuracy_against_time, learning_curves, sensitiv
 from assay.reproducing.asking import Asked, plans, study
 from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Page, Picture, Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 

@@ -14,7 +14,7 @@ from assay.reproducing.flux_pictures import adam_pictures, calibration_picture, 
 from assay.reproducing.holding import RULE, Judgement, judged, judged_loss
 from assay.reproducing.measured import Measured, percent, records
 from assay.reproducing.pages import Finding, Page, Table, verdict
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.plan import Plan
 
 _DRAWN = ("flux-first-500", "flux-stretches")  # studies of which only pictures are made

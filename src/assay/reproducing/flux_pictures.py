@@ -12,7 +12,7 @@ from assay.report.charts.thinning import smoothed
 from assay.reproducing.asking import Asked
 from assay.reproducing.flux_findings import MODELS, VARIANTS
 from assay.reproducing.pages import Picture
-from assay.results import Results
+from assay.results.results import Results
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
 LOSSES = {("mse", "mean squared error"): ("4LS", "3LS"), ("ce", "cross-entropy"): ("2LR",)}

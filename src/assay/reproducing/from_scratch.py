@@ -24,7 +24,7 @@ from assay.reproducing.asking import Asked, plans, study
 from assay.reproducing.measured import Measured, records
 from assay.reproducing.pages import Finding, Page, Picture, Table
 from assay.reproducing.teaching import InPlace, Layers, products, step
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.training.loop import Training, prepared
 

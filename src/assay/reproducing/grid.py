@@ -10,7 +10,7 @@ from assay.reproducing.asking import Asked, study
 from assay.reproducing.grid_effects import Gathered, Stratum, grid_parts, stratum_of
 from assay.reproducing.measured import Measured, Row, percent
 from assay.reproducing.pages import Page, Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.rng import stream
 from assay.studies.plan import Job, Plan, plan
 

@@ -26,7 +26,7 @@ from assay.report.charts import importance as importance_chart
 from assay.report.numbers import duration
 from assay.reproducing.measured import Row, percent, records
 from assay.reproducing.pages import Picture, Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores
 

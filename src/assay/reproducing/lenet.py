@@ -20,7 +20,7 @@ from assay.reproducing.asking import Asked, study
 from assay.reproducing.lenet_costs import small_recipe
 from assay.reproducing.measured import percent, records
 from assay.reproducing.pages import Finding, Page, Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 from assay.system.machine import cores

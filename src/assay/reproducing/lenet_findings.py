@@ -28,7 +28,7 @@ from assay.reproducing.lenet_costs import (
 )
 from assay.reproducing.measured import Measured, percent
 from assay.reproducing.pages import Finding, Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.studies.study import bundled
 
 ONE, TWO, TOGETHER = "one softmax", "two softmaxes", "standardised together"

@@ -14,7 +14,7 @@ import pandas as pd
 from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
 from assay.reproducing.holding import Run
-from assay.results import Results
+from assay.results.results import Results
 
 Row = Mapping[str, Any]
 

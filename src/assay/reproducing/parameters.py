@@ -14,7 +14,7 @@ from assay.report.charts import effects as draw_effects
 from assay.reproducing.asking import Asked
 from assay.reproducing.measured import Measured, percent
 from assay.reproducing.pages import Finding, Page, Picture, Table
-from assay.results import Results
+from assay.results.results import Results
 
 BASE = "baseline"
 _GAIN = 0.003  # an accuracy: a gain that is clear

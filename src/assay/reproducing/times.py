@@ -9,7 +9,7 @@ from assay.estimating import estimated
 from assay.report.numbers import duration
 from assay.reproducing.measured import records
 from assay.reproducing.pages import Table
-from assay.results import Results
+from assay.results.results import Results
 from assay.store.records import places
 from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import AssayError, unknown
-from assay.reading import first_layer, most_confused
+from assay.results.inspection import first_layer, most_confused
 from assay.store import imported as imports
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT

@@ -1,0 +1,1 @@
+"""What a study gave: the source of every chart and table."""
