@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from assay.data.dataset import Dataset, from_arrays
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
-    from assay.fitting import Interrupted, fit
+    from assay.execution.fit import Interrupted, fit
+    from assay.execution.runner import run
     from assay.parts.user_optimizers import allowing_code
     from assay.recipe.model import Recipe
     from assay.results.results import Results
-    from assay.running import run
     from assay.studies.study import Study
     from assay.training.history import History, Outcome
 

@@ -30,7 +30,7 @@ from assay.errors import AssayError
 from assay.report.numbers import duration
 
 if TYPE_CHECKING:
-    from assay.running import Execution, Status
+    from assay.execution.runner import Execution, Status
     from assay.store.store import Store
     from assay.studies.study import Study
 
@@ -61,9 +61,9 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
+    from assay.execution.runner import Execution
     from assay.recipe.model import assignment, merged, with_data
     from assay.results.results import Results
-    from assay.running import Execution
     from assay.store.store import Store
     from assay.studies.plan import plan
     from assay.studies.study import Study
@@ -104,7 +104,7 @@ def run(
 
 
 def _until_decided(made: Study, store: Store, *, yes: bool, as_json: bool) -> None:
-    from assay.deciding import until_decided
+    from assay.execution.sequential import until_decided
     from assay.results.results import Results
 
     def run(execution: Execution) -> bool:

@@ -23,7 +23,7 @@ from assay.cli.progress import training_bar
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
-    from assay.single import Single
+    from assay.execution.single import Single
 
 Sets = Annotated[
     list[str] | None,
@@ -54,8 +54,8 @@ def train(
     """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
     import shlex
 
+    from assay.execution.single import Single
     from assay.recipe.model import Recipe, assignment, merged, read_toml
-    from assay.single import Single
     from assay.store.store import Store
     from assay.training.checkpoints import restore
 

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from assay.analysis.verdicts import Verdict, compare
-from assay.fitting import fit
+from assay.execution.fit import fit
 from assay.published import article
 from assay.recipe.model import read_toml
 from assay.reproducing.asking import Asked

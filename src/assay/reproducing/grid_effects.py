@@ -18,7 +18,7 @@ from assay.analysis.frames import FINISHED
 from assay.analysis.importance import importance
 from assay.analysis.sampling import Estimate, adjusted_means, total
 from assay.errors import AssayError
-from assay.estimating import estimated
+from assay.execution.eta import estimated
 from assay.parts.models import MLP
 from assay.published import article
 from assay.report.charts import effects, heat_map, parallel_coordinates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.estimating import estimated
+from assay.execution.eta import estimated
 from assay.report.numbers import duration
 from assay.reproducing.measured import records
 from assay.reproducing.pages import Table

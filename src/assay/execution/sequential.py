@@ -9,8 +9,8 @@ from typing import Any
 from assay.analysis import verdicts
 from assay.analysis.alpha_spending import alpha_at
 from assay.errors import AssayError
+from assay.execution.runner import Execution
 from assay.results.results import Results
-from assay.running import Execution
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from assay.deciding import until_decided
 from assay.errors import AssayError
+from assay.execution.runner import Execution
+from assay.execution.sequential import until_decided
 from assay.results.results import Results
-from assay.running import Execution
 from assay.store.store import Store
 from assay.studies.study import Study
 

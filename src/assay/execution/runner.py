@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.estimating import estimated, remaining
+from assay.execution.eta import estimated, remaining
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import warnings
 from assay.results.results import Results

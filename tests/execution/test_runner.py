@@ -19,9 +19,9 @@ import pytest
 
 import assay
 from assay.data.datasets import load
-from assay.estimating import Cost, estimated
+from assay.execution.eta import Cost, estimated
+from assay.execution.runner import Execution, pools
 from assay.results.results import Results
-from assay.running import Execution, pools
 from assay.store import integrity as checking
 from assay.store import queries
 from assay.store.store import PastCost, Store
@@ -276,10 +276,12 @@ def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypat
     waited: float | None = None
     for status in execution:
         if status.running and status.running[0].waiting:
-            monkeypatch.setattr("assay.running._GRACE_SECONDS", 0.0)  # not before: the worker may be slow to start
+            monkeypatch.setattr(
+                "assay.execution.runner._GRACE_SECONDS", 0.0
+            )  # not before: the worker may be slow to start
             waited = waited or time.monotonic()
             if time.monotonic() - waited > 2.5:
-                monkeypatch.setattr("assay.running._GRACE_SECONDS", 30.0)
+                monkeypatch.setattr("assay.execution.runner._GRACE_SECONDS", 30.0)
                 release.set()
     holder.join()
     assert waited
@@ -311,8 +313,10 @@ def test_studies_that_share_workers_train_what_they_share_once_and_keep_what_eac
 
 def test_the_longest_training_begins_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     core = usable_cores()[0]
-    monkeypatch.setattr("assay.running.usable_cores", lambda: [core, core])
-    monkeypatch.setattr("assay.running.estimated", lambda jobs, *_: {job.trajectory: job.iterations for job in jobs})
+    monkeypatch.setattr("assay.execution.runner.usable_cores", lambda: [core, core])
+    monkeypatch.setattr(
+        "assay.execution.runner.estimated", lambda jobs, *_: {job.trajectory: job.iterations for job in jobs}
+    )
     sizes = {"model": {str(n): {"model": {"hidden": [n]}, "budget": {"iterations": n}} for n in (3, 9, 6)}}
     execution = Execution(plan(study(axes=sizes, design="grid", timing="packed")), store)
     assert execution.seconds == 9
@@ -331,7 +335,7 @@ def test_a_plan_that_is_not_run_changes_nothing(store: Store) -> None:
 
 
 def test_what_the_trainings_take_corrects_the_estimate(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.running.estimated", lambda jobs, *_: {job.trajectory: 1000.0 for job in jobs})
+    monkeypatch.setattr("assay.execution.runner.estimated", lambda jobs, *_: {job.trajectory: 1000.0 for job in jobs})
     execution = Execution(plan(study(repeats=4)), store)
     assert execution.seconds >= 1000
     left = {sum(status.outcomes.values()): status.eta_seconds for status in execution}
@@ -355,7 +359,7 @@ def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(mo
         def histories(self) -> list[Any]:
             return [SimpleNamespace(points=[None] * self.points)]
 
-    monkeypatch.setattr("assay.estimating.Training", Slow)
+    monkeypatch.setattr("assay.execution.eta.Training", Slow)
     jobs = plan(study()).jobs
     (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
     points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
@@ -380,7 +384,7 @@ def test_a_brief_stored_trial_does_not_tell_what_a_much_longer_one_costs(
     trial = jobs[0].trials[0]
     past = PastCost(trial.recipe, trial.engine, trial.device, trial.timing, seconds, 0.0, n)
     monkeypatch.setattr(Store, "recent_costs", lambda self: iter([past]))
-    monkeypatch.setattr("assay.estimating.calibrated", lambda *_: Cost(7.0, 0.0))
+    monkeypatch.setattr("assay.execution.eta.calibrated", lambda *_: Cost(7.0, 0.0))
     (found,) = estimated(jobs, store, {trial.key: 1437}).values()
     assert found == pytest.approx(20 * (seconds if trusted else 7.0))
 
@@ -389,7 +393,7 @@ def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: 
     def refused(*arguments: Any) -> None:
         raise AssertionError("nobody asked how long it takes")
 
-    monkeypatch.setattr("assay.running.estimated", refused)
+    monkeypatch.setattr("assay.execution.runner.estimated", refused)
     assert set(executed(store, study()).outcomes.values()) == {Outcome.COMPLETED}
 
 
