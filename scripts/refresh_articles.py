@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
+from assay.articles import Asked, Page, page_of, reproduction, results_of
 from assay.report.charts import write
-from assay.reproducing import Asked, Page, page_of, reproduction, results_of
 from assay.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]

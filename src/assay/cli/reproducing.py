@@ -15,8 +15,8 @@ from assay.errors import AssayError, FileError
 from assay.report.numbers import duration
 
 if TYPE_CHECKING:
+    from assay.articles.page import Page
     from assay.execution.runner import Execution
-    from assay.reproducing.pages import Page
 
 
 def reproduce(
@@ -34,8 +34,8 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run a published study again; show what was published, what was measured, and whether it holds."""
+    from assay.articles import REPRODUCTIONS, asked_for, page_of, reproduction, results_of
     from assay.execution.runner import Execution, pools
-    from assay.reproducing import REPRODUCTIONS, asked_for, page_of, reproduction, results_of
     from assay.store.store import Store
 
     if not name:

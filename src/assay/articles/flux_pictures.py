@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from assay.articles.flux_findings import MODELS, VARIANTS
+from assay.articles.page import Picture
+from assay.articles.spec import Asked
 from assay.report.charts import effort_ranking, learning_curves, sensitivity
 from assay.report.charts.thinning import smoothed
-from assay.reproducing.asking import Asked
-from assay.reproducing.flux_findings import MODELS, VARIANTS
-from assay.reproducing.pages import Picture
 from assay.results.results import Results
 
 Frame = Any  # a pandas frame, whose stubs know too little of it

@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from assay.analysis.verdicts import Verdict, compare
+from assay.articles.measured import Measured, percent
+from assay.articles.page import Finding
+from assay.articles.published import article
+from assay.articles.spec import Asked
 from assay.execution.fit import fit
-from assay.published import article
 from assay.recipe.model import read_toml
-from assay.reproducing.asking import Asked
-from assay.reproducing.measured import Measured, percent
-from assay.reproducing.pages import Finding
 from assay.studies.study import bundled
 
 MODELS = ("4LS", "3LS", "2LR")

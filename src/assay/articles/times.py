@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from assay.articles.measured import records
+from assay.articles.page import Table
 from assay.execution.eta import estimated
 from assay.report.numbers import duration
-from assay.reproducing.measured import records
-from assay.reproducing.pages import Table
 from assay.results.results import Results
 from assay.store.records import places
 from assay.studies.plan import Job, Plan

@@ -9,12 +9,12 @@ from typing import Any
 from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import FINISHED
 from assay.analysis.verdicts import compare
+from assay.articles.measured import Row, percent, records
+from assay.articles.page import Page, Picture, Table
+from assay.articles.spec import Asked, plans, study
 from assay.errors import AssayError
 from assay.recipe.model import read_toml
 from assay.report.charts import accuracy_against_time, learning_curves, sensitivity
-from assay.reproducing.asking import Asked, plans, study
-from assay.reproducing.measured import Row, percent, records
-from assay.reproducing.pages import Page, Picture, Table
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled

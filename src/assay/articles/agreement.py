@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 
 from scipy import special
 
-from assay.published import Point
+from assay.articles.published import Point
 
 TOLERANCE = 0.01  # of an accuracy, where the curve is settled or the article says "about"
 LOSS_TOLERANCE = 0.1  # of a loss, relatively

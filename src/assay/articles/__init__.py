@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from assay.articles.beyond import beyond_finals, beyond_page, beyond_plans
+from assay.articles.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
+from assay.articles.from_scratch import from_scratch_page, from_scratch_plans
+from assay.articles.grid import grid_page, grid_plans
+from assay.articles.lenet import lenet_page, lenet_plans
+from assay.articles.page import Page
+from assay.articles.parameters import parameters_page
+from assay.articles.spec import QUICK, Asked, asked_for, plans
+from assay.articles.times import times_table
 from assay.errors import AssayError, unknown
-from assay.reproducing.asking import QUICK, Asked, asked_for, plans
-from assay.reproducing.beyond import beyond_finals, beyond_page, beyond_plans
-from assay.reproducing.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
-from assay.reproducing.from_scratch import from_scratch_page, from_scratch_plans
-from assay.reproducing.grid import grid_page, grid_plans
-from assay.reproducing.lenet import lenet_page, lenet_plans
-from assay.reproducing.pages import Page
-from assay.reproducing.parameters import parameters_page
-from assay.reproducing.times import times_table
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import Plan

@@ -53,7 +53,7 @@ def article(name: str) -> Mapping[str, Any]:
     """The facts that an article published, as its file has them. Raises: AssayError for an unknown article."""
     if name not in ARTICLES:
         raise AssayError(unknown("article", name, ARTICLES))
-    file = resources.files("assay.published") / f"{name}.toml"
+    file = resources.files("assay.articles.published") / f"{name}.toml"
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

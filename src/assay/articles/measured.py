@@ -13,7 +13,7 @@ import pandas as pd
 
 from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
-from assay.reproducing.holding import Run
+from assay.articles.agreement import Run
 from assay.results.results import Results
 
 Row = Mapping[str, Any]

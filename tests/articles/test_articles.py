@@ -11,22 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assay.articles import REPRODUCTIONS, asked_for
+from assay.articles.agreement import Run, judged, judged_loss, prediction_interval
+from assay.articles.allocating import allocated
+from assay.articles.beyond import beyond_finals, fastest, tuned_rate
+from assay.articles.clamping import EPSILON, added, clamped, exact
+from assay.articles.flux_findings import ends
+from assay.articles.grid import sampled
+from assay.articles.grid_effects import Gathered, grid_parts, stratum_of
+from assay.articles.page import Finding, Page, Table
+from assay.articles.published import ARTICLES, Point, article, points, sources
+from assay.articles.spec import Asked, study
+from assay.articles.teaching import InPlace, gradients, step
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
-from assay.published import ARTICLES, Point, article, points, sources
 from assay.recipe.model import Recipe
-from assay.reproducing import REPRODUCTIONS, asked_for
-from assay.reproducing.allocating import allocated
-from assay.reproducing.asking import Asked, study
-from assay.reproducing.beyond import beyond_finals, fastest, tuned_rate
-from assay.reproducing.clamping import EPSILON, added, clamped, exact
-from assay.reproducing.flux_findings import ends
-from assay.reproducing.grid import sampled
-from assay.reproducing.grid_effects import Gathered, grid_parts, stratum_of
-from assay.reproducing.holding import Run, judged, judged_loss, prediction_interval
-from assay.reproducing.pages import Finding, Page, Table
-from assay.reproducing.teaching import InPlace, gradients, step
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled_names
 from assay.training.loop import prepared, train

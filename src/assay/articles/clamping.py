@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.articles.measured import percent
+from assay.articles.page import Table
+from assay.articles.spec import Asked
 from assay.data.datasets import load
 from assay.parts.layers import initial_weights
 from assay.recipe.model import Recipe
-from assay.reproducing.asking import Asked
-from assay.reproducing.measured import percent
-from assay.reproducing.pages import Table
 from assay.training.loop import prepared
 
 Floats = NDArray[np.float32]

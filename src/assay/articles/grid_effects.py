@@ -17,15 +17,15 @@ import pandas as pd
 from assay.analysis.frames import FINISHED
 from assay.analysis.importance import importance
 from assay.analysis.sampling import Estimate, adjusted_means, total
+from assay.articles.measured import Row, percent, records
+from assay.articles.page import Picture, Table
+from assay.articles.published import article
 from assay.errors import AssayError
 from assay.execution.eta import estimated
 from assay.parts.models import MLP
-from assay.published import article
 from assay.report.charts import effects, heat_map, parallel_coordinates
 from assay.report.charts import importance as importance_chart
 from assay.report.numbers import duration
-from assay.reproducing.measured import Row, percent, records
-from assay.reproducing.pages import Picture, Table
 from assay.results.results import Results
 from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores

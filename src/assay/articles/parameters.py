@@ -9,11 +9,11 @@ from typing import Any
 from assay.analysis.frames import FINISHED
 from assay.analysis.sensitivity import effects
 from assay.analysis.verdicts import Verdict, compare
-from assay.published import article, sources
+from assay.articles.measured import Measured, percent
+from assay.articles.page import Finding, Page, Picture, Table
+from assay.articles.published import article, sources
+from assay.articles.spec import Asked
 from assay.report.charts import effects as draw_effects
-from assay.reproducing.asking import Asked
-from assay.reproducing.measured import Measured, percent
-from assay.reproducing.pages import Finding, Page, Picture, Table
 from assay.results.results import Results
 
 BASE = "baseline"

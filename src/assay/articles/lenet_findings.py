@@ -11,11 +11,7 @@ from statistics import median, stdev
 from typing import Any
 
 from assay.analysis.verdicts import Verdict
-from assay.data.datasets import load
-from assay.engines import installed, missing
-from assay.published import article
-from assay.recipe.model import Recipe, read_toml
-from assay.reproducing.lenet_costs import (
+from assay.articles.lenet_costs import (
     IMAGES,
     NORMAL,
     SMALL,
@@ -26,8 +22,12 @@ from assay.reproducing.lenet_costs import (
     fading,
     least_seconds,
 )
-from assay.reproducing.measured import Measured, percent
-from assay.reproducing.pages import Finding, Table
+from assay.articles.measured import Measured, percent
+from assay.articles.page import Finding, Table
+from assay.articles.published import article
+from assay.data.datasets import load
+from assay.engines import installed, missing
+from assay.recipe.model import Recipe, read_toml
 from assay.results.results import Results
 from assay.studies.study import bundled
 

@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.analysis.verdicts import Verdict, compare
+from assay.articles import lenet, lenet_findings
+from assay.articles.lenet import Combination, Timed, lenet_plans
+from assay.articles.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
+from assay.articles.lenet_findings import TWO, Shown, logs_table, softmax_floor
+from assay.articles.published import article
+from assay.articles.spec import Asked
 from assay.bench.startup import Start, starts
 from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
-from assay.published import article
 from assay.recipe.model import Recipe
-from assay.reproducing import lenet, lenet_findings
-from assay.reproducing.asking import Asked
-from assay.reproducing.lenet import Combination, Timed, lenet_plans
-from assay.reproducing.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
-from assay.reproducing.lenet_findings import TWO, Shown, logs_table, softmax_floor
 
 TORCH = Combination("torch", threads=1)
 CUDA = Combination("torch", "cuda")

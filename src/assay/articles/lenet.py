@@ -10,16 +10,16 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
+from assay.articles import lenet_findings as findings
+from assay.articles.lenet_costs import small_recipe
+from assay.articles.measured import percent, records
+from assay.articles.page import Finding, Page, Table
+from assay.articles.published import article, sources
+from assay.articles.spec import Asked, study
 from assay.bench.startup import Start, starts
 from assay.engines import choose
 from assay.errors import AssayError
-from assay.published import article, sources
 from assay.recipe.model import Recipe, read_toml
-from assay.reproducing import lenet_findings as findings
-from assay.reproducing.asking import Asked, study
-from assay.reproducing.lenet_costs import small_recipe
-from assay.reproducing.measured import percent, records
-from assay.reproducing.pages import Finding, Page, Table
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled

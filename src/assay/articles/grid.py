@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from assay.published import article, sources
-from assay.reproducing.asking import Asked, study
-from assay.reproducing.grid_effects import Gathered, Stratum, grid_parts, stratum_of
-from assay.reproducing.measured import Measured, Row, percent
-from assay.reproducing.pages import Page, Table
+from assay.articles.grid_effects import Gathered, Stratum, grid_parts, stratum_of
+from assay.articles.measured import Measured, Row, percent
+from assay.articles.page import Page, Table
+from assay.articles.published import article, sources
+from assay.articles.spec import Asked, study
 from assay.results.results import Results
 from assay.rng import stream
 from assay.studies.plan import Job, Plan, plan

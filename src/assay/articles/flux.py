@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from statistics import median
 
-from assay.published import Point, article, points, sources
-from assay.reproducing import flux_findings as findings
-from assay.reproducing.asking import Asked, plans
-from assay.reproducing.clamping import clamping_table
-from assay.reproducing.flux_pictures import adam_pictures, calibration_picture, descent_pictures
-from assay.reproducing.holding import RULE, Judgement, judged, judged_loss
-from assay.reproducing.measured import Measured, percent, records
-from assay.reproducing.pages import Finding, Page, Table, verdict
+from assay.articles import flux_findings as findings
+from assay.articles.agreement import RULE, Judgement, judged, judged_loss
+from assay.articles.clamping import clamping_table
+from assay.articles.flux_pictures import adam_pictures, calibration_picture, descent_pictures
+from assay.articles.measured import Measured, percent, records
+from assay.articles.page import Finding, Page, Table, verdict
+from assay.articles.published import Point, article, points, sources
+from assay.articles.spec import Asked, plans
 from assay.results.results import Results
 from assay.studies.plan import Plan
 

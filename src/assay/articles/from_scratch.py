@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from assay.articles.allocating import allocated
+from assay.articles.measured import Measured, records
+from assay.articles.page import Finding, Page, Picture, Table
+from assay.articles.published import article, sources
+from assay.articles.spec import Asked, plans, study
+from assay.articles.teaching import InPlace, Layers, products, step
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
 from assay.parts.layers import initial_weights
-from assay.published import article, sources
 from assay.recipe.model import Recipe
 from assay.report.charts import learning_curves
 from assay.report.charts.costs import costs_chart
-from assay.reproducing.allocating import allocated
-from assay.reproducing.asking import Asked, plans, study
-from assay.reproducing.measured import Measured, records
-from assay.reproducing.pages import Finding, Page, Picture, Table
-from assay.reproducing.teaching import InPlace, Layers, products, step
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.training.loop import Training, prepared
