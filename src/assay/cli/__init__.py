@@ -8,8 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import answers, benching, datasets, importing, reproducing, stores, studies, training
-from assay.cli.printing import Json, console, note, print_json, short
+from assay.cli import answers, studies, training
+from assay.cli import bench as benching
+from assay.cli import data as datasets
+from assay.cli import import_log as importing
+from assay.cli import reproduce as reproducing
+from assay.cli import store as stores
+from assay.cli.options import Json, console, note, print_json, short
 from assay.errors import AssayError
 
 app = typer.Typer(
@@ -41,7 +46,7 @@ app.add_typer(stores.app, name="store")
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has: engines, devices, threads, libraries, data sets."""
-    from assay.doctor import examine
+    from assay.cli.doctor import examine
     from assay.report import tables
 
     report = examine()

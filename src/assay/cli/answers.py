@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, print_json
+from assay.cli.options import Json, StoreUrl, console, note, print_json
 from assay.errors import AssayError
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from assay.cli.printing import console, note
+from assay.cli.options import console, note
 
 if TYPE_CHECKING:
     from rich.progress import Progress

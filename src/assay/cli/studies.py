@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.printing import (
+from assay.cli.options import (
     AllowCode,
     CommandLine,
     Json,
@@ -303,7 +303,7 @@ def show(
     """Show one trial, its recipe, curve, ledger, machine and the command that repeats it; or a bench; or an import."""
     import json
 
-    from assay.cli.benching import print_bench
+    from assay.cli.bench import print_bench
     from assay.recipe.toml import toml_text
     from assay.report import tables
     from assay.store import benches, queries

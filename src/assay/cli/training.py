@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.printing import (
+from assay.cli.options import (
     AllowCode,
     CommandLine,
     Json,

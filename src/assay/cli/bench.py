@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.printing import AllowCode, Json, StoreUrl, code_allowed, console, note, prepare_folder, print_json
+from assay.cli.options import AllowCode, Json, StoreUrl, code_allowed, console, note, prepare_folder, print_json
 from assay.cli.progress import bars, lines, watched
 from assay.cli.training import Sets
 from assay.errors import AssayError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, print_json
+from assay.cli.options import Json, StoreUrl, console, note, print_json
 from assay.errors import AssayError
 
 if TYPE_CHECKING:

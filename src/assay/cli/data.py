@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.printing import Json, console, prepare_folder, print_json, short
+from assay.cli.options import Json, console, prepare_folder, print_json, short
 from assay.errors import FileError
 
 app = typer.Typer(help="Fetch data sets and look at them.", no_args_is_help=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, print_json
+from assay.cli.options import Json, StoreUrl, console, note, print_json
 
 app = typer.Typer(help="Look after a store of trials.", no_args_is_help=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.printing import Json, StoreUrl, console, note, prepare_folder, print_json
+from assay.cli.options import Json, StoreUrl, console, note, prepare_folder, print_json
 from assay.cli.studies import Yes, ask_if_long, execute, plan_sentence
 from assay.errors import AssayError, FileError
 from assay.report.numbers import duration
