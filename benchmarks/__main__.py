@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.bench.calibration import calibration as bench
+from assay.bench import calibration as bench
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
 from assay.errors import AssayError

@@ -22,17 +22,17 @@ __version__ = "0.1.0"
 _FACE = {  # name -> module and, where it differs, the name there; loaded when first used
     "AssayError": "errors",
     "Dataset": "data.dataset",
-    "History": "history",
-    "Interrupted": "fitting",
-    "Outcome": "history",
-    "Recipe": "recipe",
-    "Results": "results",
+    "History": "training.history",
+    "Interrupted": "execution.fit",
+    "Outcome": "training.history",
+    "Recipe": "recipe.model",
+    "Results": "results.results",
     "Study": "studies.study",
-    "allowing_code": "parts.own_rules",
-    "fit": "fitting",
+    "allowing_code": "parts.user_optimizers",
+    "fit": "execution.fit",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
-    "run": "running",
+    "run": "execution.runner",
 }
 
 __all__ = [

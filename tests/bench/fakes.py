@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from assay.bench.calibration import worker
+from assay.bench import worker
 from assay.engines import ENGINES
 from assay.engines.numpy_engine import NumpyEngine
 

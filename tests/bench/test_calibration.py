@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.bench.calibration import calibration as bench
+from assay.bench import calibration as bench
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = np.array([2.0, 1.0])
 
 

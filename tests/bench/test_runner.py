@@ -17,8 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from assay.bench.calibration import Calibration, parity
-from assay.bench.calibration import runner as running
+from assay.bench import parity
+from assay.bench import runner as running
+from assay.bench.calibration import Calibration
 from assay.bench.rows import Certificate, State
 from assay.bench.runner import Benching
 from assay.bench.spec import Asked, combinations, recipe_of
@@ -29,10 +30,10 @@ from assay.report import benches as report
 from assay.report.page import bench_page
 from assay.store import benches
 from assay.store.store import Store
-from tests import benching_fakes
+from tests.bench import fakes
 from tests.store.makers import made_bench
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FAKES = "tests.bench.fakes"
 OTHERS = [name for name in ("native", "jax", "torch", "torch-eager") if name == "torch-eager" or installed(name)]
 
@@ -114,8 +115,8 @@ def test_two_repeats_train_the_same(data: str) -> None:
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in benching_fakes.KINDS:
+def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in fakes.KINDS:
         monkeypatch.setitem(ENGINES, kind, (FAKES, kind.capitalize(), ""))
     monkeypatch.setattr(running, "WORKER", FAKES)
 
@@ -128,7 +129,7 @@ ENDS = {
 }
 
 
-@pytest.mark.usefixtures("fakes")
+@pytest.mark.usefixtures("_fakes")
 def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: str) -> None:
     plain = run(benching(data, list(ENDS)))
     *dead, alive = plain["rows"]
@@ -196,7 +197,7 @@ def test_an_interrupted_bench_keeps_what_was_measured(data: str) -> None:
 
 def started(folder: Path, data: str, *more: str) -> subprocess.Popen[str]:
     """The command, with an engine that hangs in its second epoch."""
-    program = "from tests import benching_fakes as f; f.register(); from assay.bench import running as r; "
+    program = "from tests.bench import fakes as f; f.register(); from assay.bench import runner as r; "
     program += f"r.WORKER = '{FAKES}'; from assay.cli import main; main()"
     (folder / "made.toml").write_text('model.hidden = [5]\nbatches = { kind = "shuffled", size = 16 }\n')
     words = ["bench", "made.toml", "--data", data, "--engines", "numpy,slow", "--baseline", "numpy", "--threads", "1"]

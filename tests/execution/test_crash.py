@@ -19,7 +19,7 @@ from assay.store import integrity as checking
 from assay.store import queries
 from assay.store.store import Store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDY = """
 name = "crash"
 design = "grid"

@@ -33,7 +33,7 @@ from assay.training.history import Ledger, Outcome
 from assay.training.loop import number_of_log_points
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from assay.workers.external.folder import final_weights
 from assay.workers.external.reported_curve import Curve
 from assay.workers.external.training import ExternalTraining, begun
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, Any] = {
     "model": {"hidden": [4], "activation": "sigmoid"},
     "batches": {"kind": "window", "size": 10},

@@ -6,6 +6,7 @@ the same function. Trials of a cohort run one a core; a single trial with large 
 
 from __future__ import annotations
 
+import importlib
 import os
 import weakref
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from assay import _native  # pyright: ignore[reportAttributeAccessIssue]
 from assay.engines.base import (
     Checkpoint,
     Cohort,
@@ -33,7 +33,7 @@ from assay.parts.models import MLP
 from assay.recipe.model import Recipe
 from assay.rng import stream
 
-kernel: Any = _native
+kernel: Any = importlib.import_module("assay._native")
 
 _TABLES: dict[str, Any] = {
     "activation": kernel.activations,
