@@ -23,7 +23,8 @@ from assay.cli import app
 from assay.engines import ENGINES, installed
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.user_optimizers import allowing_code
-from assay.recipe.model import Recipe, assignment, merged
+from assay.recipe.model import Recipe
+from assay.recipe.patches import assignment, merged
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING = [ENGINES[name][0] for name in ENGINES if not installed(name)]

@@ -18,7 +18,8 @@ from assay.data.datasets import load as load_data
 from assay.engines import load as load_engine
 from assay.engines.base import Checkpoint, Cohort, Engine, fresh
 from assay.parts.batches import make_batches
-from assay.recipe.model import Recipe, static_form
+from assay.recipe.cohorts import static_form
+from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.store.schema import VERSION, metadata
 from assay.studies.keys import trajectory_key, trial_key

@@ -20,7 +20,9 @@ from assay.engines import ENGINES, choose, installed
 from assay.errors import AssayError, CodeError, RecipeError
 from assay.parts.optimizers import Adam, Descent, Optimizer
 from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loaded
-from assay.recipe.model import Recipe, cohorts, merged
+from assay.recipe.cohorts import cohorts
+from assay.recipe.model import Recipe
+from assay.recipe.patches import merged
 from assay.store.integrity import check
 from assay.store.store import Store
 from assay.studies.plan import plan

@@ -16,7 +16,10 @@ from assay.parts.losses import LOSSES
 from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES
-from assay.recipe.model import Recipe, assignment, cohorts, merged, read_toml, static_form, warnings
+from assay.recipe.cohorts import cohorts, static_form
+from assay.recipe.model import Recipe, warnings
+from assay.recipe.patches import assignment, merged
+from assay.recipe.toml import read_toml
 
 WRONG = {
     "modle": "3LS",

@@ -13,7 +13,7 @@ from assay.articles.measured import Row, percent, records
 from assay.articles.page import Page, Picture, Table
 from assay.articles.spec import Asked, plans, study
 from assay.errors import AssayError
-from assay.recipe.model import read_toml
+from assay.recipe.toml import read_toml
 from assay.report.charts import accuracy_against_time, learning_curves, sensitivity
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan

@@ -13,7 +13,7 @@ from assay.articles.page import Finding
 from assay.articles.published import article
 from assay.articles.spec import Asked
 from assay.execution.fit import fit
-from assay.recipe.model import read_toml
+from assay.recipe.toml import read_toml
 from assay.studies.study import bundled
 
 MODELS = ("4LS", "3LS", "2LR")

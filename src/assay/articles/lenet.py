@@ -19,7 +19,8 @@ from assay.articles.spec import Asked, study
 from assay.bench.startup import Start, starts
 from assay.engines import choose
 from assay.errors import AssayError
-from assay.recipe.model import Recipe, read_toml
+from assay.recipe.model import Recipe
+from assay.recipe.toml import read_toml
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled

@@ -11,7 +11,8 @@ import numpy as np
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.parts.batches import make_batches
-from assay.recipe.model import Recipe, read_toml
+from assay.recipe.model import Recipe
+from assay.recipe.toml import read_toml
 from assay.studies.study import bundled
 from assay.training.loop import Training, prepared
 

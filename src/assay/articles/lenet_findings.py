@@ -27,7 +27,8 @@ from assay.articles.page import Finding, Table
 from assay.articles.published import article
 from assay.data.datasets import load
 from assay.engines import installed, missing
-from assay.recipe.model import Recipe, read_toml
+from assay.recipe.model import Recipe
+from assay.recipe.toml import read_toml
 from assay.results.results import Results
 from assay.studies.study import bundled
 

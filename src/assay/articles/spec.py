@@ -8,7 +8,8 @@ from typing import Any
 
 from assay.data.datasets import load
 from assay.errors import AssayError, DataError
-from assay.recipe.model import read_toml, with_data
+from assay.recipe.patches import with_data
+from assay.recipe.toml import read_toml
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
 

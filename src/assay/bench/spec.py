@@ -13,7 +13,9 @@ from assay.data.datasets import load
 from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.parts.models import MLP, MODELS
-from assay.recipe.model import PRECISIONS, Recipe, merged, read_toml, with_data
+from assay.recipe.model import PRECISIONS, Recipe
+from assay.recipe.patches import merged, with_data
+from assay.recipe.toml import read_toml
 from assay.system.machine import cores
 
 DEFAULTS: dict[str, Any] = {

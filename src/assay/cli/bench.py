@@ -96,7 +96,7 @@ def _asked(
 ) -> Asked:
     """What the words of the command ask for. Raises: AssayError."""
     from assay.bench.spec import Asked, combinations, recipe_of
-    from assay.recipe.model import assignment
+    from assay.recipe.patches import assignment
     from assay.system.machine import cores
 
     epochs, repeats = times[0] or (3 if quick else 5), times[1] or (1 if quick else 3)

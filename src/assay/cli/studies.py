@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Run a study: train what is not stored yet, store every trial, show what it gave. The same command goes on."""
     from assay.execution.runner import Execution
-    from assay.recipe.model import assignment, merged, with_data
+    from assay.recipe.patches import assignment, merged, with_data
     from assay.results.results import Results
     from assay.store.store import Store
     from assay.studies.plan import plan

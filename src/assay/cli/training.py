@@ -55,7 +55,9 @@ def train(
     import shlex
 
     from assay.execution.single import Single
-    from assay.recipe.model import Recipe, assignment, merged, read_toml
+    from assay.recipe.model import Recipe
+    from assay.recipe.patches import assignment, merged
+    from assay.recipe.toml import read_toml
     from assay.store.store import Store
     from assay.training.checkpoints import restore
 

@@ -12,7 +12,8 @@ from assay.data.datasets import load
 from assay.data.prepare import Prepared
 from assay.engines import load as load_engine
 from assay.errors import AssayError
-from assay.recipe.model import Data, Recipe
+from assay.recipe.model import Recipe
+from assay.recipe.settings import Data
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
 from assay.training.loop import Training, number_of_log_points, prepared

@@ -1,10 +1,27 @@
-"""Plain data written as TOML: tables, lists, numbers, words. Reading is the standard library's."""
+"""Plain data as TOML: files read, tables written."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from assay.errors import FileError, nearest
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file. Raises: FileError where it cannot be read or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else None
+        raise FileError(f"{path}: no such file" + (f"; did you mean {near!r}?" if near else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: cannot be read as text: {error}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: not valid TOML: {error}") from None
 
 
 def toml_text(table: Mapping[str, Any], path: str = "") -> str:

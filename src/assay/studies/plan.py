@@ -17,7 +17,9 @@ from assay.engines.program import Command, Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.parts.models import flops_training
-from assay.recipe.model import Data, Recipe, static_form
+from assay.recipe.cohorts import static_form
+from assay.recipe.model import Recipe
+from assay.recipe.settings import Data
 from assay.studies.keys import trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study

@@ -15,7 +15,7 @@ from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.parts.user_optimizers import found
-from assay.recipe.model import merged
+from assay.recipe.patches import merged, names_component
 from assay.rng import Stream
 
 Value = str | int | float | bool
@@ -82,11 +82,6 @@ def _paths(patch: Patch) -> list[str]:
         else:
             found.append(key)
     return found
-
-
-def names_component(value: object) -> bool:
-    """Whether a patch's value names a component and so replaces it."""
-    return isinstance(value, str) or (isinstance(value, Mapping) and ("name" in value or "kind" in value))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

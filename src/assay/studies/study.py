@@ -17,7 +17,10 @@ from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
-from assay.recipe.model import Recipe, read_toml, sentences, tables
+from assay.recipe.messages import sentences
+from assay.recipe.model import Recipe
+from assay.recipe.patches import tables
+from assay.recipe.toml import read_toml
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
 
@@ -128,7 +131,7 @@ class Study:
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
         """This study with other settings, or with keys of the baseline (under "baseline") merged in."""
-        from assay.recipe.model import merged
+        from assay.recipe.patches import merged
 
         raw = dict(self.raw) | {key: value for key, value in changes.items() if key != "baseline"}
         if changes.get("baseline"):

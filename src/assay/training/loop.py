@@ -28,7 +28,9 @@ from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
-from assay.recipe.model import Recipe, Stop, static_form, warnings
+from assay.recipe.cohorts import static_form
+from assay.recipe.model import Recipe, warnings
+from assay.recipe.settings import Stop
 from assay.system.machine import describe
 from assay.training.history import History, Ledger, Outcome, Point, joined, member
 

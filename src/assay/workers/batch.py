@@ -13,7 +13,8 @@ from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Engine
 from assay.engines.program import Program
 from assay.parts.models import flops_training
-from assay.recipe.model import Recipe, Stop
+from assay.recipe.model import Recipe
+from assay.recipe.settings import Stop
 from assay.studies.keys import shareable
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.loop import Status, Training, log_points, next_log_point, stopped

@@ -1,0 +1,29 @@
+"""Groups of recipes that one engine call can train together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from assay.parts.user_optimizers import code_in
+from assay.recipe.model import Recipe, jsonable
+
+
+def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
+    """Groups of recipes that differ only in traced numbers: those can be trained together by one program.
+
+    Traced are the seed, every number of the optimizer and of the regularisation, the clipping norm, the schedule.
+    """
+    groups: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        groups.setdefault(static_form(recipe), []).append(recipe)
+    return list(groups.values())
+
+
+def static_form(recipe: Recipe) -> str:
+    """What recipes of one cohort have in common, as text."""
+    form = recipe.plain() | {"model": jsonable(recipe.model.canonical())}
+    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry + code_in(recipe.optimizer)}
+    form["clip_norm"] = recipe.clip_norm is not None
+    form["regularisation"] = recipe.regularisation.biases
+    return json.dumps(form, sort_keys=True)

@@ -1,0 +1,86 @@
+"""Patches of a recipe: dotted assignments, merging, tables in place of components."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from assay.errors import RecipeError
+from assay.parts.part import Part
+
+
+def assignment(text: str) -> dict[str, Any]:
+    """The patch that `key.key=value` says; the value is TOML, or a plain word.
+
+    >>> assignment("optimizer.learning_rate=0.1"), assignment("model=3LS")
+    ({'optimizer': {'learning_rate': 0.1}}, {'model': '3LS'})
+    """
+    path, equals, word = text.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise RecipeError([f"got {text!r}; expected KEY=VALUE, such as optimizer.learning_rate=0.1"], source="--set")
+    try:
+        patch: Any = tomllib.loads(f"value = {word.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        patch = word.strip()
+    for key in reversed(keys):
+        patch = {key: patch}
+    return patch
+
+
+_SHORT_FORMS = {
+    "data": "name",
+    "model": "name",
+    "optimizer": "name",
+    "schedule": "name",
+    "batches": "kind",
+    "log": "every",
+}
+
+
+def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A recipe's plain data with patches applied in order.
+
+    A table that names a component replaces it, siblings at their defaults (Adam never inherits Descent's rate); a
+    table without a name is merged key by key. A patch that replaces the model but names no loss takes the new model's.
+    """
+    result = dict(table)
+    for patch in patches:
+        if "model" in patch and "loss" not in patch and names_component(patch["model"]):
+            result.pop("loss", None)
+        for key, value in patch.items():
+            result[key] = _merged_value(key, result.get(key), value)
+    return result
+
+
+def with_data(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The patch that puts the data of another name in the place of a recipe's own, split as those are."""
+    own: Any = table.get("data")
+    return {"data": {**own, "name": name} if isinstance(own, Mapping) else name}
+
+
+def _merged_value(key: str, old: object, new: object) -> object:
+    if not isinstance(new, Mapping) or names_component(new):  # pyright: ignore[reportUnknownArgumentType]
+        return new
+    if key in _SHORT_FORMS and isinstance(old, str):
+        old = {_SHORT_FORMS[key]: old}
+    if key == "budget":  # one of two keys: the new one takes the old one's place
+        old = None
+    old = tables(old)
+    base: dict[str, Any] = dict(old) if isinstance(old, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
+    return {**base, **new}
+
+
+def tables(value: Any) -> Any:
+    """Plain data in which components made in Python may stand, with the tables that they stand for."""
+    if isinstance(value, Part):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, Mapping):
+        return {key: tables(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
+    return value
+
+
+def names_component(value: object) -> bool:
+    """Whether a patch's value names a component and so replaces it."""
+    return isinstance(value, str) or (isinstance(value, Mapping) and ("name" in value or "kind" in value))
