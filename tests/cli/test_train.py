@@ -199,7 +199,7 @@ def test_version_and_help(invoke: Any) -> None:
 
 
 def test_control_characters_in_names_do_not_reach_the_terminal(invoke: Any) -> None:
-    from assay.report.tables import clean
+    from assay.report.text import clean
 
     assert "\x1b" not in clean("a\x1b[2Jb")
 

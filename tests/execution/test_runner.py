@@ -30,7 +30,7 @@ from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.machine_lock import turn
 from assay.training.history import Ledger, Outcome
-from assay.training.loop import number_of_log_points
+from assay.training.log_points import number_of_log_points
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
 ROOT = Path(__file__).parents[2]

@@ -27,8 +27,9 @@ from assay.store.integrity import check
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
-from assay.training.checkpoints import from_bytes, predict, restore, save, to_bytes
+from assay.training.checkpoints import from_bytes, restore, save, to_bytes
 from assay.training.history import History
+from assay.training.prediction import predict
 
 SMALL = {"model": {"hidden": [5]}, "budget": {"iterations": 30}, "log": 10}
 

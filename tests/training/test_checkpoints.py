@@ -15,8 +15,10 @@ from safetensors.numpy import save_file
 import assay
 from assay.data.datasets import load
 from assay.data.idx import write_idx
+from assay.data.images import fitted, upright
 from assay.errors import AssayError, DataError, FileError
-from assay.training.checkpoints import fitted, predict, restore, save, upright
+from assay.training.checkpoints import restore, save
+from assay.training.prediction import predict
 
 
 @pytest.fixture(scope="module")

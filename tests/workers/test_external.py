@@ -32,7 +32,8 @@ from assay.studies.keys import trajectory_key
 from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.training.history import History, Outcome
-from assay.training.loop import log_points, prepared, train
+from assay.training.log_points import log_points
+from assay.training.loop import prepared, train
 from assay.workers.external.folder import final_weights
 from assay.workers.external.reported_curve import Curve
 from assay.workers.external.training import ExternalTraining, begun

@@ -25,7 +25,7 @@ from assay.execution.eta import estimated
 from assay.parts.models import MLP
 from assay.report.charts import effects, heat_map, parallel_coordinates
 from assay.report.charts import importance as importance_chart
-from assay.report.numbers import duration
+from assay.report.text import duration
 from assay.results.results import Results
 from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores

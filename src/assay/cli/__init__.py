@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from assay.cli import answers, studies, training
-from assay.cli import bench as benching
-from assay.cli import data as datasets
-from assay.cli import import_log as importing
-from assay.cli import reproduce as reproducing
-from assay.cli import store as stores
-from assay.cli.options import Json, console, note, print_json, short
+from assay.cli.bench import bench
+from assay.cli.compare import compare
+from assay.cli.data import app as data
+from assay.cli.doctor import doctor
+from assay.cli.import_log import import_log
+from assay.cli.list import list_trials
+from assay.cli.options import note
+from assay.cli.plot import plot
+from assay.cli.predict import predict
+from assay.cli.report import report
+from assay.cli.reproduce import reproduce
+from assay.cli.rm import rm
+from assay.cli.run import run
+from assay.cli.show import show
+from assay.cli.store import app as store
+from assay.cli.target import target
+from assay.cli.train import train
 from assay.errors import AssayError
+
+COMMANDS = {
+    "train": train,
+    "run": run,
+    "list": list_trials,
+    "show": show,
+    "rm": rm,
+    "report": report,
+    "plot": plot,
+    "compare": compare,
+    "target": target,
+    "reproduce": reproduce,
+    "bench": bench,
+    "import": import_log,
+    "predict": predict,
+    "doctor": doctor,
+}
+GROUPS = {"data": data, "store": store}
 
 app = typer.Typer(
     name="assay",
@@ -25,39 +53,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.command()(training.train)
-app.command()(studies.run)
-app.command(name="list")(studies.list_trials)
-app.command()(studies.show)
-app.command()(studies.rm)
-app.command()(answers.report)
-app.command()(answers.plot)
-app.command()(answers.compare)
-app.command()(answers.target)
-app.command()(reproducing.reproduce)
-app.command()(benching.bench)
-app.command(name="import")(importing.import_log)
-app.command()(training.predict)
-app.add_typer(datasets.app, name="data")
-app.add_typer(stores.app, name="store")
-
-
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what this machine has: engines, devices, threads, libraries, data sets."""
-    from assay.cli.doctor import examine
-    from assay.report import tables
-
-    report = examine()
-    if as_json:
-        print_json(report)
-        return
-    machine: dict[str, Any] = report["machine"]
-    lines: list[tuple[str, object]] = [(key, short(value)) for key, value in machine.items() if value is not None]
-    lines += tables.engine_lines(report["engines"])
-    lines += [(f"data {name}", said) for name, said in report["data"].items()]
-    console().print(tables.pairs(lines))
+for name, command in COMMANDS.items():
+    app.command(name=name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _version(asked: bool) -> None:
@@ -78,7 +77,7 @@ def root(
 
 
 def main() -> None:
-    """The entry point: a user's mistake is a sentence and exit code 2, Ctrl-C is 130."""
+    """The entry point: an error that the user can fix is a sentence and exit code 2, Ctrl-C is 130."""
     try:
         app()
     except AssayError as error:

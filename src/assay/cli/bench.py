@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import AllowCode, Json, StoreUrl, code_allowed, console, note, prepare_folder, print_json
+from assay.cli.options import AllowCode, Json, Sets, StoreUrl, code_allowed, console, note, prepare_folder, print_json
 from assay.cli.progress import bars, lines, watched
-from assay.cli.training import Sets
 from assay.errors import AssayError
-from assay.report.numbers import duration
+from assay.report.text import duration
 
 if TYPE_CHECKING:
     from assay.bench.runner import Status
@@ -142,7 +141,7 @@ def _plan(asked: Asked) -> str:
 @contextmanager
 def _bar(name: str) -> Generator[Callable[[Status], None]]:
     """A bar with what is done and the time left."""
-    from assay.report.tables import clean
+    from assay.report.text import clean
 
     with bars() as progress:
         if progress is None:
@@ -161,7 +160,7 @@ def _said(status: Status) -> str:
 
 
 def _report_stored(word: str, store: str | None, out: Path, *, as_json: bool) -> None:
-    from assay.report import tables
+    from assay.cli import tables
     from assay.store import benches
     from assay.store.store import Store
 
@@ -190,13 +189,14 @@ def _report(plain: dict[str, Any], out: Path, *, as_json: bool, in_store: str) -
 
 def print_bench(plain: dict[str, Any]) -> None:
     """Prints a bench: tables on a terminal, elsewhere a line for each row."""
+    from assay.cli import tables
     from assay.report import benches
-    from assay.report.tables import clean
+    from assay.report.text import clean
 
     screen = console()
     if screen.is_terminal:
-        for table in benches.tables(plain):
-            screen.print(table)
+        for title, header, rows in benches.tables(plain):
+            screen.print(tables.of_rows(title, header, rows, right=[False, *(True for _ in header[1:])]))
     else:
         for line in benches.lines(plain):
             typer.echo(clean(line))

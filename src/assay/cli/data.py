@@ -39,9 +39,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what a data set holds, and draw a contact sheet."""
+    from assay.cli import tables
     from assay.data import overview
     from assay.data.datasets import load
-    from assay.report import tables
 
     dataset = load(name)
     about = overview.info(dataset).as_dict()

@@ -1,4 +1,4 @@
-"""What this machine has to train with, and what to do about what it lacks."""
+"""`assay doctor`: what this machine has to train with, and what to do about what it lacks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ import importlib
 import importlib.metadata
 from typing import Any
 
-from assay.data.datasets import DATASETS, load
-from assay.engines import ENGINES, installed, missing
+from assay.cli.options import Json, console, print_json, short
 from assay.errors import AssayError
-from assay.system.machine import describe
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show engines, devices, threads, libraries and data sets."""
+    from assay.cli import tables
+
+    report = examine()
+    if as_json:
+        print_json(report)
+        return
+    machine: dict[str, Any] = report["machine"]
+    lines: list[tuple[str, object]] = [(key, short(value)) for key, value in machine.items() if value is not None]
+    lines += tables.engine_lines(report["engines"])
+    lines += [(f"data {name}", sentence) for name, sentence in report["data"].items()]
+    console().print(tables.pairs(lines))
 
 
 def examine() -> dict[str, Any]:
     """The machine, every engine with its version and devices or what to install, every data set and where it is."""
+    from assay.data.datasets import DATASETS
+    from assay.engines import ENGINES
+    from assay.system.machine import describe
+
     return {
         "machine": describe(),
         "engines": {name: _engine(name) for name in ENGINES},
@@ -22,12 +39,16 @@ def examine() -> dict[str, Any]:
 
 
 def _engine(name: str) -> dict[str, Any]:
+    from assay.engines import installed, missing
+
     if not installed(name):
         return {"installed": False, "hint": missing(name)}
     return {"installed": True, "version": _version(name), "devices": _devices(name)}
 
 
 def _version(name: str) -> str:
+    from assay.engines import ENGINES
+
     if name == "native":
         best, *others = importlib.import_module("assay.engines.native_engine").levels()
         return f"{best} kernel" + (f" (also {', '.join(others)})" if others else "")
@@ -47,6 +68,8 @@ def _devices(name: str) -> list[str]:
 
 
 def _data(name: str) -> str:
+    from assay.data.datasets import load
+
     try:
         dataset = load(name)
     except AssayError as error:

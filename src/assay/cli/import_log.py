@@ -49,7 +49,8 @@ def import_log(
 ) -> None:
     """Import a training log: its curve stands in the tables and charts of a study, marked as imported."""
     from assay import logs
-    from assay.report import tables
+    from assay.cli import tables
+    from assay.report.text import clean
     from assay.store import imported as imports
     from assay.store.store import Store
 
@@ -76,7 +77,7 @@ def import_log(
         return
     console().print(tables.curve(history))
     console().print(tables.imported(history))
-    console().print(tables.clean(_said(stored, source)), markup=False, soft_wrap=True)
+    console().print(clean(_said(stored, source)), markup=False, soft_wrap=True)
 
 
 def _said(stored: Stored, source: Source) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Generator
@@ -42,6 +44,16 @@ CommandLine = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Named = Annotated[str, typer.Argument(help="The name of a stored study, as `assay list` shows it.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one key of the recipe, e.g. optimizer.name=adam; repeatable."
+    ),
+]
 
 
 @contextmanager
@@ -116,3 +128,48 @@ def short(value: object) -> str:
             else " x ".join(map(str, entries))
         )
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def print_csv(rows: list[dict[str, Any]]) -> None:
+    """Prints rows as comma-separated values."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    typer.echo(text.getvalue(), nl=False)
+
+
+def results_of(study: str, store: str | None) -> Any:
+    """The results of a stored study, which are only read."""
+    from assay.results.results import Results
+    from assay.store.store import Store
+
+    return Results(Store(store, read_only=True), study)
+
+
+def print_frame(
+    frame: Any, *, as_csv: bool, as_markdown: bool, as_json: bool, title: str, imported: Any | None = None
+) -> None:
+    """Prints a frame as a table, or in the form that is asked for."""
+    from assay.cli import tables
+    from assay.report.text import markdown
+
+    if as_json:
+        extra = {} if imported is None or not len(imported) else {"imported": _records(imported)}
+        print_json({"title": title, "rows": _records(frame), **extra})
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif as_markdown:
+        typer.echo(markdown(frame))
+    else:
+        console().print(tables.of_frame(frame, title))
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    return json.loads(frame.to_json(orient="records"))
+
+
+def file_name(study: str) -> str:
+    """A study's name as that of a file: no path, no control characters."""
+    return "".join(c if c.isalnum() or c in "-_. " else "-" for c in study).strip(". ") or "study"

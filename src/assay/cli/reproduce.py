@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import Json, StoreUrl, console, note, prepare_folder, print_json
-from assay.cli.studies import Yes, ask_if_long, execute, plan_sentence
+from assay.cli.options import Json, StoreUrl, Yes, console, note, prepare_folder, print_json
+from assay.cli.run import ask_if_long, execute, plan_sentence
 from assay.errors import AssayError, FileError
-from assay.report.numbers import duration
+from assay.report.text import duration
 
 if TYPE_CHECKING:
     from assay.articles.page import Page
@@ -116,8 +116,8 @@ def _written(page: Page, folder: Path, stem: str) -> list[Path]:
 
 
 def _print(page: Page) -> None:
-    from assay.report import tables
-    from assay.report.tables import clean
+    from assay.cli import tables
+    from assay.report.text import clean
 
     screen = console()
     for text in [page.title, page.banner, *page.lead]:

@@ -15,7 +15,7 @@ app = typer.Typer(help="Look after a store of trials.", no_args_is_help=True)
 @app.command()
 def check(store: StoreUrl = None, as_json: Json = False) -> None:
     """Say whether a store is sound: its database, rows, artifacts and leases. Exit code 1 where something is wrong."""
-    from assay.report import tables
+    from assay.report.text import clean
     from assay.store.integrity import check as check_store
     from assay.store.store import Store
 
@@ -25,7 +25,7 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
         print_json({"store": opened.name, "sound": not wrong, "findings": [vars(finding) for finding in findings]})
     else:
         for finding in findings:
-            console().print(f"{finding.kind}: {tables.clean(finding.sentence)}", markup=False, soft_wrap=True)
+            console().print(f"{finding.kind}: {clean(finding.sentence)}", markup=False, soft_wrap=True)
         console().print(f"{opened.name}: {'sound' if not wrong else 'not sound'}", markup=False, soft_wrap=True)
     if wrong:
         raise typer.Exit(1)

@@ -16,7 +16,8 @@ from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
-from assay.training.loop import Training, number_of_log_points, prepared
+from assay.training.log_points import number_of_log_points
+from assay.training.loop import Training, prepared
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each

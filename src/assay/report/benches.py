@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from assay.report.tables import of_rows
-
 if TYPE_CHECKING:
     import pandas
-    from rich.table import Table
 
 Plain = dict[str, Any]
 Column = tuple[str, Callable[[Plain], str]]
+TableData = tuple[str, list[str], list[list[str]]]
+"""Title, header and rows."""
 
 
 def seconds(value: float | None) -> str:
@@ -103,17 +102,17 @@ def _rows(plain: Plain, columns: Sequence[Column]) -> list[list[str]]:
     return [[row["label"], *(said(row) for _, said in columns)] for row in _measured(plain)]
 
 
-def tables(plain: Plain) -> list[Table]:
+def tables(plain: Plain) -> list[TableData]:
     """From the start of a process to the last epoch; the later epochs alone; and what has no time, and why."""
-    found: list[Table] = []
+    result: list[TableData] = []
     for title, columns in (("from the start of the process", _whole(plain)), ("later epochs", _LATER)):
-        rows, head = _rows(plain, columns), ["row", *(name for name, _ in columns)]
+        rows, header = _rows(plain, columns), ["row", *(name for name, _ in columns)]
         if rows:
-            found.append(of_rows(f"{plain['name']}: {title}", head, rows, right=[False, *(True for _ in columns)]))
-    ended = [(row["label"], row["state"], row["reason"]) for row in plain["rows"] if row["reason"]]
+            result.append((f"{plain['name']}: {title}", header, rows))
+    ended = [[row["label"], row["state"], row["reason"]] for row in plain["rows"] if row["reason"]]
     if ended:
-        found.append(of_rows("ended before their time", ["row", "state", "reason"], ended))
-    return found
+        result.append(("ended before their time", ["row", "state", "reason"], ended))
+    return result
 
 
 def lines(plain: Plain) -> list[str]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from assay.data.datasets import load
 from assay.errors import AssayError
-from assay.training.checkpoints import probabilities
 from assay.training.history import History
+from assay.training.prediction import probabilities
 
 _SHOWN = 24
 

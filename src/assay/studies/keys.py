@@ -9,11 +9,7 @@ from typing import Any
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.recipe.model import Recipe
-
-
-def shareable(recipe: Recipe) -> bool:
-    """Whether a trial can be read off a longer one's curve: not where a rule or a log point hangs on the clock."""
-    return recipe.stop.seconds is None and recipe.log.interval()[1] != "seconds"
+from assay.training.log_points import shareable
 
 
 def trajectory_key(

@@ -26,16 +26,21 @@ from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
-from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
+from assay.parts.batches import examples_seen, make_batches
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe, warnings
-from assay.recipe.settings import Stop
 from assay.system.machine import describe
 from assay.training.history import History, Ledger, Outcome, Point, joined, member
+from assay.training.log_points import next_log_point
+from assay.training.stopping import stopped
 
 _CHUNK_SECONDS = 0.1
+
+
 _CHUNK_ROWS = 2**20  # row numbers made at once
+
+
 _CHUNK_ITERATIONS = 2**16
 
 
@@ -360,65 +365,6 @@ def splits_of(recipe: Recipe, data: Prepared) -> Splits:
     return Splits(parts)
 
 
-def next_log_point(recipe: Recipe, n: int, t: int) -> int:
-    """The first log point after iteration t that the iteration count decides, for n training examples."""
-    number, unit = recipe.log.interval()
-    if unit == "iterations":
-        return int((t // number + 1) * number)
-    if unit == "epochs":
-        length = number * iterations_per_epoch(recipe.batches, n)
-        k = math.floor(t / length + 1e-9) + 1
-        return max(t + 1, round(k * length))
-    if unit == "geometric":
-        j = math.floor(math.log10(t) * number) if t else 0
-        return next(p for p in (round(10 ** (i / number)) for i in range(j, j + 30)) if p > t)
-    return sys.maxsize
-
-
-def log_points(recipe: Recipe, n: int) -> list[int]:
-    """Every iteration at which a recipe's curve has a point: the start, what `log.every` says, and the budget's end."""
-    end = recipe.iterations(n)
-    number, unit = recipe.log.interval()
-    if unit == "iterations":
-        return [*range(0, end, int(number)), end]
-    points = [0]
-    while (t := next_log_point(recipe, n, points[-1])) < end:
-        points.append(t)
-    return [*points, end] if end else points
-
-
-def number_of_log_points(recipe: Recipe, n: int) -> int:
-    """About how many points a recipe's curve has."""
-    number, unit = recipe.log.interval()
-    end = recipe.iterations(n)
-    if unit == "geometric":
-        return 2 + round(number * math.log10(max(end, 1)))
-    if unit == "seconds":
-        return 2
-    length = number if unit == "iterations" else number * iterations_per_epoch(recipe.batches, n)
-    return 2 + int(end / length)
-
-
-def stopped(stop: Stop, points: Sequence[Point]) -> str:
-    """Why the last of a curve's points ends a trial by a rule that reads points, or nothing."""
-    if stop.accuracy is not None and _judged(points[-1])[1] >= stop.accuracy:
-        return f"accuracy {stop.accuracy:g} reached at iteration {points[-1].iteration:,}"
-    if stop.patience is not None:
-        losses = [_judged(point)[0] for point in points]
-        if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
-            return f"no lower loss for {stop.patience} log points"
-    return ""
-
-
-def _judged(point: Point) -> tuple[float, float]:
-    """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
-    loss = point.test_loss if point.validation_loss is None else point.validation_loss
-    accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
-    assert loss is not None  # the test set is evaluated at every point
-    assert accuracy is not None
-    return loss, accuracy
-
-
 def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: Sequence[History] = ()) -> list[History]:
     """Trains a cohort to its end. Raises: RecipeError, AssayError."""
     training = Training(recipes, engine, data, start=start)
@@ -473,20 +419,3 @@ def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
         train=recipe.data.train,
         validation=recipe.data.validation,
     )
-
-
-__all__ = [
-    "Status",
-    "Training",
-    "history_made",
-    "log_points",
-    "misfits",
-    "next_log_point",
-    "number_of_log_points",
-    "other_trajectory",
-    "peak_memory",
-    "prepared",
-    "splits_of",
-    "stopped",
-    "train",
-]

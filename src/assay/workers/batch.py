@@ -15,9 +15,10 @@ from assay.engines.program import Program
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
-from assay.studies.keys import shareable
 from assay.training.history import History, Ledger, Outcome, Point
-from assay.training.loop import Status, Training, log_points, next_log_point, stopped
+from assay.training.log_points import log_points, next_log_point, shareable
+from assay.training.loop import Status, Training
+from assay.training.stopping import stopped
 from assay.workers.external.training import ExternalTraining, begun
 
 CHECKPOINT_SECONDS = 30.0

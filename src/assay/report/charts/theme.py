@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from assay.report.tables import clean
+from assay.report.text import clean
 
 Rows = list[dict[str, Any]]
 

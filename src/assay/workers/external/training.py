@@ -25,7 +25,9 @@ from assay.errors import AssayError, ProgramError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
 from assay.training.history import History, Ledger, Outcome, Point
-from assay.training.loop import Status, Training, history_made, log_points, misfits, splits_of, stopped
+from assay.training.log_points import log_points
+from assay.training.loop import Status, Training, history_made, misfits, splits_of
+from assay.training.stopping import stopped
 from assay.workers.external.folder import final_weights, write_folder
 from assay.workers.external.process import End, ProgramProcess
 from assay.workers.external.reported_curve import Curve, disagreement

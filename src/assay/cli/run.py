@@ -1,10 +1,7 @@
-"""`assay run`, `list`, `show` and `rm`: studies and the trials that are stored."""
+"""`assay run`: a study, trained and stored."""
 
 from __future__ import annotations
 
-import csv
-import io
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -17,6 +14,7 @@ from assay.cli.options import (
     AllowCode,
     CommandLine,
     Json,
+    Sets,
     StoreUrl,
     code_allowed,
     command_of,
@@ -25,18 +23,16 @@ from assay.cli.options import (
     print_json,
 )
 from assay.cli.progress import bars, lines, watched
-from assay.cli.training import Sets
 from assay.errors import AssayError
-from assay.report.numbers import duration
+from assay.report.text import duration
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution, Status
     from assay.store.store import Store
     from assay.studies.study import Study
+from assay.cli.options import Yes
 
 _ASK_SECONDS = 3600.0
-Csv = Annotated[bool, typer.Option("--csv", help="Print the table as comma-separated values.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def run(
@@ -177,7 +173,7 @@ def execute(execution: Execution) -> bool:
 
 @contextmanager
 def _bars(name: str) -> Generator[Callable[[Status], None]]:
-    from assay.report.tables import clean
+    from assay.report.text import clean
 
     with bars() as progress:
         if progress is None:
@@ -217,7 +213,7 @@ def _said(status: Status) -> str:
 
 def _print_summary(results: Any) -> None:
     from assay.analysis.frames import own
-    from assay.report import tables
+    from assay.cli import tables
     from assay.report.answers import own_clocks
 
     summary = results.summary()
@@ -240,189 +236,3 @@ def _plain(results: Any, execution: Execution) -> dict[str, Any]:
     summary = json.loads(results.summary().to_json(orient="records"))
     trials = json.loads(results.frame().to_json(orient="records"))
     return {"study": results.name, "store": execution.store.name, "configurations": summary, "trials": trials}
-
-
-# --- what is stored --------------------------------------------------------------------------------------------------
-
-
-def list_trials(
-    filters: Annotated[list[str] | None, typer.Argument(help="COLUMN=VALUE, or != > < >= <=: optimizer=adam.")] = None,
-    study: Annotated[str, typer.Option(help="Only trials of this study.")] = "",
-    sort: Annotated[str, typer.Option(help="A column; with - in front from high to low.")] = "-finished",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many trials.")] = 30,
-    trials: Annotated[bool, typer.Option("--trials", help="List trials even without a filter.")] = False,
-    store: StoreUrl = None,
-    as_csv: Csv = False,
-    as_json: Json = False,
-) -> None:
-    """List the stored studies and benches, or the trials that pass the filters."""
-    from assay.report import tables
-    from assay.store import benches, queries
-    from assay.store import imported as imports
-    from assay.store.store import Store
-
-    opened = Store(store, read_only=True)
-    if not (filters or study or trials):
-        rows, count = queries.studies(opened.database), 0
-        if as_json:
-            print_json({"store": opened.name, "studies": rows, "benches": benches.listed(opened.database)})
-        elif as_csv:
-            _print_csv(rows)
-        else:
-            console().print(tables.studies(rows) if rows else f"{opened.name}: no studies; --trials lists its trials")
-            if measured := benches.listed(opened.database):
-                console().print(tables.benches(measured))
-        return
-    rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
-    curves = imports.listed(opened.database, filters or [], of_study=study)
-    if as_json:
-        print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
-    elif as_csv:
-        _print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
-    else:
-        console().print(tables.trials([*rows, *curves]))
-        said = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
-        note(said + (f"; {len(curves):,} imported" if curves else ""))
-
-
-def _print_csv(rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    typer.echo(text.getvalue(), nl=False)
-
-
-def show(
-    trial: Annotated[str, typer.Argument(help="The key of a trial or a bench, or its first characters.")],
-    recipe: Annotated[bool, typer.Option("--recipe", help="Print its recipe alone, as TOML.")] = False,
-    store: StoreUrl = None,
-    as_json: Json = False,
-) -> None:
-    """Show one trial, its recipe, curve, ledger, machine and the command that repeats it; or a bench; or an import."""
-    import json
-
-    from assay.cli.bench import print_bench
-    from assay.recipe.toml import toml_text
-    from assay.report import tables
-    from assay.store import benches, queries
-    from assay.store import imported as imports
-    from assay.store.records import history_of
-    from assay.store.store import Store
-
-    database = Store(store, read_only=True).database
-    bench = benches.found(database, trial)
-    if bench is not None:
-        if recipe:
-            typer.echo(toml_text(bench["recipe"]), nl=False)
-        elif as_json:
-            print_json(bench)
-        else:
-            print_bench(bench)
-        return
-    if curve := imports.find(database, trial):
-        _show_imported(curve, recipe=recipe, as_json=as_json)
-        return
-    row = queries.one_trial(database, trial)
-    text = toml_text(json.loads(row["recipe"]))
-    if recipe:
-        typer.echo(text, nl=False)
-        return
-    command = _repeating(row)
-    history = history_of(row) if row["outcome"] else None
-    if as_json:
-        plain = history.plain() if history and history.points else {"recipe": json.loads(row["recipe"])}
-        extra = {"trial": row["key"], "outcome": row["outcome"], "error": row["error"], "command": command}
-        print_json(plain | extra | {"studies": row["studies"], "timing": row["timing"]})
-        return
-    screen = console()
-    if history is not None and history.points:
-        screen.print(tables.curve(history))
-        screen.print(tables.summary(history))
-    elif history is not None:
-        screen.print(tables.pairs([("outcome", f"{history.outcome}: {history.reason}")]))
-    else:
-        screen.print("in training" if row["running"] else "planned; it has no result yet")
-    if row["error"]:
-        typer.echo(tables.clean_lines(row["error"]))
-    machine = json.loads(row["description"] or "{}")
-    where = ", ".join(str(machine[key]) for key in ("cpu", "cores", "system") if key in machine)
-    lines = [("trial", row["key"]), ("timing", row["timing"]), ("machine", where or "-")]
-    lines += [("study", f"{name}: {label}") for name, label in row["studies"]]
-    screen.print(tables.pairs([*lines, ("again", command)]))
-    typer.echo("\n" + tables.clean_lines(text), nl=False)
-
-
-def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
-    from assay.report import tables
-    from assay.store.imported import history_of
-
-    if recipe:
-        raise AssayError(f"{row['key'][:8]} was imported from a log, which holds no recipe")
-    history = history_of(row)
-    if as_json:
-        print_json({"trial": row["key"], "study": row["study_name"], **history.plain()})
-        return
-    console().print(tables.curve(history))
-    console().print(tables.imported(history))
-    console().print(tables.pairs([("imported", row["key"]), ("study", row["study_name"])]))
-
-
-def _repeating(row: dict[str, Any]) -> str:
-    """The command that trains a trial again."""
-    key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
-    device = "" if row["device"] == "cpu" else f" --device {row['device']}"
-    engine = f"--engine {row['engine']}"
-    if row["engine"].startswith("command:"):
-        words = (row["engine_choice"] or "").partition("run as: ")[2] or "..."
-        engine = f"--command {shlex.quote(words)}"
-    own = " --allow-code" if ":" in row["optimizer"] + row["engine"] else ""
-    train = f"assay train recipe.toml {engine}{device}{threads} --again{own}"
-    return f"assay show {key} --recipe > recipe.toml && {train}"
-
-
-def rm(
-    names: Annotated[list[str], typer.Argument(help="Trials, benches, imported curves by key, or studies by name.")],
-    yes: Yes = False,
-    store: StoreUrl = None,
-) -> None:
-    """Remove trials, benches, imported curves, or studies with those of their trials that no other study has.
-
-    Asks first.
-    """
-    from assay.store import benches, queries
-    from assay.store import imported as imports
-    from assay.store.store import Store
-
-    opened = Store(store)
-    studies = {row["name"] for row in queries.studies(opened.database)}
-    doomed = [name for name in names if name in studies]
-    keys, measured, curves = list[str](), list[str](), list[str]()
-    for name in (name for name in names if name not in studies):
-        if found := benches.found(opened.database, name):
-            measured.append(found["bench"])
-        elif curve := imports.find(opened.database, name):
-            curves.append(curve["key"])
-        else:
-            keys.append(queries.one_trial(opened.database, name)["key"])
-    named = [("study", doomed)]
-    named += [(kind, [key[:8] for key in of]) for kind, of in (("trial", keys), ("bench", measured))]
-    named.append(("imported curve", [key[:8] for key in curves]))
-    what = ", ".join(f"{kind} {name}" for kind, those in named for name in those)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise AssayError(f"this removes {what}; give --yes to do so without being asked")
-        if not typer.confirm(f"Remove {what}?", err=True):
-            raise typer.Exit(1)
-    for name in doomed:
-        keys += opened.remove_study(name)
-    gone = {
-        "trials": opened.remove_trials(keys),
-        "benches": benches.remove(opened.database, measured),
-        "imported curves": imports.remove(opened.database, curves),
-    }
-    more = "".join(f", {count:,} {what}" for what, count in gone.items() if count and what != "trials")
-    note(
-        f"removed {len(doomed):,} studies and {gone['trials']:,} trials{more}; `assay store vacuum` frees their weights"
-    )

@@ -1,4 +1,4 @@
-"""`assay train` and `assay predict`: one recipe, and what its weights say of images."""
+"""`assay train`: one recipe."""
 
 from __future__ import annotations
 
@@ -24,13 +24,7 @@ from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
     from assay.execution.single import Single
-
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one key of the recipe, e.g. optimizer.name=adam; repeatable."
-    ),
-]
+from assay.cli.options import Sets
 
 
 def train(
@@ -90,7 +84,8 @@ def train(
 def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, words: list[str]) -> None:
     """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on, with
     the command's `words`."""
-    from assay.report import charts, tables
+    from assay.cli import tables
+    from assay.report import charts
     from assay.training.checkpoints import save as save_checkpoint
 
     history = single.stored
@@ -125,21 +120,3 @@ def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json:
     if unfinished:
         note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
         raise typer.Exit(130)
-
-
-def predict(
-    weights: Annotated[Path, typer.Argument(help="Weights that `assay train --save` wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Images of any size, or IDX files.")],
-    as_json: Json = False,
-) -> None:
-    """Read digits from images with trained weights."""
-    from assay.report import tables
-    from assay.training.checkpoints import predict as predict_images
-    from assay.training.checkpoints import restore
-
-    predictions = predict_images(restore(weights), list(images))
-    if as_json:
-        print_json({"predictions": [vars(p) for p in predictions]})
-        return
-    for p in predictions:
-        console().print(f"{tables.clean(p.image)}: {tables.prediction(p.label, p.probabilities)}", markup=False)

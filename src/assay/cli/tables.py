@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from assay.report.numbers import number, percent
+from assay.report.text import number, percent
 
 if TYPE_CHECKING:
     import pandas
 
     from assay.training.history import History, Point
+from assay.report.text import clean, plain_cell
 
 _ROWS = 14
-
-
-def clean(text: object) -> str:
-    """Text from outside without control characters, so that a name cannot steer the terminal."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def curve(history: History) -> Table:
@@ -147,11 +142,6 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def clean_lines(text: str) -> str:
-    """`clean`, line by line."""
-    return "\n".join(clean(line) for line in text.split("\n"))
-
-
 def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations in the order of the frame: accuracy with its spread over seeds, time, effort."""
     table = Table(title=clean(title), title_justify="left")
@@ -240,7 +230,7 @@ def _when(seconds: float) -> str:
 def of_frame(frame: Any, title: str) -> Table:
     """Any frame, as wide as the terminal; numbers at the right."""
     head = [str(column).replace("_", " ") for column in frame.columns]
-    rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False)]
+    rows = [[plain_cell(value) for value in row] for row in frame.itertuples(index=False)]
     return of_rows(title, head, rows, right=[frame[column].dtype != object for column in frame.columns])
 
 
@@ -254,21 +244,3 @@ def of_rows(
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     return table
-
-
-def markdown(frame: Any) -> str:
-    """Any frame as a Markdown table."""
-    head = [str(column) for column in frame.columns]
-    lines = [head, ["---"] * len(head)]
-    lines += [[_plain(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(clean(cell) for cell in line) + " |" for line in lines)
-
-
-def _plain(value: Any) -> str:
-    if value is None or str(value) in ("nan", "<NA>"):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)

@@ -1,0 +1,59 @@
+"""How numbers and names are written for people."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+
+def number(value: float | None) -> str:
+    """A loss with four decimals, or in powers of ten where that shows nothing."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
+
+
+def percent(value: float | None) -> str:
+    """An accuracy in percent."""
+    return "-" if value is None else f"{value:.2%}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them.
+
+    >>> duration(0.01), duration(0.52), duration(89), duration(95), duration(1720), duration(9720)
+    ('0 s', '0.5 s', '89 s', '1.6 min', '29 min', '2.7 h')
+    """
+    units = (("h", 3600.0), ("min", 60.0))
+    unit, size = next(((unit, size) for unit, size in units if seconds >= 1.5 * size), ("s", 1.0))
+    amount = seconds / size
+    return f"{amount:.0f} {unit}" if amount >= 9.95 or amount < 0.05 else f"{amount:.1f} {unit}"
+
+
+def clean(text: object) -> str:
+    """Text from outside without control characters, so that a name cannot steer the terminal."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def clean_lines(text: str) -> str:
+    """`clean`, line by line."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def markdown(frame: Any) -> str:
+    """Any frame as a Markdown table."""
+    head = [str(column) for column in frame.columns]
+    lines = [head, ["---"] * len(head)]
+    lines += [[plain_cell(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(clean(cell) for cell in line) + " |" for line in lines)
+
+
+def plain_cell(value: Any) -> str:
+    """A value of a frame as a cell of a table."""
+    if value is None or str(value) in ("nan", "<NA>"):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,28 @@
+"""The rules that end a trial before its budget, as far as they read points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.recipe.settings import Stop
+from assay.training.history import Point
+
+
+def stopped(stop: Stop, points: Sequence[Point]) -> str:
+    """Why the last of a curve's points ends a trial by a rule that reads points, or nothing."""
+    if stop.accuracy is not None and _judged(points[-1])[1] >= stop.accuracy:
+        return f"accuracy {stop.accuracy:g} reached at iteration {points[-1].iteration:,}"
+    if stop.patience is not None:
+        losses = [_judged(point)[0] for point in points]
+        if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
+            return f"no lower loss for {stop.patience} log points"
+    return ""
+
+
+def _judged(point: Point) -> tuple[float, float]:
+    """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
+    loss = point.test_loss if point.validation_loss is None else point.validation_loss
+    accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
+    assert loss is not None  # the test set is evaluated at every point
+    assert accuracy is not None
+    return loss, accuracy
