@@ -20,8 +20,8 @@ from assay.articles.flux_findings import ends
 from assay.articles.grid import sampled
 from assay.articles.grid_effects import Gathered, grid_parts, stratum_of
 from assay.articles.page import Finding, Page, Table
-from assay.articles.published import ARTICLES, Point, article, points, sources
-from assay.articles.spec import Asked, study
+from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
+from assay.articles.spec import ReproductionSpec, study
 from assay.articles.teaching import InPlace, gradients, step
 from assay.data.datasets import load
 from assay.engines import load as load_engine
@@ -33,7 +33,7 @@ from assay.training.loop import prepared, train
 from tests.folders import mnist_folder
 
 VARIANTS = {"batch": "full", "stochastic": "single", "mini-batch": "window"}
-DIGITS = Asked("digits", quick=True)
+DIGITS = ReproductionSpec("digits", quick=True)
 
 
 # --- published -------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def test_every_point_has_a_configuration_and_a_figure() -> None:
 
 def test_every_point_is_a_trial_of_a_study() -> None:
     for optimizer, names in (("descent", ("flux-mnist", "flux-mnist-early")), ("adam", ("adam", "adam-early"))):
-        trials = [c for name in names for c in study(name, Asked("digits")).candidates()]
+        trials = [c for name in names for c in study(name, ReproductionSpec("digits")).candidates()]
         assert len({c.label for c in trials}) == len(trials), "a point is in one study alone"
         by_label = {c.label: Recipe.parse(c.table) for c in trials}
         for point in points("flux_mnist", optimizer):
@@ -76,16 +76,16 @@ def test_an_unknown_article_and_a_point_without_a_figure_are_sentences() -> None
     with pytest.raises(AssayError, match="did you mean 'parameters'"):
         article("parameter")
     with pytest.raises(AssayError, match="neither an accuracy nor a loss"):
-        Point("4LS", "adam", "batch", 1)
+        PublishedPoint("4LS", "adam", "batch", 1)
     with pytest.raises(AssayError, match="unknown word"):
-        Point("4LS", "adam", "batch", 1, accuracy=0.5, word="abuot")
+        PublishedPoint("4LS", "adam", "batch", 1, accuracy=0.5, word="abuot")
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------
 
 
-def point(accuracy: float, word: str = "", loss: float | None = None) -> Point:
-    return Point("4LS", "descent", "batch", 1000, accuracy=accuracy, word=word, loss=loss)
+def point(accuracy: float, word: str = "", loss: float | None = None) -> PublishedPoint:
+    return PublishedPoint("4LS", "descent", "batch", 1000, accuracy=accuracy, word=word, loss=loss)
 
 
 def runs(*accuracies: float, settled: bool) -> list[Run]:
@@ -218,7 +218,7 @@ def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
 
 @pytest.fixture(scope="module")
 def whole() -> Plan:
-    return plan(study("parameter-grid", Asked("digits", quick=True, seeds=1)))
+    return plan(study("parameter-grid", ReproductionSpec("digits", quick=True, seeds=1)))
 
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
@@ -339,10 +339,10 @@ def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
 
 
 def test_a_study_keeps_its_split_on_another_folder() -> None:
-    made = study("from-scratch", Asked("somewhere"))
+    made = study("from-scratch", ReproductionSpec("somewhere"))
     assert made.baseline["data"] == {"name": "somewhere", "train": 50_000}
     assert study("from-scratch", DIGITS).baseline["data"] == "digits"
-    assert study("adam", Asked("digits", seeds=7)).settings.repeats == 7
+    assert study("adam", ReproductionSpec("digits", seeds=7)).settings.repeats == 7
 
 
 def test_every_bundled_study_can_be_read() -> None:

@@ -20,8 +20,8 @@ from assay.articles.lenet import Combination, Timed, lenet_plans
 from assay.articles.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
 from assay.articles.lenet_findings import TWO, Shown, logs_table, softmax_floor
 from assay.articles.published import article
-from assay.articles.spec import Asked
-from assay.bench.startup import Start, starts
+from assay.articles.spec import ReproductionSpec
+from assay.bench.startup import ColdStart, starts
 from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
@@ -112,7 +112,7 @@ def test_a_new_process_tells_how_long_it_needs() -> None:
 
 def test_a_total_is_measured_where_it_ran_and_extrapolated_where_it_did_not() -> None:
     timed = Timed([5.0, 2.0, 4.0], validation=0.5, data=1.0, compile=3.0, wall=20.0, accuracy=0.9)
-    start = Start(process=10.0, compile=3.0, cached=1.0)
+    start = ColdStart(process=10.0, compile=3.0, cached=1.0)
     assert timed.later == 3.0
     assert timed.total(3, start) == 30.0
     assert timed.total(100, start) == 10 + 1 + 3 + 5 + 99 * 3.0 + 100 * 0.5
@@ -242,7 +242,7 @@ def test_a_combination_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch)
 
 def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH,))
-    seeds, hundred, timing = lenet_plans(Asked("digits-28", seeds=2, epochs=7))
+    seeds, hundred, timing = lenet_plans(ReproductionSpec("digits-28", seeds=2, epochs=7))
     assert set(hundred.trials) < set(seeds.trials), "as many epochs as the others, nothing is left to do"
     assert len(seeds.trials) == 6
     assert {t.recipe.budget.epochs for t in seeds.trials.values()} == {7}
@@ -250,20 +250,20 @@ def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -
     assert (trial.recipe.budget.epochs, trial.timing, trial.threads) == (7, "isolated", 1)
     assert {t.recipe.batches.settings()["size"] for t in seeds.trials.values()} == {600}
     assert {c.label for c in seeds.study.candidates()} >= {TWO}
-    *_, timing = lenet_plans(Asked("digits", quick=True, epochs=1))
+    *_, timing = lenet_plans(ReproductionSpec("digits", quick=True, epochs=1))
     (trial,) = timing.trials.values()
     assert (trial.recipe.data.name, trial.recipe.budget.epochs, trial.timing) == ("digits-28", 2, "packed")
 
 
 def test_the_hundred_epochs_go_on_where_the_few_end() -> None:
-    few, hundred, *_ = lenet_plans(Asked("digits-28"))
+    few, hundred, *_ = lenet_plans(ReproductionSpec("digits-28"))
     assert len(hundred.trials) == 3
     assert {t.recipe.budget.epochs for t in hundred.trials.values()} == {article("lenet5")["setting"]["epochs"]}
     assert {t.trajectory for t in hundred.trials.values()} < {t.trajectory for t in few.trials.values()}
 
 
 def test_the_two_softmaxes_are_the_listings() -> None:
-    seeds, *_ = lenet_plans(Asked("digits-28", seeds=1))
+    seeds, *_ = lenet_plans(ReproductionSpec("digits-28", seeds=1))
     by_label = {c.label: Recipe.parse(c.table) for c in seeds.study.candidates()}
     assert (by_label[TWO].model.output, by_label[TWO].loss) == ("softmax", "logit_cross_entropy")
     assert {r.schedule.name for r in by_label.values()} == {"constant"}, "the decay was not in force"
@@ -283,7 +283,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     arrays = {name: x.reshape(-1, 28, 28) for name, x in arrays.items()}
     np.savez(tmp_path / "few.npz", **arrays, y_train=data.y_train[:120], y_test=data.y_test[:60])
     monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH, Combination("torch", threads=10_000)))
-    monkeypatch.setattr(lenet, "starts", lambda recipe, engine: Start(1.0, 0.5, 0.25))
+    monkeypatch.setattr(lenet, "starts", lambda recipe, engine: ColdStart(1.0, 0.5, 0.25))
     monkeypatch.setattr(lenet_findings, "_QUICK_IMAGES", 2)
     return tmp_path / "few.npz"
 
@@ -354,4 +354,4 @@ def test_images_that_do_not_fit_are_a_sentence(invoke: Any, tmp_path: Path) -> N
 
 def test_an_unknown_reproduction_is_an_error_of_ours() -> None:
     with pytest.raises(AssayError):
-        lenet_plans(Asked("/nowhere", quick=True))
+        lenet_plans(ReproductionSpec("/nowhere", quick=True))

@@ -22,7 +22,7 @@ from assay.bench import runner as running
 from assay.bench.calibration import Calibration
 from assay.bench.rows import Certificate, State
 from assay.bench.runner import Benching
-from assay.bench.spec import Asked, combinations, recipe_of
+from assay.bench.spec import BenchSpec, combinations, recipe_of
 from assay.engines import ENGINES, installed
 from assay.errors import AssayError, RecipeError
 from assay.recipe.model import PRECISIONS, Recipe
@@ -63,7 +63,7 @@ def recipe(data: str, **changes: Any) -> Recipe:
 def benching(data: str, engines: list[str], baseline: str = "numpy", **asked: Any) -> Benching:
     made = combinations(engines, ["cpu"], [1], ["float32"], baseline)
     more = {"epochs": 3, "repeats": 1, "baseline": baseline} | asked
-    return Benching(Asked("made", recipe(data), made, **more))
+    return Benching(BenchSpec("made", recipe(data), made, **more))
 
 
 def run(benching: Benching) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_a_process_that_dies_while_it_waits_is_noticed(data: str) -> None:
 def test_what_cannot_run_has_its_reason(data: str) -> None:
     cores = len(running.usable_cores())
     made = combinations(["numpy", "native"], ["cpu"], [1, cores + 1], ["float32", "bfloat16"], "numpy")
-    plain = run(Benching(Asked("made", recipe(data), made, 2, 1, "numpy")))
+    plain = run(Benching(BenchSpec("made", recipe(data), made, 2, 1, "numpy")))
     reasons = {row["label"]: row["reason"] for row in plain["rows"] if row["state"] == "impossible"}
     assert len(reasons) == 6
     assert "has no bfloat16" in reasons["native, cpu, 1 thread, bfloat16"]
@@ -172,7 +172,7 @@ def test_a_training_that_diverges_is_a_row_that_says_so(data: str) -> None:
     hot = recipe(data, model={"hidden": [5], "activation": "relu", "output": "identity"}, loss="mse")
     hot = hot.patched({"optimizer": {"name": "descent", "learning_rate": 1e30}, "batches": {"kind": "full"}})
     made = combinations(["numpy"], ["cpu"], [1], ["float64"], "numpy")
-    plain = run(Benching(Asked("hot", hot, made, 9, 1, "numpy")))
+    plain = run(Benching(BenchSpec("hot", hot, made, 9, 1, "numpy")))
     assert plain["rows"][0]["state"] in ("diverged", "fails parity")
     assert "not finite" in plain["rows"][0]["reason"]
 

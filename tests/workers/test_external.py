@@ -35,7 +35,7 @@ from assay.training.history import History, Outcome
 from assay.training.log_points import log_points
 from assay.training.loop import prepared, train
 from assay.workers.external.folder import final_weights
-from assay.workers.external.reported_curve import Curve
+from assay.workers.external.reported_curve import ReportedCurve
 from assay.workers.external.training import ExternalTraining, begun
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -447,7 +447,7 @@ def test_weights_that_do_not_give_what_is_claimed_are_a_failure(parrot: Any) -> 
 
 @given(st.lists(st.binary(max_size=80), max_size=3))
 def test_any_bytes_are_a_point_or_a_sentence(lines: list[bytes]) -> None:
-    curve = Curve([0, 5], ["train_loss", "test_loss", "test_accuracy"], batch_loss=False)
+    curve = ReportedCurve([0, 5], ["train_loss", "test_loss", "test_accuracy"], batch_loss=False)
     for line in lines:
         try:
             curve.read(line, seconds=1.0, examples=0)
@@ -462,7 +462,7 @@ json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(
     st.dictionaries(st.sampled_from(["iteration", "seconds", "train_loss", "test_loss", "test_accuracy"]), json_values)
 )
 def test_any_object_is_a_point_or_a_sentence(table: dict[str, Any]) -> None:
-    curve = Curve([0], ["train_loss", "test_loss", "test_accuracy"], batch_loss=False)
+    curve = ReportedCurve([0], ["train_loss", "test_loss", "test_accuracy"], batch_loss=False)
     try:
         point = curve.read(json.dumps(table).encode(), seconds=1.0, examples=0)
     except ProgramError as error:

@@ -12,7 +12,7 @@ from assay.articles.grid import grid_page, grid_plans
 from assay.articles.lenet import lenet_page, lenet_plans
 from assay.articles.page import Page
 from assay.articles.parameters import parameters_page
-from assay.articles.spec import QUICK, Asked, asked_for, plans
+from assay.articles.spec import QUICK, ReproductionSpec, asked_for, plans
 from assay.articles.times import times_table
 from assay.errors import AssayError, unknown
 from assay.results.results import Results
@@ -20,7 +20,7 @@ from assay.store.store import Store
 from assay.studies.plan import Plan
 
 
-def _nothing(asked: Asked, results: Mapping[str, Results]) -> list[Plan]:
+def _nothing(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     return []
 
 
@@ -32,9 +32,9 @@ class Reproduction:
     """
 
     about: str
-    plans: Callable[[Asked], list[Plan]]
-    page: Callable[[Asked, Mapping[str, Results]], Page]
-    then: Callable[[Asked, Mapping[str, Results]], list[Plan]] = _nothing
+    plans: Callable[[ReproductionSpec], list[Plan]]
+    page: Callable[[ReproductionSpec, Mapping[str, Results]], Page]
+    then: Callable[[ReproductionSpec, Mapping[str, Results]], list[Plan]] = _nothing
 
 
 def reproduction(name: str) -> Reproduction:
@@ -49,7 +49,7 @@ def results_of(plans: Iterable[Plan], store: Store) -> dict[str, Results]:
     return {plan.study.name.removesuffix(QUICK): Results(store, plan.study.name) for plan in plans}
 
 
-def page_of(chosen: Reproduction, asked: Asked, plans: Iterable[Plan], store: Store) -> Page:
+def page_of(chosen: Reproduction, asked: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
     """The page of what is stored of a reproduction's studies, and how long they took."""
     plans = list(plans)
     results = results_of(plans, store)
@@ -83,4 +83,13 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     ),
 }
 
-__all__ = ["REPRODUCTIONS", "Asked", "Page", "Reproduction", "asked_for", "page_of", "reproduction", "results_of"]
+__all__ = [
+    "REPRODUCTIONS",
+    "Page",
+    "Reproduction",
+    "ReproductionSpec",
+    "asked_for",
+    "page_of",
+    "reproduction",
+    "results_of",
+]

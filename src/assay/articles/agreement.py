@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 
 from scipy import special
 
-from assay.articles.published import Point
+from assay.articles.published import PublishedPoint
 
 TOLERANCE = 0.01  # of an accuracy, where the curve is settled or the article says "about"
 LOSS_TOLERANCE = 0.1  # of a loss, relatively
@@ -51,11 +51,11 @@ class Judgement:
     why: str = ""
 
 
-def judged(point: Point, runs: Sequence[Run]) -> Judgement:
+def judged(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     """The verdict on a point's accuracy from the runs that have one.
 
     >>> runs = [Run(0.961, settled=True), Run(0.964, settled=True), Run(0.963, settled=True)]
-    >>> judged(Point("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
+    >>> judged(PublishedPoint("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
     True
     """
     assert point.accuracy is not None  # the caller asks for what was published
@@ -67,7 +67,7 @@ def judged(point: Point, runs: Sequence[Run]) -> Judgement:
     return _judged(point.accuracy, point.word, values, place, near=TOLERANCE, slack=slack)
 
 
-def judged_loss(point: Point, runs: Sequence[Run]) -> Judgement:
+def judged_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     """The verdict on a point's training loss."""
     assert point.loss is not None  # the caller asks for what was published
     values = [run.loss for run in runs if run.loss is not None]

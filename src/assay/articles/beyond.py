@@ -11,7 +11,7 @@ from assay.analysis.frames import FINISHED
 from assay.analysis.verdicts import compare
 from assay.articles.measured import Row, percent, records
 from assay.articles.page import Page, Picture, Table
-from assay.articles.spec import Asked, plans, study
+from assay.articles.spec import ReproductionSpec, plans, study
 from assay.errors import AssayError
 from assay.recipe.toml import read_toml
 from assay.report.charts import accuracy_against_time, learning_curves, sensitivity
@@ -28,13 +28,13 @@ _TUNED_BY = 3  # one of so many seeds tunes, the others judge
 _TAKEN = ("model", "loss", "input", "optimizer", "schedule", "batches")  # what a winner brings with it
 
 
-def beyond_plans(asked: Asked) -> list[Plan]:
+def beyond_plans(asked: ReproductionSpec) -> list[Plan]:
     """The searches: a race to the target, a tuning of every optimizer, the family of the articles' networks."""
     race, *others = _FIRST
     return [plan(_with_target(race, asked)), *plans(list(others), asked)]
 
 
-def beyond_finals(asked: Asked, results: Mapping[str, Results]) -> list[Plan]:
+def beyond_finals(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     """The finals of what the searches chose; none of a search that has not chosen."""
     found: list[Plan] = []
     if racers := fastest(records(results["beyond-race"]))[:_RACERS]:
@@ -44,7 +44,7 @@ def beyond_finals(asked: Asked, results: Mapping[str, Results]) -> list[Plan]:
     return found
 
 
-def _with_target(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> Study:
+def _with_target(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
     if not asked.quick:
         return study(name, asked, changes)
     baseline = {**read_toml(bundled(name))["baseline"], "stop": {"accuracy": _QUICK_TARGET}}
@@ -86,7 +86,7 @@ def _by(trials: Sequence[Row], column: str) -> dict[str, list[Row]]:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def beyond_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def beyond_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """Seconds to the target, the articles' networks at their best, the optimizers at their own rates."""
     target = (
         _QUICK_TARGET if asked.quick else float(read_toml(bundled("beyond-record"))["baseline"]["stop"]["accuracy"])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from assay.articles.measured import percent
 from assay.articles.page import Table
-from assay.articles.spec import Asked
+from assay.articles.spec import ReproductionSpec
 from assay.data.datasets import load
 from assay.parts.layers import initial_weights
 from assay.recipe.model import Recipe
@@ -81,7 +81,7 @@ def _softmax(z: Floats) -> Floats:
     return e / e.sum()
 
 
-def clamping_table(asked: Asked) -> Table:
+def clamping_table(asked: ReproductionSpec) -> Table:
     """The three forms on the same weights and batches, over seeds."""
     iterations = asked.iterations(_ITERATIONS)
     seeds = asked.repeats or 3

@@ -12,8 +12,8 @@ from assay.articles.clamping import clamping_table
 from assay.articles.flux_pictures import adam_pictures, calibration_picture, descent_pictures
 from assay.articles.measured import Measured, percent, records
 from assay.articles.page import Finding, Page, Table, verdict
-from assay.articles.published import Point, article, points, sources
-from assay.articles.spec import Asked, plans
+from assay.articles.published import PublishedPoint, article, points, sources
+from assay.articles.spec import ReproductionSpec, plans
 from assay.results.results import Results
 from assay.studies.plan import Plan
 
@@ -21,17 +21,17 @@ _DRAWN = ("flux-first-500", "flux-stretches")  # studies of which only pictures 
 _CALIBRATED = 0.01  # the rate of the study `adam`; the calibration says whether another fits better
 
 
-def flux_plans(asked: Asked) -> list[Plan]:
+def flux_plans(asked: ReproductionSpec) -> list[Plan]:
     """The studies behind the article on Descent."""
     return plans(["flux-mnist-early", "flux-mnist", "flux-logging", *_DRAWN], asked)
 
 
-def adam_plans(asked: Asked) -> list[Plan]:
+def adam_plans(asked: ReproductionSpec) -> list[Plan]:
     """The studies behind the article on ADAM: with Descent's, which it compares with."""
     return plans(["adam-calibration", "adam-early", "adam", "flux-mnist-early", "flux-mnist", *_DRAWN], asked)
 
 
-def flux_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def flux_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """Descent's points and findings, what logging costs, and cross-entropy at p = 0."""
     both = [results[key] for key in ("flux-mnist-early", "flux-mnist")]
     measured = Measured(both)
@@ -57,7 +57,7 @@ def flux_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     return Page(title, _lead(asked, measured), parts, found, sources("flux_mnist")[:1], asked.banner)
 
 
-def adam_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def adam_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """ADAM's points, its calibration, and how it compares with Descent."""
     names = ("adam-early", "adam", "flux-mnist-early", "flux-mnist")
     every = [results[key] for key in names]
@@ -85,14 +85,14 @@ def adam_page(asked: Asked, results: Mapping[str, Results]) -> Page:
     return Page(title, lead, parts, found, sources("flux_mnist")[1:2], asked.banner)
 
 
-def calibration_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def calibration_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The calibration of ADAM's rate alone."""
     table = calibration_table(asked, results["adam-calibration"])
     parts = [table, calibration_picture(results["adam-calibration"])]
     return Page("The learning rate of ADAM", [], parts, [], sources("flux_mnist")[1:2], asked.banner)
 
 
-def points_table(asked: Asked, measured: Measured, optimizer: str) -> Table:
+def points_table(asked: ReproductionSpec, measured: Measured, optimizer: str) -> Table:
     """Every published point of an optimizer beside what was measured there."""
     head = ("configuration", "iterations", "published", "median", "min .. max", "seeds", "where", "verdict", "why not")
     rows: list[list[str]] = []
@@ -114,7 +114,9 @@ def points_table(asked: Asked, measured: Measured, optimizer: str) -> Table:
     return Table(head, rows, "The published points", RULE)
 
 
-def _row(asked: Asked, point: Point, published: str, middle: str, spread: str, says: Judgement, why: str) -> list[str]:
+def _row(
+    asked: ReproductionSpec, point: PublishedPoint, published: str, middle: str, spread: str, says: Judgement, why: str
+) -> list[str]:
     if not says.n:
         middle = spread = "-"
     said = "not judged: scaled down" if asked.quick and says.n else verdict(says.holds) if says.n else "not measured"
@@ -123,7 +125,7 @@ def _row(asked: Asked, point: Point, published: str, middle: str, spread: str, s
     return [point.cell, iterations, published, middle, spread, seeds, says.place, said, "" if asked.quick else why]
 
 
-def _why(point: Point, says: Judgement, measured: Measured) -> str:
+def _why(point: PublishedPoint, says: Judgement, measured: Measured) -> str:
     """The likeliest reason why a point does not hold, as far as the curves tell it."""
     if says.holds is not False or point.accuracy is None:
         return says.why if says.n else ""
@@ -146,7 +148,7 @@ def _loss(value: float) -> str:
     return "-" if value != value else f"{value:.4f}"
 
 
-def seconds_table(asked: Asked, measured: Measured) -> Table:
+def seconds_table(asked: ReproductionSpec, measured: Measured) -> Table:
     """The trainings whose time was published, and what they took here."""
     rows: list[list[str]] = []
     for point in points("flux_mnist", "descent"):
@@ -190,7 +192,7 @@ def _ratio(seconds: Mapping[str, float]) -> str:
     return "-" if not each or not end else f"{each / end:,.0f}"
 
 
-def calibration_table(asked: Asked, results: Results) -> Table:
+def calibration_table(asked: ReproductionSpec, results: Results) -> Table:
     """The accuracies of each rate at the batch points, and which rate is nearest to the published ones."""
     trials = records(results)
     done = [row for row in trials if row["outcome"] == "completed"]
@@ -217,7 +219,7 @@ def calibration_table(asked: Asked, results: Results) -> Table:
     return Table(head, rows, "Calibration of ADAM's learning rate", note)
 
 
-def _miss(point: Point, accuracy: float) -> float:
+def _miss(point: PublishedPoint, accuracy: float) -> float:
     assert point.accuracy is not None  # the batch points have one
     return max(0.0, point.accuracy - accuracy) if point.word == "above" else abs(point.accuracy - accuracy)
 
@@ -227,7 +229,7 @@ def _worded(optimizer: str, found: Mapping[str, Finding]) -> list[Finding]:
     return [Finding(sentences[key], f.rule, f.holds, f.evidence) for key, f in found.items()]
 
 
-def _lead(asked: Asked, measured: Measured) -> list[str]:
+def _lead(asked: ReproductionSpec, measured: Measured) -> list[str]:
     done, lost = len(measured.trials), measured.diverged
     said = f"{done:,} of {measured.asked:,} trials are measured, on data set {asked.data}, timing packed"
     said += f"; {lost:,} diverged." if lost else "."

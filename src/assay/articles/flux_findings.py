@@ -11,7 +11,7 @@ from assay.analysis.verdicts import Verdict, compare
 from assay.articles.measured import Measured, percent
 from assay.articles.page import Finding
 from assay.articles.published import article
-from assay.articles.spec import Asked
+from assay.articles.spec import ReproductionSpec
 from assay.execution.fit import fit
 from assay.recipe.toml import read_toml
 from assay.studies.study import bundled
@@ -36,7 +36,7 @@ def ends() -> Mapping[str, int]:
     return found
 
 
-def _finals(asked: Asked, measured: Measured, optimizer: str) -> dict[tuple[str, str], float]:
+def _finals(asked: ReproductionSpec, measured: Measured, optimizer: str) -> dict[tuple[str, str], float]:
     """The median accuracy at the end of each configuration that was measured to its end."""
     found: dict[tuple[str, str], float] = {}
     for model in MODELS:
@@ -56,7 +56,7 @@ def _missing(done: int, of: int) -> str:
     return "" if done == of else f"; {of - done} of {of} configurations are not measured to their end"
 
 
-def no_good_variant(asked: Asked, measured: Measured) -> Finding:
+def no_good_variant(asked: ReproductionSpec, measured: Measured) -> Finding:
     """One variant fails for each model, and it is the one that the article names."""
     finals = _finals(asked, measured, "descent")
     wrong = [cell for cell, value in finals.items() if (value < _GOOD) != (cell in _FAILING)]
@@ -67,7 +67,7 @@ def no_good_variant(asked: Asked, measured: Measured) -> Finding:
     )
 
 
-def ranking(asked: Asked, measured: Measured) -> Finding:
+def ranking(asked: ReproductionSpec, measured: Measured) -> Finding:
     """3LS before 2LR before 4LS, by the best accuracy of each model over its variants."""
     best: dict[str, dict[int, float]] = {}
     for model in MODELS:
@@ -91,7 +91,7 @@ def _paired(a: Mapping[int, float], b: Mapping[int, float], names: tuple[str, st
     return compare([a[seed] for seed in common], [b[seed] for seed in common], names=names)
 
 
-def effort(asked: Asked, measured: Measured) -> Finding:
+def effort(asked: ReproductionSpec, measured: Measured) -> Finding:
     """Training seconds over accuracy of the two mini-batch trainings that the article sets side by side."""
     rule = "effort = training seconds / accuracy at the published iterations; at least ten times lower for 2LR"
     labels = ("2LR descent mini-batch 64000", "3LS descent mini-batch 2048000")
@@ -106,7 +106,7 @@ def effort(asked: Asked, measured: Measured) -> Finding:
     return Finding("", rule, values[1] >= 10 * values[0], "; ".join(told) + f"; ratio {values[1] / values[0]:.0f}")
 
 
-def more_parameters(asked: Asked, measured: Measured) -> Finding:
+def more_parameters(asked: ReproductionSpec, measured: Measured) -> Finding:
     """Some variant in which the larger model ends more than a point below the smaller one."""
     parameters: Mapping[str, int] = article("flux_mnist")["parameters"]
     finals = _finals(asked, measured, "descent")
@@ -123,7 +123,7 @@ def more_parameters(asked: Asked, measured: Measured) -> Finding:
     return Finding("", rule, holds, "; ".join(found) or "no such pair so far" + _missing(len(finals), 9))
 
 
-def plateaus(asked: Asked, measured: Measured) -> Finding:
+def plateaus(asked: ReproductionSpec, measured: Measured) -> Finding:
     """The training loss stands still to the published iterations and falls afterwards; it is jagged."""
     rule = (
         "training loss, medians: above 85 % of its value at 500 iterations until 4,000 (3LS) and 15,000 (4LS), "
@@ -146,7 +146,7 @@ def plateaus(asked: Asked, measured: Measured) -> Finding:
     return Finding("", rule, all(holds), "; ".join(told))
 
 
-def additive(asked: Asked) -> Finding:
+def additive(asked: ReproductionSpec) -> Finding:
     """1,000 iterations, and 1,000 more from where they ended, against 2,000 at once: bit for bit."""
     recipe: dict[str, Any] = {"data": asked.data, "model": "4LS", "loss": "mse", "batches": "single", "log": 1000}
     recipe["optimizer"] = {"name": "descent", "learning_rate": 0.2}
@@ -161,7 +161,7 @@ def additive(asked: Asked) -> Finding:
 # --- ADAM against Descent --------------------------------------------------------------------------------------------
 
 
-def rescues(asked: Asked, measured: Measured) -> Finding:
+def rescues(asked: ReproductionSpec, measured: Measured) -> Finding:
     """Where Descent fails, ADAM's curve reaches a good accuracy."""
     rule = (
         "the best accuracy of ADAM's curve (median over seeds) is 85 % or more there, and Descent's end is below 90 %"
@@ -181,7 +181,7 @@ def rescues(asked: Asked, measured: Measured) -> Finding:
     return Finding("", rule, False if not all(holds) else True if len(holds) == 3 else None, "; ".join(told))
 
 
-def faster_early(asked: Asked, measured: Measured) -> Finding:
+def faster_early(asked: ReproductionSpec, measured: Measured) -> Finding:
     """The training loss at 500 iterations, ADAM against Descent, seed by seed."""
     faster: list[str] = []
     slower: list[str] = []
@@ -207,7 +207,7 @@ def faster_early(asked: Asked, measured: Measured) -> Finding:
     return Finding("", rule, False if wrong else None if untold else True, told)
 
 
-def ends_below(asked: Asked, measured: Measured) -> Finding:
+def ends_below(asked: ReproductionSpec, measured: Measured) -> Finding:
     """Where Descent succeeds, ADAM's end lies below Descent's."""
     adam, descent = _finals(asked, measured, "adam"), _finals(asked, measured, "descent")
     holds: list[bool] = []

@@ -9,7 +9,7 @@ import pandas as pd
 
 from assay.articles.flux_findings import MODELS, VARIANTS
 from assay.articles.page import Picture
-from assay.articles.spec import Asked
+from assay.articles.spec import ReproductionSpec
 from assay.report.charts import effort_ranking, learning_curves, sensitivity
 from assay.report.charts.thinning import smoothed
 from assay.results.results import Results
@@ -18,7 +18,9 @@ Frame = Any  # a pandas frame, whose stubs know too little of it
 LOSSES = {("mse", "mean squared error"): ("4LS", "3LS"), ("ce", "cross-entropy"): ("2LR",)}
 
 
-def descent_pictures(asked: Asked, results: Sequence[Results], first: Results, stretches: Results) -> list[Picture]:
+def descent_pictures(
+    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+) -> list[Picture]:
     """Descent's pictures: a panel for each model, a line for each variant."""
     trials, curves = longest(results, ["descent"])
     begun = _of(first)
@@ -37,7 +39,9 @@ def descent_pictures(asked: Asked, results: Sequence[Results], first: Results, s
     ]
 
 
-def adam_pictures(asked: Asked, results: Sequence[Results], first: Results, stretches: Results) -> list[Picture]:
+def adam_pictures(
+    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+) -> list[Picture]:
     """ADAM's pictures: a panel for each configuration, a line for each optimizer."""
     trials, curves = longest(results, ["descent", "adam"])
     lines: dict[str, Any] = {"by": "optimizer", "facet": "panel", "order": ("descent", "adam")}
@@ -67,7 +71,7 @@ def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Pict
     return found
 
 
-def _beginnings(asked: Asked, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
+def _beginnings(asked: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
     found: list[Picture] = []
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
@@ -111,7 +115,7 @@ def _of(first: Results) -> Frame:
     return trials.assign(panel=trials["model"] + " " + trials["variant"])
 
 
-def _plateaus(asked: Asked, stretches: Results) -> list[Picture]:
+def _plateaus(asked: ReproductionSpec, stretches: Results) -> list[Picture]:
     """4LS and 3LS with Descent on two stretches, as they are and averaged."""
     trials, curves = with_averages(stretches, ["4LS descent stochastic", "3LS descent stochastic"], 10)
     found: list[Picture] = []

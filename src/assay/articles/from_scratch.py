@@ -15,7 +15,7 @@ from assay.articles.allocating import allocated
 from assay.articles.measured import Measured, records
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
-from assay.articles.spec import Asked, plans, study
+from assay.articles.spec import ReproductionSpec, plans, study
 from assay.articles.teaching import InPlace, Layers, products, step
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
@@ -33,7 +33,7 @@ _TIMED = 300  # batches that are timed
 _TIMING = "from-scratch-timing"
 
 
-def from_scratch_plans(asked: Asked) -> list[Plan]:
+def from_scratch_plans(asked: ReproductionSpec) -> list[Plan]:
     """The seeds, and one timing for each engine that is installed."""
     engines = [name for name in ENGINES if installed(name)]
     changes = [{"engine": name, "name": f"{_TIMING}-{name}"} for name in engines]
@@ -41,7 +41,7 @@ def from_scratch_plans(asked: Asked) -> list[Plan]:
     return [*plans(["from-scratch"], asked), *timings]
 
 
-def from_scratch_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def from_scratch_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The page of the network from scratch."""
     costs = _Costs(asked)
     cost, found = _cost_table(costs, results)
@@ -84,7 +84,7 @@ _FORMS = "The engines take a batch at a time; the first two an example at a time
 class _Costs:
     """Seconds and allocated bytes of an epoch, measured here: by example twice, in matrix form, its products alone."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ReproductionSpec) -> None:
         table = study(_TIMING, asked).baseline
         recipe = Recipe.parse({**table, "budget": {"epochs": 1}})
         self.data = prepared(recipe, load(recipe.data.name))

@@ -9,7 +9,7 @@ from assay.articles.grid_effects import Gathered, Stratum, grid_parts, stratum_o
 from assay.articles.measured import Measured, Row, percent
 from assay.articles.page import Page, Table
 from assay.articles.published import article, sources
-from assay.articles.spec import Asked, study
+from assay.articles.spec import ReproductionSpec, study
 from assay.results.results import Results
 from assay.rng import stream
 from assay.studies.plan import Job, Plan, plan
@@ -17,7 +17,7 @@ from assay.studies.plan import Job, Plan, plan
 _BEST = 10
 
 
-def grid_plans(asked: Asked) -> list[Plan]:
+def grid_plans(asked: ReproductionSpec) -> list[Plan]:
     """The plan of the grid, or of the share of it that is asked for."""
     whole = plan(study("parameter-grid", asked))
     return [whole if asked.sample is None else sampled(whole, asked.sample)]
@@ -46,7 +46,7 @@ def sampled(whole: Plan, share: float) -> Plan:
     return replace(whole, study=named, members=members, trials=trials, asked=len(members), examples=examples)
 
 
-def grid_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def grid_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """What each value of each factor does, what the sample says about all runs, the best ones, and what it costs."""
     (result,) = results.values()
     measured = Measured([result])

@@ -15,8 +15,8 @@ from assay.articles.lenet_costs import small_recipe
 from assay.articles.measured import percent, records
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import article, sources
-from assay.articles.spec import Asked, study
-from assay.bench.startup import Start, starts
+from assay.articles.spec import ReproductionSpec, study
+from assay.bench.startup import ColdStart, starts
 from assay.engines import choose
 from assay.errors import AssayError
 from assay.recipe.model import Recipe
@@ -81,7 +81,7 @@ COMBINATIONS = (
 """The reference engine is not among them: single iterations show how much slower it is."""
 
 
-def lenet_plans(asked: Asked) -> list[Plan]:
+def lenet_plans(asked: ReproductionSpec) -> list[Plan]:
     """The caveats over seeds, the article's hundred epochs, and the timing of what can run here, one run each."""
     asked = _on_images(asked)
     timings = [
@@ -92,7 +92,7 @@ def lenet_plans(asked: Asked) -> list[Plan]:
     return [*(plan(_shaped(study(name, asked), asked)) for name in ("lenet5", _HUNDRED)), *timings]
 
 
-def lenet_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def lenet_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The page of the widened LeNet-5."""
     asked = _on_images(asked)
     facts = article("lenet5")
@@ -130,16 +130,16 @@ def lenet_page(asked: Asked, results: Mapping[str, Results]) -> Page:
 # --- the studies ------------------------------------------------------------------------------------------------------
 
 
-def _on_images(asked: Asked) -> Asked:
+def _on_images(asked: ReproductionSpec) -> ReproductionSpec:
     """The embedded digits in MNIST's frame, for those of 8 x 8 pixels do not fit the network."""
     return replace(asked, data="digits-28") if asked.data == "digits" else asked
 
 
-def _batch(asked: Asked) -> int:
+def _batch(asked: ReproductionSpec) -> int:
     return _QUICK_BATCH if asked.quick else int(article("lenet5")["setting"]["batch_size"])
 
 
-def _shaped(made: Study, asked: Asked, *, least: int = 1) -> Study:
+def _shaped(made: Study, asked: ReproductionSpec, *, least: int = 1) -> Study:
     """A study with the epochs that are asked for, and with smaller batches in a quick run."""
     epochs = asked.epochs or (_QUICK_EPOCHS if asked.quick else None)
     changes: dict[str, Any] = {"batches": {"size": _batch(asked)}}
@@ -148,7 +148,7 @@ def _shaped(made: Study, asked: Asked, *, least: int = 1) -> Study:
     return made.patched({"baseline": changes})
 
 
-def _banner(asked: Asked) -> str:
+def _banner(asked: ReproductionSpec) -> str:
     if not asked.quick:
         return ""
     epochs = asked.epochs or _QUICK_EPOCHS
@@ -182,7 +182,7 @@ class Timed:
         """The median epoch after the first; NaN where there is none."""
         return median(self.epochs[1:]) if len(self.epochs) > 1 else math.nan
 
-    def total(self, epochs: int, start: Start) -> float:
+    def total(self, epochs: int, start: ColdStart) -> float:
         """Seconds of so many epochs with start-up and compilation: measured where it ran so many, else extrapolated."""
         if len(self.epochs) >= epochs:
             return start.process + self.wall
@@ -208,7 +208,7 @@ def _timed(results: Results) -> Timed | None:
     )
 
 
-def _rows(timed: Mapping[Combination, Timed], begun: Mapping[str, Start], epochs: int) -> Table:
+def _rows(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Table:
     rows = [_published_row(run, epochs) for run in article("lenet5")["runs"]]
     for one in COMBINATIONS:
         if one in timed:
@@ -249,7 +249,7 @@ def _published_row(run: Mapping[str, Any], epochs: int) -> list[str]:
     ]
 
 
-def _measured_row(one: Combination, timed: Timed, start: Start, epochs: int) -> list[str]:
+def _measured_row(one: Combination, timed: Timed, start: ColdStart, epochs: int) -> list[str]:
     done = len(timed.epochs)
     said = "measured" if done >= epochs else f"totals extrapolated from {done} epochs; accuracy after {done}"
     return [
@@ -274,7 +274,7 @@ def _seconds(value: float | None) -> str:
 # --- what comes before the first iteration ----------------------------------------------------------------------------
 
 
-def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, Start], epochs: int) -> Table:
+def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Table:
     rows: list[list[str]] = []
     for one, found in timed.items():
         start = begun[one.engine]
@@ -299,7 +299,7 @@ def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, Start], 
     return Table(head, rows, "Before the first iteration", note)
 
 
-def _compilation(timed: Mapping[Combination, Timed], begun: Mapping[str, Start], epochs: int) -> Finding:
+def _compilation(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Finding:
     rule = f"start and compilation are at least a tenth of the total of {epochs} epochs, of every engine that compiles"
     shares: dict[str, float] = {}
     for one, found in timed.items():

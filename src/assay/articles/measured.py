@@ -19,7 +19,7 @@ from assay.results.results import Results
 Row = Mapping[str, Any]
 
 
-class Curve:
+class MeasuredCurve:
     """One trial's learning curve: iterations, and what was measured there."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -66,11 +66,11 @@ class Measured:
         self._results = results
 
     @cached_property
-    def curves(self) -> dict[str, Curve]:
+    def curves(self) -> dict[str, MeasuredCurve]:
         """The curve of each trial by its key."""
-        found: dict[str, Curve] = {}
+        found: dict[str, MeasuredCurve] = {}
         for result in self._results:
-            found |= {str(key): Curve(frame) for key, frame in result.curves().groupby("trial", sort=False)}
+            found |= {str(key): MeasuredCurve(frame) for key, frame in result.curves().groupby("trial", sort=False)}
         return found
 
     def of(self, label: str) -> list[Row]:
@@ -91,9 +91,9 @@ class Measured:
             found.append(Run(float(row["accuracy"]), still, None if loss != loss else loss, float(row["seconds"])))
         return found
 
-    def longest(self, cell: str) -> dict[int, Curve]:
+    def longest(self, cell: str) -> dict[int, MeasuredCurve]:
         """The longest curve of each seed among the configurations whose labels are the cell and a number."""
-        found: dict[int, Curve] = {}
+        found: dict[int, MeasuredCurve] = {}
         for row in self.trials:
             curve = self.curves.get(str(row["trial"]))
             if curve is None or str(row["configuration"]).rpartition(" ")[0] != cell:
@@ -133,4 +133,4 @@ def percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.2f}"
 
 
-__all__ = ["Curve", "Measured", "Row", "percent", "records"]
+__all__ = ["Measured", "MeasuredCurve", "Row", "percent", "records"]

@@ -12,7 +12,7 @@ from assay.analysis.verdicts import Verdict, compare
 from assay.articles.measured import Measured, percent
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
-from assay.articles.spec import Asked
+from assay.articles.spec import ReproductionSpec
 from assay.report.charts import effects as draw_effects
 from assay.results.results import Results
 
@@ -20,7 +20,7 @@ BASE = "baseline"
 _GAIN = 0.003  # an accuracy: a gain that is clear
 
 
-def parameters_page(asked: Asked, results: Mapping[str, Results]) -> Page:
+def parameters_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The changes beside the baseline, the cost of batch sizes, and the findings."""
     measured = Measured([results["parameters"]])
     sentences: Mapping[str, str] = article("parameters")["findings"]

@@ -22,7 +22,7 @@ _QUICK_VALIDATION = 200  # images, of a study that has a validation set
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReproductionSpec:
     """What the user asked for; `data` is a name or a folder, `seeds` None for each study's own number."""
 
     data: str
@@ -53,7 +53,7 @@ class Asked:
 
 def asked_for(
     *, data: str | None, quick: bool, seeds: int | None, sample: float | None = None, epochs: int | None = None
-) -> Asked:
+) -> ReproductionSpec:
     """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
     if seeds is not None and seeds < 1:
         raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
@@ -71,10 +71,10 @@ def asked_for(
             "the articles train on MNIST, and it is not on this machine: fetch it with `assay data fetch mnist`, or "
             "give --data FOLDER with its four IDX files; --quick tries everything on the embedded digits"
         ) from error
-    return Asked(name, quick, seeds, sample, epochs)
+    return ReproductionSpec(name, quick, seeds, sample, epochs)
 
 
-def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> Study:
+def study(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
     """A bundled study as it is asked for; `changes` are of its settings."""
     raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
     baseline: dict[str, Any] = dict(raw.get("baseline", {}))
@@ -94,7 +94,7 @@ def study(name: str, asked: Asked, changes: Mapping[str, Any] | None = None) -> 
     return Study.parse(raw, source=name)
 
 
-def plans(names: list[str], asked: Asked) -> list[Plan]:
+def plans(names: list[str], asked: ReproductionSpec) -> list[Plan]:
     """The plans of bundled studies as they are asked for."""
     return [plan(study(name, asked)) for name in names]
 
@@ -117,4 +117,4 @@ def _divided(number: float, divisor: int) -> int:
     return max(1, round(number) // divisor)
 
 
-__all__ = ["Asked", "asked_for", "plans", "study"]
+__all__ = ["ReproductionSpec", "asked_for", "plans", "study"]

@@ -53,7 +53,7 @@ def calibrate(threads: Iterable[int] = (1, 2), *, size: int = 1024, repetitions:
     return Calibration(rates, block.nbytes / statistics.median(seconds) / 1e9)
 
 
-class Candidate(Protocol):
+class Competitor(Protocol):
     """One way to do a workload."""
 
     name: str
@@ -113,7 +113,7 @@ def _lit(x: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class Row:
+class Timing:
     """One candidate on one workload; times in `unit`, `ratio` times as fast as the best `baseline` candidate."""
 
     workload: str
@@ -135,7 +135,7 @@ class Report:
     machine: dict[str, Any]
     before: Calibration
     after: Calibration | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Timing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class DisagreementError(AssayError):
 def measure(
     report: Report,
     workload: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Competitor],
     *,
     reference: NDArray[np.float64],
     work: Work,
@@ -230,7 +230,7 @@ def measure(
     )
     for candidate, times, deviation in zip(candidates, seconds, deviations, strict=True):
         median = statistics.median(times)
-        row = Row(
+        row = Timing(
             workload=workload,
             candidate=candidate.name,
             threads=candidate.threads,

@@ -26,7 +26,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Combination:
+class Contender:
     """Who trains the recipe, and with what; `threads` is None where the device is no CPU."""
 
     engine: str
@@ -38,7 +38,7 @@ class Combination:
     def label(self) -> str:
         """The row's name in tables and charts.
 
-        >>> Combination("native", "cpu", 2, "float32").label
+        >>> Contender("native", "cpu", 2, "float32").label
         'native, cpu, 2 threads, float32'
         """
         threads = [] if self.threads is None else [f"{self.threads} thread{'s' * (self.threads > 1)}"]
@@ -76,7 +76,7 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartUp:
     """What comes before the first epoch, in seconds: the process with its imports and its engine; the data, brought to
     the device; compiling, which is the engine's warm-up and the first evaluation."""
 
@@ -115,11 +115,11 @@ class Epoch:
 class Row:
     """One combination and all that is known of it."""
 
-    combination: Combination
+    combination: Contender
     state: State = State.OPEN
     reason: str = ""
     certificate: Certificate | None = None
-    starts: list[Start] = field(default_factory=list[Start])
+    starts: list[StartUp] = field(default_factory=list[StartUp])
     epochs: list[Epoch] = field(default_factory=list[Epoch])
     peak_memory_bytes: int | None = None
     peak_device_memory_bytes: int | None = None

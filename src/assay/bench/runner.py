@@ -21,8 +21,8 @@ from safetensors.numpy import load as arrays_of
 
 from assay.bench.calibration import MOVED, calibrate, work_of
 from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
-from assay.bench.rows import Bench, Combination, Epoch, Row, Start, State
-from assay.bench.spec import Asked, impossible
+from assay.bench.rows import Bench, Contender, Epoch, Row, StartUp, State
+from assay.bench.spec import BenchSpec, impossible
 from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
@@ -42,11 +42,11 @@ _SAVE_SECONDS = 2.0
 _LIVE = (State.OPEN, State.CERTIFIED, State.MEASURED)
 
 Reply = tuple[dict[str, Any], bytes]
-Steps = Generator["Status", None, Reply]
+Steps = Generator["BenchStatus", None, Reply]
 
 
 @dataclass(frozen=True)
-class Status:
+class BenchStatus:
     """Where a running bench stands: what it does now, its steps, and the seconds left where they are known."""
 
     doing: str
@@ -75,7 +75,7 @@ class Benching:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: BenchSpec,
         *,
         save: Callable[[dict[str, Any]], None] = lambda plain: None,
         on_wait: Callable[[], None] = lambda: None,
@@ -147,7 +147,7 @@ class Benching:
 
     # --- the run ---
 
-    def __iter__(self) -> Iterator[Status]:
+    def __iter__(self) -> Iterator[BenchStatus]:
         """Runs to the end; yields several times a second."""
         waiting = turn("isolated", given_up=lambda: self._stopped, on_wait=self._on_wait)
         try:
@@ -172,7 +172,7 @@ class Benching:
             if isinstance(error, KeyboardInterrupt):
                 raise
 
-    def _run(self) -> Iterator[Status]:
+    def _run(self) -> Iterator[BenchStatus]:
         bench = self.bench
         threads = {1, *(row.combination.threads for row in bench.rows if row.combination.threads)}
         if self._stopped:
@@ -193,7 +193,7 @@ class Benching:
                 f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios hold better than seconds"
             )
 
-    def _repeat(self, repeat: int) -> Iterator[Status]:
+    def _repeat(self, repeat: int) -> Iterator[BenchStatus]:
         """A process for every row, then in each round an epoch of each."""
         for i in self._alive():
             yield from self._guarded(i, self._begin(i, repeat))
@@ -207,7 +207,7 @@ class Benching:
     def _alive(self) -> list[int]:
         return [i for i, row in enumerate(self.bench.rows) if row.state in _LIVE]
 
-    def _guarded(self, i: int, steps: Iterator[Status]) -> Iterator[Status]:
+    def _guarded(self, i: int, steps: Iterator[BenchStatus]) -> Iterator[BenchStatus]:
         """The steps of a row; where one ends it, the row has its reason and its process goes."""
         if self._stopped:
             raise _StoppedError
@@ -227,7 +227,7 @@ class Benching:
 
     # --- steps of one row ---
 
-    def _certify(self, i: int) -> Iterator[Status]:
+    def _certify(self, i: int) -> Iterator[BenchStatus]:
         row = self.bench.rows[i]
         yield self._do(f"certifies {row.label}")
         recipe = self._recipe(row.combination)
@@ -249,11 +249,11 @@ class Benching:
             raise _EndError(State.DEVIATES, row.certificate.sentence())
         row.state = State.CERTIFIED
 
-    def _reference(self, recipe: Recipe, iterations: int) -> Generator[Status, None, Arrays]:
+    def _reference(self, recipe: Recipe, iterations: int) -> Generator[BenchStatus, None, Arrays]:
         """The reference's losses and weights, computed once for all rows of a precision."""
         precision = "float64" if recipe.precision == "float64" else "float32"
         if (precision, iterations) not in self._references:
-            number, combination = len(self.bench.rows), Combination(REFERENCE, "cpu", None, precision)
+            number, combination = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
             try:
                 self._workers.forget(number)
                 yield from self._load(number, combination, without_dropout(self._recipe(combination)))
@@ -267,15 +267,15 @@ class Benching:
             raise found
         return found
 
-    def _begin(self, i: int, repeat: int) -> Iterator[Status]:
+    def _begin(self, i: int, repeat: int) -> Iterator[BenchStatus]:
         row = self.bench.rows[i]
         yield self._do(f"starts {row.label}, repeat {repeat} of {self.asked.repeats}")
         with self._timed(i, "begin", repeat=repeat):
             started = yield from self._load(i, row.combination, self._recipe(row.combination))
             head, _ = yield from self._ask(i, "begin")
-        row.starts.append(Start(repeat, started, head["data"], head["compile"]))
+        row.starts.append(StartUp(repeat, started, head["data"], head["compile"]))
 
-    def _epoch(self, i: int, repeat: int, number: int) -> Iterator[Status]:
+    def _epoch(self, i: int, repeat: int, number: int) -> Iterator[BenchStatus]:
         row, asked = self.bench.rows[i], self.asked
         yield self._do(f"repeat {repeat} of {asked.repeats}, epoch {number} of {asked.epochs}: {row.label}")
         with self._timed(i, "epoch", repeat=repeat, epoch=number) as event:
@@ -299,7 +299,7 @@ class Benching:
         if head["peak_device_memory_bytes"] is not None:
             row.peak_device_memory_bytes = max(row.peak_device_memory_bytes or 0, head["peak_device_memory_bytes"])
 
-    def _load(self, i: int, combination: Combination, recipe: Recipe) -> Generator[Status, None, float]:
+    def _load(self, i: int, combination: Contender, recipe: Recipe) -> Generator[BenchStatus, None, float]:
         """Starts a row's process and lets it load its engine; the seconds from the start of the process."""
         begin = perf_counter()
         self._caches += 1
@@ -316,7 +316,7 @@ class Benching:
         )
         return perf_counter() - begin
 
-    def _recipe(self, combination: Combination) -> Recipe:
+    def _recipe(self, combination: Contender) -> Recipe:
         """What a row trains: the recipe in its precision, with a point after each epoch and without stopping rules."""
         return self.asked.recipe.patched(
             {
@@ -370,10 +370,10 @@ class Benching:
 
     # --- how far it is ---
 
-    def _do(self, doing: str, *, within: str = "") -> Status:
+    def _do(self, doing: str, *, within: str = "") -> BenchStatus:
         self._doing = doing
         left = sum(sum(left.values()) for left in self._left.values())
-        return Status(doing + (f", {within}" if within else ""), self._steps - left, self._steps, self._eta())
+        return BenchStatus(doing + (f", {within}" if within else ""), self._steps - left, self._steps, self._eta())
 
     def _eta(self) -> float | None:
         """Seconds left: each step as long as that row's last ones, else the others'; None where there were none."""
@@ -397,7 +397,7 @@ class Benching:
             self._save_plain(self.bench.plain())
 
 
-def _cores(combination: Combination) -> list[int]:
+def _cores(combination: Contender) -> list[int]:
     """The cores that a row's process is pinned to: as many as it has threads."""
     return usable_cores()[: combination.threads] if combination.threads else []
 
@@ -413,7 +413,7 @@ def _raise_end(head: dict[str, Any]) -> None:
         raise _EndError(State.OUT_OF_MEMORY if head["out_of_memory"] else State.FAILED, head["reason"])
 
 
-def _notes(asked: Asked, n: int) -> list[str]:
+def _notes(asked: BenchSpec, n: int) -> list[str]:
     """What must be known to read the rows."""
     found: list[str] = []
     if asked.quick:

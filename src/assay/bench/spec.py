@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.bench.contenders import names
-from assay.bench.rows import Combination
+from assay.bench.rows import Contender
 from assay.data.datasets import load
 from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
@@ -27,12 +27,12 @@ BASELINE = "torch-eager"
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchSpec:
     """A bench to be run: every row trains `recipe` for `epochs` epochs, `repeats` times from a new process."""
 
     name: str
     recipe: Recipe
-    combinations: tuple[Combination, ...]
+    combinations: tuple[Contender, ...]
     epochs: int
     repeats: int
     baseline: str = BASELINE
@@ -71,7 +71,7 @@ def _at_hand(otherwise: str) -> str:
 
 def combinations(
     engines: Sequence[str], devices: Sequence[str], threads: Sequence[int], precisions: Sequence[str], baseline: str
-) -> tuple[Combination, ...]:
+) -> tuple[Contender, ...]:
     """Every engine on every device with every number of threads and in every precision; the baseline's engine is
     added where it is not among them. Raises: RecipeError, with every word that is wrong."""
     known = names()
@@ -84,7 +84,7 @@ def combinations(
         raise RecipeError(problems, source="bench")
     asked = [*engines, *([baseline] if baseline not in engines else [])]
     found = [
-        Combination(engine, device, count, precision)
+        Contender(engine, device, count, precision)
         for engine in asked
         for device in devices
         for count in (threads if device == "cpu" else [None])
@@ -93,7 +93,7 @@ def combinations(
     return tuple(dict.fromkeys(found))
 
 
-def impossible(combination: Combination) -> str | None:
+def impossible(combination: Contender) -> str | None:
     """Why this machine cannot run a combination, as far as no engine need be loaded to know it."""
     count, there = combination.threads, cores()
     if count is not None and count > there:

@@ -22,7 +22,7 @@ from assay.training.loop import Training, prepared
 
 
 @dataclass(frozen=True)
-class Start:
+class ColdStart:
     """Seconds that a new process needs: until its libraries are loaded, and to compile or warm up an iteration, with
     nothing compiled before and once more with what the first process has left in a cache."""
 
@@ -31,11 +31,11 @@ class Start:
     cached: float
 
 
-def starts(recipe: Recipe, engine: str) -> Start:
+def starts(recipe: Recipe, engine: str) -> ColdStart:
     """The start of an engine on one thread, in two processes one after the other. Raises: EngineError."""
     with tempfile.TemporaryDirectory() as cache:
         first, second = (_started(recipe, engine, cache) for _ in range(2))
-    return Start(min(first[0], second[0]), first[1], second[1])
+    return ColdStart(min(first[0], second[0]), first[1], second[1])
 
 
 def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
@@ -72,4 +72,4 @@ def _start_here(engine: str, recipe: Recipe) -> None:
 if __name__ == "__main__":
     _start_here(sys.argv[1], Recipe.parse(json.loads(sys.argv[2])))
 
-__all__ = ["Start", "starts"]
+__all__ = ["ColdStart", "starts"]

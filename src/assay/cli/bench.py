@@ -15,8 +15,8 @@ from assay.errors import AssayError
 from assay.report.text import duration
 
 if TYPE_CHECKING:
-    from assay.bench.runner import Status
-    from assay.bench.spec import Asked
+    from assay.bench.runner import BenchStatus
+    from assay.bench.spec import BenchSpec
 
 _WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
 
@@ -92,9 +92,9 @@ def _asked(
     baseline: str,
     quick: bool,
     allow_code: bool,
-) -> Asked:
+) -> BenchSpec:
     """What the words of the command ask for. Raises: AssayError."""
-    from assay.bench.spec import Asked, combinations, recipe_of
+    from assay.bench.spec import BenchSpec, combinations, recipe_of
     from assay.recipe.patches import assignment
     from assay.system.machine import cores
 
@@ -113,7 +113,7 @@ def _asked(
         _words(precisions, "precision") if precisions is not None else [checked.precision],
         baseline,
     )
-    return Asked(name, checked, found, epochs, repeats, baseline, quick)
+    return BenchSpec(name, checked, found, epochs, repeats, baseline, quick)
 
 
 def _words(text: str, option: str) -> list[str]:
@@ -130,7 +130,7 @@ def _numbers(text: str) -> list[int]:
         raise AssayError(f"--threads: got {text!r}; expected whole numbers with commas between them") from None
 
 
-def _plan(asked: Asked) -> str:
+def _plan(asked: BenchSpec) -> str:
     rows = len(asked.combinations)
     return (
         f"{asked.name}: {asked.recipe.label()}; {rows} rows, {asked.epochs} epochs, {asked.repeats} "
@@ -139,7 +139,7 @@ def _plan(asked: Asked) -> str:
 
 
 @contextmanager
-def _bar(name: str) -> Generator[Callable[[Status], None]]:
+def _bar(name: str) -> Generator[Callable[[BenchStatus], None]]:
     """A bar with what is done and the time left."""
     from assay.report.text import clean
 
@@ -151,7 +151,7 @@ def _bar(name: str) -> Generator[Callable[[Status], None]]:
         yield lambda s: progress.update(task, total=s.steps, completed=s.done, said=clean(_said(s)))
 
 
-def _said(status: Status) -> str:
+def _said(status: BenchStatus) -> str:
     left = "" if status.eta_seconds is None else f", ETA {duration(status.eta_seconds)}"
     return f"{status.done}/{status.steps}{left}: {status.doing}"
 

@@ -27,7 +27,7 @@ from assay.errors import AssayError
 from assay.report.text import duration
 
 if TYPE_CHECKING:
-    from assay.execution.runner import Execution, Status
+    from assay.execution.runner import Execution, StudyStatus
     from assay.store.store import Store
     from assay.studies.study import Study
 from assay.cli.options import Yes
@@ -172,7 +172,7 @@ def execute(execution: Execution) -> bool:
 
 
 @contextmanager
-def _bars(name: str) -> Generator[Callable[[Status], None]]:
+def _bars(name: str) -> Generator[Callable[[StudyStatus], None]]:
     from assay.report.text import clean
 
     with bars() as progress:
@@ -182,7 +182,7 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
         whole = progress.add_task(clean(name), total=None, said="")
         tasks: dict[str, Any] = {}
 
-        def show(status: Status) -> None:
+        def show(status: StudyStatus) -> None:
             progress.update(whole, total=status.trials, completed=status.done, said=_said(status))
             running = {one.label: one for one in status.running}
             for label in [label for label in tasks if label not in running]:
@@ -198,7 +198,7 @@ def _bars(name: str) -> Generator[Callable[[Status], None]]:
         yield show
 
 
-def _said(status: Status) -> str:
+def _said(status: StudyStatus) -> str:
     parts = [f"{status.done:,}/{status.trials:,}"]
     parts += [f"ETA {duration(status.eta_seconds)}"] if status.eta_seconds is not None else []
     parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]

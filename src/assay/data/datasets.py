@@ -19,7 +19,7 @@ from assay.rng import stream
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """A data set by name: how it is loaded, and a line about it."""
 
     load: Callable[[], Dataset]
@@ -85,11 +85,11 @@ def _fetched(name: str, classes: Sequence[str] | None = None) -> Dataset:
 
 _CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
-DATASETS: dict[str, Source] = {
-    "digits": Source(digits, "1,797 digits of 8 x 8 pixels, embedded in scikit-learn"),
-    "digits-28": Source(digits_28, "the same digits in MNIST's frame of 28 x 28 pixels"),
-    "mnist": Source(lambda: _fetched("mnist"), "70,000 digits of 28 x 28 pixels (LeCun, Cortes, Burges 1998)"),
-    "fashion-mnist": Source(
+DATASETS: dict[str, DataSource] = {
+    "digits": DataSource(digits, "1,797 digits of 8 x 8 pixels, embedded in scikit-learn"),
+    "digits-28": DataSource(digits_28, "the same digits in MNIST's frame of 28 x 28 pixels"),
+    "mnist": DataSource(lambda: _fetched("mnist"), "70,000 digits of 28 x 28 pixels (LeCun, Cortes, Burges 1998)"),
+    "fashion-mnist": DataSource(
         lambda: _fetched("fashion-mnist", _CLOTHES), "70,000 pieces of clothing, 28 x 28 (Xiao, Rasul, Vollgraf 2017)"
     ),
 }

@@ -59,7 +59,7 @@ class Parameters:
             start += math.prod(shape)
 
 
-class Trial:
+class NumpyTrial:
     """One trial's weights, gradient, slots and running means; `seen`: what the last batch would make of these."""
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint) -> None:
@@ -81,7 +81,7 @@ class NumpyState:
     """A cohort in training: trials one after the other, sharing data and buffers."""
 
     cohort: Cohort
-    trials: list[Trial]
+    trials: list[NumpyTrial]
     t: int
     splits: dict[str, tuple[Numbers, Numbers]]  # inputs (N, D) and one-hot labels (N, C)
     arena: Arena
@@ -110,7 +110,7 @@ class NumpyEngine(Engine):
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NumpyState:
         classes = np.eye(cohort.network.classes)
         parts = {name: (np.asarray(x, np.float64), classes[y]) for name, (x, y) in splits.parts.items()}
-        trials = [Trial(cohort, number, checkpoint) for number in range(len(cohort.recipes))]
+        trials = [NumpyTrial(cohort, number, checkpoint) for number in range(len(cohort.recipes))]
         return NumpyState(cohort, trials, checkpoint.t, parts, Arena(), Arena())
 
     def advance(self, state: NumpyState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[NumpyState, Progress]:
@@ -203,7 +203,7 @@ def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Va
     return taken
 
 
-def _gradient(state: NumpyState, trial: Trial, x: Values, y: Values, t: int) -> float:
+def _gradient(state: NumpyState, trial: NumpyTrial, x: Values, y: Values, t: int) -> float:
     """Writes the gradient of the mean loss of the batch into `trial.g`, and what it says of the running means into
     `trial.seen`; the loss before the update."""
     arena, network = state.arena, state.cohort.network
@@ -226,7 +226,7 @@ def _gradient(state: NumpyState, trial: Trial, x: Values, y: Values, t: int) -> 
     return value
 
 
-def _outputs(arena: Arena, network: Network, trial: Trial, x: Values, output: str) -> Values:
+def _outputs(arena: Arena, network: Network, trial: NumpyTrial, x: Values, output: str) -> Values:
     """The outputs (B, C) in evaluation."""
     a = as_images(x, network)
     for number, layer in network.numbered():
@@ -243,7 +243,7 @@ def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, s
     return mask
 
 
-def _update(state: NumpyState, trial: Trial, h: Any) -> None:
+def _update(state: NumpyState, trial: NumpyTrial, h: Any) -> None:
     """Moves the trial's weights and slots by one step."""
     arena, w, g = state.arena, trial.w, trial.g
     reach = len(w.vector) if trial.recipe.regularisation.biases else w.weights

@@ -85,7 +85,7 @@ class _Namespace:
 _xp: Any = _Namespace()
 
 
-class Trial:
+class TorchTrial:
     """One trial's weights, gradient and slots: vectors, and views of the first two for each array."""
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint, device: torch.device) -> None:
@@ -142,7 +142,7 @@ class TorchState:
 
     cohort: Cohort
     network: Network  # that of the cohort, in the order that is computed
-    trials: list[Trial]
+    trials: list[TorchTrial]
     t: int
     splits: dict[str, tuple[Tensor, Tensor]]  # inputs (N, D) and one-hot labels (N, C)
 
@@ -166,7 +166,7 @@ class TorchEngine(Engine):
         parts = {
             name: (_tensor(x, device, element), classes[_tensor(y, device)]) for name, (x, y) in splits.parts.items()
         }
-        trials = [Trial(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
+        trials = [TorchTrial(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
         if device.type == "cpu" and cohort.network.image is not None:
             _keep_freed_memory()
         return TorchState(cohort, cohort.network.pooled_first(), trials, checkpoint.t, parts)
@@ -302,7 +302,7 @@ def _sum_type(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
-def _mixed(trial: Trial) -> Any:
+def _mixed(trial: TorchTrial) -> Any:
     """bfloat16 for the products of the forward pass where the recipe asks for it; weights and loss stay float32."""
     if trial.recipe.precision == "bfloat16":
         return torch.autocast(trial.w.device.type, dtype=torch.bfloat16)
@@ -313,7 +313,7 @@ def _activate(table: Any, own: dict[str, Callable[[Tensor], Tensor]], name: str,
     return own[name](z) if name in own else table[name].forward(_xp, z)
 
 
-def _forward(network: Network, trial: Trial, a: Tensor, t: int | None, part: int = 0) -> Tensor:
+def _forward(network: Network, trial: TorchTrial, a: Tensor, t: int | None, part: int = 0) -> Tensor:
     """The values before the output function, (B, C); as in training where t says which iteration it is."""
     if network.image is not None:  # (B, channels, height, width) to torch, but channels last in memory
         a = a.view(len(a), *network.image).permute(0, 3, 1, 2)
@@ -348,7 +348,7 @@ def _convolution(layer: Conv2d, a: Tensor, weight: Tensor, bias: Tensor) -> Tens
     return F.conv2d(a, weight.permute(3, 2, 0, 1).contiguous(), bias, layer.stride, layer.padding)
 
 
-def _normalised(trial: Trial, number: int, layer: BatchNorm, a: Tensor, *, training: bool) -> Tensor:
+def _normalised(trial: TorchTrial, number: int, layer: BatchNorm, a: Tensor, *, training: bool) -> Tensor:
     mean, variance = (trial.running[f"{number}.{name}"] for name in layer.buffers)
     scale, bias = (trial.leaves[f"{number}.{name}"] for name in layer.shapes)
     if training and a.numel() == layer.channels:  # torch refuses a single value a channel, which is its own mean
@@ -356,7 +356,7 @@ def _normalised(trial: Trial, number: int, layer: BatchNorm, a: Tensor, *, train
     return F.batch_norm(a, mean, variance, scale, bias, training, layer.momentum, layer.epsilon)
 
 
-def _dropout_mask(trial: Trial, t: int, part: int, depth: int, layer: Dropout, shape: torch.Size) -> Tensor:
+def _dropout_mask(trial: TorchTrial, t: int, part: int, depth: int, layer: Dropout, shape: torch.Size) -> Tensor:
     """0 with probability `rate`, else 1 / (1 - rate), which bfloat16 would round by up to 0.4 %; each part of a batch
     has its own."""
     w = trial.w
@@ -395,7 +395,7 @@ def _rows_at_once(network: Network, device: str) -> int | None:
 
 def _iterate(
     state: TorchState,
-    trial: Trial,
+    trial: TorchTrial,
     batches: Batches,
     number: int,
     h: tuple[dict[str, float], dict[str, NDArray[np.float64]]],
@@ -412,7 +412,7 @@ def _iterate(
     return torch.stack(values).cpu().numpy().astype(np.float64) if values else np.empty(0)
 
 
-def _gradient(network: Network, trial: Trial, x: Tensor, y: Tensor, t: int) -> Tensor:
+def _gradient(network: Network, trial: TorchTrial, x: Tensor, y: Tensor, t: int) -> Tensor:
     """Adds the gradient of the mean loss of the batch to `trial.g`, part by part; the loss."""
     output, computed = head(network.output, trial.recipe.loss)
     loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
@@ -439,7 +439,7 @@ def _batches(state: TorchState, batches: Batches, number: int) -> Callable[[int]
     return lambda i: (x.index_select(0, rows[i, : sizes[i]]), y.index_select(0, rows[i, : sizes[i]]))
 
 
-def _update(trial: Trial, h: Any) -> None:
+def _update(trial: TorchTrial, h: Any) -> None:
     """Moves the trial's weights and slots by one step."""
     w, g = trial.w, trial.g
     reach = len(w) if trial.recipe.regularisation.biases else trial.weights

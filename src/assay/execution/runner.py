@@ -51,7 +51,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Status:
+class StudyStatus:
     """Where a running study stands."""
 
     trials: int
@@ -167,7 +167,7 @@ class Execution:
 
     # --- the loop ---
 
-    def __iter__(self) -> Iterator[Status]:
+    def __iter__(self) -> Iterator[StudyStatus]:
         """Trains until every trial has an end, yielding often. Raises: StoreError."""
         self.register()
         yield self._status()
@@ -381,11 +381,11 @@ class Execution:
         active = {one.lease.trajectory for one in self._active.values()}
         self._elsewhere = self.store.held_by_others(job.trajectory for job in self.open) - active
 
-    def _status(self) -> Status:
+    def _status(self) -> StudyStatus:
         running = tuple(
             Running(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.waiting) for a in self._active.values()
         )
-        return Status(
+        return StudyStatus(
             trials=len(self.trials),
             stored=self.stored,
             outcomes=Counter(self.outcomes.values()),

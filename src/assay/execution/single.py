@@ -20,7 +20,7 @@ from assay.system.machine_lock import turn
 from assay.system.signals import interruption
 from assay.training.checkpoints import to_bytes
 from assay.training.history import History, Outcome
-from assay.training.loop import Status, prepared
+from assay.training.loop import TrainingStatus, prepared
 from assay.workers.batch import CHECKPOINT_SECONDS, confusion_of, covers
 from assay.workers.external.training import begun
 
@@ -70,7 +70,10 @@ class Single:
         return start if covers(start, [self.recipe], self.planner.examples(self.recipe)) else None
 
     def train(
-        self, show: Callable[[Status], None] = lambda status: None, *, on_wait: Callable[[], None] = lambda: None
+        self,
+        show: Callable[[TrainingStatus], None] = lambda status: None,
+        *,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> History:
         """Trains, on Ctrl-C until there, and stores the result, or the checkpoint to go on from.
 

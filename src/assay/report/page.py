@@ -20,7 +20,7 @@ from assay.system.files import write_atomically
 Frame = Any
 
 
-class Study(Protocol):
+class StudyResults(Protocol):
     """What a page is made of: the results of a study."""
 
     name: str
@@ -56,7 +56,7 @@ SECTIONS: dict[str, str] = {  # chart -> heading, in the order of the page
 _MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
 
 
-def write_page(study: Study, path: Path) -> Path:
+def write_page(study: StudyResults, path: Path) -> Path:
     """Writes the page. Raises: AssayError where the study has no trials, FileError."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise FileError(f"{path}: a report is an HTML page; expected a name that ends in .html")
@@ -66,7 +66,7 @@ def write_page(study: Study, path: Path) -> Path:
     return path
 
 
-def page(study: Study) -> str:
+def page(study: StudyResults) -> str:
     """The page as text."""
     trials = study.frame()
     if not len(trials):
@@ -143,7 +143,7 @@ def _filled(title: str, parts: Sequence[str], figures: dict[str, Any]) -> str:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _figures(study: Study) -> tuple[dict[str, Any], list[str]]:
+def _figures(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
     """The charts that fit the study, ready to be highlighted and filtered, and why the others do not."""
     found: dict[str, Any] = {}
     left_out: list[str] = []
@@ -155,7 +155,7 @@ def _figures(study: Study) -> tuple[dict[str, Any], list[str]]:
     return found, left_out
 
 
-def _fitting(study: Study) -> list[str]:
+def _fitting(study: StudyResults) -> list[str]:
     design, axes = study.about.get("design", "grid"), study.axes
     rates = study.frame()["learning_rate"].nunique()
     skipped = {
@@ -223,12 +223,12 @@ def _filter(trials: Frame) -> str:
     )
 
 
-def _columns(study: Study) -> list[str]:
+def _columns(study: StudyResults) -> list[str]:
     wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 
-def _optional_table(study: Study, heading: str, name: str) -> list[str]:
+def _optional_table(study: StudyResults, heading: str, name: str) -> list[str]:
     """A table that not every study has, or nothing."""
     try:
         frame = getattr(study, name)()

@@ -26,7 +26,7 @@ from assay.training.history import Outcome
 
 
 @dataclass(frozen=True)
-class Finding:
+class Defect:
     """One thing that is wrong or superfluous: its kind, what it concerns, and a sentence."""
 
     kind: str  # damaged | unreadable | curve | missing | orphan | lease
@@ -34,23 +34,23 @@ class Finding:
     sentence: str
 
 
-def check(store: Store) -> list[Finding]:
+def check(store: Store) -> list[Defect]:
     """Everything that is not as it should be, worst first; nothing is changed."""
     return [*_database(store), *_rows(store), *_artifacts(store), *_leases(store)]
 
 
-def _database(store: Store) -> Iterator[Finding]:
+def _database(store: Store) -> Iterator[Defect]:
     if store.database.path is None:
         return
     with store.database.read() as connection:
         for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
             if line != "ok":
-                yield Finding("damaged", store.name, f"SQLite says: {line}")
+                yield Defect("damaged", store.name, f"SQLite says: {line}")
         for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield Finding("damaged", store.name, f"a row of {row[0]} names one of {row[2]} that is not there")
+            yield Defect("damaged", store.name, f"a row of {row[0]} names one of {row[2]} that is not there")
 
 
-def _rows(store: Store) -> Iterator[Finding]:
+def _rows(store: Store) -> Iterator[Defect]:
     columns = (result.c.trial, result.c.outcome, result.c.curve, result.c.ledger, result.c.warnings, trial.c.recipe)
     with store.database.read() as connection:
         query = sa.select(*columns).join(trial, trial.c.key == result.c.trial)
@@ -63,18 +63,18 @@ def _rows(store: Store) -> Iterator[Finding]:
                 Recipe.stored(json.loads(row.recipe))
             except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
                 said = str(error).splitlines()[0][:200]
-                yield Finding("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
+                yield Defect("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
             try:
                 benches.read(row.key, row.content)
             except StoreError as error:
-                yield Finding("unreadable", row.key, str(error))
+                yield Defect("unreadable", row.key, str(error))
         for row in connection.execute(sa.select(imported)).mappings():
             try:
                 history_of(dict(row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 said = str(error).splitlines()[0][:200]
-                yield Finding("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {said}")
+                yield Defect("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {said}")
 
 
 def _named(store: Store) -> dict[str, str]:
@@ -86,29 +86,29 @@ def _named(store: Store) -> dict[str, str]:
         return found | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
 
 
-def _artifacts(store: Store) -> Iterator[Finding]:
+def _artifacts(store: Store) -> Iterator[Defect]:
     named = _named(store)
     there = set(store.artifacts.names())
     for name, owner in named.items():
         if name not in there:
-            yield Finding("missing", name, f"artifact {name[:16]} of {owner} is not there")
+            yield Defect("missing", name, f"artifact {name[:16]} of {owner} is not there")
             continue
         try:
             store.artifacts.get(name)
         except StoreError as error:
-            yield Finding("missing", name, f"artifact of {owner}: {error}")
+            yield Defect("missing", name, f"artifact of {owner}: {error}")
     for name in sorted(there - set(named)):
-        yield Finding("orphan", name, f"artifact {name[:16]} belongs to nothing; `assay store vacuum` removes it")
+        yield Defect("orphan", name, f"artifact {name[:16]} belongs to nothing; `assay store vacuum` removes it")
 
 
-def _leases(store: Store) -> Iterator[Finding]:
+def _leases(store: Store) -> Iterator[Defect]:
     with store.database.read() as connection:
         now = store.database.now(connection)
         for row in connection.execute(sa.select(trajectory).where(trajectory.c.token.is_not(None))):
             gone = Holder(row.host, row.boot, row.pid, row.started).gone()
             if gone or row.expires < now:
                 how = f"process {row.pid} on {row.host}, " + ("which has ended" if gone else "which let it expire")
-                yield Finding("lease", row.key, f"trajectory {row.key[:8]} is leased to {how}; it will be taken over")
+                yield Defect("lease", row.key, f"trajectory {row.key[:8]} is leased to {how}; it will be taken over")
 
 
 def repair(store: Store) -> list[str]:

@@ -45,7 +45,7 @@ _CHUNK_ITERATIONS = 2**16
 
 
 @dataclass(frozen=True)
-class Status:
+class TrainingStatus:
     """Where a running training stands."""
 
     iteration: int
@@ -138,7 +138,7 @@ class Training:
 
     # --- the loop ---
 
-    def __iter__(self) -> Iterator[Status]:
+    def __iter__(self) -> Iterator[TrainingStatus]:
         """Trains to the end of the budget; yields after every chunk. To break off leaves everything consistent."""
         self._began = perf_counter()
         try:
@@ -154,7 +154,7 @@ class Training:
             if trial.outcome is None:
                 trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
 
-    def _chunks(self) -> Iterator[Status]:
+    def _chunks(self) -> Iterator[TrainingStatus]:
         while self.t < self.budget and self._alive().any():
             with self.ledger.book("data"):
                 count = self._chunk()
@@ -187,8 +187,8 @@ class Training:
     def _alive(self) -> NDArray[np.bool_]:
         return np.array([trial.outcome is None for trial in self.trials])
 
-    def _status(self, *, new_point: bool) -> Status:
-        return Status(self.t, self.budget, self.seconds, self.trials[0].points[-1], new_point)
+    def _status(self, *, new_point: bool) -> TrainingStatus:
+        return TrainingStatus(self.t, self.budget, self.seconds, self.trials[0].points[-1], new_point)
 
     def _chunk(self) -> int:
         """How many iterations to do next: up to the next log point, the budget, or a tenth of a second's worth."""

@@ -17,7 +17,7 @@ from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points, next_log_point, shareable
-from assay.training.loop import Status, Training
+from assay.training.loop import Training, TrainingStatus
 from assay.training.stopping import stopped
 from assay.workers.external.training import ExternalTraining, begun
 
@@ -26,14 +26,14 @@ CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class ProgressEvent:
     """A training has moved on."""
 
-    status: Status
+    status: TrainingStatus
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
+class EndedEvent:
     """A trial has its end; `number` is its place among the recipes."""
 
     number: int
@@ -42,13 +42,13 @@ class Ended:
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class SavedEvent:
     """The training as it stands, to go on from later."""
 
     history: History
 
 
-Event = Progress | Ended | Saved
+Event = ProgressEvent | EndedEvent | SavedEvent
 
 
 @dataclass
@@ -118,7 +118,7 @@ def train_together(
     seen = start.points[-1].iteration if start is not None else -1
     saved = perf_counter()
     for status in training:
-        yield Progress(status)
+        yield ProgressEvent(status)
         if marks is not None and status.new_point and status.point.iteration > seen:
             seen = status.point.iteration
             for reader in list(readers):
@@ -130,14 +130,14 @@ def train_together(
                 return
         if given_up():
             if training.goes_on:
-                yield Saved(training.histories()[0])
+                yield SavedEvent(training.histories()[0])
             return
         if time_limit is not None and perf_counter() - begin > time_limit:
             for reader in readers:
                 yield _ended(training, reader, Outcome.TIMED_OUT, f"not done after {time_limit:g} s")
             return
         if training.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
-            yield Saved(training.histories()[0])
+            yield SavedEvent(training.histories()[0])
             saved = perf_counter()
     final = training.histories()[0]
     for reader in readers:  # ended by the training itself: diverged, or by a rule on the clock
@@ -146,14 +146,14 @@ def train_together(
         yield _ended(training, reader, final.outcome, final.reason)
 
 
-def _ended(training: Training | ExternalTraining, reader: _Reader, outcome: Outcome, reason: str) -> Ended:
+def _ended(training: Training | ExternalTraining, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
     confusion = None
     if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
         with training.ledger.book("evaluate"):
             confusion = confusion_of(training)
     history = training.histories()[0]
     end = replace(history, recipe=reader.recipe, points=tuple(reader.points), outcome=outcome, reason=reason)
-    return Ended(reader.number, end, confusion)
+    return EndedEvent(reader.number, end, confusion)
 
 
 def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:

@@ -29,7 +29,7 @@ from assay.system.machine_lock import turn
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
 from assay.training.loop import prepared
-from assay.workers.batch import Ended, Progress, Saved, train_together
+from assay.workers.batch import EndedEvent, ProgressEvent, SavedEvent, train_together
 from assay.workers.messages import attend, send
 
 _STATUS_SECONDS = 0.2
@@ -101,13 +101,13 @@ class Worker:
             )
             last = 0.0
             for event in events:
-                if isinstance(event, Progress):
+                if isinstance(event, ProgressEvent):
                     if perf_counter() - last > _STATUS_SECONDS:
                         last = perf_counter()
                         s = event.status
                         told: dict[str, Any] = {"accuracy": s.point.test_accuracy, "loss": s.point.train_loss}
                         send(self.connection, "status", iteration=s.iteration, iterations=s.iterations, **told)
-                elif isinstance(event, Saved):
+                elif isinstance(event, SavedEvent):
                     history = event.history
                     send(self.connection, "saved", iteration=history.iterations, content=to_bytes(history))
                 else:
@@ -115,7 +115,7 @@ class Worker:
                     self._send_end(keys[event.number], event)
             self.engine = None
 
-    def _send_end(self, key: str, event: Ended) -> None:
+    def _send_end(self, key: str, event: EndedEvent) -> None:
         history = event.history
         self._end(
             key,

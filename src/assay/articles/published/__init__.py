@@ -18,7 +18,7 @@ ARTICLES = ("flux_mnist", "parameters", "from_scratch", "lenet5")
 
 
 @dataclass(frozen=True)
-class Point:
+class PublishedPoint:
     """A published figure of one training: an accuracy (a fraction of the test images), a training loss, or both."""
 
     model: str
@@ -60,9 +60,9 @@ def article(name: str) -> Mapping[str, Any]:
         raise FileError(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
-def points(name: str, optimizer: str | None = None) -> list[Point]:
+def points(name: str, optimizer: str | None = None) -> list[PublishedPoint]:
     """The points of an article, in its order; with `optimizer` those of one alone."""
-    found = [Point(**raw) for raw in article(name).get("points", [])]
+    found = [PublishedPoint(**raw) for raw in article(name).get("points", [])]
     return [point for point in found if optimizer in (None, point.optimizer)]
 
 
@@ -71,4 +71,4 @@ def sources(name: str) -> list[tuple[str, str]]:
     return [(source["title"], source.get("url", "")) for source in article(name)["sources"]]
 
 
-__all__ = ["ARTICLES", "WORDS", "Point", "article", "points", "sources"]
+__all__ = ["ARTICLES", "WORDS", "PublishedPoint", "article", "points", "sources"]

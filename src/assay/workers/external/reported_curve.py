@@ -24,7 +24,7 @@ _TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 _FLIPPED = 1e-3  # share of the examples whose class rounding may turn
 
 
-class Curve:
+class ReportedCurve:
     """The points that a program has claimed so far, checked line by line."""
 
     def __init__(self, log_points: Sequence[int], needed: Sequence[str], *, batch_loss: bool) -> None:

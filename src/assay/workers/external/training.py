@@ -26,11 +26,11 @@ from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points
-from assay.training.loop import Status, Training, history_made, misfits, splits_of
+from assay.training.loop import Training, TrainingStatus, history_made, misfits, splits_of
 from assay.training.stopping import stopped
 from assay.workers.external.folder import final_weights, write_folder
 from assay.workers.external.process import End, ProgramProcess
-from assay.workers.external.reported_curve import Curve, disagreement
+from assay.workers.external.reported_curve import ReportedCurve, disagreement
 
 _POLL_SECONDS = 0.1
 _UNHEARD = Point(0, 0, 0.0)
@@ -61,7 +61,7 @@ class ExternalTraining:
         self.budget = log_points[-1]
         measured = ("test",) if data.x_validation is None else ("test", "validation")
         needed = ["train_loss", *(f"{split}_{what}" for split in measured for what in ("loss", "accuracy"))]
-        self.curve = Curve(log_points, needed, batch_loss=recipe.log.train_loss == "batch")
+        self.curve = ReportedCurve(log_points, needed, batch_loss=recipe.log.train_loss == "batch")
         self.points: list[Point] = []
         self.outcome, self.reason, self.done = Outcome.INTERRUPTED, "", 0
         self.weights: dict[str, Numbers] = {}
@@ -72,7 +72,7 @@ class ExternalTraining:
 
     # --- the loop ---
 
-    def __iter__(self) -> Iterator[Status]:
+    def __iter__(self) -> Iterator[TrainingStatus]:
         """Runs the program to its end; yields ten times a second. To break off kills it and all that it has started.
 
         Raises: ProgramError where it fails, or claims what cannot be; AssayError where the disk is full.
@@ -95,7 +95,7 @@ class ExternalTraining:
         except OSError as error:
             raise AssayError(f"{folder}: cannot be written: {error.strerror or error}; TMPDIR names another") from None
 
-    def _run(self, folder: Path) -> Iterator[Status]:
+    def _run(self, folder: Path) -> Iterator[TrainingStatus]:
         words = [self.engine.path, *self.engine.command.command[1:], str(folder)]
         process = ProgramProcess(words, folder, self._environment())
         started = perf_counter()
@@ -117,7 +117,7 @@ class ExternalTraining:
         finally:
             process.kill()
 
-    def _heard(self, line: bytes, seconds: float) -> Iterator[Status]:
+    def _heard(self, line: bytes, seconds: float) -> Iterator[TrainingStatus]:
         """Takes a line; the last point of the curve waits until the program has ended well."""
         if self.curve.whole:
             self.curve.read(line, seconds=seconds, examples=0)  # which says what is wrong with it
@@ -214,8 +214,8 @@ class ExternalTraining:
         )
         return [history]
 
-    def _status(self, point: Point, *, new_point: bool) -> Status:
-        return Status(self.done, self.budget, self.ledger.train, point, new_point)
+    def _status(self, point: Point, *, new_point: bool) -> TrainingStatus:
+        return TrainingStatus(self.done, self.budget, self.ledger.train, point, new_point)
 
     def _environment(self) -> dict[str, str]:
         """This process's own, with the number of threads where one is asked for."""
