@@ -314,9 +314,9 @@ def test_a_share_of_the_weights_may_part_where_the_engine_says_so() -> None:
     def judge(weights: int, share: float, loss: float = 1.0) -> Certificate:
         found = reference | {"losses": np.array([1.0, loss]), "0.weight": np.zeros((10, 10))}
         found["0.weight"].ravel()[:weights] = 1e-3
-        return parity.judged(Recipe(), found, reference, iterations=2, tolerance=1e-4, may_part=share)
+        return parity.judged(Recipe(), found, reference, iterations=2, tolerance=1e-4, allowed_outliers=share)
 
-    assert (judge(2, 0.01).parted, judge(2, 0.01).weights) == (0.01, 1e-3)
+    assert (judge(2, 0.01).outlier_fraction, judge(2, 0.01).weights) == (0.01, 1e-3)
     assert judge(2, 0.01).holds
     assert not judge(3, 0.01).holds
     assert not judge(1, 0.0).holds

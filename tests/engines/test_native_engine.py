@@ -409,18 +409,18 @@ def long_run(threads: int) -> tuple[Any, Any, Any]:
 def test_a_call_that_is_broken_off_has_done_nothing(threads: int) -> None:
     engine, state, batches = long_run(threads)
     before = engine.export(state)
-    timer = threading.Timer(0.5, engine.break_off)
+    timer = threading.Timer(0.5, engine.cancel)
     timer.start()
     begin = time.perf_counter()
     state, progress = engine.advance(state, batches, np.array([True]))
     timer.join()
-    assert progress.cut_short
+    assert progress.cancelled
     assert progress.losses.shape == (1, 0)
     assert time.perf_counter() - begin < 5.0  # a thousand iterations take minutes
     same_bits(engine.export(state), before)
     few = type(batches)(1, np.full(1, 1000, np.int32))  # the first of a full batch, which alone would take seconds
     state, progress = engine.advance(state, few, np.array([True]))
-    assert not progress.cut_short
+    assert not progress.cancelled
     assert np.isfinite(progress.losses).all()
 
 

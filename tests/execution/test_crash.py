@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from assay.results.results import Results
-from assay.store import integrity as checking
-from assay.store import queries
+from assay.store import integrity, queries
 from assay.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +104,7 @@ def compare_with_an_undisturbed_run(folder: Path, engine: str) -> None:
     assert set(Results(stores[0], "crash").frame()["outcome"]) == {"completed"}
     assert queries.trials(stores[0].database)[1] == 16
     assert not [
-        finding for finding in checking.check(stores[0]) if finding.kind in ("damaged", "unreadable", "missing")
+        finding for finding in integrity.check(stores[0]) if finding.kind in ("damaged", "unreadable", "missing")
     ]
 
 

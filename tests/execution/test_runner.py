@@ -22,13 +22,12 @@ from assay.data.datasets import load
 from assay.execution.eta import Cost, estimated
 from assay.execution.runner import Execution, pools
 from assay.results.results import Results
-from assay.store import integrity as checking
-from assay.store import queries
+from assay.store import integrity, queries
 from assay.store.store import PastCost, Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
-from assay.system.machine_lock import turn
+from assay.system.machine_lock import machine_lock
 from assay.training.history import Ledger, Outcome
 from assay.training.log_points import number_of_log_points
 
@@ -251,7 +250,7 @@ def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
         for _ in execution:
             seen.append(time.monotonic())
 
-    with turn("packed"):
+    with machine_lock("packed"):
         thread = threading.Thread(target=run)
         thread.start()
         time.sleep(3.0)
@@ -266,7 +265,7 @@ def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypat
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with turn("packed"):
+        with machine_lock("packed"):
             held.set()
             release.wait(60)
 
@@ -423,7 +422,7 @@ def test_a_damaged_checkpoint_costs_time_alone(store: Store) -> None:
     execution = executed(store, study(baseline=baseline | {"budget": {"epochs": 4}}))
     assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
     executed(store, study(baseline=baseline | {"budget": {"epochs": 2}}), again=True)
-    assert not [finding for finding in checking.check(store) if finding.kind == "missing"]  # it was written anew
+    assert not [finding for finding in integrity.check(store) if finding.kind == "missing"]  # it was written anew
 
 
 def test_two_runs_share_a_study_and_no_trial_is_trained_twice(tmp_path: Path) -> None:

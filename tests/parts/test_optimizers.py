@@ -43,7 +43,7 @@ def start() -> tuple[np.ndarray, np.ndarray]:
 def ours(name: str, **settings: Any) -> np.ndarray:
     recipe = Recipe.parse({"optimizer": {"name": name, "learning_rate": RATE, **settings}})
     cohort = Cohort((recipe,), recipe.model.network(3, 2))
-    constants, course = cohort.constants()[0], cohort.courses(1, STEPS)[0]
+    constants, course = cohort.constants()[0], cohort.step_values(1, STEPS)[0]
     w, scale = start()
     slots = tuple(np.zeros(SIZE) for _ in range(OPTIMIZERS[name].slots))
     for i in range(STEPS):

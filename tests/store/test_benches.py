@@ -10,8 +10,7 @@ import pytest
 from assay.errors import AssayError, StoreError
 from assay.report import benches as report
 from assay.report.page import bench_page
-from assay.store import benches
-from assay.store import integrity as checking
+from assay.store import benches, integrity
 from assay.store.exchange import export, read_back
 from assay.store.store import Store
 from tests.store.makers import made_bench
@@ -44,9 +43,9 @@ def test_a_damaged_bench_is_found_and_set_aside(tmp_path: Path) -> None:
         connection.exec_driver_sql("UPDATE bench SET content = '{\"format\": 1}'")
     with pytest.raises(StoreError, match="bench 00000000 cannot be read"):
         benches.one(store.database, "0000")
-    assert [finding.kind for finding in checking.check(store)] == ["unreadable"]
-    assert "set bench 00000000 aside" in checking.repair(store)
-    assert checking.check(store) == []
+    assert [finding.kind for finding in integrity.check(store)] == ["unreadable"]
+    assert "set bench 00000000 aside" in integrity.repair(store)
+    assert integrity.check(store) == []
     assert "cannot" not in (tmp_path / "store.db.quarantine.jsonl").read_text()
 
 

@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 from assay.errors import FileError, StoreError
 from assay.results.results import Results
-from assay.store import exchange, leases, queries
-from assay.store import integrity as checking
+from assay.store import exchange, integrity, leases, queries
 from assay.store.records import Finished
 from assay.store.schema import result, trajectory
 from assay.store.store import RETRIES, Store
@@ -211,7 +210,7 @@ def test_a_store_checks_and_mends_itself(store: Store) -> None:
     plan = made_plan(4)
     store.register(plan)
     keys = [finish_one(store, plan, content=f"content {i}".encode()) for i in range(3)]
-    assert checking.check(store) == []
+    assert integrity.check(store) == []
     store.artifacts.put(b"an orphan")
     lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
     with store.database.write() as connection:
@@ -219,10 +218,10 @@ def test_a_store_checks_and_mends_itself(store: Store) -> None:
         connection.execute(sa.update(trajectory).where(trajectory.c.key == lease.trajectory).values(started="1"))
         name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == keys[1])).scalar_one()
     store.artifacts.remove(name)
-    assert sorted(finding.kind for finding in checking.check(store)) == ["lease", "missing", "orphan", "unreadable"]
+    assert sorted(finding.kind for finding in integrity.check(store)) == ["lease", "missing", "orphan", "unreadable"]
     assert Results(store, "made").frame()["accuracy"].notna().sum() == 3  # one bad row hides no other
-    assert len(checking.repair(store)) >= 3
-    assert [finding.kind for finding in checking.check(store)] == ["orphan"]
+    assert len(integrity.repair(store)) >= 3
+    assert [finding.kind for finding in integrity.check(store)] == ["orphan"]
     assert set(store.outcomes(plan.trials)) == set(keys[1:])  # the unreadable one is trained again
 
 
@@ -231,9 +230,9 @@ def test_vacuum_removes_what_nothing_names_but_not_what_is_young(store: Store, m
     store.register(plan)
     finish_one(store, plan, content=b"kept")
     orphan = store.artifacts.put(b"orphan")
-    assert checking.vacuum(store) == (0, 0)
+    assert integrity.vacuum(store) == (0, 0)
     monkeypatch.setattr("assay.store.artifacts._YOUNG_SECONDS", -1.0)
-    assert checking.vacuum(store) == (1, 6)
+    assert integrity.vacuum(store) == (1, 6)
     assert orphan not in set(store.artifacts.names())
 
 
@@ -251,7 +250,7 @@ def test_what_is_exported_can_be_imported_elsewhere(store: Store, tmp_path: Path
     assert before.equals(after)
     assert Results(store, "made").curves().equals(Results(target, "made").curves())
     assert target.history(plan.jobs[0].trials[0].key) is not None
-    assert checking.check(target) == []
+    assert integrity.check(target) == []
     target.close()
 
 

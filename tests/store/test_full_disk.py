@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.store import integrity as checking
-from assay.store import queries
+from assay.store import integrity, queries
 from assay.store.store import Store
 
 STUDY = """
@@ -66,7 +65,7 @@ def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(smal
     rows = queries.trials(store.database, ["outcome=completed"], limit=99)[0]
     assert len(rows) == 24
     assert before.items() <= {row["key"]: row["finished"] for row in rows}.items()
-    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable", "missing")]
+    assert not [finding for finding in integrity.check(store) if finding.kind in ("damaged", "unreadable", "missing")]
     store.close()
 
 

@@ -15,10 +15,7 @@ from assay.errors import AssayError, FileError, StoreError
 from assay.logs import Options
 from assay.report.answers import answers
 from assay.results.results import Results
-from assay.store import exchange, queries
-from assay.store import imported as imports
-from assay.store import integrity as checking
-from assay.store.schema import imported
+from assay.store import exchange, imported, integrity, queries, schema
 from assay.store.store import Store
 from assay.training.history import History
 from tests.logs import samples
@@ -41,45 +38,45 @@ def with_study(store: Store, seeds: int = 4) -> None:
 
 def test_a_stored_curve_is_read_back_as_it_was(store: Store, tmp_path: Path) -> None:
     history = read(tmp_path, samples.flux())
-    stored = imports.add(store.database, history)
+    stored = imported.add(store.database, history)
     assert (stored.study, stored.label, stored.before) == ("imported", "net (imported)", "")
-    row = imports.find(store.database, stored.key[:6])
+    row = imported.find(store.database, stored.key[:6])
     assert row is not None
-    again = imports.history_of(row)
+    again = imported.history_of(row)
     assert (again.points, again.source, again.warnings) == (history.points, history.source, history.warnings)
     assert again.plain() == history.plain()
-    assert checking.check(store) == []
+    assert integrity.check(store) == []
 
 
 def test_a_file_that_is_imported_twice_is_one_entry_and_the_second_reading_counts(store: Store, tmp_path: Path) -> None:
     with_study(store)
-    imports.add(store.database, read(tmp_path, samples.pytorch(), "first"))
-    moved = imports.add(store.database, read(tmp_path, samples.pytorch(), "second"), of_study="made", named=False)
+    imported.add(store.database, read(tmp_path, samples.pytorch(), "first"))
+    moved = imported.add(store.database, read(tmp_path, samples.pytorch(), "second"), study_name="made", named=False)
     assert (moved.label, moved.study, moved.before) == (
         "first (imported)",
         "made",
         "first (imported) of study imported",
     )
-    assert len(imports.listed(store.database)) == 1
-    assert imports.add(store.database, read(tmp_path, samples.pytorch(), "third")).study == "made"
-    assert [row["label"] for row in imports.of_study(store.database, "made")] == ["third (imported)"]
+    assert len(imported.listed(store.database)) == 1
+    assert imported.add(store.database, read(tmp_path, samples.pytorch(), "third")).study == "made"
+    assert [row["label"] for row in imported.rows_of_study(store.database, "made")] == ["third (imported)"]
 
 
 def test_an_unknown_study_and_a_name_that_is_taken_are_refused(store: Store, tmp_path: Path) -> None:
     with_study(store)
     with pytest.raises(StoreError, match="did you mean 'made'"):
-        imports.add(store.database, read(tmp_path, samples.flux()), of_study="mad")
-    imports.add(store.database, read(tmp_path, samples.flux()))
+        imported.add(store.database, read(tmp_path, samples.flux()), study_name="mad")
+    imported.add(store.database, read(tmp_path, samples.flux()))
     with pytest.raises(StoreError, match=r"'net' already, from net\.log; give another --name"):
-        imports.add(store.database, read(tmp_path, samples.pytorch()))
-    assert len(imports.listed(store.database)) == 1
+        imported.add(store.database, read(tmp_path, samples.pytorch()))
+    assert len(imported.listed(store.database)) == 1
 
 
 def test_imported_curves_stand_in_the_frames_marked_and_without_what_a_log_does_not_tell(
     store: Store, tmp_path: Path
 ) -> None:
     with_study(store)
-    imports.add(store.database, read(tmp_path, samples.flux()), of_study="made")
+    imported.add(store.database, read(tmp_path, samples.flux()), study_name="made")
     results = Results(store, "made")
     frame, curves = results.frame(), results.curves()
     assert list(frame["origin"]) == ["measured"] * 4 + ["imported"]
@@ -96,14 +93,14 @@ def test_imported_curves_stand_in_the_frames_marked_and_without_what_a_log_does_
 
 def test_a_log_of_epochs_has_no_iterations_beside_trials_that_have_them(store: Store, tmp_path: Path) -> None:
     with_study(store)
-    imports.add(store.database, read(tmp_path, samples.flux(), iterations_per_epoch=None), of_study="made")
+    imported.add(store.database, read(tmp_path, samples.flux(), iterations_per_epoch=None), study_name="made")
     results = Results(store, "made")
     curves = results.curves()
     foreign = results.frame()["trial"].iloc[-1]
     assert curves[curves["trial"] == foreign]["iteration"].isna().all()
     said = json.dumps(results.picture("curves").to_dict())
     assert "net (imported) not drawn" in said
-    imports.add(store.database, read(tmp_path, samples.pytorch(), "alone", iterations_per_epoch=None))
+    imported.add(store.database, read(tmp_path, samples.pytorch(), "alone", iterations_per_epoch=None))
     alone = Results(store, "imported")
     assert list(alone.curves()["iteration"]) == [1, 2, 3, 4]
     assert '"epochs"' in json.dumps(alone.picture("curves").to_dict())
@@ -111,7 +108,7 @@ def test_a_log_of_epochs_has_no_iterations_beside_trials_that_have_them(store: S
 
 def test_imported_curves_take_no_part_in_verdicts_and_rankings_of_time(store: Store, tmp_path: Path) -> None:
     with_study(store)
-    imports.add(store.database, read(tmp_path, samples.flux()), of_study="made")
+    imported.add(store.database, read(tmp_path, samples.flux()), study_name="made")
     trials = Results(store, "made").frame()
     assert verdicts.best(trials).name == "baseline"
     with pytest.raises(AssayError, match="comes from a log"):
@@ -132,7 +129,7 @@ def test_imported_curves_take_no_part_in_verdicts_and_rankings_of_time(store: St
 
 def test_logs_of_one_stated_machine_and_one_clock_are_ranked(store: Store, tmp_path: Path) -> None:
     for name, text in (("flux", samples.flux()), ("pytorch", samples.pytorch()), ("matlab", samples.matlab())):
-        imports.add(store.database, read(tmp_path, text, name, machine="GTX 1080 Ti"))
+        imported.add(store.database, read(tmp_path, text, name, machine="GTX 1080 Ti"))
     fair, said = comparable(Results(store, "imported").frame())
     assert sorted(fair["configuration"]) == ["flux (imported)", "pytorch (imported)"]
     assert "elapsed, validation included" in said
@@ -140,43 +137,43 @@ def test_logs_of_one_stated_machine_and_one_clock_are_ranked(store: Store, tmp_p
 
 def test_a_study_takes_its_curves_with_it_and_a_curve_goes_alone(store: Store, tmp_path: Path) -> None:
     with_study(store)
-    key = imports.add(store.database, read(tmp_path, samples.flux()), of_study="made").key
-    assert imports.remove(store.database, [key]) == 1
-    imports.add(store.database, read(tmp_path, samples.flux()), of_study="made")
+    key = imported.add(store.database, read(tmp_path, samples.flux()), study_name="made").key
+    assert imported.remove(store.database, [key]) == 1
+    imported.add(store.database, read(tmp_path, samples.flux()), study_name="made")
     assert queries.studies(store.database)[0]["imported"] == 1
     store.remove_study("made")
-    assert imports.listed(store.database) == []
-    assert checking.check(store) == []
+    assert imported.listed(store.database) == []
+    assert integrity.check(store) == []
 
 
 def test_filters_pass_by_what_a_log_does_not_tell(store: Store, tmp_path: Path) -> None:
-    imports.add(store.database, read(tmp_path, samples.flux()))
+    imported.add(store.database, read(tmp_path, samples.flux()))
     for filters, count in ((["accuracy>0.9"], 1), (["accuracy>0.99"], 0), (["optimizer=adam"], 0), (["seed=1"], 0)):
-        assert len(imports.listed(store.database, filters)) == count, filters
+        assert len(imported.listed(store.database, filters)) == count, filters
     with pytest.raises(StoreError, match="did you mean 'accuracy'"):
-        imports.listed(store.database, ["acuracy>1"])
+        imported.listed(store.database, ["acuracy>1"])
 
 
 def test_a_damaged_curve_is_found_and_set_aside(store: Store, tmp_path: Path) -> None:
-    key = imports.add(store.database, read(tmp_path, samples.flux())).key
+    key = imported.add(store.database, read(tmp_path, samples.flux())).key
     with store.database.write() as connection:
-        connection.execute(sa.update(imported).values(curve='{"iteration": ['))
-    assert [finding.kind for finding in checking.check(store)] == ["unreadable"]
-    assert checking.repair(store)[0] == f"set the imported curve {key[:8]} aside; import its log again"
-    assert checking.check(store) == []
+        connection.execute(sa.update(schema.imported).values(curve='{"iteration": ['))
+    assert [finding.kind for finding in integrity.check(store)] == ["unreadable"]
+    assert integrity.repair(store)[0] == f"set the imported curve {key[:8]} aside; import its log again"
+    assert integrity.check(store) == []
 
 
 def test_exports_carry_curves_and_strange_ones_are_refused(store: Store, tmp_path: Path) -> None:
     with_study(store)
-    imports.add(store.database, read(tmp_path, samples.flux()), of_study="made")
-    imports.add(store.database, read(tmp_path, samples.pytorch(), "other"))
+    imported.add(store.database, read(tmp_path, samples.flux()), study_name="made")
+    imported.add(store.database, read(tmp_path, samples.pytorch(), "other"))
     exchange.export(store, out := tmp_path / "out")
     target = Store(f"sqlite:///{tmp_path / 'target.db'}")
     assert exchange.read_back(target, out) == (6, 0)
     assert exchange.read_back(target, out) == (0, 6)
     for name in ("made", "imported"):
         assert Results(target, name).curves().equals(Results(store, name).curves())
-    exchange.export(store, part := tmp_path / "part", of_study="made")
+    exchange.export(store, part := tmp_path / "part", study_name="made")
     assert len(json.loads((part / "imported.json").read_text())) == 1
     rows = json.loads((out / "imported.json").read_text())
     for name, value in (("key", "0" * 32), ("curve", "{"), ("source", "[]"), ("outcome", "won")):
@@ -184,7 +181,7 @@ def test_exports_carry_curves_and_strange_ones_are_refused(store: Store, tmp_pat
         fresh = Store(f"sqlite:///{tmp_path / f'{name}.db'}")
         with pytest.raises(FileError, match="not an export of Assay, or damaged"):
             exchange.read_back(fresh, out)
-        assert imports.listed(fresh.database) == []
+        assert imported.listed(fresh.database) == []
         fresh.close()
     (out / "imported.json").unlink()  # an export of an earlier version
     assert exchange.read_back(target, out) == (0, 4)

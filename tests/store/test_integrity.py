@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import AssayError, StoreError
-from assay.store import imported as imports
-from assay.store import integrity as checking
-from assay.store import queries
+from assay.store import imported, integrity, queries
 from assay.store.schema import VERSION
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
@@ -126,13 +124,13 @@ def test_a_store_cut_short_is_told_and_what_is_left_can_be_saved(seed: int, tmp_
             Store(str(path), read_only=read_only)
     assert path.read_bytes() == whole[:cut]
     try:
-        target, kept = checking.salvage(path)
+        target, kept = integrity.salvage(path)
     except AssayError:
         return
     store = Store(str(target))
     assert kept <= 30
     assert kept > 0 or cut < 0.8 * len(whole)  # what is before the cut is there
-    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable")]
+    assert not [finding for finding in integrity.check(store) if finding.kind in ("damaged", "unreadable")]
     store.close()
     assert path.read_bytes() == whole[:cut]
 
@@ -148,13 +146,13 @@ def test_a_page_of_noise_is_told_or_goes_round(seed: int, tmp_path: Path) -> Non
     path.write_bytes(bytes(content))
     try:
         store = Store(str(path))
-        findings = checking.check(store)
+        findings = integrity.check(store)
         assert findings or queries.trials(store.database)[1] == 30
     except StoreError:
         pass
-    target, kept = checking.salvage(path)
+    target, kept = integrity.salvage(path)
     assert kept <= 30
-    assert not [f for f in checking.check(Store(str(target))) if f.kind in ("damaged", "unreadable")]
+    assert not [f for f in integrity.check(Store(str(target))) if f.kind in ("damaged", "unreadable")]
 
 
 @pytest.mark.parametrize("version", sorted(path.stem for path in FIXTURES.glob("*.db")))
@@ -165,8 +163,8 @@ def test_a_store_of_every_schema_version_opens_with_its_trials(version: str, tmp
     rows, count = queries.trials(store.database, ["outcome=completed"])
     assert count == 6
     assert all(row["accuracy"] > 0 for row in rows)
-    assert not [finding for finding in checking.check(store) if finding.kind in ("damaged", "unreadable")]
-    assert len(imports.listed(store.database)) == (version >= "v0003")  # older schemas had no imported curves
+    assert not [finding for finding in integrity.check(store) if finding.kind in ("damaged", "unreadable")]
+    assert len(imported.listed(store.database)) == (version >= "v0003")  # older schemas had no imported curves
 
 
 def test_the_newest_schema_has_its_stored_file() -> None:

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from assay.errors import FileError
-from assay.system.machine_lock import turn
+from assay.system.machine_lock import machine_lock
 
 
 def test_packed_turns_overlap_and_isolated_ones_wait() -> None:
     told, tries = threading.Event(), iter(range(200))
-    with turn("packed"), turn("packed"), turn("isolated", given_up=lambda: next(tries, None) is None, on_wait=told.set):
+    with (
+        machine_lock("packed"),
+        machine_lock("packed"),
+        machine_lock("isolated", cancelled=lambda: next(tries, None) is None, on_wait=told.set),
+    ):
         assert told.is_set()  # it gave up after some four seconds
 
 
@@ -25,10 +29,10 @@ def test_a_turn_needs_no_right_to_write_and_follows_no_link(tmp_path: Path, monk
     flags: list[int] = []
     real = os.open
     monkeypatch.setattr(os, "open", lambda path, flag, *rest: flags.append(flag) or real(path, flag, *rest))
-    with turn("isolated"):
+    with machine_lock("isolated"):
         assert not flags[0] & os.O_CREAT  # of another user's file in a shared folder the system refuses that
     monkeypatch.undo()
     (tmp_path / "link.lock").symlink_to(theirs)
     monkeypatch.setenv("ASSAY_TURN", str(tmp_path / "link.lock"))
-    with pytest.raises(FileError, match="cannot be opened to take turns"), turn("isolated"):
+    with pytest.raises(FileError, match="cannot be opened to take turns"), machine_lock("isolated"):
         pass

@@ -301,7 +301,7 @@ def test_a_chunk_that_was_broken_off_costs_no_training_seconds(monkeypatch: pyte
         calls.append(batches.first)
         if len(calls) == 2:
             time.sleep(0.2)
-            return state, Progress(np.full((1, 0), np.nan), np.zeros(1, np.int64), cut_short=True)
+            return state, Progress(np.full((1, 0), np.nan), np.zeros(1, np.int64), cancelled=True)
         return advance(state, batches, alive)
 
     monkeypatch.setattr(engine, "advance", broken_off_once)

@@ -36,7 +36,7 @@ from assay.training.log_points import log_points
 from assay.training.loop import prepared, train
 from assay.workers.external.folder import final_weights
 from assay.workers.external.reported_curve import ReportedCurve
-from assay.workers.external.training import ExternalTraining, begun
+from assay.workers.external.training import ExternalTraining, make_training
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, Any] = {
@@ -57,7 +57,7 @@ def data(recipe: Recipe, *, examples: int = 97, inputs: int = 7, classes: int = 
 
 
 def run(recipe: Recipe, *words: str, files: tuple[str, ...] = ()) -> ExternalTraining:
-    training = begun(recipe, Program(Command(command=words, files=files), threads=1), data(recipe))
+    training = make_training(recipe, Program(Command(command=words, files=files), threads=1), data(recipe))
     assert isinstance(training, ExternalTraining)
     return training
 
@@ -545,7 +545,7 @@ def test_a_program_begins_anew(parrot: Any) -> None:
     recipe = Recipe.parse(SMALL)
     history = finished(run(recipe, *parrot("for line in lines: say(line)")))
     with pytest.raises(AssayError, match="begins anew"):
-        begun(recipe, Program(Command(command=("true",))), data(recipe), start=[history])
+        make_training(recipe, Program(Command(command=("true",))), data(recipe), start=[history])
     with pytest.raises(AssayError, match="by command:parrot.py, kept no weights"):
         train([recipe.with_budget(iterations=9)], load("numpy"), data(recipe), start=[history])
 

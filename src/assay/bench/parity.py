@@ -24,7 +24,7 @@ TOLERANCES: dict[str, tuple[float, dict[str, int]]] = {  # precision -> toleranc
 their rounding into steps of its own size. At the kinks and ties of a million pooled pixels in a batch right engines
 part soon: with lenet5-wide and Adam plain convolutions of torch and jax in float32 are 5e-6 off after 3 iterations and
 up to 7e-3 after 20, while in float64 torch is 8e-15 off after 20. An engine whose method rounds more says for how many
-of the weights that may show (`Engine.may_part`)."""
+of the weights that may show (`Engine.allowed_outliers`)."""
 _WITH_KINKS = ("relu", "leaky_relu", "elu")  # where rounding may put a unit on the other side
 _MOST_EXAMPLES = 60_000  # that the reference sees: it is the slowest of all
 
@@ -53,11 +53,17 @@ def without_dropout(recipe: Recipe) -> Recipe:
 
 
 def judged(
-    recipe: Recipe, found: Arrays, reference: Arrays, *, iterations: int, tolerance: float, may_part: float = 0.0
+    recipe: Recipe,
+    found: Arrays,
+    reference: Arrays,
+    *,
+    iterations: int,
+    tolerance: float,
+    allowed_outliers: float = 0.0,
 ) -> Certificate:
     """The certificate of a row's arrays, "losses" (k,) and the weights by name, beside the reference's.
 
-    `may_part` is the share of the weights that the engine's method may bring further off than the tolerance.
+    `allowed_outliers` is the share of the weights that the engine's method may bring further off than the tolerance.
     """
     notes = ["taken without dropout"] if recipe.model != without_dropout(recipe).model else []
     weights = _deviations(found, reference, [name for name in reference if name != "losses"])
@@ -68,8 +74,8 @@ def judged(
         tolerance=tolerance,
         losses=None if losses is None else float(losses.max()),
         weights=None if weights is None else float(weights.max(initial=0.0)),
-        parted=0.0 if weights is None or not len(weights) else float((weights >= tolerance).mean()),
-        may_part=may_part,
+        outlier_fraction=0.0 if weights is None or not len(weights) else float((weights >= tolerance).mean()),
+        allowed_outliers=allowed_outliers,
         notes=tuple(notes),
     )
 

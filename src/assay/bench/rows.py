@@ -54,25 +54,40 @@ class Certificate:
     tolerance: float
     losses: float | None  # None where they are not finite
     weights: float | None
-    parted: float = 0.0  # the share of the weights that are not within the tolerance, and how large it may be
-    may_part: float = 0.0
+    outlier_fraction: float = 0.0  # the share of the weights that are not within the tolerance, and how large it may be
+    allowed_outliers: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether the row computes what the reference computes."""
-        near = self.losses is not None and self.losses < self.tolerance
-        return near and self.weights is not None and (self.weights < self.tolerance or 0 < self.parted <= self.may_part)
+        if self.losses is None or self.weights is None or self.losses >= self.tolerance:
+            return False
+        return self.weights < self.tolerance or 0 < self.outlier_fraction <= self.allowed_outliers
 
     def sentence(self) -> str:
         """The certificate in words."""
         losses, weights = ("not finite" if v is None else f"{v:.1e} off" for v in (self.losses, self.weights))
-        parted = f" ({self.parted:.2%} of them beyond the tolerance)" if self.parted else ""
-        but = f" but for {self.may_part:.0%} of the weights" if self.may_part else ""
+        beyond = f" ({self.outlier_fraction:.2%} of them beyond the tolerance)" if self.outlier_fraction else ""
+        but = f" but for {self.allowed_outliers:.0%} of the weights" if self.allowed_outliers else ""
         return (
-            f"losses {losses}, weights {weights}{parted} after {self.iterations:,} iterations; "
+            f"losses {losses}, weights {weights}{beyond} after {self.iterations:,} iterations; "
             f"expected below {self.tolerance:.0e}{but}"
         )
+
+    def plain(self) -> dict[str, Any]:
+        """The certificate as it is stored; `parted` and `may_part` are the stored names of the two fractions."""
+        return {
+            "reference": self.reference,
+            "iterations": self.iterations,
+            "tolerance": self.tolerance,
+            "losses": self.losses,
+            "weights": self.weights,
+            "parted": self.outlier_fraction,
+            "may_part": self.allowed_outliers,
+            "notes": list(self.notes),
+            "holds": self.holds,
+        }
 
 
 @dataclass(frozen=True)
@@ -225,8 +240,7 @@ class Bench:
     def _row(self, row: Row, base: Row | None) -> dict[str, Any]:
         certificate = None
         if row.certificate is not None:
-            certificate = asdict(row.certificate) | {"holds": row.certificate.holds}
-            certificate["notes"] = list(row.certificate.notes)
+            certificate = row.certificate.plain()
         return {
             "label": row.label,
             **asdict(row.combination),

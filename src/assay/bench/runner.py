@@ -29,7 +29,7 @@ from assay.parts.batches import iterations_per_epoch
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe, usable_cores
-from assay.system.machine_lock import turn
+from assay.system.machine_lock import machine_lock
 from assay.training.loop import prepared
 from assay.workers.pool import Workers, import_path
 
@@ -149,7 +149,7 @@ class Benching:
 
     def __iter__(self) -> Iterator[BenchStatus]:
         """Runs to the end; yields several times a second."""
-        waiting = turn("isolated", given_up=lambda: self._stopped, on_wait=self._on_wait)
+        waiting = machine_lock("isolated", cancelled=lambda: self._stopped, on_wait=self._on_wait)
         try:
             with self._ending(), waiting as waited, TemporaryDirectory(prefix="assay-bench-") as folder:
                 self._zero, self._folder = perf_counter(), Path(folder)
@@ -243,7 +243,7 @@ class Benching:
             reference,
             iterations=iterations,
             tolerance=tolerance,
-            may_part=head["may_part"],
+            allowed_outliers=head["allowed_outliers"],
         )
         if not row.certificate.holds:
             raise _EndError(State.DEVIATES, row.certificate.sentence())

@@ -85,7 +85,12 @@ class RowWorker:
         state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
         weights = {name: np.ascontiguousarray(w, np.float64) for name, w in self.engine.export(state).weights.items()}
         content = save({**weights, "losses": progress.losses[0]})
-        send(self.connection, "certified", may_part=self.engine.may_part(training.cohort), content=content)
+        send(
+            self.connection,
+            "certified",
+            allowed_outliers=self.engine.allowed_outliers(training.cohort),
+            content=content,
+        )
 
     def _begin(self, head: dict[str, Any]) -> None:
         """Brings the data to the engine, and evaluates the initial weights."""

@@ -51,7 +51,7 @@ def import_log(
     from assay import logs
     from assay.cli import tables
     from assay.report.text import clean
-    from assay.store import imported as imports
+    from assay.store import imported
     from assay.store.store import Store
 
     options = logs.Options(
@@ -71,7 +71,7 @@ def import_log(
     if format is None:
         note(f"{log} looks like {source.format}: {logs.FORMATS[source.format].about}")
     opened = Store(store)
-    stored = imports.add(opened.database, history, of_study=study, named=name is not None)
+    stored = imported.add(opened.database, history, study_name=study, named=name is not None)
     if as_json:
         print_json({"store": opened.name, **vars(stored), **history.plain()})
         return

@@ -29,8 +29,7 @@ def list_trials(
 ) -> None:
     """List the stored studies and benches, or the trials that pass the filters."""
     from assay.cli import tables
-    from assay.store import benches, queries
-    from assay.store import imported as imports
+    from assay.store import benches, imported, queries
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
@@ -45,8 +44,8 @@ def list_trials(
             if measured := benches.listed(opened.database):
                 console().print(tables.benches(measured))
         return
-    rows, count = queries.trials(opened.database, filters or [], of_study=study, sort=sort, limit=limit)
-    curves = imports.listed(opened.database, filters or [], of_study=study)
+    rows, count = queries.trials(opened.database, filters or [], study_name=study, sort=sort, limit=limit)
+    curves = imported.listed(opened.database, filters or [], study_name=study)
     if as_json:
         print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
     elif as_csv:

@@ -24,8 +24,7 @@ def rm(
 
     Asks first.
     """
-    from assay.store import benches, queries
-    from assay.store import imported as imports
+    from assay.store import benches, imported, queries
     from assay.store.store import Store
 
     opened = Store(store)
@@ -35,7 +34,7 @@ def rm(
     for name in (name for name in names if name not in studies):
         if found := benches.found(opened.database, name):
             measured.append(found["bench"])
-        elif curve := imports.find(opened.database, name):
+        elif curve := imported.find(opened.database, name):
             curves.append(curve["key"])
         else:
             keys.append(queries.one_trial(opened.database, name)["key"])
@@ -53,7 +52,7 @@ def rm(
     gone = {
         "trials": opened.remove_trials(keys),
         "benches": benches.remove(opened.database, measured),
-        "imported curves": imports.remove(opened.database, curves),
+        "imported curves": imported.remove(opened.database, curves),
     }
     more = "".join(f", {count:,} {what}" for what, count in gone.items() if count and what != "trials")
     note(

@@ -29,8 +29,7 @@ def show(
     from assay.cli.bench import print_bench
     from assay.recipe.toml import toml_text
     from assay.report.text import clean_lines
-    from assay.store import benches, queries
-    from assay.store import imported as imports
+    from assay.store import benches, imported, queries
     from assay.store.records import history_of
     from assay.store.store import Store
 
@@ -44,7 +43,7 @@ def show(
         else:
             print_bench(bench)
         return
-    if curve := imports.find(database, trial):
+    if curve := imported.find(database, trial):
         _show_imported(curve, recipe=recipe, as_json=as_json)
         return
     row = queries.one_trial(database, trial)

@@ -70,7 +70,7 @@ def export_store(
     from assay.store.exchange import export
     from assay.store.store import Store
 
-    count = export(Store(store, read_only=True), folder, of_study=study, artifacts=artifacts)
+    count = export(Store(store, read_only=True), folder, study_name=study, artifacts=artifacts)
     if as_json:
         print_json({"trials": count, "folder": str(folder)})
     else:

@@ -92,7 +92,7 @@ class Cohort:
             for recipe in self.recipes
         ]
 
-    def courses(self, first: int, count: int) -> list[dict[str, Numbers]]:
+    def step_values(self, first: int, count: int) -> list[dict[str, Numbers]]:
         """For each trial, the numbers that change with t: the learning rate and the rule's factors, (k,) each."""
         t = np.arange(first, first + count, dtype=np.float64)
         return [
@@ -115,12 +115,12 @@ class Progress:
 
     `losses` (T, k): the loss of each iteration's batch before its update, NaN where a trial was not advanced.
     `broken` (T,): the first iteration (its count t) whose batch loss was not finite, 0 where there was none.
-    `cut_short`: the call was broken off and has done nothing; k is 0.
+    `cancelled`: the call was broken off and has done nothing; k is 0.
     """
 
     losses: Numbers
     broken: NDArray[np.int64]
-    cut_short: bool = False
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ class Engine(ABC):
         values = sum(layer.values for layer in cohort.network.layers)
         return 2 * 8 * batch * values
 
-    def may_part(self, cohort: Cohort) -> float:
+    def allowed_outliers(self, cohort: Cohort) -> float:
         """The share of the weights that a certificate may find off: 0 but for a method that rounds more than plain
         sums do, where a tie that rounding decides the other way moves a few weights by a whole step."""
         return 0.0
@@ -199,7 +199,7 @@ class Engine(ABC):
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
 
-    def break_off(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no breaking off)
+    def cancel(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no breaking off)
         """Asks an `advance` that is under way to return soon with nothing done; called by a signal handler."""
 
     def peak_device_memory(self) -> int | None:

@@ -203,14 +203,14 @@ def _fixed(cohort: Cohort) -> Tree:
 
 def _varying(form: Form, cohort: Cohort, batches: Batches, start: int, count: int) -> Tree:
     """What changes from iteration to iteration, padded to the form's chunk; what is padded is never read."""
-    courses = cohort.courses(batches.first + start, count)
-    stacked = {name: np.stack([c[name] for c in courses]) for name in courses[0]}  # (T, count)
+    step_values = cohort.step_values(batches.first + start, count)
+    stacked = {name: np.stack([c[name] for c in step_values]) for name in step_values[0]}  # (T, count)
     places = batches.rows if batches.rows is not None else batches.starts
     if places is not None:
         places = places[:, start : start + count]
         places = places[..., 0] if form.batches == "starts" and batches.rows is not None else places
     return {
-        "courses": {name: _padded(a, form.chunk, axis=1) for name, a in stacked.items()},
+        "step_values": {name: _padded(a, form.chunk, axis=1) for name, a in stacked.items()},
         "places": None if places is None else _padded(places, form.chunk, axis=1),
         "sizes": _padded(batches.sizes[start : start + count], form.chunk, axis=0),
     }

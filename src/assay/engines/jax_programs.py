@@ -31,7 +31,7 @@ xp: Any = jnp
 nn: Any = jax.nn
 
 _ITERATIONS = 1024  # the most in one call of a program: its dispatch is then far below 1 % of the time
-_NUMBERS = 2**18  # of batch rows or of courses in one call: 1 to 2 MB
+_NUMBERS = 2**18  # of batch rows or of step_values in one call: 1 to 2 MB
 
 
 # --- functions of the network --------------------------------------------------------------------------------------
@@ -327,7 +327,9 @@ def training(form: Form) -> Callable[..., Tree]:
 
         def body(carry: Tree) -> Tree:
             i, moving, losses = carry
-            now = {name: lax.dynamic_index_in_dim(a, i, a.ndim - 1, False) for name, a in varying["courses"].items()}
+            now = {
+                name: lax.dynamic_index_in_dim(a, i, a.ndim - 1, False) for name, a in varying["step_values"].items()
+            }
             numbers = {"key": fixed["key"], "h": fixed["h"] | now}
             place = varying["places"]
             if place is not None:

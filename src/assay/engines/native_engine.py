@@ -114,9 +114,9 @@ class NativeEngine(Engine):
         return NativeState(cohort, native, checkpoint.t, _constants(cohort), parts, arrays, views)
 
     def advance(self, state: NativeState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[NativeState, Progress]:
-        courses = state.cohort.courses(batches.first, batches.count)
+        step_values = state.cohort.step_values(batches.first, batches.count)
         names = ["learning_rate", *kernel.rules[state.cohort.first.optimizer.entry][2]]
-        packed = np.array([[course[name] for name in names] for course in courses]).transpose(0, 2, 1)
+        packed = np.array([[course[name] for name in names] for course in step_values]).transpose(0, 2, 1)
         self._native = state.native
         try:
             done = state.native.advance(
@@ -133,11 +133,11 @@ class NativeEngine(Engine):
             self._native = None
         if done is None:
             trials = len(state.views)
-            return state, Progress(np.full((trials, 0), np.nan), np.zeros(trials, np.int64), cut_short=True)
+            return state, Progress(np.full((trials, 0), np.nan), np.zeros(trials, np.int64), cancelled=True)
         state.t = batches.first + batches.count - 1
         return state, Progress(*done)
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         if self._native is not None:
             self._native.cancel()
 

@@ -118,7 +118,7 @@ class NumpyEngine(Engine):
         losses = np.full((len(trials), k), np.nan)
         broken = np.zeros(len(trials), np.int64)
         constants = state.cohort.constants()
-        courses = state.cohort.courses(batches.first, k)
+        step_values = state.cohort.step_values(batches.first, k)
         with self._quiet():
             for number, trial in enumerate(trials):
                 if not alive[number]:
@@ -132,7 +132,7 @@ class NumpyEngine(Engine):
                     if not np.isfinite(loss):
                         broken[number] = t
                         break
-                    _update(state, trial, hyperparameters(constants[number], courses[number], i))
+                    _update(state, trial, hyperparameters(constants[number], step_values[number], i))
         state.t = batches.first + k - 1
         return state, Progress(losses, broken)
 

@@ -130,7 +130,7 @@ class Program:
         """About how many bytes the weights take here, to start from and to judge the end."""
         return 8 * 4 * cohort.network.parameters
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Nothing: a training by a program looks up ten times a second."""
 
     def peak_device_memory(self) -> None:

@@ -173,12 +173,12 @@ class TorchEngine(Engine):
 
     def advance(self, state: TorchState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[TorchState, Progress]:
         k = batches.count
-        constants, courses = state.cohort.constants(), state.cohort.courses(batches.first, k)
+        constants, step_values = state.cohort.constants(), state.cohort.step_values(batches.first, k)
         losses = np.full((len(state.trials), k), np.nan)
         broken = np.zeros(len(state.trials), np.int64)
         with self._settings(state.cohort.first):
             for number in np.flatnonzero(alive):
-                trial, h = state.trials[number], (constants[number], courses[number])
+                trial, h = state.trials[number], (constants[number], step_values[number])
                 kept = trial.copy()
                 losses[number] = _iterate(state, trial, batches, int(number), h, k)
                 bad = np.flatnonzero(~np.isfinite(losses[number]))
@@ -267,7 +267,7 @@ class TorchEngine(Engine):
             for each, allowed in zip(products, before[1], strict=True):
                 each.allow_tf32 = allowed
 
-    def may_part(self, cohort: Cohort) -> float:
+    def allowed_outliers(self, cohort: Cohort) -> float:
         single = self.device == "cpu" and cohort.first.precision == "float32"
         return winograd.MAY_PART if single and _by_winograd(cohort.network) else 0.0
 

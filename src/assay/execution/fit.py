@@ -15,7 +15,7 @@ from assay.recipe.model import Recipe
 from assay.system.signals import interruption
 from assay.training.history import History
 from assay.training.loop import Training, prepared
-from assay.workers.external.training import ExternalTraining, begun
+from assay.workers.external.training import ExternalTraining, make_training
 
 
 class Interrupted(KeyboardInterrupt):
@@ -45,7 +45,7 @@ def training(
     elif data.name != recipe.data.name:
         recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name}})
     parts = prepared(recipe, data)
-    return begun(recipe, chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
+    return make_training(recipe, chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
 
 
 def fit(
@@ -71,7 +71,7 @@ def fit(
     if recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
     run = training(recipe, data=data, engine=engine, device=device, threads=threads, start=start)
-    with interruption(run.engine.break_off) as interrupted:
+    with interruption(run.engine.cancel) as interrupted:
         for _ in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])

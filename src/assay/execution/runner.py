@@ -198,7 +198,7 @@ class Execution:
                     sleep(_OTHERS_SECONDS)
                     continue
                 for number, head, content in self.workers.messages(_POLL_SECONDS):
-                    self._heard(number, head, content)
+                    self._on_message(number, head, content)
                 self._kill_silent()
                 if monotonic() - renewed > leases.SECONDS / 4:
                     self.store.renew([active.lease for active in self._active.values()])
@@ -279,7 +279,7 @@ class Execution:
 
     # --- what workers say ---
 
-    def _heard(self, number: int, head: dict[str, Any] | None, content: bytes) -> None:
+    def _on_message(self, number: int, head: dict[str, Any] | None, content: bytes) -> None:
         active = self._active.get(number)
         if head is None:
             how = self.workers.drop(number)

@@ -69,10 +69,10 @@ def until_decided(
             return decision
         table = verdicts.pairwise(_trials(store, study.name), measure=measure, alpha=alpha_at(look, looks, alpha=alpha))
         _judge(decision, table.to_dict("records"))
-        wanting = {label for pair in decision.open for label in pair}
-        if not wanting or look == looks:
+        undecided = {label for pair in decision.open for label in pair}
+        if not undecided or look == looks:
             break
-        decision.seeds |= {label: (look + 1) * step for label in wanting if label in decision.seeds}
+        decision.seeds |= {label: (look + 1) * step for label in undecided if label in decision.seeds}
     _fresh(decision, study, store, run, measure)
     return decision
 

@@ -16,13 +16,13 @@ from assay.store.records import Finished, history_of
 from assay.store.store import Store
 from assay.studies.plan import Planner
 from assay.studies.study import Settings
-from assay.system.machine_lock import turn
+from assay.system.machine_lock import machine_lock
 from assay.system.signals import interruption
 from assay.training.checkpoints import to_bytes
 from assay.training.history import History, Outcome
 from assay.training.loop import TrainingStatus, prepared
 from assay.workers.batch import CHECKPOINT_SECONDS, confusion_of, covers
-from assay.workers.external.training import begun
+from assay.workers.external.training import make_training
 
 
 class Single:
@@ -86,12 +86,12 @@ class Single:
         if start is not None and self.recipe.data.name != start.recipe.data.name:
             start = replace(start, recipe=start.recipe.model_copy(update={"data": self.recipe.data}))
         seconds = self._seconds + perf_counter() - begin
-        run = begun(self.recipe, engine, parts, start=[start] if start else [], data_seconds=seconds)
+        run = make_training(self.recipe, engine, parts, start=[start] if start else [], data_seconds=seconds)
         self.store.add_trial(self.trial)
         saved, late = perf_counter(), False
         with (
-            interruption(run.engine.break_off) as interrupted,
-            turn("isolated", given_up=interrupted, on_wait=on_wait) as waited,
+            interruption(run.engine.cancel) as interrupted,
+            machine_lock("isolated", cancelled=interrupted, on_wait=on_wait) as waited,
         ):
             run.ledger.wait += waited
             run.ledger.wall += waited
@@ -101,14 +101,14 @@ class Single:
                 late = perf_counter() > limit
                 if interrupted() or late:
                     break
-                if run.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
+                if run.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
                     self.store.save_alone(self.trial, run.histories()[0])
                     saved = perf_counter()
         history = run.histories()[0]
         if late and history.outcome is Outcome.INTERRUPTED:
             history = replace(history, outcome=Outcome.TIMED_OUT, reason=f"not done after {self.time_limit:g} s")
         if history.outcome is Outcome.INTERRUPTED:
-            if run.goes_on:
+            if run.can_resume:
                 self.store.save_alone(self.trial, history)
             return history
         whole = history.outcome in (Outcome.COMPLETED, Outcome.STOPPED)

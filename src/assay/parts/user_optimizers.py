@@ -99,7 +99,7 @@ def named_rule(value: object, *, code: str = "") -> NamedRule | None:
         return None
 
 
-def own_rule(value: object) -> Optimizer | None:
+def user_optimizer(value: object) -> Optimizer | None:
     """The user's own optimizer that a recipe's value is or names; None where it is one of the table.
 
     Raises: CodeError, or pydantic's error for its settings, under the name that the table's entries would have.

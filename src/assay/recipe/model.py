@@ -28,7 +28,7 @@ from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
-from assay.parts.user_optimizers import code_in, loaded, named_rule, own_rule, refusing_code
+from assay.parts.user_optimizers import code_in, loaded, named_rule, refusing_code, user_optimizer
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
@@ -47,7 +47,7 @@ def _short_form(key: str) -> BeforeValidator:
 
 def _own_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
     try:
-        own = own_rule(value)
+        own = user_optimizer(value)
     except CodeError as error:
         raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
     return listed(value) if own is None else own

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
-from assay.store import imported as imports
+from assay.store import imported
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
@@ -55,7 +55,7 @@ class Results:
     def __init__(self, store: Store, study: str) -> None:
         self.store, self.name = store, study
         self.about, self._rows = study_rows(store.database, study)
-        self._rows += imports.of_study(store.database, study)
+        self._rows += imported.rows_of_study(store.database, study)
 
     @property
     def axes(self) -> list[str]:
@@ -274,9 +274,9 @@ class Results:
         foreign = [row for row in self._rows if row.get("origin") == "imported"]
         asked = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
         if asked or (foreign and trial is None and len(foreign) == len(self._rows)):
-            found = imports.find(self.store.database, (asked or foreign)[0]["trial"])
+            found = imported.find(self.store.database, (asked or foreign)[0]["trial"])
             assert found is not None
-            return imports.history_of(found)
+            return imported.history_of(found)
         return self._history(trial)
 
     def _chosen(self, trial: str | None) -> dict[str, Any]:

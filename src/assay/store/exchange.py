@@ -32,14 +32,14 @@ FORMAT = 1
 _PREFIX = "result_"
 
 
-def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = False) -> int:
+def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
     """Writes all trials, or those of a study, with their results. Returns how many. Raises: StoreError, FileError."""
     import pandas
 
     _needs_pyarrow()
     where = []
-    if of_study:
-        number = study_definition(store.database, of_study)["id"]
+    if study_name:
+        number = study_definition(store.database, study_name)["id"]
         where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == number)))
     columns = [*trial.columns, *(c.label(_PREFIX + c.name) for c in result.columns)]
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
@@ -50,8 +50,8 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
         members = [dict(row) for row in connection.execute(sa.select(member).order_by(*member.primary_key)).mappings()]
         machines = [dict(row) for row in connection.execute(sa.select(machine)).mappings()]
         measured = [dict(row) for row in connection.execute(sa.select(bench).order_by(bench.c.created)).mappings()]
-    if of_study:
-        studies = [row for row in studies if row["name"] == of_study]
+    if study_name:
+        studies = [row for row in studies if row["name"] == study_name]
     names = {row["id"]: row["name"] for row in studies}
     curves = [row | {"study": names[row["study"]]} for row in curves if row["study"] in names]
     for row in studies:
@@ -64,7 +64,7 @@ def export(store: Store, folder: Path, *, of_study: str = "", artifacts: bool = 
         (folder / "studies.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / "imported.json").write_text(json.dumps(curves, indent=1), encoding="utf-8")
         (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
-        if not of_study:
+        if not study_name:
             (folder / "benches.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
         if artifacts:
             (folder / "artifacts").mkdir(exist_ok=True)

@@ -33,22 +33,22 @@ class Stored:
     before: str  # "": new; else the label and the study that the file had
 
 
-def add(database: Database, history: History, *, of_study: str = "", named: bool = True) -> Stored:
+def add(database: Database, history: History, *, study_name: str = "", named: bool = True) -> Stored:
     """Stores an imported curve; a file that is there already is read anew in its place.
 
-    `of_study`: "" is the study where it stands, else the study `imported`, made when it is first needed; `named`:
+    `study_name`: "" is the study where it stands, else the study `imported`, made when it is first needed; `named`:
     whether its name was chosen, else that of an earlier import stays. Raises: StoreError for an unknown study, and for
     a name that another curve or a configuration of the study has.
     """
     source = history.source
     if source is None:
         raise StoreError("only a curve that was read from a log can be imported")
-    if of_study and of_study != STUDY:
-        study_definition(database, of_study)  # its error names the nearest one
+    if study_name and study_name != STUDY:
+        study_definition(database, study_name)  # its error names the nearest one
     with database.write() as connection:
         names = sa.select(imported.c.name, study.c.name.label("study")).join(study, study.c.id == imported.c.study)
         old = connection.execute(names.where(imported.c.key == source.key)).first()
-        into = of_study or (old.study if old else STUDY)
+        into = study_name or (old.study if old else STUDY)
         name = old.name if old and not named else source.name
         number = _study_id(connection, into, database.now(connection))
         refuse_taken(connection, number, into, name=name, key=source.key)
@@ -85,20 +85,20 @@ def remove(database: Database, keys: Iterable[str]) -> int:
         return sum(connection.execute(sa.delete(imported).where(imported.c.key == key)).rowcount for key in keys)
 
 
-def of_study(database: Database, name: str) -> list[Row]:
+def rows_of_study(database: Database, name: str) -> list[Row]:
     """The imported curves of a study as rows like those of its trials, in the order of their names."""
     query = sa.select(imported).join(study, study.c.id == imported.c.study).where(study.c.name == name)
     with database.read() as connection:
         return [_as_trial(dict(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
 
 
-def listed(database: Database, filters: Sequence[str] = (), *, of_study: str = "") -> list[Row]:
+def listed(database: Database, filters: Sequence[str] = (), *, study_name: str = "") -> list[Row]:
     """Imported curves that pass the filters, the latest first; what a log does not tell passes none."""
     where = [condition_on(text, {c.name: c for c in imported.columns if c.name not in _WIDE}) for text in filters]
     if any(clause is None for clause in where):
         return []
-    if of_study:
-        where.append(imported.c.study == study_definition(database, of_study)["id"])
+    if study_name:
+        where.append(imported.c.study == study_definition(database, study_name)["id"])
     query = sa.select(imported).where(*(clause for clause in where if clause is not None))
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query.order_by(imported.c.finished.desc())).mappings()]

@@ -120,7 +120,7 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
 
 
 def trials(
-    database: Database, filters: Sequence[str] = (), *, of_study: str = "", sort: str = "-finished", limit: int = 50
+    database: Database, filters: Sequence[str] = (), *, study_name: str = "", sort: str = "-finished", limit: int = 50
 ) -> tuple[list[Row], int]:
     """Trials that pass the filters, at most `limit` of them, and how many pass; `sort` by a column, "-" descending."""
     name = sort.removeprefix("-")
@@ -128,8 +128,8 @@ def trials(
         raise StoreError(unknown("column to sort by", name, FILTERS))
     where = [condition(text) for text in filters]
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True)
-    if of_study:
-        number = study_definition(database, of_study)["id"]
+    if study_name:
+        number = study_definition(database, study_name)["id"]
         where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == number)))
     wide = ("trial", "ledger", "curve", "confusion", "classes", "error", "warnings")
     columns = [c for c in trial.columns if c.name != "recipe"] + [c for c in result.columns if c.name not in wide]

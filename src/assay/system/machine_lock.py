@@ -34,19 +34,19 @@ def _opened() -> int:
 
 
 @contextmanager
-def turn(
-    timing: str, *, given_up: Callable[[], bool] = lambda: False, on_wait: Callable[[], None] = lambda: None
+def machine_lock(
+    timing: str, *, cancelled: Callable[[], bool] = lambda: False, on_wait: Callable[[], None] = lambda: None
 ) -> Generator[float]:
     """Waits until nothing runs that would disturb the clock, and yields the seconds waited.
 
-    The lock is of the system: it goes with the process, however that ends. `given_up` ends the waiting without it;
+    The lock is of the system: it goes with the process, however that ends. `cancelled` ends the waiting without it;
     `on_wait` is called once where it takes longer than a second. Raises: FileError.
     """
     begin, told = time.perf_counter(), False
     kind = fcntl.LOCK_EX if timing == "isolated" else fcntl.LOCK_SH
     handle = _opened()
     try:
-        while not given_up():
+        while not cancelled():
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 break

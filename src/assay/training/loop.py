@@ -78,7 +78,7 @@ class Training:
     'completed'
     """
 
-    goes_on = True
+    can_resume = True
     """Whether another training can go on from a history of this one."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Training:
             begin = perf_counter()
             self.state, progress = self.engine.advance(self.state, batches, alive)
             elapsed = perf_counter() - begin
-            if progress.cut_short:  # nothing came of it, so its seconds are no training
+            if progress.cancelled:  # nothing came of it, so its seconds are no training
                 yield self._status(new_point=False)
                 continue
             self.ledger.train += elapsed

@@ -19,7 +19,7 @@ from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points, next_log_point, shareable
 from assay.training.loop import Training, TrainingStatus
 from assay.training.stopping import stopped
-from assay.workers.external.training import ExternalTraining, begun
+from assay.workers.external.training import ExternalTraining, make_training
 
 CHECKPOINT_SECONDS = 30.0
 """How often a long training leaves a checkpoint to go on from."""
@@ -92,11 +92,11 @@ def train_together(
     data_seconds: float = 0.0,
     waited: float = 0.0,
     time_limit: float | None = None,
-    given_up: Callable[[], bool] = lambda: False,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Trains once what several trials need, the shortest budget first, and yields each trial's end when it is there.
 
-    `start`: a history of the trajectory that `covers` them, to go on from. `given_up` is asked between two chunks:
+    `start`: a history of the trajectory that `covers` them, to go on from. `cancelled` is asked between two chunks:
     where it says so, the training is saved, if another can go on from it, and ends.
     """
     begin = perf_counter()
@@ -112,7 +112,7 @@ def train_together(
         for reader in readers:
             reader.points = [point for point in start.points if reader.owns(point.iteration)]
     history = [start] if start is not None else []
-    training = begun(whole, engine, data, start=history, data_seconds=data_seconds, marks=marks)
+    training = make_training(whole, engine, data, start=history, data_seconds=data_seconds, marks=marks)
     training.ledger.wait += waited
     training.ledger.wall += waited
     seen = start.points[-1].iteration if start is not None else -1
@@ -128,15 +128,15 @@ def train_together(
                     yield _ended(training, reader, *end)
             if not readers:
                 return
-        if given_up():
-            if training.goes_on:
+        if cancelled():
+            if training.can_resume:
                 yield SavedEvent(training.histories()[0])
             return
         if time_limit is not None and perf_counter() - begin > time_limit:
             for reader in readers:
                 yield _ended(training, reader, Outcome.TIMED_OUT, f"not done after {time_limit:g} s")
             return
-        if training.goes_on and perf_counter() - saved > CHECKPOINT_SECONDS:
+        if training.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
             yield SavedEvent(training.histories()[0])
             saved = perf_counter()
     final = training.histories()[0]

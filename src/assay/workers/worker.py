@@ -25,7 +25,7 @@ from assay.errors import CodeError, ProgramError
 from assay.parts.user_optimizers import allowing_code, code_in
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
-from assay.system.machine_lock import turn
+from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
 from assay.training.loop import prepared
@@ -41,7 +41,7 @@ class Worker:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.jobs: queue.Queue[tuple[dict[str, Any], bytes]] = queue.Queue()
-        self.asked_to_stop = threading.Event()
+        self.cancelled = threading.Event()
         self.engine: Engine | Program | None = None
         self._engines: dict[tuple[str, str, int | None], Engine] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -52,16 +52,16 @@ class Worker:
         if head["kind"] == "train":
             self.jobs.put((head, content))
         else:
-            self.asked_to_stop.set()
+            self.cancelled.set()
             if self.engine is not None:
-                self.engine.break_off()
+                self.engine.cancel()
 
     def serve(self) -> None:
         """Trains jobs until the driver closes the connection."""
         send(self.connection, "ready", machine=describe())
         while True:
             head, content = self.jobs.get()
-            self.asked_to_stop.clear()
+            self.cancelled.clear()
             ended: set[str] = set()
             try:
                 self._train(head, content, ended)
@@ -81,10 +81,10 @@ class Worker:
         recipes = recipes_of(head)
         keys = [trial["key"] for trial in head["trials"]]
         start = from_bytes(content, source="checkpoint") if content else None
-        given_up = self.asked_to_stop.is_set
+        cancelled = self.cancelled.is_set
         waiting = partial(send, self.connection, "waiting")
-        with turn(head["timing"], given_up=given_up, on_wait=waiting) as waited:
-            if given_up():
+        with machine_lock(head["timing"], cancelled=cancelled, on_wait=waiting) as waited:
+            if cancelled():
                 return
             begin = perf_counter()
             data = self._data(recipes[0])
@@ -97,7 +97,7 @@ class Worker:
                 data_seconds=perf_counter() - begin,
                 waited=waited,
                 time_limit=head["time_limit"],
-                given_up=given_up,
+                cancelled=cancelled,
             )
             last = 0.0
             for event in events:

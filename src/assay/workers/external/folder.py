@@ -53,7 +53,7 @@ def write_folder(folder: Path, cohort: Cohort, splits: Splits, program: Program,
             np.save(folder / "data" / f"{name}.x.npy", x)
             np.save(folder / "data" / f"{name}.y.npy", y.astype(np.int32))
     _write_batches(folder / "batches", cohort, splits.examples, iterations, kind)
-    rates = cohort.courses(1, iterations)[0]["learning_rate"] if iterations else np.empty(0)
+    rates = cohort.step_values(1, iterations)[0]["learning_rate"] if iterations else np.empty(0)
     np.save(folder / "learning_rates.npy", rates)
     np.save(folder / "log_points.npy", np.array(log_points, np.int64))
     about = description(cohort, splits, program, iterations=iterations, batches=kind)

@@ -39,7 +39,7 @@ _UNHEARD = Point(0, 0, 0.0)
 class ExternalTraining:
     """One recipe in training by a program; it always begins anew, for a program keeps no checkpoint."""
 
-    goes_on = False
+    can_resume = False
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class ExternalTraining:
         try:
             while not process.done and self.outcome is Outcome.INTERRUPTED:
                 for line in process.lines(_POLL_SECONDS):
-                    yield from self._heard(line, perf_counter() - started)
+                    yield from self._on_message(line, perf_counter() - started)
                     if self.outcome is not Outcome.INTERRUPTED:
                         break
                 yield self._status(self.points[-1] if self.points else _UNHEARD, new_point=False)
@@ -117,7 +117,7 @@ class ExternalTraining:
         finally:
             process.kill()
 
-    def _heard(self, line: bytes, seconds: float) -> Iterator[TrainingStatus]:
+    def _on_message(self, line: bytes, seconds: float) -> Iterator[TrainingStatus]:
         """Takes a line; the last point of the curve waits until the program has ended well."""
         if self.curve.whole:
             self.curve.read(line, seconds=seconds, examples=0)  # which says what is wrong with it
@@ -225,7 +225,7 @@ class ExternalTraining:
         return {**os.environ, **dict.fromkeys(names, str(self.engine.threads))}
 
 
-def begun(
+def make_training(
     recipe: Recipe,
     engine: Any,
     data: Prepared,
