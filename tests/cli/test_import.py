@@ -20,9 +20,9 @@ def _logs(tmp_path: Path) -> None:
         (tmp_path / f"{name}.log").write_bytes(content)
     store, plan = Store(str(tmp_path / "assay.db")), made_plan(3)
     store.register(plan)
-    while claimed := store.claim(plan.jobs):
+    while claimed := store.leases.claim(plan.jobs):
         store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
     store.close()
 
 

@@ -37,9 +37,9 @@ def stored(tmp_path: Path, trials: int = 3) -> list[str]:
     """A store with a study of finished trials, without training."""
     store, plan = Store(str(tmp_path / "assay.db")), made_plan(trials)
     store.register(plan)
-    while claimed := store.claim(plan.jobs):
+    while claimed := store.leases.claim(plan.jobs):
         store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
     store.close()
     return list(plan.trials)
 
@@ -83,7 +83,7 @@ def test_a_trained_recipe_is_stored_like_any_other_and_not_trained_twice(invoke:
     _, out, err = invoke(*words)
     second = json.loads(out)
     assert (first["from_store"], second["from_store"]) == (False, True)
-    assert "--again trains it anew" in err
+    assert "--again retrains it" in err
     assert second["curve"] == first["curve"]
     third = json.loads(invoke(*words, "--again")[1])
     assert third["from_store"] is False
@@ -198,10 +198,10 @@ def test_reports_plots_comparisons_and_targets(invoke: Any, tmp_path: Path) -> N
     store, plan = Store(str(tmp_path / "assay.db")), two_configurations()
     store.register(plan)
     accuracy = 0.8
-    while claimed := store.claim(plan.jobs):
+    while claimed := store.leases.claim(plan.jobs):
         accuracy += 0.013
         store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0], accuracy=accuracy))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
     store.close()
     code, out, err = invoke("report", "two", "-o", "two.html")
     assert (code, "is best: accuracy" in out, "two.html" in err) == (0, True, True)

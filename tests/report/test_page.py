@@ -41,11 +41,11 @@ def results(tmp_path: Path, *, finished: bool = True, repeats: int = 3, **raw: A
     store = Store(str(tmp_path / "store.db"))
     store.register(made)
     number = 0
-    while finished and (claimed := store.claim(made.jobs)):
+    while finished and (claimed := store.leases.claim(made.jobs)):
         number += 1
         trial = claimed[1].trials[0]
         store.finish(claimed[0], trial, made_end(trial, accuracy=0.8 + 0.01 * (number % 7)))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
     return Results(store, "made")
 
 

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from assay.errors import FileError, StoreError
 from assay.results.results import Results
-from assay.store import exchange, integrity, leases, queries
+from assay.store import exchange, holder, integrity, leases, queries
+from assay.store.leases import RETRIES
 from assay.store.records import Finished
 from assay.store.schema import result, trajectory
-from assay.store.store import RETRIES, Store
+from assay.store.store import Store
 from assay.training.checkpoints import to_bytes
 from assay.training.history import Outcome
 from tests.store.makers import made_end, made_history, made_plan
@@ -25,18 +26,18 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def finish_one(store: Store, plan: Any, **options: Any) -> str:
-    claimed = store.claim(plan.jobs)
+    claimed = store.leases.claim(plan.jobs)
     assert claimed
     lease, job = claimed
     assert store.finish(lease, job.trials[0], made_end(job.trials[0], **options))
-    store.release(lease)
+    store.leases.release(lease)
     return job.trials[0].key
 
 
 def test_a_finished_trial_is_read_back_as_it_was(store: Store) -> None:
     plan = made_plan()
     store.register(plan)
-    lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     history = made_history(job.trials[0])
     assert store.finish(lease, job.trials[0], replace(made_end(job.trials[0]), content=to_bytes(history)))
     found = store.history(job.trials[0].key)
@@ -51,15 +52,18 @@ def test_a_trial_is_claimed_once_and_never_again_when_it_has_a_result(store: Sto
     plan, other = made_plan(2), Store(url)
     store.register(plan)
     other.register(plan)
-    first, second = store.claim(plan.jobs), other.claim(plan.jobs)
+    first, second = store.leases.claim(plan.jobs), other.leases.claim(plan.jobs)
     assert first
     assert second
     assert first[0].trajectory != second[0].trajectory
-    assert store.claim(plan.jobs) is None
-    assert other.held_by_others(job.trajectory for job in plan.jobs) == {first[0].trajectory, second[0].trajectory}
+    assert store.leases.claim(plan.jobs) is None
+    assert other.leases.held_by_others(job.trajectory for job in plan.jobs) == {
+        first[0].trajectory,
+        second[0].trajectory,
+    }
     assert store.finish(first[0], first[1].trials[0], made_end(first[1].trials[0]))
-    store.release(first[0])
-    assert store.claim(plan.jobs) is None
+    store.leases.release(first[0])
+    assert store.leases.claim(plan.jobs) is None
     assert store.outcomes(plan.trials) == {first[1].trials[0].key: Outcome.COMPLETED}
     other.close()
 
@@ -78,9 +82,9 @@ def test_a_commit_is_refused_once_somebody_else_has_the_lease(store: Store, monk
     plan = made_plan(1)
     store.register(plan)
     monkeypatch.setattr(leases, "SECONDS", -1.0)  # expired when it is given
-    late, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    late, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     monkeypatch.undo()
-    new, _ = store.claim(plan.jobs) or pytest.fail("the lease had expired")
+    new, _ = store.leases.claim(plan.jobs) or pytest.fail("the lease had expired")
     assert not store.finish(late, job.trials[0], made_end(job.trials[0], accuracy=0.1))
     assert store.finish(new, job.trials[0], made_end(job.trials[0], accuracy=0.8))
     assert queries.one_trial(store.database, job.trials[0].key)["accuracy"] == pytest.approx(0.8)
@@ -89,29 +93,29 @@ def test_a_commit_is_refused_once_somebody_else_has_the_lease(store: Store, monk
 def test_a_lease_of_a_dead_process_is_taken_over_at_once_and_that_of_a_living_one_is_not(store: Store) -> None:
     plan = made_plan(1)
     store.register(plan)
-    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
-    assert store.claim(plan.jobs) is None
+    lease, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+    assert store.leases.claim(plan.jobs) is None
     for change in ({"started": "1"}, {"boot": "an earlier one"}, {"pid": 2**22 + 1}):
         with store.database.write() as connection:
             mine = trajectory.c.key == lease.trajectory
             connection.execute(sa.update(trajectory).where(mine).values(**change))
-        taken = store.claim(plan.jobs)
+        taken = store.leases.claim(plan.jobs)
         assert taken, change
     with store.database.write() as connection:  # of another machine nothing is known before it expires
         connection.execute(sa.update(trajectory).values(host="elsewhere", started="1"))
-    assert store.claim(plan.jobs) is None
+    assert store.leases.claim(plan.jobs) is None
     with store.database.write() as connection:
         connection.execute(sa.update(trajectory).values(expires=0.0))
-    assert store.claim(plan.jobs)
+    assert store.leases.claim(plan.jobs)
 
 
 def test_renewing_moves_the_expiry_on(store: Store) -> None:
     plan = made_plan(1)
     store.register(plan)
-    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    lease, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     with store.database.write() as connection:
         connection.execute(sa.update(trajectory).values(expires=1.0))
-    store.renew([lease])
+    store.leases.renew([lease])
     with store.database.read() as connection:
         assert connection.execute(sa.select(trajectory.c.expires)).scalar_one() > store.database.now(connection) + 50
 
@@ -120,21 +124,21 @@ def test_a_trial_whose_workers_vanish_is_lost_after_four(store: Store) -> None:
     plan = made_plan(1)
     store.register(plan)
     for number in range(RETRIES + 1):
-        lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+        lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
         assert store.lost(lease, job.trials, "killed by SIGKILL") == (number < RETRIES)
     (outcome,) = store.outcomes(plan.trials).values()
     assert outcome is Outcome.LOST
     assert store.ask_again(plan.trials, failed_only=True) == 1
-    assert store.claim(plan.jobs)
+    assert store.leases.claim(plan.jobs)
 
 
 def test_retry_asks_for_what_failed_and_again_for_everything_and_old_results_stand_meanwhile(store: Store) -> None:
     plan = made_plan(2)
     store.register(plan)
     good = finish_one(store, plan)
-    lease, job = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     store.finish(lease, job.trials[0], Finished(Outcome.FAILED, "ValueError", error="Traceback ..."))
-    store.release(lease)
+    store.leases.release(lease)
     assert store.ask_again(plan.trials, failed_only=True) == 1
     assert store.outcomes(plan.trials) == {good: Outcome.COMPLETED}
     assert store.ask_again(plan.trials, failed_only=False) == 1
@@ -212,7 +216,7 @@ def test_a_store_checks_and_mends_itself(store: Store) -> None:
     keys = [finish_one(store, plan, content=f"content {i}".encode()) for i in range(3)]
     assert integrity.check(store) == []
     store.artifacts.put(b"an orphan")
-    lease, _ = store.claim(plan.jobs) or pytest.fail("nothing to claim")
+    lease, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     with store.database.write() as connection:
         connection.execute(sa.update(result).where(result.c.trial == keys[0]).values(curve='{"iteration": ['))
         connection.execute(sa.update(trajectory).where(trajectory.c.key == lease.trajectory).values(started="1"))
@@ -288,7 +292,7 @@ def test_nothing_outside_its_folder_is_read_as_an_artifact(store: Store) -> None
 
 
 def test_the_holder_of_a_lease_is_this_process() -> None:
-    me = leases.me()
+    me = holder.me()
     assert me.pid == os.getpid()
     assert not me.gone()
     assert replace(me, started="1").gone()

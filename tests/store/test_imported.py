@@ -31,9 +31,9 @@ def read(folder: Path, text: str, name: str = "net", **options: object) -> Histo
 
 def with_study(store: Store, seeds: int = 4) -> None:
     store.register(plan := made_plan(seeds))
-    while claimed := store.claim(plan.jobs):
+    while claimed := store.leases.claim(plan.jobs):
         store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
 
 
 def test_a_stored_curve_is_read_back_as_it_was(store: Store, tmp_path: Path) -> None:

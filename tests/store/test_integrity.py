@@ -25,9 +25,9 @@ FIXTURES = Path(__file__).parent / "schemas"
 def filled(path: Path, trials: int = 30) -> Path:
     store, plan = Store(f"sqlite:///{path}"), made_plan(trials)
     store.register(plan)
-    while claimed := store.claim(plan.jobs):
+    while claimed := store.leases.claim(plan.jobs):
         store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
-        store.release(claimed[0])
+        store.leases.release(claimed[0])
     store.close()
     return path
 
@@ -210,14 +210,14 @@ store, plan = Store(url), made_plan(total)
 store.register(plan)
 jobs, done, begin = list(plan.jobs), 0, time.perf_counter()
 while True:
-    claimed, ended = store.claim_or_done(jobs)
+    claimed, ended = store.leases.claim_or_done(jobs)
     jobs = [job for job in jobs if job.trials[0].key not in ended] if ended else jobs
     if claimed is None:
         break
     lease, job = claimed
     time.sleep(0.01)
     assert store.finish(lease, job.trials[0], made_end(job.trials[0], content=None))
-    store.release(lease)
+    store.leases.release(lease)
     jobs.remove(next(other for other in jobs if other.trajectory == job.trajectory))
     done += 1
 print(done, time.perf_counter() - begin)

@@ -21,7 +21,7 @@ from assay.articles.measured import Row, percent, records
 from assay.articles.page import Picture, Table
 from assay.articles.published import article
 from assay.errors import AssayError
-from assay.execution.eta import estimated
+from assay.execution.estimates import estimated
 from assay.parts.models import MLP
 from assay.report.charts import effects, heat_map, parallel_coordinates
 from assay.report.charts import importance as importance_chart

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.articles.measured import records
 from assay.articles.page import Table
-from assay.execution.eta import estimated
+from assay.execution.estimates import estimated
 from assay.report.text import duration
 from assay.results.results import Results
 from assay.store.records import places

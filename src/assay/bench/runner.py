@@ -7,8 +7,6 @@ wait while one computes. The machine-wide turn is held throughout.
 from __future__ import annotations
 
 import secrets
-import statistics
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from safetensors.numpy import load as arrays_of
 from assay.bench.calibration import MOVED, calibrate, work_of
 from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
 from assay.bench.rows import Bench, Contender, Epoch, Row, StartUp, State
+from assay.bench.schedule import BenchStatus, Schedule
 from assay.bench.spec import BenchSpec, impossible
 from assay.data.datasets import load
 from assay.errors import AssayError
@@ -43,16 +42,6 @@ _LIVE = (State.OPEN, State.CERTIFIED, State.MEASURED)
 
 Reply = tuple[dict[str, Any], bytes]
 Steps = Generator["BenchStatus", None, Reply]
-
-
-@dataclass(frozen=True)
-class BenchStatus:
-    """Where a running bench stands: what it does now, its steps, and the seconds left where they are known."""
-
-    doing: str
-    done: int
-    steps: int
-    eta_seconds: float | None
 
 
 class _EndError(Exception):
@@ -102,13 +91,7 @@ class Benching:
         pinned = [_cores(row.combination) for row in rows] + [usable_cores()]  # the last is the reference's
         self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
-        self._left = {
-            "certify": dict.fromkeys(range(len(rows)), 1),
-            "begin": dict.fromkeys(range(len(rows)), asked.repeats),
-            "epoch": dict.fromkeys(range(len(rows)), asked.repeats * asked.epochs),
-        }
-        self._steps = sum(sum(left.values()) for left in self._left.values())
-        self._took: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self._schedule = Schedule(len(rows), repeats=asked.repeats, epochs=asked.epochs)
         self._doing = "starts"
         self._stopped = False
         self._zero, self._saved = perf_counter(), -_SAVE_SECONDS
@@ -221,9 +204,7 @@ class Benching:
     def _end(self, i: int, state: State, reason: str) -> None:
         self.bench.rows[i].end(state, reason)
         self._workers.forget(i)
-        for left in self._left.values():
-            self._steps -= left.get(i, 0)
-            left[i] = 0
+        self._schedule.drop(i)
 
     # --- steps of one row ---
 
@@ -364,31 +345,14 @@ class Benching:
             took = perf_counter() - begin
             event["end"] = event["begin"] + took
             self.bench.events.append(event)
-        self._took[kind, i].append(took)
-        self._left[kind][i] -= 1
+        self._schedule.done(kind, i, took)
         sleep(_SETTLE_SECONDS)
 
     # --- how far it is ---
 
     def _do(self, doing: str, *, within: str = "") -> BenchStatus:
         self._doing = doing
-        left = sum(sum(left.values()) for left in self._left.values())
-        return BenchStatus(doing + (f", {within}" if within else ""), self._steps - left, self._steps, self._eta())
-
-    def _eta(self) -> float | None:
-        """Seconds left: each step as long as that row's last ones, else the others'; None where there were none."""
-        seconds = 0.0
-        for kind, left in self._left.items():
-            if not any(left.values()):
-                continue
-            all_of_it = [took for (what, _), times in self._took.items() if what == kind for took in times]
-            if not all_of_it:
-                return None
-            usual = statistics.mean(all_of_it)
-            for i, count in left.items():
-                mine = self._took.get((kind, i))
-                seconds += count * (statistics.mean(mine) if mine else usual)
-        return seconds
+        return self._schedule.status(doing + (f", {within}" if within else ""))
 
     def _save(self, *, now: bool = False) -> None:
         measured = any(row.epochs for row in self.bench.rows)

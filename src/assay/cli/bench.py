@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.options import AllowCode, Json, Sets, StoreUrl, code_allowed, console, note, prepare_folder, print_json
-from assay.cli.progress import bars, lines, watched
+from assay.cli.progress import WAITS, bars, lines, watched
 from assay.errors import AssayError
 from assay.report.text import duration
 
 if TYPE_CHECKING:
-    from assay.bench.runner import BenchStatus
+    from assay.bench.schedule import BenchStatus
     from assay.bench.spec import BenchSpec
-
-_WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
 
 
 def bench(
@@ -67,7 +65,7 @@ def bench(
     )
     prepare_folder(out)
     opened = Store(store)
-    benching = Benching(asked, save=lambda plain: benches.save(opened.database, plain), on_wait=lambda: note(_WAITS))
+    benching = Benching(asked, save=lambda plain: benches.save(opened.database, plain), on_wait=lambda: note(WAITS))
     note(_plan(asked))
     interrupted = watched(benching, benching.stop, _bar(benching.bench.name))
     plain = benching.bench.plain()

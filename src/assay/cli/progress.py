@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from assay.cli.options import console, note
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from assay.execution.status import StudyStatus
+
 S = TypeVar("S")
+WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
 
 
 def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractContextManager[Callable[[S], None]]) -> bool:
@@ -54,24 +57,35 @@ def lines(say: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], No
 
 
 @contextmanager
-def training_bar(title: str) -> Generator[Callable[[Any], None]]:
-    """Iteration, loss, accuracy and ETA of one training."""
+def training_bar(title: str, reach: Callable[[StudyStatus], None]) -> Generator[Callable[[StudyStatus], None]]:
+    """Iteration, loss, accuracy and ETA of one training. Each state is handed to `reach` as well."""
     with bars(remaining=True) as progress:
-        if progress is None:
-            yield lines(lambda s: f"{title}: {s.iteration:,} of {s.iterations:,} iterations, {_said(s)}", seconds=5.0)
-            return
-        task = progress.add_task(title, total=None, said="")
+        write: Callable[[StudyStatus], None] = lines(
+            lambda status: f"{title}: iteration {_training(status)}", seconds=5.0
+        )
+        task = progress.add_task(title, total=None, said="") if progress else None
+        waiting = False
 
-        def show(status: Any) -> None:
-            said = f"{status.iteration:,}/{status.iterations:,}, {_said(status)}"
-            progress.update(task, total=status.iterations, completed=status.iteration, said=said)
+        def show(status: StudyStatus) -> None:
+            nonlocal waiting
+            reach(status)
+            if not waiting and any(trial.waiting for trial in status.running):
+                waiting = True
+                note(WAITS)
+            if progress is None or task is None:
+                write(status)
+            elif status.running:
+                trial = status.running[0]
+                progress.update(task, total=trial.iterations, completed=trial.iteration, said=_training(status))
 
         yield show
 
 
-def _said(status: Any) -> str:
-    point = status.point
-    if point.test_loss is None:
-        return "no log point yet"
-    loss = point.train_loss if point.train_loss is not None else point.test_loss
-    return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
+def _training(status: StudyStatus) -> str:
+    if not status.running:
+        return "another process trains this trial" if status.elsewhere else "about to start"
+    trial = status.running[0]
+    words = f"{trial.iteration:,}/{trial.iterations:,}"
+    if trial.loss is None or trial.accuracy is None:
+        return words
+    return f"{words}, loss {trial.loss:.4f}, accuracy {trial.accuracy:.2%}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,14 @@ from assay.cli.options import (
     prepare_folder,
     print_json,
 )
-from assay.cli.progress import training_bar
+from assay.cli.progress import training_bar, watched
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
-    from assay.execution.single import Single
+    from assay.execution.runner import Execution
+    from assay.execution.status import StudyStatus
+    from assay.studies.plan import Trial
+    from assay.training.history import History
 from assay.cli.options import Sets
 
 
@@ -48,75 +52,110 @@ def train(
     """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
     import shlex
 
-    from assay.execution.single import Single
+    from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
     from assay.recipe.patches import assignment, merged
     from assay.recipe.toml import read_toml
     from assay.store.store import Store
+    from assay.studies.plan import plan_of_one
+    from assay.studies.study import Settings
     from assay.training.checkpoints import restore
 
-    begun = restore(start) if start else None
-    base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
+    earlier = restore(start) if start else None
+    base = read_toml(recipe) if recipe else earlier.recipe.plain() if earlier else {}
     patches = [assignment(text) for text in sets or []]
     with code_allowed(allow_code):
         checked = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
         trainer = command_of(command, engine) if command is not None else engine
-        if start:  # anew, for its optimizer may be the one that was just imported
-            begun = restore(start)
+        if start:  # once more: its optimizer may be the one that was just imported
+            earlier = restore(start)
         prepare_folder(out)
-        single = Single(
-            checked,
-            Store(store),
-            engine=trainer,
-            device=device,
-            threads=threads,
-            start=begun,
-            again=again,
-            time_limit=time_limit,
-        )
+        settings = Settings.checked(engine=trainer, device=device, threads=threads, time_limit=time_limit)
+        plan = plan_of_one(checked, settings)
+        trial = next(iter(plan.trials.values()))
+        starts = {trial.trajectory: earlier} if earlier else None
+        execution = Execution(plan, Store(store), retry=True, again=again, starts=starts, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     words = [*([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets or [])]
     words += ["--command", shlex.quote(command)] if command else []
     words += ["--allow-code"] if allow_code else []
-    _finish(single, name=name, out=out, save=save, as_json=as_json, words=words)
+    trained = _trained(execution, trial, name=name, again=" ".join(["assay train", *words]))
+    _finish(trained, name=name, out=out, save=save, as_json=as_json)
 
 
-def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, words: list[str]) -> None:
-    """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on, with
-    the command's `words`."""
+@dataclass(frozen=True)
+class _Trained:
+    """What a training left, where it is stored, and the command that repeats it."""
+
+    history: History
+    key: str
+    store: str
+    from_store: bool
+    again: str
+
+    @property
+    def interrupted(self) -> bool:
+        return self.history.outcome == "interrupted"
+
+
+def _trained(execution: Execution, trial: Trial, *, name: str, again: str) -> _Trained:
+    """Trains with a progress bar what is not stored. On Ctrl-C, what was done until then.
+
+    Raises: AssayError where nothing came of it.
+    """
+    from assay.training.history import Outcome
+
+    store, from_store = execution.store, bool(execution.outcomes)
+    if from_store:
+        note(f"trial {trial.key[:8]} is in {store.name}; --again retrains it")
+    reached = 0
+
+    def reach(status: StudyStatus) -> None:
+        nonlocal reached
+        reached = max([reached, *(running.iteration for running in status.running)])
+
+    if not from_store:
+        watched(execution, execution.stop, training_bar(f"training {name}", reach))
+    if trial.key in execution.outcomes:
+        history = store.result(trial.key)
+    else:
+        history = None if trial.program else store.start_of(trial.trajectory)
+        if history is None:
+            kept = "a program keeps nothing" if trial.program else "no checkpoint was reached"
+            note(f"interrupted after {reached:,} iterations; {kept}; again: {again}")
+            raise typer.Exit(130)
+        reason = f"interrupted after iteration {history.iterations:,}"
+        history = replace(history, outcome=Outcome.INTERRUPTED, reason=reason)
+    assert history is not None  # it has a result
+    if not history.points:
+        hint = f"; `assay show {trial.key[:8]}` has the details" if history.outcome == "failed" else ""
+        raise AssayError(f"{history.outcome}: {history.reason}, and no log point was reached{hint}")
+    return _Trained(history, trial.key, store.name, from_store, again)
+
+
+def _finish(trained: _Trained, *, name: str, out: Path, save: Path | None, as_json: bool) -> None:
+    """Writes and prints what a training left; of an interrupted one, also how to resume it."""
     from assay.cli import tables
     from assay.report import charts
     from assay.training.checkpoints import save as save_checkpoint
 
-    history = single.stored
-    if history is None:
-        with training_bar(f"training {name}") as show:
-            waits = "waiting for another trial on this machine to end, so that the seconds mean something"
-            history = single.train(show, on_wait=lambda: note(waits))
-    else:
-        note(f"trial {single.trial.key[:8]} is in {single.store.name}; --again trains it anew")
-    unfinished, again = history.outcome == "interrupted", " ".join(["assay train", *words])
-    if unfinished and not history.checkpoint.weights:
-        note(f"interrupted after {history.iterations:,} iterations, of which a program keeps nothing; again: {again}")
-        raise typer.Exit(130)
-    if not history.points:
-        raise AssayError(f"{history.outcome}: {history.reason}, and no log point was reached")
-    if unfinished and save is None:
+    history = trained.history
+    if trained.interrupted and save is None:
         save = out / f"{name}.safetensors"
     if save is not None and not history.checkpoint.weights:
-        raise FileError(f"{save}: the weights of this trial were not kept; --again trains it anew")
+        raise FileError(f"{save}: the weights of this trial were not kept; --again retrains it")
     if save is not None:
         save_checkpoint(history, save)
     plot = charts.write(history.plot(), out / f"{name}-{history.recipe.key()[:8]}.png")
     files = {"plot": str(plot)} | ({"weights": str(save)} if save else {})
     if as_json:
-        stored = {"trial": single.trial.key, "store": single.store.name, "from_store": single.stored is not None}
+        stored = {"trial": trained.key, "store": trained.store, "from_store": trained.from_store}
         print_json(history.plain() | stored | {"files": files})
     else:
         screen = console()
         screen.print(tables.curve(history))
         screen.print(tables.summary(history))
-        screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
-    if unfinished:
-        note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
+        screen.print(tables.pairs([*files.items(), ("trial", trained.key[:8])]))
+    if trained.interrupted:
+        note(f"interrupted after {history.iterations:,} iterations; resume with: {trained.again} --start {save}")
         raise typer.Exit(130)

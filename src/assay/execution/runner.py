@@ -1,4 +1,4 @@
-"""The study loop: plan, skip what is stored, train the rest in workers, store each trial when it ends."""
+"""The study loop: skip what is stored, train the rest in workers, store each trial when it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from assay.execution.eta import estimated, remaining
+from assay.execution.estimates import estimated
+from assay.execution.queue import Queue
+from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import warnings
 from assay.results.results import Results
@@ -20,13 +22,14 @@ from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
 from assay.store.store import Store
-from assay.studies.plan import Job, Plan, Trial, jobs, plan
+from assay.studies.plan import Job, Plan, Trial, plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.signals import interruption
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
 from assay.workers.batch import covers, read_off
+from assay.workers.eta import Foreseen, Pace, remaining
 from assay.workers.pool import Workers, import_path
 
 _POLL_SECONDS = 0.1
@@ -39,35 +42,6 @@ class StudyInterrupted(KeyboardInterrupt):
     """Ctrl-C during a study: what was finished is stored, what was running has left a checkpoint."""
 
 
-@dataclass(frozen=True)
-class Running:
-    """A trial in training, as it last told."""
-
-    label: str
-    iteration: int
-    iterations: int
-    accuracy: float | None
-    waiting: bool  # for its turn on this machine
-
-
-@dataclass(frozen=True)
-class StudyStatus:
-    """Where a running study stands."""
-
-    trials: int
-    stored: int  # before this run
-    outcomes: Mapping[Outcome, int]
-    running: tuple[Running, ...]
-    elsewhere: int  # trajectories that other processes train
-    best: tuple[str, float] | None
-    eta_seconds: float | None  # where `Execution.seconds` was asked for
-
-    @property
-    def done(self) -> int:
-        """Trials that have an end."""
-        return sum(self.outcomes.values())
-
-
 @dataclass
 class _Active:
     """A job that a worker has."""
@@ -76,19 +50,17 @@ class _Active:
     job: Job
     open: dict[str, Trial]
     since: float = field(default_factory=monotonic)
-    began: int | None = None  # the iteration that its first status told
+    began: int | None = None  # the iteration of its first status
     iteration: int = 0
     accuracy: float | None = None
+    loss: float | None = None
     waiting: bool = False
 
-    def pace(self, foreseen: float) -> tuple[float, float, float]:
-        """Seconds since it began, how many of those `foreseen` were for this, and how many of them are left."""
-        begin, end = self.began or 0, max(self.job.iterations, 1)
-        return (
-            monotonic() - self.since,
-            foreseen * (self.iteration - begin) / end,
-            foreseen * (1 - self.iteration / end),
-        )
+    def pace(self, foreseen: Foreseen) -> Pace:
+        """Where the job stands."""
+        end = max(self.job.iterations, 1)
+        elapsed, begin = monotonic() - self.since, (self.began or 0) / end
+        return foreseen.pace(self.job.trajectory, elapsed, begin, self.iteration / end)
 
 
 def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
@@ -103,11 +75,27 @@ def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
 class Execution:
     """A plan on its way to its end: iterate over it; what is finished is stored at once.
 
-    Of several plans, one of the `pools`, what they ask of one trajectory is trained once. `retry`: train again what
-    failed, was lost, timed out or ran out of memory. `again`: train everything anew.
+    Of several plans, one of the `pools`, what they ask of one trajectory is trained once.
+
+    Args:
+        plans: What to train.
+        store: Where results are looked up and stored.
+        retry: Retrain what failed, was lost, timed out or ran out of memory.
+        again: Retrain everything, from the beginning.
+        starts: Histories to resume from, by trajectory, in place of the store's checkpoints.
+        reads_off: Whether a shorter trial is read off the stored curve of a longer one; it has no weights then.
     """
 
-    def __init__(self, plans: Plan | Sequence[Plan], store: Store, *, retry: bool = False, again: bool = False) -> None:
+    def __init__(
+        self,
+        plans: Plan | Sequence[Plan],
+        store: Store,
+        *,
+        retry: bool = False,
+        again: bool = False,
+        starts: Mapping[str, History] | None = None,
+        reads_off: bool = True,
+    ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
         self.trials = {key: trial for one in self.plans for key, trial in one.trials.items()}
@@ -115,17 +103,16 @@ class Execution:
         self._settings = self.plans[0].study.settings  # of timing, device, threads and limits, which a pool shares
         self._kept = {key for one in self.plans if one.study.settings.keep == "checkpoint" for key in one.trials}
         self._retry, self._again = retry, again
-        found = {} if again else store.outcomes(self.trials)
-        self.outcomes = {key: outcome for key, outcome in found.items() if not (retry and outcome in RETRIED)}
+        self._starts, self._reads_off = dict(starts or {}), reads_off
+        known = {} if again or starts else store.outcomes(self.trials)
+        self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self.stored = len(self.outcomes)
-        self.open = self._open_jobs()
-        self._estimates: dict[str, float] | None = None
-        self._taken = self._foreseen = 0.0  # seconds of what is done, and those that were estimated for it
+        self.open = Queue(trial for key, trial in self.trials.items() if key not in self.outcomes)
+        self._foreseen: Foreseen | None = None
         self.labels = _labels(self.plans)
         self.best: tuple[str, float] | None = None
         self._active: dict[int, _Active] = {}
-        self._elsewhere: set[str] = set()
-        self._stop = self._told = False
+        self._stop = self._stop_sent = False
         self.workers = Workers(0)
 
     @property
@@ -141,20 +128,18 @@ class Execution:
     @property
     def seconds(self) -> float:
         """How long what is open will take, by stored trials or a calibration that is made when first asked for."""
-        if self._estimates is None:
-            self._estimates = estimated(self.open, self.store, self._examples) if self.open else {}
-        return remaining([self._estimates.get(job.trajectory, 0.0) for job in self.open], self._count())
+        if self._foreseen is None:
+            self._foreseen = Foreseen(estimated(list(self.open), self.store, self._examples) if len(self.open) else {})
+        return remaining([self._foreseen.of(job.trajectory) for job in self.open], self._count())
 
     def register(self) -> None:
         """Stores the studies with their trials, and which results are asked for again; the loop begins with it."""
         for one in self.plans:
             self.store.register(one)
-        if self._again or self._retry:
-            self.store.ask_again(self.trials, failed_only=not self._again)
+        if self._again or self._retry or self._starts:
+            anew = self._again or bool(self._starts)
+            self.store.ask_again(self.trials, failed_only=not anew, keep_checkpoints=not self._again)
         self._again = self._retry = False
-
-    def _open_jobs(self) -> list[Job]:
-        return list(jobs(trial for key, trial in self.trials.items() if key not in self.outcomes))
 
     def _count(self) -> int:
         if self._settings.timing == "isolated" or self._settings.device != "cpu":
@@ -171,82 +156,85 @@ class Execution:
         """Trains until every trial has an end, yielding often. Raises: StoreError."""
         self.register()
         yield self._status()
-        if not self.open:
+        if not len(self.open):
             return
-        count, width = min(self._count(), len(self.open)), self._settings.threads or 1
-        if count > 1 and self._estimates is not None:  # the longest first, lest the others wait for it at the end
-            self.open.sort(key=self._estimated, reverse=True)
-        cores: list[list[int]] = []
-        if self._settings.timing == "packed" and self._settings.device == "cpu":
-            mine = usable_cores()
-            cores = [mine[n * width : (n + 1) * width] for n in range(count)]
-        self.workers = Workers(count, cores=cores, memory_limit=self._settings.memory_limit)
-        renewed = looked = monotonic()
+        self.workers = self._workers()
         try:
-            while True:
-                if not self._stop:
-                    self._give_out()
-                elif not self._told:
-                    self._told = True
-                    self.workers.tell("stop")
-                if not self._active:
-                    if self._stop or not self.open:
-                        break
-                    self._look_elsewhere()
-                    looked = monotonic()
-                    yield self._status()
-                    sleep(_OTHERS_SECONDS)
-                    continue
-                for number, head, content in self.workers.messages(_POLL_SECONDS):
-                    self._on_message(number, head, content)
-                self._kill_silent()
-                if monotonic() - renewed > leases.SECONDS / 4:
-                    self.store.renew([active.lease for active in self._active.values()])
-                    renewed = monotonic()
-                if self._elsewhere and monotonic() - looked > _OTHERS_SECONDS * 10:
-                    self._look_elsewhere()
-                    looked = monotonic()
-                yield self._status()
+            yield from self._loop()
         finally:
             self.workers.kill_all()
             with suppress(Exception):  # a store that cannot be written to frees the leases by itself in time
                 for active in self._active.values():
-                    self.store.release(active.lease)
+                    self.store.leases.release(active.lease)
         yield self._status()
+
+    def _workers(self) -> Workers:
+        """As many workers as fit the machine, pinned where trials run side by side."""
+        count, width = min(self._count(), len(self.open)), self._settings.threads or 1
+        if count > 1 and self._foreseen is not None:
+            self.open.longest_first(self._foreseen.of)
+        cores: list[list[int]] = []
+        if self._settings.timing == "packed" and self._settings.device == "cpu":
+            usable = usable_cores()
+            cores = [usable[n * width : (n + 1) * width] for n in range(count)]
+        return Workers(count, cores=cores, memory_limit=self._settings.memory_limit)
+
+    def _loop(self) -> Iterator[StudyStatus]:
+        renewed = looked = monotonic()
+        while True:
+            if not self._stop:
+                self._give_out()
+            elif not self._stop_sent:
+                self._stop_sent = True
+                self.workers.tell("stop")
+            if not self._active:
+                if self._stop or not len(self.open):
+                    return
+                self._look_elsewhere()
+                looked = monotonic()
+                yield self._status()
+                sleep(_OTHERS_SECONDS)
+                continue
+            for number, head, content in self.workers.messages(_POLL_SECONDS):
+                self._on_message(number, head, content)
+            self._kill_silent()
+            if monotonic() - renewed > leases.SECONDS / 4:
+                self.store.leases.renew([active.lease for active in self._active.values()])
+                renewed = monotonic()
+            if self.open.elsewhere and monotonic() - looked > _OTHERS_SECONDS * 10:
+                self._look_elsewhere()
+                looked = monotonic()
+            yield self._status()
 
     def _give_out(self) -> None:
         """Gives every idle worker a job that nobody else has."""
         for number in range(len(self.workers.processes)):
             while number not in self._active:
-                active = {one.lease.trajectory for one in self._active.values()}
-                candidates = [job for job in self.open if job.trajectory not in active | self._elsewhere]
-                claimed, done = self.store.claim_or_done(candidates)
-                for key, outcome in done.items():
+                claimed, ended = self.store.leases.claim_or_done(self.open.free(self._in_work()))
+                for key, outcome in ended.items():
                     self._note(key, outcome, None)
-                for job in candidates if done else []:
-                    self._drop_done(job.trajectory)
+                for key in ended:
+                    self._close(self.trials[key].trajectory)
                 if claimed is None:
-                    if candidates:
+                    if next(self.open.free(self._in_work()), None) is not None:
                         self._look_elsewhere()
                     return
                 self._begin(number, *claimed)
 
+    def _in_work(self) -> set[str]:
+        return {active.lease.trajectory for active in self._active.values()}
+
     def _begin(self, number: int, lease: Lease, job: Job) -> None:
         """Starts a claimed job; what a stored curve answers already is read off it."""
-        start = self.store.start_of(job.trajectory)
-        left = list(job.trials)
-        if start is not None:
+        start, left = self.store.start_of(job.trajectory), list(job.trials)
+        if start is not None and self._reads_off and job.trajectory not in self._starts:
             left = self._read_off(lease, left, start)
         if not left:
-            self.store.release(lease)
-            self._drop_done(job.trajectory)
+            self.store.leases.release(lease)
+            self._close(job.trajectory)
             return
         first = left[0]
-        examples = self._examples[first.key]
-        if start is not None:
-            beyond = start.iterations >= left[-1].iterations
-            start = None if beyond or not covers(start, [trial.recipe for trial in left], examples) else start
-            start = None if first.program else start
+        start = self._starts.get(job.trajectory) or self._usable(start, left)
         content = to_bytes(start) if start is not None else b""
         self._active[number] = _Active(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
         self.workers.train(
@@ -256,12 +244,20 @@ class Execution:
             code=code_in(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
+            choice=first.engine_choice,
             program=first.program.plain() if first.program else None,
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,
             timing=first.timing,
             time_limit=self._settings.time_limit,
         )
+
+    def _usable(self, start: History | None, trials: Sequence[Trial]) -> History | None:
+        """The stored history, where the trials can resume from it."""
+        if start is None or trials[0].program or start.iterations >= trials[-1].iterations:
+            return None
+        covered = covers(start, [trial.recipe for trial in trials], self._examples[trials[0].key])
+        return start if covered else None
 
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
         left: list[Trial] = []
@@ -293,7 +289,7 @@ class Execution:
                 active.waiting, active.since = False, monotonic()
             if active.began is None:
                 active.began, active.since = head["iteration"], monotonic()
-            active.iteration, active.accuracy = head["iteration"], head["accuracy"]
+            active.iteration, active.accuracy, active.loss = head["iteration"], head["accuracy"], head["loss"]
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -303,10 +299,10 @@ class Execution:
         elif head["kind"] == "idle":
             del self._active[number]
             active.iteration = active.job.iterations
-            taken, foreseen, _ = active.pace(self._estimated(active.job))
-            self._taken, self._foreseen = self._taken + taken, self._foreseen + foreseen
-            self.store.release(active.lease)
-            self._drop_done(active.job.trajectory)
+            if self._foreseen is not None:
+                self._foreseen.done(active.pace(self._foreseen))
+            self.store.leases.release(active.lease)
+            self._close(active.job.trajectory)
 
     def _trial_ended(self, number: int, active: _Active, head: dict[str, Any], content: bytes) -> None:
         trial = active.open.pop(head["key"])
@@ -338,7 +334,7 @@ class Execution:
         if not self.store.lost(active.lease, trials, how):
             for trial in trials:
                 self._note(trial.key, Outcome.LOST, None)
-        self._drop_done(active.job.trajectory)
+        self._close(active.job.trajectory)
 
     def _kill_silent(self) -> None:
         """Ends workers that are far beyond their trial's time limit and do not come back from their engine."""
@@ -351,11 +347,11 @@ class Execution:
             self.workers.drop(number)
             del self._active[number]
             for trial in active.open.values():
-                reason = f"not done after {limit:g} s, and killed for it did not answer"
+                reason = f"timed out after {limit:g} s; killed: no response"
                 self.store.finish(active.lease, trial, Finished(Outcome.TIMED_OUT, reason))
                 self._note(trial.key, Outcome.TIMED_OUT, None)
-            self.store.release(active.lease)
-            self._drop_done(active.job.trajectory)
+            self.store.leases.release(active.lease)
+            self._close(active.job.trajectory)
 
     # --- what is done ---
 
@@ -364,12 +360,8 @@ class Execution:
         if accuracy is not None and (self.best is None or accuracy > self.best[1]):
             self.best = (self.labels[key], accuracy)
 
-    def _drop_done(self, trajectory: str) -> None:
-        for place, job in enumerate(self.open):
-            if job.trajectory == trajectory:
-                left = tuple(trial for trial in job.trials if trial.key not in self.outcomes)
-                self.open[place : place + 1] = [Job(trajectory, left)] if left else []
-                return
+    def _close(self, trajectory: str) -> None:
+        self.open.close(trajectory, self.outcomes)
 
     def _look_elsewhere(self) -> None:
         """Sees what other processes have finished meanwhile, and what they hold."""
@@ -377,20 +369,21 @@ class Execution:
         for key, outcome in self.store.outcomes(keys).items():
             self._note(key, outcome, None)
         for job in list(self.open):
-            self._drop_done(job.trajectory)
-        active = {one.lease.trajectory for one in self._active.values()}
-        self._elsewhere = self.store.held_by_others(job.trajectory for job in self.open) - active
+            self._close(job.trajectory)
+        held = self.store.leases.held_by_others(job.trajectory for job in self.open)
+        self.open.elsewhere = held - self._in_work()
 
     def _status(self) -> StudyStatus:
         running = tuple(
-            Running(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.waiting) for a in self._active.values()
+            RunningTrial(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.loss, a.waiting)
+            for a in self._active.values()
         )
         return StudyStatus(
             trials=len(self.trials),
             stored=self.stored,
             outcomes=Counter(self.outcomes.values()),
             running=running,
-            elsewhere=len(self._elsewhere),
+            elsewhere=len(self.open.elsewhere),
             best=self.best,
             eta_seconds=self._eta(),
         )
@@ -398,21 +391,12 @@ class Execution:
     def _label(self, active: _Active) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
-    def _estimated(self, job: Job) -> float:
-        return (self._estimates or {}).get(job.trajectory, 0.0)
-
     def _eta(self) -> float | None:
-        if self._estimates is None:
+        if self._foreseen is None:
             return None
-        active = {one.job.trajectory: one.pace(self._estimated(one.job)) for one in self._active.values()}
-        taken = self._taken + sum(its for its, _, _ in active.values()) + _TRUST_SECONDS
-        foreseen = self._foreseen + sum(done for _, done, _ in active.values()) + _TRUST_SECONDS
-        seconds: list[float] = []
-        for job in self.open:  # at the pace of what has been trained until now, or at its own
-            its, done, left = active.get(job.trajectory, (0.0, 0.0, self._estimated(job)))
-            own = its > _TRUST_SECONDS and done > 0
-            seconds.append(left * (its / done if own else taken / foreseen))
-        return remaining(seconds, max(1, len(self.workers.processes)))
+        in_work = {active.job.trajectory: active.pace(self._foreseen) for active in self._active.values()}
+        pieces = [job.trajectory for job in self.open]
+        return self._foreseen.remaining(pieces, in_work, max(1, len(self.workers.processes)))
 
 
 def _labels(plans: Sequence[Plan]) -> dict[str, str]:

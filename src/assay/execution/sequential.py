@@ -102,7 +102,7 @@ def _fresh(decision: Decision, study: Study, store: Store, run: Run, measure: st
     count = max(study.settings.repeats, min(decision.seeds[best.name], 10))
     raw: Mapping[str, Any] = {
         **study.settings.model_dump(exclude_none=True),
-        "engine": study.engine_of(candidate),
+        "engine": candidate.engine,
         "name": f"{study.name}, fresh seeds",
         "about": f"{best.name} of {study.name} on seeds that had no part in choosing it",
         "design": "one-at-a-time",

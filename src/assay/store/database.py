@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -17,7 +17,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from assay.errors import StoreError
 from assay.store.schema import APPLICATION, VERSION
 
+T = TypeVar("T")
+
 DEFAULT = "sqlite:///assay.db"
+_KEYS = 400  # in one query
 _BUSY_SECONDS = 60.0
 _LOCK = 0x61737361  # PostgreSQL's advisory lock: writers take turns, as SQLite's do
 
@@ -258,3 +261,9 @@ def _sentence(where: str, error: Exception) -> str:
     if "locked" in folded:
         return f"{where}: another program has held it for more than {_BUSY_SECONDS:.0f} s"
     return f"{where}: {cause.splitlines()[0] if cause else type(error).__name__}"
+
+
+def chunks(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Keys in portions for one query each; SQLite and PostgreSQL limit the variables of a statement."""
+    for start in range(0, len(keys), _KEYS):
+        yield keys[start : start + _KEYS]

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import benches
+from assay.store.holder import Holder
 from assay.store.imported import history_of
-from assay.store.leases import Holder
 from assay.store.records import points_of
 from assay.store.schema import bench, imported, metadata, result, trajectory, trial
 from assay.store.store import Store

@@ -1,35 +1,27 @@
-"""Who trains a trajectory now: a lease names its holder, and anyone can tell whether that process still lives."""
+"""Leases: who trains a trajectory now, and their SQL; a commit under a lease that was taken over is refused."""
 
 from __future__ import annotations
 
-import os
-import platform
+import itertools
 import secrets
-import socket
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import psutil
+import sqlalchemy as sa
+
+from assay.store.database import Database, chunks
+from assay.store.holder import Holder, me
+from assay.store.schema import result, trajectory
+from assay.studies.plan import Job
+from assay.training.history import Outcome
 
 SECONDS = 60.0
 """How long a lease lasts unless it is renewed; its holder renews it every quarter of that."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process, so that it is never taken for a later one with its number."""
-
-    host: str
-    boot: str
-    pid: int
-    started: str
-
-    def gone(self) -> bool:
-        """Whether the process is known to have ended; of another machine's it is not known."""
-        if self.host != socket.gethostname():
-            return False
-        return self.boot != boot() or _started(self.pid) != self.started
+RETRIES = 3
+"""How often a trial whose worker vanished is tried again by itself."""
+_FIRST = 16  # jobs that are looked at first; most often one of them is free
+_MORE = 400
 
 
 @dataclass(frozen=True)
@@ -40,30 +32,108 @@ class Lease:
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
-def me() -> Holder:
-    """This process."""
-    return Holder(socket.gethostname(), boot(), os.getpid(), _started(os.getpid()) or "")
+class Leases:
+    """The leases of a store: claimed by one process at a time, renewed, released, taken over."""
 
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._me = me()
 
-@cache
-def boot() -> str:
-    """What tells one start of this machine from the next."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return f"{platform.node()} {int(psutil.boot_time()) // 10}"
+    def claim(self, jobs: Iterable[Job]) -> tuple[Lease, Job] | None:
+        """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
+        return self.claim_or_done(jobs)[0]
 
+    def claim_or_done(self, jobs: Iterable[Job]) -> tuple[tuple[Lease, Job] | None, dict[str, Outcome]]:
+        """As `claim`; and the outcomes of trials that were found to be finished on the way.
 
-def _started(pid: int) -> str | None:
-    """When a process began, in the system's own terms, or None where there is none."""
-    try:  # the ticks do not move when the clock is set, psutil's seconds do
-        text = Path(f"/proc/{pid}/stat").read_text()
-        fields = text.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else fields[19]
-    except OSError:
-        pass
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.Error:
+        The jobs are read only as far as needed.
+        """
+        done: dict[str, Outcome] = {}
+        rest = iter(jobs)
+        batch = list(itertools.islice(rest, _FIRST))
+        if not batch:
+            return None, done
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            while batch:
+                claimed = self._claim_one(connection, batch, now, done)
+                if claimed is not None:
+                    return claimed, done
+                batch = list(itertools.islice(rest, _MORE))
+        return None, done
+
+    def _claim_one(
+        self, connection: sa.Connection, jobs: Sequence[Job], now: float, done: dict[str, Outcome]
+    ) -> tuple[Lease, Job] | None:
+        by_key = {job.trajectory: job for job in jobs}
+        columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
+        rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
+        for keys in chunks([planned.key for job in jobs for planned in job.trials]):
+            query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(keys), ~result.c.stale)
+            done |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
+        for key, job in by_key.items():
+            open_trials = tuple(planned for planned in job.trials if planned.key not in done)
+            if not open_trials or key not in rows or not _free(rows[key], now):
+                continue
+            lease = Lease(key)
+            values = asdict(self._me) | {"token": lease.token, "expires": now + SECONDS}
+            connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
+            return lease, Job(key, open_trials)
         return None
+
+    def held_by_others(self, keys: Iterable[str]) -> set[str]:
+        """Those trajectories that another living process trains now."""
+        held: set[str] = set()
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            for chunk in chunks(list(keys)):
+                for row in connection.execute(sa.select(trajectory).where(trajectory.c.key.in_(chunk))):
+                    if not _free(row, now):
+                        held.add(row.key)
+        return held
+
+    def renew(self, held: Iterable[Lease]) -> None:
+        """Extends leases."""
+        with self.database.write() as connection:
+            expires = self.database.now(connection) + SECONDS
+            for lease in held:
+                connection.execute(fenced(lease).values(expires=expires))
+
+    def release(self, lease: Lease) -> None:
+        """Gives a trajectory back."""
+        with self.database.write() as connection:
+            connection.execute(fenced(lease).values(token=None, expires=None))
+
+
+def holds(connection: sa.Connection, lease: Lease) -> int | None:
+    """The iteration of the trajectory's checkpoint where the lease still holds, else None."""
+    query = sa.select(trajectory.c.iteration)
+    mine = query.where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
+    return connection.execute(mine).scalar()
+
+
+def note_checkpoint(connection: sa.Connection, lease: Lease, iteration: int, artifact: str) -> bool:
+    """Notes from where the trajectory can resume. False where the lease no longer holds."""
+    values = {"iteration": iteration, "checkpoint": artifact, "losses": 0}
+    return bool(connection.execute(fenced(lease).values(**values)).rowcount)
+
+
+def give_up(connection: sa.Connection, lease: Lease) -> bool:
+    """Releases the lease of a worker that vanished. True where its trials were tried often enough and are lost."""
+    query = sa.select(trajectory.c.losses).where(trajectory.c.key == lease.trajectory)
+    losses = connection.execute(query).scalar_one()
+    again = losses < RETRIES
+    values = {"token": None, "expires": None, "losses": losses + 1 if again else 0}
+    return bool(connection.execute(fenced(lease).values(**values)).rowcount) and not again
+
+
+def fenced(lease: Lease) -> sa.Update:
+    """An update of the lease's trajectory that does nothing once somebody else has it."""
+    return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
+
+
+def _free(row: Any, now: float) -> bool:
+    """Whether a trajectory may be claimed: no lease, an expired one, or one whose holder is known to have ended."""
+    if row.token is None or row.expires is None or row.expires < now:
+        return True
+    return Holder(row.host, row.boot, row.pid, row.started).gone()

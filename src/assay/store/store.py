@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,21 +14,15 @@ from assay.errors import AssayError, StoreError, unknown
 from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
-from assay.store.database import DEFAULT, Database
-from assay.store.leases import Holder, Lease
-from assay.store.records import Finished, dumped, machine_row, places, result_row, trial_row
+from assay.store.database import DEFAULT, Database, chunks
+from assay.store.leases import RETRIES, Lease, Leases
+from assay.store.queries import one_trial
+from assay.store.records import Finished, dumped, history_of, machine_row, places, result_row, trial_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
-from assay.studies.plan import Job, Plan, Trial
+from assay.studies.plan import Plan, Trial
 from assay.system.machine import cores, describe
-from assay.training.checkpoints import from_bytes, to_bytes
+from assay.training.checkpoints import from_bytes
 from assay.training.history import RETRIED, History, Outcome
-
-T = TypeVar("T")
-
-RETRIES = 3
-"""How often a trial whose worker vanished is tried again by itself."""
-_FEW = 16
-_MANY = 400  # keys in one query: SQLite and PostgreSQL limit the variables of a statement
 
 
 def default_url() -> str:
@@ -54,7 +48,7 @@ class Store:
     def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
         self.database = Database(url or default_url(), read_only=read_only)
         self.artifacts = artifacts_of(self.database)
-        self._me = leases.me()
+        self.leases = Leases(self.database)
 
     @property
     def name(self) -> str:
@@ -68,10 +62,15 @@ class Store:
     # --- studies and trials ---
 
     def register(self, plan: Plan) -> None:
-        """Stores a study's definition, its trials and its members; a study of that name is defined anew."""
+        """Stores a plan's trials and, where it is a study's, the definition and the members.
+
+        A study of that name is defined anew.
+        """
         with self.database.write() as connection:
             now = self.database.now(connection)
             _add_trials(connection, list(plan.trials.values()), now)
+            if not plan.registers:
+                return
             definition = {"definition": dumped(dict(plan.study.raw)), "digest": plan.study.digest, "updated": now}
             found = connection.execute(sa.select(study.c.id).where(study.c.name == plan.study.name)).scalar()
             if found is None:
@@ -95,128 +94,56 @@ class Store:
             if rows:
                 connection.execute(sa.insert(member), rows)
 
-    def add_trial(self, planned: Trial) -> None:
-        """Stores a trial that belongs to no study."""
-        with self.database.write() as connection:
-            _add_trials(connection, [planned], self.database.now(connection))
-
     def outcomes(self, keys: Iterable[str]) -> dict[str, Outcome]:
         """The outcomes of those trials that have a result which still counts."""
         found: dict[str, Outcome] = {}
         with self.database.read() as connection:
-            for some in _chunks(list(keys)):
+            for some in chunks(list(keys)):
                 query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(some), ~result.c.stale)
                 found |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
         return found
 
-    def ask_again(self, keys: Iterable[str], *, failed_only: bool) -> int:
-        """Marks results as asked for again; each stands until the new one takes its place. Returns how many."""
+    def ask_again(self, keys: Iterable[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
+        """Marks results as asked for again; each stands until the new one takes its place. Returns how many.
+
+        Without `failed_only` the trajectories begin anew, unless `keep_checkpoints`.
+        """
         count = 0
         with self.database.write() as connection:
-            for some in _chunks(list(keys)):
+            for some in chunks(list(keys)):
                 update = sa.update(result).where(result.c.trial.in_(some), ~result.c.stale)
                 if failed_only:
                     update = update.where(result.c.outcome.in_([str(outcome) for outcome in RETRIED]))
                 count += connection.execute(update.values(stale=True)).rowcount
-                if not failed_only:  # anew, not on from a checkpoint
+                if not failed_only and not keep_checkpoints:
                     those = sa.select(trial.c.trajectory).where(trial.c.key.in_(some))
                     fresh = {"iteration": 0, "checkpoint": None, "losses": 0}
                     connection.execute(sa.update(trajectory).where(trajectory.c.key.in_(those)).values(**fresh))
         return count
 
-    # --- leases ---
-
-    def claim(self, jobs: Sequence[Job]) -> tuple[Lease, Job] | None:
-        """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
-        return self.claim_or_done(jobs)[0]
-
-    def claim_or_done(self, jobs: Sequence[Job]) -> tuple[tuple[Lease, Job] | None, dict[str, Outcome]]:
-        """As `claim`; and the outcomes of trials that were found to be finished on the way."""
-        done: dict[str, Outcome] = {}
-        if not jobs:
-            return None, done
-        with self.database.write() as connection:
-            now = self.database.now(connection)
-            for some in (jobs[:_FEW], *_chunks(jobs[_FEW:])):  # most often one of the first is free
-                claimed = self._claim_one(connection, some, now, done)
-                if claimed is not None:
-                    return claimed, done
-        return None, done
-
-    def _claim_one(
-        self, connection: sa.Connection, jobs: Sequence[Job], now: float, done: dict[str, Outcome]
-    ) -> tuple[Lease, Job] | None:
-        by_key = {job.trajectory: job for job in jobs}
-        columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
-        rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
-        for keys in _chunks([planned.key for job in jobs for planned in job.trials]):
-            query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(keys), ~result.c.stale)
-            done |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
-        for key, job in by_key.items():
-            open_trials = tuple(planned for planned in job.trials if planned.key not in done)
-            if not open_trials or key not in rows or not _free(rows[key], now):
-                continue
-            lease = Lease(key)
-            values = asdict(self._me) | {"token": lease.token, "expires": now + leases.SECONDS}
-            connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
-            return lease, Job(key, open_trials)
-        return None
-
-    def held_by_others(self, keys: Iterable[str]) -> set[str]:
-        """Those trajectories that another living process trains now."""
-        held: set[str] = set()
-        with self.database.read() as connection:
-            now = self.database.now(connection)
-            for some in _chunks(list(keys)):
-                for row in connection.execute(sa.select(trajectory).where(trajectory.c.key.in_(some))):
-                    if not _free(row, now):
-                        held.add(row.key)
-        return held
-
-    def renew(self, held: Iterable[Lease]) -> None:
-        """Moves the expiry of leases on."""
-        with self.database.write() as connection:
-            expires = self.database.now(connection) + leases.SECONDS
-            for lease in held:
-                connection.execute(_fenced(lease).values(expires=expires))
-
-    def release(self, lease: Lease) -> None:
-        """Gives a trajectory back."""
-        with self.database.write() as connection:
-            connection.execute(_fenced(lease).values(token=None, expires=None))
+    # --- results ---
 
     def lost(self, lease: Lease, trials: Sequence[Trial], reason: str) -> bool:
         """Notes that the worker of a lease vanished. True where its trials will be tried again, else they are lost."""
         with self.database.write() as connection:
-            losses = connection.execute(
-                sa.select(trajectory.c.losses).where(trajectory.c.key == lease.trajectory)
-            ).scalar_one()
-            again = losses < RETRIES
-            values = {"token": None, "expires": None, "losses": losses + 1 if again else 0}
-            if not connection.execute(_fenced(lease).values(**values)).rowcount or again:
+            if not leases.give_up(connection, lease):
                 return True
             for planned in trials:
-                said = f"{reason}; tried {RETRIES + 1} times"
-                self._put(connection, planned.key, Finished(Outcome.LOST, said), None)
+                sentence = f"{reason}; tried {RETRIES + 1} times"
+                self._put(connection, planned.key, Finished(Outcome.LOST, sentence), None)
             return False
-
-    # --- results ---
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
         """Stores a trial's end in one transaction, its artifact before. False where somebody else has the lease now."""
         name = self.artifacts.put(finished.content) if finished.content is not None else None
         with self.database.write() as connection:
-            held = connection.execute(
-                sa.select(trajectory.c.iteration).where(
-                    trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token
-                )
-            ).scalar()
+            held = leases.holds(connection, lease)
             if held is None:
                 return False
             self._put(connection, planned.key, finished, name)
             history = finished.history
             if name and history and finished.outcome is not Outcome.DIVERGED and history.iterations >= held:
-                self._note_checkpoint(connection, lease, history.iterations, name)
+                leases.note_checkpoint(connection, lease, history.iterations, name)
         return True
 
     def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
@@ -226,31 +153,13 @@ class Store:
             old = connection.execute(
                 sa.select(trajectory.c.checkpoint).where(trajectory.c.key == lease.trajectory)
             ).scalar()
-            kept = self._note_checkpoint(connection, lease, iteration, name)
+            kept = leases.note_checkpoint(connection, lease, iteration, name)
             used = (
                 old is not None
                 and connection.execute(sa.select(result.c.trial).where(result.c.artifact == old).limit(1)).first()
             )
         if kept and old and old != name and not used:
             self.artifacts.remove(old)
-
-    def store_alone(self, planned: Trial, finished: Finished) -> None:
-        """Stores a trial that was trained without a lease, as `assay train` does; a result that stands is kept."""
-        self.add_trial(planned)
-        name = self.artifacts.put(finished.content) if finished.content is not None else None
-        with self.database.write() as connection:
-            there = sa.select(result.c.trial).where(result.c.trial == planned.key, ~result.c.stale)
-            if connection.execute(there).first() is None:
-                self._put(connection, planned.key, finished, name)
-            history = finished.history
-            if name and history and finished.outcome is not Outcome.DIVERGED:
-                _further(connection, planned, history.iterations, name)
-
-    def save_alone(self, planned: Trial, history: History) -> None:
-        """Stores from where a training without a lease can go on, unless the store has got further."""
-        name = self.artifacts.put(to_bytes(history))
-        with self.database.write() as connection:
-            _further(connection, planned, history.iterations, name)
 
     def start_of(self, key: str) -> History | None:
         """The furthest that a trajectory was trained, or None where it must begin anew."""
@@ -269,11 +178,26 @@ class Store:
             name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == key)).scalar()
         return from_bytes(self.artifacts.get(name), source=f"{self.name}, trial {key[:8]}") if name else None
 
+    def result(self, key: str) -> History | None:
+        """A stored trial's history, with its weights where they were kept; None where it has no result."""
+        row = one_trial(self.database, key)
+        if row["outcome"] is None:
+            return None
+        history, kept = history_of(row), self.history(key)
+        if kept is None:
+            return history
+        return replace(
+            kept,
+            machine=history.machine,
+            warnings=history.warnings,
+            peak_device_memory_bytes=history.peak_device_memory_bytes,
+        )
+
     def remove_trials(self, keys: Sequence[str]) -> int:
         """Removes trials, their results and their places in studies; artifacts go with `vacuum`. Returns how many."""
         with self.database.write() as connection:
             count = 0
-            for some in _chunks(list(keys)):
+            for some in chunks(list(keys)):
                 those = connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(some))).scalars().all()
                 connection.execute(sa.delete(member).where(member.c.trial.in_(some)))
                 connection.execute(sa.delete(result).where(result.c.trial.in_(some)))
@@ -314,10 +238,6 @@ class Store:
 
     # --- rows ---
 
-    def _note_checkpoint(self, connection: sa.Connection, lease: Lease, iteration: int, name: str) -> bool:
-        values = {"iteration": iteration, "checkpoint": name, "losses": 0}
-        return bool(connection.execute(_fenced(lease).values(**values)).rowcount)
-
     def _put(self, connection: sa.Connection, key: str, finished: Finished, artifact: str | None) -> None:
         row = result_row(key, finished, artifact=artifact, cores=cores(), now=self.database.now(connection))
         about = finished.history.machine if finished.history and finished.history.machine else describe()
@@ -335,18 +255,11 @@ def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float)
         (trial, trial.c.key, {one.key: trial_row(one, now) for one in planned}),
     ):
         there: set[str] = set()
-        for some in _chunks(list(rows)):
+        for some in chunks(list(rows)):
             there |= set(connection.execute(sa.select(column).where(column.in_(some))).scalars())
         new: list[dict[str, Any]] = [dict(row) for key, row in rows.items() if key not in there]
         if new:
             connection.execute(sa.insert(table), new)
-
-
-def _further(connection: sa.Connection, planned: Trial, iteration: int, name: str) -> None:
-    """Notes a checkpoint made without a lease where it is further than the one there and nobody trains on."""
-    mine = sa.and_(trajectory.c.key == planned.trajectory, trajectory.c.token.is_(None))
-    update = sa.update(trajectory).where(mine, trajectory.c.iteration < iteration)
-    connection.execute(update.values(iteration=iteration, checkpoint=name))
 
 
 def _study_id(connection: sa.Connection, name: str) -> int:
@@ -355,19 +268,3 @@ def _study_id(connection: sa.Connection, name: str) -> int:
         names = connection.execute(sa.select(study.c.name)).scalars().all()
         raise StoreError(unknown("study", name, names) if names else f"unknown study {name!r}; the store has none yet")
     return int(found)
-
-
-def _free(row: Any, now: float) -> bool:
-    """Whether a trajectory may be claimed: no lease, an expired one, or one whose holder is known to have ended."""
-    if row.token is None or row.expires is None or row.expires < now:
-        return True
-    return Holder(row.host, row.boot, row.pid, row.started).gone()
-
-
-def _fenced(lease: Lease) -> sa.Update:
-    return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
-
-
-def _chunks(keys: Sequence[T]) -> Iterable[Sequence[T]]:
-    for start in range(0, len(keys), _MANY):
-        yield keys[start : start + _MANY]

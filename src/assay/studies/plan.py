@@ -41,6 +41,7 @@ class Trial:
     data_checksum: str
     iterations: int
     flops: int
+    engine_choice: str = ""  # why this engine, in words
     program: Program | None = None  # of the user's, in place of an engine
 
 
@@ -74,7 +75,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study comes to: its members, the distinct trials, the jobs, and what was folded and dropped."""
+    """What a study comes to: its members, the distinct trials, the jobs, and what was folded and dropped.
+
+    The plan of a single recipe has a study that is not stored: `registers` is False.
+    """
 
     study: Study
     members: tuple[Member, ...]
@@ -82,6 +86,7 @@ class Plan:
     asked: int  # members before folding
     examples: Mapping[str, int]  # N, the training examples of each trial
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+    registers: bool = True
 
     @property
     def folded(self) -> int:
@@ -161,6 +166,7 @@ class Planner:
             data_checksum=dataset.checksum,
             iterations=iterations,
             flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
+            engine_choice=engine.choice,
             program=engine if isinstance(engine, Program) else None,
         )
 
@@ -178,12 +184,12 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     asked = 0
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
-        first = Recipe.parse(candidate.table)
+        first = candidate.recipe
         for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
             asked += 1
             recipe = first.model_copy(update={"seed": first.seed + repeat}) if repeat else first
             try:
-                trial = planner.trial(recipe, study.engine_of(candidate))
+                trial = planner.trial(recipe, candidate.engine)
             except AssayError as error:
                 problems.setdefault(str(error), candidate.label)
                 break
@@ -195,3 +201,13 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
     return Plan(study, tuple(members), trials, asked, examples, dropped)
+
+
+def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:
+    """The plan of a single recipe, which is stored without a study. Raises: RecipeError, DataError, EngineError."""
+    planner = Planner(settings, load_data=load_data)
+    trial = planner.trial(recipe)
+    member = Member(trial.key, recipe.label(), {}, 0)
+    examples = {trial.key: planner.examples(recipe)}
+    study = Study(settings, recipe.plain(), (), {})
+    return Plan(study, (member,), {trial.key: trial}, asked=1, examples=examples, registers=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ from assay.errors import FileError, RecipeError, nearest
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
-from assay.recipe.patches import tables
+from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_toml
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
@@ -63,16 +63,25 @@ class Settings(Part):
     memory_limit: Bytes | None = None
     keep: Literal["checkpoint", "nothing"] = "checkpoint"
 
+    @classmethod
+    def checked(cls, **values: Any) -> Settings:
+        """Settings by their names; None stands for the default. Raises: RecipeError, with every error at once."""
+        try:
+            return cls(**{key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise RecipeError(sentences(error.errors(), _tables), source="settings") from None
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration: its label, the axes' values, the recipe's plain data, the keys that were dropped."""
+    """One configuration: its label, the axes' values, its recipe with the plain data, the keys that were dropped."""
 
     label: str
     values: Configuration
     table: dict[str, Any]
+    recipe: Recipe
     dropped: tuple[str, ...]
-    engine: Any = None  # where an axis sets it
+    engine: str | Command  # the study's, or the one that an axis sets
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Study:
     baseline: Mapping[str, Any]
     axes: tuple[Axis, ...]
     raw: Mapping[str, Any]
+    configurations: tuple[Candidate, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -116,42 +126,53 @@ class Study:
         study = cls(settings, baseline, axes, dict(raw))
         if not problems:
             study._check(problems)
+        candidates = [] if problems else study._expanded(problems)
         if problems:
             raise RecipeError(problems, source=source)
-        return study
+        return replace(study, configurations=tuple(candidates))
 
     @classmethod
-    def load(cls, path: str | Path) -> Study:
-        """The study in a TOML file, or a bundled one by name. Raises: FileError, RecipeError."""
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        changes: Mapping[str, Any] | None = None,
+        patches: Sequence[Mapping[str, Any]] = (),
+        data: str | None = None,
+    ) -> Study:
+        """The study in a TOML file, or a bundled one by name.
+
+        Args:
+            path: The file, or the name of a bundled study.
+            changes: Settings in place of those in the file.
+            patches: Patches of the baseline, applied in order.
+            data: The data set in place of the baseline's, split as that one is.
+
+        Raises:
+            FileError: There is neither a file nor a bundled study of that name.
+            RecipeError: The study is wrong; the message holds every error.
+        """
         path = Path(path)
         if path.suffix != ".toml" and not path.exists():
-            return cls.parse(read_toml(bundled(str(path))), source=str(path))
-        raw = read_toml(path)
-        return cls.parse({"name": path.stem, **raw}, source=str(path))
+            raw = read_toml(bundled(str(path)))
+        else:
+            raw = {"name": path.stem, **read_toml(path)}
+        baseline: Any = raw.get("baseline", {})
+        if isinstance(baseline, Mapping) and (patches or data):
+            patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
+            raw["baseline"] = merged(patched, [with_data(patched, data)] if data else [])
+        return cls.parse(raw | dict(changes or {}), source=str(path))
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
         """This study with other settings, or with keys of the baseline (under "baseline") merged in."""
-        from assay.recipe.patches import merged
-
         raw = dict(self.raw) | {key: value for key, value in changes.items() if key != "baseline"}
         if changes.get("baseline"):
             raw["baseline"] = merged(self.baseline, [changes["baseline"]])
         return Study.parse(raw, source=self.name)
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> tuple[Candidate, ...]:
         """Every configuration of the design, in order."""
-        settings = self.settings
-        for values in DESIGNS[settings.design](self.axes, settings.draws, settings.seed):
-            if settings.design == "list" and not values:
-                continue
-            patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
-            table, dropped = applied(self.baseline, patches)
-            engine = table.pop("engine", None)
-            yield Candidate(self._label(values), values, table, tuple(dropped), engine)
-
-    def engine_of(self, candidate: Candidate) -> str | Command:
-        """What trains a candidate: the study's engine, or the one that an axis sets. Raises: ValidationError."""
-        return self.settings.engine if candidate.engine is None else Settings(engine=candidate.engine).engine
+        return self.configurations
 
     def _label(self, values: Configuration) -> str:
         if not values:
@@ -176,22 +197,32 @@ class Study:
                 )
         if not self.axes and self.settings.design != "one-at-a-time":
             problems.append(f"axes: none; design {self.settings.design!r} needs at least one")
-        if problems:
-            return
-        seen: set[str] = set()
-        for number, candidate in enumerate(self.candidates()):
-            if number * self.settings.repeats >= _MANY:
+
+    def _expanded(self, problems: list[str]) -> list[Candidate]:
+        """Every configuration with its recipe; what is wrong with one is added to `problems`, each sentence once."""
+        settings = self.settings
+        candidates: list[Candidate] = []
+        reported: set[str] = set()
+        for number, values in enumerate(DESIGNS[settings.design](self.axes, settings.draws, settings.seed)):
+            if settings.design == "list" and not values:
+                continue
+            if number * settings.repeats >= _MANY:
                 problems.append(f"more than {_MANY:,} trials; make the axes shorter or use design 'random'")
-                return
+                break
+            patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
+            table, dropped = applied(self.baseline, patches)
+            engine = table.pop("engine", None)
+            label = self._label(values)
             try:
-                Recipe.parse(candidate.table)
-                self.engine_of(candidate)
+                trainer = settings.engine if engine is None else Settings(engine=engine).engine
+                candidates.append(Candidate(label, values, table, Recipe.parse(table), tuple(dropped), trainer))
             except ValidationError as error:
-                problems += [f"{candidate.label}: {said}" for said in sentences(error.errors(), _tables)]
+                problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), _tables)]
             except RecipeError as error:
-                fresh = [problem for problem in error.problems if problem not in seen]
-                seen |= set(fresh)
-                problems += [f"{candidate.label}: {problem}" for problem in fresh]
+                fresh = [problem for problem in error.problems if problem not in reported]
+                reported |= set(fresh)
+                problems += [f"{label}: {problem}" for problem in fresh]
+        return candidates
 
 
 def _tables(location: Sequence[int | str]) -> tuple[str, list[str]]:

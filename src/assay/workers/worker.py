@@ -89,6 +89,7 @@ class Worker:
             begin = perf_counter()
             data = self._data(recipes[0])
             engine = self.engine = self._trainer(head)
+            engine.choice = head["choice"]
             events = train_together(
                 recipes,
                 engine,

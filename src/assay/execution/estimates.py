@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -137,8 +137,3 @@ def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
     points = len(training.histories()[0].points)
     iteration = (spent.train - first[0]) / (training.t - 1) if training.t > 1 else spent.train
     return Cost(iteration, (spent.evaluate - first[1]) / (points - 1) if points > 1 else spent.evaluate)
-
-
-def remaining(seconds: Collection[float], workers: int) -> float:
-    """Seconds until jobs that take so long are done by that many workers, and never less than the longest of them."""
-    return max(sum(seconds) / max(workers, 1), max(seconds, default=0.0))
