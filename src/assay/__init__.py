@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
     from assay.execution.fit import Interrupted, fit
-    from assay.execution.runner import run
+    from assay.execution.run import run
     from assay.parts.user_optimizers import allowing_code
     from assay.recipe.model import Recipe
     from assay.results.results import Results
@@ -32,7 +32,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "fit": "execution.fit",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
-    "run": "execution.runner",
+    "run": "execution.run",
 }
 
 __all__ = [

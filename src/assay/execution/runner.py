@@ -5,62 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
 
+from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_in
 from assay.recipe.model import warnings
-from assay.results.results import Results
 from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
 from assay.store.store import Store
-from assay.studies.plan import Job, Plan, Trial, plan
-from assay.studies.study import Study
+from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
-from assay.system.signals import interruption
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
 from assay.workers.batch import covers, read_off
-from assay.workers.eta import Foreseen, Pace, remaining
+from assay.workers.eta import Foreseen, remaining
 from assay.workers.pool import Workers, import_path
 
 _POLL_SECONDS = 0.1
 _OTHERS_SECONDS = 0.5  # between two looks at what other processes hold
 _TRUST_SECONDS = 5.0  # of training, from which its pace counts for more than the estimate
 _GRACE_SECONDS = 30.0  # beyond its time limit, before a worker that says nothing is killed
-
-
-class StudyInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a study: what was finished is stored, what was running has left a checkpoint."""
-
-
-@dataclass
-class _Active:
-    """A job that a worker has."""
-
-    lease: Lease
-    job: Job
-    open: dict[str, Trial]
-    since: float = field(default_factory=monotonic)
-    began: int | None = None  # the iteration of its first status
-    iteration: int = 0
-    accuracy: float | None = None
-    loss: float | None = None
-    waiting: bool = False
-
-    def pace(self, foreseen: Foreseen) -> Pace:
-        """Where the job stands."""
-        end = max(self.job.iterations, 1)
-        elapsed, begin = monotonic() - self.since, (self.began or 0) / end
-        return foreseen.pace(self.job.trajectory, elapsed, begin, self.iteration / end)
 
 
 def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
@@ -111,7 +83,7 @@ class Execution:
         self._foreseen: Foreseen | None = None
         self.labels = _labels(self.plans)
         self.best: tuple[str, float] | None = None
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, ActiveJob] = {}
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
 
@@ -236,7 +208,7 @@ class Execution:
         first = left[0]
         start = self._starts.get(job.trajectory) or self._usable(start, left)
         content = to_bytes(start) if start is not None else b""
-        self._active[number] = _Active(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
+        self._active[number] = ActiveJob(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
         self.workers.train(
             number,
             content,
@@ -304,7 +276,7 @@ class Execution:
             self.store.leases.release(active.lease)
             self._close(active.job.trajectory)
 
-    def _trial_ended(self, number: int, active: _Active, head: dict[str, Any], content: bytes) -> None:
+    def _trial_ended(self, number: int, active: ActiveJob, head: dict[str, Any], content: bytes) -> None:
         trial = active.open.pop(head["key"])
         outcome = Outcome(head["outcome"])
         process = self.workers.processes[number]
@@ -328,7 +300,7 @@ class Execution:
         if self.store.finish(active.lease, trial, finished):
             self._note(trial.key, outcome, history.accuracy if history and history.points else None)
 
-    def _worker_lost(self, number: int, active: _Active, how: str) -> None:
+    def _worker_lost(self, number: int, active: ActiveJob, how: str) -> None:
         del self._active[number]
         trials = list(active.open.values())
         if not self.store.lost(active.lease, trials, how):
@@ -388,7 +360,7 @@ class Execution:
             eta_seconds=self._eta(),
         )
 
-    def _label(self, active: _Active) -> str:
+    def _label(self, active: ActiveJob) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
     def _eta(self) -> float | None:
@@ -408,30 +380,3 @@ def _labels(plans: Sequence[Plan]) -> dict[str, str]:
             repeat = f", repeat {member.repeat + 1}" if one.study.settings.repeats > 1 else ""
             found.setdefault(member.key, f"{study}{member.label}{repeat}")
     return found
-
-
-def run(
-    study: Study | Mapping[str, Any] | str | Path,
-    *,
-    store: str | None = None,
-    retry: bool = False,
-    again: bool = False,
-) -> Results:
-    """Runs a study to its end and returns its results; what the store has already is not trained again.
-
-    `study`: a Study, its plain data, a TOML file, or the name of a bundled study. `store`: a URL or a file, by default
-    $ASSAY_STORE, else assay.db in the current folder.
-
-    Raises: RecipeError, DataError, EngineError, StoreError; StudyInterrupted on Ctrl-C, with everything stored.
-    """
-    if isinstance(study, Mapping):
-        study = Study.parse(study)
-    elif not isinstance(study, Study):
-        study = Study.load(study)
-    execution = Execution(plan(study), Store(store), retry=retry, again=again)
-    with interruption(execution.stop) as interrupted:
-        for _ in execution:
-            pass
-        if interrupted():
-            raise StudyInterrupted
-    return Results(execution.store, study.name)
