@@ -1,4 +1,4 @@
-"""What the documentation shows is run: the examples of docstrings, the README, the guide to contributing."""
+"""What the documentation shows is run or checked: examples of docstrings, recipes, commands, paths, public names."""
 
 from __future__ import annotations
 
@@ -68,20 +68,67 @@ def test_the_readme_names_every_command_and_component() -> None:
         assert name in text, name
 
 
-def test_the_log_that_the_page_on_importing_shows_gives_the_figures_beside_it(tmp_path: Path) -> None:
+def test_the_log_that_the_page_on_importing_shows_gives_the_figures_below_it(tmp_path: Path) -> None:
     log, shown = blocks("docs/importing.md", "text")
     (tmp_path / "flux.log").write_text(log)
-    asked = logs.Options(evaluated_on="test", iterations_per_epoch=100, batch_size=600)
-    history = logs.read(tmp_path / "flux.log", options=asked)
+    options = logs.Options(evaluated_on="test", iterations_per_epoch=100, batch_size=600)
+    history = logs.read(tmp_path / "flux.log", options=options)
     assert history.source is not None
-    told = [
+    lines = [
         *history.warnings,
         *(f"{name}: {unit}" for name, unit in history.source.units.items() if name == "accuracy"),
     ]
-    told += [f"{p.iteration:,} | {p.seconds:.3f} | {p.train_loss:.4f}" for p in history.points]
-    told += [", ".join(f"{count} {name}" for name, count in history.source.lines.items() if name != "lines")]
-    for said in told:
-        assert said in re.sub(" +", " ", shown), said
+    lines += [f"{p.iteration:,} | {p.seconds:.3f} | {p.train_loss:.4f}" for p in history.points]
+    kinds = {name: count for name, count in history.source.lines.items() if name != "lines"}
+    lines += [", ".join(f"{count} {'ignored' if name == 'apart' else name}" for name, count in kinds.items())]
+    for line in lines:
+        assert line in re.sub(" +", " ", shown), line
+
+
+def test_the_study_of_the_guide_is_one() -> None:
+    (table, *_) = blocks("docs/studies.md", "toml")
+    study = assay.Study.parse(tomllib.loads(table))
+    assert len(list(study.candidates())) * study.settings.repeats == 32
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/articles/README.md"])
+def test_the_paths_that_a_guide_names_exist(name: str) -> None:
+    paths = re.findall(r"`((?:src|tests|docs|scripts|examples)/[\w./-]*)`", (ROOT / name).read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_has_every_room_in_its_table_and_in_its_picture() -> None:
+    text, picture = ((ROOT / "docs" / name).read_text() for name in ("architecture.md", "rooms.svg"))
+    rooms = [entry.parent.name for entry in (ROOT / "src" / "assay").glob("*/__init__.py")]
+    assert len(rooms) > 10
+    for room in rooms:
+        assert f"| `{room}` |" in text, room
+        assert f">{room}</text>" in picture, f"{room}: run scripts/draw_rooms.py"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    places = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    entries = [
+        getattr(importlib.import_module(module), name) for module, _, name in (p.rpartition(".") for p in places)
+    ]
+    public = [getattr(assay, name) for name in assay.__all__ if name != "__version__"]
+    assert [value for value in public if value not in entries] == []
+
+
+@pytest.mark.parametrize("name", [name for name in assay.__all__ if name != "__version__"])
+def test_the_sections_of_a_public_docstring_are_those_that_the_reference_reads(name: str) -> None:
+    text = getattr(assay, name).__doc__
+    assert not re.search(r"^\s*(Example|Parameters|Raises: .*|Return):?$", text, re.MULTILINE)
+
+
+def test_the_glossary_is_sorted() -> None:
+    terms = re.findall(r"^\*\*(.+)\*\*$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    assert len(terms) > 30
+    assert terms == sorted(terms, key=str.casefold)
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"\n## {assay.__version__} - 20" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_the_optimizer_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +142,7 @@ def test_the_optimizer_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(slots) == lion.slots
 
 
-def test_the_own_optimizer_of_the_guide_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_optimizer_of_the_guide_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = next(block for block in blocks("CONTRIBUTING.md", "python") if "class SignDescent" in block)
     (tmp_path / "my_rules.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)

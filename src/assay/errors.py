@@ -1,4 +1,4 @@
-"""The kinds of mistakes that Assay reports, each with a sentence that a user can act on."""
+"""The errors that Assay raises, each with a sentence that the user can act on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from collections.abc import Iterable, Sequence
 
 
 class AssayError(Exception):
-    """A mistake that the user can mend; the command line prints it without a traceback."""
+    """An error the user can fix. The base class of all errors that Assay raises on purpose.
+
+    Its text says what is wrong, where, what was got and what is expected. The command line prints it without a
+    traceback and exits with code 2.
+
+    Examples:
+        >>> import assay
+        >>> try:
+        ...     assay.Recipe.parse({"optimizer": "adm"})
+        ... except assay.AssayError as error:
+        ...     print(error)
+        recipe: 1 error
+          - optimizer: unknown optimizer 'adm'; did you mean 'adam'? ...
+    """
 
 
 class RecipeError(AssayError):
-    """A recipe, or a file that holds one, is wrong; `problems` holds every sentence, in order."""
+    """A recipe or a study is wrong. All problems are reported at once.
+
+    Attributes:
+        problems: One sentence for each problem, in order.
+        source: Where the data came from: a file, or "recipe" or "study".
+    """
 
     def __init__(self, problems: Sequence[str], *, source: str = "recipe") -> None:
         self.problems = tuple(problems)
@@ -22,7 +40,7 @@ class RecipeError(AssayError):
 
 
 class DataError(AssayError):
-    """A data set is missing, damaged, or does not fit what is asked of it."""
+    """A data set is missing or damaged, or does not fit the recipe."""
 
 
 class EngineError(AssayError):
@@ -30,15 +48,15 @@ class EngineError(AssayError):
 
 
 class CodeError(AssayError):
-    """A user's own class may not be imported, cannot be, is not what it should be, or fails at work."""
+    """Third-party code may not be run, cannot be imported, is not an optimizer, or raised an exception."""
 
 
 class ProgramError(AssayError):
-    """A program of the user's that trains has failed, or answers something else than its contract says."""
+    """An external training program failed or broke its contract."""
 
 
 class FileError(AssayError):
-    """A file that the user names cannot be read or written, or is not what it should be."""
+    """A file cannot be read or written, or has the wrong format."""
 
 
 class StoreError(AssayError):

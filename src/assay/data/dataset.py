@@ -20,9 +20,23 @@ _MOST_CLASSES = 10_000  # more is a column of numbers that was taken for labels
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples as they are stored: x (N, D) in its own element type, y (N,), and what one example looks like.
+    """A data set for classification: training and test examples with their labels. Make one with `from_arrays`.
 
-    `shape`: of one example, (28, 28). `classes`: their names. `scale`: what the input scaling "unit" divides by.
+    Attributes:
+        name: Its name in tables and labels.
+        x_train: Training examples, (N, D), unscaled, in their own element type; read-only.
+        y_train: Their labels, int64 (N,), from 0 to C - 1.
+        x_test: Test examples, (N, D).
+        y_test: Their labels.
+        shape: The shape of one example, such as (28, 28); its product is D.
+        classes: The names of the C classes.
+        scale: What the input scaling "unit" divides by, such as 255.
+
+    Examples:
+        >>> import assay
+        >>> data = assay.load_data("digits")
+        >>> data.x_train.shape, data.shape, len(data.classes)
+        ((1437, 64), (8, 8), 10)
     """
 
     name: str
@@ -36,9 +50,10 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256, in hex, of all training sees: contents, element types, example shape, scale, number of classes.
+        """The SHA-256 of everything that training depends on, in hexadecimal digits.
 
-        It does not depend on names or on the machine.
+        It covers contents, element types, example shape, scale and number of classes. It does not depend on names or
+        on the machine.
         """
         digest = hashlib.sha256(f"{self.shape}{float(self.scale).hex()}{len(self.classes)}".encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
@@ -58,13 +73,29 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     scale: float | None = None,
 ) -> Dataset:
-    """A data set of arrays: examples (N, D) or (N, H, W) or (N, H, W, C), labels whole numbers or names (N,).
+    """Makes a data set from NumPy arrays. The arrays are copied.
 
-    Raises: DataError where counts, shapes, labels or values are wrong.
+    Args:
+        x_train: Training examples: (N, D), or images (N, H, W) or (N, H, W, channels). Numbers, all finite. uint8 is
+            kept; anything else becomes float32.
+        y_train: Their labels, (N,): whole numbers from 0, or names.
+        x_test: Test examples, of the same example shape.
+        y_test: Their labels.
+        name: The name of the data set in tables and labels.
+        classes: The names of the classes, in the order of their numbers. None takes the label names in sorted order, or
+            the numbers.
+        scale: What the input scaling "unit" divides by. None takes 255 for uint8, else the largest absolute value.
 
-    >>> x = np.arange(12.0).reshape(4, 3)
-    >>> from_arrays(x, np.array([0, 1, 0, 1]), x, np.array([0, 1, 0, 1])).classes
-    ('0', '1')
+    Returns:
+        The data set, with flat examples (N, D).
+
+    Raises:
+        DataError: Counts, shapes, labels or values are wrong.
+
+    Examples:
+        >>> x, y = np.arange(12.0).reshape(4, 3), np.array(["cat", "dog", "cat", "dog"])
+        >>> from_arrays(x, y, x, y).classes
+        ('cat', 'dog')
     """
     x_train, x_test = np.array(x_train), np.array(x_test)  # copies: the checksum is computed once
     shape = x_train.shape[1:]

@@ -150,9 +150,22 @@ def from_openml(identity: str) -> Dataset:
 
 
 def load(name: str | Path) -> Dataset:
-    """The data set of a name, a folder of IDX files, an .npz file, or "openml:ID". Raises: DataError.
+    """Loads a data set by name or from a path.
 
-    A name of the table comes before a folder of that name; a Path is never a name.
+    Args:
+        name: "digits", "digits-28", "mnist" or "fashion-mnist"; the path of a folder with the four IDX files of MNIST,
+            or of an .npz file with `x_train`, `y_train`, `x_test` and `y_test`; or "openml:ID". A known name comes
+            before a folder of that name; a Path is always a path.
+
+    Returns:
+        The data set, with unscaled examples.
+
+    Raises:
+        DataError: It is unknown, missing or damaged, or has not been fetched yet.
+
+    Examples:
+        >>> load("digits").x_test.shape
+        (360, 64)
     """
     if isinstance(name, str) and name in DATASETS:
         return DATASETS[name].load()

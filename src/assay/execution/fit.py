@@ -19,7 +19,11 @@ from assay.workers.external.training import ExternalTraining, make_training
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during `fit`; `history` holds what was done until then and can be given to `fit` as `start`."""
+    """Raised by `fit` on Ctrl-C. A `KeyboardInterrupt` that carries what was trained so far.
+
+    Attributes:
+        history: The history so far. Give it to `fit` as `start` to resume, with the same bits as an uninterrupted run.
+    """
 
     def __init__(self, history: History) -> None:
         super().__init__(history.reason)
@@ -57,16 +61,34 @@ def fit(
     threads: int | None = None,
     start: History | None = None,
 ) -> History:
-    """Trains one recipe and returns its history.
+    """Trains one recipe in this process and returns its history. Nothing is stored.
 
-    `recipe`: a Recipe, or plain data in the form of a recipe file; None is the quickstart on the embedded digits.
-    `data`: a Dataset in place of the one that the recipe names. `start`: a history to go on from; the recipe's budget
-    then counts from the very beginning. `engine`: by name, or a Command, inside `allowing_code`.
+    Args:
+        recipe: What to train: a Recipe, or plain data in the form of a recipe file. None trains the default recipe on
+            the digits that scikit-learn carries.
+        data: A data set to use in place of the one that the recipe names.
+        engine: "numpy", "native", "jax", "torch", or "auto" for the fastest installed engine that can train the recipe;
+            or a Command, inside `allowing_code`.
+        device: "cpu", or a GPU such as "cuda".
+        threads: Number of CPU threads; None leaves the choice to the engine.
+        start: A history to resume from. The recipe's budget counts from its beginning: to add 10 epochs to 10, ask for
+            20.
 
-    Raises: RecipeError, DataError, EngineError; Interrupted on Ctrl-C, with the history so far.
+    Returns:
+        The history: the learning curve, the outcome, the time breakdown and the trained weights.
 
-    >>> fit({"model": {"hidden": [16]}, "budget": {"epochs": 1}}).outcome.value
-    'completed'
+    Raises:
+        RecipeError: The recipe is wrong; all problems are listed.
+        DataError: The data set is missing, or does not fit the recipe.
+        EngineError: The engine is unknown, not installed, or cannot train the recipe.
+        CodeError: The recipe names third-party code outside `allowing_code`.
+        Interrupted: On Ctrl-C, with the history so far.
+
+    Examples:
+        >>> history = fit({"model": {"hidden": [16]}, "budget": {"epochs": 1}})
+        >>> history.outcome.value
+        'completed'
+        >>> longer = fit(history.recipe.with_budget(epochs=2), start=history)
     """
     if recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})

@@ -25,12 +25,35 @@ def run(
     retry: bool = False,
     again: bool = False,
 ) -> Results:
-    """Runs a study to its end and returns its results; what the store has already is not trained again.
+    """Runs a study and returns its results. Trials that the store already holds are not trained again.
 
-    `study`: a Study, its plain data, a TOML file, or the name of a bundled study. `store`: a URL or a file, by default
-    $ASSAY_STORE, else assay.db in the current folder.
+    Each trial is trained in a worker process and stored when it ends, so the same call resumes after an interruption.
 
-    Raises: RecipeError, DataError, EngineError, StoreError; StudyInterrupted on Ctrl-C, with everything stored.
+    Args:
+        study: A Study, its plain data, the path of a TOML file, or the name of a bundled study.
+        store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current folder.
+        retry: Train trials again that failed, were lost, timed out or ran out of memory.
+        again: Train every trial again.
+
+    Returns:
+        The results of the study, read from the store.
+
+    Raises:
+        RecipeError: The study is wrong; all problems are listed.
+        DataError: A data set is missing, or does not fit a recipe.
+        EngineError: An engine is unknown, not installed, or cannot train a recipe.
+        CodeError: The study names third-party code outside `allowing_code`.
+        FileError: There is no such file, and no bundled study of that name.
+        StoreError: The store cannot be opened, read or written.
+        StudyInterrupted: On Ctrl-C. What was finished is stored, and running trials have saved a checkpoint.
+
+    Examples:
+        >>> import tempfile
+        >>> study = {"repeats": 2, "axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.001, 0.01]}}}
+        >>> study["baseline"] = {"budget": {"epochs": 1}}
+        >>> results = run(study, store=tempfile.mkdtemp() + "/example.db")
+        >>> len(results.frame())
+        4
     """
     if isinstance(study, Mapping):
         study = Study.parse(study)

@@ -34,12 +34,16 @@ _BASE = "assay.parts.optimizers.Optimizer"
 
 @contextmanager
 def allowing_code() -> Generator[None]:
-    """Lets recipes and studies that are read inside name a user's own classes, and so run their modules.
+    """Allows third-party code in a `with` block: user optimizers are imported and external programs run.
 
-    >>> from assay import allowing_code, Recipe
-    >>> with allowing_code():
-    ...     Recipe.parse({"optimizer": "assay.parts.optimizers:Descent"}).optimizer.entry
-    'descent'
+    Recipes and studies may come from strangers, so by default a name such as `my_rules:Mine` or a command is refused.
+    This is the Python form of the option `--allow-code`. Stored trials never run code, inside the block or outside.
+
+    Examples:
+        >>> from assay import allowing_code, Recipe
+        >>> with allowing_code():
+        ...     Recipe.parse({"optimizer": "assay.parts.optimizers:Descent"}).optimizer.entry
+        'descent'
     """
     token = _ALLOWED.set(True)
     try:

@@ -72,12 +72,37 @@ else:
 
 
 class Recipe(Part):
-    """What to train. A key left out has its default; a string is the short form of a table with only a name.
+    """What to train: frozen, hashable, plain data. It never says on which engine or how many threads.
 
-    The optimizer may be a user's own: an instance, or its name `module:Class` (see `allowing_code`).
+    Every key has a default. A string is the short form of a table with only a name: `optimizer = "adam"`. Two recipes
+    with the same `key` are the same training.
 
-    >>> Recipe.parse({"model": "3LS", "optimizer": {"name": "descent", "learning_rate": 0.2}}).loss
-    'mse'
+    Attributes:
+        data: The data set, by name or path, with optional `train` and `validation` sizes.
+        input: How inputs are scaled: "unit", "standardise" or "standardise-each".
+        model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
+        loss: The loss function. Left out, it is the one that fits the model's output.
+        optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
+            `allowing_code`.
+        schedule: The learning-rate schedule with its warm-up.
+        regularisation: L1 and L2 terms of the loss that is minimised.
+        clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
+        batches: How batches are drawn: "full", "single", "window", "shuffled" or "replacement", with their `size`.
+        budget: How long to train, in `iterations` or in `epochs`.
+        stop: Rules that end a trial before its budget.
+        log: Where the learning curve has its points.
+        seed: The seed of splits, initial weights, batches and dropout.
+        precision: "float32", "float64", "bfloat16" or "tensorfloat32".
+
+    Raises:
+        RecipeError: On construction, with all problems at once.
+
+    Examples:
+        >>> recipe = Recipe.parse({"model": "3LS", "optimizer": {"name": "descent", "learning_rate": 0.2}})
+        >>> recipe.loss
+        'mse'
+        >>> recipe.patched({"optimizer": "adam"}).label()
+        '3LS, adam 0.001, shuffled 32, digits'
     """
 
     data: Annotated[Data, _short_form("name")] = Data()
@@ -120,9 +145,14 @@ class Recipe(Part):
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
-        """The recipe that plain data (a parsed TOML file, a dict) say.
+        """Builds a recipe from plain data: a parsed TOML file or a dict.
 
-        Raises: RecipeError, with every error at once.
+        Args:
+            raw: The keys of the recipe; those left out have their defaults.
+            source: What the error names as the origin, such as a file's name.
+
+        Raises:
+            RecipeError: With all problems at once.
         """
         try:
             return cls(**{str(key): value for key, value in raw.items()})
@@ -131,8 +161,17 @@ class Recipe(Part):
 
     @classmethod
     def stored(cls, raw: Mapping[str, Any], *, code: str = "") -> Recipe:
-        """The recipe of a stored trial, of which nothing is ever imported: a user's own optimizer that is not loaded,
-        or whose source is not that of the hash `code`, is only named and cannot train. Raises: RecipeError."""
+        """The recipe of a stored trial. Nothing is imported for it.
+
+        A user optimizer that is not loaded, or whose source has changed, is only named and cannot train.
+
+        Args:
+            raw: The stored keys.
+            code: The stored hash of the optimizer's source.
+
+        Raises:
+            RecipeError: The stored data are not a recipe.
+        """
         with refusing_code():
             named = named_rule(raw.get("optimizer"), code=code)
             if named is None:
@@ -146,15 +185,28 @@ class Recipe(Part):
 
     @classmethod
     def load(cls, path: str | Path, patches: Iterable[Mapping[str, Any]] = ()) -> Recipe:
-        """The recipe in a TOML file, after `patches`. Raises: FileError, RecipeError."""
+        """Reads a recipe from a TOML file and merges patches into it.
+
+        Args:
+            path: The TOML file.
+            patches: Plain data that are merged in, in order.
+
+        Raises:
+            FileError: The file cannot be read, or is not TOML.
+            RecipeError: With all problems at once.
+        """
         return cls.parse(merged(read_toml(Path(path)), patches), source=str(path))
 
     def patched(self, *patches: Mapping[str, Any]) -> Recipe:
-        """This recipe with patches merged in, checked anew."""
+        """This recipe with patches merged in. A patch that names a component replaces it with its defaults.
+
+        Raises:
+            RecipeError: The result is not a valid recipe.
+        """
         return Recipe.parse(merged(self.plain(), patches))
 
     def with_budget(self, *, iterations: int | None = None, epochs: float | None = None) -> Recipe:
-        """This recipe with another budget."""
+        """This recipe with another budget, in iterations or in epochs."""
         return self.patched({"budget": {"iterations": iterations, "epochs": epochs}})
 
     def plain(self) -> dict[str, Any]:
@@ -162,10 +214,10 @@ class Recipe(Part):
         return self.model_dump(mode="json", exclude_none=True)
 
     def canonical(self) -> dict[str, Any]:
-        """The form that is hashed: names expanded, fields at their frozen neutral value left out.
+        """The form that is hashed: model names expanded, fields at their neutral value left out.
 
-        A user's own optimizer is in it with its name, its settings and a hash of its class's source, so that a changed
-        rule is another trial; what that class calls in other places is not seen.
+        A user optimizer is part of it with its name, its settings and a hash of its source, so that a changed rule is
+        another trial. Code that the class calls elsewhere is not covered.
         """
         form = self.plain() | {"model": jsonable(self.model.canonical())}
         if code := code_in(self.optimizer):
@@ -173,13 +225,20 @@ class Recipe(Part):
         return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
     def key(self, *, data_checksum: str = "") -> str:
-        """A hash of the canonical form and of the data: equal for two recipes that are the same training."""
+        """A hash of the canonical form and of the data. Recipes with equal keys are the same training.
+
+        Args:
+            data_checksum: The checksum of the data set; without it, data sets are compared by name.
+
+        Returns:
+            32 hexadecimal digits.
+        """
         form = self.canonical() | ({"data_checksum": data_checksum} if data_checksum else {})
         text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def iterations(self, examples: int) -> int:
-        """The budget in iterations for N training examples."""
+        """The budget in iterations, for N training `examples`."""
         if self.budget.iterations is not None:
             return self.budget.iterations
         assert self.budget.epochs is not None  # Budget holds one of the two

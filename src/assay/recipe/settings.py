@@ -14,7 +14,13 @@ from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNum
 
 
 class Data(Part):
-    """The data set by name or path; `train = n` takes the first n images, `validation = m` draws m others."""
+    """The data set of a recipe.
+
+    Attributes:
+        name: A known name, a folder of IDX files, an .npz file, or "openml:ID".
+        train: Number of training examples, from the first on; None takes all.
+        validation: Number of other training examples that are drawn as validation set.
+    """
 
     name: str = "digits"
     train: Count | None = None
@@ -22,9 +28,12 @@ class Data(Part):
 
 
 class Regularisation(Part):
-    """L1 and L2 terms of the loss that is minimised: l1 sum |w| + l2 / 2 sum w**2, so that l2 is torch's weight_decay.
+    """Penalties in the loss that is minimised: l1 sum |w| + l2 / 2 sum w**2. Logged losses leave them out.
 
-    Biases are left out unless asked for. The losses that are logged are those of the data alone.
+    Attributes:
+        l1: Factor of the absolute values.
+        l2: Factor of the squares; the same as torch's `weight_decay` with plain descent.
+        biases: Whether biases are penalised too.
     """
 
     l1: NonNegative = 0.0
@@ -33,7 +42,12 @@ class Regularisation(Part):
 
 
 class Budget(Part):
-    """How long to train: in iterations or in epochs, one of the two."""
+    """How long to train. Exactly one of the two is given.
+
+    Attributes:
+        iterations: Number of updates.
+        epochs: Number of passes over the training examples; may be a fraction.
+    """
 
     iterations: WholeNumber | None = None
     epochs: Positive | None = None
@@ -47,9 +61,12 @@ class Budget(Part):
 
 
 class Stop(Part):
-    """Rules that end a trial before its budget; they read the validation set where there is one, else the test set.
+    """Rules that end a trial before its budget. They read the validation set, or the test set if there is none.
 
-    `accuracy`: the accuracy to reach. `seconds`: training time. `patience`: this many log points without a lower loss.
+    Attributes:
+        accuracy: Stop when this accuracy is reached, as a fraction.
+        seconds: Stop after this much training time.
+        patience: Stop after this many log points without a lower loss.
     """
 
     accuracy: Share | None = None
@@ -79,10 +96,11 @@ def _interval(every: int | str) -> Interval:
 
 
 class Log(Part):
-    """Where the curve has its points and on what the training loss is measured.
+    """Where the learning curve has its points, and on what the training loss is measured.
 
-    `every`: n or "n iterations", "n epochs", "n s" of training time, "geometric" (ten points a decade).
-    `train_loss`: "full" (all training examples), a number (the first n of them), or "batch" (of that iteration alone).
+    Attributes:
+        every: n or "n iterations", "n epochs", "n s" of training time, or "geometric" (ten points per decade).
+        train_loss: "full" (all training examples), n (the first n of them), or "batch" (the batch of that iteration).
     """
 
     every: Count | str = "geometric"

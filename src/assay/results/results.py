@@ -42,14 +42,30 @@ COLUMNS = (
 
 
 class Results:
-    """The stored trials of a study, and the curves of other frameworks' logs that were imported into it.
+    """The results of one study: tidy pandas frames, verdicts, charts and the report.
 
-    >>> import assay, tempfile
-    >>> example = tempfile.mkdtemp() + "/example.db"
-    >>> study = {"axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.001, 0.01]}}}
-    >>> results = assay.run(study | {"baseline": {"budget": {"epochs": 1}}}, store=example)
-    >>> sorted(results.frame()["rate"])
-    [0.001, 0.01]
+    It reads the stored trials of the study and the training logs that were imported into it, once, when it is made.
+    `run` returns it.
+
+    Args:
+        store: An open store.
+        study: The name of a stored study.
+
+    Attributes:
+        store: The store that it reads from.
+        name: The name of the study.
+        about: The question of the study.
+
+    Raises:
+        AssayError: The store has no study of that name.
+
+    Examples:
+        >>> import assay, tempfile
+        >>> example = tempfile.mkdtemp() + "/example.db"
+        >>> study = {"axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.001, 0.01]}}}
+        >>> results = assay.run(study | {"baseline": {"budget": {"epochs": 1}}}, store=example)
+        >>> sorted(results.frame()["rate"])
+        [0.001, 0.01]
     """
 
     def __init__(self, store: Store, study: str) -> None:
@@ -59,17 +75,20 @@ class Results:
 
     @property
     def axes(self) -> list[str]:
-        """The names of the study's axes; none for the design `list`, whose one axis is the configuration itself."""
+        """The names of the study's axes. Empty for the design "list", whose only axis is the configuration."""
         names = dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"]))
         return [name for name in names if name != LIST_AXIS]
 
     def frame(self) -> pandas.DataFrame:
-        """One row for each trial of the study, finished or not, in the study's order.
+        """One row per trial of the study, finished or not, in the study's order. Imported curves come last.
 
-        `configuration` is the label, the study's axes are columns, equal `repeat` means paired seeds; seconds are of
-        training, accuracies fractions, by the `clock` of Assay or of the program that trained. What a trial did not
-        measure is missing. `origin` is "measured" or "imported": imported curves come last, without a seed, and their
-        seconds are those of their own clock and machine. `steps` is what their curves count.
+        Returns:
+            A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
+            `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
+            the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
+            `parameters`, `peak_memory_bytes`, `engine`, `timing`, `threads`, `machine`, `clock` ("assay", or "program"
+            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
+            `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
         """
         import pandas
 
@@ -98,9 +117,13 @@ class Results:
         return frame
 
     def curves(self) -> pandas.DataFrame:
-        """One row for each point of each trial's curve; `flops` in proportion to the examples seen.
+        """One row per log point of each trial.
 
-        The iteration is missing where a log counts epochs alone, unless every curve of the study does.
+        Returns:
+            A frame with the columns `trial`, `iteration`, `examples`, `seconds` (of training), `train_loss`,
+            `train_accuracy`, `validation_loss`, `validation_accuracy`, `test_loss`, `test_accuracy` and `flops` (in
+            proportion to the examples seen). `iteration` is missing for an imported log that counts only epochs, unless
+            every curve of the study does.
         """
         import pandas
 
@@ -129,11 +152,23 @@ class Results:
         return [row for row in self._rows if row["curve"]]
 
     def confusions(self) -> dict[str, list[list[int]]]:
-        """How many test examples of each class (row) got each answer (column), by trial, where it was counted."""
+        """The confusion matrix of each finished trial, by trial key.
+
+        Returns:
+            Counts of test examples, (C, C): rows are the true classes, columns the predicted ones.
+        """
         return {row["trial"]: json.loads(row["confusion"]) for row in self._rows if row["confusion"]}
 
     def summary(self) -> pandas.DataFrame:
-        """One row for each configuration: number of finished trials, mean accuracy and its spread, median effort."""
+        """One row per configuration, averaged over its seeds.
+
+        Returns:
+            A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
+            `high` (its range), `seconds`, `effort` and `flops` (medians) and `origin`.
+
+        Raises:
+            AssayError: The study has no trials.
+        """
         frame = self.frame()
         if frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
@@ -156,28 +191,66 @@ class Results:
     # --- what it means ---
 
     def effort(self, *, cost: str = "seconds") -> pandas.DataFrame:
-        """Configurations ranked by training seconds / accuracy, or by operations / accuracy (cost="flops").
+        """The configurations ranked by their median effort, lowest first.
 
-        Seconds that do not compare are an error: take `comparable` of `assay.analysis.effort` first.
+        Args:
+            cost: "seconds" for training seconds / accuracy, or "flops" for floating-point operations / accuracy.
+
+        Raises:
+            AssayError: The seconds come from several machines, timings or numbers of threads; filter the frame with
+                `assay.analysis.effort.comparable` first.
         """
         from assay.analysis.effort import effort
 
         return effort(self.frame(), cost=cost)
 
     def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
-        """What the paired seeds say about two configurations."""
+        """Compares two configurations over their paired seeds.
+
+        Args:
+            a: The label of a configuration.
+            b: The label of another one.
+            measure: A column of `frame`.
+
+        Returns:
+            The mean difference a - b with its 95 % interval; `.sentence()` puts it in words.
+
+        Raises:
+            AssayError: There is no such configuration, or the seconds do not compare.
+        """
         from assay.analysis.verdicts import between
 
         return between(self.frame(), a, b, measure=measure)
 
     def verdicts(self, *, measure: str = "accuracy", alpha: float = 0.05) -> pandas.DataFrame:
-        """Every pair of configurations compared over their paired seeds, with Holm's correction."""
+        """Compares every pair of configurations over their paired seeds, with Holm's correction.
+
+        Args:
+            measure: A column of `frame`.
+            alpha: The level of significance, after correction.
+
+        Returns:
+            One row per pair, with `a`, `b`, `difference`, `low`, `high`, `n` (pairs), `p_holm`, `decided` (significant
+            after correction), `more_seeds` (about how many more are needed) and `sentence`.
+
+        Raises:
+            AssayError: There is only one configuration, or the seconds do not compare.
+        """
         from assay.analysis.verdicts import pairwise
 
         return pairwise(self.frame(), measure=measure, alpha=alpha)
 
     def targets(self, *, accuracy: float | None = None, by: str = "iteration") -> pandas.DataFrame:
-        """Iterations, examples, seconds or flops to an accuracy, by configuration; misses are censored, not dropped."""
+        """Time to a target accuracy, by configuration, read from the stored curves. Misses are censored, not dropped.
+
+        Args:
+            accuracy: The target, a fraction. None takes the median of the final accuracies.
+            by: "iteration", "examples", "seconds" or "flops".
+
+        Returns:
+            One row per configuration, with `reached`, `trials`, `success` (a fraction, with its 95 % interval),
+            `median` and `restricted_mean`, the fastest first.
+        """
         from assay.analysis import targets
 
         trials = self.frame()
@@ -185,15 +258,24 @@ class Results:
         return targets.summary(targets.times_to(self.curves(), trials, accuracy=accuracy, by=by))
 
     def answers(self) -> list[str]:
-        """What the study says, in sentences."""
+        """The answers of the study, as sentences."""
         from assay.report.answers import answers
 
         return answers(self.frame(), self.curves())
 
     def picture(self, name: str, *, trial: str | None = None, **options: Any) -> altair.TopLevelMixin:
-        """A chart of the study by its name in CHARTS; `trial`: by key, for charts of one, else the most accurate.
+        """Draws one chart of the study. A notebook shows it.
 
-        Raises: AssayError for an unknown chart, or an option that it does not have.
+        Args:
+            name: The name of a chart, as `assay plot STUDY list` shows them: "curves", "pareto", "verdicts", ...
+            trial: The beginning of a trial's key, for charts of one trial. None takes the most accurate one.
+            **options: Options of that chart, such as `log="x"`.
+
+        Returns:
+            An Altair chart.
+
+        Raises:
+            AssayError: There is no such chart, option or trial.
         """
         from assay.report.charts import CHARTS
 
@@ -211,13 +293,13 @@ class Results:
         return entry.draw(*self._drawn_from(entry.needs, trial), **options)
 
     def report(self, path: str | Path) -> Path:
-        """Writes the study as one HTML page that needs no network."""
+        """Writes the study as one HTML page that needs no network, and returns its path."""
         from assay.report.page import write_page
 
         return write_page(self, Path(path))
 
     def environment(self) -> list[tuple[str, str]]:
-        """What the trials were made with: machines, engines, versions."""
+        """The machines, engines and library versions of the trials, as (name, text) pairs."""
         found: dict[str, list[str]] = {}
         for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
             versions = ", ".join(f"{name} {version}" for name, version in description.get("versions", {}).items())

@@ -41,12 +41,23 @@ def _engine(value: object) -> object:
 
 
 class Settings(Part):
-    """The keys of a study file besides its axes: what is tried, and how it is run.
+    """The keys of a study file apart from its baseline and axes: the design, and how trials are run.
 
-    `repeats`: paired seeds of each configuration, the baseline's and those after it. `draws` and `seed`: of the design
-    `random`. `timing`: "isolated" (one trial at a time, with all cores) or "packed" (one trial a core).
-    `time_limit`: seconds of a trial, `memory_limit`: bytes of a worker. `keep`: what the store keeps of each trial
-    besides its result: "checkpoint" (to go on from) or "nothing".
+    Attributes:
+        name: The name under which the study is stored.
+        about: The question, in a sentence; the report opens with it.
+        design: "grid", "one-at-a-time", "random" or "list".
+        repeats: Number of paired seeds of each configuration, from the baseline's seed on.
+        draws: Number of combinations that the design "random" draws.
+        seed: The seed of these draws.
+        timing: "isolated" (one trial at a time, with all cores) or "packed" (one trial per core).
+        engine: An engine's name, "auto", or an external program as `{ command = [...] }`.
+        device: "cpu", or a GPU such as "cuda".
+        threads: Number of CPU threads of each trial; None leaves the choice to the engine.
+        time_limit: Maximum number of seconds of each trial; None for no limit.
+        memory_limit: Maximum number of bytes of each worker; None for no limit.
+        keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
+            to resume from) or "nothing".
     """
 
     name: str = Field(default="study", min_length=1, max_length=200)
@@ -86,11 +97,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Study:
-    """A study that has been checked: every candidate's recipe can be parsed.
+    """A baseline recipe, axes of named patches, a design, and how it is run. Checked: every recipe in it is valid.
 
-    >>> study = Study.parse({"axes": {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}}, "repeats": 3})
-    >>> [candidate.label for candidate in study.candidates()]
-    ['0.1', '0.2']
+    Attributes:
+        settings: The design, repeats, timing, engine and limits.
+        baseline: The recipe that all configurations start from, as plain data.
+        axes: What is varied: each axis is a set of named patches to the baseline.
+        raw: The whole definition, as plain data.
+
+    Examples:
+        >>> rates = {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}
+        >>> study = Study.parse({"axes": {"rate": rates}, "repeats": 3})
+        >>> [candidate.label for candidate in study.candidates()]
+        ['0.1', '0.2']
     """
 
     settings: Settings
@@ -106,13 +125,21 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """A hash of the definition."""
+        """A hash of the definition, 32 hexadecimal digits."""
         text = json.dumps(self.raw, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], *, source: str = "study") -> Study:
-        """The study that plain data say. Raises: RecipeError, with every error at once."""
+        """Builds a study from plain data: a parsed TOML file or a dict.
+
+        Args:
+            raw: The keys of the study; those left out have their defaults.
+            source: What the error names as the origin, such as a file's name.
+
+        Raises:
+            RecipeError: With all problems at once.
+        """
         raw = tables(raw)
         problems: list[str] = []
         rest = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
@@ -140,7 +167,7 @@ class Study:
         patches: Sequence[Mapping[str, Any]] = (),
         data: str | None = None,
     ) -> Study:
-        """The study in a TOML file, or a bundled one by name.
+        """Reads a study from a TOML file, or a bundled one by its name.
 
         Args:
             path: The file, or the name of a bundled study.
@@ -149,7 +176,7 @@ class Study:
             data: The data set in place of the baseline's, split as that one is.
 
         Raises:
-            FileError: There is neither a file nor a bundled study of that name.
+            FileError: There is no such file, and no bundled study of that name.
             RecipeError: The study is wrong; the message holds every error.
         """
         path = Path(path)
@@ -164,7 +191,11 @@ class Study:
         return cls.parse(raw | dict(changes or {}), source=str(path))
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
-        """This study with other settings, or with keys of the baseline (under "baseline") merged in."""
+        """This study with other settings; keys under "baseline" are merged into the baseline.
+
+        Raises:
+            RecipeError: The result is not a valid study.
+        """
         raw = dict(self.raw) | {key: value for key, value in changes.items() if key != "baseline"}
         if changes.get("baseline"):
             raw["baseline"] = merged(self.baseline, [changes["baseline"]])
