@@ -118,7 +118,7 @@ def test_imported_curves_take_no_part_in_verdicts_and_rankings_of_time(store: St
     fair, said = comparable(trials)
     assert set(fair["origin"]) == {"measured"}
     assert "1 imported curve with seconds of another framework (training alone, validation apart)" in said
-    with pytest.raises(AssayError, match="these seconds do not compare"):
+    with pytest.raises(AssayError, match="these seconds are not comparable"):
         Results(store, "made").effort()
     told = answers(trials, Results(store, "made").curves())
     assert any(line.startswith("Imported from logs, and judged by no verdict: net (imported)") for line in told)
