@@ -163,6 +163,12 @@ def compare(
     d = _differences(a_values, b_values, names)
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
+    return _tested(d, names, alpha=alpha, unit=unit, higher_is_better=higher_is_better)
+
+
+def _tested(
+    d: NDArray[np.float64], names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool
+) -> Verdict:
     p, smallest = flip_test(d)
     resolved = smallest <= alpha
     (low, high), method = _interval(d, alpha=alpha, resolved=resolved)
