@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +37,9 @@ _PREFIX = "result_"
 
 
 def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
-    """Writes all trials, or those of a study, with their results; returns their number.
+    """Writes all trials with the benches, or the trials of a study, with their results; returns their number.
 
-    Args:
-        store: to export from.
-        folder: to write to; created if necessary.
-        study_name: "" exports all trials, and only then the benches.
-        artifacts: whether to write the weights too.
-
-    Raises: StoreError, FileError.
+    `artifacts`: whether to write the weights too. Raises: StoreError, FileError.
     """
     import pandas
 
@@ -104,6 +99,17 @@ def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
     return pandas.concat(frames).reindex(columns=columns) if frames else pandas.DataFrame(columns=columns)
 
 
+@dataclass(frozen=True)
+class _Export:
+    """The checked rows of an exported folder; a trial comes with its result, or None."""
+
+    machines: list[dict[str, Any]]
+    trials: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    benches: list[dict[str, Any]]
+    studies: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+
+
 def read_back(store: Store, folder: Path) -> tuple[int, int]:
     """Adds what an export holds and the store lacks.
 
@@ -114,9 +120,34 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
 
     Raises: FileError, with the first row that cannot be read.
     """
+    _needs_pyarrow()
+    export = _read(folder)
+    artifacts = _artifacts_in(folder / "artifacts")
+    added = 0
+    with store.database.write() as connection:
+        for row in export.machines:
+            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
+        for planned, ended in export.trials:
+            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
+            _insert_missing(connection, trial, planned)
+            if ended is not None:
+                ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
+                added += _insert_missing(connection, result, ended)
+        for row in export.benches:
+            _insert_missing(connection, bench, row)
+        for row in export.studies:
+            _add_study(connection, row)
+        for row in export.curves:
+            added += _add_curve(connection, row)
+    for name in {ended["artifact"] for _, ended in export.trials if ended is not None} - {None}:
+        store.artifacts.put((folder / "artifacts" / name).read_bytes())
+    return added, len(export.trials) + len(export.curves) - added
+
+
+def _read(folder: Path) -> _Export:
+    """The content of an exported folder without its artifacts. Raises: FileError."""
     import pandas
 
-    _needs_pyarrow()
     path = folder / "trials.parquet"
     if not path.is_file():
         raise FileError(f"{folder}: has no trials.parquet; expected a folder that `assay store export` wrote")
@@ -128,32 +159,12 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
         rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
-        checked = [_checked(row) for row in rows]
-        bench_rows = _checked_benches(folder / "benches.json")
+        trials = [_checked(row) for row in rows]
+        return _Export(machines, trials, _checked_benches(folder / "benches.json"), about["studies"], curves)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
-    artifacts = _artifacts_in(folder / "artifacts")
-    added = 0
-    with store.database.write() as connection:
-        for row in machines:
-            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
-        for planned, ended in checked:
-            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
-            _insert_missing(connection, trial, planned)
-            if ended is not None:
-                ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
-                added += _insert_missing(connection, result, ended)
-        for row in bench_rows:
-            _insert_missing(connection, bench, row)
-        for row in about["studies"]:
-            _add_study(connection, row)
-        for row in curves:
-            added += _add_curve(connection, row)
-    for name in {ended["artifact"] for _, ended in checked if ended is not None} - {None}:
-        store.artifacts.put((folder / "artifacts" / name).read_bytes())
-    return added, len(checked) + len(curves) - added
 
 
 def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:

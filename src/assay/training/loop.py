@@ -99,17 +99,10 @@ class Training:
         data_seconds: float = 0.0,
         log_points: Sequence[int] | None = None,
     ) -> None:
-        """Places the data and the initial or resumed weights on the engine.
+        """Places the data and the initial or resumed weights on the engine. Raises: RecipeError, AssayError.
 
-        Args:
-            recipes: of the trials of the cohort, which differ only in traced numbers.
-            engine: that trains them.
-            data: prepared as the recipes say.
-            start: histories to resume from, one for each recipe; by default training starts from initial weights.
-            data_seconds: the seconds that preparing `data` took.
-            log_points: the iterations at which the curves have points, ascending; by default those of the recipes.
-
-        Raises: RecipeError, AssayError.
+        `start`: histories to resume from, one for each recipe. `data_seconds`: the seconds that preparing `data` took.
+        `log_points`: the iterations at which the curves have points, ascending; by default those of the recipes.
         """
         begin = perf_counter()
         self.log_points = log_points
