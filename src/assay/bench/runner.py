@@ -95,11 +95,11 @@ class Benching:
             wanted_baseline=asked.baseline,
             work=self._work,
             machine=describe(),
-            rows=[Row(combination) for combination in asked.combinations],
+            rows=[Row(contender) for contender in asked.contenders],
             notes=[*warnings(recipe), *_notes(asked, n)],
         )
         rows = self.bench.rows
-        pinned = [_cores(row.combination) for row in rows] + [usable_cores()]  # the last is the reference's
+        pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last is the reference's
         self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
         self._left = {
@@ -115,7 +115,7 @@ class Benching:
         self._folder = Path()
         self._caches = 0
         for i, row in enumerate(rows):
-            if reason := impossible(row.combination):
+            if reason := impossible(row.contender):
                 self._end(i, State.IMPOSSIBLE, reason)
 
     def _measure_data(self) -> int:
@@ -174,7 +174,7 @@ class Benching:
 
     def _run(self) -> Iterator[BenchStatus]:
         bench = self.bench
-        threads = {1, *(row.combination.threads for row in bench.rows if row.combination.threads)}
+        threads = {1, *(row.contender.threads for row in bench.rows if row.contender.threads)}
         if self._stopped:
             raise _StoppedError
         yield self._do("calibrates")
@@ -230,11 +230,11 @@ class Benching:
     def _certify(self, i: int) -> Iterator[BenchStatus]:
         row = self.bench.rows[i]
         yield self._do(f"certifies {row.label}")
-        recipe = self._recipe(row.combination)
+        recipe = self._recipe(row.contender)
         n = int(self.bench.data["examples"])
         tolerance, iterations = compared(recipe, self._network, n, quick=self.asked.quick)
         with self._timed(i, "certify"):
-            yield from self._load(i, row.combination, without_dropout(recipe))
+            yield from self._load(i, row.contender, without_dropout(recipe))
             reference = yield from self._reference(recipe, iterations)
             head, content = yield from self._ask(i, "certify", iterations=iterations)
         row.certificate = judged(
@@ -271,7 +271,7 @@ class Benching:
         row = self.bench.rows[i]
         yield self._do(f"starts {row.label}, repeat {repeat} of {self.asked.repeats}")
         with self._timed(i, "begin", repeat=repeat):
-            started = yield from self._load(i, row.combination, self._recipe(row.combination))
+            started = yield from self._load(i, row.contender, self._recipe(row.contender))
             head, _ = yield from self._ask(i, "begin")
         row.starts.append(StartUp(repeat, started, head["data"], head["compile"]))
 
@@ -418,6 +418,6 @@ def _notes(asked: BenchSpec, n: int) -> list[str]:
     found: list[str] = []
     if asked.quick:
         found.append(f"scaled down by --quick: {n:,} training examples, few epochs; it says little about a full run")
-    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.combinations):
+    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.contenders):
         found.append(f"engine {REFERENCE!r} computes in float64 whatever the precision")
     return found
