@@ -1,1 +1,1 @@
-"""Peers of the engines: what a competent user of each library would write, timed beside them."""
+"""Peers of the engines: what a competent user of each library would write, timed against the engines."""

@@ -1,6 +1,6 @@
 """Times the engines and their peers: python -m benchmarks [--data FOLDER] [--only WORKLOAD] [--quick] [--json FILE].
 
-Without --data the images are made up, with as many zeros as MNIST has; --quick does less of everything.
+Without --data the images are synthetic, with as many zeros as MNIST has; --quick measures less of everything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.torch_peer import torch_eager
 
 DESCENT = {"name": "descent", "learning_rate": 0.2}
 STUDY = {"model": {"hidden": [128]}, "batches": {"kind": "shuffled", "size": 64}, "optimizer": {"name": "adadelta"}}
-WORKLOADS: dict[str, dict[str, Any]] = {}  # name -> recipe, iterations, what is timed
+WORKLOADS: dict[str, dict[str, Any]] = {}  # name -> recipe, and iterations or epochs per call
 for _model in ("4LS", "3LS", "2LR"):
     _loss = "cross_entropy" if _model == "2LR" else "mse"
     _base = {"model": _model, "loss": _loss, "optimizer": DESCENT}
@@ -62,7 +62,7 @@ WORKLOADS["from-scratch"] = {
 
 
 def images(examples: int) -> Dataset:
-    """Made-up images with MNIST's share of zeros: each class lights up its own part of the picture."""
+    """Synthetic images with the fraction of zeros of MNIST: each class lights up its own part of the image."""
     y = stream(1, "labels").integers(10, examples)
     x = (stream(1, "pixels").uniform(examples * 784).reshape(examples, 784) * 255).astype(np.uint8)
     x *= (
@@ -74,7 +74,7 @@ def images(examples: int) -> Dataset:
 
 
 def work_of(problem: Problem) -> bench.Work:
-    """What a unit needs at the least."""
+    """The minimum work of a unit."""
     n = len(problem.y)
     iterations = problem.iterations if problem.evaluates else 1
     seen = n if problem.evaluates else problem.recipe.batches.width(n)
@@ -85,37 +85,38 @@ def work_of(problem: Problem) -> bench.Work:
     return replace(work, flops=work.flops + bench.work_of_evaluation(network, problem.x, len(problem.data.y_test)))
 
 
-def candidates_of(name: str, problem: Problem, single: Problem, asked: dict[str, Any]) -> list[Any]:
-    """Who does the workload; `single` is the problem of the first trial alone, which a cohort's peers train."""
+def candidates_of(name: str, problem: Problem, single: Problem, settings: dict[str, Any]) -> list[Any]:
+    """The candidates of a workload; `single` is the problem of the first trial alone, which a cohort's peers train."""
     kind, two = name.split()[0], min(2, cores())
     eager = [torch_eager(single, threads) for threads in sorted({1, two})]
     if kind == "cohort":
         return [assay_engine("native", problem, two), *eager]
-    # a stochastic iteration takes microseconds: enough of them that what a call costs once does not count
+    # a stochastic iteration takes microseconds, so a call does enough of them to make its overhead negligible
     compiled = replace(problem, iterations=problem.iterations * 20) if kind == "stochastic" else problem
-    found: list[Any] = [assay_engine("native", compiled, threads) for threads in asked.get("threads", (1,))]
+    candidates: list[Any] = [assay_engine("native", compiled, threads) for threads in settings.get("threads", (1,))]
     if kind in ("mini-batch", "full-batch", "from-scratch"):
-        found.append(assay_engine("numpy", problem, two))
-    found += [assay_engine("jax", compiled, 1), *eager]
-    if kind in ("mini-batch", "parameter-study") and not asked["quick"]:
-        found.append(torch_eager(problem, 1, compiled=True))
+        candidates.append(assay_engine("numpy", problem, two))
+    candidates += [assay_engine("jax", compiled, 1), *eager]
+    if kind in ("mini-batch", "parameter-study") and not settings["quick"]:
+        candidates.append(torch_eager(problem, 1, compiled=True))
     if name == "mini-batch-adam 2LR":
-        found.append(Sklearn(problem, two))
+        candidates.append(Sklearn(problem, two))
     if kind == "from-scratch":
-        found += [NumpyMatrix(problem, 1), NumpySamples(problem, 1)]
-    return found
+        candidates += [NumpyMatrix(problem, 1), NumpySamples(problem, 1)]
+    return candidates
 
 
 def run(report: bench.Report, name: str, dataset: Dataset, *, quick: bool) -> None:
     """Measures one workload."""
-    asked = WORKLOADS[name] | {"quick": quick}
-    raw = asked["recipe"] | {"data": dataset.name, "budget": {"iterations": 1}}
-    recipe = Recipe.parse(raw)
+    settings = WORKLOADS[name] | {"quick": quick}
+    recipe = Recipe.parse(settings["recipe"] | {"data": dataset.name, "budget": {"iterations": 1}})
     data = prepared(recipe, dataset)
-    n, trials = len(data.y_train), asked.get("trials", 1)
-    evaluates = "epochs" in asked
-    per_epoch = -(-n // recipe.batches.width(n))
-    iterations = per_epoch if evaluates else asked["iterations"] // (4 if quick and asked["iterations"] > 100 else 1)
+    n, trials = len(data.y_train), settings.get("trials", 1)
+    evaluates = "epochs" in settings
+    if evaluates:
+        iterations = -(-n // recipe.batches.width(n))
+    else:
+        iterations = settings["iterations"] // (4 if quick and settings["iterations"] > 100 else 1)
     rates = [recipe.optimizer.learning_rate * (1.0 - i / 50) for i in range(trials)]
     recipes = tuple(recipe.patched({"optimizer": {"learning_rate": rate}}) for rate in rates)
     problem = Problem(name, recipes, data, iterations, evaluates=evaluates)
@@ -124,51 +125,43 @@ def run(report: bench.Report, name: str, dataset: Dataset, *, quick: bool) -> No
     unit, scale = ("s/epoch", 1.0) if evaluates else (("ms/it", 1e3) if "full" in name else ("us/it", 1e6))
     if trials > 1:
         unit = "s/epoch/trial"
-    made = candidates_of(name, problem, single, asked)
-    bench.measure(
-        report,
-        name,
-        made,
-        reference=reference,
-        work=work_of(single),
-        scale=scale,
-        unit=unit,
-        repetitions=3 if quick else 5,
-    )
+    repetitions = 3 if quick else 5
+    workload = bench.Workload(name, reference, work_of(single), unit=unit, scale=scale, repetitions=repetitions)
+    bench.measure(report, workload, candidates_of(name, problem, single, settings))
 
 
 def main() -> None:
-    """Parses, measures, writes."""
+    """Parses the options, measures, and writes the results."""
     parser = argparse.ArgumentParser(
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="a folder with MNIST's four files")
-    parser.add_argument("--only", help="the workloads whose name begins so", default="")
-    parser.add_argument("--quick", action="store_true", help="less of everything, under a minute")
+    parser.add_argument("--only", help="only the workloads whose name has this prefix", default="")
+    parser.add_argument("--quick", action="store_true", help="measure less of everything, in under a minute")
     parser.add_argument("--json", type=Path, help="write the rows as JSON")
     parser.add_argument("--markdown", type=Path, help="write the table")
     parser.add_argument("--plot", type=Path, help="write a picture (PNG or SVG)")
-    asked = parser.parse_args()
-    names = [name for name in WORKLOADS if name.startswith(asked.only)]
+    options = parser.parse_args()
+    names = [name for name in WORKLOADS if name.startswith(options.only)]
     if not names:
-        parser.error(f"--only: no workload begins with {asked.only!r}; expected one of {', '.join(WORKLOADS)}")
-    if asked.quick and not asked.only:
+        parser.error(f"--only: no workload begins with {options.only!r}; expected one of {', '.join(WORKLOADS)}")
+    if options.quick and not options.only:
         names = ["stochastic 4LS", "mini-batch 2LR", "full-batch 4LS", "parameter-study unit", "from-scratch"]
     try:
-        dataset = load(str(asked.data.resolve())) if asked.data else images(7_000 if asked.quick else 70_000)
+        dataset = load(str(options.data.resolve())) if options.data else images(7_000 if options.quick else 70_000)
         report = bench.start()
         for name in names:
-            run(report, name, dataset, quick=asked.quick)
+            run(report, name, dataset, quick=options.quick)
         report.finish()
-    except AssayError as error:  # a folder without data, or a candidate that computes something else
+    except AssayError as error:  # a folder without data, or a candidate that disagrees with the reference
         parser.exit(2, f"error: {error}\n")
     print(report.markdown())
-    if asked.json:
-        write_atomically(asked.json, json.dumps(report.plain(), indent=1).encode())
-    if asked.markdown:
-        write_atomically(asked.markdown, report.markdown().encode())
-    if asked.plot:
-        chart(report, asked.plot)
+    if options.json:
+        write_atomically(options.json, json.dumps(report.plain(), indent=1).encode())
+    if options.markdown:
+        write_atomically(options.markdown, report.markdown().encode())
+    if options.plot:
+        chart(report, options.plot)
 
 
 if __name__ == "__main__":

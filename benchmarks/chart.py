@@ -1,4 +1,4 @@
-"""The picture of a run: how many times as fast as torch eager, with whiskers, on a logarithmic scale."""
+"""The chart of a run: speedup over torch eager with whiskers, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def chart(report: Report, path: Path) -> None:
     """Bars of the best row of each candidate; whiskers from the slowest to the fastest repetition."""
     best = {}
     for row in report.rows:
-        kept = best.get((row.workload, row.candidate))
-        if row.ratio is not None and (kept is None or row.median < kept.median):
+        previous = best.get((row.workload, row.candidate))
+        if row.ratio is not None and (previous is None or row.median < previous.median):
             best[row.workload, row.candidate] = row
     values = [
         {
@@ -24,7 +24,7 @@ def chart(report: Report, path: Path) -> None:
             "ratio": row.ratio,
             "low": row.ratio * row.median / row.max,
             "high": row.ratio * row.median / row.min,
-            "one": 0.1,  # where bars begin: a logarithmic scale has no zero
+            "one": 0.1,  # the start of the bars, because a logarithmic scale has no zero
         }
         for row in best.values()
     ]

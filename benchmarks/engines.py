@@ -13,7 +13,7 @@ from benchmarks.problem import CHECKED, Problem
 
 
 class Trainer:
-    """An engine under a name; batches are made beforehand, as they are for the peers."""
+    """An engine under a name; batches are generated beforehand, as they are for the peers."""
 
     def __init__(self, name: str, engine: Engine, problem: Problem, threads: int) -> None:
         self.name, self.threads, self.problem = name, threads, problem
@@ -22,8 +22,8 @@ class Trainer:
         self.engine = engine
         self.state = self._fresh()
         self.alive = np.ones(trials, np.bool_)
-        self.made = problem.batches(1, problem.iterations)
-        self.engine.warm_up(self.state, self.made)
+        self.batches = problem.batches(1, problem.iterations)
+        self.engine.warm_up(self.state, self.batches)
 
     def _fresh(self) -> Any:
         return self.engine.start(self.problem.cohort, fresh(self.problem.cohort), self.problem.splits)
@@ -34,8 +34,8 @@ class Trainer:
         return progress.losses[0]
 
     def run(self) -> None:
-        """Goes on training."""
-        self.state, _ = self.engine.advance(self.state, self.made, self.alive)
+        """Continues training."""
+        self.state, _ = self.engine.advance(self.state, self.batches, self.alive)
         if self.problem.evaluates:
             self.engine.evaluate(self.state, "test")
 

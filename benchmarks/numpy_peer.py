@@ -17,7 +17,7 @@ def sigmoid(z: NDArray[Any]) -> NDArray[Any]:
 
 
 class NumpyMatrix:
-    """Sigmoid layers under the quadratic loss with plain descent, a batch at a time."""
+    """Sigmoid layers under the quadratic loss with plain gradient descent, one batch at a time."""
 
     name = "numpy, matrix form"
 
@@ -25,7 +25,7 @@ class NumpyMatrix:
         self.problem, self.threads = problem, threads
         self.unit_per_call = 1
         self.onehot = np.eye(problem.data.classes)[problem.y]
-        self.places = problem.indices(1, problem.iterations)
+        self.batches = problem.indices(1, problem.iterations)
         self._fresh()
 
     def _fresh(self) -> None:
@@ -46,8 +46,8 @@ class NumpyMatrix:
                 d = (d @ self.w[i].T) * values[i] * (1.0 - values[i])
         return 0.5 * float((e * e).sum()), gw[::-1], gb[::-1]
 
-    def _step(self, place: Any) -> float:
-        x, y = self.problem.x[place], self.onehot[place]
+    def _step(self, batch: Any) -> float:
+        x, y = self.problem.x[batch], self.onehot[batch]
         loss, gw, gb = self._gradients(x, y)
         rate = self.problem.recipe.optimizer.learning_rate / len(x)
         for w, b, dw, db in zip(self.w, self.b, gw, gb, strict=True):
@@ -57,24 +57,24 @@ class NumpyMatrix:
 
     def check(self) -> NDArray[np.float64]:
         """The first losses."""
-        losses = np.array([self._step(place) for place in self.problem.indices(1, CHECKED)])
+        losses = np.array([self._step(batch) for batch in self.problem.indices(1, CHECKED)])
         self._fresh()
         return losses
 
     def run(self) -> None:
-        """Goes on training."""
+        """Continues training."""
         with threadpool_limits(self.threads):
-            for place in self.places:
-                self._step(place)
+            for batch in self.batches:
+                self._step(batch)
 
 
 class NumpySamples(NumpyMatrix):
-    """The same, one example after the other, gradients summed over the batch."""
+    """The same, one example at a time, with gradients summed over the batch."""
 
     name = "numpy, per sample"
 
-    def _step(self, place: Any) -> float:
-        x, y = self.problem.x[place], self.onehot[place]
+    def _step(self, batch: Any) -> float:
+        x, y = self.problem.x[batch], self.onehot[batch]
         total, sums = 0.0, None
         for i in range(len(x)):
             loss, gw, gb = self._gradients(x[i : i + 1], y[i : i + 1])

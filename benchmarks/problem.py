@@ -1,4 +1,4 @@
-"""What every candidate is given: recipe, data, weights and batches; the same for all of them."""
+"""The input of every candidate: the same recipe, data, weights and batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKED = 20  # batches whose losses are compared
 
 @dataclass
 class Problem:
-    """A workload on given data; one call of a candidate does `iterations` and, where asked, evaluates the test set."""
+    """A workload on a data set; one call of a candidate does `iterations` and, if `evaluates`, a test evaluation."""
 
     name: str
     recipes: tuple[Recipe, ...]
@@ -54,20 +54,20 @@ class Problem:
 
     @cached_property
     def splits(self) -> Splits:
-        """Training and test set in the engines' form."""
+        """The training and the test set in the form that engines take."""
         return Splits({"train": (self.x, self.y), "test": (self.data.x_test, self.data.y_test)})
 
     def batches(self, first: int, count: int) -> Batches:
-        """The batches of some iterations."""
+        """The batches of `count` iterations from `first`."""
         return make_batches(self.recipe.batches, self.cohort.seeds, first, count, len(self.y))
 
     def indices(self, first: int, count: int) -> list[Any]:
-        """Each batch as what a library's user would index with: a slice, or an array of rows."""
-        made = self.batches(first, count)
-        if made.starts is not None:
-            return [slice(int(s), int(s) + int(n)) for s, n in zip(made.starts[0], made.sizes, strict=True)]
-        if made.rows is None:
+        """Each batch in the form that a user of a library would index with: a slice, or an array of rows."""
+        batches = self.batches(first, count)
+        if batches.starts is not None:
+            return [slice(int(s), int(s) + int(n)) for s, n in zip(batches.starts[0], batches.sizes, strict=True)]
+        if batches.rows is None:
             return [slice(None)] * count
-        if made.rows.shape[2] == 1:
-            return [slice(int(r), int(r) + 1) for r in made.rows[0, :, 0]]
-        return [rows[:n].astype(np.int64) for rows, n in zip(made.rows[0], made.sizes, strict=True)]
+        if batches.rows.shape[2] == 1:
+            return [slice(int(r), int(r) + 1) for r in batches.rows[0, :, 0]]
+        return [rows[:n].astype(np.int64) for rows, n in zip(batches.rows[0], batches.sizes, strict=True)]

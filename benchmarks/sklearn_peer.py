@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, where it has the model: relu units, softmax, Adam or SGD, shuffled batches."""
+"""scikit-learn's MLPClassifier, for the models it supports: relu units, softmax, Adam or SGD, shuffled batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.problem import Problem
 
 
 class Sklearn:
-    """One epoch a call. Its weights and batches are its own, so losses are not compared."""
+    """One epoch per call. It draws its own weights and batches, so losses are not compared."""
 
     name = "scikit-learn"
 
@@ -35,7 +35,7 @@ class Sklearn:
         )
 
     def check(self) -> None:
-        """Nothing that could be compared."""
+        """There are no comparable losses."""
 
     def run(self) -> None:
         """One epoch."""

@@ -1,4 +1,4 @@
-"""PyTorch as its users write it, on one trial: what every engine's time is divided by."""
+"""Idiomatic PyTorch on one trial: the baseline of every ratio."""
 
 from __future__ import annotations
 

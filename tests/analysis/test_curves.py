@@ -43,9 +43,9 @@ def test_a_moving_average_fills_nothing_in() -> None:
 
 
 @given(steps, st.sampled_from([0.1, 0.2, 0.5]))
-def test_plateaus_are_stretches_that_cannot_be_longer(values: list[int], share: float) -> None:
-    found = plateaus(curves({"a": [v / 10 for v in values]}, every=1), within=0.15, share=share)
-    least, place = max(2, math.ceil(share * len(values))), 0
+def test_plateaus_are_stretches_that_cannot_be_longer(values: list[int], fraction: float) -> None:
+    found = plateaus(curves({"a": [v / 10 for v in values]}, every=1), within=0.15, fraction=fraction)
+    least, place = max(2, math.ceil(fraction * len(values))), 0
     wanted = []
     while place < len(values):
         ends = [e for e in range(place + 1, len(values) + 1) if max(values[place:e]) - min(values[place:e]) <= 1]
@@ -61,7 +61,7 @@ def test_plateaus_are_stretches_that_cannot_be_longer(values: list[int], share: 
 def test_settled_looks_at_the_last_tenth() -> None:
     rising = [0.01 * i for i in range(20)]
     assert not settled(curves({"a": rising}))
-    assert settled(curves({"a": [*rising, 0.9, 0.903]}), share=0.05)
+    assert settled(curves({"a": [*rising, 0.9, 0.903]}), fraction=0.05)
     assert settled(curves({"a": [*rising, 0.9, 0.903, 0.901]}))
     assert not settled(curves({"a": [*rising, 0.9, 0.906, 0.901]}))
     assert settled(curves({"a": [*rising, 0.9, 0.906, 0.901]}), within=0.01)
@@ -94,35 +94,35 @@ def test_overfitting_begins_at_the_peak_of_the_test_accuracy() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=12), st.sampled_from([0.1, 0.4]))
 def test_overfitting_is_the_first_point_of_which_the_definition_holds(
-    rows: list[tuple[int, int]], share: float
+    rows: list[tuple[int, int]], fraction: float
 ) -> None:
     losses, accuracies = [float(a) for a, _ in rows], [float(b) for _, b in rows]
     n = len(rows)
     wanted = [
         i
         for i in range(n)
-        if n - 1 - i >= max(2, math.ceil(share * n))
+        if n - 1 - i >= max(2, math.ceil(fraction * n))
         and all(losses[j] < losses[j - 1] for j in range(i + 1, n))
         and all(accuracies[j] <= accuracies[i] for j in range(i + 1, n))
     ]
-    found = overfitting(curve(train_loss=losses, test_accuracy=accuracies), share=share)
+    found = overfitting(curve(train_loss=losses, test_accuracy=accuracies), fraction=fraction)
     assert found == (10 * wanted[0] if wanted else None)
 
 
-def test_mistakes_are_told_in_a_sentence() -> None:
+def test_errors_are_explained_in_a_sentence() -> None:
     frame = curves({"a": [0.1, 0.2], "b": [0.1]})
     with pytest.raises(AssayError, match="one trial, and the frame holds 2"):
         settled(frame)
     with pytest.raises(AssayError, match="unknown axis"):
         zoom(frame, 0, 1, by="hour")
-    with pytest.raises(AssayError, match="not from 5 to 1"):
+    with pytest.raises(AssayError, match="not run from 5 to 1"):
         zoom(frame, 5, 1)
-    with pytest.raises(AssayError, match="1 value or more"):
+    with pytest.raises(AssayError, match="must be 1 or more"):
         moving_average([1.0], 0)
     with pytest.raises(AssayError, match="unknown column 'test_acuracy'; did you mean 'test_accuracy'"):
         plateaus(frame, column="test_acuracy")
-    with pytest.raises(AssayError, match="share"):
-        settled(frame[:2], share=0.0)
+    with pytest.raises(AssayError, match="fraction"):
+        settled(frame[:2], fraction=0.0)
     with pytest.raises(AssayError, match="no points"):
         overfitting(frame[:0])
     with pytest.raises(AssayError, match="unknown column 'train_loss'"):

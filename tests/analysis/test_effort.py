@@ -74,7 +74,7 @@ def test_threads_that_pandas_made_floats_or_lost() -> None:
     assert comparable(frame.iloc[:2])[1] == "every trial compares by seconds"
 
 
-def test_mistakes_are_told_in_a_sentence() -> None:
+def test_errors_are_explained_in_a_sentence() -> None:
     frame = trials({"a": [0.5]})
     with pytest.raises(AssayError, match="unknown cost 'second'; did you mean 'seconds'"):
         effort(frame, cost="second")

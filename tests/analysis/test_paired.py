@@ -167,12 +167,12 @@ def test_the_looks_spend_alpha_together() -> None:
     assert left == pytest.approx(wanted, abs=4 * math.sqrt(0.05 * 0.95 / runs))
 
 
-def test_looks_that_cannot_be_are_told_in_a_sentence() -> None:
+def test_impossible_looks_are_refused_with_a_sentence() -> None:
     for arguments in ((0, 3), (4, 3), (1, 0), (1, 51)):
         with pytest.raises(AssayError, match="lies between 1 and"):
             alpha_at(*arguments)
     with pytest.raises(AssayError, match="alpha"):
         alpha_at(1, 2, alpha=0.0)
-    with pytest.raises(AssayError, match="share"):
+    with pytest.raises(AssayError, match="fraction"):
         spent(1.5)
     assert spent(0.0) == 0.0

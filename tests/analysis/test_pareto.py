@@ -45,7 +45,7 @@ def test_means_bands_and_counts() -> None:
 
 def test_seconds_that_do_not_compare_are_refused() -> None:
     frame = trials({"a": [0.8, 0.9]}).assign(timing=["isolated", "packed"])
-    with pytest.raises(AssayError, match="do not compare"):
+    with pytest.raises(AssayError, match="are not comparable"):
         front(frame)
     assert len(front(frame, cost="parameters")) == 1
 
@@ -65,7 +65,7 @@ def test_the_profile_is_the_share_within_a_factor(table: list[tuple[float, float
         assert steps["share"].is_monotonic_increasing and steps["ratio"].iloc[0] == 1.0
 
 
-def test_mistakes_are_told_in_a_sentence() -> None:
+def test_errors_are_explained_in_a_sentence() -> None:
     frame = trials({"a": [0.5]})
     with pytest.raises(AssayError, match="unknown cost 'flop'; did you mean 'flops'"):
         front(frame, cost="flop")

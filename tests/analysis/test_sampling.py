@@ -47,7 +47,7 @@ def test_one_of_a_stratum_shows_no_spread_and_too_many_are_a_mistake() -> None:
     assert np.isnan(total([(4, [1.0]), (2, [1.0, 2.0])]).error)
     assert all(np.isnan(total([(4, [1.0])]).interval()))
     for values in ([], [1.0, 2.0]):
-        with pytest.raises(AssayError, match="does not go with a stratum of 1"):
+        with pytest.raises(AssayError, match="does not match a stratum of 1"):
             total([(1, values)])
     assert Estimate(2.0, 1.0, 3).scaled(0.5) == Estimate(1.0, 0.5, 3)
 
@@ -75,5 +75,5 @@ def test_values_of_unequal_shares_are_weighed_by_them() -> None:
 
 def test_rows_that_cannot_tell_factors_apart_are_a_mistake() -> None:
     for cells in ([("x", "p"), ("y", "q"), ("x", "r")], [("x", "p")] * 4 + [("y", "q")] * 4 + [("y", "r")] * 4):
-        with pytest.raises(AssayError, match="too few to tell 2 factors apart"):
+        with pytest.raises(AssayError, match="too few to distinguish 2 factors"):
             adjusted_means(frame(cells), SHARES, measure="y", weight="weight")

@@ -164,7 +164,7 @@ def test_the_expected_best_of_many_trials() -> None:
     assert table["expected"].tolist() == pytest.approx([0.5, 0.75, 1.0], abs=1e-4)
 
 
-def test_mistakes_are_told_in_a_sentence() -> None:
+def test_errors_are_explained_in_a_sentence() -> None:
     frame = grid(lambda m, b, s: 0.1 * m, sizes=(3, 2))
     with pytest.raises(AssayError, match="unknown column 'modle'; did you mean 'model'"):
         anova(frame, ["modle"])

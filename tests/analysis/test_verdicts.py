@@ -1,4 +1,4 @@
-"""Verdicts: what they say, when they decide, and how often they are wrong."""
+"""Verdicts: their sentences, when they are significant, and how often they are wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ fractions = st.integers(0, 1000).map(lambda x: x / 1000)
 STANDARD_ERRORS = 3.3  # what a simulation may be off by: 1 chance in 1,000
 
 
-def test_a_clear_difference_is_told_in_points() -> None:
+def test_a_clear_difference_is_given_in_points() -> None:
     verdict = compare([0.975, 0.978, 0.977, 0.976], [0.970, 0.971, 0.972, 0.971], names=("adam", "descent"))
     wanted = stats.ttest_rel([0.975, 0.978, 0.977, 0.976], [0.970, 0.971, 0.972, 0.971]).confidence_interval()
     assert (verdict.low, verdict.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
@@ -37,29 +37,30 @@ def test_the_loser_may_come_first() -> None:
     assert compare(a, b, unit="seconds", higher_is_better=False).sentence().startswith("A beats B by 0.05 seconds [0.0")
 
 
-def test_what_is_not_decided_says_how_many_more_seeds_would() -> None:
+def test_an_undecided_verdict_says_how_many_more_seeds_are_needed() -> None:
     a, b = [0.90, 0.92, 0.91, 0.93], [0.91, 0.90, 0.90, 0.915]
     verdict = compare(a, b)
     d = np.subtract(a, b)
     assert verdict.winner is None
     assert verdict.more_seeds == pairs_needed(d.mean(), d.std(ddof=1)) - 4
-    assert verdict.sentence().startswith("cannot tell A from B: 0.88 points [-")
-    assert verdict.sentence().endswith(f"4 seeds; about {verdict.more_seeds} more seeds would")
+    assert verdict.sentence().startswith("no significant difference between A and B: 0.88 points [-")
+    assert verdict.sentence().endswith(f"4 seeds; about {verdict.more_seeds} more seeds needed")
 
 
 def test_differences_without_spread() -> None:
     equal = compare([0.5, 0.6], [0.5, 0.6])
-    assert equal.sentence() == "cannot tell A from B: they are equal on all 2 seeds"
+    assert equal.sentence() == "no significant difference between A and B: they are equal on all 2 seeds"
     assert equal.more_seeds is None
     few = compare([0.51, 0.61], [0.50, 0.60])
-    assert not few.decided and few.more_seeds == 4  # six of six are the fewest that sign flips tell at 0.05
+    assert not few.decided and few.more_seeds == 4  # six of six are the fewest that are significant at 0.05
     six = np.linspace(0.5, 0.6, 6)
     assert compare(six + 0.01, six).decided and compare(six + 0.01, six).p == 2 / 64
 
 
 def test_one_seed_and_none() -> None:
     one = compare([0.9], [0.8])
-    assert one.sentence() == "cannot tell A from B: 10.00 points, 1 seed, which does not show how much seeds differ"
+    sentence = "no significant difference between A and B: 10.00 points, 1 seed; one seed does not show the spread"
+    assert one.sentence() == f"{sentence} over seeds"
     assert one.more_seeds is None and one.p == 1.0
     with pytest.raises(AssayError, match="no pairs of A and B"):
         compare([], [])
@@ -70,7 +71,7 @@ def test_hopeless() -> None:
     d = rng.normal(0, 1, 5)
     verdict = compare(d - d.mean() + 1e-4, np.zeros(5))
     assert verdict.more_seeds is None
-    assert verdict.sentence().endswith("; no number of seeds within reach would")
+    assert verdict.sentence().endswith("; no attainable number of seeds is enough")
 
 
 def test_from_eight_pairs_the_interval_is_resampled() -> None:
@@ -98,7 +99,7 @@ def test_a_verdict_is_the_same_from_both_sides(pairs: list[tuple[float, float]])
 
 
 @pytest.mark.parametrize("n", [3, 7, 8, 12])
-def test_equal_configurations_are_told_apart_in_at_most_5_of_100(n: int) -> None:
+def test_equal_configurations_differ_significantly_in_at_most_5_of_100(n: int) -> None:
     rng, runs = np.random.default_rng(n), 400
     verdicts = [compare(rng.normal(size=n), rng.normal(size=n)) for _ in range(runs)]
     error = math.sqrt(0.05 * 0.95 / runs)
@@ -106,7 +107,7 @@ def test_equal_configurations_are_told_apart_in_at_most_5_of_100(n: int) -> None
     assert abs(sum(v.low <= 0 <= v.high for v in verdicts) / runs - 0.95) < STANDARD_ERRORS * error
 
 
-def test_a_family_of_equals_is_told_apart_in_at_most_5_of_100() -> None:
+def test_a_family_of_equals_differs_significantly_in_at_most_5_of_100() -> None:
     rng, runs = np.random.default_rng(9), 80
     frames = [trials({name: rng.normal(0.9, 0.01, 5) for name in "abcd"}) for _ in range(runs)]
     wrong = sum(bool(pairwise(frame)["decided"].any()) for frame in frames)
@@ -135,7 +136,7 @@ def test_pairs_are_matched_by_repeat_and_the_others_counted() -> None:
     assert (first["n"], first["missing_a"], first["missing_b"]) == (2, 2, 3)  # repeats 1 and 3
     assert first["difference"] == pytest.approx(0.10)
     assert table["n"].tolist() == [2, 0, 0]
-    assert table["sentence"][1] == "cannot tell a from c: they have no seed in common"
+    assert table["sentence"][1] == "cannot compare a and c: they have no seed in common"
     assert math.isnan(table["p_holm"][1])
 
 
@@ -158,17 +159,17 @@ def test_a_pair_that_only_the_correction_leaves_open_needs_more_seeds() -> None:
     table = pairwise(frame, alpha=0.1)
     first = table.iloc[0]
     assert first["p_t"] < 0.1 < first["p_holm"] and not first["decided"] and first["more_seeds"] >= 1
-    assert first["sentence"].startswith("cannot tell a from b")
+    assert first["sentence"].startswith("no significant difference between a and b")
 
 
-def test_the_best_and_what_cannot_be_told_from_it() -> None:
+def test_the_best_and_what_does_not_differ_significantly_from_it() -> None:
     noise = np.array([0.001, -0.001, 0.0, 0.002, -0.002, 0.0005])
     frame = trials({"low": 0.5 + noise, "top": 0.9 + noise[::-1], "near": 0.8995 - noise, "gone": [np.nan, np.nan]})
     found = best(frame)
     assert (found.name, found.beats, found.ties, found.unmeasured) == ("top", ("low",), ("near",), ("gone",))
     assert found.sentence() == (
-        "top is best: accuracy 90.01 %, 6 seeds (selected on test); it beats low; it cannot be told from near; "
-        "gone gave no number"
+        "top is best: accuracy 90.01 %, 6 seeds (selected on test); it beats low; no significant difference "
+        "from near; no result for gone"
     )
     validated = frame.assign(validation_accuracy=1 - frame["accuracy"])
     assert (best(validated).name, best(validated).measure) == ("low", "validation_accuracy")
@@ -178,7 +179,7 @@ def test_the_best_and_what_cannot_be_told_from_it() -> None:
     assert alone.sentence() == "a is best: accuracy 90.00 %, 1 seed of 2 (selected on test)"
 
 
-def test_mistakes_are_told_in_a_sentence() -> None:
+def test_errors_are_explained_in_a_sentence() -> None:
     frame = trials({"a": [0.9, 0.8], "b": [0.7, 0.6]})
     with pytest.raises(AssayError, match="unknown measure 'acuracy'; did you mean 'accuracy'"):
         pairwise(frame, measure="acuracy")
@@ -190,7 +191,7 @@ def test_mistakes_are_told_in_a_sentence() -> None:
         pairwise(frame.iloc[:2], by="optimizer")
     with pytest.raises(AssayError, match="optimizer 'adam' has 2 trials of repeat 0"):
         pairwise(frame, by="optimizer")
-    with pytest.raises(AssayError, match="do not compare"):
+    with pytest.raises(AssayError, match="are not comparable"):
         pairwise(frame.assign(threads=[1, 1, 2, 2]), measure="seconds")
     with pytest.raises(AssayError, match="no finished trial has a number"):
         best(frame.assign(outcome="diverged"))

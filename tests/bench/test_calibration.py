@@ -1,4 +1,4 @@
-"""The benchmark's harness: agreement before time, medians, ratios, limits, and that the peers compute the same."""
+"""The benchmark's harness: equivalence before time, medians, ratios, rooflines, and that the peers are equivalent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFERENCE = np.array([2.0, 1.0])
 
 
 class Made:
-    """A candidate whose losses and name are given."""
+    """A candidate with a given name and given losses."""
 
     def __init__(self, name: str, losses: Any, threads: int = 1) -> None:
         self.name, self.losses, self.threads, self.unit_per_call = name, losses, threads, 10
@@ -40,20 +40,11 @@ def report() -> bench.Report:
 def test_rows_are_medians_with_ratios_to_the_best_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10.0, 40.0, 20.0, 20.0, 40.0, 10.0, 60.0, 80.0, 20.0])
     monkeypatch.setattr(bench, "_timed", lambda call: (call(), next(times))[1])
-    made = [Made("fast", REFERENCE), Made("torch eager", REFERENCE), Made("torch eager", None, threads=2)]
+    candidates = [Made("fast", REFERENCE), Made("torch eager", REFERENCE), Made("torch eager", None, threads=2)]
     found = report()
-    bench.measure(
-        found,
-        "w",
-        made,
-        reference=REFERENCE,
-        work=bench.Work(2e9, 0.0),
-        scale=1e3,
-        unit="ms",
-        repetitions=3,
-        told=lambda line: None,
-    )
-    assert [c.calls for c in made] == [3, 3, 3]
+    workload = bench.Workload("w", REFERENCE, bench.Work(2e9, 0.0), unit="ms", scale=1e3, repetitions=3)
+    bench.measure(found, workload, candidates, show=lambda line: None)
+    assert [c.calls for c in candidates] == [3, 3, 3]
     assert [(r.median, r.min, r.max) for r in found.rows] == [(2e3, 1e3, 6e3), (4e3, 4e3, 8e3), (2e3, 1e3, 2e3)]
     assert [r.ratio for r in found.rows] == [1.0, 0.5, 1.0]
     assert found.rows[0].limit == pytest.approx(20.0)  # 2 GFLOP at 100 GFLOP/s
@@ -63,34 +54,27 @@ def test_rows_are_medians_with_ratios_to_the_best_baseline(monkeypatch: pytest.M
 
 def test_what_disagrees_is_not_timed() -> None:
     wrong = Made("wrong", REFERENCE + 0.1)
-    with pytest.raises(bench.DisagreementError, match="wrong is 1.0e-01 off"):
-        bench.measure(report(), "w", [wrong], reference=REFERENCE, work=bench.Work(1, 1), scale=1, unit="s")
+    workload = bench.Workload("w", REFERENCE, bench.Work(1, 1), unit="s", scale=1)
+    with pytest.raises(bench.DisagreementError, match="losses of wrong differ from the reference by 1.0e-01"):
+        bench.measure(report(), workload, [wrong])
     assert wrong.calls == 0
     with pytest.raises(bench.DisagreementError):
-        bench.measure(
-            report(),
-            "w",
-            [Made("nan", REFERENCE * np.nan)],
-            reference=REFERENCE,
-            work=bench.Work(1, 1),
-            scale=1,
-            unit="s",
-        )
+        bench.measure(report(), workload, [Made("nan", REFERENCE * np.nan)])
 
 
-def test_a_machine_that_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for later, said in ((110.0, False), (80.0, True)):
+def test_a_machine_that_changed_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    for later, noted in ((110.0, False), (80.0, True)):
         monkeypatch.setattr(bench, "calibrate", lambda rate=later: bench.Calibration({1: rate}, 10.0))
         found = report()
         found.finish()
-        assert bool(found.notes) is said
+        assert bool(found.notes) is noted
 
 
-def test_the_limit_is_arithmetic_or_memory() -> None:
+def test_the_roofline_is_arithmetic_or_memory() -> None:
     calibration = bench.Calibration({1: 100.0, 2: 200.0}, 10.0)
-    assert bench.Work(1e9, 0).limit(calibration, 1) == pytest.approx(0.01)
-    assert bench.Work(1e9, 0).limit(calibration, 2) == pytest.approx(0.005)
-    assert bench.Work(1e9, 1e9).limit(calibration, 2) == pytest.approx(0.1)
+    assert bench.Work(1e9, 0).roofline(calibration, 1) == pytest.approx(0.01)
+    assert bench.Work(1e9, 0).roofline(calibration, 2) == pytest.approx(0.005)
+    assert bench.Work(1e9, 1e9).roofline(calibration, 2) == pytest.approx(0.1)
 
 
 def test_calibration_gives_plausible_rates() -> None:

@@ -277,7 +277,7 @@ def test_what_is_not_certified_has_no_ratio_and_is_no_baseline() -> None:
     assert made.plain()["rows"][1]["summary"]["ratio"] is None
     made.wanted_baseline = "native"
     assert made.plain()["baseline"]["row"] == "torch-eager, cpu, 2 threads, float32"
-    assert "the slowest row, as there is no time of 'native'" in made.plain()["baseline"]["why"]
+    assert "the slowest row, because 'native' was not measured" in made.plain()["baseline"]["why"]
 
 
 def test_the_plain_form_is_json_and_everything_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,7 +308,7 @@ def test_the_certificate_is_relative_above_one_and_fails_on_what_is_missing() ->
     assert not judge(near | {"0.weight": np.array([10.0, 0.5])}).holds
 
 
-def test_a_share_of_the_weights_may_part_where_the_engine_says_so() -> None:
+def test_a_fraction_of_the_weights_may_deviate_where_the_engine_allows_it() -> None:
     reference = {"losses": np.ones(2), "0.weight": np.zeros((10, 10)), "0.bias": np.zeros(100)}
 
     def judge(weights: int, share: float, loss: float = 1.0) -> Certificate:
@@ -321,8 +321,8 @@ def test_a_share_of_the_weights_may_part_where_the_engine_says_so() -> None:
     assert not judge(3, 0.01).holds
     assert not judge(1, 0.0).holds
     assert not judge(2, 0.01, loss=1.001).holds
-    assert "(1.50% of them beyond the tolerance)" in judge(3, 0.01).sentence()
-    assert judge(3, 0.01).sentence().endswith("expected below 1e-04 but for 1% of the weights")
+    assert "(1.50% of them above the tolerance)" in judge(3, 0.01).sentence()
+    assert judge(3, 0.01).sentence().endswith("expected below 1e-04, except for 1% of the weights")
 
 
 @pytest.mark.parametrize(

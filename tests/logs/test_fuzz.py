@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assay.errors import AssayError
 from assay.logs import FORMATS, Options, looks_like
-from assay.logs.curves import counts, history_of
+from assay.logs.curves import LogFile, counts, history_of
 from assay.logs.lines import lines_of
 from tests.logs.samples import SAMPLES
 
@@ -38,7 +38,7 @@ def survives(format: str, content: bytes, asked: Any) -> None:
     if format != "tensorboard":
         assert found["lines"] == len(lines_of(content))
     try:
-        history = history_of(reading, asked, name="x", format=format, file="x", sha256="0" * 64)
+        history = history_of(reading, asked, LogFile(format, "x", "0" * 64), name="x")
     except AssayError:
         return
     steps = [point.iteration for point in history.points]

@@ -1,4 +1,4 @@
-"""Each format is read to the same training; what is cut off, missing, wrong or foreign is counted and told."""
+"""Each format is read to the same training; what is cut off, missing, wrong or foreign is counted and reported."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_every_format_is_recognised_and_read_to_the_same_accuracies(format: str,
     assert [p.iteration for p in history.points] == ([1, 2, 3, 4] if steps == "epochs" else [100, 200, 300, 400])
 
 
-def test_epochs_of_a_script_add_up_to_the_seconds_of_training_with_validation_apart(read) -> None:
+def test_epochs_of_a_script_add_up_to_the_seconds_of_training_without_validation(read) -> None:
     for text in (samples.pytorch(total=False), samples.flux().rpartition("--->Total")[0]):
         history = read(text)
         assert history.final.seconds == pytest.approx(sum(TRAINING))
-        assert history.source.told == pytest.approx({"train": sum(TRAINING), "evaluate": sum(VALIDATION)})
-        assert "does not say" in history.reason
-    assert read(samples.pytorch()).source.told == {"train": 4.16, "evaluate": 1.45, "wall": 5.7}
+        assert history.source.seconds == pytest.approx({"train": sum(TRAINING), "evaluate": sum(VALIDATION)})
+        assert "does not show the end" in history.reason
+    assert read(samples.pytorch()).source.seconds == {"train": 4.16, "evaluate": 1.45, "wall": 5.7}
 
 
-def test_units_are_found_and_stated_and_can_be_said(read) -> None:
+def test_units_are_detected_and_stated_and_can_be_specified(read) -> None:
     assert "percent in the log (the highest is 98.43)" in read(samples.flux()).source.units["accuracy"]
-    assert "shares in the log" in read(samples.pytorch()).source.units["accuracy"]
+    assert "fractions in the log" in read(samples.pytorch()).source.units["accuracy"]
     assert "% signs" in read(samples.matlab()).source.units["accuracy"]
     assert read(samples.pytorch(), accuracy="percent").final.validation_accuracy == pytest.approx(0.009843)
     history = read(samples.flux().replace("97.4300", "0.9743"), accuracy="share")
@@ -70,12 +70,12 @@ def test_matlab_has_iterations_elapsed_seconds_and_mini_batches(read) -> None:
     history = read(samples.matlab())
     assert [p.seconds for p in history.points] == [3540.0, 3541.0, 3542.0, 3543.0]
     assert history.final.train_accuracy == 0.975
-    assert history.source.told == {"wall": 3545.5}
+    assert history.source.seconds == {"wall": 3545.5}
     assert history.source.clock == "elapsed, validation included"
     assert "mini-batch" in history.source.units["training"]
 
 
-def test_a_matlab_table_with_other_columns_empty_cells_and_without_its_head(read) -> None:
+def test_a_matlab_table_with_other_columns_empty_cells_and_without_its_header(read) -> None:
     narrow = (
         "|  Epoch  |  Iteration  |  Time Elapsed  |  Mini-batch  |  Mini-batch  |\n"
         "|         |             |   (hh:mm:ss)   |     RMSE     |     Loss     |\n"
@@ -87,7 +87,7 @@ def test_a_matlab_table_with_other_columns_empty_cells_and_without_its_head(read
     assert history.source.units["not taken"] == "Mini-batch RMSE"
     headless = read(samples.matlab_rows())
     assert headless.final.validation_loss == pytest.approx(LOSSES[3])
-    assert "no head" in headless.source.units["columns"]
+    assert "no header" in headless.source.units["columns"]
 
 
 def test_what_was_validated_on_the_test_set_stands_under_test(read) -> None:
@@ -103,7 +103,7 @@ def test_warnings_ellipses_line_ends_and_marks_change_nothing(read) -> None:
     noisy = "UserWarning: lr_scheduler\n" + text.replace("\n", "\n                      ...\n", 2)
     found = read(noisy)
     assert found.points == whole.points
-    assert lines(found)["apart"] == 3
+    assert lines(found)["ignored"] == 3
     for content in (
         text.replace("\n", "\r\n").encode(),
         codecs.BOM_UTF8 + text.encode(),
@@ -131,7 +131,7 @@ def test_malformed_lines_are_counted_named_and_not_dropped_silently(read) -> Non
     history = read(text)
     assert lines(history)["malformed"] == 8
     told = "\n".join(history.warnings)
-    for said in ("line 11: cannot be read from ', lo' on", "line 12: begins as a record", "line 14: epoch 2 has its"):
+    for said in ("line 11: cannot be read from ', lo' on", "line 12: begins like a record", "line 14: epoch 2 has its"):
         assert said in told
     assert "3 more malformed lines" in told
 
@@ -146,7 +146,7 @@ def test_two_records_on_a_line_and_two_losses_are_malformed(read) -> None:
     assert "holds two records" in history.warnings[0]
 
 
-def test_a_loss_that_is_no_number_any_more_is_a_diverged_training(read) -> None:
+def test_a_loss_that_is_not_a_number_is_a_diverged_training(read) -> None:
     history = read(samples.flux().replace("loss: 0.2500", "loss: NaN"))
     assert history.outcome is Outcome.DIVERGED
     assert "epoch 4" in history.reason
@@ -162,7 +162,7 @@ def test_thousands_of_lines_are_read(read) -> None:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_read_by_its_names_or_by_what_was_said(read) -> None:
+def test_a_table_is_read_by_its_names_or_as_specified(read) -> None:
     for separator in ",;\t":
         assert read(samples.csv(separator)).final.validation_accuracy == pytest.approx(ACCURACIES[3])
     text = samples.csv().replace("val_accuracy", "score")
@@ -172,7 +172,7 @@ def test_a_table_is_read_by_its_names_or_by_what_was_said(read) -> None:
         read(text, columns={"test_accuracy": "scor"})
     with pytest.raises(AssayError, match="did you mean 'test_accuracy'"):
         Options(columns={"test_acuracy": "score"})
-    with pytest.raises(AssayError, match="expected one of steps and one measured"):
+    with pytest.raises(AssayError, match="expected a step and a measured quantity"):
         read("a,b\n1,2\n", "csv")
 
 
@@ -181,17 +181,17 @@ def test_seconds_of_a_table_are_elapsed_or_each_rows_own(read) -> None:
     falling = "epoch,val_acc,time\n1,0.9,2\n2,0.91,1\n3,0.92,3\n"
     history = read(falling)
     assert [p.seconds for p in history.points] == [2, 3, 6]
-    assert "they fall at times" in history.source.units["seconds"]
+    assert "they decrease" in history.source.units["seconds"]
     back = read(falling, seconds="elapsed")
     assert [p.seconds for p in back.points] == [2, None, None]
-    assert "falls back at epoch 2" in back.warnings[0]
+    assert "the seconds decrease at epoch 2" in back.warnings[0]
 
 
 def test_odd_tables(read) -> None:
     history = read("# run 3\n\nepoch;val_acc;loss\n1;97,5;0,1\n2;98;nan\n3;x;1\n4;1\n5;130;1\n")
     assert [p.validation_accuracy for p in history.points[:2]] == [0.975, 0.98]
     assert history.outcome is Outcome.DIVERGED
-    assert lines(history) == {"lines": 8, "records": 2, "headings": 1, "malformed": 3, "apart": 2}
+    assert lines(history) == {"lines": 8, "records": 2, "headings": 1, "malformed": 3, "ignored": 2}
     split = read("epoch,step,train_loss,val_loss\n0,10,0.5,\n0,10,,0.4\n1,20,0.3,\n")
     assert [(p.iteration, p.train_loss, p.validation_loss) for p in split.points] == [(10, 0.5, 0.4), (20, 0.3, None)]
     percents = read("epoch,val_acc\n1,97%\n2,98%\n")
@@ -212,7 +212,7 @@ def test_scalars_as_numbers_and_as_tensors_are_the_same(read) -> None:
     history = read(samples.tensorboard())
     assert history.points[0].seconds == pytest.approx(1.0)
     assert "weights/norm" in history.source.units["not taken"]
-    assert lines(history) == {"lines": 13, "records": 8, "headings": 1, "malformed": 0, "apart": 4}
+    assert lines(history) == {"lines": 13, "records": 8, "headings": 1, "malformed": 0, "ignored": 4}
 
 
 def test_an_event_file_cut_anywhere_is_read_up_to_there(read) -> None:
@@ -224,10 +224,10 @@ def test_an_event_file_cut_anywhere_is_read_up_to_there(read) -> None:
             assert cut < 200
             continue
         assert lines(history)["malformed"] <= 1
-    assert "as a run that was killed leaves" in read(whole[:-3]).warnings[0]
+    assert "as after a run that was killed" in read(whole[:-3]).warnings[0]
 
 
-def test_a_damaged_event_is_told_and_the_next_one_is_read(read) -> None:
+def test_a_damaged_event_is_reported_and_the_next_one_is_read(read) -> None:
     content = bytearray(samples.tensorboard())
     at = content.index(b"Loss/train")
     content[at] ^= 1
@@ -253,7 +253,7 @@ def test_tags_of_epochs_count_epochs(read) -> None:
     assert read(samples.framed(events), steps="iteration").source.steps == "iterations"
 
 
-# --- what is no log --------------------------------------------------------------------------------------------------
+# --- what is not a log ------------------------------------------------------------------------------------------------
 
 
 def test_a_wrong_format_says_what_it_looks_like(read) -> None:
@@ -269,7 +269,7 @@ def test_a_wrong_format_says_what_it_looks_like(read) -> None:
 
 
 def test_a_file_of_two_formats_is_asked_about(read) -> None:
-    with pytest.raises(FileError, match=r"looks like flux \(8 lines\) and pytorch \(8 lines\); say which with --as"):
+    with pytest.raises(FileError, match=r"looks like flux \(8 lines\) and pytorch \(8 lines\); choose one with --as"):
         read(samples.pytorch() + samples.flux())
     assert read(samples.pytorch() + samples.flux(), "flux").source.framework == "Flux"
 
@@ -278,12 +278,12 @@ def test_a_file_of_two_formats_is_asked_about(read) -> None:
     ("content", "said"),
     [(b"", "is empty"), (b" \n\n", "is empty"), (b"\x00\x01\x02" * 99, "binary"), (b"hello\nworld\n", "known formats")],
 )
-def test_what_is_no_log_is_told(content: bytes, said: str, read) -> None:
+def test_what_is_not_a_log_is_refused(content: bytes, said: str, read) -> None:
     with pytest.raises(FileError, match=said):
         read(content)
 
 
-def test_a_folder_a_missing_and_a_huge_file_are_told(tmp_path: Path) -> None:
+def test_a_folder_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="a folder"):
         logs.read(tmp_path)
     with pytest.raises(FileError, match="no such file"):

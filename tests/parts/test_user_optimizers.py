@@ -416,7 +416,7 @@ def test_a_checkpoint_whose_rule_is_not_loaded_is_shown_and_predicts_but_does_no
     write(folder / "my_kept.py", slots=1, body="return g, (g,)")  # another rule under the same name
     with allowing_code():
         changed = Recipe.parse(recipe.plain())
-    with pytest.raises(RecipeError, match="optimizer: differs from the training to go on from"):
+    with pytest.raises(RecipeError, match="optimizer: differs from the training to resume"):
         assay.fit(changed.with_budget(iterations=40), start=from_bytes(content, source="test"))
 
 

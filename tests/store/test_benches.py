@@ -26,17 +26,17 @@ def test_a_bench_goes_round_and_is_replaced_as_it_grows(store: Store) -> None:
     (row,) = benches.listed(store.database)
     assert (row["outcome"], row["measured"], row["data"]) == ("completed", 2, "digits")
     assert benches.one(store.database, "0000") == made.plain() == benches.one(store.database, "made")
-    assert benches.found(store.database, "none") is None
+    assert benches.find(store.database, "none") is None
     with pytest.raises(StoreError, match="unknown bench 'mad'; did you mean 'made'"):
         benches.one(store.database, "mad")
     benches.save(store.database, made.plain() | {"bench": "0" * 31 + "1", "name": "other"})
     with pytest.raises(StoreError, match="more than one bench"):
-        benches.found(store.database, "0000")
+        benches.find(store.database, "0000")
     assert benches.remove(store.database, ["0" * 32]) == 1
     assert [one["name"] for one in benches.listed(store.database)] == ["other"]
 
 
-def test_a_damaged_bench_is_found_and_set_aside(tmp_path: Path) -> None:
+def test_a_damaged_bench_is_found_and_quarantined(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store.db"))
     benches.save(store.database, made_bench().plain())
     with store.database.write() as connection:
@@ -44,7 +44,7 @@ def test_a_damaged_bench_is_found_and_set_aside(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="bench 00000000 cannot be read"):
         benches.one(store.database, "0000")
     assert [finding.kind for finding in integrity.check(store)] == ["unreadable"]
-    assert "set bench 00000000 aside" in integrity.repair(store)
+    assert "quarantined bench 00000000" in integrity.repair(store)
     assert integrity.check(store) == []
     assert "cannot" not in (tmp_path / "store.db.quarantine.jsonl").read_text()
 

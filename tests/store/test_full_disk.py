@@ -51,7 +51,7 @@ def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(smal
     (small_disk.parent / "full.toml").write_text(STUDY)
     done = run(small_disk)
     assert done.returncode == 2
-    assert "no room on the disk" in done.stderr or "No space left" in done.stderr
+    assert "no space left on the disk" in done.stderr or "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     path = str(small_disk / "store.db")
     store = Store(path, read_only=True)

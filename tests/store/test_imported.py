@@ -118,7 +118,7 @@ def test_imported_curves_take_no_part_in_verdicts_and_rankings_of_time(store: St
     fair, said = comparable(trials)
     assert set(fair["origin"]) == {"measured"}
     assert "1 imported curve with seconds of another framework (training alone, validation apart)" in said
-    with pytest.raises(AssayError, match="these seconds do not compare"):
+    with pytest.raises(AssayError, match="these seconds are not comparable"):
         Results(store, "made").effort()
     told = answers(trials, Results(store, "made").curves())
     assert any(line.startswith("Imported from logs, and judged by no verdict: net (imported)") for line in told)
@@ -154,12 +154,12 @@ def test_filters_pass_by_what_a_log_does_not_tell(store: Store, tmp_path: Path) 
         imported.listed(store.database, ["acuracy>1"])
 
 
-def test_a_damaged_curve_is_found_and_set_aside(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_curve_is_found_and_quarantined(store: Store, tmp_path: Path) -> None:
     key = imported.add(store.database, read(tmp_path, samples.flux())).key
     with store.database.write() as connection:
         connection.execute(sa.update(schema.imported).values(curve='{"iteration": ['))
     assert [finding.kind for finding in integrity.check(store)] == ["unreadable"]
-    assert integrity.repair(store)[0] == f"set the imported curve {key[:8]} aside; import its log again"
+    assert integrity.repair(store)[0] == f"quarantined the imported curve {key[:8]}; import its log again"
     assert integrity.check(store) == []
 
 

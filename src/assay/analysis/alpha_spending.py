@@ -1,4 +1,4 @@
-"""Looking more than once while seeds are added: the level at which each look may decide."""
+"""Group-sequential tests: the significance level of each look at the data while seeds are added (alpha spending)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from assay.errors import AssayError
 
 Floats = NDArray[np.float64]
 
-_NODES = 200  # of the integration over the region that goes on
+_NODES = 200  # of the integration over the continuation region
 _MOST_LOOKS = 50
 
 
-def spent(share: float, *, alpha: float = 0.05) -> float:
-    """How much of alpha may be spent when a share t of the planned seeds is there: 4 - 4 Phi(z(1 - alpha/4) / sqrt(t)).
+def spent(fraction: float, *, alpha: float = 0.05) -> float:
+    """The part of alpha spent once a fraction t of the planned seeds is done: 4 - 4 Phi(z(1 - alpha/4) / sqrt(t)).
 
     Each of the two sides spends 2 - 2 Phi(z(1 - a/2) / sqrt(t)) of its a = alpha / 2, as is usual.
 
@@ -27,18 +27,18 @@ def spent(share: float, *, alpha: float = 0.05) -> float:
 
     Source: Lan, DeMets, "Discrete sequential boundaries for clinical trials" (1983), after O'Brien, Fleming (1979).
     """
-    if not 0 <= share <= 1:
-        raise AssayError(f"a share of the planned seeds lies between 0 and 1, not {share:g}")
-    if share == 0:
+    if not 0 <= fraction <= 1:
+        raise AssayError(f"a fraction of the planned seeds lies between 0 and 1, not {fraction:g}")
+    if fraction == 0:
         return 0.0
-    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(share)))
+    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(fraction)))
 
 
 def alpha_at(look: int, looks: int, *, alpha: float = 0.05) -> float:
-    """The two-sided level of look number `look` (from 1) of `looks` at equal steps, so that all together keep alpha.
+    """The two-sided level of look number `look` (from 1) of `looks` equally spaced ones; together they keep alpha.
 
-    A verdict of a look is `compare(..., alpha=alpha_at(look, looks))`; the first that is decided ends the adding of
-    seeds. The levels are those at which a Brownian motion first leaves its bounds with the probabilities of `spent`.
+    The verdict of a look is `compare(..., alpha=alpha_at(look, looks))`; no seeds are added after the first significant
+    one. The levels are those at which a Brownian motion first leaves its bounds with the probabilities of `spent`.
 
     >>> [round(alpha_at(look, 2), 4) for look in (1, 2)]
     [0.0031, 0.049]
@@ -61,22 +61,21 @@ def _levels(looks: int, alpha: float) -> tuple[float, ...]:
     step = math.sqrt(1 / looks)
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     levels: list[float] = []
-    places, mass = np.zeros(1), np.ones(1)  # where the motion is that has not left, and how much of it is there
+    positions, mass = np.zeros(1), np.ones(1)  # of the motion that is still within its bounds
     for look in range(1, looks + 1):
-        share = look / looks
-        due = spent(share, alpha=alpha) - spent((look - 1) / looks, alpha=alpha)
+        fraction = look / looks
+        due = spent(fraction, alpha=alpha) - spent((look - 1) / looks, alpha=alpha)
 
-        bound: float = optimize.brentq(_excess, 0.0, 40.0, args=(places, mass, step, due), xtol=1e-12)  # pyright: ignore[reportAssignmentType]
-        levels.append(float(2 * special.ndtr(-bound / math.sqrt(share))))
-        ahead = bound * nodes
-        density = (
-            np.exp(-(((ahead[:, None] - places[None, :]) / step) ** 2) / 2) @ mass / (step * math.sqrt(2 * math.pi))
-        )
-        places, mass = ahead, density * bound * weights
+        bound: float = optimize.brentq(_excess, 0.0, 40.0, args=(positions, mass, step, due), xtol=1e-12)  # pyright: ignore[reportAssignmentType]
+        levels.append(float(2 * special.ndtr(-bound / math.sqrt(fraction))))
+        next_positions = bound * nodes
+        distances = (next_positions[:, None] - positions[None, :]) / step
+        density = np.exp(-(distances**2) / 2) @ mass / (step * math.sqrt(2 * math.pi))
+        positions, mass = next_positions, density * bound * weights
     return tuple(levels)
 
 
-def _excess(bound: float, places: Floats, mass: Floats, step: float, due: float) -> float:
-    """By how much, in logarithms, the motion leaves a bound more often than is due at this look."""
-    leaving = special.ndtr((places - bound) / step) + special.ndtr(-(places + bound) / step)
+def _excess(bound: float, positions: Floats, mass: Floats, step: float, due: float) -> float:
+    """The logarithm of the probability of leaving the bound at this look, minus that of the probability due."""
+    leaving = special.ndtr((positions - bound) / step) + special.ndtr(-(positions + bound) / step)
     return math.log(max(float(leaving @ mass), 1e-300)) - math.log(due)

@@ -1,4 +1,4 @@
-"""Learning curves read: a stretch of them, smoothed, where they stand still, and where training goes on in vain."""
+"""Learning curves: zooming, smoothing, plateaus, the generalisation gap and overfitting."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def zoom(curves: pd.DataFrame, start: float, stop: float, *, by: str = "iteratio
         raise AssayError(unknown("axis", by, AXES))
     need(curves, [by], what="curves")
     if not start <= stop:
-        raise AssayError(f"a stretch of the curve goes from less to more, not from {start:g} to {stop:g}")
-    along = numbers(curves, by, what="curves")
-    return curves.iloc[np.flatnonzero((along >= start) & (along <= stop))]
+        raise AssayError(f"the range must start before it stops, not run from {start:g} to {stop:g}")
+    positions = numbers(curves, by, what="curves")
+    return curves.iloc[np.flatnonzero((positions >= start) & (positions <= stop))]
 
 
 def moving_average(values: ArrayLike, window: int) -> Floats:
-    """The mean of each value and the window - 1 before it (trailing), as many as there are values.
+    """The trailing mean of each value and the window - 1 values before it, with the length of `values`.
 
-    The first window - 1 are NaN, because they have no full window, and so is every window with a NaN in it.
+    The first window - 1 means are NaN because they have no full window. A window that holds a NaN gives NaN.
 
     >>> moving_average([1.0, 2.0, 6.0, 1.0], 2).tolist()
     [nan, 1.5, 4.0, 3.5]
@@ -40,29 +40,29 @@ def moving_average(values: ArrayLike, window: int) -> Floats:
     Raises AssayError for a window below 1.
     """
     if window < 1:
-        raise AssayError(f"a moving average is over 1 value or more, not {window}")
+        raise AssayError(f"the window of a moving average must be 1 or more, not {window}")
     x = np.asarray(values, dtype=np.float64)
-    smooth = np.full(x.size, np.nan)
+    smoothed = np.full(x.size, np.nan)
     if x.size >= window:
-        smooth[window - 1 :] = np.lib.stride_tricks.sliding_window_view(x, window).mean(axis=1)
-    return smooth
+        smoothed[window - 1 :] = np.lib.stride_tricks.sliding_window_view(x, window).mean(axis=1)
+    return smoothed
 
 
 def plateaus(
-    curve: pd.DataFrame, *, column: str = "test_accuracy", within: float = 0.005, share: float = 0.1
+    curve: pd.DataFrame, *, column: str = "test_accuracy", within: float = 0.005, fraction: float = 0.1
 ) -> pd.DataFrame:
-    """The stretches of one curve in which a column moves by less than `within`, each as long as it gets.
+    """The maximal stretches of one curve over which the range of a column (max - min) is below `within`.
 
-    A stretch has at least two points and the given share of all measured ones; it begins at the first point from
-    which there is one, and the next begins after its end. To move is the greatest value minus the least.
+    A stretch has at least two points and at least the given fraction of all measured points. It begins at the first
+    point from which such a stretch exists; the next stretch begins after its end.
 
     Columns: start, stop (iterations), points, low, high (values).
 
     Raises AssayError if the frame holds several trials.
     """
     iterations, (values,) = _points(curve, column)
-    least = _at_least(share, values.size)
-    found: list[dict[str, float]] = []
+    least = _at_least(fraction, values.size)
+    stretches: list[dict[str, float]] = []
     first = 0
     while first + least <= values.size:
         spans = np.maximum.accumulate(values[first:]) - np.minimum.accumulate(values[first:])
@@ -72,28 +72,31 @@ def plateaus(
             continue
         part = values[first : first + points]
         ends = {"start": iterations[first], "stop": iterations[first + points - 1], "points": points}
-        found.append({**ends, "low": float(part.min()), "high": float(part.max())})
+        stretches.append({**ends, "low": float(part.min()), "high": float(part.max())})
         first += points
-    table = pd.DataFrame(found, columns=["start", "stop", "points", "low", "high"])
+    table = pd.DataFrame(stretches, columns=["start", "stop", "points", "low", "high"])
     return table.astype({"start": "int64", "stop": "int64", "points": "int64"})
 
 
-def settled(curve: pd.DataFrame, *, column: str = "test_accuracy", share: float = 0.1, within: float = 0.005) -> bool:
-    """True if the column moved by less than `within` over the last share of the measured points, two at least.
+def settled(
+    curve: pd.DataFrame, *, column: str = "test_accuracy", fraction: float = 0.1, within: float = 0.005
+) -> bool:
+    """Whether the column moved by less than `within` over the last fraction of the measured points, at least two.
 
-    A curve with fewer than two measured points shows nothing, and is not settled.
+    A curve with fewer than two measured points is not settled.
 
     Raises AssayError if the frame holds several trials.
     """
     _, (values,) = _points(curve, column)
-    last = values[-_at_least(share, values.size) :]
+    last = values[-_at_least(fraction, values.size) :]
     return last.size > 1 and float(np.ptp(last)) < within
 
 
 def gap(curves: pd.DataFrame) -> pd.DataFrame:
-    """How far training is from test at every point: train minus test, NaN where one of the two was not measured.
+    """The generalisation gap at every point: train minus test, NaN where one of the two was not measured.
 
-    Columns: trial, iteration, accuracy_gap (a fraction; overfitting is above 0), loss_gap (overfitting is below 0).
+    Columns: trial, iteration, accuracy_gap (a fraction; above 0 under overfitting), loss_gap (below 0 under
+    overfitting).
     """
     need(curves, ["trial", "iteration"], what="curves")
     columns = {
@@ -104,44 +107,45 @@ def gap(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[["trial", "iteration"]].assign(**columns)
 
 
-def overfitting(curve: pd.DataFrame, *, share: float = 0.1, window: int = 1) -> int | None:
-    """The iteration from which the train loss keeps falling to the end while the test accuracy rises no more.
+def overfitting(curve: pd.DataFrame, *, fraction: float = 0.1, window: int = 1) -> int | None:
+    """The iteration from which the train loss keeps falling to the end while the test accuracy no longer rises.
 
-    It is the first measured point after which every train loss is below the one before it and no test accuracy is
-    above the point's own; at least two points, and the given share of all, must follow it. None if there is no such
-    point. A noisy train loss may first be smoothed by a moving average over `window` points.
+    This is the first measured point after which every train loss is below the one before it and no test accuracy is
+    above that of the point. At least two points, and at least the given fraction of all points, must follow it. None
+    if there is no such point. `window`: a noisy train loss is first smoothed by a moving average over so many points.
 
     Raises AssayError if the frame holds several trials.
     """
     iterations, (losses, accuracies) = _points(curve, "train_loss", "test_accuracy")
-    smooth = moving_average(losses, window)
+    smoothed = moving_average(losses, window)
     first = None
     falling, highest = True, -math.inf
     for i in range(losses.size - 1, -1, -1):
-        falling = falling and (i == losses.size - 1 or bool(smooth[i + 1] < smooth[i]))
+        falling = falling and (i == losses.size - 1 or bool(smoothed[i + 1] < smoothed[i]))
         if not falling:
             break
-        if accuracies[i] >= highest and losses.size - 1 - i >= _at_least(share, losses.size):
+        if accuracies[i] >= highest and losses.size - 1 - i >= _at_least(fraction, losses.size):
             first = int(iterations[i])
         highest = max(highest, float(accuracies[i]))
     return first
 
 
 def _points(curve: pd.DataFrame, *columns: str) -> tuple[Floats, list[Floats]]:
-    """The iterations at which all the columns were measured, in order, and the columns there."""
+    """The iterations at which all the columns were measured, in ascending order, and the columns at these points."""
     need(curve, ["iteration", *columns], what="points")
     if "trial" in curve.columns:
         trials = list(dict.fromkeys(str(trial) for trial in curve["trial"].tolist()))
         if len(trials) > 1:
-            raise AssayError(f"a curve is that of one trial, and the frame holds {len(trials)}; take one of them")
+            raise AssayError(f"expected the curve of one trial, and the frame holds {len(trials)}; select one of them")
     iterations = numbers(curve, "iteration", what="points")
     values = [numbers(curve, column, what="points") for column in columns]
-    kept = np.flatnonzero(np.all([np.isfinite(x) for x in (iterations, *values)], axis=0))
-    order = kept[np.argsort(iterations[kept], kind="stable")]
+    complete = np.flatnonzero(np.all([np.isfinite(x) for x in (iterations, *values)], axis=0))
+    order = complete[np.argsort(iterations[complete], kind="stable")]
     return iterations[order], [x[order] for x in values]
 
 
-def _at_least(share: float, points: int) -> int:
-    if not 0 < share <= 1:
-        raise AssayError(f"a share of the points lies above 0 and up to 1, not {share:g}")
-    return max(2, math.ceil(share * points - 1e-9))
+def _at_least(fraction: float, points: int) -> int:
+    """The number of points that a fraction of them asks for, at least two."""
+    if not 0 < fraction <= 1:
+        raise AssayError(f"a fraction of the points lies above 0 and up to 1, not {fraction:g}")
+    return max(2, math.ceil(fraction * points - 1e-9))

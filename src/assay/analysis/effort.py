@@ -1,4 +1,4 @@
-"""Effort: what each configuration paid for its accuracy, ranked."""
+"""Effort, the cost of a configuration divided by its accuracy, and the ranking by it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COSTS = ("seconds", "flops")
 
 
 def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The largest group of trials with one timing, machine and number of threads, and a sentence on what was left out.
+    """The largest group of trials with one timing, machine and number of threads, and a sentence on what is excluded.
 
     Of two groups of equal size it is the one that comes first. Raises AssayError without trials.
 
@@ -36,42 +36,43 @@ def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     (largest, *others) = clocks(trials).items()
     if not others:
         return trials, "every trial compares by seconds"
-    left_out = "; ".join(described(clock, len(positions)) for clock, positions in others)
-    return trials.iloc[largest[1]], f"left out: {left_out}"
+    excluded = "; ".join(described(clock, len(positions)) for clock, positions in others)
+    return trials.iloc[largest[1]], f"left out: {excluded}"
 
 
 def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     """The configurations ranked by their median effort, the lowest first.
 
-    effort = cost / test accuracy, of each finished trial; cost is training seconds or floating-point operations.
-    Trials that diverged or have no accuracy have no effort: they are counted beside the median, which is of the
-    others, and a configuration with none left comes last, without a rank. Equal medians share the better rank.
+    effort = cost / test accuracy for each finished trial. The cost is training seconds or floating-point operations.
+    Trials that diverged or have no accuracy have no effort. They are counted separately, and the median is taken over
+    the other trials. A configuration without any effort comes last and has no rank. Equal medians share the better
+    rank.
 
     Columns: configuration, rank, effort, effort_min, effort_max, accuracy and cost (means), n (trials with an
     effort), trials (all), diverged, missing (no result for another reason).
 
     Raises AssayError if the seconds come from several timings, machines or numbers of threads.
-    Source: the effort of the article that this program measures again, training time over accuracy.
+    Source: the effort as the reproduced articles define it, training time over accuracy.
     """
     if cost not in COSTS:
         raise AssayError(unknown("cost", cost, COSTS))
     need(trials, ["configuration", "outcome", "accuracy", cost])
     if cost == "seconds":
         same_clock(_with_effort(trials, cost))
-    found: list[dict[str, object]] = []
+    ranking: list[dict[str, object]] = []
     for label, group in groups(trials, "configuration"):
-        some = _with_effort(group, cost)
-        accuracy, paid = numbers(some, "accuracy"), numbers(some, cost)
-        efforts = paid / accuracy
+        finished = _with_effort(group, cost)
+        accuracies, costs = numbers(finished, "accuracy"), numbers(finished, cost)
+        efforts = costs / accuracies
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
         row["effort"] = float(np.median(efforts)) if efforts.size else np.nan
-        row |= {"accuracy": spread("accuracy", accuracy)["accuracy"], "cost": spread("cost", paid)["cost"]}
-        found.append(row | outcomes(group, counted=len(some)))
-    table = pd.DataFrame(found).sort_values("effort", kind="stable", na_position="last", ignore_index=True)
+        row |= {"accuracy": spread("accuracy", accuracies)["accuracy"], "cost": spread("cost", costs)["cost"]}
+        ranking.append(row | outcomes(group, counted=len(finished)))
+    table = pd.DataFrame(ranking).sort_values("effort", kind="stable", na_position="last", ignore_index=True)
     table.insert(1, "rank", table["effort"].rank(method="min").astype("Int64"))
     return table
 
 
 def _with_effort(trials: pd.DataFrame, cost: str) -> pd.DataFrame:
-    some = measured(trials, "accuracy", cost)
-    return rows(some, numbers(some, "accuracy") > 0)
+    finished = measured(trials, "accuracy", cost)
+    return rows(finished, numbers(finished, "accuracy") > 0)

@@ -1,4 +1,4 @@
-"""What every analysis asks of its frames: columns, numbers, trials with a result, seconds that compare."""
+"""What every analysis needs from its frames: columns, numbers, trials with a result, comparable seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from assay.errors import AssayError, unknown
 
 FINISHED = ("completed", "stopped")
-CLOCK = ("timing", "machine", "threads")  # what seconds must have in common to be compared
+CLOCK = ("timing", "machine", "threads")  # seconds are comparable where these are equal
 
 
 def need(frame: pd.DataFrame, columns: Iterable[str], *, what: str = "trials") -> None:
-    """Raises AssayError if the frame has no rows, or lacks a column."""
+    """Checks that the frame has rows and the columns. Raises AssayError."""
     if len(frame) == 0:
         raise AssayError(f"there are no {what} to analyse")
     for column in columns:
@@ -24,13 +24,13 @@ def need(frame: pd.DataFrame, columns: Iterable[str], *, what: str = "trials") -
 
 
 def have(frame: pd.DataFrame, column: str, *, what: str = "trials") -> None:
-    """Raises AssayError, with the nearest name, if the frame lacks the column."""
+    """Checks that the frame has the column. Raises AssayError, with the nearest name."""
     if column not in frame.columns:
         raise AssayError(f"{unknown('column', column, [str(name) for name in frame.columns])} (a frame of {what})")
 
 
 def numbers(frame: pd.DataFrame, column: str, *, what: str = "trials") -> NDArray[np.float64]:
-    """A column as float64, NaN where nothing was measured; AssayError if it holds anything but numbers."""
+    """A column as float64, NaN where nothing was measured. Raises AssayError if it holds anything but numbers."""
     have(frame, column, what=what)
     values: list[object] = frame[column].tolist()
     try:
@@ -45,7 +45,7 @@ def rows(frame: pd.DataFrame, keep: NDArray[np.bool_]) -> pd.DataFrame:
 
 
 def measured(trials: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """The trials that completed, or were stopped by their own rule, with a finite number in each of the columns."""
+    """The trials that completed, or were stopped by a stopping rule, with a finite number in each of the columns."""
     have(trials, "outcome")
     keep = np.asarray([str(outcome) in FINISHED for outcome in trials["outcome"].tolist()], dtype=np.bool_)
     for column in columns:
@@ -54,7 +54,7 @@ def measured(trials: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each value of a column, as (str(value), rows), in order of first appearance."""
+    """Yields (str(value), rows) for each value of a column, in order of first appearance."""
     have(frame, by)
     labels = np.asarray([str(value) for value in frame[by].tolist()], dtype=object)
     for label in dict.fromkeys(labels.tolist()):
@@ -62,77 +62,77 @@ def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
-    """The mean of the values, their least and their greatest, as three entries; NaN where there are none.
+    """The mean, minimum and maximum of the values as three entries; NaN without values.
 
     >>> spread("accuracy", np.array([0.5, 1.0]))
     {'accuracy': 0.75, 'accuracy_min': 0.5, 'accuracy_max': 1.0}
     """
-    found = [float(values.mean()), float(values.min()), float(values.max())] if values.size else [math.nan] * 3
-    return dict(zip((name, f"{name}_min", f"{name}_max"), found, strict=True))
+    statistics = [float(values.mean()), float(values.min()), float(values.max())] if values.size else [math.nan] * 3
+    return dict(zip((name, f"{name}_min", f"{name}_max"), statistics, strict=True))
 
 
 def outcomes(trials: pd.DataFrame, *, counted: int) -> dict[str, int]:
-    """How many trials there are, how many of them were `counted`, diverged, or have no result for another reason."""
+    """The number of trials, and how many of them were `counted`, diverged, or have no result for another reason."""
     diverged = sum(str(outcome) == "diverged" for outcome in trials["outcome"].tolist())
     return {"n": counted, "trials": len(trials), "diverged": diverged, "missing": len(trials) - counted - diverged}
 
 
 def is_imported(trials: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows are curves of other frameworks' logs; none in a frame that does not say where its rows come from."""
+    """Which rows are curves imported from logs (N,); none in a frame without the column `origin`."""
     if "origin" not in trials.columns:
         return np.zeros(len(trials), dtype=np.bool_)
     return np.asarray([str(origin) == "imported" for origin in trials["origin"].tolist()], dtype=np.bool_)
 
 
 def own(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The trials that were measured here, and a sentence on what was left out; all rows where every one is imported.
+    """The trials measured by Assay, and a sentence on the excluded ones; all rows if every one is imported.
 
     >>> own(pd.DataFrame({"configuration": ["a", "b (imported)"], "origin": ["measured", "imported"]}))[1]
-    "b (imported) left out: an imported log has its own framework's seconds and machine"
+    'b (imported) left out: an imported log has the seconds of another framework and machine'
     """
-    foreign = is_imported(trials)
-    if not foreign.any() or foreign.all():
+    imported = is_imported(trials)
+    if not imported.any() or imported.all():
         return trials, ""
-    names = list(dict.fromkeys(str(name) for name in trials["configuration"][foreign].tolist()))
-    return rows(trials, ~foreign), (
-        f"{listed(names)} left out: an imported log has its own framework's seconds and machine"
+    names = list(dict.fromkeys(str(name) for name in trials["configuration"][imported].tolist()))
+    return rows(trials, ~imported), (
+        f"{listed(names)} left out: an imported log has the seconds of another framework and machine"
     )
 
 
 def paired(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials whose seeds pair with one another: those that were measured here. Raises AssayError without any."""
-    foreign = is_imported(trials)
-    if len(trials) and foreign.all():
-        raise AssayError("imported logs name no seeds that pair with one another, so nothing is judged between them")
-    return rows(trials, ~foreign) if foreign.any() else trials
+    """The trials whose seeds can be paired: those measured by Assay. Raises AssayError without any."""
+    imported = is_imported(trials)
+    if len(trials) and imported.all():
+        raise AssayError("imported logs name no seeds that can be paired, so they cannot be compared seed by seed")
+    return rows(trials, ~imported) if imported.any() else trials
 
 
 def clocks(trials: pd.DataFrame) -> dict[tuple[str, str, str], list[int]]:
-    """The positions of the trials whose seconds compare, by (timing, machine, threads).
+    """The positions of the trials with comparable seconds, by (timing, machine, threads).
 
-    The largest group comes first; those of imported curves come last.
+    The largest group comes first. The groups of imported curves come last.
     """
     for column in CLOCK:
         have(trials, column)
     columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
-    found: dict[tuple[str, str, str], list[int]] = {}
+    positions: dict[tuple[str, str, str], list[int]] = {}
     for position, (timing, machine, threads) in enumerate(zip(*columns, strict=True)):
-        found.setdefault((timing, machine, threads), []).append(position)
-    return dict(sorted(found.items(), key=lambda item: (item[0][0].startswith("imported"), -len(item[1]))))
+        positions.setdefault((timing, machine, threads), []).append(position)
+    return dict(sorted(positions.items(), key=lambda item: (item[0][0].startswith("imported"), -len(item[1]))))
 
 
 def same_clock(trials: pd.DataFrame) -> None:
-    """Raises AssayError, naming the groups, if the seconds of the trials do not compare."""
-    found = clocks(trials)
-    if len(found) > 1:
-        named = "; ".join(described(clock, len(positions)) for clock, positions in found.items())
+    """Checks that the seconds of the trials are comparable. Raises AssayError, naming the groups."""
+    by_clock = clocks(trials)
+    if len(by_clock) > 1:
+        sentence = "; ".join(described(clock, len(positions)) for clock, positions in by_clock.items())
         raise AssayError(
-            f"these seconds do not compare: {named}. Restrict the trials with comparable(), or compare by flops"
+            f"these seconds are not comparable: {sentence}. Restrict the trials with comparable(), or compare by flops"
         )
 
 
 def described(clock: tuple[str, str, str], count: int) -> str:
-    """One group of trials in words.
+    """One group of trials with comparable seconds, in words.
 
     >>> described(("isolated", "3f2a", "2"), 8)
     '8 trials isolated on machine 3f2a with 2 threads'
@@ -141,19 +141,19 @@ def described(clock: tuple[str, str, str], count: int) -> str:
     if timing.startswith("imported"):
         curves = f"{count} imported curve{'' if count == 1 else 's'}"
         return f"{curves} with seconds of another framework ({timing.partition(': ')[2]}), machine {machine}"
-    many, more = "" if count == 1 else "s", "" if threads == "1" else "s"
-    return f"{count} trial{many} {timing} on machine {machine} with {threads} thread{more}"
+    trials = f"{count} trial{'' if count == 1 else 's'}"
+    return f"{trials} {timing} on machine {machine} with {threads} thread{'' if threads == '1' else 's'}"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a sentence, quoted where they hold a comma, the rest of a long list counted.
+    """Names for a sentence: quoted if they hold a comma, and a long list is cut after `most` names.
 
     >>> listed(["a", "3LS, adam", "c"], 2)
     "a, '3LS, adam' and 1 more"
     """
-    told = [repr(name) if "," in name else name for name in names]
-    rest = len(told) - most
-    return ", ".join(told) if rest <= 0 else f"{', '.join(told[:most])} and {rest} more"
+    quoted = [repr(name) if "," in name else name for name in names]
+    rest = len(quoted) - most
+    return ", ".join(quoted) if rest <= 0 else f"{', '.join(quoted[:most])} and {rest} more"
 
 
 def _absent(value: object) -> bool:

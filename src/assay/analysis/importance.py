@@ -1,4 +1,4 @@
-"""How much of the variance each axis explains, by a random forest over the trials, balanced or not."""
+"""Hyperparameter importance: the fraction of the variance that each axis explains, by functional ANOVA on a forest."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from assay.analysis.verdicts import MEASURES
 from assay.errors import AssayError, unknown
 
 Floats = NDArray[np.float64]
-Leaves = tuple[Floats, list[Floats]]  # the value of each leaf, and for each axis which of its values lie in it (0 or 1)
+Leaves = tuple[Floats, list[Floats]]  # the value of each leaf (L,); for each axis, which of its values it holds (L, V)
 
 
 def importance(
     trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy", trees: int = 64, seed: int = 0
 ) -> pd.DataFrame:
-    """The share of the variance that each axis explains alone, and each two axes together beyond that.
+    """The fraction of the variance that each axis explains alone, and that each two axes explain by their interaction.
 
-    A random forest is fitted to the finished trials; of each tree, the variance over all combinations of the values
-    seen is split exactly: V_a = Var(E[y | a]), V_ab = Var(E[y | a, b]) - V_a - V_b, divided by Var(y). The shares are
-    means over the trees, with their standard deviation. Every value of an axis weighs the same. What a tree cannot
-    see (the noise of seeds) is in no share; interactions of three axes and more are what the sum lacks of 1.
+    A random forest is fitted to the finished trials. For each tree, the variance over all combinations of the observed
+    values is decomposed exactly: V_a = Var(E[y | a]), V_ab = Var(E[y | a, b]) - V_a - V_b, divided by Var(y). The
+    result is the mean over the trees with its standard deviation. All values of an axis have equal weight. The noise
+    of the seeds is in no fraction, because a tree does not model it. The interactions of three axes and more are what
+    the sum lacks of 1. The trials need not form a balanced grid.
 
-    Columns: term ("model", "model x optimizer"), share, share_sd, n (trials); the greatest share first.
+    Columns: term ("model", "model x optimizer"), share (the fraction), share_sd, n (trials); in descending order.
 
     Raises AssayError without an axis, with fewer than two trials with a number, and if nothing varies.
     Source: Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance" (2014).
@@ -40,25 +41,25 @@ def importance(
     if not axes:
         raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "outcome", measure])
-    some = measured(trials, measure)
-    y = numbers(some, measure)
+    finished = measured(trials, measure)
+    y = numbers(finished, measure)
     if y.size < 2 or float(np.ptp(y)) == 0:
         raise AssayError(f"{y.size} trials with a number for {measure!r} show no variation to explain")
-    codes, sizes = _codes(some, axes)
+    codes, sizes = _codes(finished, axes)
     forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=1)
     forest.fit(codes, y)
-    shares = [found for tree in forest.estimators_ if (found := _shares(_leaves(tree.tree_, sizes), sizes)) is not None]
-    if not shares:
+    of_trees = [_fractions(_leaves(tree.tree_, sizes), sizes) for tree in forest.estimators_]
+    fractions = [of_tree for of_tree in of_trees if of_tree is not None]  # (trees, terms)
+    if not fractions:
         raise AssayError(f"the axes {', '.join(axes)} explain no variation of {measure!r}")
-    pairs = [f"{a} x {b}" for a, b in itertools.combinations(axes, 2)]
-    table = pd.DataFrame(
-        {"term": [*axes, *pairs], "share": np.mean(shares, axis=0), "share_sd": np.std(shares, axis=0), "n": y.size}
-    )
+    terms = [*axes, *(f"{a} x {b}" for a, b in itertools.combinations(axes, 2))]
+    means, deviations = np.mean(fractions, axis=0), np.std(fractions, axis=0)
+    table = pd.DataFrame({"term": terms, "share": means, "share_sd": deviations, "n": y.size})
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
 def _codes(trials: pd.DataFrame, axes: Sequence[str]) -> tuple[Floats, list[int]]:
-    """The rank of each trial's value among those of the axis, (trials, axes), and how many values each axis has."""
+    """The rank of each trial's value among the values of the axis (trials, axes), and the number of values per axis."""
     columns: list[list[int]] = []
     sizes: list[int] = []
     for axis in axes:
@@ -73,7 +74,7 @@ def _codes(trials: pd.DataFrame, axes: Sequence[str]) -> tuple[Floats, list[int]
 
 
 def _leaves(tree: Any, sizes: Sequence[int]) -> Leaves:
-    """The boxes into which a fitted tree of scikit-learn cuts the combinations of values."""
+    """The boxes into which a fitted tree of scikit-learn partitions the combinations of values."""
     values: list[float] = []
     boxes: list[list[Floats]] = []
     left, right, feature, threshold, value = (
@@ -93,18 +94,18 @@ def _leaves(tree: Any, sizes: Sequence[int]) -> Leaves:
     return np.asarray(values), [np.stack([box[axis] for box in boxes]) for axis in range(len(sizes))]
 
 
-def _shares(leaves: Leaves, sizes: Sequence[int]) -> list[float] | None:
-    """The shares of each axis and of each two; None if the tree is one leaf."""
+def _fractions(leaves: Leaves, sizes: Sequence[int]) -> list[float] | None:
+    """The fraction of the variance of each axis and of each pair of axes; None if the tree is one leaf."""
     values, masks = leaves
-    parts = [mask.mean(axis=1) for mask in masks]  # of the axis, in each leaf
+    parts = [mask.mean(axis=1) for mask in masks]  # the part of the axis that each leaf covers, (L,) per axis
     weighted = values * np.prod(parts, axis=0)
     mean = float(weighted.sum())
     total = float(weighted @ values) - mean**2
     if values.size < 2 or total <= 0:
         return None
-    alone = [float(np.mean(((weighted / part) @ mask - mean) ** 2)) for part, mask in zip(parts, masks, strict=True)]
-    both: list[float] = []
+    main = [float(np.mean(((weighted / part) @ mask - mean) ** 2)) for part, mask in zip(parts, masks, strict=True)]
+    interactions: list[float] = []
     for i, j in itertools.combinations(range(len(sizes)), 2):
         joint = (masks[i] * (weighted / (parts[i] * parts[j]))[:, None]).T @ masks[j]  # (values of i, values of j)
-        both.append(float(np.mean((joint - mean) ** 2)) - alone[i] - alone[j])
-    return [share / total for share in (*alone, *both)]
+        interactions.append(float(np.mean((joint - mean) ** 2)) - main[i] - main[j])
+    return [variance / total for variance in (*main, *interactions)]

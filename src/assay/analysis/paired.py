@@ -1,4 +1,4 @@
-"""The statistics of paired differences: intervals, the sign-flip test, Holm's correction, the pairs that are needed."""
+"""The statistics of paired differences: intervals, sign-flip test, Holm's correction, required number of pairs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from scipy import special
 from assay.errors import AssayError
 from assay.rng import stream
 
-EXACT_UP_TO = 16  # pairs whose 2^n sign flips are all counted
+EXACT_UP_TO = 16  # pairs: up to here all 2^n sign flips are enumerated
 FLIPS = 100_000
 RESAMPLES = 10_000
-_ROUNDING = 1e-9  # of the largest difference: what is closer than this is equal
+_ROUNDING = 1e-9  # relative to the largest difference: smaller deviations count as rounding
 
 Floats = NDArray[np.float64]
 
 
 def deviation(d: Floats) -> float:
-    """The standard deviation of the differences (n - 1 in the denominator); 0 if they differ by rounding alone."""
+    """The standard deviation of the differences (n - 1 in the denominator); 0 if they differ only by rounding."""
     sd = float(np.std(d, ddof=1)) if d.size > 1 else math.nan
     return 0.0 if sd <= _ROUNDING * float(np.max(np.abs(d))) else sd
 
@@ -30,7 +30,7 @@ def deviation(d: Floats) -> float:
 def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
     """The paired t interval of the mean difference: mean -+ t(1 - alpha / 2, n - 1) sd / sqrt(n).
 
-    Exact if the differences are normal. NaN for one pair; a point if the differences are all equal.
+    Exact if the differences are normal. NaN for one pair; both bounds are the mean if all differences are equal.
     """
     if d.size < 2:
         return math.nan, math.nan
@@ -39,7 +39,7 @@ def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
 
 
 def t_test(d: Floats) -> float:
-    """The two-sided p of the paired t test; NaN for one pair, the sign-flip p if the differences are all equal."""
+    """The two-sided p value of the paired t test; NaN for one pair, the sign-flip p if all differences are equal."""
     if d.size < 2:
         return math.nan
     sd = deviation(d)
@@ -52,9 +52,9 @@ def bootstrap_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]
     """The studentised bootstrap interval of the mean difference, from 10,000 resamples of one fixed random stream.
 
     [mean - q(1 - alpha / 2) s, mean - q(alpha / 2) s], s = sd / sqrt(n), with q the quantiles of
-    (mean* - mean) / s* over the resamples. It keeps its coverage with as few as 8 pairs, also of skewed differences,
-    where the percentile and BCa intervals are too short. None where the quantiles are not finite: too many resamples
-    repeat one value.
+    (mean* - mean) / s* over the resamples. It keeps its coverage with as few as 8 pairs and with skewed differences,
+    where the percentile and BCa intervals are too short. None if the quantiles are not finite, because too many
+    resamples consist of one value.
 
     Source: Hall, "Theoretical comparison of bootstrap confidence intervals" (1988); Efron, Tibshirani, "An
     introduction to the bootstrap" (1993), section 12.5.
@@ -63,9 +63,9 @@ def bootstrap_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]
     resampled = d[_resamples(n)]  # (RESAMPLES, n)
     means = resampled.mean(axis=1)
     errors = resampled.std(axis=1, ddof=1) / math.sqrt(n)
-    flat = errors <= _ROUNDING * float(np.max(np.abs(d)))
-    away = means - mean
-    t = np.sort(np.where(flat, np.copysign(np.inf, away), away / np.where(flat, 1.0, errors)))
+    constant = errors <= _ROUNDING * float(np.max(np.abs(d)))
+    deviations = means - mean
+    t = np.sort(np.where(constant, np.copysign(np.inf, deviations), deviations / np.where(constant, 1.0, errors)))
     cut = math.floor(RESAMPLES * alpha / 2)
     low, high = float(t[cut]), float(t[-1 - cut])
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -80,11 +80,11 @@ def _resamples(n: int) -> NDArray[np.int64]:
 
 
 def flip_test(d: Floats) -> tuple[float, float]:
-    """The two-sided p of the sign-flip test of the mean, and the smallest p that so many pairs can reach.
+    """The two-sided p value of the sign-flip test of the mean, and the smallest p that n pairs can reach.
 
-    Were the two alike, each difference could as well have the other sign: p is the share of all 2^n flips whose mean
-    is as far from 0 as the observed one. Above 16 pairs it is (1 + count) / (1 + 100,000) over random flips of a
-    fixed stream.
+    Under the null hypothesis the sign of each difference is arbitrary: p is the fraction of all 2^n flips whose mean
+    is at least as far from 0 as the observed one. Above 16 pairs it is (1 + count) / (1 + 100,000) over random flips
+    from a fixed stream.
 
     >>> flip_test(np.array([1.0, 2.0, 3.0, 4.0]))
     (0.125, 0.125)
@@ -96,13 +96,14 @@ def flip_test(d: Floats) -> tuple[float, float]:
     if n <= EXACT_UP_TO:
         sums = d[:1]
         for value in d[1:]:
-            sums = np.concatenate([sums + value, sums - value])  # the first sign stays: the other half mirrors this one
+            sums = np.concatenate([sums + value, sums - value])  # the first sign is fixed: the other half is symmetric
         return float(np.mean(np.abs(sums) >= least)), 2.0 / 2**n
     count = sum(int(np.sum(np.abs(signs @ d) >= least)) for signs in _flips(n))
     return (1 + count) / (1 + FLIPS), max(2.0 / 2**n, 1 / (1 + FLIPS))
 
 
 def _flips(n: int) -> Iterator[Floats]:
+    """Random signs in chunks of (FLIPS / 10, n)."""
     words = -(-n // 64)
     chunk = FLIPS // 10
     bits = stream(0, "sign flips", n)
@@ -113,10 +114,10 @@ def _flips(n: int) -> Iterator[Floats]:
 
 
 def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
-    """The least number of pairs with which the paired t test finds this mean difference; None if above `most`.
+    """The smallest number of pairs with which the paired t test detects this mean difference; None if above `most`.
 
-    Power = P(T > t(1 - alpha / 2, n - 1)) with T noncentral t of n - 1 degrees and noncentrality |mean| sqrt(n) / sd;
-    the chance of a verdict on the wrong side, below 1e-5 where the power is 0.8, is left out.
+    Power = P(T > t(1 - alpha / 2, n - 1)) with T noncentral t of n - 1 degrees and noncentrality |mean| sqrt(n) / sd.
+    The probability of a significant result in the wrong direction, below 1e-5 at a power of 0.8, is neglected.
 
     >>> pairs_needed(0.5, 1.0)
     34
@@ -125,7 +126,7 @@ def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 
     """
     if mean == 0 or not sd > 0 or _power(most, mean / sd, alpha) < power:
         return None
-    low, high = 1, most  # one pair has no power, `most` has enough
+    low, high = 1, most  # invariant: too few pairs, enough pairs
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _power(middle, mean / sd, alpha) >= power else (middle, high)
@@ -134,16 +135,16 @@ def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 
 
 def _power(n: int, effect: float, alpha: float) -> float:
     critical = -float(special.stdtrit(n - 1, alpha / 2))
-    away = abs(effect) * math.sqrt(n)
-    if away > critical * math.sqrt(1 + 50 / (n - 1)) + 8:
-        return 1.0  # so far out scipy's noncentral distribution loses its digits
-    return 1.0 - float(special.nctdtr(n - 1, away, critical))
+    noncentrality = abs(effect) * math.sqrt(n)
+    if noncentrality > critical * math.sqrt(1 + 50 / (n - 1)) + 8:
+        return 1.0  # scipy's noncentral distribution loses its digits there
+    return 1.0 - float(special.nctdtr(n - 1, noncentrality, critical))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values corrected for their number; those that are NaN stay so and do not count.
+    """The p values corrected for multiple comparisons; NaN stays NaN and does not count as a comparison.
 
-    The i-th smallest of m becomes the greatest over j <= i of min(1, (m - j + 1) p_j).
+    The i-th smallest of m becomes the maximum over j <= i of min(1, (m - j + 1) p_j).
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
@@ -153,10 +154,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     p = np.asarray(p_values, dtype=np.float64)
     if ((p < 0) | (p > 1)).any():
         raise AssayError("a p value lies between 0 and 1")
-    places = [int(i) for i in np.argsort(p, kind="stable") if not math.isnan(p[i])]
+    ascending = [int(i) for i in np.argsort(p, kind="stable") if not math.isnan(p[i])]
     corrected = np.full(p.size, np.nan)
-    greatest = 0.0
-    for j, place in enumerate(places):
-        greatest = max(greatest, min(1.0, (len(places) - j) * float(p[place])))
-        corrected[place] = greatest
+    largest = 0.0
+    for j, i in enumerate(ascending):
+        largest = max(largest, min(1.0, (len(ascending) - j) * float(p[i])))
+        corrected[i] = largest
     return corrected.tolist()

@@ -1,4 +1,4 @@
-"""What can be had for which cost: the configurations that none beats in both, and performance profiles."""
+"""Pareto-optimal configurations by cost and gain, and performance profiles."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ GAINS = ("accuracy", "validation_accuracy", "train_accuracy")
 
 
 def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = "accuracy") -> pd.DataFrame:
-    """Every configuration by its mean cost and mean gain, with the front of those that none dominates marked.
+    """Every configuration by its mean cost and mean gain, with the Pareto-optimal ones marked.
 
     One configuration dominates another if it costs no more, gains no less, and is better in one of the two. Means are
-    over the finished trials that have both numbers; the bands are the least and the greatest of them.
+    over the finished trials that have both numbers; the bands are their minimum and maximum.
 
-    Columns: configuration, front, dominated_by (the cheapest that does, or None), `cost`, `cost`_min, `cost`_max,
-    `gain`, `gain`_min, `gain`_max, n, trials, diverged, missing; the cheapest first, without numbers last.
+    Columns: configuration, front (whether Pareto-optimal), dominated_by (the cheapest that dominates it, or None),
+    `cost`, `cost`_min, `cost`_max, `gain`, `gain`_min, `gain`_max, n, trials, diverged, missing; the cheapest first,
+    without numbers last.
 
-    Raises AssayError for an unknown cost or gain, and if the seconds do not compare.
+    Raises AssayError for an unknown cost or gain, and if the seconds are not comparable.
     """
     for kind, name, known in (("cost", cost, COSTS), ("gain", gain, GAINS)):
         if name not in known:
@@ -33,46 +34,46 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = "accuracy"
     need(trials, ["configuration", "outcome", cost, gain])
     if cost == "seconds":
         same_clock(measured(trials, cost, gain))
-    found: list[dict[str, object]] = []
+    means: list[dict[str, object]] = []
     for label, group in groups(trials, "configuration"):
-        some = measured(group, cost, gain)
-        bands = spread(cost, numbers(some, cost)) | spread(gain, numbers(some, gain))
-        found.append({"configuration": label, **bands, **outcomes(group, counted=len(some))})
-    order = {cost: True, gain: False}
-    table = pd.DataFrame(found).sort_values(
-        list(order), ascending=list(order.values()), kind="stable", na_position="last", ignore_index=True
+        finished = measured(group, cost, gain)
+        bands = spread(cost, numbers(finished, cost)) | spread(gain, numbers(finished, gain))
+        means.append({"configuration": label, **bands, **outcomes(group, counted=len(finished))})
+    ascending = {cost: True, gain: False}
+    table = pd.DataFrame(means).sort_values(
+        list(ascending), ascending=list(ascending.values()), kind="stable", na_position="last", ignore_index=True
     )
-    by = _dominators(numbers(table, cost), numbers(table, gain))
+    dominators = _dominators(numbers(table, cost), numbers(table, gain))
     labels = table["configuration"].tolist()
-    table.insert(1, "front", [i is None and n > 0 for i, n in zip(by, table["n"].tolist(), strict=True)])
-    table.insert(2, "dominated_by", pd.Series([None if i is None else labels[i] for i in by], dtype=object))
+    table.insert(1, "front", [i is None and n > 0 for i, n in zip(dominators, table["n"].tolist(), strict=True)])
+    table.insert(2, "dominated_by", pd.Series([None if i is None else labels[i] for i in dominators], dtype=object))
     return table
 
 
 def _dominators(cost: NDArray[np.float64], gain: NDArray[np.float64]) -> list[int | None]:
-    """The place of the first that dominates each, the costs in ascending order; None where there is none."""
-    found: list[int | None] = []
+    """The position of the first that dominates each, or None; costs are in ascending order."""
+    dominators: list[int | None] = []
     for c, g in zip(cost, gain, strict=True):
         better = np.flatnonzero((cost <= c) & (gain >= g) & ((cost < c) | (gain > g)))
-        found.append(int(better[0]) if better.size else None)
-    return found
+        dominators.append(int(better[0]) if better.size else None)
+    return dominators
 
 
 def performance_profile(
     frame: pd.DataFrame, *, problem: str = "problem", solver: str = "configuration", cost: str = "seconds"
 ) -> pd.DataFrame:
-    """For each solver, the share of problems that it solves within a factor of the best solver's cost.
+    """For each solver, the fraction of problems that it solves within a factor of the best solver's cost.
 
-    rho_s(tau) = |{p : cost_ps <= tau min_s' cost_ps'}| / number of problems. The frame has one row for each pair of a
-    problem and a solver, its cost missing or infinite where the solver failed; such a problem counts for none.
+    rho_s(tau) = |{p : cost_ps <= tau min_s' cost_ps'}| / number of problems. The frame has one row per problem and
+    solver. The cost is missing or infinite where the solver failed.
 
-    Columns: the one of `solver`, ratio (tau, from 1), share (rho); a row wherever a share rises, and one at 1.
+    Columns: the one of `solver`, ratio (tau, from 1), share (rho); one row per step of rho, and one at tau = 1.
 
     >>> frame = pd.DataFrame({"problem": list("ppqq"), "configuration": list("abab"), "seconds": [1.0, 2, 4, 2]})
     >>> performance_profile(frame).to_dict("list")
     {'configuration': ['a', 'a', 'b', 'b'], 'ratio': [1.0, 2.0, 1.0, 2.0], 'share': [0.5, 1.0, 0.5, 1.0]}
 
-    Raises AssayError if a pair is there twice or not at all, and for a cost that is 0 or less.
+    Raises AssayError if a pair has several rows or none, and for a cost that is 0 or less.
     Source: Dolan, More, "Benchmarking optimization software with performance profiles" (2002).
     """
     need(frame, [problem, solver, cost], what="costs")
@@ -81,22 +82,21 @@ def performance_profile(
         raise AssayError(f"a performance profile compares ratios, so every value of {cost!r} must be above 0")
     problems, solvers = ([str(value) for value in frame[name].tolist()] for name in (problem, solver))
     pairs = list(zip(problems, solvers, strict=True))
-    twice = [f"{p} with {s}" for (p, s), count in Counter(pairs).items() if count > 1]
-    if twice:
-        raise AssayError(f"there is more than one row for {listed(twice)}; take their median first")
-    known = dict(zip(pairs, costs.tolist(), strict=True))
+    duplicates = [f"{p} with {s}" for (p, s), count in Counter(pairs).items() if count > 1]
+    if duplicates:
+        raise AssayError(f"there is more than one row for {listed(duplicates)}; take their median first")
+    cost_of = dict(zip(pairs, costs.tolist(), strict=True))
     names, tasks = list(dict.fromkeys(solvers)), list(dict.fromkeys(problems))
-    lacking = [f"{p} with {s}" for p in tasks for s in names if (p, s) not in known]
-    if lacking:
-        raise AssayError(f"there is no row for {listed(lacking)}; a solver that was not tried is not one that failed")
-    found: list[dict[str, object]] = []
+    missing = [f"{p} with {s}" for p in tasks for s in names if (p, s) not in cost_of]
+    if missing:
+        raise AssayError(f"there is no row for {listed(missing)}; a solver that was not tried is not one that failed")
+    steps: list[dict[str, object]] = []
     for name in names:
         ratios: list[float] = []
         for task in tasks:
-            solved = [known[task, other] for other in names if math.isfinite(known[task, other])]
-            if math.isfinite(known[task, name]):
-                ratios.append(known[task, name] / min(solved))
+            solved = [cost_of[task, other] for other in names if math.isfinite(cost_of[task, other])]
+            if math.isfinite(cost_of[task, name]):
+                ratios.append(cost_of[task, name] / min(solved))
         for tau in sorted({1.0, *ratios}):
-            share = sum(ratio <= tau for ratio in ratios) / len(tasks)
-            found.append({solver: name, "ratio": tau, "share": share})
-    return pd.DataFrame(found)
+            steps.append({solver: name, "ratio": tau, "share": sum(ratio <= tau for ratio in ratios) / len(tasks)})
+    return pd.DataFrame(steps)

@@ -1,4 +1,4 @@
-"""Which axis of a study matters: effects from a baseline, analysis of variance on a grid, rates, search budgets."""
+"""Sensitivity to hyperparameters: effects from a baseline, analysis of variance, learning rates, search budgets."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def effects(
     measure: str = "accuracy",
     alpha: float = 0.05,
 ) -> pd.DataFrame:
-    """What changing one axis alone does: the paired difference from the baseline, for each value of each axis.
+    """The effect of changing one axis alone: the paired difference from the baseline, for each value of each axis.
 
     The baseline is a configuration's label or its value on every axis. Trials that differ from it in two axes or more
-    are of no use here and are left aside. Seeds are paired by `repeat`; the interval is that of `compare`.
+    are ignored. Seeds are paired by `repeat`; the interval is that of `compare`.
 
     Columns: axis, value, difference (value - baseline), low, high, n (pairs), missing (trials of the value without a
-    number or a partner), p, decided; in the order of the axes.
+    number or a partner), p, decided (whether significant); in the order of the axes.
 
     Raises AssayError if no trial is at the baseline, or two trials of one value share a repeat.
     """
-    _known(measure)
+    _check_measure(measure)
     need(trials, [*axes, "repeat", "outcome", measure])
     origin = _baseline(trials, axes, baseline)
     columns = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}
@@ -45,10 +45,10 @@ def effects(
         where = ", ".join(f"{axis} = {value}" for axis, value in origin.items())
         raise AssayError(f"no trial with a number for {measure!r} is at the baseline ({where})")
     unit, higher = MEASURES[measure]
-    found: list[dict[str, object]] = []
-    for place, axis in enumerate(axes):
-        alone = trials.iloc[np.flatnonzero(changed[place] & (changed.sum(axis=0) == 1))]
-        for value, group in groups(alone, axis):
+    differences: list[dict[str, object]] = []
+    for i, axis in enumerate(axes):
+        only_this = trials.iloc[np.flatnonzero(changed[i] & (changed.sum(axis=0) == 1))]
+        for value, group in groups(only_this, axis):
             values = _by_repeat(group, measure, f"{axis} = {value}")
             common = [repeat for repeat in values if repeat in base]
             row: dict[str, object] = {"axis": axis, "value": value}
@@ -57,9 +57,9 @@ def effects(
                 pairs = [values[r] for r in common], [base[r] for r in common]
                 verdict = compare(*pairs, names=(value, "baseline"), alpha=alpha, unit=unit, higher_is_better=higher)
                 row |= {name: getattr(verdict, name) for name in ("difference", "low", "high", "p", "decided")}
-            found.append(row | {"n": len(common), "missing": len(group) - len(common)})
-    names = ["axis", "value", "difference", "low", "high", "n", "missing", "p", "decided"]
-    return pd.DataFrame(found, columns=names)
+            differences.append(row | {"n": len(common), "missing": len(group) - len(common)})
+    columns = ["axis", "value", "difference", "low", "high", "n", "missing", "p", "decided"]
+    return pd.DataFrame(differences, columns=columns)
 
 
 def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy") -> pd.DataFrame:
@@ -70,7 +70,7 @@ def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "a
     Raises AssayError unless every combination of values has the same number of trials with a number.
     """
     y, codes, values = _grid(trials, axes, measure)
-    found = [
+    means = [
         {
             "axis": axis,
             "value": value,
@@ -81,39 +81,40 @@ def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "a
         for axis, code in zip(axes, codes, strict=True)
         for number, value in enumerate(values[axis])
     ]
-    return pd.DataFrame(found)
+    return pd.DataFrame(means)
 
 
 def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy") -> pd.DataFrame:
-    """How the variation on a balanced grid splits into main effects, interactions of two axes, and the rest.
+    """The analysis of variance of a balanced grid: main effects, two-way interactions, and the rest.
 
-    SS_a = sum over trials of (mean_a - mean)^2; SS_ab = sum of (mean_ab - mean_a - mean_b + mean)^2; "within" is what
-    seeds do within a cell, "higher" the interactions of three axes and more. On a balanced grid these add up to the
-    sum of squares of all, and their shares to 1.
+    SS_a = sum over trials of (mean_a - mean)^2; SS_ab = sum of (mean_ab - mean_a - mean_b + mean)^2. "within" is the
+    variation of the seeds within a cell, "higher" the interactions of three axes and more. On a balanced grid these
+    add up to the total sum of squares, and their fractions to 1.
 
-    Columns: term ("model", "model x optimizer", "higher", "within"), sum_of_squares, degrees (of freedom), share.
+    Columns: term ("model", "model x optimizer", "higher", "within"), sum_of_squares, degrees (of freedom), share (the
+    fraction).
 
-    Raises AssayError unless the grid is balanced, naming a cell that is not, or if nothing varies.
+    Raises AssayError if the grid is not balanced, naming an incomplete cell, or if nothing varies.
     Source: Fisher, "Statistical methods for research workers" (1925), chapter 7.
     """
     y, codes, values = _grid(trials, axes, measure)
     if float(np.ptp(y)) == 0:
         raise AssayError(f"{measure!r} is the same in every trial, so there is no variation to split")
     total = float(np.sum((y - y.mean()) ** 2))
-    alone = [_means(y, [code]) - y.mean() for code in codes]
+    main = [_means(y, [code]) - y.mean() for code in codes]
     cell = _means(y, codes)
-    found = [(axis, float(np.sum(effect**2)), len(values[axis]) - 1) for axis, effect in zip(axes, alone, strict=True)]
+    terms = [(axis, float(np.sum(effect**2)), len(values[axis]) - 1) for axis, effect in zip(axes, main, strict=True)]
     for i, j in itertools.combinations(range(len(axes)), 2):
-        joint = _means(y, [codes[i], codes[j]]) - y.mean() - alone[i] - alone[j]
+        interaction = _means(y, [codes[i], codes[j]]) - y.mean() - main[i] - main[j]
         degrees = (len(values[axes[i]]) - 1) * (len(values[axes[j]]) - 1)
-        found.append((f"{axes[i]} x {axes[j]}", float(np.sum(joint**2)), degrees))
+        terms.append((f"{axes[i]} x {axes[j]}", float(np.sum(interaction**2)), degrees))
     cells = math.prod(len(values[axis]) for axis in axes)
     if len(axes) > 2:
         between = float(np.sum((cell - y.mean()) ** 2))
-        rest = between - sum(square for _, square, _ in found)
-        found.append(("higher", max(0.0, rest), cells - 1 - sum(degrees for _, _, degrees in found)))
-    found.append(("within", float(np.sum((y - cell) ** 2)), y.size - cells))
-    table = pd.DataFrame(found, columns=["term", "sum_of_squares", "degrees"])
+        rest = between - sum(square for _, square, _ in terms)
+        terms.append(("higher", max(0.0, rest), cells - 1 - sum(degrees for _, _, degrees in terms)))
+    terms.append(("within", float(np.sum((y - cell) ** 2)), y.size - cells))
+    table = pd.DataFrame(terms, columns=["term", "sum_of_squares", "degrees"])
     return table.assign(share=table["sum_of_squares"] / total)
 
 
@@ -121,27 +122,27 @@ def learning_rate_curve(trials: pd.DataFrame, *, measure: str = "accuracy") -> p
     """The measure against the learning rate, for each optimizer, with its band over the finished trials.
 
     Columns: optimizer, learning_rate, `measure` (mean), `measure`_min, `measure`_max, n, trials, diverged, missing.
-    Where every trial diverged the mean is NaN and the row stays: that is where the rate is too high.
+    Where every trial diverged the mean is NaN and the row stays: the learning rate is too high there.
     """
-    _known(measure)
+    _check_measure(measure)
     need(trials, ["optimizer", "learning_rate", "outcome", measure])
     rates = numbers(trials, "learning_rate")
-    found: list[dict[str, object]] = []
+    points: list[dict[str, object]] = []
     for optimizer, group in groups(trials.assign(learning_rate=rates), "optimizer"):
-        own = numbers(group, "learning_rate")
-        for rate in sorted({float(rate) for rate in own if not math.isnan(rate)}):
-            at = group.iloc[np.flatnonzero(own == rate)]
-            some = measured(at, measure)
+        of_group = numbers(group, "learning_rate")
+        for rate in sorted({float(rate) for rate in of_group if not math.isnan(rate)}):
+            at_rate = group.iloc[np.flatnonzero(of_group == rate)]
+            finished = measured(at_rate, measure)
             row: dict[str, object] = {"optimizer": optimizer, "learning_rate": rate}
-            row |= spread(measure, numbers(some, measure))
-            found.append(row | outcomes(at, counted=len(some)))
-    if not found:
+            row |= spread(measure, numbers(finished, measure))
+            points.append(row | outcomes(at_rate, counted=len(finished)))
+    if not points:
         raise AssayError("no trial has a learning rate")
-    return pd.DataFrame(found)
+    return pd.DataFrame(points)
 
 
 def expected_best(values: ArrayLike, budgets: Sequence[int]) -> pd.DataFrame:
-    """The expected best of b trials drawn at random, without replacement, from those that were made.
+    """The expected best of b trials drawn at random, without replacement, from those that were run.
 
     E[max] = sum over i of x_(i) C(i - 1, b - 1) / C(n, b), with x_(1) <= ... <= x_(n). Without replacement it is
     unbiased for every b up to n; with replacement (Dodge and others 2019) it is too low.
@@ -151,24 +152,24 @@ def expected_best(values: ArrayLike, budgets: Sequence[int]) -> pd.DataFrame:
     >>> expected_best([0.5, 0.9, 0.7], [1, 2, 3])["expected"].round(4).tolist()
     [0.7, 0.8333, 0.9]
 
-    Raises AssayError for a value that is missing (a trial that diverged used up its budget too: give it the value
-    that it is worth) and for a budget that is not in 1 ... n.
+    Raises AssayError for a missing value (a diverged trial has used its budget too, so give it a value) and for a
+    budget outside 1 ... n.
     Source: Tang and others, "Showing your work doesn't always work" (2020).
     """
     x = np.sort(np.asarray(values, dtype=np.float64))
     if not x.size or not np.isfinite(x).all():
-        raise AssayError("the expected best is of one number or more, none of them missing or infinite")
-    found: list[dict[str, float]] = []
+        raise AssayError("expected one number or more, none of them missing or infinite")
+    rows: list[dict[str, float]] = []
     for b in budgets:
         if not 1 <= b <= x.size:
             raise AssayError(f"a budget lies between 1 and {x.size}, the number of trials, not {b}")
         i = np.arange(x.size, b, -1, dtype=np.float64)  # n ... b + 1
         weights = b / x.size * np.cumprod(np.append(1.0, (i - b) / (i - 1)))  # of x_(n) ... x_(b)
-        found.append({"budget": b, "expected": float(weights @ x[::-1][: weights.size])})
-    return pd.DataFrame(found, columns=["budget", "expected"]).astype({"budget": "int64"})
+        rows.append({"budget": b, "expected": float(weights @ x[::-1][: weights.size])})
+    return pd.DataFrame(rows, columns=["budget", "expected"]).astype({"budget": "int64"})
 
 
-def _known(measure: str) -> None:
+def _check_measure(measure: str) -> None:
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
 
@@ -192,42 +193,42 @@ def _baseline(trials: pd.DataFrame, axes: Sequence[str], baseline: str | Mapping
 
 
 def _by_repeat(trials: pd.DataFrame, measure: str, name: str) -> dict[str, float]:
-    some = measured(trials, measure, "repeat")
-    repeats = [str(repeat) for repeat in some["repeat"].tolist()]
+    finished = measured(trials, measure, "repeat")
+    repeats = [str(repeat) for repeat in finished["repeat"].tolist()]
     if len(set(repeats)) < len(repeats):
-        raise AssayError(f"{name} has several trials of one repeat, so that seeds do not pair; name every axis")
-    return dict(zip(repeats, numbers(some, measure).tolist(), strict=True))
+        raise AssayError(f"{name} has several trials of one repeat, so seeds cannot be paired; name every axis")
+    return dict(zip(repeats, numbers(finished, measure).tolist(), strict=True))
 
 
 def _grid(
     trials: pd.DataFrame, axes: Sequence[str], measure: str
 ) -> tuple[Floats, list[NDArray[np.int64]], dict[str, list[str]]]:
-    """The numbers, the place of each trial on each axis, and the values of the axes; the grid is balanced."""
-    _known(measure)
+    """The numbers (N,), the code of each trial's value on each axis, and the values of the axes of a balanced grid."""
+    _check_measure(measure)
     if not axes:
         raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "outcome", measure])
     labels = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}
     values = {axis: list(dict.fromkeys(labels[axis])) for axis in axes}
-    some = measured(trials, measure)
-    own = {axis: [_label(value) for value in some[axis].tolist()] for axis in axes}
+    finished = measured(trials, measure)
+    of_finished = {axis: [_label(value) for value in finished[axis].tolist()] for axis in axes}
     counts = dict.fromkeys(itertools.product(*values.values()), 0)
-    for cell in zip(*own.values(), strict=True):
+    for cell in zip(*of_finished.values(), strict=True):
         counts[cell] += 1
     most = max(counts.values())
     for cell, count in counts.items():
         if count < most or most == 0:
             where = ", ".join(f"{axis} = {value}" for axis, value in zip(axes, cell, strict=True))
             raise AssayError(
-                f"the grid is not balanced: {where} has {count} of {most} trials with a number, so that axes cannot be "
-                "told apart by averaging; leave the repeats out that lack a cell, or use importance()"
+                f"the grid is not balanced: {where} has {count} of {most} trials with a number, so means do not "
+                "separate the axes; leave out the repeats that lack a cell, or use importance()"
             )
-    codes = [np.asarray([values[axis].index(value) for value in own[axis]], dtype=np.int64) for axis in axes]
-    return numbers(some, measure), codes, values
+    codes = [np.asarray([values[axis].index(value) for value in of_finished[axis]], dtype=np.int64) for axis in axes]
+    return numbers(finished, measure), codes, values
 
 
 def _means(y: Floats, codes: Sequence[NDArray[np.int64]]) -> Floats:
-    """For each trial, the mean of the trials that share its place on these axes."""
+    """For each trial, the mean of the trials with the same values on these axes."""
     cell = np.zeros(y.size, dtype=np.int64)
     for code in codes:
         cell = cell * (int(code.max()) + 1) + code

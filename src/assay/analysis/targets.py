@@ -1,4 +1,4 @@
-"""The time to a target accuracy or loss, where a trial that misses it is censored and never left out."""
+"""The time to a target accuracy or loss; trials that do not reach it are right-censored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 def default_target(trials: pd.DataFrame) -> float:
     """The median of the final test accuracies of the finished trials, a fraction: half of them reach it.
 
-    Imported curves count only where there is no other.
+    Imported curves count only if there are no other trials.
 
     Raises AssayError if no trial has an accuracy.
     """
@@ -41,15 +41,16 @@ def times_to(
     by: str = "iteration",
     split: str = "test",
 ) -> pd.DataFrame:
-    """When each trial first reached the target; `default_target` if neither an accuracy nor a loss is given.
+    """The time at which each trial first reached the target; by default the target is `default_target`.
 
-    The time is interpolated linearly between the two measured points around the first crossing. A trial whose first
-    point is there already has that point's time. A miss has `reached` False and the time of its last measured point:
-    the target takes at least that long (right-censored). A trial without a measured point has no time (NaN).
+    The time is interpolated linearly between the two measured points around the first crossing. If the first point
+    already reaches the target, the time is that of this point. A trial that does not reach the target is
+    right-censored: `reached` is False and the time is that of its last measured point. A trial without a measured
+    point has no time (NaN).
 
-    Columns: trial, configuration, outcome, time (in units of `by`), reached. `target` and `by` are in `.attrs`.
+    Columns: trial, configuration, outcome, time (in units of `by`), reached. `.attrs` holds target, by and quantity.
 
-    Raises AssayError for an unknown axis or split, and if `by` is "seconds" and the seconds do not compare.
+    Raises AssayError for an unknown axis or split, and if `by` is "seconds" and the seconds are not comparable.
     """
     if by not in AXES:
         raise AssayError(unknown("axis", by, AXES))
@@ -65,11 +66,11 @@ def times_to(
     for name in ("trial", by, column):
         have(curves, name, what="curves")
     sign = 1.0 if loss is None else -1.0
-    found = {
+    of_trial = {
         trial: _crossing(numbers(curve, by), sign * numbers(curve, column), sign * target)
         for trial, curve in groups(curves, "trial")
     }
-    crossings = [found.get(str(trial), (math.nan, False)) for trial in trials["trial"].tolist()]
+    crossings = [of_trial.get(str(trial), (math.nan, False)) for trial in trials["trial"].tolist()]
     table = trials[["trial", "configuration", "outcome"]].reset_index(drop=True)
     table = table.assign(time=[time for time, _ in crossings], reached=[reached for _, reached in crossings])
     table.attrs = {"target": float(target), "by": by, "quantity": column}
@@ -77,6 +78,7 @@ def times_to(
 
 
 def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: float) -> tuple[float, bool]:
+    """The time at which the values first reach the target, or else the last time; and whether they reach it."""
     keep = np.isfinite(times) & np.isfinite(values)
     order = np.argsort(times[keep], kind="stable")
     times, values = times[keep][order], values[keep][order]
@@ -88,18 +90,18 @@ def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: f
     i = int(above[0])
     if i == 0:
         return float(times[0]), True
-    share = (target - values[i - 1]) / (values[i] - values[i - 1])
-    return float(times[i - 1] + share * (times[i] - times[i - 1])), True
+    fraction = (target - values[i - 1]) / (values[i] - values[i - 1])
+    return float(times[i - 1] + fraction * (times[i] - times[i - 1])), True
 
 
 def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -> pd.DataFrame:
-    """The share of trials that have not reached the target yet, as a step function of time with its interval.
+    """The Kaplan-Meier estimate of the fraction of trials that have not yet reached the target, with its interval.
 
-    S(t) = product over t_i <= t of (1 - d_i / n_i), with d_i arrivals among n_i trials still on their way; the
-    interval is Greenwood's on the scale log(-log S), which stays within 0 and 1. It is NaN where the formula has no
-    value: before the first arrival and where S is 0. A trial that will never arrive has the time infinity.
+    S(t) = product over t_i <= t of (1 - d_i / n_i), with d_i arrivals among n_i trials at risk. The interval is
+    Greenwood's on the scale log(-log S), which stays within 0 and 1. It is NaN where the formula is undefined: before
+    the first arrival and where S is 0. A trial that can never reach the target has an infinite time.
 
-    Columns: time, at_risk, arrived, censored, survival, low, high; the first row is the start, at time 0.
+    Columns: time, at_risk, arrived, censored, survival, low, high; the first row is at time 0.
 
     >>> kaplan_meier([1.0, 2.0, 3.0], [True, False, True])["survival"].round(4).tolist()
     [1.0, 0.6667, 0.6667, 0.0]
@@ -127,40 +129,40 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -
 
 
 def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:
-    """The first time at which half of the trials, by Kaplan and Meier, have arrived; None if that is not reached."""
+    """The Kaplan-Meier median of the time to the target; None if fewer than half of the trials reach it."""
     table = kaplan_meier(times, reached)
-    under = table["time"].to_numpy(dtype=float)[table["survival"].to_numpy(dtype=float) <= 0.5 + 1e-12]
-    return float(under[0]) if under.size else None
+    past_half = table["time"].to_numpy(dtype=float)[table["survival"].to_numpy(dtype=float) <= 0.5 + 1e-12]
+    return float(past_half[0]) if past_half.size else None
 
 
 def restricted_mean(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> tuple[float, float]:
-    """The mean time to the target, counted up to the horizon, and its standard error, in the units of the times.
+    """The restricted mean time to the target, up to the horizon, and its standard error, in the units of the times.
 
-    It is the area under the curve of Kaplan and Meier from 0 to the horizon; the standard error is Greenwood's,
-    the root of the sum over t_i <= horizon of (area from t_i to the horizon)^2 d_i / (n_i (n_i - d_i)).
+    This is the area under the Kaplan-Meier curve from 0 to the horizon. The standard error is Greenwood's, the root
+    of the sum over t_i <= horizon of (area from t_i to the horizon)^2 d_i / (n_i (n_i - d_i)).
 
     >>> restricted_mean([1.0, 2.0, 6.0], [True, True, True], horizon=6.0)[0]
     3.0
 
-    Raises AssayError if the horizon lies beyond the last time while trials are still on their way: the curve has no
-    value there.
+    Raises AssayError if the horizon lies beyond the last time while trials are still at risk: the curve is undefined
+    there.
     Source: Klein, Moeschberger, "Survival analysis" (2003), section 4.5.
     """
     last = _follow_up(times, reached)
     if not 0 < horizon <= last:
-        raise AssayError(f"the horizon {horizon:g} is not between 0 and {last:g}, the last time that was watched")
+        raise AssayError(f"the horizon {horizon:g} is not between 0 and {last:g}, the end of the follow-up")
     table = kaplan_meier(times, reached)
     columns = ("time", "survival", "at_risk", "arrived")
     t, s, n, d = (table[name].to_numpy(dtype=float) for name in columns)
     widths = np.diff(np.append(np.minimum(t, horizon), horizon))
     area = np.cumsum((s * widths)[::-1])[::-1]  # from each time to the horizon
-    some = (t <= horizon) & (d > 0) & (n > d)
-    variance = np.sum(area[some] ** 2 * d[some] / (n[some] * (n[some] - d[some])))
+    terms = (t <= horizon) & (d > 0) & (n > d)
+    variance = np.sum(area[terms] ** 2 * d[terms] / (n[terms] * (n[terms] - d[terms])))
     return float(area[0]), math.sqrt(float(variance))
 
 
 def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
-    """The interval of Wilson (1927) for a share: successes of n. NaN if n is 0.
+    """The Wilson (1927) interval of a proportion, successes / n; NaN if n is 0.
 
     >>> [round(x, 4) for x in wilson(8, 10)]
     [0.4902, 0.9433]
@@ -168,27 +170,32 @@ def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float
     if n == 0:
         return math.nan, math.nan
     z = float(special.ndtri(1 - alpha / 2))
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | None = None) -> pd.DataFrame:
-    """For each configuration: how many trials reach the target, and when; the fastest by the restricted mean first.
+    """How many trials of each configuration reach the target, and when; the smallest restricted mean first.
 
-    `times` is what `times_to` gives. A trial that diverged before the target will never reach it, so it stays among
-    those on their way for good, instead of being censored where it broke off. The horizon common to all is, if none
-    is given, the longest time to which every configuration was watched.
+    A trial that diverged before the target can never reach it, so it stays at risk until the end instead of being
+    censored where it diverged.
 
-    Columns: the one of `by`, trials, reached, success (their share), success_low, success_high (Wilson, 95 %),
-    median (NaN if half do not reach it), restricted_mean, restricted_mean_error, horizon, unmeasured (trials without
-    a curve, which are in none of the others but `trials`).
+    Args:
+        times: the result of `times_to`.
+        by: the column to group by.
+        horizon: of the restricted mean, common to all groups. By default the longest time to which every group was
+            followed.
 
-    Raises AssayError without rows, and for a horizon beyond what was watched.
+    Columns: the one of `by`, trials, reached, success (the fraction reached), success_low, success_high (Wilson,
+    95 %), median (NaN if fewer than half reach it), restricted_mean, restricted_mean_error, horizon, unmeasured
+    (trials without a curve, which only `trials` counts).
+
+    Raises AssayError without rows, and for a horizon beyond the end of the follow-up.
     """
     need(times, [by, "outcome", "time", "reached"], what="times")
-    parts = {label: _watched(group) for label, group in groups(times, by)}
+    parts = {label: _observed(group) for label, group in groups(times, by)}
     if horizon is None:
         longest = max((time for time in times["time"].tolist() if math.isfinite(time)), default=0.0)
         horizon = _common_horizon([part for part in parts.values() if part[0]], longest)
@@ -216,7 +223,8 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
     return pd.DataFrame(table).sort_values("restricted_mean", kind="stable", na_position="last", ignore_index=True)
 
 
-def _watched(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
+def _observed(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
+    """The times of the measured trials, infinite for a diverged one, and whether each reached the target."""
     times, reached = numbers(group, "time", what="times"), [bool(value) for value in group["reached"].tolist()]
     diverged = [str(outcome) == "diverged" for outcome in group["outcome"].tolist()]
     kept = [i for i in range(len(times)) if not math.isnan(times[i])]
@@ -224,7 +232,7 @@ def _watched(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
 
 
 def _follow_up(times: ArrayLike, reached: ArrayLike) -> float:
-    """The time to which the curve has a value: infinite if it falls to 0 or ends in trials that never arrive."""
+    """The time up to which the curve is defined: infinite if it falls to 0 or ends in trials that never arrive."""
     t, arrived = _checked(times, reached)
     last = float(t.max())
     return math.inf if bool(np.all(arrived[t == last])) else last
@@ -238,9 +246,9 @@ def _common_horizon(parts: Sequence[tuple[list[float], list[bool]]], longest: fl
 def _checked(times: ArrayLike, reached: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     t, arrived = np.asarray(times, dtype=np.float64), np.asarray(reached, dtype=np.bool_)
     if t.shape != arrived.shape or t.ndim != 1:
-        raise AssayError(f"{t.size} times do not go with {arrived.size} marks of what was reached")
+        raise AssayError(f"{t.size} times do not match {arrived.size} values of `reached`")
     if not t.size:
         raise AssayError("there are no times to analyse")
     if np.isnan(t).any() or (t < 0).any() or np.isinf(t[arrived]).any():
-        raise AssayError("a time is 0 or more, and finite where the target was reached")
+        raise AssayError("a time must be 0 or more, and finite where the target was reached")
     return t, arrived

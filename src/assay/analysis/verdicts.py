@@ -1,4 +1,4 @@
-"""Which configuration is better, told from paired seeds: two of them, all pairs, the best."""
+"""Which configuration is better, by tests on paired seeds: two configurations, all pairs, the best."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import groups, have, is_imported, listed, measured, need, numbers, paired, rows, same_clock
 from assay.analysis.paired import (
@@ -23,8 +23,8 @@ from assay.analysis.paired import (
 )
 from assay.errors import AssayError, unknown
 
-BOOTSTRAP_FROM = 8  # pairs; with fewer the t interval
-_FINEST_ALPHA = 0.002  # of the bootstrap: below it, 10,000 resamples say too little about so far a tail
+BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
+_FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
 
 # What is measured: its unit, and whether more of it is better.
 MEASURES = {
@@ -44,12 +44,26 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What paired seeds say about two configurations; differences are the first minus the second.
+    """The comparison of two configurations on paired seeds; differences are the first minus the second.
 
-    `low` and `high` bound the mean difference with confidence 1 - alpha, by `method`. `p` is that of the exact
-    sign-flip test, `smallest_p` the least that n pairs can reach, `p_t` that of the paired t test. `level` is alpha,
-    or in a family of comparisons the part of it that one alone must meet. NaN is what one pair cannot tell.
-    Accuracies are fractions here and percentage points in `sentence`.
+    Accuracies are fractions here and percentage points in `sentence`. NaN is what one pair does not determine.
+
+    Attributes:
+        names: the two configurations.
+        difference: the mean difference.
+        low: the lower bound of the mean difference with confidence 1 - alpha, by `method`.
+        high: the upper bound.
+        p: the p value of the sign-flip test.
+        smallest_p: the smallest p that n pairs can reach in that test.
+        p_t: the p value of the paired t test.
+        n: the number of pairs.
+        deviation: the standard deviation of the differences.
+        alpha: the significance level.
+        level: alpha, or in a family of comparisons the level that a single comparison must meet.
+        method: the method of the interval.
+        decided: whether the difference is significant.
+        unit: "points" for fractions shown as percentage points, or the unit of the values.
+        higher_is_better: the direction of the measure.
     """
 
     names: tuple[str, str]
@@ -70,14 +84,14 @@ class Verdict:
 
     @property
     def winner(self) -> str | None:
-        """The better one, or None if the seeds do not decide it."""
+        """The better configuration, or None if the difference is not significant."""
         return self.names[(self.difference > 0) != self.higher_is_better] if self.decided else None
 
     @property
     def more_seeds(self) -> int | None:
-        """How many more pairs would decide it with 80 % power, were the difference the observed one; None if hopeless.
+        """How many more pairs give 80 % power if the true difference is the observed one; None if above 1,000 pairs.
 
-        From the paired t test; the differences that are all equal need as many as a sign-flip test does.
+        By the power of the paired t test. If all differences are equal, the sign-flip test sets the number.
         """
         if self.decided:
             return 0
@@ -89,22 +103,22 @@ class Verdict:
         return None if needed is None else max(1, needed - self.n)
 
     def sentence(self) -> str:
-        """The verdict as a person would say it, with its evidence."""
+        """The verdict in words, with its evidence."""
         first, second = self.names
         seeds = f"{self.n} seed{'' if self.n == 1 else 's'}"
         if self.decided:
             loser = second if self.winner == first else first
             return f"{self.winner} beats {loser} by {self._amount()}, {seeds}"
-        unclear = f"cannot tell {first} from {second}:"
         if not self.n:
-            return f"{unclear} they have no seed in common"
+            return f"cannot compare {first} and {second}: they have no seed in common"
+        undecided = f"no significant difference between {first} and {second}:"
         if self.n == 1:
-            return f"{unclear} {self._amount()}, {seeds}, which does not show how much seeds differ"
+            return f"{undecided} {self._amount()}, {seeds}; one seed does not show the spread over seeds"
         if self.difference == self.deviation == 0:
-            return f"{unclear} they are equal on all {seeds}"
+            return f"{undecided} they are equal on all {seeds}"
         more = self.more_seeds
-        hope = "no number of seeds within reach would" if more is None else f"about {more} more seeds would"
-        return f"{unclear} {self._amount()}, {seeds}; {hope if more != 1 else 'about 1 more seed would'}"
+        needed = "no attainable number of seeds is enough" if more is None else f"about {more} more seeds needed"
+        return f"{undecided} {self._amount()}, {seeds}; {needed if more != 1 else 'about 1 more seed needed'}"
 
     def _amount(self) -> str:
         sign = -1.0 if self.decided and self.difference < 0 else 1.0
@@ -127,38 +141,39 @@ def compare(
 ) -> Verdict:
     """The verdict on two configurations from their values at equal seeds, pair by pair.
 
-    The interval of the mean difference is that of the paired t below 8 pairs, and of the studentised bootstrap from 8
-    on (the t too where alpha is finer than the pairs or the resamples can resolve, or too many values are equal). It
-    is decided if the interval leaves out 0 and the sign-flip test, where so many pairs can reach alpha, agrees.
-    Differences that are all equal have no spread to judge by: the sign-flip test alone decides.
+    The interval of the mean difference is the paired t interval below 8 pairs, and the studentised bootstrap interval
+    from 8 pairs on. (It stays the t interval if alpha is smaller than the pairs or the resamples resolve, or if too
+    many values are equal.) The difference is significant if the interval excludes 0 and the sign-flip test agrees, as
+    far as n pairs can reach alpha in it. If all differences are equal, the sign-flip test alone decides.
 
-    `unit` is "points" for fractions that are shown as percentage points, or the name of the unit of the values.
+    Args:
+        a_values: of the first configuration (n,), accuracies as fractions.
+        b_values: of the second configuration (n,), at the same seeds.
+        names: of the two configurations.
+        alpha: the significance level.
+        unit: "points" for fractions shown as percentage points, or the unit of the values.
+        higher_is_better: the direction of the measure.
 
     >>> a, b = [0.972, 0.975, 0.971, 0.974, 0.973, 0.976], [0.968, 0.970, 0.968, 0.969, 0.970, 0.971]
     >>> compare(a, b, names=("adam", "descent")).sentence()
     'adam beats descent by 0.42 points [0.31, 0.52], 6 seeds'
 
-    Raises AssayError for values that do not pair, or are missing: those are left out knowingly, and counted.
+    Raises AssayError for values that do not pair, and for missing ones: exclude their pairs and report their number.
     """
-    a, b = np.asarray(a_values, dtype=np.float64), np.asarray(b_values, dtype=np.float64)
-    if a.shape != b.shape or a.ndim != 1:
-        raise AssayError(f"{a.size} values of {names[0]} do not pair with {b.size} of {names[1]}")
-    if not a.size:
-        raise AssayError(f"there are no pairs of {names[0]} and {names[1]} to compare")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise AssayError("a value is missing or infinite; leave its pair out, and say so")
+    d = _differences(a_values, b_values, names)
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
-    d = a - b
+    return _tested(d, names, alpha=alpha, unit=unit, higher_is_better=higher_is_better)
+
+
+def _tested(
+    d: NDArray[np.float64], names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool
+) -> Verdict:
     p, smallest = flip_test(d)
     resolved = smallest <= alpha
-    interval, method = t_interval(d, alpha=alpha), "paired t"
-    if d.size >= BOOTSTRAP_FROM and resolved and alpha >= _FINEST_ALPHA and deviation(d) > 0:
-        resampled = bootstrap_interval(d, alpha=alpha)
-        interval, method = (resampled, "studentised bootstrap") if resampled else (interval, method)
-    low, high = interval
-    clear = low > 0 or high < 0
-    decided = clear and (p <= alpha if resolved else deviation(d) > 0)
+    (low, high), method = _interval(d, alpha=alpha, resolved=resolved)
+    excludes_zero = low > 0 or high < 0
+    decided = excludes_zero and (p <= alpha if resolved else deviation(d) > 0)
     return Verdict(
         names,
         difference=float(d.mean()),
@@ -178,56 +193,78 @@ def compare(
     )
 
 
+def _differences(a_values: ArrayLike, b_values: ArrayLike, names: tuple[str, str]) -> NDArray[np.float64]:
+    """The paired differences. Raises AssayError where the values do not pair, or one is not finite."""
+    a, b = np.asarray(a_values, dtype=np.float64), np.asarray(b_values, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise AssayError(f"{a.size} values of {names[0]} do not pair with {b.size} of {names[1]}")
+    if not a.size:
+        raise AssayError(f"there are no pairs of {names[0]} and {names[1]} to compare")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise AssayError("a value is missing or infinite; exclude its pair and report it")
+    return a - b
+
+
+def _interval(d: NDArray[np.float64], *, alpha: float, resolved: bool) -> tuple[tuple[float, float], str]:
+    """The interval of the mean difference and its method; `resolved`: whether the pairs can reach alpha at all."""
+    if d.size >= BOOTSTRAP_FROM and resolved and alpha >= _FINEST_ALPHA and deviation(d) > 0:
+        interval = bootstrap_interval(d, alpha=alpha)
+        if interval:
+            return interval, "studentised bootstrap"
+    return t_interval(d, alpha=alpha), "paired t"
+
+
 def pairwise(
     trials: pd.DataFrame, *, measure: str = "accuracy", by: str = "configuration", alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Every pair of configurations compared at equal repeats, with Holm's correction for the number of pairs.
+    """Every pair of configurations compared at equal repeats, with Holm's correction for multiple comparisons.
 
-    A pair is decided if its verdict is, and the p of its paired t test, corrected by Holm, is at most alpha. (The
-    sign-flip p of 8 seeds cannot pass the correction for more than 6 pairs, however large the difference.)
+    A difference is significant if its verdict is, and the p value of its paired t test, corrected by Holm, is at most
+    alpha. (The sign-flip p of 8 seeds cannot pass the correction for more than 6 pairs, however large the difference.)
 
     Columns: a, b (in order of first appearance), difference (a - b), low, high, n (pairs), missing_a, missing_b
-    (trials without a number or a partner), p, smallest_p (sign flips), p_t, p_holm, decided, more_seeds, sentence.
+    (trials without a number or a partner), p, smallest_p (sign flips), p_t, p_holm, decided (whether significant
+    after correction), more_seeds, sentence.
 
-    Imported curves take no part.
+    Imported curves are ignored.
 
-    Raises AssayError for one configuration alone, two trials of one repeat, and seconds that do not compare.
+    Raises AssayError for a single configuration, two trials of one repeat, and seconds that are not comparable.
     """
-    verdicts, corrected, missing = _family(trials, measure, by, alpha)
-    found: list[dict[str, object]] = []
+    verdicts, corrected, trials_of = _family(trials, measure, by, alpha)
+    table: list[dict[str, object]] = []
     for verdict, p_holm in zip(verdicts, corrected, strict=True):
         names = ("difference", "low", "high", "n", "p", "smallest_p", "p_t")
         row: dict[str, object] = {"a": verdict.names[0], "b": verdict.names[1]}
         row |= {name: getattr(verdict, name) for name in names}
-        row |= {f"missing_{x}": missing[name] - verdict.n for x, name in zip("ab", verdict.names, strict=True)}
+        row |= {f"missing_{x}": trials_of[name] - verdict.n for x, name in zip("ab", verdict.names, strict=True)}
         row |= {"p_holm": p_holm, "decided": verdict.decided, "more_seeds": verdict.more_seeds}
-        found.append(row | {"sentence": verdict.sentence()})
-    return pd.DataFrame(found).astype({"more_seeds": "Int64"})
+        table.append(row | {"sentence": verdict.sentence()})
+    return pd.DataFrame(table).astype({"more_seeds": "Int64"})
 
 
 def between(trials: pd.DataFrame, a: str, b: str, *, measure: str = "accuracy", by: str = "configuration") -> Verdict:
     """The verdict on two configurations alone, at equal repeats.
 
-    Raises AssayError for a name that the frame lacks, two trials of one repeat, and seconds that do not compare.
+    Raises AssayError for an unknown name, two trials of one repeat, and seconds that are not comparable.
     """
     have(trials, by)
     names = list(dict.fromkeys(str(name) for name in trials[by].tolist()))
-    foreign = {str(name) for name in trials[by][is_imported(trials)].tolist()}
+    imported = {str(name) for name in trials[by][is_imported(trials)].tolist()}
     for name in (a, b):
         if name not in names:
             raise AssayError(unknown(by, name, names))
-        if name in foreign:
+        if name in imported:
             raise AssayError(
-                f"{name!r} comes from a log, which names no seed that pairs with another: it is not judged"
+                f"{name!r} comes from a log, which names no seed that can be paired: it cannot be compared"
             )
-    keep = np.asarray([str(name) in (a, b) for name in trials[by].tolist()], dtype=np.bool_)
-    values = _matched(rows(trials, keep), measure, by)
+    either = np.asarray([str(name) in (a, b) for name in trials[by].tolist()], dtype=np.bool_)
+    values = _matched(rows(trials, either), measure, by)
     return _verdict(values, a, b, measure=measure, alpha=0.05)
 
 
 @dataclass(frozen=True)
 class Best:
-    """The configuration with the best mean, those that it beats, and those that the seeds cannot tell from it."""
+    """The configuration with the best mean, those it beats, and those not significantly different from it."""
 
     name: str
     measure: str
@@ -239,23 +276,23 @@ class Best:
     unmeasured: tuple[str, ...]
 
     def sentence(self) -> str:
-        """The best, with what stands against it."""
+        """The best configuration in words, with its evidence."""
         unit = MEASURES[self.measure][0]
         value = f"{100 * self.mean:.2f} %" if unit == "points" else f"{self.mean:.4g} {unit}".rstrip()
-        told = f"{self.name} is best: {self.measure.replace('_', ' ')} {value}, "
-        told += f"{self.n} seed{'' if self.n == 1 else 's'}"
-        told += "" if self.n == self.trials else f" of {self.trials}"
-        told += " (selected on test)" if self.measure in ("accuracy", "test_loss") else ""
-        told += f"; it beats {listed(self.beats)}" if self.beats else ""
-        told += f"; it cannot be told from {listed(self.ties)}" if self.ties else ""
-        return told + (f"; {listed(self.unmeasured)} gave no number" if self.unmeasured else "")
+        sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {value}, "
+        sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
+        sentence += "" if self.n == self.trials else f" of {self.trials}"
+        sentence += " (selected on test)" if self.measure in ("accuracy", "test_loss") else ""
+        sentence += f"; it beats {listed(self.beats)}" if self.beats else ""
+        sentence += f"; no significant difference from {listed(self.ties)}" if self.ties else ""
+        return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
 
 
 def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configuration", alpha: float = 0.05) -> Best:
-    """The configuration with the best mean, and which of the others the seeds tell from it.
+    """The configuration with the best mean, and which of the others are significantly worse.
 
-    Chosen by validation accuracy where every finished trial with a test accuracy has one, else by test accuracy. Its
-    comparisons are those of `pairwise`, corrected for all pairs, because it was chosen after seeing the values.
+    It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
+    The comparisons are those of `pairwise`, corrected for all pairs, because it was selected after seeing the values.
 
     Raises AssayError if no trial has a number.
     """
@@ -263,10 +300,10 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
     trials = paired(trials)
     if measure is None:
         tested = len(measured(trials, "accuracy"))
-        every = "validation_accuracy" in trials.columns and len(measured(trials, "validation_accuracy")) == tested
-        measure = "validation_accuracy" if every and tested else "accuracy"
+        validated = "validation_accuracy" in trials.columns and len(measured(trials, "validation_accuracy")) == tested
+        measure = "validation_accuracy" if validated and tested else "accuracy"
     values = _matched(trials, measure, by)
-    means = {name: float(np.mean(list(found.values()))) for name, found in values.items() if found}
+    means = {name: float(np.mean(list(by_repeat.values()))) for name, by_repeat in values.items() if by_repeat}
     if not means:
         raise AssayError(f"no finished trial has a number for {measure!r}, so none is best")
     name = (max if MEASURES[measure][1] else min)(means, key=lambda label: means[label])
@@ -287,19 +324,19 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
 def _family(
     trials: pd.DataFrame, measure: str, by: str, alpha: float
 ) -> tuple[list[Verdict], list[float], Mapping[str, int]]:
-    """The verdict on each pair, decided after Holm's correction; the corrected p; the trials of each configuration."""
+    """The verdict on each pair after Holm's correction; the corrected p values; the trials of each configuration."""
     values = _matched(trials, measure, by)
     if len(values) < 2:
-        raise AssayError(f"there is only one {by}, {next(iter(values))!r}, and nothing to compare it with")
+        raise AssayError(f"there is only one {by}, {next(iter(values))!r}, so there is nothing to compare it with")
     pairs = itertools.combinations(values, 2)
     verdicts = [_verdict(values, a, b, measure=measure, alpha=alpha) for a, b in pairs]
     corrected = holm([verdict.p_t for verdict in verdicts])
     level = alpha / max(1, sum(not math.isnan(p) for p in corrected))
-    decided = [
+    verdicts = [
         replace(verdict, decided=verdict.decided and p <= alpha, level=level)
         for verdict, p in zip(verdicts, corrected, strict=True)
     ]
-    return decided, corrected, {name: len(group) for name, group in groups(trials, by)}
+    return verdicts, corrected, {name: len(group) for name, group in groups(trials, by)}
 
 
 def _verdict(values: Mapping[str, Mapping[str, float]], a: str, b: str, *, measure: str, alpha: float) -> Verdict:
@@ -312,17 +349,16 @@ def _verdict(values: Mapping[str, Mapping[str, float]], a: str, b: str, *, measu
 
 
 def _no_pairs(names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool) -> Verdict:
-    nothing = math.nan
     return Verdict(
         names,
-        difference=nothing,
-        low=nothing,
-        high=nothing,
-        p=nothing,
-        smallest_p=nothing,
-        p_t=nothing,
+        difference=math.nan,
+        low=math.nan,
+        high=math.nan,
+        p=math.nan,
+        smallest_p=math.nan,
+        p_t=math.nan,
         n=0,
-        deviation=nothing,
+        deviation=math.nan,
         alpha=alpha,
         level=alpha,
         method="none",
@@ -333,22 +369,22 @@ def _no_pairs(names: tuple[str, str], *, alpha: float, unit: str, higher_is_bett
 
 
 def _matched(trials: pd.DataFrame, measure: str, by: str) -> dict[str, dict[str, float]]:
-    """The numbers of each configuration by repeat, those without a number left out."""
+    """The numbers of each configuration by repeat; trials without a number are skipped."""
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
     trials = paired(trials)
     need(trials, [by, "repeat", "outcome", measure])
     if measure in ("seconds", "effort"):
         same_clock(measured(trials, measure))
-    found: dict[str, dict[str, float]] = {}
+    values: dict[str, dict[str, float]] = {}
     for label, group in groups(trials, by):
-        some = measured(group, measure, "repeat")
-        repeats = [str(repeat) for repeat in some["repeat"].tolist()]
-        twice = [repeat for repeat in dict.fromkeys(repeats) if repeats.count(repeat) > 1]
-        if twice:
+        finished = measured(group, measure, "repeat")
+        repeats = [str(repeat) for repeat in finished["repeat"].tolist()]
+        duplicates = [repeat for repeat in dict.fromkeys(repeats) if repeats.count(repeat) > 1]
+        if duplicates:
             raise AssayError(
-                f"{by} {label!r} has {repeats.count(twice[0])} trials of repeat {twice[0]}, so that seeds do not pair; "
-                "restrict the trials to what is to be compared"
+                f"{by} {label!r} has {repeats.count(duplicates[0])} trials of repeat {duplicates[0]}, so seeds cannot "
+                "be paired; restrict the trials to what is to be compared"
             )
-        found[label] = dict(zip(repeats, numbers(some, measure).tolist(), strict=True))
-    return found
+        values[label] = dict(zip(repeats, numbers(finished, measure).tolist(), strict=True))
+    return values

@@ -1,8 +1,8 @@
-"""Fair clocks for comparisons: calibration, interleaving, agreement before time, limits of the machine, the row schema.
+"""Fair timing for comparisons: calibration, interleaving, numerical equivalence before time, the roofline, the rows.
 
-Candidates are timed in turn, every repetition all of them, so that a machine that slows down slows all of them. A fixed
-product of matrices before and after says how much it did. What is reported are medians with the smallest and the
-largest, and ratios within one run; seconds of different runs are not compared.
+The repetitions of all candidates are interleaved, so that a machine that slows down affects all of them. A fixed matrix
+product before and after the run shows by how much the machine changed. Results are medians with minimum and maximum,
+and ratios within one run; seconds of different runs are not compared.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from assay.recipe.model import Recipe
 from assay.system.machine import cores, describe
 
 MOVED = 0.15
-"""A run whose calibration moved by more than this share says so."""
+"""A run whose calibration moved by more than this fraction gets a note."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the machine does at this moment: sgemm by threads [GFLOP/s], and reading memory [GB/s]."""
+    """The speed of the machine at this moment: sgemm by number of threads [GFLOP/s], and reading memory [GB/s]."""
 
     sgemm: dict[int, float]
     memory: float
@@ -40,7 +40,10 @@ class Calibration:
 
 
 def calibrate(threads: Iterable[int] = (1, 2), *, size: int = 1024, repetitions: int = 8) -> Calibration:
-    """Measures a fixed product of float32 matrices on so many `threads`, medians, and a sum over 256 MB."""
+    """Measures a fixed product of float32 matrices for each number of `threads`, and a reduction over 256 MB.
+
+    The rates are those of the median over the repetitions.
+    """
     a = np.ones((size, size), np.float32)
     out = np.empty_like(a)
     rates: dict[int, float] = {}
@@ -54,15 +57,20 @@ def calibrate(threads: Iterable[int] = (1, 2), *, size: int = 1024, repetitions:
 
 
 class Competitor(Protocol):
-    """One way to do a workload."""
+    """One implementation of a workload.
+
+    Attributes:
+        name: in the rows.
+        threads: that it uses.
+        unit_per_call: the number of units (iterations, epochs) per call of `run`.
+    """
 
     name: str
     threads: int
     unit_per_call: int
-    """How many units (iterations, epochs) one call of `run` does."""
 
     def check(self) -> NDArray[np.float64] | None:
-        """Losses of the first batches from the given weights, for the agreement; None where they cannot be had."""
+        """The losses of the first batches from the common weights (k,); None if it cannot use these weights."""
         ...
 
     def run(self) -> None:
@@ -72,33 +80,35 @@ class Competitor(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What a unit of a workload cannot do without: operations, and bytes that come from memory."""
+    """The minimum work of a unit of a workload: operations, and bytes read from memory."""
 
     flops: float
     bytes: float
 
-    def limit(self, calibration: Calibration, threads: int) -> float:
-        """Seconds that this machine needs at the least, by arithmetic or by memory."""
+    def roofline(self, calibration: Calibration, threads: int) -> float:
+        """The minimum seconds on this machine, bounded by arithmetic or by memory."""
         known = max((n for n in calibration.sgemm if n <= threads), default=min(calibration.sgemm))
         return max(self.flops / calibration.sgemm[known], self.bytes / calibration.memory) / 1e9
 
 
 def work_of(recipe: Recipe, network: Network, x: NDArray[Any], *, iterations: int, examples: int) -> Work:
-    """What training on `examples` of the inputs x (N, D) needs: the operations of the model, in a first dense layer
-    without those on inputs that are only background, and the inputs themselves."""
+    """The work of training on `examples` of the inputs x (N, D): the operations of the model and reading the inputs.
+
+    A first dense layer is counted without the inputs that are only background.
+    """
     flops = float(flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=examples))
-    share, dense = _lit(x), _first_dense(network)
+    fraction, dense = _foreground(x), _first_dense(network)
     if dense is None:
         return Work(flops, x.shape[1] * examples * x.itemsize)
-    flops -= (1.0 - share) * 4 * dense.inputs * dense.units * examples
-    return Work(flops, share * dense.inputs * examples * (x.itemsize + 2))  # the value and a column's number
+    flops -= (1.0 - fraction) * 4 * dense.inputs * dense.units * examples
+    return Work(flops, fraction * dense.inputs * examples * (x.itemsize + 2))  # a value and its column number
 
 
 def work_of_evaluation(network: Network, x: NDArray[Any], examples: int) -> float:
-    """Operations of the outputs for so many `examples`, counted as `work_of` does."""
+    """The operations of the outputs of `examples`, counted as in `work_of`."""
     flops, dense = float(flops_forward(network)), _first_dense(network)
     if dense is not None:
-        flops -= (1.0 - _lit(x)) * 2 * dense.inputs * dense.units
+        flops -= (1.0 - _foreground(x)) * 2 * dense.inputs * dense.units
     return examples * flops
 
 
@@ -107,14 +117,27 @@ def _first_dense(network: Network) -> Dense | None:
     return first if isinstance(first, Dense) else None
 
 
-def _lit(x: NDArray[Any]) -> float:
-    """The share of inputs that differ from their example's most common kind of value, its median."""
+def _foreground(x: NDArray[Any]) -> float:
+    """The fraction of inputs that differ from the background of their example, its median."""
     return float(np.mean(x[:2000] != np.median(x[:2000], axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One candidate on one workload; times in `unit`, `ratio` times as fast as the best `baseline` candidate."""
+    """The times of one candidate on one workload.
+
+    Attributes:
+        workload: its name.
+        candidate: its name.
+        threads: that it used.
+        median: of the repetitions, in `unit`.
+        min: of the repetitions, in `unit`.
+        max: of the repetitions, in `unit`.
+        unit: such as "us/it".
+        ratio: the speedup over the best candidate with the name of the baseline; None without one.
+        limit: the roofline, in `unit`.
+        deviation: the maximum difference of the losses from the reference, relative above 1; None if not compared.
+    """
 
     workload: str
     candidate: str
@@ -125,12 +148,12 @@ class Timing:
     unit: str
     ratio: float | None
     limit: float
-    deviation: float | None  # of the losses from the reference, relative where above 1
+    deviation: float | None
 
 
 @dataclass
 class Report:
-    """Rows with what must be known to read them."""
+    """The rows of a run with the machine, its calibrations, and notes."""
 
     machine: dict[str, Any]
     before: Calibration
@@ -148,16 +171,16 @@ class Report:
         }
 
     def finish(self) -> None:
-        """Calibrates again, and says so if the machine has changed meanwhile."""
+        """Calibrates again, and adds a note if the machine has changed since."""
         self.after = calibrate()
         moved = self.before.moved(self.after)
         if moved > MOVED:
             self.notes.append(
-                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios hold better than seconds"
+                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios are more reliable than seconds"
             )
 
     def markdown(self) -> str:
-        """A table for each workload, with the machine."""
+        """The rows as a Markdown table, with the machine."""
         rates = "; ".join(f"{n} thread{'s' * (n > 1)}: {rate:.0f}" for n, rate in self.before.sgemm.items())
         later = ", ".join(f"{rate:.0f}" for rate in self.after.sgemm.values()) if self.after else "-"
         lines = [
@@ -169,7 +192,7 @@ class Report:
             "",
             *[f"Note: {note}." for note in self.notes],
             "",
-            "| workload | candidate | threads | median | min | max | unit | x torch eager | x limit | deviation |",
+            "| workload | candidate | threads | median | min | max | unit | x torch eager | x roofline | deviation |",
             "|---|---|---:|---:|---:|---:|---|---:|---:|---:|",
         ]
         for row in self.rows:
@@ -183,67 +206,96 @@ class Report:
 
 
 def start() -> Report:
-    """A report with the machine as it is now."""
+    """A report that begins with the description and the calibration of the machine."""
     return Report(describe(), calibrate())
 
 
 class DisagreementError(AssayError):
-    """A candidate computes something else than the reference: its time means nothing."""
+    """A candidate is not numerically equivalent to the reference, so its time is meaningless."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the candidates do, and how it is measured.
+
+    Attributes:
+        name: in the rows.
+        reference: the losses of the first batches (k,), by the reference.
+        work: the minimum work of a unit.
+        unit: of the reported times, such as "us/it".
+        scale: converts seconds to `unit`.
+        repetitions: of every candidate.
+        tolerance: of the losses.
+        baseline: the name of the candidates that the ratios refer to.
+    """
+
+    name: str
+    reference: NDArray[np.float64]
+    work: Work
+    unit: str
+    scale: float
+    repetitions: int = 5
+    tolerance: float = 1e-3
+    baseline: str = "torch eager"
 
 
 def measure(
     report: Report,
-    workload: str,
+    workload: Workload,
     candidates: Sequence[Competitor],
     *,
-    reference: NDArray[np.float64],
-    work: Work,
-    scale: float,
-    unit: str,
-    repetitions: int = 5,
-    tolerance: float = 1e-3,
-    baseline: str = "torch eager",
-    told: Callable[[str], None] = print,
+    show: Callable[[str], None] = print,
 ) -> None:
-    """Checks that candidates agree with the reference losses, times them in turn, and adds their rows.
+    """Checks that the candidates agree with the reference losses, times them interleaved, and adds rows to the report.
 
-    `scale` turns seconds into `unit`. Raises: DisagreementError.
+    `show` is called with a line for each row. Raises: DisagreementError.
     """
-    deviations: list[float | None] = []
-    for candidate in candidates:
-        losses = candidate.check()
-        if losses is None:
-            deviations.append(None)
-            continue
-        deviation = float((np.abs(losses - reference) / np.maximum(1.0, np.abs(reference))).max())
-        if not deviation < tolerance:
-            raise DisagreementError(
-                f"{workload}: {candidate.name} is {deviation:.1e} off; expected below {tolerance:.0e}"
-            )
-        deviations.append(deviation)
+    deviations = [_deviation(workload, candidate) for candidate in candidates]
+    seconds = _interleaved(candidates, workload.repetitions)
+    medians = [statistics.median(times) for times in seconds]
+    best = min((m for c, m in zip(candidates, medians, strict=True) if c.name == workload.baseline), default=None)
+    for candidate, times, median, deviation in zip(candidates, seconds, medians, deviations, strict=True):
+        row = Timing(
+            workload=workload.name,
+            candidate=candidate.name,
+            threads=candidate.threads,
+            median=median * workload.scale,
+            min=min(times) * workload.scale,
+            max=max(times) * workload.scale,
+            unit=workload.unit,
+            ratio=None if best is None else best / median,
+            limit=workload.work.roofline(report.before, candidate.threads) * workload.scale,
+            deviation=deviation,
+        )
+        report.rows.append(row)
+        show(
+            f"{row.workload:28s} {row.candidate:22s} {row.threads} {row.median:10.4g} {row.unit:8s} "
+            f"x {row.ratio or 0:.2f}"
+        )
+
+
+def _deviation(workload: Workload, candidate: Competitor) -> float | None:
+    """The maximum difference of a candidate's losses, None where it has none. Raises: DisagreementError."""
+    losses = candidate.check()
+    if losses is None:
+        return None
+    reference = workload.reference
+    deviation = float((np.abs(losses - reference) / np.maximum(1.0, np.abs(reference))).max())
+    if not deviation < workload.tolerance:
+        raise DisagreementError(
+            f"{workload.name}: the losses of {candidate.name} differ from the reference by {deviation:.1e}; "
+            f"expected below {workload.tolerance:.0e}"
+        )
+    return deviation
+
+
+def _interleaved(candidates: Sequence[Competitor], repetitions: int) -> list[list[float]]:
+    """The seconds per unit of every repetition of each candidate; each round runs every candidate once."""
     seconds: list[list[float]] = [[] for _ in candidates]
     for _ in range(repetitions):
         for candidate, times in zip(candidates, seconds, strict=True):
             times.append(_timed(candidate.run) / candidate.unit_per_call)
-    best = min(
-        (statistics.median(t) for c, t in zip(candidates, seconds, strict=True) if c.name == baseline), default=None
-    )
-    for candidate, times, deviation in zip(candidates, seconds, deviations, strict=True):
-        median = statistics.median(times)
-        row = Timing(
-            workload=workload,
-            candidate=candidate.name,
-            threads=candidate.threads,
-            median=median * scale,
-            min=min(times) * scale,
-            max=max(times) * scale,
-            unit=unit,
-            ratio=None if best is None else best / median,
-            limit=work.limit(report.before, candidate.threads) * scale,
-            deviation=deviation,
-        )
-        report.rows.append(row)
-        told(f"{workload:28s} {candidate.name:22s} {row.threads} {row.median:10.4g} {unit:8s} x {row.ratio or 0:.2f}")
+    return seconds
 
 
 def _timed(call: Callable[[], Any]) -> float:

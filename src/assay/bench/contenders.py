@@ -1,4 +1,4 @@
-"""Who can be put side by side: the engines, and the peers that they are measured against."""
+"""The contenders of a bench: the engines, and the peers that they are compared with."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from assay.engines import ENGINES
 from assay.engines.base import Engine
 from assay.errors import EngineError
 
-PEERS: dict[str, tuple[str, str, str]] = {  # as ENGINES; they train one trial from its start, and nothing else
+PEERS: dict[str, tuple[str, str, str]] = {  # as ENGINES; a peer only trains one trial from its start
     "torch-eager": ("assay.engines.torch_eager", "TorchEager", "torch"),
 }
 
 
 def names() -> list[str]:
-    """Everybody who can be asked for."""
+    """The names of all engines and peers."""
     return [*ENGINES, *PEERS]
 
 
 def load(name: str, *, device: str, threads: int | None) -> Engine:
-    """The engine or peer of that name. Raises: EngineError where it is not installed."""
+    """Loads the engine or peer of a name. Raises: EngineError where it is not installed."""
     if name not in PEERS:
         return engines.load(name, device=device, threads=threads)
     module, class_name, needs = PEERS[name]

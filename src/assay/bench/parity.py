@@ -1,4 +1,4 @@
-"""The certificate: a row's first losses and weights beside those of the numpy engine, under stated tolerances."""
+"""The certificate: the first losses and weights of a row against those of the numpy engine, under stated tolerances."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ TOLERANCES: dict[str, tuple[float, dict[str, int]]] = {  # precision -> toleranc
     "tensorfloat32": (1e-2, {SMOOTH: 20, KINKED: 20, IMAGES: 3}),
     "bfloat16": (5e-2, {SMOOTH: 20, KINKED: 20, IMAGES: 3}),
 }
-"""Of the contract for float64 and float32; the others keep 11 and 8 bits of each factor, and Adam's first steps turn
-their rounding into steps of its own size. At the kinks and ties of a million pooled pixels in a batch right engines
-part soon: with lenet5-wide and Adam plain convolutions of torch and jax in float32 are 5e-6 off after 3 iterations and
-up to 7e-3 after 20, while in float64 torch is 8e-15 off after 20. An engine whose method rounds more says for how many
-of the weights that may show (`Engine.allowed_outliers`)."""
-_WITH_KINKS = ("relu", "leaky_relu", "elu")  # where rounding may put a unit on the other side
-_MOST_EXAMPLES = 60_000  # that the reference sees: it is the slowest of all
+"""Those of the contract for float64 and float32. The other precisions keep 11 and 8 bits of each factor, and Adam's
+first steps amplify their rounding to full steps. At the kinks and ties of a million pooled pixels per batch, correct
+engines diverge soon: with lenet5-wide and Adam, plain convolutions of torch and jax in float32 differ by 5e-6 after 3
+iterations and by up to 7e-3 after 20, while in float64 torch differs by 8e-15 after 20. An engine whose method rounds
+more states for which fraction of the weights (`Engine.allowed_outliers`)."""
+_WITH_KINKS = ("relu", "leaky_relu", "elu")  # rounding may move a unit to the other side of the kink
+_MOST_EXAMPLES = 60_000  # for the reference, which is the slowest engine
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def kind(network: Network) -> str:
-    """How soon rounding parts two right engines: smooth dense layers, dense layers with kinks, networks of images."""
+    """How soon rounding makes correct engines diverge: smooth dense layers, dense layers with kinks, image networks."""
     if not all(isinstance(layer, Dense | Activate | Dropout) for layer in network.layers):
         return IMAGES
     functions = [layer.function for layer in network.layers if isinstance(layer, Activate)]
@@ -40,7 +40,7 @@ def kind(network: Network) -> str:
 
 
 def compared(recipe: Recipe, network: Network, examples: int, *, quick: bool = False) -> tuple[float, int]:
-    """The tolerance of a recipe, and over how many iterations it is compared, for N training examples."""
+    """The tolerance of a recipe, and the number of iterations that are compared, for N training examples."""
     tolerance, iterations_of = TOLERANCES[recipe.precision]
     iterations = iterations_of[kind(network)]
     affordable = _MOST_EXAMPLES // recipe.batches.width(examples)
@@ -48,26 +48,32 @@ def compared(recipe: Recipe, network: Network, examples: int, *, quick: bool = F
 
 
 def without_dropout(recipe: Recipe) -> Recipe:
-    """The recipe as it is certified: masks are each engine's own, so they are left out."""
+    """The recipe as it is certified: without dropout, because every engine draws its own masks."""
     return recipe.patched({"model": {"dropout": 0.0}}) if getattr(recipe.model, "dropout", 0.0) else recipe
 
 
 def judged(
     recipe: Recipe,
-    found: Arrays,
+    arrays: Arrays,
     reference: Arrays,
     *,
     iterations: int,
     tolerance: float,
     allowed_outliers: float = 0.0,
 ) -> Certificate:
-    """The certificate of a row's arrays, "losses" (k,) and the weights by name, beside the reference's.
+    """The certificate of the arrays of a row against those of the reference.
 
-    `allowed_outliers` is the share of the weights that the engine's method may bring further off than the tolerance.
+    Args:
+        recipe: that was trained.
+        arrays: "losses" (k,) and the weights by name.
+        reference: the same of the reference.
+        iterations: k.
+        tolerance: of the differences.
+        allowed_outliers: the fraction of the weights that the engine's method may bring above the tolerance.
     """
     notes = ["taken without dropout"] if recipe.model != without_dropout(recipe).model else []
-    weights = _deviations(found, reference, [name for name in reference if name != "losses"])
-    losses = _deviations(found, reference, ["losses"])
+    weights = _deviations(arrays, reference, [name for name in reference if name != "losses"])
+    losses = _deviations(arrays, reference, ["losses"])
     return Certificate(
         reference=f"{REFERENCE}, float64",
         iterations=iterations,
@@ -80,11 +86,11 @@ def judged(
     )
 
 
-def _deviations(found: Arrays, reference: Arrays, names: list[str]) -> NDArray[np.float64] | None:
-    """All differences, relative where the reference is above 1; None where one is not finite or not there."""
-    if any(name not in found or found[name].shape != reference[name].shape for name in names):
+def _deviations(arrays: Arrays, reference: Arrays, names: list[str]) -> NDArray[np.float64] | None:
+    """All differences, relative where the reference is above 1; None where one is missing or not finite."""
+    if any(name not in arrays or arrays[name].shape != reference[name].shape for name in names):
         return None
     with np.errstate(all="ignore"):  # a training that diverges has values that are not finite
-        each = [np.abs(found[name] - reference[name]) / np.maximum(1.0, np.abs(reference[name])) for name in names]
+        each = [np.abs(arrays[name] - reference[name]) / np.maximum(1.0, np.abs(reference[name])) for name in names]
     values = np.concatenate([array.ravel() for array in each]) if each else np.empty(0)
     return values if np.isfinite(values).all() else None

@@ -1,4 +1,4 @@
-"""What a bench measures: rows with their certificates, starts and epochs, and the plain data that everything reads."""
+"""The results of a bench: rows with their certificates, starts and epochs, and the plain data that is stored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from assay.store.benches import FORMAT
 
 
 class State(StrEnum):
-    """How a row stands: a closed set. All but the first three are ends, and the row's `reason` says why."""
+    """The state of a row, a closed set. All but the first three are final and have a `reason` in the row."""
 
     OPEN = "open"
-    CERTIFIED = "certified"  # computes what the reference computes; not measured yet
+    CERTIFIED = "certified"  # numerically equivalent to the reference; not measured yet
     MEASURED = "measured"
-    IMPOSSIBLE = "impossible"  # this machine or this engine cannot; nothing was tried
+    IMPOSSIBLE = "impossible"  # not supported by this machine or this engine; not tried
     DEVIATES = "fails parity"
     DIVERGED = "diverged"
     FAILED = "failed"  # an error in the program, or its process was killed
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Contender:
-    """Who trains the recipe, and with what; `threads` is None where the device is no CPU."""
+    """What trains the recipe; `threads` is None if the device is not a CPU."""
 
     engine: str
     device: str
@@ -36,7 +36,7 @@ class Contender:
 
     @property
     def label(self) -> str:
-        """The row's name in tables and charts.
+        """The name in tables and charts.
 
         >>> Contender("native", "cpu", 2, "float32").label
         'native, cpu, 2 threads, float32'
@@ -47,32 +47,43 @@ class Contender:
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far a row's first iterations are from the reference, relative where a value is above 1."""
+    """The differences of a row from the reference after the first iterations, relative where a value is above 1.
+
+    Attributes:
+        reference: the engine and its precision.
+        iterations: after which losses and weights are compared.
+        tolerance: of the differences.
+        losses: the maximum difference of a loss; None if one is not finite.
+        weights: the maximum difference of a weight; None if one is not finite.
+        outlier_fraction: the fraction of the weights with a difference above the tolerance.
+        allowed_outliers: the largest fraction allowed.
+        notes: sentences on the comparison.
+    """
 
     reference: str
     iterations: int
     tolerance: float
-    losses: float | None  # None where they are not finite
+    losses: float | None
     weights: float | None
-    outlier_fraction: float = 0.0  # the share of the weights that are not within the tolerance, and how large it may be
+    outlier_fraction: float = 0.0
     allowed_outliers: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether the row computes what the reference computes."""
+        """Whether the row is numerically equivalent to the reference."""
         if self.losses is None or self.weights is None or self.losses >= self.tolerance:
             return False
         return self.weights < self.tolerance or 0 < self.outlier_fraction <= self.allowed_outliers
 
     def sentence(self) -> str:
         """The certificate in words."""
-        losses, weights = ("not finite" if v is None else f"{v:.1e} off" for v in (self.losses, self.weights))
-        beyond = f" ({self.outlier_fraction:.2%} of them beyond the tolerance)" if self.outlier_fraction else ""
-        but = f" but for {self.allowed_outliers:.0%} of the weights" if self.allowed_outliers else ""
+        losses, weights = ("not finite" if v is None else f"differ by {v:.1e}" for v in (self.losses, self.weights))
+        outliers = f" ({self.outlier_fraction:.2%} of them above the tolerance)" if self.outlier_fraction else ""
+        allowed = f", except for {self.allowed_outliers:.0%} of the weights" if self.allowed_outliers else ""
         return (
-            f"losses {losses}, weights {weights}{beyond} after {self.iterations:,} iterations; "
-            f"expected below {self.tolerance:.0e}{but}"
+            f"losses {losses}, weights {weights}{outliers} after {self.iterations:,} iterations; "
+            f"expected below {self.tolerance:.0e}{allowed}"
         )
 
     def plain(self) -> dict[str, Any]:
@@ -92,8 +103,14 @@ class Certificate:
 
 @dataclass(frozen=True)
 class StartUp:
-    """What comes before the first epoch, in seconds: the process with its imports and its engine; the data, brought to
-    the device; compiling, which is the engine's warm-up and the first evaluation."""
+    """The seconds before the first epoch.
+
+    Attributes:
+        repeat: from 1.
+        start_up: starting the process, importing, and creating the engine.
+        data: loading the data and copying it to the device.
+        compile: the warm-up of the engine and the first evaluation.
+    """
 
     repeat: int
     start_up: float
@@ -102,18 +119,18 @@ class StartUp:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """The sum, in seconds."""
         return self.start_up + self.data + self.compile
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: `begin` in seconds since the bench began, the others in seconds of their own."""
+    """One epoch of a row; `begin` is in seconds since the start of the bench, the other times are durations."""
 
     repeat: int
     number: int
     begin: float
-    batches: float  # making the row numbers
+    batches: float  # generating the row numbers
     train: float
     validate: float
     examples: int
@@ -122,15 +139,15 @@ class Epoch:
 
     @property
     def total(self) -> float:
-        """What an epoch takes with its batches and its evaluation."""
+        """The seconds of an epoch with its batches and its evaluation."""
         return self.batches + self.train + self.validate
 
 
 @dataclass
 class Row:
-    """One combination and all that is known of it."""
+    """One contender and its results."""
 
-    combination: Contender
+    contender: Contender
     state: State = State.OPEN
     reason: str = ""
     certificate: Certificate | None = None
@@ -141,8 +158,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The combination's name."""
-        return self.combination.label
+        """The name of the contender."""
+        return self.contender.label
 
     @property
     def later(self) -> list[Epoch]:
@@ -150,21 +167,21 @@ class Row:
         return [epoch for epoch in self.epochs if epoch.number > 1]
 
     def end(self, state: State, reason: str) -> None:
-        """Ends the row; what it has measured stays."""
+        """Ends the row; its measurements stay."""
         self.state, self.reason = state, reason
 
     def totals(self, epochs: int) -> list[float]:
-        """Seconds of each repeat that came to its end, from the start of its process."""
-        found: list[float] = []
+        """The seconds of each complete repeat, from the start of its process."""
+        totals: list[float] = []
         for start in self.starts:
-            mine = [epoch.total for epoch in self.epochs if epoch.repeat == start.repeat]
-            if len(mine) == epochs:
-                found.append(start.total + sum(mine))
-        return found
+            seconds = [epoch.total for epoch in self.epochs if epoch.repeat == start.repeat]
+            if len(seconds) == epochs:
+                totals.append(start.total + sum(seconds))
+        return totals
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int] | None:
-    """Median, smallest, largest and number of values, or None where there are none.
+    """The median, minimum, maximum and number of the values; None without values.
 
     >>> spread([3.0, 1.0, 2.0])
     {'median': 2.0, 'min': 1.0, 'max': 3.0, 'n': 3}
@@ -176,7 +193,7 @@ def spread(values: Sequence[float]) -> dict[str, float | int] | None:
 
 @dataclass
 class Bench:
-    """A whole bench. `outcome` is "running", "completed" or "interrupted"."""
+    """A bench with its results. `outcome` is "running", "completed" or "interrupted"."""
 
     key: str
     name: str
@@ -195,26 +212,26 @@ class Bench:
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def baseline(self) -> tuple[Row | None, str]:
-        """The row that the others are compared with, and why it is that one."""
+        """The row that the others are compared with, and the reason for its choice."""
         timed = [row for row in self.rows if row.later and row.certificate and row.certificate.holds]
         if not timed:
             return None, "no row has a later epoch, so there is nothing to compare with"
-        first = self.rows[0].combination
-        like = [row for row in timed if row.combination.engine == self.wanted_baseline]
-        for same in ("device", "precision"):
-            near = [row for row in like if getattr(row.combination, same) == getattr(first, same)]
-            like = near or like
-        if like:
-            best = min(like, key=_steady)
-            which = "the fastest of its threads" if len(like) > 1 else "as its users write it"
-            if self.wanted_baseline != "torch-eager" and len(like) == 1:
-                which = "asked for"
-            return best, f"{best.label} ({which})"
-        slowest = max(timed, key=_steady)
-        return slowest, f"{slowest.label} (the slowest row, as there is no time of {self.wanted_baseline!r})"
+        first = self.rows[0].contender
+        candidates = [row for row in timed if row.contender.engine == self.wanted_baseline]
+        for attribute in ("device", "precision"):
+            same = [row for row in candidates if getattr(row.contender, attribute) == getattr(first, attribute)]
+            candidates = same or candidates
+        if candidates:
+            best = min(candidates, key=_later_median)
+            reason = "the fastest of its threads" if len(candidates) > 1 else "idiomatic PyTorch"
+            if self.wanted_baseline != "torch-eager" and len(candidates) == 1:
+                reason = "as specified"
+            return best, f"{best.label} ({reason})"
+        slowest = max(timed, key=_later_median)
+        return slowest, f"{slowest.label} (the slowest row, because {self.wanted_baseline!r} was not measured)"
 
     def plain(self) -> dict[str, Any]:
-        """The bench as plain data: what is stored, printed as JSON, drawn and tabulated."""
+        """The bench as plain data, which is stored, printed as JSON, plotted and tabulated."""
         base, why = self.baseline()
         return {
             "format": FORMAT,
@@ -238,15 +255,12 @@ class Bench:
         }
 
     def _row(self, row: Row, base: Row | None) -> dict[str, Any]:
-        certificate = None
-        if row.certificate is not None:
-            certificate = row.certificate.plain()
         return {
             "label": row.label,
-            **asdict(row.combination),
+            **asdict(row.contender),
             "state": str(row.state),
             "reason": row.reason,
-            "certificate": certificate,
+            "certificate": row.certificate.plain() if row.certificate is not None else None,
             "summary": self._summary(row, base),
             "peak_memory_bytes": row.peak_memory_bytes,
             "peak_device_memory_bytes": row.peak_device_memory_bytes,
@@ -255,13 +269,13 @@ class Bench:
         }
 
     def _summary(self, row: Row, base: Row | None) -> dict[str, Any]:
-        """What the row's starts and epochs come to; None for what they do not give."""
+        """The statistics of the row's starts and epochs; None where something was not measured."""
         later = row.later
         train = spread([epoch.train for epoch in later])
         accuracies = [e.accuracy for e in row.epochs if e.number == self.epochs and e.accuracy is not None]
         limit = None
-        if self.before is not None and row.combination.threads is not None:
-            limit = self.work.limit(self.before, row.combination.threads)
+        if self.before is not None and row.contender.threads is not None:
+            limit = self.work.roofline(self.before, row.contender.threads)
         certified = row.certificate is not None and row.certificate.holds
         return {
             "start_up": spread([start.start_up for start in row.starts]),
@@ -281,25 +295,29 @@ class Bench:
         }
 
 
-def _steady(row: Row) -> float:
+def _later_median(row: Row) -> float:
+    """The median training seconds of a later epoch."""
     return statistics.median(epoch.train for epoch in row.later)
 
 
 def _ratio(row: Row, base: Row) -> dict[str, float | int] | None:
-    """How many times as fast as the baseline a later epoch trains: that of the medians, and the range over the rounds
-    that both did, in which the machine was the same."""
-    theirs = {(epoch.repeat, epoch.number): epoch.train for epoch in base.later}
+    """The speedup over the baseline in later epochs: of the medians, and its range over the rounds of both rows.
+
+    Epochs of the same round are compared with each other, because the state of the machine was the same.
+    """
+    of_base = {(epoch.repeat, epoch.number): epoch.train for epoch in base.later}
     rounds = [
-        theirs[epoch.repeat, epoch.number] / epoch.train
+        of_base[epoch.repeat, epoch.number] / epoch.train
         for epoch in row.later
-        if (epoch.repeat, epoch.number) in theirs
+        if (epoch.repeat, epoch.number) in of_base
     ]
     if not rounds:
         return None
-    return {"median": _steady(base) / _steady(row), "min": min(rounds), "max": max(rounds), "n": len(rounds)}
+    median = _later_median(base) / _later_median(row)
+    return {"median": median, "min": min(rounds), "max": max(rounds), "n": len(rounds)}
 
 
-def _calibration(found: Calibration | None) -> dict[str, Any] | None:
-    if found is None:
+def _calibration(calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is None:
         return None
-    return {"sgemm": {str(threads): rate for threads, rate in found.sgemm.items()}, "memory": found.memory}
+    return {"sgemm": {str(threads): rate for threads, rate in calibration.sgemm.items()}, "memory": calibration.memory}

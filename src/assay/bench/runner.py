@@ -84,11 +84,11 @@ class Benching:
             wanted_baseline=asked.baseline,
             work=self._work,
             machine=describe(),
-            rows=[Row(combination) for combination in asked.combinations],
+            rows=[Row(contender) for contender in asked.contenders],
             notes=[*warnings(recipe), *_notes(asked, n)],
         )
         rows = self.bench.rows
-        pinned = [_cores(row.combination) for row in rows] + [usable_cores()]  # the last is the reference's
+        pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last is the reference's
         self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
         self._schedule = Schedule(len(rows), repeats=asked.repeats, epochs=asked.epochs)
@@ -98,7 +98,7 @@ class Benching:
         self._folder = Path()
         self._caches = 0
         for i, row in enumerate(rows):
-            if reason := impossible(row.combination):
+            if reason := impossible(row.contender):
                 self._end(i, State.IMPOSSIBLE, reason)
 
     def _measure_data(self) -> int:
@@ -157,7 +157,7 @@ class Benching:
 
     def _run(self) -> Iterator[BenchStatus]:
         bench = self.bench
-        threads = {1, *(row.combination.threads for row in bench.rows if row.combination.threads)}
+        threads = {1, *(row.contender.threads for row in bench.rows if row.contender.threads)}
         if self._stopped:
             raise _StoppedError
         yield self._do("calibrates")
@@ -211,11 +211,11 @@ class Benching:
     def _certify(self, i: int) -> Iterator[BenchStatus]:
         row = self.bench.rows[i]
         yield self._do(f"certifies {row.label}")
-        recipe = self._recipe(row.combination)
+        recipe = self._recipe(row.contender)
         n = int(self.bench.data["examples"])
         tolerance, iterations = compared(recipe, self._network, n, quick=self.asked.quick)
         with self._timed(i, "certify"):
-            yield from self._load(i, row.combination, without_dropout(recipe))
+            yield from self._load(i, row.contender, without_dropout(recipe))
             reference = yield from self._reference(recipe, iterations)
             head, content = yield from self._ask(i, "certify", iterations=iterations)
         row.certificate = judged(
@@ -234,10 +234,10 @@ class Benching:
         """The reference's losses and weights, computed once for all rows of a precision."""
         precision = "float64" if recipe.precision == "float64" else "float32"
         if (precision, iterations) not in self._references:
-            number, combination = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
+            number, contender = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
             try:
                 self._workers.forget(number)
-                yield from self._load(number, combination, without_dropout(self._recipe(combination)))
+                yield from self._load(number, contender, without_dropout(self._recipe(contender)))
                 _, content = yield from self._ask(number, "certify", iterations=iterations)
                 self._references[precision, iterations] = arrays_of(content)
             except _EndError as end:
@@ -252,7 +252,7 @@ class Benching:
         row = self.bench.rows[i]
         yield self._do(f"starts {row.label}, repeat {repeat} of {self.asked.repeats}")
         with self._timed(i, "begin", repeat=repeat):
-            started = yield from self._load(i, row.combination, self._recipe(row.combination))
+            started = yield from self._load(i, row.contender, self._recipe(row.contender))
             head, _ = yield from self._ask(i, "begin")
         row.starts.append(StartUp(repeat, started, head["data"], head["compile"]))
 
@@ -280,16 +280,16 @@ class Benching:
         if head["peak_device_memory_bytes"] is not None:
             row.peak_device_memory_bytes = max(row.peak_device_memory_bytes or 0, head["peak_device_memory_bytes"])
 
-    def _load(self, i: int, combination: Contender, recipe: Recipe) -> Generator[BenchStatus, None, float]:
+    def _load(self, i: int, contender: Contender, recipe: Recipe) -> Generator[BenchStatus, None, float]:
         """Starts a row's process and lets it load its engine; the seconds from the start of the process."""
         begin = perf_counter()
         self._caches += 1
         yield from self._ask(
             i,
             "load",
-            engine=combination.engine,
-            device=combination.device,
-            threads=combination.threads,
+            engine=contender.engine,
+            device=contender.device,
+            threads=contender.threads,
             cache=str(self._folder / str(self._caches)),
             trials=[{"recipe": recipe.plain()}],
             code=code_in(recipe.optimizer),
@@ -297,11 +297,11 @@ class Benching:
         )
         return perf_counter() - begin
 
-    def _recipe(self, combination: Contender) -> Recipe:
+    def _recipe(self, contender: Contender) -> Recipe:
         """What a row trains: the recipe in its precision, with a point after each epoch and without stopping rules."""
         return self.asked.recipe.patched(
             {
-                "precision": combination.precision,
+                "precision": contender.precision,
                 "budget": {"epochs": float(self.asked.epochs)},
                 "log": {"every": "1 epoch", "train_loss": "batch"},
             }
@@ -361,9 +361,9 @@ class Benching:
             self._save_plain(self.bench.plain())
 
 
-def _cores(combination: Contender) -> list[int]:
+def _cores(contender: Contender) -> list[int]:
     """The cores that a row's process is pinned to: as many as it has threads."""
-    return usable_cores()[: combination.threads] if combination.threads else []
+    return usable_cores()[: contender.threads] if contender.threads else []
 
 
 def _raise_end(head: dict[str, Any]) -> None:
@@ -382,6 +382,6 @@ def _notes(asked: BenchSpec, n: int) -> list[str]:
     found: list[str] = []
     if asked.quick:
         found.append(f"scaled down by --quick: {n:,} training examples, few epochs; it says little about a full run")
-    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.combinations):
+    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.contenders):
         found.append(f"engine {REFERENCE!r} computes in float64 whatever the precision")
     return found

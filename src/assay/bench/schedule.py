@@ -24,7 +24,7 @@ class Schedule:
         counts = {"certify": 1, "begin": repeats, "epoch": repeats * epochs}
         self._left = {(kind, row): count for kind, count in counts.items() for row in range(rows)}
         self._steps = sum(self._left.values())
-        self._times = Repeated(lambda step: step[0])  # pyright: ignore[reportIndexIssue, reportUnknownLambdaType]
+        self._times = Repeated()
 
     def done(self, kind: str, row: int, seconds: float) -> None:
         """Counts a step that has ended."""

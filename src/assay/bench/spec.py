@@ -1,4 +1,4 @@
-"""What a bench is asked to do: the recipe by file or by a model's name, and the combinations that train it."""
+"""The specification of a bench: its recipe, by file or by the name of a model, and the contenders that train it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ DEFAULTS: dict[str, Any] = {
     "batches": {"kind": "shuffled", "size": 600},
     "optimizer": {"name": "adam", "learning_rate": 0.001},
 }
-"""What a model that is named alone is trained with: the setting of the published comparison of frameworks."""
+"""The settings for a model that is given by its name: those of the published comparison of frameworks."""
 BASELINE = "torch-eager"
 
 
 @dataclass(frozen=True)
 class BenchSpec:
-    """A bench to be run: every row trains `recipe` for `epochs` epochs, `repeats` times from a new process."""
+    """A bench to run: every contender trains `recipe` for `epochs` epochs, `repeats` times from a new process."""
 
     name: str
     recipe: Recipe
-    combinations: tuple[Contender, ...]
+    contenders: tuple[Contender, ...]
     epochs: int
     repeats: int
     baseline: str = BASELINE
@@ -42,10 +42,10 @@ class BenchSpec:
 def recipe_of(
     word: str, patches: Sequence[Mapping[str, Any]] = (), *, data: str | None = None, quick: bool = False
 ) -> tuple[str, Recipe]:
-    """A short name and the recipe that a word asks for: a TOML file, or a model of the table with bench defaults.
+    """A short name and the recipe that a word specifies: a TOML file, or the name of a model with `DEFAULTS`.
 
-    A model's data are MNIST where it is fetched, else the digits; `quick` always takes the digits, in MNIST's frame for
-    a model of images. `data` comes before both. Raises: AssayError.
+    A model is trained on MNIST if it has been fetched, else on the digits. `quick` always takes the digits, padded to
+    the size of MNIST for a model of images. `data` overrides both. Raises: AssayError.
     """
     path = Path(word)
     if path.suffix == ".toml" or path.is_file():
@@ -54,26 +54,28 @@ def recipe_of(
     elif word in MODELS:
         name, raw = word, DEFAULTS | {"model": word}
         small = "digits" if issubclass(MODELS[word], MLP) else "digits-28"
-        data = data or (small if quick else _at_hand(small))
+        data = data or (small if quick else _mnist_or(small))
     else:
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")
-    chosen = [with_data(raw, data)] if data else []
-    return name, Recipe.parse(merged(raw, [*chosen, *patches]), source=word)
+    data_patch = [with_data(raw, data)] if data else []
+    return name, Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
 
 
-def _at_hand(otherwise: str) -> str:
+def _mnist_or(fallback: str) -> str:
     try:
         load("mnist")
     except DataError:
-        return otherwise
+        return fallback
     return "mnist"
 
 
 def combinations(
     engines: Sequence[str], devices: Sequence[str], threads: Sequence[int], precisions: Sequence[str], baseline: str
 ) -> tuple[Contender, ...]:
-    """Every engine on every device with every number of threads and in every precision; the baseline's engine is
-    added where it is not among them. Raises: RecipeError, with every word that is wrong."""
+    """Every engine on every device with every number of threads and every precision; the baseline is added if missing.
+
+    Raises: RecipeError, with all unknown values.
+    """
     known = names()
     problems = [unknown("engine", engine, known) for engine in engines if engine not in known]
     problems += [f"baseline: {unknown('engine', baseline, known)}"] if baseline not in known else []
@@ -82,20 +84,20 @@ def combinations(
     problems += [unknown("precision", precision, PRECISIONS) for precision in precisions if precision not in PRECISIONS]
     if problems:
         raise RecipeError(problems, source="bench")
-    asked = [*engines, *([baseline] if baseline not in engines else [])]
-    found = [
+    with_baseline = [*engines, *([baseline] if baseline not in engines else [])]
+    contenders = [
         Contender(engine, device, count, precision)
-        for engine in asked
+        for engine in with_baseline
         for device in devices
         for count in (threads if device == "cpu" else [None])
         for precision in precisions
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(contenders))
 
 
-def impossible(combination: Contender) -> str | None:
-    """Why this machine cannot run a combination, as far as no engine need be loaded to know it."""
-    count, there = combination.threads, cores()
-    if count is not None and count > there:
-        return f"{count} threads need {count} cores; this process may use {there}"
+def impossible(contender: Contender) -> str | None:
+    """Why this machine cannot run a contender, as far as that is known without loading its engine; None if it can."""
+    count, available = contender.threads, cores()
+    if count is not None and count > available:
+        return f"{count} threads need {count} cores; this process may use {available}"
     return None

@@ -1,6 +1,6 @@
-"""What a new process needs before its first iteration: libraries, and programs to compile.
+"""The start-up time of a new process before its first iteration: loading libraries and compiling.
 
-Started as `python -m assay.bench.startup ENGINE RECIPE` with the recipe as JSON, it tells its own seconds.
+Run as `python -m assay.bench.startup ENGINE RECIPE`, with the recipe as JSON, it prints its own seconds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ from assay.training.loop import Training, prepared
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Seconds that a new process needs: until its libraries are loaded, and to compile or warm up an iteration, with
-    nothing compiled before and once more with what the first process has left in a cache."""
+    """The start-up seconds of a new process.
+
+    Attributes:
+        process: until its libraries are loaded.
+        compile: to compile or warm up an iteration with an empty cache.
+        cached: the same with the cache that the first process has filled.
+    """
 
     process: float
     compile: float
@@ -32,14 +37,14 @@ class ColdStart:
 
 
 def starts(recipe: Recipe, engine: str) -> ColdStart:
-    """The start of an engine on one thread, in two processes one after the other. Raises: EngineError."""
+    """Measures the start of an engine on one thread, in two processes in sequence. Raises: EngineError."""
     with tempfile.TemporaryDirectory() as cache:
         first, second = (_started(recipe, engine, cache) for _ in range(2))
     return ColdStart(min(first[0], second[0]), first[1], second[1])
 
 
 def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
-    """Seconds until a new process has its libraries, and of its warm-up."""
+    """The seconds until a new process has loaded its libraries, and those of its warm-up."""
     begin = perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "assay.bench.startup", engine, json.dumps(recipe.plain())],
@@ -49,16 +54,16 @@ def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
         text=True,
         check=False,
     )
-    whole = perf_counter() - begin
+    total = perf_counter() - begin
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise EngineError(f"engine {engine!r} does not start in a new process: {last[0]}")
     inside: dict[str, float] = json.loads(done.stdout)
-    return whole - inside["after"], inside["warm_up"]
+    return total - inside["after"], inside["warm_up"]
 
 
 def _start_here(engine: str, recipe: Recipe) -> None:
-    """Loads the engine, prepares the training and warms it up; prints the seconds of that, and since loading."""
+    """Loads the engine, prepares a training and warms it up; prints the seconds of the warm-up and since loading."""
     loaded = load_engine(engine, threads=1)
     begin = perf_counter()
     training = Training([recipe], loaded, prepared(recipe, load(recipe.data.name)))

@@ -129,7 +129,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _plan(asked: BenchSpec) -> str:
-    rows = len(asked.combinations)
+    rows = len(asked.contenders)
     return (
         f"{asked.name}: {asked.recipe.label()}; {rows} rows, {asked.epochs} epochs, {asked.repeats} "
         f"time{'s' * (asked.repeats > 1)} from a new process"

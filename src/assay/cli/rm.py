@@ -32,7 +32,7 @@ def rm(
     doomed = [name for name in names if name in studies]
     keys, measured, curves = list[str](), list[str](), list[str]()
     for name in (name for name in names if name not in studies):
-        if found := benches.found(opened.database, name):
+        if found := benches.find(opened.database, name):
             measured.append(found["bench"])
         elif curve := imported.find(opened.database, name):
             curves.append(curve["key"])

@@ -34,7 +34,7 @@ def show(
     from assay.store.store import Store
 
     database = Store(store, read_only=True).database
-    bench = benches.found(database, trial)
+    bench = benches.find(database, trial)
     if bench is not None:
         if recipe:
             typer.echo(toml_text(bench["recipe"]), nl=False)

@@ -87,7 +87,7 @@ def imported(history: History) -> Table:
         for name, value in last.items()
     ]
     words = {"train": "training", "evaluate": "validation", "wall": "elapsed"}
-    told = ", ".join(f"{words[name]} {source.told[name]:.2f}" for name in words if name in source.told)
+    told = ", ".join(f"{words[name]} {source.seconds[name]:.2f}" for name in words if name in source.seconds)
     lines += [("seconds", f"{told or 'none'} (imported: {source.clock})")]
     lines += [("effort", f"{history.effort:.4f} s by the log's own clock / accuracy")] if history.effort else []
     kind = "events" if source.format == "tensorboard" else "lines"

@@ -1,4 +1,4 @@
-"""Training logs of other frameworks, read into History: the table of formats, and which one a file looks like."""
+"""Training logs of other frameworks, read into History: the table of formats, and the detection of a file's format."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assay.errors import AssayError, FileError, unknown
-from assay.logs.curves import history_of, problem_sentences
-from assay.logs.log import Options, Read
+from assay.logs.curves import LogFile, history_of, problem_sentences
+from assay.logs.log import Options, Reader
 from assay.logs.matlab import looks_matlab, read_matlab
 from assay.logs.printed import looks_flux, looks_pytorch, read_flux, read_pytorch
 from assay.logs.separated import looks_csv, read_csv
@@ -17,13 +17,19 @@ from assay.logs.tensorboard import looks_tensorboard, read_tensorboard
 from assay.training.history import History
 
 MOST_BYTES = 256 * 2**20
-"""The largest file that is read: a text log of this size has millions of lines."""
+"""The size limit of a file; a text log of this size has millions of lines."""
 
 
 class Format(NamedTuple):
-    """How a format is read, how many lines of a content look like it, and a line about it."""
+    """A log format.
 
-    read: Read
+    Attributes:
+        read: parses the content of a file.
+        looks: counts the lines of a content that look like this format.
+        about: a description in one line.
+    """
+
+    read: Reader
     looks: Callable[[bytes], int]
     about: str
 
@@ -32,16 +38,21 @@ FORMATS: dict[str, Format] = {
     "matlab": Format(read_matlab, looks_matlab, "the table that MATLAB's trainNetwork prints"),
     "flux": Format(read_flux, looks_flux, "lines such as --->Train, epoch: 1, loss: 0.5, time: 1.2"),
     "pytorch": Format(read_pytorch, looks_pytorch, "lines such as --->Train epoch 0, loss: 0.5, time: 1.2"),
-    "csv": Format(read_csv, looks_csv, "a table of separated values with a head"),
+    "csv": Format(read_csv, looks_csv, "a table of separated values with a header"),
     "tensorboard": Format(read_tensorboard, looks_tensorboard, "an event file of TensorBoard"),
 }
 
 
 def read(path: str | Path, format: str | None = None, options: Options | None = None, *, name: str = "") -> History:
-    """The curve in a training log, as a History with a `source`.
+    """Reads the curve in a training log, as a History with a `source`.
 
-    `format` is a name in FORMATS, or None for the one that the file looks like; `name` is that of the curve, else of
-    the file. Raises: FileError for what is no such log, AssayError for an option that does not fit.
+    Args:
+        path: of the log file.
+        format: a name in FORMATS; by default the format is detected.
+        options: what the log itself does not state.
+        name: of the curve; by default the name of the file.
+
+    Raises: FileError for a file that is not a log of the format, AssayError for an option that does not fit.
 
     >>> import assay.logs, tempfile, pathlib
     >>> log = pathlib.Path(tempfile.mkdtemp()) / "run.log"
@@ -54,46 +65,46 @@ def read(path: str | Path, format: str | None = None, options: Options | None = 
     content = _content(path)
     if format is not None and format not in FORMATS:
         raise AssayError(unknown("format", format, FORMATS))
-    chosen = format or _detected(path, content)
+    format = format or _detect(path, content)
     options = options or Options()
     try:
-        reading = FORMATS[chosen].read(content, options)
+        reading = FORMATS[format].read(content, options)
     except AssayError as error:
-        raise type(error)(f"{path}: {error}{_hint(content, chosen)}") from None
+        raise type(error)(f"{path}: {error}{_hint(content, format)}") from None
     if not reading.records:
-        said = f"has no record of the format {chosen} ({FORMATS[chosen].about}){_hint(content, chosen)}"
-        raise FileError(f"{path}: {'; '.join([said, *problem_sentences(reading)])}")
-    digest = hashlib.sha256(content).hexdigest()
+        problem = f"has no record of the format {format} ({FORMATS[format].about}){_hint(content, format)}"
+        raise FileError(f"{path}: {'; '.join([problem, *problem_sentences(reading)])}")
+    file = LogFile(format=format, file=path.name, sha256=hashlib.sha256(content).hexdigest())
     try:
-        return history_of(reading, options, name=name or path.stem, format=chosen, file=path.name, sha256=digest)
+        return history_of(reading, options, file, name=name or path.stem)
     except AssayError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-_HEAD = 2**20  # bytes that show the format of a log, unless they show none
+_SAMPLE = 2**20  # bytes from which the format is detected, unless they match none
 
 
 def looks_like(content: bytes) -> Mapping[str, int]:
-    """The formats that a content looks like, each with how many of its first lines do; a table only if none else."""
-    return _looks(content[:_HEAD]) or (_looks(content) if len(content) > _HEAD else {})
+    """The formats that a content looks like, each with the number of matching lines; a table only if nothing else."""
+    return _matches(content[:_SAMPLE]) or (_matches(content) if len(content) > _SAMPLE else {})
 
 
-def _looks(content: bytes) -> dict[str, int]:
+def _matches(content: bytes) -> dict[str, int]:
     if looks_tensorboard(content):
         return {"tensorboard": 1}
-    found: dict[str, int] = {}
+    matches: dict[str, int] = {}
     for name, entry in FORMATS.items():
         try:
             count = entry.looks(content)
         except FileError:  # a binary file
             continue
-        if count and not (name == "csv" and found):
-            found[name] = count
-    return found
+        if count and not (name == "csv" and matches):
+            matches[name] = count
+    return matches
 
 
 def _content(path: Path) -> bytes:
-    """The content of a file, its size checked first. Raises: FileError."""
+    """The content of a file, after a check of its size. Raises: FileError."""
     try:
         if path.is_dir():
             raise FileError(f"{path}: a folder; expected a log file")
@@ -112,22 +123,22 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _detected(path: Path, content: bytes) -> str:
-    found = looks_like(content)
-    if len(found) == 1:
-        return next(iter(found))
-    if found:
-        said = " and ".join(f"{name} ({count:,} lines)" for name, count in found.items())
-        raise FileError(f"{path}: looks like {said}; say which with --as")
+def _detect(path: Path, content: bytes) -> str:
+    """The one format that a content looks like. Raises: FileError."""
+    matches = looks_like(content)
+    if len(matches) == 1:
+        return next(iter(matches))
+    if matches:
+        formats = " and ".join(f"{name} ({count:,} lines)" for name, count in matches.items())
+        raise FileError(f"{path}: looks like {formats}; choose one with --as")
     known = ", ".join(FORMATS)
-    binary = "is a binary file that is no event file of TensorBoard" if b"\0" in content[:4096] else "looks like none"
-    raise FileError(
-        f"{path}: {binary}; known formats: {known}" + ("" if "binary" in binary else "; say which with --as")
-    )
+    if b"\0" in content[:4096]:
+        raise FileError(f"{path}: is a binary file but not an event file of TensorBoard; known formats: {known}")
+    raise FileError(f"{path}: looks like no known format; known formats: {known}; choose one with --as")
 
 
 def _hint(content: bytes, format: str) -> str:
-    """Which other format it looks like, where there is one."""
+    """The end of an error that names the other format that the content looks like, if there is one."""
     others = [name for name in looks_like(content) if name != format]
     return f"; it looks like {' or '.join(others)}: --as {others[0]}" if others else ""
 

@@ -1,4 +1,4 @@
-"""The usual names of columns and tags, and what they are read as."""
+"""The usual names of columns and tags, and the quantities they are read as."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from assay.errors import AssayError, unknown
 
-USUAL: dict[str, tuple[str, ...]] = {  # in order of preference; `plain` spells them all alike
+USUAL: dict[str, tuple[str, ...]] = {  # in order of preference, in the spelling of `normalised`
     "iteration": ("iteration", "iterations", "iter", "step", "steps", "global_step", "batch"),
     "epoch": ("epoch", "epochs"),
     "examples": ("examples", "examples_seen", "samples", "samples_seen"),
@@ -54,33 +54,33 @@ USUAL: dict[str, tuple[str, ...]] = {  # in order of preference; `plain` spells 
 }
 
 
-def plain(name: str) -> str:
-    """A name in small letters, whatever stands between its words as one underscore.
+def normalised(name: str) -> str:
+    """A name in lower case, with one underscore between its words.
 
-    >>> plain("Loss/train"), plain("valAcc"), plain("Time (s)")
+    >>> normalised("Loss/train"), normalised("valAcc"), normalised("Time (s)")
     ('loss_train', 'val_acc', 'time_s')
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"[^a-z0-9]+", "_", words.casefold()).strip("_")
 
 
-def chosen(names: Iterable[str], asked: Mapping[str, str], *, what: str) -> dict[str, str]:
-    """What is read -> the name that holds it: as asked, the rest by the usual names. Raises: AssayError."""
-    there = list(dict.fromkeys(names))
-    for target, name in asked.items():
-        if name not in there:
-            raise AssayError(f"{target}={name}: {unknown(what, name, there[:40])}")
+def column_mapping(names: Iterable[str], specified: Mapping[str, str], *, what: str) -> dict[str, str]:
+    """The name that each quantity is read from: as specified, else by the usual names. Raises: AssayError."""
+    available = list(dict.fromkeys(names))
+    for target, name in specified.items():
+        if name not in available:
+            raise AssayError(f"{target}={name}: {unknown(what, name, available[:40])}")
     spelt: dict[str, str] = {}
-    for name in there:
-        spelt.setdefault(plain(name), name)
-    found = dict(asked)
+    for name in available:
+        spelt.setdefault(normalised(name), name)
+    mapping = dict(specified)
     for target, usual in USUAL.items():
-        free = [spelt[name] for name in usual if name in spelt and spelt[name] not in found.values()]
-        if target not in found and free:
-            found[target] = free[0]
-    return found
+        candidates = [spelt[name] for name in usual if name in spelt and spelt[name] not in mapping.values()]
+        if target not in mapping and candidates:
+            mapping[target] = candidates[0]
+    return mapping
 
 
-def told(mapping: Mapping[str, str]) -> str:
-    """Which columns were read as what, in a line."""
+def mapping_sentence(mapping: Mapping[str, str]) -> str:
+    """The mapping in one line."""
     return ", ".join(f"{target} from {name!r}" for target, name in mapping.items())

@@ -1,4 +1,4 @@
-"""Text logs as lines and numbers: encodings, line ends, times of day, accuracies in percent or as shares."""
+"""Text logs as lines and numbers: encodings, line ends, durations, accuracies in percent or as fractions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from assay.errors import FileError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_ENDS = re.compile(r"\r\n|\n|\r")  # a lone return is what a progress bar writes between its states
+_ENDS = re.compile(r"\r\n|\n|\r")  # a progress bar writes a lone carriage return between its states
 _TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?"
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a text, without their ends and without terminal colours. Raises: FileError where it is no text."""
+    """The lines of a text, without line ends and terminal colours. Raises: FileError for a binary file."""
     text = _decoded(content)
     if "\0" in text:
-        raise FileError("a binary file; expected a text")
+        raise FileError("a binary file; expected a text file")
     lines = [_COLOURS.sub("", line) for line in _ENDS.split(text)]
     return lines[:-1] if lines and not lines[-1] else lines
 
@@ -32,7 +32,7 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        return content.decode("latin-1")  # every byte is a letter there, and numbers are the same in all of them
+        return content.decode("latin-1")  # it decodes every byte, and digits are the same in every encoding
 
 
 def seconds_of(text: str) -> float | None:
@@ -54,12 +54,12 @@ def number_of(text: str) -> float | None:
 
 
 def finite(value: float) -> float | None:
-    """The value, None where it is not finite."""
+    """The value; None if it is not finite."""
     return value if math.isfinite(value) else None
 
 
 def fraction(accuracy: float | None, divisor: float) -> float | None:
-    """An accuracy of 0 to `divisor` as a fraction, None where it is not finite. Raises: ValueError outside of that.
+    """An accuracy from 0 to `divisor` as a fraction, None if it is not finite. Raises: ValueError outside that range.
 
     >>> fraction(98.88, 100.0)
     0.9888
@@ -68,16 +68,17 @@ def fraction(accuracy: float | None, divisor: float) -> float | None:
         return None
     if not 0 <= accuracy <= divisor:
         raise ValueError(f"an accuracy of {accuracy:g} lies outside 0 to {divisor:g}")
-    return round(accuracy / divisor, 12)  # 98.88 / 100 is not the number that is written 0.9888
+    return round(accuracy / divisor, 12)  # the float 98.88 / 100 is not the float 0.9888
 
 
-def accuracy_unit(values: Iterable[float | None], asked: str) -> tuple[float, str]:
-    """What accuracies are divided by to be fractions, and the sentence on their unit.
+def accuracy_unit(values: Iterable[float | None], specified: str) -> tuple[float, str]:
+    """The divisor that makes accuracies fractions, and a sentence on their unit.
 
-    Percent if any is above 1, unless it was asked for: 1 as the highest of percents is no trained network.
+    Without a specified unit it is percent if any value is above 1: no trained network has at most 1 percent.
     """
     highest = max((value for value in values if value is not None and math.isfinite(value)), default=0.0)
-    unit = asked or ("percent" if highest > 1 else "share")
-    why = "as was said" if asked else f"the highest is {highest:g}"
-    said = "percent in the log" if unit == "percent" else "shares in the log"
-    return (100.0 if unit == "percent" else 1.0), f"{said} ({why}), fractions here"
+    unit = specified or ("percent" if highest > 1 else "share")
+    reason = "as specified" if specified else f"the highest is {highest:g}"
+    if unit == "percent":
+        return 100.0, f"percent in the log ({reason}), fractions here"
+    return 1.0, f"fractions in the log ({reason})"

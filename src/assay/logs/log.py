@@ -1,4 +1,4 @@
-"""What a reader makes of a log: records by step, lines that are wrong, lines that belong to no record, units."""
+"""The result of reading a log: records by step, malformed and ignored lines, units."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ EVALUATED = ("validation", "test")
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says of a log that the log itself does not. Raises: AssayError for a word that is not known.
+    """What the user specifies because the log does not state it. Raises: AssayError for an unknown value.
 
-    `columns`: what is read -> the column or tag that holds it. `accuracy`: "percent" or "share"; "": by the values.
-    `seconds`: "elapsed" since the start or "each" record's own; "": by the format. `iterations_per_epoch` makes
-    iterations of epochs, `batch_size` examples of iterations. `evaluated_on`: what the log's validation lines were
-    measured on, "validation" or "test". `steps`: what the steps of an event file count; "": by its tags.
+    Attributes:
+        columns: the column or tag that each quantity is read from; by default the usual names.
+        accuracy: the unit of accuracies, "percent" or "share" (fractions); "" decides by the values.
+        seconds: "elapsed" since the start, or of "each" record alone; "" decides by the format.
+        iterations_per_epoch: converts epochs to iterations.
+        batch_size: converts iterations to examples.
+        evaluated_on: the set that the log's validation lines were measured on, "validation" or "test".
+        steps: what the steps of an event file count, "iteration" or "epoch"; "" decides by its tags.
+        machine: that wrote the log; logs of the same machine and clock are ranked together.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -44,15 +49,15 @@ class Options:
     machine: str = ""
 
     def __post_init__(self) -> None:
-        asked = (
+        choices = (
             ("unit of accuracies", self.accuracy, ("", *ACCURACIES)),
             ("kind of seconds", self.seconds, ("", *CLOCKS)),
             ("set", self.evaluated_on, EVALUATED),
             ("kind of step", self.steps, ("", *STEPS)),
         )
-        for kind, word, known in asked:
-            if word not in known:
-                raise AssayError(unknown(kind, word, [name for name in known if name]))
+        for kind, value, known in choices:
+            if value not in known:
+                raise AssayError(unknown(kind, value, [name for name in known if name]))
         for target in self.columns:
             if target not in TARGETS:
                 raise AssayError(unknown("quantity to read a column as", target, TARGETS))
@@ -63,40 +68,49 @@ class Options:
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that should be a record and cannot be read as one."""
+    """A malformed line: it should be a record and cannot be read as one."""
 
-    line: int  # from 1; of an event file the number of the event
-    why: str
+    line: int  # from 1; in an event file the number of the event
+    reason: str
     text: str = ""
 
     def sentence(self, kind: str = "line") -> str:
-        """The problem with its place and the beginning of the line."""
-        return f"{kind} {self.line}: {self.why}" + (f": {self.text!r}" if self.text else "")
+        """The problem with the number and the beginning of the line."""
+        return f"{kind} {self.line}: {self.reason}" + (f": {self.text!r}" if self.text else "")
 
 
 @dataclass
 class Record:
-    """What a log says of one step. `seconds` are of this epoch alone or elapsed: `Reading.each` says."""
+    """What a log holds on one step.
+
+    Attributes:
+        iteration: number of the step, if the log counts iterations.
+        epoch: number of the step, if the log counts epochs.
+        examples: seen so far.
+        seconds: of this record alone or elapsed since the start, see `Reading.each`.
+        evaluation: seconds of evaluation, if the log separates them.
+        values: of the quantities; None where a number is not finite.
+    """
 
     iteration: int | None = None
     epoch: float | None = None
     examples: int | None = None
     seconds: float | None = None
-    evaluation: float | None = None  # seconds of evaluating, where the log tells them apart
-    values: dict[str, float | None] = field(default_factory=dict[str, "float | None"])  # None: not finite
+    evaluation: float | None = None
+    values: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
 
     @property
     def step(self) -> float:
-        """What the records of a log are told apart and sorted by."""
+        """What identifies and sorts the records of a log."""
         return self.iteration if self.iteration is not None else self.epoch if self.epoch is not None else -1.0
 
     def join(self, other: Record, *, each: bool) -> str:
-        """Adds what another record of the same step says, unless both say the same thing: then its name comes back.
+        """Adds the values of another record of the same step, or returns the name of a value that both have.
 
-        Seconds since the start may differ between two lines of a step, seconds of their own (`each`) may not.
+        Elapsed seconds may differ between two lines of a step, those of each record alone (`each`) may not.
         """
-        own = [n for n in ("seconds", "evaluation") if each and getattr(self, n) is not None]
-        for name in [*self.values, *own]:
+        durations = [n for n in ("seconds", "evaluation") if each and getattr(self, n) is not None]
+        for name in [*self.values, *durations]:
             if name in other.values or getattr(other, name, None) is not None:
                 return name
         self.values |= other.values
@@ -108,43 +122,54 @@ class Record:
 
 @dataclass
 class Reading:
-    """A log as its reader understood it: the lines add up to `lines`, each counted once.
+    """The content of a log. Every line is counted once: accepted + headings + ignored + problems = lines.
 
-    `apart` counts lines that belong to no record: warnings, ellipses, empty ones. `headings` are those that a format
-    has beside records: heads of tables, rules, totals. `clock` says what the seconds hold, `each` that they are each
-    record's own and not elapsed.
+    Attributes:
+        kind: "line", or "event" in an event file.
+        lines: their number.
+        headings: lines of the format that are not records: table headers, rules, totals.
+        ignored: lines that belong to no record: warnings, ellipses, empty lines.
+        accepted: lines that became records, or parts of them.
+        problems: the malformed lines.
+        records: by step.
+        totals: seconds by the entries of the ledger: train, evaluate, wall.
+        units: a sentence for each quantity.
+        clock: what the seconds include.
+        each: whether the seconds are of each record alone, not elapsed since the start.
+        ended: whether the log shows the end of the training.
+        framework: that wrote the log; "" if unknown.
     """
 
     kind: str = "line"
     lines: int = 0
     headings: int = 0
-    apart: int = 0
-    taken: int = 0  # lines that became records, or parts of them
+    ignored: int = 0
+    accepted: int = 0
     problems: list[Problem] = field(default_factory=list[Problem])
     records: dict[float, Record] = field(default_factory=dict[float, Record])
-    totals: dict[str, float] = field(default_factory=dict[str, float])  # train, evaluate, wall in seconds
+    totals: dict[str, float] = field(default_factory=dict[str, float])
     units: dict[str, str] = field(default_factory=dict[str, str])
     clock: str = ""
     each: bool = False
-    ended: bool = False  # whether the log shows that the training came to its end
+    ended: bool = False
     framework: str = ""
 
     def add(self, line: int, record: Record, text: str = "") -> None:
-        """Takes a line's record, joined with what other lines say of its step; what is said twice is a problem."""
-        there = self.records.get(record.step)
-        if there is None:
+        """Adds the record of a line, joined with those of the same step; a repeated value is a problem."""
+        same_step = self.records.get(record.step)
+        if same_step is None:
             self.records[record.step] = replace(record, values=dict(record.values))
-        elif twice := there.join(record, each=self.each):
-            where = f"{'iteration' if record.iteration is not None else 'epoch'} {record.step:g}"
-            self.wrong(line, f"{where} has its {twice.replace('_', ' ')} already; the first is kept", text)
+        elif repeated := same_step.join(record, each=self.each):
+            step = f"{'iteration' if record.iteration is not None else 'epoch'} {record.step:g}"
+            self.reject(line, f"{step} has its {repeated.replace('_', ' ')} already; the first is kept", text)
             return
-        self.taken += 1
+        self.accepted += 1
 
-    def wrong(self, line: int, why: str, text: str = "") -> None:
-        """Notes a line that should be a record and is none."""
+    def reject(self, line: int, reason: str, text: str = "") -> None:
+        """Adds a malformed line to the problems."""
         shown = text.strip()
-        self.problems.append(Problem(line, why, shown if len(shown) <= 60 else shown[:57] + "..."))
+        self.problems.append(Problem(line, reason, shown if len(shown) <= 60 else shown[:57] + "..."))
 
 
-Read = Callable[[bytes, Options], Reading]
-"""A reader: a pure function from the content of a file."""
+Reader = Callable[[bytes, Options], Reading]
+"""A pure function of the content of a file."""

@@ -1,4 +1,4 @@
-"""The table that MATLAB's trainNetwork prints: a row an iteration, times since the start as hh:mm:ss."""
+"""The table that MATLAB's trainNetwork prints: one row per logged iteration, times since the start as hh:mm:ss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.logs.log import Options, Reading, Record
 _RULE = re.compile(r"\s*\|[=\-|+ ]*[=\-][=\-|+ ]*\|?\s*")
 _TOTAL = re.compile(r"Total time:\s*([\d.:]+)", re.IGNORECASE)
 _ROW = re.compile(r"\s*\|\s*\d+\s*\|\s*\d+\s*\|")
-_HEADS = {  # the words of a head, joined over its lines -> what the column holds
+_HEADERS = {  # the text of a header cell, joined over its lines -> what the column holds
     "epoch": "epoch",
     "iteration": "iteration",
     "time elapsed": "seconds",
@@ -21,7 +21,7 @@ _HEADS = {  # the words of a head, joined over its lines -> what the column hold
     "base learning rate": "",
     "learning rate": "",
 }
-_PLAIN = {  # without a head, by the number of cells
+_DEFAULT_COLUMNS = {  # of a table without a header, by the number of cells
     8: ("epoch", "iteration", "seconds", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss", ""),
     6: ("epoch", "iteration", "seconds", "train_accuracy", "train_loss", ""),
 }
@@ -29,16 +29,16 @@ _UNITS = re.compile(r"\((?:hh:mm:ss|seconds|s)\)")
 
 
 def looks_matlab(content: bytes) -> int:
-    """How many lines are rows of the table."""
+    """The number of lines that are rows of the table."""
     return sum(bool(_ROW.match(line)) for line in lines_of(content))
 
 
 def read_matlab(content: bytes, options: Options) -> Reading:
-    """The table, also without its head, cut off, or with other lines between its rows."""
+    """Reads the table, which may lack its header, be cut off, or have other lines between its rows."""
     lines = lines_of(content)
     reading = Reading(lines=len(lines), framework="MATLAB")
-    head: list[str] = []
-    was_head = guessed = False
+    header: list[str] = []
+    after_header = assumed = False
     rows: list[tuple[int, str, dict[str, str]]] = []
     ignored: set[str] = set()
     for number, text in enumerate(lines, 1):
@@ -47,24 +47,24 @@ def read_matlab(content: bytes, options: Options) -> Reading:
             reading.ended = bool(rows)  # the rule below the last row is printed at the end
         elif not text.lstrip().startswith("|"):
             _other(reading, text)
-        elif _is_head(cells := _cells(text)):
-            head = _joined(head, cells) if was_head else cells
+        elif _is_header(cells := _cells(text)):
+            header = _joined(header, cells) if after_header else cells
             reading.headings += 1
-            was_head = True
+            after_header = True
             continue
         else:
-            names = [_meaning(word, ignored) for word in head] if head else _PLAIN.get(len(cells), ())
-            guessed |= not head
+            names = [_meaning(word, ignored) for word in header] if header else _DEFAULT_COLUMNS.get(len(cells), ())
+            assumed |= not header
             if len(names) != len(cells) or not text.rstrip().endswith("|"):
-                expected = f"the head has {len(names)}" if head else "there is no head that names them"
-                reading.wrong(number, f"has {len(cells)} cells where {expected}, or is cut off", text)
+                expected = f"the header has {len(names)}" if header else "there is no header"
+                reading.reject(number, f"has {len(cells)} cells where {expected}, or is cut off", text)
             else:
                 rows.append((number, text, {n: c for n, c in zip(names, cells, strict=True) if n and c}))
                 reading.ended = False
-        was_head = False
+        after_header = False
     _records(reading, rows, options)
-    if guessed and rows:
-        reading.units["columns"] = "there is no head; taken as trainNetwork prints them by default"
+    if assumed and rows:
+        reading.units["columns"] = "no header: assumed to be the default columns of trainNetwork"
     if ignored:
         reading.units["not taken"] = ", ".join(sorted(ignored))
     return reading
@@ -74,7 +74,7 @@ def _other(reading: Reading, text: str) -> None:
     total = _TOTAL.search(text)
     seconds = seconds_of(total[1]) if total else None
     if seconds is None:
-        reading.apart += 1
+        reading.ignored += 1
         return
     reading.totals["wall"] = seconds
     reading.headings += 1
@@ -85,47 +85,47 @@ def _cells(text: str) -> list[str]:
     return [cell.strip() for cell in text.strip().strip("|").split("|")] if text.strip("| ") else [""]
 
 
-def _is_head(cells: list[str]) -> bool:
+def _is_header(cells: list[str]) -> bool:
     return not any(any(c.isdigit() for c in cell) for cell in cells) and any(any(map(str.isalpha, c)) for c in cells)
 
 
-def _joined(head: list[str], cells: list[str]) -> list[str]:
-    """The words of a head that stands on several lines."""
-    if len(head) != len(cells):
+def _joined(header: list[str], cells: list[str]) -> list[str]:
+    """The cells of a header that spans several lines."""
+    if len(header) != len(cells):
         return cells
-    return [f"{above} {below}".strip() for above, below in zip(head, cells, strict=True)]
+    return [f"{above} {below}".strip() for above, below in zip(header, cells, strict=True)]
 
 
 def _meaning(word: str, ignored: set[str]) -> str:
     name = " ".join(_UNITS.sub("", word).casefold().split())
-    if name not in _HEADS:
+    if name not in _HEADERS:
         ignored.add(word)
-    return _HEADS.get(name, "")
+    return _HEADERS.get(name, "")
 
 
 def _records(reading: Reading, rows: list[tuple[int, str, dict[str, str]]], options: Options) -> None:
-    percents = [cell for _, _, row in rows for name, cell in row.items() if name.endswith("accuracy")]
-    signed = any(cell.endswith("%") for cell in percents)
-    values = [number_of(cell.rstrip("%")) for cell in percents]
-    divisor, unit = accuracy_unit(values, options.accuracy or ("percent" if signed else ""))
+    accuracies = [cell for _, _, row in rows for name, cell in row.items() if name.endswith("accuracy")]
+    has_signs = any(cell.endswith("%") for cell in accuracies)
+    values = [number_of(cell.rstrip("%")) for cell in accuracies]
+    divisor, unit = accuracy_unit(values, options.accuracy or ("percent" if has_signs else ""))
     for number, text, row in rows:
         record = _record(row, divisor)
         if isinstance(record, str):
-            reading.wrong(number, record, text)
+            reading.reject(number, record, text)
         else:
             reading.add(number, record, text)
     present = {name for _, _, row in rows for name in row}
-    if percents:
-        reading.units["accuracy"] = "percent in the log (its % signs), fractions here" if signed else unit
+    if accuracies:
+        reading.units["accuracy"] = "percent in the log (its % signs), fractions here" if has_signs else unit
     if present & {"train_loss", "train_accuracy"}:
-        reading.units["training"] = "of the one mini-batch of that iteration, not of all training examples"
+        reading.units["training"] = "on the mini-batch of that iteration, not on all training examples"
     if "seconds" in present or reading.totals:
         reading.clock = "elapsed, validation included"
-        reading.units["seconds"] = "MATLAB's own: elapsed since the start, in whole seconds, validation included"
+        reading.units["seconds"] = "by MATLAB: elapsed since the start, in whole seconds, validation included"
 
 
 def _record(row: dict[str, str], divisor: float) -> Record | str:
-    """A row's record, or why it is none."""
+    """The record of a row, or the reason why it is malformed."""
     steps: dict[str, int] = {}
     for name in ("epoch", "iteration"):
         if name in row:
@@ -140,7 +140,8 @@ def _record(row: dict[str, str], divisor: float) -> Record | str:
             continue
         value = seconds_of(cell) if name == "seconds" else number_of(cell.rstrip("% "))
         if value is None:
-            return f"its {name.replace('_', ' ')} is {cell!r}, which is no {'time' if name == 'seconds' else 'number'}"
+            kind = "time" if name == "seconds" else "number"
+            return f"its {name.replace('_', ' ')} is {cell!r}, which is not a {kind}"
         if name == "seconds":
             record.seconds = value
         elif name.endswith("accuracy"):

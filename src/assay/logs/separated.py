@@ -1,4 +1,4 @@
-"""Tables of separated values with a head: commas, semicolons or tabs; columns by their usual names or as asked."""
+"""Tables of separated values with a header: commas, semicolons or tabs; columns by usual names or as specified."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from itertools import pairwise
 
 from assay.errors import AssayError
-from assay.logs.columns import chosen, told
+from assay.logs.columns import column_mapping, mapping_sentence
 from assay.logs.lines import accuracy_unit, finite, fraction, lines_of, number_of, seconds_of
 from assay.logs.log import QUANTITIES, Options, Reading, Record
 
@@ -20,62 +20,63 @@ Row = tuple[int, str, dict[str, float | None]]
 
 
 def looks_csv(content: bytes) -> int:
-    """How many lines there are, where the first one is a head that names a step and something measured."""
+    """The number of lines, if the first one is a header with a step and a measured quantity."""
     lines = lines_of(content)
-    at, head = _head(lines)
-    names = chosen(head, {}, what="column")
+    start, header = _header(lines)
+    names = column_mapping(header, {}, what="column")
     known = {"iteration", "epoch"} & set(names) and set(QUANTITIES) & set(names)
-    return len(lines) - at if known else 0
+    return len(lines) - start if known else 0
 
 
 def read_csv(content: bytes, options: Options) -> Reading:
-    """The table, a record a step: rows of one step that say different things are joined. Raises: AssayError."""
+    """Reads the table; rows of the same step with different columns are joined. Raises: AssayError."""
     lines = lines_of(content)
     reading = Reading(lines=len(lines))
-    at, head = _head(lines)
-    separator = _separator(lines[at]) if at < len(lines) else ","
-    names = chosen(head, options.columns, what="column")
+    start, header = _header(lines)
+    separator = _separator(lines[start]) if start < len(lines) else ","
+    names = column_mapping(header, options.columns, what="column")
     if not {"iteration", "epoch"} & set(names) or not set(QUANTITIES) & set(names):
         raise AssayError(
-            f"the columns are {', '.join(map(repr, head[:20])) or 'none'}; expected one of steps and one measured, "
+            f"the columns are {', '.join(map(repr, header[:20])) or 'none'}; expected a step and a measured quantity, "
             "such as --column epoch=N --column test_accuracy=NAME"
         )
-    places = {target: head.index(name) for target, name in names.items()}
+    positions = {target: header.index(name) for target, name in names.items()}
     rows: list[Row] = []
     for number, text in enumerate(lines, 1):
         cells = _cells(text, separator)
         if not text.strip() or text.lstrip().startswith("#"):
-            reading.apart += 1
-        elif cells == head:
+            reading.ignored += 1
+        elif cells == header:
             reading.headings += 1
-        elif number <= at:
-            reading.apart += 1
-        elif cells is None or len(cells) != len(head):
-            count = "cannot be split" if cells is None else f"has {len(cells)} cells where the head has {len(head)}"
-            reading.wrong(number, count, text)
+        elif number <= start:
+            reading.ignored += 1
+        elif cells is None:
+            reading.reject(number, "cannot be split", text)
+        elif len(cells) != len(header):
+            reading.reject(number, f"has {len(cells)} cells where the header has {len(header)}", text)
         else:
-            values = _values({target: cells[place] for target, place in places.items()}, separator)
+            values = _values({target: cells[position] for target, position in positions.items()}, separator)
             if isinstance(values, str):
-                reading.wrong(number, values, text)
+                reading.reject(number, values, text)
             else:
                 rows.append((number, text, values))
     _records(reading, rows, options)
-    reading.units["columns"] = told(names)
-    if spare := [name for name in head if name not in names.values()]:
-        reading.units["not taken"] = ", ".join(spare)
+    reading.units["columns"] = mapping_sentence(names)
+    if unused := [name for name in header if name not in names.values()]:
+        reading.units["not taken"] = ", ".join(unused)
     return reading
 
 
-def _head(lines: list[str]) -> tuple[int, list[str]]:
-    """The place of the first line that is neither empty nor a comment, and its cells."""
-    for at, text in enumerate(lines):
+def _header(lines: list[str]) -> tuple[int, list[str]]:
+    """The position of the first line that is neither empty nor a comment, and its cells."""
+    for position, text in enumerate(lines):
         if text.strip() and not text.lstrip().startswith("#"):
-            return at, _cells(text, _separator(text)) or []
+            return position, _cells(text, _separator(text)) or []
     return len(lines), []
 
 
-def _separator(head: str) -> str:
-    return max(_SEPARATORS, key=head.count)
+def _separator(header: str) -> str:
+    return max(_SEPARATORS, key=header.count)
 
 
 def _cells(text: str, separator: str) -> list[str] | None:
@@ -87,8 +88,8 @@ def _cells(text: str, separator: str) -> list[str] | None:
 
 
 def _values(cells: dict[str, str], separator: str) -> dict[str, float | None] | str:
-    """The numbers of a row, or why it has none; a cell that is empty says nothing, one of NaN that it diverged."""
-    found: dict[str, float | None] = {}
+    """The numbers of a row, or the reason why it is malformed. An empty cell gives no entry, NaN gives None."""
+    values: dict[str, float | None] = {}
     for target, cell in cells.items():
         if cell.casefold() in _ABSENT:
             continue
@@ -97,15 +98,15 @@ def _values(cells: dict[str, str], separator: str) -> dict[str, float | None] | 
         percent = cell.endswith("%") and target.endswith("accuracy")
         value = seconds_of(cell) if target == "seconds" else number_of(cell.rstrip("% ") if percent else cell)
         if value is None:
-            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is no number"
+            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is not a number"
         if target in ("iteration", "epoch", "examples"):
-            whole = target == "epoch" or value == int(value) if math.isfinite(value) else False
-            if not whole or not 0 <= value < 1e15:
+            valid = target == "epoch" or value == int(value) if math.isfinite(value) else False
+            if not valid or not 0 <= value < 1e15:
                 return f"its {target} is {cell[:30]!r}"
-        found[target] = finite(value / 100 if percent else value)
-    if not {"iteration", "epoch"} & set(found):
+        values[target] = finite(value / 100 if percent else value)
+    if not {"iteration", "epoch"} & set(values):
         return "has no step"
-    return found
+    return values
 
 
 def _records(reading: Reading, rows: list[Row], options: Options) -> None:
@@ -123,25 +124,25 @@ def _records(reading: Reading, rows: list[Row], options: Options) -> None:
         try:
             record.values = {n: fraction(v, divisor) if n.endswith("accuracy") else v for n, v in measured.items()}
         except ValueError as error:
-            reading.wrong(number, str(error), text)
+            reading.reject(number, str(error), text)
             continue
         reading.add(number, record, text)
     if accuracies:
         reading.units["accuracy"] = unit
     if shift:
-        reading.units["epoch"] = "epochs that are done: the log counts from 0"
+        reading.units["epoch"] = "finished epochs: the log counts from 0"
     _clock(reading, options)
 
 
 def _clock(reading: Reading, options: Options) -> None:
-    """Whether the seconds are since the start or each row's own: as was said, else by whether they ever fall."""
+    """Sets whether the seconds are elapsed or of each row alone: as specified, else by whether they ever decrease."""
     seconds = [r.seconds for _, r in sorted(reading.records.items()) if r.seconds is not None]
     if not seconds:
         return
-    falls = any(b < a for a, b in pairwise(seconds))
-    kind = options.seconds or ("each" if falls else "elapsed")
-    why = "as was said" if options.seconds else "they fall at times" if falls else "they never fall"
+    decrease = any(b < a for a, b in pairwise(seconds))
+    kind = options.seconds or ("each" if decrease else "elapsed")
+    reason = "as specified" if options.seconds else "they decrease" if decrease else "they never decrease"
     reading.each = kind == "each"
-    said = "each row's own, added up" if reading.each else "since the start"
-    reading.clock = f"of a table, {'each row' if reading.each else 'elapsed'}"
-    reading.units["seconds"] = f"the log's own: {said} ({why}); what they hold the table does not say"
+    meaning = "of each row alone, cumulated" if reading.each else "since the start"
+    reading.clock = f"of a table, {'each row' if reading.each else 'elapsed'}"  # stored: only equal clocks are ranked
+    reading.units["seconds"] = f"by the log: {meaning} ({reason}); the table does not say what they include"

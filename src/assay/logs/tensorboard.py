@@ -1,7 +1,7 @@
-"""TensorBoard's event files: framed records with checksums, of whose messages only scalars are read.
+"""TensorBoard's event files: framed records with checksums; only scalars are read.
 
-A record is its length (8 bytes), the masked CRC-32C of those, the message, the masked CRC-32C of it. A file that ends
-within a record is what a run that was killed leaves behind.
+A record consists of its length (8 bytes), the masked CRC-32C of the length, the message, and the masked CRC-32C of the
+message. The file of a killed run may end within a record.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cache
 from typing import NamedTuple
 
 from assay.errors import AssayError, FileError
-from assay.logs.columns import chosen, plain, told
+from assay.logs.columns import column_mapping, mapping_sentence, normalised
 from assay.logs.lines import accuracy_unit, finite, fraction
 from assay.logs.log import QUANTITIES, Options, Reading, Record
 
-_FRAME = 16  # bytes of a record beside its message
+_FRAME = 16  # bytes of a record in addition to its message
 _FLOAT, _DOUBLE = 1, 2  # TensorProto's DataType
 
 
@@ -47,82 +47,77 @@ def crc32c(content: bytes) -> int:
 
 
 def masked(content: bytes) -> int:
-    """The checksum as TFRecord stores it: rotated by 15 bits, and moved by a constant."""
+    """The checksum as TFRecord stores it: rotated by 15 bits, plus a constant."""
     crc = crc32c(content)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 @cache
 def _table() -> list[int]:
-    found: list[int] = []
+    table: list[int] = []
     for number in range(256):
         for _ in range(8):
-            number = (number >> 1) ^ (0x82F63B78 if number & 1 else 0)  # the polynomial, its bits reversed
-        found.append(number)
-    return found
+            number = (number >> 1) ^ (0x82F63B78 if number & 1 else 0)  # the polynomial with reversed bits
+        table.append(number)
+    return table
 
 
 def looks_tensorboard(content: bytes) -> int:
-    """1 where the file begins with the sound head of a record."""
+    """1 if the file begins with a valid record header, else 0."""
     return int(len(content) >= 12 and _u32(content, 8) == masked(content[:8]))
 
 
 def read_tensorboard(content: bytes, options: Options) -> Reading:
-    """The scalars of an event file by step. Raises: FileError, AssayError."""
+    """Reads the scalars of an event file. Raises: FileError, AssayError."""
     if not looks_tensorboard(content):
         raise FileError("not an event file of TensorBoard: the checksum of its first record's length does not match")
     reading = Reading(kind="event")
     events = list(_events(content, reading))
     scalars = [scalar for event in events for scalar in event.scalars]
     begin = next((event.wall for event in events if math.isfinite(event.wall)), 0.0)
-    names = chosen((scalar.tag for scalar in scalars), options.columns, what="tag")
+    names = column_mapping((scalar.tag for scalar in scalars), options.columns, what="tag")
     if not set(QUANTITIES) & set(names):
         tags = ", ".join(dict.fromkeys(repr(scalar.tag) for scalar in scalars)) or "none"
-        raise AssayError(f"its scalars are {tags[:500]}; expected one such as --column test_accuracy=TAG")
+        raise AssayError(f"its scalars are {tags[:500]}; specify one, such as --column test_accuracy=TAG")
     epochs = options.steps == "epoch" or (
-        not options.steps and all(plain(name).startswith("epoch") for name in names.values())
+        not options.steps and all(normalised(name).startswith("epoch") for name in names.values())
     )
     _records(reading, scalars, {name: target for target, name in names.items()}, options, begin=begin, epochs=epochs)
-    reading.units["columns"] = told(names)
-    reading.units["steps"] = f"the events' steps are taken as {'epochs' if epochs else 'iterations'}"
-    if spare := list(dict.fromkeys(s.tag for s in scalars if s.tag not in names.values())):
-        reading.units["not taken"] = ", ".join(spare)[:500]
+    reading.units["columns"] = mapping_sentence(names)
+    reading.units["steps"] = f"the steps of the events are read as {'epochs' if epochs else 'iterations'}"
+    if unused := list(dict.fromkeys(s.tag for s in scalars if s.tag not in names.values())):
+        reading.units["not taken"] = ", ".join(unused)[:500]
     return reading
 
 
 def _events(content: bytes, reading: Reading) -> Iterator[_Event]:
-    """Every sound event; counts every event, and notes what is damaged or cut off."""
-    at = number = 0
-    while at < len(content):
+    """Yields the valid events; counts every event, and rejects those that are damaged or cut off."""
+    position = number = 0
+    while position < len(content):
         number += 1
         reading.lines = number
-        left = len(content) - at
+        left = len(content) - position
         if left < _FRAME:
-            reading.wrong(
-                number, f"the file ends within it: {left} bytes are left, as a run that was killed leaves them"
-            )
+            reading.reject(number, f"the file ends within it: {left} bytes are left, as after a run that was killed")
             return
-        size = int.from_bytes(content[at : at + 8], "little")
-        if _u32(content, at + 8) != masked(content[at : at + 8]):
-            reading.wrong(number, f"the checksum of its length does not match; the last {left:,} bytes are not read")
+        size = int.from_bytes(content[position : position + 8], "little")
+        if _u32(content, position + 8) != masked(content[position : position + 8]):
+            reading.reject(number, f"the checksum of its length does not match; the last {left:,} bytes are not read")
             return
         if size > left - _FRAME:
-            reading.wrong(
-                number,
-                f"the file ends within it: {left - 12:,} bytes are left of {size + 4:,}, "
-                "as a run that was killed leaves them",
-            )
+            remaining = f"{left - 12:,} bytes are left of {size + 4:,}"
+            reading.reject(number, f"the file ends within it: {remaining}, as after a run that was killed")
             return
-        message = content[at + 12 : at + 12 + size]
-        sound = _u32(content, at + 12 + size) == masked(message)
-        at += _FRAME + size
-        if not sound:
-            reading.wrong(number, "its checksum does not match")
+        message = content[position + 12 : position + 12 + size]
+        valid = _u32(content, position + 12 + size) == masked(message)
+        position += _FRAME + size
+        if not valid:
+            reading.reject(number, "its checksum does not match")
             continue
         try:
             event = _event(message, number)
         except ValueError:
-            reading.wrong(number, "is no event")
+            reading.reject(number, "is not an event")
             continue
         yield event
         if event.scalars:
@@ -130,7 +125,7 @@ def _events(content: bytes, reading: Reading) -> Iterator[_Event]:
         if number == 1:
             reading.headings += 1  # the version
         else:
-            reading.apart += 1
+            reading.ignored += 1
 
 
 def _records(
@@ -142,21 +137,21 @@ def _records(
     begin: float,
     epochs: bool,
 ) -> None:
-    taken = [scalar for scalar in scalars if targets.get(scalar.tag) in QUANTITIES]
-    accuracies = [scalar.value for scalar in taken if targets[scalar.tag].endswith("accuracy")]
+    used = [scalar for scalar in scalars if targets.get(scalar.tag) in QUANTITIES]
+    accuracies = [scalar.value for scalar in used if targets[scalar.tag].endswith("accuracy")]
     divisor, unit = accuracy_unit(accuracies, options.accuracy)
-    shift = 1 if epochs and min((scalar.step for scalar in taken), default=1) == 0 else 0
+    shift = 1 if epochs and min((scalar.step for scalar in used), default=1) == 0 else 0
     events: dict[int, list[_Scalar]] = {}
-    for scalar in taken:
+    for scalar in used:
         events.setdefault(scalar.number, []).append(scalar)
-    reading.apart += len({scalar.number for scalar in scalars} - set(events))
+    reading.ignored += len({scalar.number for scalar in scalars} - set(events))
     for number, event in events.items():
         values = _values(event, targets, divisor)
         step, elapsed = event[0].step, finite(event[0].wall - begin)
         if isinstance(values, str):
-            reading.wrong(number, values)
+            reading.reject(number, values)
         elif not 0 <= step < 2**53:
-            reading.wrong(number, f"its step is {step}")
+            reading.reject(number, f"its step is {step}")
         else:
             record = Record(values=values, seconds=elapsed if elapsed is None else max(0.0, elapsed))
             record.iteration, record.epoch = (None, step + shift) if epochs else (step, None)
@@ -164,33 +159,33 @@ def _records(
     if accuracies:
         reading.units["accuracy"] = unit
     if shift:
-        reading.units["epoch"] = "epochs that are done: the log counts from 0"
-    reading.clock = "elapsed, whatever the program did"
-    reading.units["seconds"] = "the program's own: elapsed since the first event, whatever was done meanwhile"
+        reading.units["epoch"] = "finished epochs: the log counts from 0"
+    reading.clock = "elapsed, whatever the program did"  # stored: only equal clocks are ranked together
+    reading.units["seconds"] = "by the program: elapsed since the first event, all of its work included"
 
 
 def _values(event: list[_Scalar], targets: dict[str, str], divisor: float) -> dict[str, float | None] | str:
-    """An event's numbers, or why it cannot be read."""
-    found: dict[str, float | None] = {}
+    """The numbers of an event, or the reason why it is malformed."""
+    values: dict[str, float | None] = {}
     for scalar in event:
         target = targets[scalar.tag]
-        if target in found:
+        if target in values:
             return f"has {scalar.tag!r} twice"
         try:
             value = fraction(scalar.value, divisor) if target.endswith("accuracy") else finite(scalar.value)
         except ValueError as error:
             return str(error)
-        found[target] = value
-    return found
+        values[target] = value
+    return values
 
 
-# --- the few messages that are read ----------------------------------------------------------------------------------
+# --- protobuf messages -----------------------------------------------------------------------------------------------
 
 _SIZES = {1: 8, 5: 4}  # bytes of the wire types of fixed size
 
 
 def _event(message: bytes, number: int) -> _Event:
-    """The time and the scalars of an Event: wall_time 1, step 2, summary 5. Raises: ValueError where it is none."""
+    """The time and the scalars of an Event: wall_time 1, step 2, summary 5. Raises: ValueError for another message."""
     wall, step = math.nan, 0
     summaries: list[bytes] = []
     for field, value in _fields(message):
@@ -206,7 +201,7 @@ def _event(message: bytes, number: int) -> _Event:
 
 
 def _summary_value(message: bytes) -> tuple[str, float | None]:
-    """A Summary.Value's tag 1 and its number: simple_value 2, or a tensor 8 of one element; None for an image."""
+    """The tag 1 of a Summary.Value and its number: simple_value 2, or a tensor 8 of one element; None for an image."""
     tag, number = "", None
     for field, value in _fields(message):
         if not isinstance(value, bytes):
@@ -221,7 +216,7 @@ def _summary_value(message: bytes) -> tuple[str, float | None]:
 
 
 def _tensor(message: bytes) -> float | None:
-    """The one number of a TensorProto: dtype 1, tensor_content 4, float_val 5, double_val 6; None for any other."""
+    """The number in a TensorProto of one element: dtype 1, tensor_content 4, float_val 5, double_val 6; else None."""
     kind, content = 0, b""
     for field, value in _fields(message):
         if field == 1 and isinstance(value, int):
@@ -236,38 +231,39 @@ def _tensor(message: bytes) -> float | None:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message: numbers as they are, all else as bytes. Raises: ValueError."""
-    at = 0
-    while at < len(message):
-        head, at = _varint(message, at)
-        field, wire = head >> 3, head & 7
+    """The fields of a protobuf message: varints as numbers, all others as bytes. Raises: ValueError."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        field, wire = tag >> 3, tag & 7
         if wire == 0:
-            value, at = _varint(message, at)
+            value, position = _varint(message, position)
             yield field, value
             continue
         size = _SIZES.get(wire)
         if size is None:
             if wire != 2:
                 raise ValueError(f"wire type {wire}")
-            size, at = _varint(message, at)
-        if size > len(message) - at:
+            size, position = _varint(message, position)
+        if size > len(message) - position:
             raise ValueError("a field is longer than its message")
-        yield field, message[at : at + size]
-        at += size
+        yield field, message[position : position + size]
+        position += size
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """The number that begins at a position, and the position after it. Raises: ValueError."""
     value = 0
     for shift in range(0, 70, 7):
-        if at >= len(message):
+        if position >= len(message):
             break
-        byte = message[at]
-        at += 1
+        byte = message[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & (2**64 - 1), at
-    raise ValueError("a number that does not end")
+            return value & (2**64 - 1), position
+    raise ValueError("a varint without an end")
 
 
-def _u32(content: bytes, at: int) -> int:
-    return int.from_bytes(content[at : at + 4], "little")
+def _u32(content: bytes, position: int) -> int:
+    return int.from_bytes(content[position : position + 4], "little")

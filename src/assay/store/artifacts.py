@@ -1,4 +1,4 @@
-"""Artifacts: files named by the hash of their content, in a folder beside the database or in a table of it."""
+"""Artifacts: files named by the hash of their content, in a folder next to the database or in a table of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _YOUNG_SECONDS = 3600.0
 
 
 class Artifacts(Protocol):
-    """Content by its hash. `put` before the row that names it is written: an orphan is harmless, a gap is not."""
+    """Content-addressed storage.
+
+    Call `put` before writing a row that refers to the artifact: an unreferenced artifact is harmless, a missing one is
+    not.
+    """
 
     def put(self, content: bytes) -> str: ...
     def get(self, name: str) -> bytes: ...
@@ -29,12 +33,12 @@ class Artifacts(Protocol):
 
 
 def name_of(content: bytes) -> str:
-    """The name of an artifact: SHA-256 in hex."""
+    """The name of an artifact: the SHA-256 of its content in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
 class Folder:
-    """Artifacts in a folder beside an SQLite file."""
+    """Artifacts in a folder next to an SQLite file."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,8 +48,8 @@ class Folder:
         path = self._path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and name_of(path.read_bytes()) == name:  # else it was damaged, and is written anew
-                path.touch()  # `is_young` again, for a row is about to name it
+            if path.exists() and name_of(path.read_bytes()) == name:  # a damaged file is overwritten
+                path.touch()  # so that `is_young` holds until the row that refers to it is written
                 return name
         except OSError as error:
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -71,20 +75,20 @@ class Folder:
         self._path(name).unlink(missing_ok=True)
 
     def is_young(self, name: str) -> bool:
-        """Whether it may belong to a row that is being written now."""
+        """Whether a row that refers to the artifact may still be about to be written."""
         try:
             return time.time() - self._path(name).stat().st_mtime < _YOUNG_SECONDS
         except OSError:
             return True
 
     def _path(self, name: str) -> Path:
-        if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # a path from a foreign store
+        if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # a path from an untrusted store
             raise StoreError(f"artifact {name[:80]!r}: not a hash")
         return self.root / name[:2] / name
 
 
 class InTable:
-    """Artifacts in the database itself, where several machines share it."""
+    """Artifacts in a table of the database, which several machines may share."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -92,8 +96,8 @@ class InTable:
     def put(self, content: bytes) -> str:
         name = name_of(content)
         with self.database.write() as connection:
-            there = connection.execute(sa.select(artifact.c.hash).where(artifact.c.hash == name)).first()
-            if there is None:
+            stored = connection.execute(sa.select(artifact.c.hash).where(artifact.c.hash == name)).first()
+            if stored is None:
                 now = self.database.now(connection)
                 connection.execute(sa.insert(artifact).values(hash=name, content=content, written=now))
         return name
@@ -120,7 +124,7 @@ class InTable:
 
 
 def artifacts_of(database: Database) -> Artifacts:
-    """Where a database's artifacts are."""
+    """The artifacts of a database: a folder for SQLite, a table for PostgreSQL."""
     if database.path is None:
         return InTable(database)
     return Folder(database.path.with_name(database.path.name + ".artifacts"))

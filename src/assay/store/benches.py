@@ -1,4 +1,4 @@
-"""Benches in a store: written while they run, listed, read back, removed."""
+"""Benches in a store: saved while they run, listed, found, removed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from assay.store.records import dumped, machine_row
 from assay.store.schema import bench, machine
 
 FORMAT = 1
-"""Of the plain data; raised when a reader of the old form would misunderstand the new one."""
+"""Of the plain data; incremented when older readers would misunderstand newer data."""
 Plain = dict[str, Any]
 _KEYS = ("name", "outcome", "recipe", "data", "epochs", "repeats", "calibration", "notes", "timeline")
-_HEADS = [c for c in bench.columns if c.name != "content"]
+_WITHOUT_CONTENT = [c for c in bench.columns if c.name != "content"]
 
 
 def save(database: Database, plain: Mapping[str, Any]) -> None:
-    """Stores a bench as it stands, in the place of what was stored of it before."""
-    place = machine_row(plain["machine"])
+    """Stores the current state of a bench, replacing the state stored before."""
+    measured_on = machine_row(plain["machine"])
     rows: Sequence[Mapping[str, Any]] = plain["rows"]
     values = {
         "name": plain["name"],
@@ -33,16 +33,17 @@ def save(database: Database, plain: Mapping[str, Any]) -> None:
         "measured": sum(row["state"] == "measured" for row in rows),
         "rows": len(rows),
         "baseline": plain["baseline"]["row"],
-        "machine": place["hash"],
+        "machine": measured_on["hash"],
         "source_commit": plain["machine"].get("commit"),
         "content": dumped(plain),
     }
-    mine = bench.c.key == plain["bench"]
+    update = sa.update(bench).where(bench.c.key == plain["bench"])
     with database.write() as connection:
         now = database.now(connection)
-        if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
-            connection.execute(sa.insert(machine).values(**place))
-        if not connection.execute(sa.update(bench).where(mine).values(**values, updated=now)).rowcount:
+        known = sa.select(machine.c.hash).where(machine.c.hash == measured_on["hash"])
+        if connection.execute(known).first() is None:
+            connection.execute(sa.insert(machine).values(**measured_on))
+        if not connection.execute(update.values(**values, updated=now)).rowcount:
             insert = sa.insert(bench).values(**values, key=plain["bench"], created=now, updated=now)
             connection.execute(insert)
 
@@ -50,28 +51,30 @@ def save(database: Database, plain: Mapping[str, Any]) -> None:
 def listed(database: Database) -> list[Plain]:
     """Every bench without its content, the newest first."""
     with database.read() as connection:
-        query = sa.select(*_HEADS).order_by(bench.c.updated.desc())
+        query = sa.select(*_WITHOUT_CONTENT).order_by(bench.c.updated.desc())
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def found(database: Database, word: str) -> Plain | None:
-    """The bench whose key begins with a word of four characters or more, or the newest of that name; None where there
-    is none. Raises: StoreError where several keys begin so, or the content cannot be read."""
-    clean = word.strip().lower()
-    begins = bench.c.key.startswith(clean) if re.fullmatch(r"[0-9a-f]{4,64}", clean) else sa.false()
+def find(database: Database, word: str) -> Plain | None:
+    """The newest bench of a name, or the bench whose key has a prefix of four characters or more; None without one.
+
+    Raises: StoreError if the prefix is ambiguous, or the content cannot be read.
+    """
+    prefix = word.strip().lower()
+    by_key = bench.c.key.startswith(prefix) if re.fullmatch(r"[0-9a-f]{4,64}", prefix) else sa.false()
     query = sa.select(bench.c.key, bench.c.name, bench.c.content).order_by(bench.c.updated.desc())
     with database.read() as connection:
-        rows = connection.execute(query.where(sa.or_(begins, bench.c.name == word))).all()
+        rows = connection.execute(query.where(sa.or_(by_key, bench.c.name == word))).all()
     named = [row for row in rows if row.name == word]
     if len(rows) > 1 and not named:
-        raise StoreError(f"more than one bench has a key that begins with {clean!r}")
-    chosen = named[0] if named else rows[0] if rows else None
-    return None if chosen is None else read(chosen.key, chosen.content)
+        raise StoreError(f"more than one bench has a key that begins with {prefix!r}")
+    row = named[0] if named else rows[0] if rows else None
+    return None if row is None else read(row.key, row.content)
 
 
 def one(database: Database, word: str) -> Plain:
-    """As `found`. Raises: StoreError where there is none."""
-    plain = found(database, word)
+    """As `find`. Raises: StoreError also where there is none."""
+    plain = find(database, word)
     if plain is None:
         names = list(dict.fromkeys(row["name"] for row in listed(database)))
         raise StoreError(unknown("bench", word, names) if names else f"unknown bench {word!r}; the store has none yet")
@@ -79,7 +82,7 @@ def one(database: Database, word: str) -> Plain:
 
 
 def read(key: str, content: str) -> Plain:
-    """A stored bench's plain data. Raises: StoreError where that is not what it should be."""
+    """The plain data of a stored bench. Raises: StoreError where it is damaged."""
     try:
         plain = json.loads(content)
         if plain["format"] != FORMAT or plain["bench"] != key:
@@ -96,7 +99,7 @@ def read(key: str, content: str) -> Plain:
 
 
 def remove(database: Database, keys: Sequence[str]) -> int:
-    """Removes benches by key. Returns how many."""
+    """Removes benches by key; returns their number."""
     if not keys:
         return 0
     with database.write() as connection:

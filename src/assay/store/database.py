@@ -1,4 +1,4 @@
-"""The connection to a store: opened, created and migrated, with transactions that never read before they lock."""
+"""The database of a store: opening, creating and migrating it, and transactions that take the lock before they read."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 DEFAULT = "sqlite:///assay.db"
 _KEYS = 400  # in one query
 _BUSY_SECONDS = 60.0
-_LOCK = 0x61737361  # PostgreSQL's advisory lock: writers take turns, as SQLite's do
+_LOCK = 0x61737361  # PostgreSQL's advisory lock: it serialises the writers, as SQLite does
 
 
 class Database:
-    """One database, SQLite or PostgreSQL. `read_only`: nothing is created, migrated or locked."""
+    """An SQLite or PostgreSQL database. With `read_only` nothing is created, migrated or locked."""
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = _parsed(url)
         self.read_only = read_only
         self.name = self.url.render_as_string(hide_password=True)
         self.path: Path | None = None
-        with self._telling():
+        with self._explaining():
             if self.url.get_backend_name() == "sqlite":
                 self.path = Path(self.url.database or "")
                 self.name = str(self.path)
@@ -48,17 +48,17 @@ class Database:
 
     @contextmanager
     def write(self) -> Generator[sa.Connection]:
-        """A transaction that holds the right to write from its beginning. Raises: StoreError."""
+        """A transaction that holds the write lock from its beginning. Raises: StoreError."""
         connecting = self.engine.execution_options(assay_write=True)
-        with self._telling(), connecting.connect() as connection, connection.begin():
+        with self._explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             yield connection
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
-        """A transaction that reads one state of the store. Raises: StoreError."""
-        with self._telling(), self.engine.connect() as connection, connection.begin():
+        """A transaction that reads one consistent state of the store. Raises: StoreError."""
+        with self._explaining(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def now(self, connection: sa.Connection) -> float:
@@ -72,8 +72,8 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _telling(self) -> Generator[None]:
-        """What the database complains of, as a sentence for the user."""
+    def _explaining(self) -> Generator[None]:
+        """Turns an error of the database into a StoreError with a sentence for the user."""
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -82,16 +82,16 @@ class Database:
     # --- SQLite ---
 
     def _open_sqlite(self, path: Path) -> sa.Engine:
-        fresh = not path.exists() or path.stat().st_size == 0
-        if self.read_only and fresh:
-            raise StoreError(f"{path}: no such store; `assay run` or `assay train` makes one")
-        if not fresh:
+        is_new = not path.exists() or path.stat().st_size == 0
+        if self.read_only and is_new:
+            raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
+        if not is_new:
             _check_header(path)
         engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-            # a deferred transaction that reads first cannot wait for the lock when it writes: it fails at once
+            # a deferred transaction that reads first cannot wait for the lock when it writes: it fails immediately
             writes = connection.get_execution_options().get("assay_write", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -106,11 +106,11 @@ class Database:
         if self.read_only:
             try:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError:  # a folder in which the log's index cannot be made
+            except sqlite3.OperationalError:  # the folder is read-only, so the index of the log cannot be created
                 connection.close()
                 connection = _raw(f"file:{target}?mode=ro&immutable=1")
             return connection
-        connection.execute("PRAGMA synchronous = NORMAL")  # with the log: a power cut may cost the last commits alone
+        connection.execute("PRAGMA synchronous = NORMAL")  # in WAL mode a power cut may lose only the last commits
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -123,13 +123,13 @@ class Database:
         finally:
             raw.close()
         with engine.execution_options(assay_write=True).connect() as connection, connection.begin():
-            found = _version(connection)
-            if found is None:
+            version = _version(connection)
+            if version is None:
                 tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
                 if tables:
                     raise StoreError(f"{path}: a database of another program; expected a store of Assay")
                 connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
-            if found is None or found < VERSION:
+            if version is None or version < VERSION:
                 _upgrade(connection)
 
     # --- PostgreSQL ---
@@ -137,26 +137,25 @@ class Database:
     def _migrate_postgres(self) -> None:
         with self.engine.connect() as connection, connection.begin():
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            found = _version(connection)
-            if found is None or found < VERSION:
+            version = _version(connection)
+            if version is None or version < VERSION:
                 _upgrade(connection)
 
     def _check_version(self) -> None:
         with self.engine.connect() as connection:
-            found = _version(connection)
-        if found is None:
+            version = _version(connection)
+        if version is None:
             raise StoreError(f"{self.name}: not a store of Assay")
-        if found > VERSION:
+        if version > VERSION:
             raise StoreError(
-                f"{self.name}: has schema version {found}, this Assay reads up to {VERSION}; update Assay to open it"
+                f"{self.name}: has schema version {version}, this Assay reads up to {VERSION}; update Assay to open it"
             )
-        if found < VERSION:  # only where it was opened to be read
-            raise StoreError(f"{self.name}: has schema version {found}; `assay store check` brings it to {VERSION}")
+        if version < VERSION:  # only a read-only store is not migrated
+            raise StoreError(f"{self.name}: has schema version {version}; `assay store check` migrates it to {VERSION}")
 
 
 def _raw(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    return connection
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _parsed(url: str) -> sa.URL:
@@ -179,13 +178,13 @@ def _parsed(url: str) -> sa.URL:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file that a URL names, or None where it is of another database."""
+    """The file that a URL names; None if it is not an SQLite URL."""
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def _check_header(path: Path) -> None:
-    """Raises where the file is no SQLite database of Assay's, or shorter than its header says."""
+    """Checks that the file is an SQLite database of Assay, as long as its header says. Raises: StoreError."""
     if path.is_dir():
         raise StoreError(f"{path}: a folder; expected the file of a store")
     try:
@@ -219,8 +218,8 @@ def _sqlite_version(connection: sqlite3.Connection) -> str | None:
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return None if found is None else str(found)
+    version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if version is None else str(version)
 
 
 def _upgrade(connection: sa.Connection) -> None:
@@ -234,7 +233,7 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def _patiently(action: Any) -> None:
-    """Tries again while another process holds the file: SQLite does not wait when the journal's mode changes."""
+    """Retries while another process holds the file: SQLite does not wait when the journal mode is changed."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -247,19 +246,17 @@ def _patiently(action: Any) -> None:
 
 
 def _sentence(where: str, error: Exception) -> str:
-    """The sentence for what a database reported."""
+    """A sentence for an error of the database."""
     cause = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).strip()
     folded = cause.casefold()
     if "disk is full" in folded or "no space" in folded or "disk i/o error" in folded:
-        return (
-            f"{where}: no room on the disk ({cause}); what was stored is safe, and the same command goes on from there"
-        )
+        return f"{where}: no space left on the disk ({cause}); stored results are safe, and the same command resumes"
     if "malformed" in folded or "not a database" in folded or "corrupt" in folded:
         return _damaged(where, cause)
     if "readonly" in folded or "unable to open" in folded or "read-only" in folded:
         return f"{where}: cannot be opened for writing ({cause}); expected a file in a folder that may be written to"
     if "locked" in folded:
-        return f"{where}: another program has held it for more than {_BUSY_SECONDS:.0f} s"
+        return f"{where}: locked by another program for more than {_BUSY_SECONDS:.0f} s"
     return f"{where}: {cause.splitlines()[0] if cause else type(error).__name__}"
 
 

@@ -1,14 +1,18 @@
-"""Export and import: a folder of Parquet and JSON files that other programs read, and that a store reads back.
+"""Export and import: a folder of Parquet and JSON files, readable by other programs and by another store.
 
-trials.parquet: one row a trial, with its result; recipe, curve and ledger as JSON. curves.parquet: one row a point.
-studies.json: definitions and members. machines.json: what the trials were timed on. imported.json: curves of other
-frameworks' logs, each with the name of its study. benches.json: benches as they are stored. artifacts/: weights, if
-asked for.
+- trials.parquet: one row per trial with its result; recipe, curve and ledger are JSON.
+- curves.parquet: one row per point.
+- studies.json: definitions and members.
+- machines.json: the machines that the trials were timed on.
+- imported.json: imported curves, each with the name of its study.
+- benches.json: benches as they are stored.
+- artifacts/: weights, if requested.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +37,10 @@ _PREFIX = "result_"
 
 
 def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
-    """Writes all trials, or those of a study, with their results. Returns how many. Raises: StoreError, FileError."""
+    """Writes all trials with the benches, or the trials of a study, with their results; returns their number.
+
+    `artifacts`: whether to write the weights too. Raises: StoreError, FileError.
+    """
     import pandas
 
     _needs_pyarrow()
@@ -44,12 +51,12 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     columns = [*trial.columns, *(c.label(_PREFIX + c.name) for c in result.columns)]
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
     with store.database.read() as connection:
-        rows = [dict(row) for row in connection.execute(query.order_by(trial.c.created)).mappings()]
-        studies = [dict(row) for row in connection.execute(sa.select(study)).mappings()]
-        curves = [dict(row) for row in connection.execute(sa.select(imported).order_by(imported.c.key)).mappings()]
-        members = [dict(row) for row in connection.execute(sa.select(member).order_by(*member.primary_key)).mappings()]
-        machines = [dict(row) for row in connection.execute(sa.select(machine)).mappings()]
-        measured = [dict(row) for row in connection.execute(sa.select(bench).order_by(bench.c.created)).mappings()]
+        rows = _rows(connection, query.order_by(trial.c.created))
+        studies = _rows(connection, sa.select(study))
+        curves = _rows(connection, sa.select(imported).order_by(imported.c.key))
+        members = _rows(connection, sa.select(member).order_by(*member.primary_key))
+        machines = _rows(connection, sa.select(machine))
+        bench_rows = _rows(connection, sa.select(bench).order_by(bench.c.created))
     if study_name:
         studies = [row for row in studies if row["name"] == study_name]
     names = {row["id"]: row["name"] for row in studies}
@@ -65,7 +72,7 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
         (folder / "imported.json").write_text(json.dumps(curves, indent=1), encoding="utf-8")
         (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
         if not study_name:
-            (folder / "benches.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
+            (folder / "benches.json").write_text(json.dumps(bench_rows, indent=1), encoding="utf-8")
         if artifacts:
             (folder / "artifacts").mkdir(exist_ok=True)
             for name in {row[_PREFIX + "artifact"] for row in rows} - {None}:
@@ -75,7 +82,12 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     return len(rows)
 
 
+def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    """The curves of exported trials, one row per point."""
     import pandas
 
     frames = [
@@ -87,14 +99,55 @@ def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
     return pandas.concat(frames).reindex(columns=columns) if frames else pandas.DataFrame(columns=columns)
 
 
-def read_back(store: Store, folder: Path) -> tuple[int, int]:
-    """Adds what an export holds and the store lacks. Returns the trials and curves added, and those that were there.
+@dataclass(frozen=True)
+class _Export:
+    """The checked rows of an exported folder; a trial comes with its result, or None."""
 
-    Every row is checked: a folder may come from anywhere. Raises: FileError, with the rows that cannot be taken.
+    machines: list[dict[str, Any]]
+    trials: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    benches: list[dict[str, Any]]
+    studies: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+
+
+def read_back(store: Store, folder: Path) -> tuple[int, int]:
+    """Adds what an export holds and the store lacks.
+
+    Every row is checked, because the folder is untrusted.
+
+    Returns:
+        The number of results and curves added, and of those that existed already.
+
+    Raises: FileError, with the first row that cannot be read.
     """
+    _needs_pyarrow()
+    export = _read(folder)
+    artifacts = _artifacts_in(folder / "artifacts")
+    added = 0
+    with store.database.write() as connection:
+        for row in export.machines:
+            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
+        for planned, ended in export.trials:
+            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
+            _insert_missing(connection, trial, planned)
+            if ended is not None:
+                ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
+                added += _insert_missing(connection, result, ended)
+        for row in export.benches:
+            _insert_missing(connection, bench, row)
+        for row in export.studies:
+            _add_study(connection, row)
+        for row in export.curves:
+            added += _add_curve(connection, row)
+    for name in {ended["artifact"] for _, ended in export.trials if ended is not None} - {None}:
+        store.artifacts.put((folder / "artifacts" / name).read_bytes())
+    return added, len(export.trials) + len(export.curves) - added
+
+
+def _read(folder: Path) -> _Export:
+    """The content of an exported folder without its artifacts. Raises: FileError."""
     import pandas
 
-    _needs_pyarrow()
     path = folder / "trials.parquet"
     if not path.is_file():
         raise FileError(f"{folder}: has no trials.parquet; expected a folder that `assay store export` wrote")
@@ -106,36 +159,16 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
         rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
-        checked = [_checked(row) for row in rows]
-        measured = _benches_in(folder / "benches.json")
+        trials = [_checked(row) for row in rows]
+        return _Export(machines, trials, _checked_benches(folder / "benches.json"), about["studies"], curves)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
-    held = _artifacts_in(folder / "artifacts")
-    added = 0
-    with store.database.write() as connection:
-        for row in machines:
-            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
-        for planned, ended in checked:
-            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
-            _insert_missing(connection, trial, planned)
-            if ended is not None:
-                ended["artifact"] = ended["artifact"] if ended["artifact"] in held else None
-                added += _insert_missing(connection, result, ended)
-        for row in measured:
-            _insert_missing(connection, bench, row)
-        for row in about["studies"]:
-            _add_study(connection, row)
-        for row in curves:
-            added += _add_curve(connection, row)
-    for name in {ended["artifact"] for _, ended in checked if ended is not None} - {None}:
-        store.artifacts.put((folder / "artifacts" / name).read_bytes())
-    return added, len(checked) + len(curves) - added
 
 
 def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A row of the export as a trial and its result. Raises: ValueError where it is none."""
+    """A row of the export as the rows of a trial and its result. Raises: ValueError where it is damaged."""
     planned = {c.name: row[c.name] for c in trial.columns}
     for name in ("key", "trajectory"):
         if not isinstance(planned[name], str) or not set(planned[name]) <= set("0123456789abcdef"):
@@ -153,21 +186,21 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     return planned, ended
 
 
-def _benches_in(path: Path) -> list[dict[str, Any]]:
-    """The benches of an export. Raises: ValueError where one cannot be read."""
+def _checked_benches(path: Path) -> list[dict[str, Any]]:
+    """The benches of an export; older exports have none. Raises: ValueError where one cannot be read."""
     if not path.is_file():
         return []
-    found = [{c.name: row[c.name] for c in bench.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
-    for row in found:
+    rows = [{c.name: row[c.name] for c in bench.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
+    for row in rows:
         try:
             benches.read(row["key"], row["content"])
         except StoreError as error:
             raise ValueError(str(error)) from None
-    return found
+    return rows
 
 
 def _checked_curves(path: Path) -> list[dict[str, Any]]:
-    """The imported curves of an export; older ones have none. Raises: ValueError where one cannot be read."""
+    """The imported curves of an export; older exports have none. Raises: ValueError where one cannot be read."""
     if not path.is_file():
         return []
     rows = [{c.name: row[c.name] for c in imported.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
@@ -187,13 +220,14 @@ def _add_curve(connection: sa.Connection, row: dict[str, Any]) -> int:
 
 
 def _artifacts_in(folder: Path) -> set[str]:
-    """The artifacts of an export whose content is what their name says."""
+    """The artifacts of an export whose content matches their name."""
     if not folder.is_dir():
         return set()
     return {path.name for path in folder.iterdir() if path.is_file() and name_of(path.read_bytes()) == path.name}
 
 
 def _insert_missing(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
+    """Inserts a row unless its key exists; returns the number of rows inserted."""
     key = next(iter(table.primary_key.columns))
     if connection.execute(sa.select(key).where(key == values[key.name])).first() is not None:
         return 0
@@ -206,9 +240,9 @@ def _add_study(connection: sa.Connection, row: dict[str, Any]) -> None:
         return
     values = {name: row[name] for name in ("name", "definition", "digest", "created", "updated")}
     number = connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0]  # pyright: ignore
-    there = set(connection.execute(sa.select(trial.c.key)).scalars())
+    trials = set(connection.execute(sa.select(trial.c.key)).scalars())
     rows = [{**{c.name: m[c.name] for c in member.columns}, "study": number} for m in row["members"]]
-    rows = [m for m in rows if m["trial"] in there]
+    rows = [m for m in rows if m["trial"] in trials]
     if rows:
         connection.execute(sa.insert(member), rows)
 

@@ -1,10 +1,10 @@
-"""Curves of other frameworks' logs in a store: one entry a file, beside the trials of a study and never among them."""
+"""Imported curves in a store: one entry per log file, which belongs to a study but is not one of its trials."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +14,11 @@ from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
 from assay.store.records import curve_text, dumped, points_of
 from assay.store.schema import imported, member, result, study, trial
-from assay.training.history import IMPORTED, History, Outcome, Source
+from assay.training.history import History, Outcome
+from assay.training.source import IMPORTED, Source
 
 STUDY = "imported"
-"""The study of the logs for which no other one was named."""
+"""The study of the curves that are imported without naming a study."""
 _ABOUT = {"name": STUDY, "about": "Training logs of other frameworks."}
 _WIDE = ("curve", "warnings", "source")
 _MEASURED = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -25,75 +26,90 @@ _MEASURED = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "va
 
 @dataclass(frozen=True)
 class Stored:
-    """Where an imported curve stands: its key, its study and label, and whether the file was there before."""
+    """Where an imported curve is stored.
+
+    Attributes:
+        key: of the entry.
+        study: the name of its study.
+        label: the name that tables and legends show.
+        before: the label and the study of an earlier import of the same file; "" if there was none.
+    """
 
     key: str
     study: str
     label: str
-    before: str  # "": new; else the label and the study that the file had
+    before: str
 
 
 def add(database: Database, history: History, *, study_name: str = "", named: bool = True) -> Stored:
-    """Stores an imported curve; a file that is there already is read anew in its place.
+    """Stores an imported curve. It replaces the entry of an earlier import of the same file.
 
-    `study_name`: "" is the study where it stands, else the study `imported`, made when it is first needed; `named`:
-    whether its name was chosen, else that of an earlier import stays. Raises: StoreError for an unknown study, and for
-    a name that another curve or a configuration of the study has.
+    Args:
+        database: of the store.
+        history: of the log.
+        study_name: the study to add it to; "" keeps that of an earlier import, else it is the study `imported`, which
+            is created when it is first needed.
+        named: whether the user chose the name; if not, the name of an earlier import is kept.
+
+    Raises: StoreError for an unknown study, and for a name that another curve or a configuration of the study has.
     """
     source = history.source
     if source is None:
         raise StoreError("only a curve that was read from a log can be imported")
     if study_name and study_name != STUDY:
-        study_definition(database, study_name)  # its error names the nearest one
+        study_definition(database, study_name)  # its error suggests the nearest name
     with database.write() as connection:
         names = sa.select(imported.c.name, study.c.name.label("study")).join(study, study.c.id == imported.c.study)
         old = connection.execute(names.where(imported.c.key == source.key)).first()
-        into = study_name or (old.study if old else STUDY)
+        target = study_name or (old.study if old else STUDY)
         name = old.name if old and not named else source.name
-        number = _study_id(connection, into, database.now(connection))
-        refuse_taken(connection, number, into, name=name, key=source.key)
+        number = _study_id(connection, target, database.now(connection))
+        refuse_taken(connection, number, target, name=name, key=source.key)
         row = _row(history, name) | {"study": number, "finished": database.now(connection)}
         connection.execute(sa.delete(imported).where(imported.c.key == source.key))
         connection.execute(sa.insert(imported).values(**row))
     before = f"{old.name}{IMPORTED} of study {old.study}" if old else ""
-    return Stored(source.key, into, name + IMPORTED, before)
+    return Stored(source.key, target, name + IMPORTED, before)
 
 
 def _study_id(connection: sa.Connection, name: str, now: float) -> int:
-    found = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
-    if found is not None:
-        return int(found)
+    """The id of a study; the study `imported` is created where it does not exist."""
+    number = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
+    if number is not None:
+        return int(number)
     values = {"name": STUDY, "definition": dumped(_ABOUT), "created": now, "updated": now}
     return int(connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0])  # pyright: ignore
 
 
-def refuse_taken(connection: sa.Connection, number: int, into: str, *, name: str, key: str) -> None:
-    """Raises StoreError where another curve or a configuration of the study has the name already."""
-    same = sa.and_(imported.c.study == number, imported.c.name == name, imported.c.key != key)
-    other = connection.execute(sa.select(imported.c.source).where(same)).scalar()
+def refuse_taken(connection: sa.Connection, number: int, study_name: str, *, name: str, key: str) -> None:
+    """Checks that no other curve and no configuration of the study has the name. Raises: StoreError."""
+    same_name = sa.and_(imported.c.study == number, imported.c.name == name, imported.c.key != key)
+    other = connection.execute(sa.select(imported.c.source).where(same_name)).scalar()
     if other is not None:
         file = json.loads(other)["file"]
-        raise StoreError(f"study {into!r} has an imported curve {name!r} already, from {file}; give another --name")
-    labels = sa.and_(member.c.study == number, member.c.label == name + IMPORTED)
-    if connection.execute(sa.select(member.c.label).where(labels)).first() is not None:
-        raise StoreError(f"study {into!r} has a configuration {name + IMPORTED!r}; give another --name")
+        raise StoreError(
+            f"study {study_name!r} has an imported curve {name!r} already, from {file}; give another --name"
+        )
+    same_label = sa.and_(member.c.study == number, member.c.label == name + IMPORTED)
+    if connection.execute(sa.select(member.c.label).where(same_label)).first() is not None:
+        raise StoreError(f"study {study_name!r} has a configuration {name + IMPORTED!r}; give another --name")
 
 
 def remove(database: Database, keys: Iterable[str]) -> int:
-    """Removes imported curves. Returns how many."""
+    """Removes imported curves; returns their number."""
     with database.write() as connection:
         return sum(connection.execute(sa.delete(imported).where(imported.c.key == key)).rowcount for key in keys)
 
 
 def rows_of_study(database: Database, name: str) -> list[Row]:
-    """The imported curves of a study as rows like those of its trials, in the order of their names."""
+    """The imported curves of a study as rows in the form of its trials, sorted by name."""
     query = sa.select(imported).join(study, study.c.id == imported.c.study).where(study.c.name == name)
     with database.read() as connection:
         return [_as_trial(dict(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
 
 
 def listed(database: Database, filters: Sequence[str] = (), *, study_name: str = "") -> list[Row]:
-    """Imported curves that pass the filters, the latest first; what a log does not tell passes none."""
+    """The imported curves that pass the filters, the latest first. A quantity that a log lacks passes no filter."""
     where = [condition_on(text, {c.name: c for c in imported.columns if c.name not in _WIDE}) for text in filters]
     if any(clause is None for clause in where):
         return []
@@ -106,27 +122,27 @@ def listed(database: Database, filters: Sequence[str] = (), *, study_name: str =
 
 
 def find(database: Database, prefix: str) -> Row | None:
-    """The one imported curve whose key begins so, with the name of its study. Raises: StoreError for two."""
-    clean = prefix.strip().lower()
-    if len(clean) < 4 or not set(clean) <= set("0123456789abcdef"):
+    """The imported curve whose key has the prefix, with the name of its study. Raises: StoreError if ambiguous."""
+    prefix = prefix.strip().lower()
+    if len(prefix) < 4 or not set(prefix) <= set("0123456789abcdef"):
         return None
     query = (
         sa.select(imported, study.c.name.label("study_name"))
         .join(study, study.c.id == imported.c.study)
-        .where(imported.c.key.startswith(clean))
+        .where(imported.c.key.startswith(prefix))
         .limit(2)
     )
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query).mappings()]
-        trials = connection.execute(sa.select(trial.c.key).where(trial.c.key.startswith(clean)).limit(1)).first()
+        trials = connection.execute(sa.select(trial.c.key).where(trial.c.key.startswith(prefix)).limit(1)).first()
     if len(rows) > 1 or (rows and trials is not None):
-        raise StoreError(f"more than one trial or imported curve has a key that begins with {clean!r}")
+        raise StoreError(f"more than one trial or imported curve has a key that begins with {prefix!r}")
     return rows[0] if rows else None
 
 
 def history_of(row: Row) -> History:
-    """The curve of a stored import. Raises: ValueError, TypeError or KeyError where the row is damaged."""
-    source = Source(**json.loads(row["source"]))
+    """The history of a stored curve. Raises: ValueError, TypeError, KeyError, AttributeError where it is damaged."""
+    source = Source.stored(json.loads(row["source"]))
     points = tuple(points_of(row["curve"]))
     if not points or source.steps not in ("iterations", "epochs"):
         raise ValueError("an imported curve has points, and its steps are iterations or epochs")
@@ -143,7 +159,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
         "key": source.key,
         "name": name,
         "framework": source.framework or source.format,
-        "source": dumped(asdict(source) | {"name": name}),
+        "source": dumped(source.plain() | {"name": name}),
         "outcome": str(history.outcome),
         "reason": history.reason,
         "accuracy": history.accuracy,
@@ -152,7 +168,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
         "iterations": last.iteration if source.steps == "iterations" else None,
         "examples": last.examples,
         "timing": f"imported: {source.clock}",
-        "machine": source.machine or f"of the log {source.key[:8]}",  # unknown: like no other
+        "machine": source.machine or f"of the log {source.key[:8]}",  # unknown, so it equals no other machine
         "curve": curve_text(history.points),
         "warnings": dumped(list(history.warnings)),
     }
@@ -162,12 +178,12 @@ _COLUMNS = dict.fromkeys([*(c.name for c in trial.columns), *(c.name for c in re
 
 
 def _as_trial(row: Row) -> Row:
-    """An imported curve in the form of a trial's row; what a log does not tell (recipe, seed, operations) is None."""
+    """An imported curve in the form of a trial's row; what a log lacks (recipe, seed, operations) is None."""
     source = json.loads(row["source"])
-    mine = {name: value for name, value in row.items() if name not in ("source", "study", "name", "framework")}
+    common = {name: value for name, value in row.items() if name not in ("source", "study", "name", "framework")}
     return {
         **_COLUMNS,
-        **mine,
+        **common,
         "trial": row["key"],
         "label": row["name"] + IMPORTED,
         "axis_values": "{}",

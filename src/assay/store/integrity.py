@@ -1,4 +1,4 @@
-"""Is a store sound? What is wrong with it, what can be mended, and what takes room for nothing."""
+"""The integrity of a store: checking, repairing, vacuuming, and salvaging a damaged database."""
 
 from __future__ import annotations
 
@@ -27,15 +27,21 @@ from assay.training.history import Outcome
 
 @dataclass(frozen=True)
 class Defect:
-    """One thing that is wrong or superfluous: its kind, what it concerns, and a sentence."""
+    """A defect of a store.
 
-    kind: str  # damaged | unreadable | curve | missing | orphan | lease
+    Attributes:
+        kind: "damaged", "unreadable", "missing", "orphan" or "lease".
+        subject: the key of the row, the name of the artifact or the name of the store.
+        sentence: a description.
+    """
+
+    kind: str
     subject: str
     sentence: str
 
 
 def check(store: Store) -> list[Defect]:
-    """Everything that is not as it should be, worst first; nothing is changed."""
+    """All defects of a store, the most serious first. Changes nothing."""
     return [*_database(store), *_rows(store), *_artifacts(store), *_leases(store)]
 
 
@@ -45,9 +51,9 @@ def _database(store: Store) -> Iterator[Defect]:
     with store.database.read() as connection:
         for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
             if line != "ok":
-                yield Defect("damaged", store.name, f"SQLite says: {line}")
+                yield Defect("damaged", store.name, f"SQLite reports: {line}")
         for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield Defect("damaged", store.name, f"a row of {row[0]} names one of {row[2]} that is not there")
+            yield Defect("damaged", store.name, f"a row of {row[0]} refers to a missing row of {row[2]}")
 
 
 def _rows(store: Store) -> Iterator[Defect]:
@@ -62,8 +68,8 @@ def _rows(store: Store) -> Iterator[Defect]:
                 json.loads(row.warnings)
                 Recipe.stored(json.loads(row.recipe))
             except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
-                said = str(error).splitlines()[0][:200]
-                yield Defect("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {said}")
+                reason = str(error).splitlines()[0][:200]
+                yield Defect("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {reason}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
             try:
                 benches.read(row.key, row.content)
@@ -73,93 +79,99 @@ def _rows(store: Store) -> Iterator[Defect]:
             try:
                 history_of(dict(row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                said = str(error).splitlines()[0][:200]
-                yield Defect("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {said}")
+                reason = str(error).splitlines()[0][:200]
+                yield Defect("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {reason}")
 
 
-def _named(store: Store) -> dict[str, str]:
-    """Every artifact that a row names, and the row."""
+def _owners(store: Store) -> dict[str, str]:
+    """The name of every artifact that is referenced, and a description of the row that refers to it."""
     with store.database.read() as connection:
         checkpoints = sa.select(trajectory.c.checkpoint, trajectory.c.key).where(trajectory.c.checkpoint.is_not(None))
         results = sa.select(result.c.artifact, result.c.trial).where(result.c.artifact.is_not(None))
-        found = {name: f"trajectory {key[:8]}" for name, key in connection.execute(checkpoints)}
-        return found | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
+        owners = {name: f"trajectory {key[:8]}" for name, key in connection.execute(checkpoints)}
+        return owners | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
 
 
 def _artifacts(store: Store) -> Iterator[Defect]:
-    named = _named(store)
-    there = set(store.artifacts.names())
-    for name, owner in named.items():
-        if name not in there:
-            yield Defect("missing", name, f"artifact {name[:16]} of {owner} is not there")
+    owners = _owners(store)
+    existing = set(store.artifacts.names())
+    for name, owner in owners.items():
+        if name not in existing:
+            yield Defect("missing", name, f"artifact {name[:16]} of {owner} is missing")
             continue
         try:
             store.artifacts.get(name)
         except StoreError as error:
             yield Defect("missing", name, f"artifact of {owner}: {error}")
-    for name in sorted(there - set(named)):
-        yield Defect("orphan", name, f"artifact {name[:16]} belongs to nothing; `assay store vacuum` removes it")
+    for name in sorted(existing - set(owners)):
+        yield Defect("orphan", name, f"artifact {name[:16]} is not referenced; `assay store vacuum` removes it")
 
 
 def _leases(store: Store) -> Iterator[Defect]:
     with store.database.read() as connection:
         now = store.database.now(connection)
         for row in connection.execute(sa.select(trajectory).where(trajectory.c.token.is_not(None))):
-            gone = Holder(row.host, row.boot, row.pid, row.started).gone()
-            if gone or row.expires < now:
-                how = f"process {row.pid} on {row.host}, " + ("which has ended" if gone else "which let it expire")
-                yield Defect("lease", row.key, f"trajectory {row.key[:8]} is leased to {how}; it will be taken over")
+            ended = Holder(row.host, row.boot, row.pid, row.started).gone()
+            if ended or row.expires < now:
+                state = "which has ended" if ended else "whose lease has expired"
+                holder = f"process {row.pid} on {row.host}, {state}"
+                yield Defect("lease", row.key, f"trajectory {row.key[:8]} is leased to {holder}; it can be taken over")
+
+
+_QUARANTINES = (
+    (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
+    (bench, bench.c.key, "quarantined bench {}"),
+    (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
+)
 
 
 def repair(store: Store) -> list[str]:
-    """Mends what `check` finds: unreadable results are set aside and will be trained again, references to missing
-    artifacts are dropped, leases of ended processes freed. Returns a sentence for each."""
-    done: list[str] = []
-    findings = check(store)
-    aside: list[dict[str, Any]] = []
+    """Repairs the defects that `check` finds; returns a sentence for each repair.
+
+    Unreadable results are moved to quarantine and will be trained again. References to missing artifacts are dropped,
+    and the leases of ended processes are released.
+    """
+    repairs: list[str] = []
+    defects = check(store)
+    quarantined: list[dict[str, Any]] = []
     with store.database.write() as connection:
-        for finding in findings:
-            if finding.kind == "unreadable":
-                for table, key, said in (
-                    (result, result.c.trial, "the result of trial {} aside; it will be trained again"),
-                    (bench, bench.c.key, "bench {} aside"),
-                    (imported, imported.c.key, "the imported curve {} aside; import its log again"),
-                ):
-                    row = connection.execute(sa.select(table).where(key == finding.subject)).mappings().first()
+        for defect in defects:
+            if defect.kind == "unreadable":
+                for table, key, sentence in _QUARANTINES:
+                    row = connection.execute(sa.select(table).where(key == defect.subject)).mappings().first()
                     if row is not None:
-                        aside.append(dict(row))
-                        connection.execute(sa.delete(table).where(key == finding.subject))
-                        done.append(f"set {said.format(finding.subject[:8])}")
-            elif finding.kind == "missing":
-                gone = {"checkpoint": None, "iteration": 0}
-                mine = trajectory.c.checkpoint == finding.subject
-                connection.execute(sa.update(trajectory).where(mine).values(**gone))
-                lost = result.c.artifact == finding.subject
-                connection.execute(sa.update(result).where(lost).values(artifact=None))
-                done.append(f"dropped the reference to artifact {finding.subject[:16]}")
-            elif finding.kind == "lease":
-                freed = {"token": None, "expires": None}
-                connection.execute(sa.update(trajectory).where(trajectory.c.key == finding.subject).values(**freed))
-                done.append(f"freed the lease of trajectory {finding.subject[:8]}")
-        if aside and store.database.path is not None:
+                        quarantined.append(dict(row))
+                        connection.execute(sa.delete(table).where(key == defect.subject))
+                        repairs.append(sentence.format(defect.subject[:8]))
+            elif defect.kind == "missing":
+                checkpoints = sa.update(trajectory).where(trajectory.c.checkpoint == defect.subject)
+                connection.execute(checkpoints.values(checkpoint=None, iteration=0))
+                artifacts = sa.update(result).where(result.c.artifact == defect.subject)
+                connection.execute(artifacts.values(artifact=None))
+                repairs.append(f"dropped the reference to artifact {defect.subject[:16]}")
+            elif defect.kind == "lease":
+                leased = sa.update(trajectory).where(trajectory.c.key == defect.subject)
+                connection.execute(leased.values(token=None, expires=None))
+                repairs.append(f"released the lease of trajectory {defect.subject[:8]}")
+        if quarantined and store.database.path is not None:
             path = store.database.path.with_name(store.database.path.name + ".quarantine.jsonl")
             old = path.read_bytes() if path.exists() else b""
-            new = "".join(json.dumps(row, default=str) + "\n" for row in aside).encode()
+            new = "".join(json.dumps(row, default=str) + "\n" for row in quarantined).encode()
             write_atomically(path, old + new)
-            done.append(f"what was set aside is in {path}")
-    return done
+            repairs.append(f"the quarantined rows are in {path}")
+    return repairs
 
 
 def vacuum(store: Store) -> tuple[int, int]:
-    """Removes artifacts that nothing names and gives unused room back; returns how many, and their bytes.
+    """Removes unreferenced artifacts and releases unused space; returns the number of artifacts and their bytes.
 
-    A process that is storing a trial at this moment may have written its artifact and not yet its row: artifacts of
-    the last hour are left alone where they are files.
+    A process that is storing a trial may have written its artifact but not yet its row. Artifacts of the last hour
+    are therefore kept.
     """
-    named = _named(store)
+    owners = _owners(store)
     count = size = 0
     for name in list(store.artifacts.names()):
-        if name in named or store.artifacts.is_young(name):
+        if name in owners or store.artifacts.is_young(name):
             continue
         size += len(store.artifacts.get(name))
         store.artifacts.remove(name)
@@ -175,16 +187,16 @@ def vacuum(store: Store) -> tuple[int, int]:
 
 
 def salvage(path: Path) -> tuple[Path, int]:
-    """Copies every row that can be read from a damaged SQLite file into a new store beside it.
+    """Copies every readable row of a damaged SQLite file into a new store in the same folder.
 
-    Returns the new file and the number of results in it. Raises: StoreError. The damaged file is not touched.
+    The damaged file is not changed. Returns the new file and the number of results in it. Raises: StoreError.
     """
     target = path.with_name(f"{path.name}.repaired")
     if target.exists():
-        raise StoreError(f"{target}: is there already; move it away first")
-    whole = path.with_name(f"{path.name}.whole")
-    _padded(path, whole)
-    source = sqlite3.connect(f"file:{quote(str(whole.absolute()))}?mode=ro&immutable=1", uri=True)
+        raise StoreError(f"{target}: already exists; move it away first")
+    padded = path.with_name(f"{path.name}.whole")
+    _copy_padded(path, padded)
+    source = sqlite3.connect(f"file:{quote(str(padded.absolute()))}?mode=ro&immutable=1", uri=True)
     store = Store(f"sqlite:///{target}")
     try:
         with store.database.write() as connection:
@@ -195,36 +207,40 @@ def salvage(path: Path) -> tuple[Path, int]:
                 rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
                 if rows:
                     connection.execute(insert, rows)
-            for table in metadata.sorted_tables:  # those that others name come first
-                for column in table.columns:
-                    for reference in column.foreign_keys:
-                        there = sa.select(reference.column)
-                        lost = sa.and_(column.is_not(None), column.not_in(there))
-                        if column.nullable and not column.primary_key:
-                            connection.execute(sa.update(table).where(lost).values({column: None}))
-                        else:
-                            connection.execute(sa.delete(table).where(lost))
+            _drop_dangling_references(connection)
         repair(store)  # a row may have been read whose end was lost
         with store.database.read() as connection:
-            kept = int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
+            results = int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
     finally:
         source.close()
-        whole.unlink()
+        padded.unlink()
         store.close()
     old, new = path.with_name(path.name + ".artifacts"), target.with_name(target.name + ".artifacts")
     if old.is_dir() and not new.exists():
         new.symlink_to(old.name, target_is_directory=True)
-    return target, kept
+    return target, results
 
 
-def _padded(path: Path, copy: Path) -> None:
-    """A copy as long as the header says: SQLite reads nothing at all of a file that is shorter. Raises: StoreError."""
+def _drop_dangling_references(connection: sa.Connection) -> None:
+    """Sets references to missing rows to null, or removes the rows that cannot be without them."""
+    for table in metadata.sorted_tables:  # referenced tables come before those that refer to them
+        for column in table.columns:
+            for reference in column.foreign_keys:
+                dangling = sa.and_(column.is_not(None), column.not_in(sa.select(reference.column)))
+                if column.nullable and not column.primary_key:
+                    connection.execute(sa.update(table).where(dangling).values({column: None}))
+                else:
+                    connection.execute(sa.delete(table).where(dangling))
+
+
+def _copy_padded(path: Path, copy: Path) -> None:
+    """Copies a file, padded to the size in its header; SQLite reads nothing of a shorter file. Raises: StoreError."""
     try:
         shutil.copyfile(path, copy)
         with copy.open("r+b") as file:
             header = file.read(100)
             if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-                raise StoreError(f"{path}: not even the header of a store is left")
+                raise StoreError(f"{path}: the header of the store is lost")
             page = int.from_bytes(header[16:18], "big")
             size = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
             file.truncate(max(copy.stat().st_size, min(size, 2 * copy.stat().st_size + 2**30)))
@@ -236,15 +252,15 @@ def _padded(path: Path, copy: Path) -> None:
 
 
 def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> list[tuple[Any, ...]]:
-    """A table's rows from both ends up to where it cannot be read."""
-    found: dict[int, tuple[Any, ...]] = {}
+    """The rows of a table, read from both ends up to where it is damaged."""
+    by_id: dict[int, tuple[Any, ...]] = {}
     for order in ("ASC", "DESC"):
         try:
             columns = ", ".join(f'"{name}"' for name in names)
             rows = source.execute(f'SELECT rowid, {columns} FROM "{table}" ORDER BY rowid {order}')  # noqa: S608
             while (row := rows.fetchone()) is not None:
-                found[row[0]] = row[1:]
+                by_id[row[0]] = row[1:]
             break
         except sqlite3.DatabaseError:
             continue
-    return [found[key] for key in sorted(found)]
+    return [by_id[key] for key in sorted(by_id)]

@@ -1,4 +1,4 @@
-"""Histories, trials and machines as rows of the store, and back."""
+"""Conversion of histories, trials and machines to rows of the store and back."""
 
 from __future__ import annotations
 
@@ -22,14 +22,23 @@ POINT = tuple(field.name for field in fields(Point))
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A trial's end, as it is stored: its history, or why there is none."""
+    """The end of a trial as it is stored.
+
+    Attributes:
+        outcome: how it ended.
+        reason: a sentence on why it ended.
+        history: None if the trial failed.
+        error: the traceback of a failed trial.
+        confusion: the confusion matrix (C, C) on the test set, true class by predicted class.
+        content: of the artifact with the weights; None if they are not kept.
+    """
 
     outcome: Outcome
     reason: str
     history: History | None = None
     error: str | None = None
-    confusion: NDArray[np.int64] | None = None  # (C, C): true class by predicted class, on the test set
-    content: bytes | None = None  # of the artifact
+    confusion: NDArray[np.int64] | None = None
+    content: bytes | None = None
 
 
 def dumped(value: object) -> str:
@@ -38,11 +47,11 @@ def dumped(value: object) -> str:
 
 
 def curve_text(points: Sequence[Point]) -> str:
-    """A curve as JSON, a list for each quantity that was measured anywhere, and for the steps always."""
+    """A curve as JSON: one list for each of the steps, and for each quantity measured at any point."""
     rows = [asdict(point) for point in points]
     columns = {name: [row[name] for row in rows] for name in POINT}
-    kept = [name for name, values in columns.items() if name in POINT[:3] or any(v is not None for v in values)]
-    return dumped({name: columns[name] for name in kept})
+    measured = [name for name, values in columns.items() if name in POINT[:3] or any(v is not None for v in values)]
+    return dumped({name: columns[name] for name in measured})
 
 
 def points_of(text: str) -> list[Point]:
@@ -53,7 +62,7 @@ def points_of(text: str) -> list[Point]:
 
 
 def history_of(row: Mapping[str, Any]) -> History:
-    """A stored trial's history without its weights, from its row joined with its result's."""
+    """The history of a stored trial without its weights, from its row joined with the row of its result."""
     recipe = Recipe.stored(json.loads(row["recipe"]))
     ledger = {key: value for key, value in json.loads(row["ledger"]).items() if key != "other"}
     return History(
@@ -81,21 +90,21 @@ def history_of(row: Mapping[str, Any]) -> History:
 
 
 def machine_row(description: Mapping[str, Any]) -> dict[str, str]:
-    """A machine's description and a hash of what two timings must have in common to be compared."""
+    """The description of a machine, and a hash that is equal where timings are comparable."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), default=str)
-    # which BLAS is loaded hangs on what was imported, and Assay's commit says nothing of the machine
-    lasting = {key: value for key, value in description.items() if key not in ("commit", "blas")}
-    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    # which BLAS is loaded depends on what was imported, and the commit of Assay does not describe the machine
+    permanent = {key: value for key, value in description.items() if key not in ("commit", "blas")}
+    digest = hashlib.sha256(json.dumps(permanent, sort_keys=True, default=str).encode()).hexdigest()[:32]
     return {"hash": digest, "description": text}
 
 
 def places() -> set[str]:
-    """The hashes under which trials of this machine are stored: a packed one sees a part of the cores."""
+    """The hashes under which trials of this machine are stored: a packed trial sees a part of its cores."""
     return {machine_row({**describe(), "cores": count})["hash"] for count in range(1, cores() + 1)}
 
 
 def trial_row(trial: Trial, now: float) -> dict[str, Any]:
-    """A planned trial as a row."""
+    """A planned trial as a row of the store."""
     recipe = trial.recipe
     return {
         "key": trial.key,
@@ -120,7 +129,7 @@ def trial_row(trial: Trial, now: float) -> dict[str, Any]:
 
 
 def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: int, now: float) -> dict[str, Any]:
-    """A trial's end as a row; `machine` is added by the store."""
+    """The end of a trial as a row of the store, which adds `machine`."""
     history = finished.history
     row: dict[str, Any] = {
         "trial": trial,

@@ -1,6 +1,6 @@
-"""The tables of the store, as the newest schema version has them; migrations/ holds the way there.
+"""The tables of the store in the newest schema version; migrations/ holds the migrations from older versions.
 
-What is filtered or sorted by has a column; what is read as a whole (a curve, a ledger, a recipe) is one JSON text.
+A value that is filtered or sorted by has a column. What is read as a whole (a curve, a ledger, a recipe) is JSON text.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ trajectory = Table(
     metadata,
     _key("key", primary_key=True),
     Column("iteration", BigInteger, nullable=False, default=0),  # of the checkpoint
-    _key("checkpoint"),  # the artifact to go on from
-    Column("losses", Integer, nullable=False, default=0),  # workers that vanished while they trained it
-    _key("token"),  # of the lease, null where nobody has it
+    _key("checkpoint"),  # the artifact to resume from
+    Column("losses", Integer, nullable=False, default=0),  # workers that died while training it
+    _key("token"),  # of the lease, null without a lease
     Column("host", Text),
     Column("boot", Text),
     Column("pid", Integer),
-    Column("started", Text),  # when the process began, as the system tells it
+    Column("started", Text),  # when the process started, as the system reports it
     Column("expires", Double),  # by the database's clock, in seconds since 1970
 )
 
@@ -75,7 +75,7 @@ result = Table(
     Column("outcome", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("error", Text),  # the traceback of a failed trial
-    Column("stale", Boolean, nullable=False, default=False),  # asked for again; stands until the new one is there
+    Column("stale", Boolean, nullable=False, default=False),  # to be retrained; valid until the new result is stored
     Column("accuracy", Double),
     Column("test_loss", Double),
     Column("train_loss", Double),
@@ -142,12 +142,12 @@ bench = Table(  # engines side by side on one recipe
     Column("baseline", Text),
     Column("machine", String(64), ForeignKey("machine.hash")),
     Column("source_commit", Text),
-    Column("content", Text, nullable=False),  # all of it, as --json prints it
+    Column("content", Text, nullable=False),  # the whole bench, as --json prints it
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
 )
 
-imported = Table(  # curves of other frameworks' logs: no trials, never claimed, trained or judged by seeds
+imported = Table(  # curves of other frameworks' logs; these are not trials: never claimed, trained or paired by seed
     "imported",
     metadata,
     _key("key", primary_key=True),  # of the file's content
@@ -163,18 +163,18 @@ imported = Table(  # curves of other frameworks' logs: no trials, never claimed,
     Column("train_accuracy", Double),
     Column("validation_loss", Double),
     Column("validation_accuracy", Double),
-    Column("seconds", Double),  # by the log's own clock
+    Column("seconds", Double),  # by the clock of the log
     Column("effort", Double),
     Column("iterations", BigInteger),
     Column("examples", BigInteger),
-    Column("timing", Text, nullable=False),  # whose seconds they are and what they hold
+    Column("timing", Text, nullable=False),  # what the seconds include
     Column("machine", Text, nullable=False),
     Column("curve", Text, nullable=False),
     Column("warnings", Text, nullable=False),
     Column("finished", Double, nullable=False),  # when it was imported
 )
 
-artifact = Table(  # where there is no folder beside the database
+artifact = Table(  # only for databases without a folder of artifacts
     "artifact",
     metadata,
     _key("hash", primary_key=True),

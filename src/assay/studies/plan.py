@@ -23,7 +23,7 @@ from assay.recipe.settings import Data
 from assay.studies.keys import trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
-from assay.training.loop import misfits
+from assay.training.checks import recipe_problems
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Planner:
         dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe, engine_asked), self.settings
         n = self.examples(recipe)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
-        problems = misfits(Cohort((recipe,), network), n, engine)
+        problems = recipe_problems(Cohort((recipe,), network), n, engine)
         if problems:
             raise RecipeError(problems)
         trajectory = trajectory_key(

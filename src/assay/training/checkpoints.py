@@ -1,7 +1,7 @@
-"""Trained weights in a file.
+"""Checkpoints: trained weights in safetensors files.
 
-A checkpoint is a safetensors file, written next to its place, flushed and renamed: weights, optimizer slots, and as
-metadata the history without its machine. It holds all that training needs to go on and all that prediction needs.
+A checkpoint holds the weights, the optimizer slots and, as metadata, the history without its machine: all that is
+needed to resume training and to predict. It is written to a temporary file, flushed and renamed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from assay.system.files import write_atomically
 from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
-
-
-_PREFIX = "assay"
+_PREFIX = "assay"  # the key of our metadata in the header
 
 
 def save(history: History, path: str | Path) -> Path:
-    """Writes a history's checkpoint. Raises: FileError where that is impossible; an older file then stays whole."""
+    """Writes a history's checkpoint. Raises: FileError where it cannot be written; an older file then stays intact."""
     path = Path(path)
     write_atomically(path, to_bytes(history))
     return path
@@ -100,13 +98,13 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots
-    if isinstance(recipe.optimizer, NamedRule):  # how many there are, the class alone would say
+    if isinstance(recipe.optimizer, NamedRule):  # a user optimizer whose class, and so its number of slots, is unknown
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
-    weights, kept = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
-    if tensors:  # a program of the user's may keep its weights, and keeps its slots
+    weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
+    if tensors:  # an external program may return no weights, and never returns its slots
         weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
     if slots and any(name.startswith("slots/") for name in tensors):
-        kept = {
+        slot_arrays = {
             name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
         }
     return History(
@@ -121,7 +119,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         flops=int(about["flops"]),
         peak_memory_bytes=int(about["peak_memory_bytes"]),
         peak_device_memory_bytes=None,
-        checkpoint=Checkpoint(int(about["t"]), weights, kept),
+        checkpoint=Checkpoint(int(about["t"]), weights, slot_arrays),
         inputs=int(about["inputs"]),
         classes=tuple(map(str, about["classes"])),
         shape=tuple(map(int, about["shape"])),

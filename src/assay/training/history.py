@@ -1,19 +1,19 @@
-"""What a training leaves behind: the points of its curve, where the seconds went, how it ended."""
+"""The result of a training: the points of its curve, the breakdown of its time, its outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.engines.base import Checkpoint
-from assay.errors import AssayError
 from assay.recipe.model import Recipe
+from assay.training.source import NO_RECIPE, Source
 
 if TYPE_CHECKING:
     import altair
@@ -21,28 +21,56 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """How a trial ended: a closed set. A diverged trial is a result, an interrupted one is not finished."""
+    """How a trial ended, a closed set. A diverged trial is a result, an interrupted one is not finished.
+
+    Attributes:
+        COMPLETED: trained to the end of its budget.
+        STOPPED: ended by a stopping rule.
+        DIVERGED: the loss is no longer finite.
+        FAILED: an error in the program; the traceback is stored.
+        LOST: its worker process died repeatedly.
+        TIMED_OUT: exceeded the time limit of the study.
+        OUT_OF_MEMORY: exceeded the memory of the machine or of the worker.
+        INTERRUPTED: ended by Ctrl-C. It resumes from its checkpoint and is never stored as a result.
+
+    >>> Outcome("timed out") is Outcome.TIMED_OUT
+    True
+    """
 
     COMPLETED = "completed"
-    STOPPED = "stopped"  # a stopping rule
+    STOPPED = "stopped"
     DIVERGED = "diverged"
-    FAILED = "failed"  # an error in the program; the traceback is stored
-    LOST = "lost"  # its worker vanished, again and again
+    FAILED = "failed"
+    LOST = "lost"
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
-    INTERRUPTED = "interrupted"  # Ctrl-C; goes on from its checkpoint, and is never stored as a result
+    INTERRUPTED = "interrupted"
 
 
 RETRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY)
-"""What `--retry` trains again: what the machine or the program did, not what the training gave."""
+"""The outcomes that `--retry` trains again: caused by the machine or the program, not by the training."""
 
 
 @dataclass(frozen=True)
 class Point:
     """One point of a learning curve; None where a quantity was not measured.
 
-    `seconds` is training time alone. Losses are means over the examples, accuracies are fractions. Of a trained
-    recipe iteration, examples and seconds are always there; of an imported curve its `Source` says what they are.
+    Losses are means over the examples, accuracies are fractions from 0 to 1. A trained recipe always has the iteration,
+    the examples and the seconds. For an imported curve, its `Source` describes them.
+
+    Attributes:
+        iteration: the number of updates so far.
+        examples: the number of training examples seen so far.
+        seconds: the training time so far, in seconds, without evaluation.
+        train_loss: on the training set, or on the subset or batch that `log.train_loss` of the recipe names.
+        train_accuracy: on the same examples.
+        validation_loss: on the validation set, if the recipe has one.
+        validation_accuracy: on the validation set, if the recipe has one.
+        test_loss: on the test set.
+        test_accuracy: on the test set.
+
+    >>> Point(iteration=100, examples=3200, seconds=0.5, test_accuracy=0.97).test_loss is None
+    True
     """
 
     iteration: int
@@ -58,7 +86,23 @@ class Point:
 
 @dataclass
 class Ledger:
-    """Where the seconds of a trial went; `train` is the time inside the engine's `advance` and nothing else."""
+    """The time breakdown of a trial, in seconds.
+
+    wall = data + compile + train + evaluate + checkpoint + wait + other
+
+    Attributes:
+        data: loading and preparing the data, and generating the batches.
+        compile: compiling and warming up the engine.
+        train: inside the engine's `advance` and nothing else.
+        evaluate: evaluating at the log points.
+        checkpoint: exporting the weights and the optimizer state.
+        wait: waiting for other trials on this machine.
+        wall: from the beginning to the end of the trial.
+
+    >>> ledger = Ledger(train=2.0, evaluate=0.5, wall=3.0)
+    >>> ledger.other
+    0.5
+    """
 
     data: float = 0.0
     compile: float = 0.0
@@ -70,7 +114,7 @@ class Ledger:
 
     @property
     def other(self) -> float:
-        """What no entry accounts for."""
+        """The seconds that no entry accounts for."""
         named = self.data + self.compile + self.train + self.evaluate + self.checkpoint + self.wait
         return max(0.0, self.wall - named)
 
@@ -84,7 +128,7 @@ class Ledger:
             setattr(self, entry, getattr(self, entry) + perf_counter() - begin)
 
     def plus(self, earlier: Ledger) -> Ledger:
-        """The sum of two ledgers: that of a continued training."""
+        """The sum of two ledgers, the ledger of a resumed training."""
         return Ledger(**{f.name: getattr(self, f.name) + getattr(earlier, f.name) for f in fields(self)})
 
     def plain(self) -> dict[str, float]:
@@ -94,65 +138,37 @@ class Ledger:
         return entries | {"other": self.other, "wall": wall}
 
 
-IMPORTED = " (imported)"
-"""What the label of an imported curve ends with, in every table and legend."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an imported curve comes from, and what its numbers are.
-
-    `steps` is what `Point.iteration` counts: "iterations", or "epochs" where the log names no iterations. `clock` says
-    whose seconds they are and what they hold; those of two clocks are never ranked together. `units` has a sentence
-    for each quantity that the log gives. `told` are the seconds of its ledger, by the ledger's names, as far as the log
-    tells them. `lines` counts what was read: records, headings, malformed, apart.
-    """
-
-    name: str
-    format: str
-    framework: str
-    file: str  # its name alone
-    sha256: str
-    steps: str
-    clock: str
-    machine: str = ""  # as the user states it
-    units: Mapping[str, str] = field(default_factory=dict[str, str])
-    told: Mapping[str, float] = field(default_factory=dict[str, float])
-    lines: Mapping[str, int] = field(default_factory=dict[str, int])
-
-    @property
-    def key(self) -> str:
-        """The key of the entry in a store: of the content alone, so that a file imported twice is one."""
-        return self.sha256[:32]
-
-    @property
-    def label(self) -> str:
-        """The name, marked as imported: what tables and legends show."""
-        return self.name + IMPORTED
-
-
-class _NoRecipe:
-    """Stands where the recipe of an imported curve would be, and says so to whatever asks for it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise AssayError(
-            "this curve was imported from a log, which holds no recipe and no weights: "
-            "it can be shown and compared, not trained on, saved or used to predict"
-        )
-
-
-NO_RECIPE = cast(Recipe, _NoRecipe())
-"""The recipe of every imported curve; none is invented."""
-
-
 @dataclass(frozen=True, eq=False)
 class History:
-    """A trained recipe: its learning curve, ledger, costs, and the checkpoint from which it can go on.
+    """A trained recipe: its learning curve, time breakdown, costs, and the checkpoint from which training resumes.
 
-    Of an imported curve `source` says where it comes from; its recipe is NO_RECIPE, and what a log does not tell
-    (operations, memory, seeds) is None in `plain`.
+    effort = training seconds / test accuracy
+
+    An imported curve has a `source`. Its recipe is a placeholder that raises AssayError, and what the log does not
+    give (operations, memory, weights) is absent from `plain`.
+
+    Attributes:
+        recipe: what was trained.
+        engine: the engine that trained it.
+        engine_choice: why this engine was chosen.
+        device: the device of the engine: "cpu", "cuda" or "cuda:N".
+        points: the learning curve, in ascending order of iterations.
+        ledger: the time breakdown, in seconds.
+        outcome: how the training ended.
+        reason: a sentence on why it ended.
+        flops: floating-point operations of the training, counted from the model.
+        peak_memory_bytes: the peak memory of the process, in bytes.
+        peak_device_memory_bytes: the peak memory on the device, in bytes; None if not measured.
+        checkpoint: weights (1, *shape) and optimizer slots (slots, 1, *shape) by name, and the iteration t.
+        inputs: D, the number of input features.
+        classes: the names of the C classes.
+        shape: of one input: (D,) or (height, width) or (height, width, channels).
+        scaling: the mean and the deviation of the input scaling "standardise", else 0 and 1.
+        data_checksum: of the prepared data.
+        machine: a description of the machine.
+        warnings: sentences on the recipe or on the log.
+        cohort: T, the number of trials that were trained together.
+        source: the origin of an imported curve; None for a trained recipe.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -176,7 +192,7 @@ class History:
     inputs: int
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    scaling: tuple[float, float]  # mean and deviation that "standardise" subtracts and divides by, else 0 and 1
+    scaling: tuple[float, float]
     data_checksum: str
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
     warnings: tuple[str, ...] = ()
@@ -187,14 +203,14 @@ class History:
     def imported(
         cls, source: Source, points: Sequence[Point], outcome: Outcome, reason: str, warnings: Sequence[str] = ()
     ) -> History:
-        """The curve of another framework's log, without what a log does not tell. Takes one point or more."""
+        """The curve of another framework's log. Takes at least one point."""
         return cls(
             recipe=NO_RECIPE,
             engine=source.framework or source.format,
             engine_choice="imported",
             device="unknown",
             points=tuple(points),
-            ledger=Ledger(**source.told),
+            ledger=Ledger(**source.seconds),
             outcome=outcome,
             reason=reason,
             flops=0,
@@ -217,13 +233,14 @@ class History:
 
     @property
     def accuracy(self) -> float | None:
-        """Test accuracy at the end of the curve."""
+        """The test accuracy at the end of the curve, a fraction; None if it was not measured."""
         return self.last("test_accuracy")
 
     def last(self, quantity: str) -> float | None:
-        """A quantity at the end of the curve; of an imported one its last value, for a log may give it only at times.
+        """A quantity at the end of the curve, such as "test_loss"; None if it was not measured.
 
-        What was measured after an imported training had diverged does not count: it has no last value then.
+        For an imported curve it is the last measured value, because a log may give a quantity only at some points. A
+        diverged imported curve has the value of its last point alone.
         """
         if self.source is None or self.outcome is Outcome.DIVERGED:
             return getattr(self.final, quantity)
@@ -232,25 +249,25 @@ class History:
 
     @property
     def iterations(self) -> int:
-        """Iterations done."""
+        """The number of iterations done."""
         return self.checkpoint.t
 
     @property
     def parameters(self) -> int | None:
-        """The number of weights; None where the data's width is not known any more."""
+        """The number of weights; None where the number of inputs is not stored."""
         if not self.inputs:
             return None
         return self.recipe.model.network(self.shape or self.inputs, len(self.classes)).parameters
 
     @property
     def effort(self) -> float | None:
-        """Training seconds / accuracy: lower is better."""
+        """Training seconds / test accuracy, lower is better; None without one of the two."""
         if not self.points or self.final.seconds is None:
             return None
         return self.final.seconds / self.accuracy if self.accuracy else None
 
     def frame(self) -> pandas.DataFrame:
-        """The curve as a pandas frame, a row for each point."""
+        """The curve as a pandas frame: one row per point, one column per field of `Point`."""
         import pandas
 
         return pandas.DataFrame([asdict(point) for point in self.points])
@@ -300,9 +317,9 @@ class History:
             "outcome": str(self.outcome),
             "reason": self.reason,
             source.steps: self.final.iteration,
-            "seconds": dict(source.told),
+            "seconds": dict(source.seconds),
             "effort": self.effort,
-            "source": asdict(source),
+            "source": source.plain(),
             "warnings": list(self.warnings),
             "curve": [asdict(point) for point in self.points],
         }
@@ -311,15 +328,15 @@ class History:
         return self.frame().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
 
 
-def member(checkpoint: Checkpoint, number: int, t: int) -> Checkpoint:
-    """One trial's part of a cohort's checkpoint, as a cohort of one, after t iterations."""
+def member_checkpoint(checkpoint: Checkpoint, number: int, t: int) -> Checkpoint:
+    """The checkpoint of one trial of a cohort, as a cohort of one, after t iterations."""
     weights = {name: w[number : number + 1].copy() for name, w in checkpoint.weights.items()}
     slots = {name: s[:, number : number + 1].copy() for name, s in checkpoint.slots.items()}
     return replace(checkpoint, t=t, weights=weights, slots=slots)
 
 
-def joined(checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The checkpoint of a cohort from those of its members, all after the same number of iterations."""
+def cohort_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The checkpoint of a cohort from those of its members, which have the same number of iterations."""
     first = checkpoints[0]
     weights = {name: np.concatenate([c.weights[name] for c in checkpoints]) for name in first.weights}
     slots = {name: np.concatenate([c.slots[name] for c in checkpoints], axis=1) for name in first.slots}

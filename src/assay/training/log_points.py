@@ -1,4 +1,4 @@
-"""Where a curve has its points, and whether a shorter curve can be read off a longer one."""
+"""The log points of a curve, and whether a shorter curve can be read off a longer one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.recipe.model import Recipe
 
 
 def next_log_point(recipe: Recipe, n: int, t: int) -> int:
-    """The first log point after iteration t that the iteration count decides, for n training examples."""
+    """The first log point after iteration t, for n training examples; `sys.maxsize` if log points depend on time."""
     number, unit = recipe.log.interval()
     if unit == "iterations":
         return int((t // number + 1) * number)
@@ -25,7 +25,7 @@ def next_log_point(recipe: Recipe, n: int, t: int) -> int:
 
 
 def log_points(recipe: Recipe, n: int) -> list[int]:
-    """Every iteration at which a recipe's curve has a point: the start, what `log.every` says, and the budget's end."""
+    """Every iteration at which a recipe's curve has a point: 0, the multiples of `log.every`, the end of the budget."""
     end = recipe.iterations(n)
     number, unit = recipe.log.interval()
     if unit == "iterations":
@@ -37,7 +37,7 @@ def log_points(recipe: Recipe, n: int) -> list[int]:
 
 
 def number_of_log_points(recipe: Recipe, n: int) -> int:
-    """About how many points a recipe's curve has."""
+    """The approximate number of points of a recipe's curve."""
     number, unit = recipe.log.interval()
     end = recipe.iterations(n)
     if unit == "geometric":
@@ -49,5 +49,5 @@ def number_of_log_points(recipe: Recipe, n: int) -> int:
 
 
 def shareable(recipe: Recipe) -> bool:
-    """Whether a trial can be read off a longer one's curve: not where a rule or a log point hangs on the clock."""
+    """Whether a trial can be read off a longer trial's curve: not if a rule or a log point depends on wall time."""
     return recipe.stop.seconds is None and recipe.log.interval()[1] != "seconds"

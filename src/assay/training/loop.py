@@ -1,7 +1,7 @@
 """The one training loop, for every engine: evaluation, timing, logging, stopping and checkpoints.
 
-The clock encloses `advance` and nothing else. Iterations are done in chunks that end at the next log point, and after
-a tenth of a second at the latest, so that a caller can draw progress or break off between two chunks.
+The clock encloses `advance` and nothing else. Iterations are done in chunks that end at the next log point, or after
+about a tenth of a second, so that a caller can show progress or cancel between two chunks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset
@@ -31,22 +30,19 @@ from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe
-from assay.training.history import History, Ledger, Outcome, Point, joined, member
+from assay.training.checks import check_start, recipe_problems
+from assay.training.history import History, Ledger, Outcome, Point, cohort_checkpoint, member_checkpoint
 from assay.training.log_points import next_log_point
 from assay.training.stopping import stopped
 
 _CHUNK_SECONDS = 0.1
-
-
-_CHUNK_ROWS = 2**20  # row numbers made at once
-
-
+_CHUNK_ROWS = 2**20  # of row numbers generated at once
 _CHUNK_ITERATIONS = 2**16
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """Where a running training stands."""
+    """The progress of a running training."""
 
     iteration: int
     iterations: int  # the budget
@@ -57,7 +53,7 @@ class TrainingStatus:
 
 @dataclass
 class _Trial:
-    """What the loop remembers of one trial."""
+    """The state of one trial of the cohort."""
 
     recipe: Recipe
     points: list[Point]
@@ -66,8 +62,20 @@ class _Trial:
     done: int = 0  # iterations
 
 
+@dataclass(frozen=True)
+class TrialEnd:
+    """The result of one trial, from which `make_history` makes its history."""
+
+    points: Sequence[Point]
+    ledger: Ledger
+    outcome: Outcome
+    reason: str
+    checkpoint: Checkpoint
+    peak_memory_bytes: int
+
+
 class Training:
-    """A cohort in training: iterate over it until it ends, or break off; `histories` says what there is by then.
+    """A cohort in training: iterate over it to its end, or cancel by leaving the loop; then take its `histories`.
 
     >>> from assay.data.datasets import load
     >>> from assay.engines import load as load_engine
@@ -79,7 +87,7 @@ class Training:
     """
 
     can_resume = True
-    """Whether another training can go on from a history of this one."""
+    """Whether another training can resume from a history of this one."""
 
     def __init__(
         self,
@@ -91,55 +99,44 @@ class Training:
         data_seconds: float = 0.0,
         log_points: Sequence[int] | None = None,
     ) -> None:
-        """`start`: histories to go on from, one for each recipe; `data_seconds`: what it took to make `data`;
-        `log_points`: the iterations at which the curve has points, ascending, in place of the recipes' own."""
+        """Places the data and the initial or resumed weights on the engine. Raises: RecipeError, AssayError.
+
+        `start`: histories to resume from, one for each recipe. `data_seconds`: the seconds that preparing `data` took.
+        `log_points`: the iterations at which the curves have points, ascending; by default those of the recipes.
+        """
         begin = perf_counter()
         self.log_points = log_points
-        self._began: float | None = None  # when the loop began, while it runs
+        self._began: float | None = None  # the start of the loop, while it runs
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
+        if len({static_form(recipe) for recipe in recipes}) != 1:
+            raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
         self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.shape, data.classes))
-        self._check(recipes, start)
+        problems = recipe_problems(self.cohort, len(data.y_train), engine)
+        if problems:
+            raise RecipeError(problems)
+        check_start(recipes, start, data_checksum=data.checksum)
         self.ledger = Ledger(data=data_seconds)
         self.n = len(data.y_train)
         self.budget = self.recipe.iterations(self.n)
         with self.ledger.book("data"):
-            checkpoint = joined([h.checkpoint for h in start]) if start else fresh(self.cohort)
+            checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
             self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
         self.t = checkpoint.t
         if self.t > self.budget:
-            raise AssayError(f"the training to go on from is at iteration {self.t}; the budget is {self.budget}")
+            raise AssayError(f"the training to resume is at iteration {self.t}; the budget is {self.budget}")
         self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
             trial.points = list(history.points)
         self.seconds = start[0].ledger.train if start else 0.0
-        self._rate = 0.0  # iterations a second, of the last chunk
+        self._rate = 0.0  # iterations per second of the last chunk
         self._next_seconds = self._interval_seconds()
         self.ledger.wall = data_seconds + perf_counter() - begin
-
-    def _check(self, recipes: Sequence[Recipe], start: Sequence[History]) -> None:
-        if len({static_form(recipe) for recipe in recipes}) != 1:
-            raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
-        problems = misfits(self.cohort, len(self.data.y_train), self.engine)
-        if problems:
-            raise RecipeError(problems)
-        for recipe, history in zip(recipes, start, strict=False):
-            changed = other_trajectory(recipe, history.recipe)
-            if changed:
-                raise RecipeError(
-                    [f"{name}: differs from the training to go on from; only budget, log, stop may" for name in changed]
-                )
-            if history.data_checksum != self.data.checksum:
-                raise AssayError("the training to go on from has seen other data")
-            there = history.checkpoint
-            if not there.weights or (there.t and type(recipe.optimizer).slots and not there.slots):
-                what = "optimizer state" if there.weights else "weights"
-                raise AssayError(f"the training to go on from, by {history.engine}, kept no {what}; train anew")
 
     # --- the loop ---
 
     def __iter__(self) -> Iterator[TrainingStatus]:
-        """Trains to the end of the budget; yields after every chunk. To break off leaves everything consistent."""
+        """Trains to the end of the budget; yields after every chunk. Leaving the loop keeps a consistent state."""
         self._began = perf_counter()
         try:
             if not self.trials[0].points:
@@ -157,20 +154,20 @@ class Training:
     def _chunks(self) -> Iterator[TrainingStatus]:
         while self.t < self.budget and self._alive().any():
             with self.ledger.book("data"):
-                count = self._chunk()
+                count = self._chunk_size()
                 batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
             alive = self._alive()
             begin = perf_counter()
             self.state, progress = self.engine.advance(self.state, batches, alive)
             elapsed = perf_counter() - begin
-            if progress.cancelled:  # nothing came of it, so its seconds are no training
+            if progress.cancelled:  # the chunk is repeated, so its seconds do not count as training
                 yield self._status(new_point=False)
                 continue
             self.ledger.train += elapsed
             self.seconds += elapsed
             self._rate = count / max(elapsed, 1e-9)
             self.t += count
-            self._end_broken(progress.broken)
+            self._end_diverged(progress.broken)
             new_point = self._is_log_point()
             if new_point:
                 self._log_point(progress.losses[:, -1])
@@ -190,8 +187,8 @@ class Training:
     def _status(self, *, new_point: bool) -> TrainingStatus:
         return TrainingStatus(self.t, self.budget, self.seconds, self.trials[0].points[-1], new_point)
 
-    def _chunk(self) -> int:
-        """How many iterations to do next: up to the next log point, the budget, or a tenth of a second's worth."""
+    def _chunk_size(self) -> int:
+        """The number of iterations of the next chunk: up to the next log point, the budget, or a tenth of a second."""
         width = self.recipe.batches.width(self.n) if self.recipe.batches.kind != "full" else 1
         rows = _CHUNK_ROWS // (width * len(self.trials))
         affordable = int(self._rate * self._chunk_seconds()) if self._rate else 1
@@ -199,7 +196,7 @@ class Training:
         return max(1, min(reach, affordable, rows, _CHUNK_ITERATIONS))
 
     def _chunk_seconds(self) -> float:
-        """Seconds until the next chunk must end."""
+        """The seconds until the next chunk must end."""
         limits = [_CHUNK_SECONDS]
         if self.recipe.stop.seconds is not None:
             limits.append(self.recipe.stop.seconds - self.seconds)
@@ -216,8 +213,8 @@ class Training:
     def _log_point_after(self, t: int) -> int:
         if self.log_points is None:
             return next_log_point(self.recipe, self.n, t)
-        place = bisect.bisect_right(self.log_points, t)
-        return self.log_points[place] if place < len(self.log_points) else sys.maxsize
+        i = bisect.bisect_right(self.log_points, t)
+        return self.log_points[i] if i < len(self.log_points) else sys.maxsize
 
     def _is_log_point(self) -> bool:
         if self._next_seconds is not None and self.seconds >= self._next_seconds:
@@ -227,7 +224,7 @@ class Training:
         return ended or self.t == self._log_point_after(self.t - 1)
 
     def _log_point(self, batch_losses: NDArray[np.float64]) -> None:
-        """Evaluates the cohort, adds a point to every trial that is alive, and applies the rules that read points."""
+        """Evaluates the cohort, adds a point to every running trial, and applies the stopping rules on points."""
         with self.ledger.book("evaluate"):
             splits = ["test"] + (["validation"] if self.data.x_validation is not None else [])
             kind = self.recipe.log.train_loss
@@ -256,7 +253,8 @@ class Training:
     def _end(self, trial: _Trial, outcome: Outcome, reason: str) -> None:
         trial.outcome, trial.reason = outcome, reason
 
-    def _end_broken(self, broken: NDArray[np.int64]) -> None:
+    def _end_diverged(self, broken: NDArray[np.int64]) -> None:
+        """Ends the trials with a loss that is not finite; `broken` (T,) has the iteration of the first, or 0."""
         for trial, t in zip(self.trials, broken, strict=True):
             if trial.outcome is None:
                 trial.done = self.t
@@ -277,12 +275,12 @@ class Training:
             self._log_point(np.full(len(self.trials), np.nan))
         for trial in self.trials:
             if trial.outcome is None:
-                self._end(trial, Outcome.STOPPED, f"{limit:g} seconds of training are over")
+                self._end(trial, Outcome.STOPPED, f"{limit:g} seconds of training reached")
 
     # --- results ---
 
     def histories(self) -> list[History]:
-        """What there is by now, a history for each recipe; a trial that is not at its end counts as interrupted."""
+        """The histories so far, one for each recipe; a trial that has not ended counts as interrupted."""
         begin = perf_counter()
         with self.ledger.book("checkpoint"):
             checkpoint = self.engine.export(self.state)
@@ -291,58 +289,44 @@ class Training:
         return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
 
     def _spent(self) -> Ledger:
-        """The ledger until now, also in the middle of the loop."""
+        """The ledger so far, also while the loop runs."""
         running = perf_counter() - self._began if self._began is not None else 0.0
         return replace(self.ledger, wall=self.ledger.wall + running)
 
     def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
         earlier = self.earlier[number] if self.earlier else None
-        return history_made(
-            trial.recipe,
-            self.cohort,
-            self.data,
-            self.engine,
+        end = TrialEnd(
             points=trial.points,
             ledger=self._spent().plus(earlier.ledger) if earlier else self._spent(),
             outcome=trial.outcome or Outcome.INTERRUPTED,
             reason=trial.reason or f"interrupted after iteration {trial.done:,}",
-            checkpoint=member(checkpoint, number, trial.done),
+            checkpoint=member_checkpoint(checkpoint, number, trial.done),
             peak_memory_bytes=peak_memory(),
         )
+        return make_history(trial.recipe, self.cohort, self.data, self.engine, end)
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The first trial's outputs (N, C) for inputs (N, D)."""
+        """The outputs (N, C) of the first trial for inputs (N, D)."""
         return self.engine.outputs(self.state, x)[0]
 
 
-def history_made(
-    recipe: Recipe,
-    cohort: Cohort,
-    data: Prepared,
-    engine: Engine | Program,
-    *,
-    points: Sequence[Point],
-    ledger: Ledger,
-    outcome: Outcome,
-    reason: str,
-    checkpoint: Checkpoint,
-    peak_memory_bytes: int,
-) -> History:
-    """The history of one of a cohort's trials, with what is known of its data, its engine and this machine."""
-    seen = examples_seen(recipe.batches, checkpoint.t, len(data.y_train))
+def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine | Program, end: TrialEnd) -> History:
+    """The history of one trial of a cohort, with the description of its data, its engine and this machine."""
+    t = end.checkpoint.t
+    seen = examples_seen(recipe.batches, t, len(data.y_train))
     return History(
         recipe=recipe,
         engine=engine.name,
         engine_choice=engine.choice,
         device=engine.device,
-        points=tuple(points),
-        ledger=ledger,
-        outcome=outcome,
-        reason=reason,
-        flops=flops_training(cohort.network, recipe.loss, recipe.optimizer, iterations=checkpoint.t, examples=seen),
-        peak_memory_bytes=peak_memory_bytes,
+        points=tuple(end.points),
+        ledger=end.ledger,
+        outcome=end.outcome,
+        reason=end.reason,
+        flops=flops_training(cohort.network, recipe.loss, recipe.optimizer, iterations=t, examples=seen),
+        peak_memory_bytes=end.peak_memory_bytes,
         peak_device_memory_bytes=engine.peak_device_memory(),
-        checkpoint=checkpoint,
+        checkpoint=end.checkpoint,
         inputs=data.inputs,
         classes=data.class_names,
         shape=data.shape,
@@ -355,7 +339,7 @@ def history_made(
 
 
 def splits_of(recipe: Recipe, data: Prepared) -> Splits:
-    """What a recipe trains on and is evaluated on."""
+    """The parts of the data that a recipe trains on and is evaluated on."""
     parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
     if data.x_validation is not None and data.y_validation is not None:
         parts["validation"] = (data.x_validation, data.y_validation)
@@ -366,43 +350,16 @@ def splits_of(recipe: Recipe, data: Prepared) -> Splits:
 
 
 def train(recipes: Sequence[Recipe], engine: Engine, data: Prepared, *, start: Sequence[History] = ()) -> list[History]:
-    """Trains a cohort to its end. Raises: RecipeError, AssayError."""
+    """Trains a cohort to its end; returns one history per recipe. Raises: RecipeError, AssayError."""
     training = Training(recipes, engine, data, start=start)
     for _ in training:
         pass
     return training.histories()
 
 
-def misfits(cohort: Cohort, examples: int, engine: Engine | Program) -> list[str]:
-    """What in a cohort's recipes does not fit N training examples, or the machine's memory, a sentence each."""
-    recipe, n = cohort.first, examples
-    subset = recipe.log.train_loss
-    size = recipe.batches.settings().get("size", 1)
-    found: list[str] = []
-    if size > n:
-        found.append(f"batches.size: got {size}; expected at most {n}, the number of training examples")
-    if isinstance(subset, int) and subset > n:
-        found.append(f"log.train_loss: got {subset}; expected at most {n}, the number of training examples")
-    needed, free = engine.memory(cohort, n), psutil.virtual_memory().available
-    if needed > free:
-        trials = f"{len(cohort.recipes):,} trials of " if len(cohort.recipes) > 1 else ""
-        found.append(
-            f"model: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
-            f"memory to train; expected at most the {free / 2**30:,.1f} GiB that are free"
-        )
-    return found
-
-
-def other_trajectory(new: Recipe, old: Recipe) -> list[str]:
-    """The fields, besides budget, log and stop, in which two recipes are not the same training."""
-    a, b = new.canonical(), old.canonical()
-    free = ("budget", "log", "stop")
-    return sorted(key for key in a.keys() | b.keys() if key not in free and a.get(key) != b.get(key))
-
-
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
-    with suppress(OSError):  # the system's other figure begins at what the process held that started this one
+    """The peak memory of this process, in bytes."""
+    with suppress(OSError):  # unlike VmHWM, ru_maxrss is inherited from the process that started this one
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -411,7 +368,7 @@ def peak_memory() -> int:
 
 
 def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
-    """A data set scaled and split as a recipe says."""
+    """The data set, scaled and split as the recipe says."""
     return prepare(
         dataset,
         scaling=recipe.input,

@@ -1,4 +1,4 @@
-"""What trained weights say of images."""
+"""Predictions of trained weights for images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.training.history import History
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image: the most likely class and a probability for each class."""
+    """The prediction for one image: the most likely class, and the probability of each class."""
 
     image: str
     label: str
@@ -26,7 +26,7 @@ class Prediction:
 
 
 def predict(history: History, paths: list[str | Path]) -> list[Prediction]:
-    """The classes of images: PNG (or whatever Pillow reads) of any size, or IDX files of many images.
+    """Predicts the classes of images: PNG (or any format that Pillow reads) of any size, or IDX files of many images.
 
     Raises: FileError, DataError.
     """
@@ -43,7 +43,7 @@ def predict(history: History, paths: list[str | Path]) -> list[Prediction]:
 
 
 def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
-    """The probability of each class (N, C) for examples (N, D) whose values are in [0, 1] before the input scaling."""
+    """The class probabilities (N, C) of examples (N, D) with values in [0, 1], before the input scaling."""
     network = history.recipe.model.network(history.shape, len(history.classes))
     engine = NumpyEngine()
     state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
@@ -51,7 +51,7 @@ def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:
-    """Outputs (N, C) as probabilities that sum to 1; those of sigmoid units, trained one by one, are normalised."""
+    """Outputs (N, C) as probabilities that sum to 1. The outputs of sigmoid units are normalised."""
     if output == "log_softmax":
         return np.exp(outputs)
     if output == "identity":

@@ -1,4 +1,4 @@
-"""The rules that end a trial before its budget, as far as they read points."""
+"""The stopping rules that depend on the points of the curve."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from assay.training.history import Point
 
 
 def stopped(stop: Stop, points: Sequence[Point]) -> str:
-    """Why the last of a curve's points ends a trial by a rule that reads points, or nothing."""
-    if stop.accuracy is not None and _judged(points[-1])[1] >= stop.accuracy:
+    """The reason why a trial stops at the last point of its curve; "" if it does not stop."""
+    if stop.accuracy is not None and _loss_and_accuracy(points[-1])[1] >= stop.accuracy:
         return f"accuracy {stop.accuracy:g} reached at iteration {points[-1].iteration:,}"
     if stop.patience is not None:
-        losses = [_judged(point)[0] for point in points]
+        losses = [_loss_and_accuracy(point)[0] for point in points]
         if len(losses) - 1 - losses.index(min(losses)) >= stop.patience:
             return f"no lower loss for {stop.patience} log points"
     return ""
 
 
-def _judged(point: Point) -> tuple[float, float]:
-    """The loss and the accuracy that stopping rules read: on the validation set where there is one."""
+def _loss_and_accuracy(point: Point) -> tuple[float, float]:
+    """The loss and the accuracy that stopping rules read: on the validation set if any, else on the test set."""
     loss = point.test_loss if point.validation_loss is None else point.validation_loss
     accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
     assert loss is not None  # the test set is evaluated at every point

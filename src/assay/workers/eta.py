@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 _TRUST_SECONDS = 5.0  # of work, from which its pace counts for more than what was foreseen
@@ -57,26 +57,25 @@ class Foreseen:
 
 
 class Repeated:
-    """Pieces that come again and again, of which nothing is foreseen: each as long as its last ones, else as others.
+    """Pieces that come again and again, of which nothing is foreseen: each as long as its last ones.
 
-    `kind` says of which pieces the seconds stand for one that has not been timed yet.
+    A piece is a kind and a number. One that has not been timed yet is as long as the others of its kind.
     """
 
-    def __init__(self, kind: Callable[[Hashable], Hashable]) -> None:
-        self._kind = kind
-        self._took: dict[Hashable, list[float]] = defaultdict(list)
-        self._took_by_kind: dict[Hashable, list[float]] = defaultdict(list)
+    def __init__(self) -> None:
+        self._took: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self._took_by_kind: dict[str, list[float]] = defaultdict(list)
 
-    def done(self, piece: Hashable, seconds: float) -> None:
+    def done(self, piece: tuple[str, int], seconds: float) -> None:
         """Counts a piece that has ended."""
         self._took[piece].append(seconds)
-        self._took_by_kind[self._kind(piece)].append(seconds)
+        self._took_by_kind[piece[0]].append(seconds)
 
-    def remaining(self, counts: Mapping[Hashable, int]) -> float | None:
+    def remaining(self, counts: Mapping[tuple[str, int], int]) -> float | None:
         """Seconds until so many of each piece are done one after the other; None where nothing tells."""
         seconds: list[float] = []
         for piece, count in counts.items():
-            times = self._took.get(piece) or self._took_by_kind.get(self._kind(piece))
+            times = self._took.get(piece) or self._took_by_kind.get(piece[0])
             if count and not times:
                 return None
             seconds.append(count * statistics.mean(times) if count and times else 0.0)

@@ -24,9 +24,10 @@ from assay.engines.program import Program
 from assay.errors import AssayError, ProgramError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
+from assay.training.checks import recipe_problems
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points
-from assay.training.loop import Training, TrainingStatus, history_made, misfits, splits_of
+from assay.training.loop import Training, TrainingStatus, TrialEnd, make_history, splits_of
 from assay.training.stopping import stopped
 from assay.workers.external.folder import final_weights, write_folder
 from assay.workers.external.process import End, ProgramProcess
@@ -53,7 +54,7 @@ class ExternalTraining:
         self.recipe, self.engine, self.data = recipe, engine, data
         self.cohort = Cohort((recipe,), recipe.model.network(data.shape, data.classes))
         self.n = len(data.y_train)
-        problems = misfits(self.cohort, self.n, engine)
+        problems = recipe_problems(self.cohort, self.n, engine)
         if problems:
             raise RecipeError(problems)
         self.ledger = Ledger(data=data_seconds, wall=data_seconds)
@@ -200,11 +201,7 @@ class ExternalTraining:
         running = perf_counter() - self._began if self._began is not None else 0.0
         ledger = Ledger(**{**vars(self.ledger), "wall": self.ledger.wall + running})
         weights = {name: w[None] for name, w in self.weights.items()}
-        history = history_made(
-            self.recipe,
-            self.cohort,
-            self.data,
-            self.engine,
+        end = TrialEnd(
             points=self.points,
             ledger=ledger,
             outcome=self.outcome,
@@ -212,7 +209,7 @@ class ExternalTraining:
             checkpoint=Checkpoint(self.done, weights, {}),
             peak_memory_bytes=self.end.peak_memory_bytes if self.end else 0,
         )
-        return [history]
+        return [make_history(self.recipe, self.cohort, self.data, self.engine, end)]
 
     def _status(self, point: Point, *, new_point: bool) -> TrainingStatus:
         return TrainingStatus(self.done, self.budget, self.ledger.train, point, new_point)
