@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from assay.data.prepare import INPUTS
+from assay.data.prepare import INPUTS, Preparation
 from assay.errors import CodeError, RecipeError
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
@@ -177,6 +177,12 @@ class Recipe(Part):
         form = self.canonical() | ({"data_checksum": data_checksum} if data_checksum else {})
         text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the data set is split and scaled for this recipe."""
+        dtype = "float64" if self.precision == "float64" else "float32"
+        return Preparation(self.input, dtype, train=self.data.train, validation=self.data.validation)
 
     def iterations(self, examples: int) -> int:
         """The budget in iterations for N training examples."""
