@@ -1,4 +1,4 @@
-"""The kinds of mistakes that Assay reports, each with a sentence that a user can act on."""
+"""The kinds of errors that Assay reports, each with a message that a user can act on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 
 class AssayError(Exception):
-    """A mistake that the user can mend; the command line prints it without a traceback."""
+    """An error the user can fix; the command line prints it without a traceback."""
 
 
 class RecipeError(AssayError):
-    """A recipe, or a file that holds one, is wrong; `problems` holds every sentence, in order."""
+    """A recipe, or a file that holds one, is invalid; `problems` holds every message, in order."""
 
     def __init__(self, problems: Sequence[str], *, source: str = "recipe") -> None:
         self.problems = tuple(problems)
@@ -22,7 +22,7 @@ class RecipeError(AssayError):
 
 
 class DataError(AssayError):
-    """A data set is missing, damaged, or does not fit what is asked of it."""
+    """A data set is missing, damaged, or unsuitable for its use."""
 
 
 class EngineError(AssayError):
@@ -30,15 +30,15 @@ class EngineError(AssayError):
 
 
 class CodeError(AssayError):
-    """A user's own class may not be imported, cannot be, is not what it should be, or fails at work."""
+    """Third-party code may not be run, cannot be imported, is not what it should be, or fails while it runs."""
 
 
 class ProgramError(AssayError):
-    """A program of the user's that trains has failed, or answers something else than its contract says."""
+    """A user's training program has failed, or its output violates its contract."""
 
 
 class FileError(AssayError):
-    """A file that the user names cannot be read or written, or is not what it should be."""
+    """A file that the user names cannot be read or written, or has the wrong content."""
 
 
 class StoreError(AssayError):
@@ -46,7 +46,7 @@ class StoreError(AssayError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None if nothing is close.
+    """The known name closest to a misspelt one, or None if none is close.
 
     >>> nearest("adm", ["adam", "descent"])
     'adam'
@@ -58,12 +58,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """The sentence for a name that is not in a table.
+    """The message for a name that is not in a table.
 
     >>> unknown("optimizer", "adm", ["adam", "descent"])
     "unknown optimizer 'adm'; did you mean 'adam'? Known: adam, descent"
     """
-    names = list(known)
-    guess = nearest(str(name), names)
+    return f"unknown {kind} {str(name)!r}{_suggestion(name, list(known))}"
+
+
+def has_no(owner: str, kind: str, name: object, known: Iterable[str]) -> str:
+    """The message for a key, or another kind of name, that its owner does not have.
+
+    >>> has_no("optimizer 'adam'", "key", "lr", ["learning_rate", "beta1"])
+    "optimizer 'adam' has no key 'lr'; did you mean 'learning_rate'? Known: learning_rate, beta1"
+    """
+    return f"{owner} has no {kind} {str(name)!r}{_suggestion(name, list(known))}"
+
+
+def _suggestion(name: object, known: list[str]) -> str:
+    guess = nearest(str(name), known)
     hint = f"; did you mean {guess!r}?" if guess else "."
-    return f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(names)}"
+    return f"{hint} Known: {', '.join(known)}"

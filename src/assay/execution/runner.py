@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from assay.execution.eta import estimated, remaining
-from assay.parts.user_optimizers import code_in
+from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import warnings
 from assay.results.results import Results
 from assay.store import leases
@@ -253,7 +253,7 @@ class Execution:
             number,
             content,
             trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
-            code=code_in(first.recipe.optimizer),
+            code=code_hash(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
             program=first.program.plain() if first.program else None,

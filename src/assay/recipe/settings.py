@@ -10,11 +10,11 @@ from pydantic import (
     model_validator,
 )
 
-from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber
+from assay.parts.part import Count, NonNegative, Part, Positive, Ratio, WholeNumber
 
 
 class Data(Part):
-    """The data set by name or path; `train = n` takes the first n images, `validation = m` draws m others."""
+    """The data set by name or path; `train = n` takes the first n examples, `validation = m` draws m others."""
 
     name: str = "digits"
     train: Count | None = None
@@ -22,9 +22,9 @@ class Data(Part):
 
 
 class Regularisation(Part):
-    """L1 and L2 terms of the loss that is minimised: l1 sum |w| + l2 / 2 sum w**2, so that l2 is torch's weight_decay.
+    """L1 and L2 penalties of the loss that is minimised: l1 sum |w| + l2 / 2 sum w**2; l2 is torch's weight_decay.
 
-    Biases are left out unless asked for. The losses that are logged are those of the data alone.
+    Biases are penalised only with `biases`. Logged losses do not include the penalties.
     """
 
     l1: NonNegative = 0.0
@@ -33,7 +33,7 @@ class Regularisation(Part):
 
 
 class Budget(Part):
-    """How long to train: in iterations or in epochs, one of the two."""
+    """How long to train, either in iterations or in epochs."""
 
     iterations: WholeNumber | None = None
     epochs: Positive | None = None
@@ -47,12 +47,12 @@ class Budget(Part):
 
 
 class Stop(Part):
-    """Rules that end a trial before its budget; they read the validation set where there is one, else the test set.
+    """Rules that stop a trial before its budget; they use the validation set if there is one, else the test set.
 
-    `accuracy`: the accuracy to reach. `seconds`: training time. `patience`: this many log points without a lower loss.
+    `accuracy`: stop once it is reached. `seconds`: of training time. `patience`: log points without a lower loss.
     """
 
-    accuracy: Share | None = None
+    accuracy: Ratio | None = None
     seconds: Positive | None = None
     patience: Count | None = None
 
@@ -79,10 +79,10 @@ def _interval(every: int | str) -> Interval:
 
 
 class Log(Part):
-    """Where the curve has its points and on what the training loss is measured.
+    """The log points of the curve, and the examples on which the training loss is measured.
 
-    `every`: n or "n iterations", "n epochs", "n s" of training time, "geometric" (ten points a decade).
-    `train_loss`: "full" (all training examples), a number (the first n of them), or "batch" (of that iteration alone).
+    `every`: n or "n iterations", "n epochs", "n s" of training time, "geometric" (ten points per decade).
+    `train_loss`: "full" (all training examples), a number (the first n of them), or "batch" (that iteration's batch).
     """
 
     every: Count | str = "geometric"
@@ -90,10 +90,10 @@ class Log(Part):
 
     @field_validator("every")
     @classmethod
-    def _readable(cls, every: int | str) -> int | str:
+    def _valid_interval(cls, every: int | str) -> int | str:
         _interval(every)
         return every
 
     def interval(self) -> Interval:
-        """The distance of two log points and its unit; for "geometric" the number of points in a decade."""
+        """The distance between two log points and its unit; for "geometric" the number of points per decade."""
         return _interval(self.every)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
-from assay.parts.user_optimizers import NamedRule, code_in
+from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
 from assay.training.history import History, Ledger, Outcome, Point
@@ -43,7 +43,7 @@ def to_bytes(history: History) -> bytes:
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
-        "code": code_in(history.recipe.optimizer),
+        "code": code_hash(history.recipe.optimizer),
         "t": history.checkpoint.t,
         "engine": history.engine,
         "engine_choice": history.engine_choice,
@@ -100,7 +100,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots
-    if isinstance(recipe.optimizer, NamedRule):  # how many there are, the class alone would say
+    if isinstance(recipe.optimizer, UnloadedOptimizer):  # how many there are, the class alone would say
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
     weights, kept = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     if tensors:  # a program of the user's may keep its weights, and keeps its slots

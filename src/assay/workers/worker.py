@@ -20,7 +20,7 @@ from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
-from assay.parts.user_optimizers import allowing_code, code_in
+from assay.parts.user_optimizers import allowing_code, code_hash
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
@@ -154,7 +154,7 @@ def recipes_of(head: dict[str, Any]) -> list[Recipe]:
     with allowing_code():
         recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
     optimizer = recipes[0].optimizer
-    if code_in(optimizer) != head["code"]:
+    if code_hash(optimizer) != head["code"]:
         raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
     return recipes
 
