@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
+from assay.engines.jax_layers import Tree
 from assay.engines.jax_programs import (
     Chunk,
     Examples,
     Form,
     Moving,
-    Tree,
     evaluation,
     evaluation_block,
     outputs,

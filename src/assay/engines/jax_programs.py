@@ -14,21 +14,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from assay.engines.base import Cohort
-from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.engines.jax_layers import BatchContext, Tree, forward, xp
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
+from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
 from assay.parts.user_optimizers import checked_step
-
-Tree = Any  # jax arrays in dicts and tuples; jax's own types are not more precise
-xp: Any = jnp
-nn: Any = jax.nn
 
 _MAX_ITERATIONS = 1024  # in one call of a program: its dispatch is then far below 1 % of the time
 _MAX_NUMBERS = 2**18  # of batch rows or of step values in one call: 1 to 2 MB
@@ -68,123 +63,6 @@ class Chunk(NamedTuple):
     varying: Tree  # {"step_values": {name: (T, chunk)}, "places": ..., "sizes": (chunk,)}
     first: Tree
     count: Tree
-
-
-# --- functions of the network --------------------------------------------------------------------------------------
-
-FUNCTIONS: dict[str, Callable[[Tree], Tree]] = {
-    "relu": nn.relu,
-    "leaky_relu": lambda z: xp.where(z > 0, z, 0.01 * z),  # jax's own has slope 1 at 0, torch's 0.01
-    "sigmoid": nn.sigmoid,
-    "tanh": xp.tanh,
-    "elu": nn.elu,
-    "softplus": nn.softplus,
-    "silu": nn.silu,
-    "gelu": lambda z: nn.gelu(z, approximate=True),
-    "softmax": nn.softmax,
-    "log_softmax": nn.log_softmax,
-}
-"""jax's own functions where it has them, a second check of the formulas; all others use the formulas."""
-
-
-def _function(name: str) -> Callable[[Tree], Tree]:
-    table: Any = ACTIVATIONS if name in ACTIVATIONS else OUTPUTS
-    return FUNCTIONS.get(name) or (lambda z: table[name].forward(xp, z))
-
-
-def _forward(form: Form, output: str, w: Tree, x: Tree) -> Tree:
-    """The outputs (B, C) in evaluation."""
-    return _layers(form, output, w, x, Batch())[0]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What the layers need to know of a batch in training: the key of its dropout masks and, if it is padded, which
-    rows hold examples. Without a key: evaluation."""
-
-    key: Tree = None
-    valid: Tree = None  # (B,) of 1 and 0, or None: all rows
-
-
-def _layers(form: Form, output: str, w: Tree, x: Tree, batch: Batch) -> tuple[Tree, Tree]:
-    """The outputs (B, C), and the running means and variances after the batch."""
-    network, a, running = form.network, x, {}
-    if network.image is not None:
-        a = a.reshape(len(a), *network.image)
-    for depth, (number, layer) in enumerate(network.numbered()):
-        match layer:
-            case Dense():
-                a = _product(form.products, xp.matmul, a, w[f"{number}.weight"]) + w[f"{number}.bias"]
-            case Conv2d():
-                a = _product(form.products, partial(_convolution, layer), a, w[f"{number}.weight"])
-                a = a + w[f"{number}.bias"]
-            case Activate():
-                a = _function(layer.function)(a)
-            case Pool():
-                a = _pooled(layer, a)
-            case Flatten():
-                a = a.reshape(len(a), layer.values)
-            case BatchNorm():
-                a, updated = _normalised(layer, number, w, a, batch)
-                running |= updated
-            case Dropout():
-                a = a if batch.key is None else _dropped(layer, jax.random.fold_in(batch.key, depth), a)
-    return _function(output)(a), running
-
-
-def _product(products: str, operation: Callable[..., Tree], a: Tree, weight: Tree) -> Tree:
-    """A product in the precision of products; its result has the precision of everything else."""
-    if products == "bfloat16":
-        return operation(a.astype(xp.bfloat16), weight.astype(xp.bfloat16)).astype(a.dtype)
-    precision = "tensorfloat32" if products == "tensorfloat32" else "highest"
-    return operation(a, weight, precision=precision)
-
-
-def _convolution(layer: Conv2d, a: Tree, weight: Tree, precision: Any = None) -> Tree:
-    if layer.whole:
-        z = xp.matmul(a.reshape(len(a), -1), weight.reshape(-1, layer.channels), precision=precision)
-        return z.reshape(len(a), 1, 1, layer.channels)
-    padding = [(layer.padding, layer.padding)] * 2
-    numbers: Any = ("NHWC", "HWIO", "NHWC")
-    strides = (layer.stride, layer.stride)
-    return lax.conv_general_dilated(a, weight, strides, padding, dimension_numbers=numbers, precision=precision)
-
-
-def _pooled(layer: Pool, a: Tree) -> Tree:
-    """Pools position by position of the window: the gradient of reduce_window is slow on a CPU, and xp.maximum halves
-    the gradient of a tie."""
-    values = [a[place] for _, _, place in layer.places()]
-    if layer.kind == "average":
-        return sum(values) / layer.size**2
-    z = values[0]
-    for value in values[1:]:
-        z = xp.where((value > z) | xp.isnan(value), value, z)
-    return z
-
-
-def _dropped(layer: Dropout, key: Tree, a: Tree) -> Tree:
-    # float32 in every precision, so that float32 and float64 have the same masks
-    uniform = jax.random.uniform(key, a.shape, xp.float32)
-    return xp.where(uniform >= layer.rate, a / (1.0 - layer.rate), 0.0)
-
-
-def _normalised(layer: BatchNorm, number: int, w: Tree, a: Tree, batch: Batch) -> tuple[Tree, Tree]:
-    """The layer's outputs, and in training the running mean and variance after this batch."""
-    mean, variance = w[f"{number}.mean"], w[f"{number}.variance"]
-    updated: Tree = {}
-    if batch.key is not None:
-        axes = tuple(range(a.ndim - 1))
-        valid = xp.ones(len(a), a.dtype) if batch.valid is None else batch.valid.astype(a.dtype)
-        valid = valid.reshape(-1, *[1] * (a.ndim - 1))
-        count = valid.sum() * layer.places
-        running = mean, variance
-        mean = (a * valid).sum(axes) / count
-        variance = ((a - mean) ** 2 * valid).sum(axes) / count
-        bessel = count / xp.maximum(count - 1, 1)
-        for name, old, value in (("mean", running[0], mean), ("variance", running[1], bessel * variance)):
-            updated[f"{number}.{name}"] = old + layer.momentum * (value - old)
-    y = (a - mean) / xp.sqrt(variance + layer.epsilon)
-    return y * w[f"{number}.scale"] + w[f"{number}.bias"], updated
 
 
 # --- one iteration ---------------------------------------------------------------------------------------------------
@@ -302,7 +180,9 @@ def _batch(form: Form, examples: Examples, at: Position) -> Examples:
 def _batch_loss(form: Form, batch: Examples, size: Tree, key: Tree, w: Tree, running: Tree) -> tuple[Tree, Tree]:
     """The mean loss of the batch's first `size` examples, and the running means and variances after it."""
     valid = xp.arange(form.width) < size if form.batches == "rows" else None
-    a, updated = _layers(form, form.output, w | running, batch.x, Batch(key, valid))
+    a, updated = forward(
+        form.network, form.output, w | running, batch.x, BatchContext(key, valid), products=form.products
+    )
     values = LOSSES[form.loss].value(xp, a, batch.y, form.epsilon)
     if valid is None:
         return values.sum() / len(values), updated
@@ -347,6 +227,11 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
         new_w[name] = xp.where(survives, a - step, w[name])
         new_slots[name] = tuple(xp.where(survives, n, o) for n, o in zip(next_slots, slots[name], strict=True))
     return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
+
+
+def _outputs(form: Form, output: str, w: Tree, x: Tree) -> Tree:
+    """The outputs (B, C) of one trial in evaluation."""
+    return forward(form.network, output, w, x, products=form.products)[0]
 
 
 # --- programs --------------------------------------------------------------------------------------------------------
@@ -407,7 +292,7 @@ def evaluation_block(form: Form, rows: int) -> Callable[[Tree, Examples, Tree], 
         start = xp.minimum(i * block, len(examples.x) - block)
         counted = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
         x, y = (lax.dynamic_slice_in_dim(a, start, block) for a in examples)
-        a = jax.vmap(partial(_forward, form, form.output), in_axes=(0, None))(w, x)  # (T, block, C)
+        a = jax.vmap(partial(_outputs, form, form.output), in_axes=(0, None))(w, x)  # (T, block, C)
         losses = LOSSES[form.loss].value(xp, a, y, form.epsilon).astype(xp.float64)
         correct = a.argmax(-1) == y.argmax(-1)
         return xp.stack([xp.where(counted, 0.0, values).sum(-1) for values in (losses, correct)])
@@ -417,4 +302,4 @@ def evaluation_block(form: Form, rows: int) -> Callable[[Tree, Examples, Tree], 
 
 def outputs(form: Form) -> Callable[[Tree, Tree], Tree]:
     """The model's own outputs (T, B, C), whatever function the loss is computed from."""
-    return jax.vmap(partial(_forward, form, form.network.output), in_axes=(0, None))
+    return jax.vmap(partial(_outputs, form, form.network.output), in_axes=(0, None))
