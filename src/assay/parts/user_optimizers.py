@@ -1,7 +1,7 @@
 """User optimizers, named `module:Class`: imported if third-party code is allowed, else only shown by name.
 
-Recipes, studies and stores may come from strangers, so a class that they name is imported only inside
-`allowing_code`. A class that the program has already loaded needs no permission, because nothing is imported.
+Recipes, studies and stores may be untrusted, so a class that they name is imported only inside `allowing_code`. A class
+that the program has already loaded needs no permission, because nothing is imported.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def allowing_code() -> Generator[None]:
 
 @contextmanager
 def refusing_code() -> Generator[None]:
-    """Imports nothing inside, whatever is allowed outside: for data that a stranger may have written."""
+    """Imports nothing inside, whatever is allowed outside: for untrusted data."""
     token = _ALLOWED.set(False)
     try:
         yield
