@@ -46,12 +46,17 @@ class StoreError(AssayError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None if none is close.
+    """The known name closest to a misspelt or abbreviated one, or None if none is close.
 
-    >>> nearest("adm", ["adam", "descent"])
-    'adam'
+    >>> nearest("adm", ["adam", "descent"]), nearest("lr", ["learning_rate", "beta1"])
+    ('adam', 'learning_rate')
     """
     names = list(known)
+    initials = {
+        "".join(word[:1] for word in candidate.split("_")): candidate for candidate in names if "_" in candidate
+    }
+    if name in initials:
+        return initials[name]
     folded = {candidate.casefold(): candidate for candidate in reversed(names)}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.55)
     return folded[matches[0]] if matches else None
