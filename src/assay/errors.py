@@ -64,24 +64,41 @@ class StoreError(AssayError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one, or None if nothing is close.
+    """The known name closest to a misspelt or abbreviated one, or None if none is close.
 
-    >>> nearest("adm", ["adam", "descent"])
-    'adam'
+    >>> nearest("adm", ["adam", "descent"]), nearest("lr", ["learning_rate", "beta1"])
+    ('adam', 'learning_rate')
     """
     names = list(known)
+    initials = {
+        "".join(word[:1] for word in candidate.split("_")): candidate for candidate in names if "_" in candidate
+    }
+    if name in initials:
+        return initials[name]
     folded = {candidate.casefold(): candidate for candidate in reversed(names)}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.55)
     return folded[matches[0]] if matches else None
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """The sentence for a name that is not in a table.
+    """The message for a name that is not in a table.
 
     >>> unknown("optimizer", "adm", ["adam", "descent"])
     "unknown optimizer 'adm'; did you mean 'adam'? Known: adam, descent"
     """
-    names = list(known)
-    guess = nearest(str(name), names)
+    return f"unknown {kind} {str(name)!r}{_suggestion(name, list(known))}"
+
+
+def has_no(owner: str, kind: str, name: object, known: Iterable[str]) -> str:
+    """The message for a key, or another kind of name, that its owner does not have.
+
+    >>> has_no("optimizer 'adam'", "key", "lr", ["learning_rate", "beta1"])
+    "optimizer 'adam' has no key 'lr'; did you mean 'learning_rate'? Known: learning_rate, beta1"
+    """
+    return f"{owner} has no {kind} {str(name)!r}{_suggestion(name, list(known))}"
+
+
+def _suggestion(name: object, known: list[str]) -> str:
+    guess = nearest(str(name), known)
     hint = f"; did you mean {guess!r}?" if guess else "."
-    return f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(names)}"
+    return f"{hint} Known: {', '.join(known)}"

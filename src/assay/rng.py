@@ -1,8 +1,8 @@
-"""The only maker of random numbers: named streams of raw Philox bits with random access.
+"""The only source of random numbers: named streams of raw Philox bits with random access.
 
 Every number is a pure function of (seed, purpose, index, position), so a batch or a weight never depends on what was
-drawn before it. Only the raw bits of the generator are used, because NumPy guarantees these from version to version
-and does not guarantee the distributions built on them.
+drawn before it. Only the raw bits of the generator are used, because NumPy guarantees these across versions but not the
+distributions built on them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_WORDS_A_BLOCK = 4  # Philox4x64 makes four 64-bit words for each value of its counter
-_PLACES = 1 << 20  # what the lowest bits of a word can say in a permutation's stead
-_PLACE = np.uint64(_PLACES - 1)
+_WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words for each value of its counter
+_MAX_INDICES = 1 << 20  # how many indices the lowest 20 bits of a word can hold
+_INDEX_BITS = np.uint64(_MAX_INDICES - 1)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stream:
 
     def words(self, count: int, *, start: int = 0) -> NDArray[np.uint64]:
         """The 64-bit words at positions start ... start + count - 1."""
-        block, skip = divmod(start, _WORDS_A_BLOCK)
+        block, skip = divmod(start, _WORDS_PER_BLOCK)
         raw = np.random.Philox(key=self.key, counter=block).random_raw(count + skip)
         return np.asarray(raw, dtype=np.uint64)[skip:]
 
@@ -49,14 +49,14 @@ class Stream:
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
     def permutation(self, count: int) -> NDArray[np.int64]:
-        """The numbers 0 ... count - 1 in a random order: that of `count` words, equal ones by their places."""
-        if count <= _PLACES:  # sorting words that end in their places takes a fifth of the time of `argsort`
+        """The numbers 0 ... count - 1 in random order: sorted by `count` random words, ties by index."""
+        if count <= _MAX_INDICES:  # sorting words whose lowest bits are their index is five times as fast as `argsort`
             keys = self.words(count)
-            keys &= ~_PLACE
+            keys &= ~_INDEX_BITS
             keys |= np.arange(count, dtype=np.uint64)
             keys.sort()
-            if ((keys[1:] ^ keys[:-1]) > _PLACE).all():  # else what is left of two words is equal
-                keys &= _PLACE
+            if ((keys[1:] ^ keys[:-1]) > _INDEX_BITS).all():  # else two words are equal in their remaining bits
+                keys &= _INDEX_BITS
                 return keys.view(np.int64)
         return np.argsort(self.words(count), kind="stable")
 

@@ -410,7 +410,7 @@ def test_where_nothing_can_run_the_reasons_are_told(invoke: Any, data: str) -> N
     code, out, err = invoke("bench", "mlp", *words, "--set", "batches.size=16")
     assert code == 2
     assert "no combination can run:" in err
-    assert "native, cuda, float32: engine 'native' runs on device 'cpu' alone" in err
+    assert "native, cuda, float32: engine 'native' runs only on device 'cpu'" in err
     assert out == ""
     assert "no benches" in invoke("bench", "--stored")[1]
 

@@ -13,7 +13,7 @@ from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import DATASETS, load
 from assay.data.idx import write_idx
 from assay.data.overview import contact_sheet, info
-from assay.data.prepare import INPUTS, prepare, split
+from assay.data.prepare import INPUTS, Preparation, prepare, split
 from assay.errors import DataError
 from tests.folders import mnist_folder
 
@@ -146,7 +146,7 @@ def test_splits_take_the_first_and_draw_the_validation_from_the_rest() -> None:
 @pytest.mark.parametrize("scaling", INPUTS)
 def test_scalings_are_their_formulas(element: str, scaling: str) -> None:
     arrays = tiny(element=element)
-    data = prepare(from_arrays(**arrays), scaling=scaling, dtype="float64", validation=4)
+    data = prepare(from_arrays(**arrays), Preparation(scaling, "float64", validation=4))
     raw = arrays["x_test"].reshape(6, 6).astype(float)
     train = data.x_train
     scale = 255.0 if element == "uint8" else float(arrays["x_train"].max())
@@ -170,10 +170,10 @@ def test_constant_images_cannot_be_standardised() -> None:
     arrays["x_train"][5] = 9
     dataset = from_arrays(**arrays)
     with pytest.raises(DataError, match="training example 5 is constant"):
-        prepare(dataset, scaling="standardise-each", dtype="float32")
+        prepare(dataset, Preparation("standardise-each", "float32"))
     flat = from_arrays(**tiny() | {"x_train": np.zeros((12, 2, 3)), "x_test": np.zeros((6, 2, 3))})
     with pytest.raises(DataError, match="use input 'unit'"):
-        prepare(flat, scaling="standardise", dtype="float32")
+        prepare(flat, Preparation("standardise", "float32"))
 
 
 def test_info_and_contact_sheet() -> None:
@@ -204,7 +204,7 @@ def test_mnist_is_what_it_should_be() -> None:
     assert (about.training_examples, about.test_examples, about.shape) == (60_000, 10_000, (28, 28))
     assert about.share_of_zeros == pytest.approx(0.809, abs=0.001)
     assert about.unused_inputs == 67
-    mean, deviation = prepare(mnist, scaling="standardise", dtype="float32").scaling
+    mean, deviation = prepare(mnist, Preparation("standardise", "float32")).scaling
     assert (mean, deviation) == (pytest.approx(0.1307, abs=5e-5), pytest.approx(0.3081, abs=5e-5))
 
 
@@ -215,13 +215,13 @@ def test_a_data_set_is_not_changed_from_outside() -> None:
     assert dataset.checksum == from_arrays(**tiny()).checksum
     with pytest.raises(ValueError, match="read-only"):
         dataset.x_train[0, 0] = 1
-    assert prepare(dataset, scaling="unit", dtype="float32").y_test.flags.writeable
+    assert prepare(dataset, Preparation("unit", "float32")).y_test.flags.writeable
 
 
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        (changed(x_test=np.full((6, 2, 3), 1e300)), "test example 0 holds numbers beyond float32"),
+        (changed(x_test=np.full((6, 2, 3), 1e300)), "test example 0 holds numbers beyond the range of float32"),
         (changed(y_train=np.full(12, np.inf)), "expected 0 to 9999"),
         (changed(y_train=np.full(12, np.nan)), "expected whole numbers"),
         (changed(y_train=np.arange(12) * 1_000), "expected 0 to 9999"),
@@ -270,19 +270,19 @@ def test_a_constant_image_is_named_by_its_number_in_the_published_set() -> None:
     arrays = tiny(50)
     arrays["x_train"][40] = 9
     with pytest.raises(DataError, match="training example 40 is constant"):
-        prepare(from_arrays(**arrays), scaling="standardise-each", dtype="float32", validation=20)
+        prepare(from_arrays(**arrays), Preparation("standardise-each", "float32", validation=20))
 
 
 def test_a_set_that_is_constant_up_to_rounding_cannot_be_standardised() -> None:
     grey = from_arrays(**changed(x_train=np.full((12, 2, 3), 0.1), x_test=np.full((6, 2, 3), 0.1)), scale=0.7)
     with pytest.raises(DataError, match="use input 'unit'"):
-        prepare(grey, scaling="standardise", dtype="float64")
+        prepare(grey, Preparation("standardise", "float64"))
 
 
 @pytest.mark.parametrize("bad", [{"train": 0}, {"validation": -1}, {"scaling": "unti"}])
 def test_a_wrong_split_or_scaling_is_an_error(bad: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"expected|did you mean"):
-        prepare(from_arrays(**tiny()), **{"scaling": "unit", "dtype": "float32"} | bad)
+        prepare(from_arrays(**tiny()), Preparation(**{"scaling": "unit", "dtype": "float32"} | bad))
 
 
 def test_the_digits_in_the_frame_of_mnist_are_the_same_digits() -> None:

@@ -114,13 +114,13 @@ def test_content_packed_anew_is_good_and_md5_alone_decides_where_it_is_all(tmp_p
     other = gzip.compress(CONTENT, mtime=1, compresslevel=9)
     (tmp_path / "a").write_bytes(other)
     sha256 = hashlib.sha256(CONTENT).hexdigest()
-    assert download._wrong(tmp_path / "a", File("0" * 32, sha256)) is None
-    assert "MD5" in (download._wrong(tmp_path / "a", File("0" * 32)) or "")
-    assert download._wrong(tmp_path / "a", File(hashlib.md5(other).hexdigest())) is None
+    assert download._mismatch(tmp_path / "a", File("0" * 32, sha256)) is None
+    assert "MD5" in (download._mismatch(tmp_path / "a", File("0" * 32)) or "")
+    assert download._mismatch(tmp_path / "a", File(hashlib.md5(other).hexdigest())) is None
 
 
 def test_a_server_that_sends_too_much_is_stopped(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_MOST_BYTES", 100)
+    monkeypatch.setattr(download, "_MAX_BYTES", 100)
     with pytest.raises(DataError, match="stopped"):
         fetch("toy", folder=tmp_path, mirrors=[f"{address}/good"])
 

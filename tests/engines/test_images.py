@@ -315,8 +315,8 @@ SHAPES = [
     ((12,), ["flatten", "max_pool"], "model.layers.1 (max_pool) takes images"),
     ((6, 6), [conv(2, 3), {"kind": "dense", "units": 3}], "(dense) takes flat values; got images of shape (4, 4, 2)"),
     ((6, 6), [conv(2, 3)], "the last dense layer takes flat values"),
-    ((6, 6), [conv(2, 7)], "has windows of 7 x 7 places; got images of shape (6, 6)"),
-    ((6, 6), [conv(2, 9, padding=1)], "8 x 8 with its padding"),
+    ((6, 6), [conv(2, 7)], "has windows of 7 x 7; got images of shape (6, 6)"),
+    ((6, 6), [conv(2, 9, padding=1)], "8 x 8 with padding"),
 ]  # fmt: skip
 
 

@@ -23,12 +23,12 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUTS])
 def test_a_formula_of_the_tables_is_the_function_that_torch_has(name: str) -> None:
     """Value and gradient through autograd; an entry that torch lacks would be trained by its formula."""
-    from assay.engines import torch_engine as module
+    from assay.engines import torch_layers as module
 
-    table, own = (ACTIVATIONS, module._ACTIVATIONS) if name in ACTIVATIONS else (OUTPUTS, module._OUTPUTS)
+    table, own = (ACTIVATIONS, module.TORCH_ACTIVATIONS) if name in ACTIVATIONS else (OUTPUTS, module.TORCH_OUTPUTS)
     raw = torch.linspace(-30.0, 30.0, 48, dtype=torch.float64).reshape(6, 8)
     found = []
-    for function in (own[name], lambda z: table[name].forward(module._xp, z)):
+    for function in (own[name], lambda z: table[name].forward(module.xp, z)):
         z = raw.clone().requires_grad_()
         a = function(z)
         (a * torch.cos(raw)).sum().backward()
@@ -38,15 +38,15 @@ def test_a_formula_of_the_tables_is_the_function_that_torch_has(name: str) -> No
 
 
 def test_the_functions_that_torch_has_stand_in_the_tables() -> None:
-    from assay.engines import torch_engine as module
+    from assay.engines import torch_layers as module
 
-    assert module._ACTIVATIONS.keys() <= ACTIVATIONS.keys()
-    assert module._OUTPUTS.keys() <= OUTPUTS.keys()
+    assert module.TORCH_ACTIVATIONS.keys() <= ACTIVATIONS.keys()
+    assert module.TORCH_OUTPUTS.keys() <= OUTPUTS.keys()
 
 
 def test_bfloat16_is_in_the_products_alone() -> None:
     """Weights, slots and what is exported stay float32; dropout's factor is not rounded to bfloat16."""
-    from assay.engines import torch_engine as module
+    from assay.engines import torch_layers as module
 
     mixed = Run.of("torch", Recipe.parse({"precision": "bfloat16", "model": {"hidden": [50], "dropout": 0.3}}))
     losses = mixed.go(1, 40)
@@ -54,9 +54,9 @@ def test_bfloat16_is_in_the_products_alone() -> None:
     done = mixed.export()
     assert {a.dtype for a in (*done.weights.values(), *done.slots.values())} == {np.dtype(np.float32)}
     layer = mixed.cohort.network.layers[2]
-    mask = module._dropout_mask(mixed.state.trials[0], 1, 0, 2, layer, torch.Size((20, 50)))
+    mask = module.dropout_mask(mixed.state.trials[0], layer, 2, torch.Size((20, 50)), 1, 0)
     assert mask.shape == (20, 50)
-    other = module._dropout_mask(mixed.state.trials[0], 1, 1, 2, layer, torch.Size((20, 50)))
+    other = module.dropout_mask(mixed.state.trials[0], layer, 2, torch.Size((20, 50)), 1, 1)
     assert not torch.equal(mask, other)  # another part of the same batch
     torch.testing.assert_close(mask.unique(), torch.tensor([0.0, 1 / 0.7]))
 

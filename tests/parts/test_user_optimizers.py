@@ -19,7 +19,7 @@ import assay
 from assay.engines import ENGINES, choose, installed
 from assay.errors import AssayError, CodeError, RecipeError
 from assay.parts.optimizers import Adam, Descent, Optimizer
-from assay.parts.user_optimizers import NamedRule, allowing_code, code_of, loaded
+from assay.parts.user_optimizers import UnloadedOptimizer, allowing_code, class_hash, loaded_class
 from assay.recipe.cohorts import cohorts
 from assay.recipe.model import Recipe
 from assay.recipe.patches import merged
@@ -214,7 +214,7 @@ def test_a_changed_rule_is_another_trial(folder: Path) -> None:
             plan(Study.parse({"design": "one-at-a-time", "baseline": recipe.plain()})).jobs[0].trajectory,
         ]
     assert len(set(keys)) == 4
-    assert code_of(Copied) != code_of(Holder.Inner)  # whose own text is not all there is to it
+    assert class_hash(Copied) != class_hash(Holder.Inner)  # whose own text is not all there is to it
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------
@@ -225,16 +225,16 @@ def test_a_changed_rule_is_another_trial(folder: Path) -> None:
     [
         (
             {"name": PLACE, "learning_rat": 1},
-            f"optimizer.learning_rat: unknown key of optimizer '{PLACE}' 'learning_rat'",
+            f"optimizer.learning_rat: optimizer '{PLACE}' has no key 'learning_rat'",
         ),
         ({"name": PLACE, "learning_rate": "a"}, "optimizer.learning_rate: got 'a'; expected a number"),
         ({"name": f"{__name__}:Lagging", "share": True}, "optimizer.share: got True; expected a number"),
-        (f"{__name__}:Copid", "is somebody's own code"),
-        ("my_module:", "optimizer: got 'my_module:'; expected the place of a class, such as 'my.module:Rule'"),
-        ("a b:C", "expected the place of a class"),
-        (f"{__name__}:Holder", "is somebody's own code"),
+        (f"{__name__}:Copid", "is third-party code"),
+        ("my_module:", "optimizer: got 'my_module:'; expected the path of a class, such as 'my.module:Rule'"),
+        ("a b:C", "expected the path of a class"),
+        (f"{__name__}:Holder", "is third-party code"),
         ("assay.parts.optimizers:Optimizer", "has no rule; expected a static method rule(xp, w, g, slots, h)"),
-        ("assay.parts.user_optimizers:NamedRule", "has no rule"),
+        ("assay.parts.user_optimizers:UnloadedOptimizer", "has no rule"),
     ],
 )
 def test_mistakes_are_sentences(optimizer: Any, sentence: str) -> None:
@@ -253,7 +253,7 @@ def test_what_cannot_be_imported_is_said_with_the_nearest_name(folder: Path) -> 
     for name, sentence in {
         "my_ruls:Mine": "module 'my_ruls' was not found; Python looks in",
         "my_rules.deep:Mine": "module 'my_rules.deep' was not found",
-        "my_rules:Mien": "unknown optimizer of module 'my_rules' 'Mien'; did you mean 'Mine'? Known: Mine",
+        "my_rules:Mien": "module 'my_rules' has no optimizer 'Mien'; did you mean 'Mine'? Known: Mine",
         "my_rules:Any": "'my_rules:Any' is not an optimizer; expected a class with the base assay.parts.optimizers",
         "my_typo:Mine": "module 'my_typo' cannot be imported: SyntaxError",
         "my_need:Mine": "module 'my_need' cannot be imported: ModuleNotFoundError: No module named 'my_",
@@ -289,7 +289,7 @@ def test_classes_that_nobody_would_find_again_are_refused(monkeypatch: pytest.Mo
     with pytest.raises(RecipeError, match=r"is defined inside a function, where workers .* such as my_rules\.py"):
         Recipe(optimizer=Local())
     other = type("Copied", (Copied,), {"__module__": __name__, "__qualname__": "Copied"})
-    with pytest.raises(RecipeError, match="is another class by now"):
+    with pytest.raises(RecipeError, match="is now another class"):
         Recipe(optimizer=other())
     monkeypatch.setattr(Copied, "__module__", "__main__")
     with pytest.raises(RecipeError, match="'Copied' is defined in a script or notebook"):
@@ -301,10 +301,10 @@ def test_classes_that_nobody_would_find_again_are_refused(monkeypatch: pytest.Mo
     ("body", "more", "sentence"),
     [
         ("raise KeyError('oh')", "", "its rule raised KeyError: 'oh'"),
-        ("return g", "", "its rule gave .*; expected .step, slots."),
-        ("return g, (g,)", "", "its rule gave 1 slots; expected 0"),
-        ("return g.sum(), ()", "", r"its rule gave as step float32 of shape \(\); expected float32 of shape"),
-        ("return None, ()", "", "its rule gave as step a NoneType; expected"),
+        ("return g", "", "its rule returned .*; expected .step, slots."),
+        ("return g, (g,)", "", "its rule returned 1 slots; expected 0"),
+        ("return g.sum(), ()", "", r"its rule returned as step float32 of shape \(\); expected float32 of shape"),
+        ("return None, ()", "", "its rule returned as step a NoneType; expected"),
         ("return g, ()", "def factors(self, t): return {'a': t[:0]}", "its factor 'a' has shape"),
         ("return g, ()", "def factors(self, t): return 1 / 0", "its factors raised ZeroDivisionError"),
     ],
@@ -358,9 +358,7 @@ def test_without_permission_nothing_is_imported(folder: Path) -> None:
             {"axes": {"o": {"x": {"optimizer": "evil:Rule"}}, "r": {"key": "optimizer.momentum", "values": [1]}}}
         ),
     ):
-        with pytest.raises(
-            RecipeError, match=r"'evil:Rule' is somebody's own code.*give --allow-code, .*allowing_code"
-        ):
+        with pytest.raises(RecipeError, match=r"'evil:Rule' is third-party code.*give --allow-code, .*allowing_code"):
             read()
     with allowing_code(), contextlib.suppress(RecipeError):
         Recipe.stored({"optimizer": {"name": "evil:Rule", "learning_rate": 1}})  # a store may be a stranger's
@@ -368,8 +366,8 @@ def test_without_permission_nothing_is_imported(folder: Path) -> None:
         thread = threading.Thread(target=lambda: found.append(problem_of({"optimizer": "evil:Rule"})))
         thread.start()
         thread.join()
-        assert "somebody's own code" in found[0]  # the permission is that of the code inside `with`
-    with pytest.raises(RecipeError, match="somebody's own code"):
+        assert "third-party code" in found[0]  # the permission is that of the code inside `with`
+    with pytest.raises(RecipeError, match="third-party code"):
         Recipe.parse({"optimizer": "evil:Rule"})
     assert not (folder / "was-imported").exists()
     with allowing_code():
@@ -386,9 +384,9 @@ def problem_of(raw: dict[str, Any]) -> str:
 
 
 def test_a_lookup_of_a_loaded_class_imports_nothing() -> None:
-    assert loaded("assay.parts.optimizers:Adam") is Adam
-    assert loaded("my_nowhere:Adam") is None
-    assert loaded("sys:modules.assay") is None
+    assert loaded_class("assay.parts.optimizers:Adam") is Adam
+    assert loaded_class("my_nowhere:Adam") is None
+    assert loaded_class("sys:modules.assay") is None
 
 
 def test_a_checkpoint_whose_rule_is_not_loaded_is_shown_and_predicts_but_does_not_train(folder: Path) -> None:
@@ -402,7 +400,7 @@ def test_a_checkpoint_whose_rule_is_not_loaded_is_shown_and_predicts_but_does_no
     forget(set())
     (folder / "my_kept.py").write_text(EVIL)
     read = from_bytes(content, source="test")
-    assert isinstance(read.recipe.optimizer, NamedRule)
+    assert isinstance(read.recipe.optimizer, UnloadedOptimizer)
     assert read.recipe.plain() == recipe.plain()
     assert read.recipe.key() == history.recipe.key()  # the source's hash is in the checkpoint
     assert to_bytes(read) == content
@@ -410,7 +408,7 @@ def test_a_checkpoint_whose_rule_is_not_loaded_is_shown_and_predicts_but_does_no
     (folder / "image.png").write_bytes(png())
     assert predict(read, [folder / "image.png"])[0].label in "0123456789"
     for attempt in (lambda: assay.fit(read.recipe, start=read), lambda: read.recipe.with_budget(iterations=40)):
-        with pytest.raises(AssayError, match="somebody's own code"):
+        with pytest.raises(AssayError, match="third-party code"):
             attempt()
     assert not (folder / "was-imported").exists()
     write(folder / "my_kept.py", slots=1, body="return g, (g,)")  # another rule under the same name
@@ -460,7 +458,7 @@ def test_train_imports_with_the_flag_alone(invoke: Any, folder: Path) -> None:
     (folder / "evil.py").write_text(EVIL)
     code, _, err = invoke("train", "recipe.toml")
     assert code == 2
-    assert "optimizer: 'evil:Rule' is somebody's own code" in err
+    assert "optimizer: 'evil:Rule' is third-party code" in err
     assert "--allow-code" in err
     assert invoke("train", "--set", "optimizer=evil:Rule")[0] == 2
     assert not (folder / "was-imported").exists()
@@ -472,7 +470,7 @@ def test_train_imports_with_the_flag_alone(invoke: Any, folder: Path) -> None:
     assert code == 0, err
     assert json.loads(out)["recipe"]["optimizer"]["name"] == "my_rules:Mine"
     code, out, err = invoke("train", "--start", "half.safetensors", "--set", "budget.iterations=20")
-    assert (code, "somebody's own code" in err) == (2, True)
+    assert (code, "third-party code" in err) == (2, True)
     more = ("--start", "half.safetensors", "--set", "budget.iterations=20", "--allow-code", "--json")
     code, out, err = invoke("train", *more)
     assert code == 0, err

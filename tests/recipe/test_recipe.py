@@ -45,19 +45,19 @@ def test_all_errors_are_told_at_once_each_with_its_place_and_the_nearest_name() 
     said = str(caught.value)
     assert said.startswith(f"my.toml: {len(caught.value.problems)} errors")
     for sentence in (
-        "modle: unknown key of a recipe 'modle'; did you mean 'model'?",
+        "modle: a recipe has no key 'modle'; did you mean 'model'?",
         "model.hidden.1: got 0; expected a number >= 1",
         "model.hidden.2: got 'a'; expected a whole number",
         "model.activation: unknown activation 'rleu'; did you mean 'relu'?",
         "model.dropout: got 1.5; expected a number < 1",
         "optimizer: unknown optimizer 'adm'; did you mean 'adam'?",
         "batches.size: got 0; expected a number >= 1",
-        "batches.sise: unknown key of batches 'window' 'sise'; did you mean 'size'?",
+        "batches.sise: batches 'window' has no key 'sise'; did you mean 'size'?",
         "budget: give either iterations or epochs; got both",
         "log.every: got '3 cows'; expected",
         "log.train_loss: got 'all'; expected one of 'full' or 'batch', or a whole number",
         "schedule.horizon: is missing",
-        "regularisation.l3: unknown key of regularisation 'l3'",
+        "regularisation.l3: regularisation has no key 'l3'",
         "clip_norm: got nan; expected a finite number",
         "precision: unknown precision 'f32'; did you mean 'float32'?",
         "loss: unknown loss 'msee'; did you mean 'mse'?",
@@ -137,7 +137,7 @@ def test_merging_replaces_what_is_named_and_merges_what_is_not() -> None:
     assert Recipe.parse(merged(base, [{"budget": {"iterations": 7}}])).budget.epochs is None
     assert Recipe.parse(merged({}, [{"batches": {"size": 7}}])).batches.width(100) == 7
     assert Recipe.parse({"model": "3LS"}).patched({"model": "2LR"}).loss == "cross_entropy"
-    with pytest.raises(RecipeError, match="unknown key of optimizer 'descent' 'beta1'"):
+    with pytest.raises(RecipeError, match="optimizer 'descent' has no key 'beta1'"):
         Recipe.parse(merged(base, [{"optimizer": {"beta1": 0.5}}]))
 
 

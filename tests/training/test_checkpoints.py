@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 import assay
 from assay.data.datasets import load
 from assay.data.idx import write_idx
-from assay.data.images import fitted, upright
+from assay.data.images import fitted, ink_of
 from assay.errors import AssayError, DataError, FileError
 from assay.training.checkpoints import restore, save
 from assay.training.prediction import predict
@@ -86,8 +86,8 @@ def test_enlarged_digits_are_read(weights: Path, tmp_path: Path) -> None:
 def test_a_transparent_ground_is_no_ink() -> None:
     image = np.zeros((4, 4, 2))
     image[1:3, 1:3] = [0.0, 1.0]
-    assert upright(image)[2, 2] == 1.0
-    assert upright(image)[0, 0] == 0.0
+    assert ink_of(image)[2, 2] == 1.0
+    assert ink_of(image)[0, 0] == 0.0
 
 
 def test_images_are_centred_by_mass() -> None:

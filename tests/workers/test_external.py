@@ -499,7 +499,7 @@ def test_a_changed_program_is_another_trial(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_command_is_refused_unless_code_is_allowed() -> None:
     recipe, command = Recipe.parse(SMALL), Command(command=("true",))
-    with pytest.raises(CodeError, match=r"`true` is somebody's own program.*--allow-code.*allowing_code"):
+    with pytest.raises(CodeError, match=r"`true` is third-party code.*--allow-code.*allowing_code"):
         choose(recipe, command)
     with assay.allowing_code():
         assert choose(recipe, command).name == "command:true"
@@ -510,9 +510,9 @@ def test_a_command_is_refused_unless_code_is_allowed() -> None:
         ):
             with pytest.raises(EngineError, match=said):
                 choose(Recipe.parse(SMALL | changes), command)
-        with pytest.raises(CodeError, match="'no-such-program' is no program that can be run"):
+        with pytest.raises(CodeError, match="'no-such-program' is not executable"):
             choose(recipe, Command(command=("no-such-program",)))
-        with pytest.raises(CodeError, match="files: 'no-such-file' is no file"):
+        with pytest.raises(CodeError, match="files: 'no-such-file' is not a file"):
             choose(recipe, Command(command=("true",), files=("no-such-file",)))
 
 
@@ -522,14 +522,14 @@ def test_a_study_names_programs_beside_engines() -> None:
         "axes": {"engine": {"numpy": {"engine": "numpy"}, "mine": {"engine": {"command": ["true"]}}}},
     }
     study = Study.parse(raw)
-    with pytest.raises(RecipeError, match=r"mine: the command `true` is somebody's own program"):
+    with pytest.raises(RecipeError, match=r"mine: the command `true` is third-party code"):
         plan(study)
     with assay.allowing_code():
         planned = plan(study)
     assert [trial.engine for trial in planned.trials.values()] == ["numpy", "command:true"]
     for engine, said in (
         ("nunpy", "mine: engine: unknown engine 'nunpy'; did you mean 'numpy'"),
-        ("command", 'mine: engine: engine "command" needs its words'),
+        ("command", 'mine: engine: engine "command" needs a command line'),
         ({"comand": ["true"]}, "did you mean 'command'"),
         ({"command": []}, "at least 1|1 entr"),
         ({"command": ["a\n"]}, "printable"),
@@ -603,7 +603,7 @@ def test_a_failing_program_is_a_sentence_of_train(invoke: Any, tmp_path: Path, p
     code, _, err = invoke(*words, f"{sys.executable} parrot.py", "--time-limit", "0.5")
     assert code == 2
     assert "timed out: not done after 0.5 s, and no log point was reached" in err
-    for text, said in (("'", "No closing quotation"), ("", "expected a program"), ("nowhere", "no program")):
+    for text, said in (("'", "No closing quotation"), ("", "expected a program"), ("nowhere", "not executable")):
         code, _, err = invoke(*words, text)
         assert (code, said in err) == (2, True), err
 

@@ -25,7 +25,7 @@ from assay.bench.spec import BenchSpec, impossible
 from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
-from assay.parts.user_optimizers import code_in
+from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import Recipe, warnings
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import machine_lock
@@ -292,7 +292,7 @@ class Benching:
             threads=contender.threads,
             cache=str(self._folder / str(self._caches)),
             trials=[{"recipe": recipe.plain()}],
-            code=code_in(recipe.optimizer),
+            code=code_hash(recipe.optimizer),
             path=import_path(),
         )
         return perf_counter() - begin

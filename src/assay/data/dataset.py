@@ -1,4 +1,4 @@
-"""A data set as it is stored: checked arrays of examples and labels."""
+"""A data set as stored: checked arrays of examples and labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.errors import DataError
 
 Labels = NDArray[np.int64]
 
-_MOST_CLASSES = 10_000  # more is a column of numbers that was taken for labels
+_MAX_CLASSES = 10_000  # more is a column of numbers that was mistaken for labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,9 @@ class Dataset:
         """
         digest = hashlib.sha256(f"{self.shape}{float(self.scale).hex()}{len(self.classes)}".encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            digest.update(f"{little.dtype.str}{little.shape}".encode())
-            digest.update(little.data)
+            little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"{little_endian.dtype.str}{little_endian.shape}".encode())
+            digest.update(little_endian.data)
         return digest.hexdigest()
 
 
@@ -101,14 +101,15 @@ def from_arrays(
     shape = x_train.shape[1:]
     for part, x, y in (("training", x_train, y_train), ("test", x_test, y_test)):
         _check_examples(name, part, x, np.asarray(y), shape)
-    labels, found = _labels(name, np.asarray(y_train), np.asarray(y_test), classes)
+    labels, class_names = _labels(name, np.asarray(y_train), np.asarray(y_test), classes)
     if x_train.dtype != np.uint8 or x_test.dtype != np.uint8:
-        x_train, x_test = _single(x_train, f"{name}: training"), _single(x_test, f"{name}: test")
-    whole = 255.0 if x_train.dtype == np.uint8 else float(max(np.abs(x_train).max(), np.abs(x_test).max())) or 1.0
+        x_train, x_test = _as_float32(x_train, f"{name}: training"), _as_float32(x_test, f"{name}: test")
+    if scale is None:
+        scale = 255.0 if x_train.dtype == np.uint8 else float(max(np.abs(x_train).max(), np.abs(x_test).max())) or 1.0
     flat = [np.ascontiguousarray(x.reshape(len(x), -1)) for x in (x_train, x_test)]
     for array in (*flat, *labels):
         array.flags.writeable = False
-    return Dataset(name, flat[0], labels[0], flat[1], labels[1], shape, found, scale if scale is not None else whole)
+    return Dataset(name, flat[0], labels[0], flat[1], labels[1], shape, class_names, scale)
 
 
 def _check_examples(name: str, part: str, x: NDArray[Any], y: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -129,35 +130,36 @@ def _check_examples(name: str, part: str, x: NDArray[Any], y: NDArray[Any], shap
         raise DataError(f"{name}: {part} example {row} holds NaN or infinity; expected finite numbers")
 
 
-def _single(x: NDArray[Any], what: str) -> NDArray[np.float32]:
+def _as_float32(x: NDArray[Any], where: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        single = x.astype(np.float32)
-    beyond = ~np.isfinite(single).reshape(len(x), -1).all(axis=1)
-    if beyond.any():
-        raise DataError(f"{what} example {int(np.flatnonzero(beyond)[0])} holds numbers beyond float32's 3.4e38")
-    return single
+        result = x.astype(np.float32)
+    overflowed = ~np.isfinite(result).reshape(len(x), -1).all(axis=1)
+    if overflowed.any():
+        row = int(np.flatnonzero(overflowed)[0])
+        raise DataError(f"{where} example {row} holds numbers beyond the range of float32 (3.4e38)")
+    return result
 
 
 def _labels(
     name: str, y_train: NDArray[Any], y_test: NDArray[Any], classes: Sequence[str] | None
 ) -> tuple[tuple[Labels, Labels], tuple[str, ...]]:
-    """Labels as class numbers, and the names of the classes; labels that are names are numbered in sorted order."""
+    """Labels as class numbers, and the names of the classes; named labels are numbered in sorted order."""
     y_train, y_test = (np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y for y in (y_train, y_test))
     if y_train.dtype.kind == "U":
-        found: set[str] = set(y_train.tolist())
-        numeric = all(label.isascii() and label.isdecimal() for label in found)
-        names = sorted(found, key=lambda label: (int(label) if numeric else 0, label))  # "10" after "9"
-        if strange := sorted(set(y_test.tolist()) - set(names)):
-            raise DataError(f"{name}: test label {strange[0]!r} is no class of the training set")
+        distinct: set[str] = set(y_train.tolist())
+        numeric = all(label.isascii() and label.isdecimal() for label in distinct)
+        names = sorted(distinct, key=lambda label: (int(label) if numeric else 0, label))  # "10" after "9"
+        if unseen := sorted(set(y_test.tolist()) - distinct):
+            raise DataError(f"{name}: test label {unseen[0]!r} does not occur in the training set")
         numbers = {label: i for i, label in enumerate(names)}
         both = [np.array([numbers[label] for label in y.tolist()], np.int64) for y in (y_train, y_test)]
         return (both[0], both[1]), tuple(map(str, names))
     for y in (y_train, y_test):
         if y.dtype.kind not in "buif" or (y.dtype.kind == "f" and not (np.floor(y) == y).all()):
             raise DataError(f"{name}: labels have element type {y.dtype}; expected whole numbers or names")
-    count = len(classes) if classes is not None else int(min(y_train.max(), _MOST_CLASSES)) + 1
+    count = len(classes) if classes is not None else int(min(y_train.max(), _MAX_CLASSES)) + 1
     lowest, highest = min(y.min() for y in (y_train, y_test)), max(y.max() for y in (y_train, y_test))
-    if lowest < 0 or highest >= min(count, _MOST_CLASSES):
-        raise DataError(f"{name}: labels run from {lowest} to {highest}; expected 0 to {min(count, _MOST_CLASSES) - 1}")
-    whole = y_train.astype(np.int64), y_test.astype(np.int64)
-    return whole, tuple(classes) if classes is not None else tuple(map(str, range(count)))
+    if lowest < 0 or highest >= min(count, _MAX_CLASSES):
+        raise DataError(f"{name}: labels run from {lowest} to {highest}; expected 0 to {min(count, _MAX_CLASSES) - 1}")
+    labels = y_train.astype(np.int64), y_test.astype(np.int64)
+    return labels, tuple(classes) if classes is not None else tuple(map(str, range(count)))

@@ -1,4 +1,4 @@
-"""Fetching data sets: mirrors in order, broken downloads resumed, every file verified before it gets its name."""
+"""Downloading data sets: mirrors in order, interrupted downloads resumed, every file verified before it is renamed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from assay.data.datasets import data_folder
 from assay.errors import DataError, unknown
 
 Progress = Callable[[str, int, "int | None"], None]
-"""Told the file's name, the bytes that are there and the bytes that there will be, if known."""
+"""Called with the file's name, the bytes downloaded and the total, if known."""
 
-_PIECE = 1 << 16
-_MOST_BYTES = 200 << 20  # no file of these sets comes near; a server that sends more is stopped
-_SECONDS = 30
+_CHUNK_BYTES = 1 << 16
+_MAX_BYTES = 200 << 20  # no file of these sets comes near; a download that exceeds it is stopped
+_TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class File:
-    """The checksums of a file: of its bytes as served, and of what is inside the gzip, where that is known."""
+    """The checksums of a file: of its bytes as served, and of the decompressed content, if known."""
 
     md5_gz: str
     sha256: str | None = None
@@ -37,7 +37,7 @@ class File:
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a data set can be fetched from, and what its files must be."""
+    """Where a data set can be downloaded from, and the checksums of its files."""
 
     mirrors: tuple[str, ...]
     files: dict[str, File]
@@ -80,11 +80,15 @@ def fetch(
     mirrors: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Downloads a data set into a folder, by default its place in the data folder; returns the folder.
+    """Downloads a data set into a folder and returns the folder; default: the set's own in the data folder.
 
-    A file that is there and right is left alone; a download that broke off is continued.
+    Files that are already complete are kept; an interrupted download is resumed.
 
-    Raises: DataError where no mirror has a file with the right checksum, naming each mirror and its reason.
+    Args:
+        mirrors: base addresses to try in order, in place of the known ones.
+        progress: called after every chunk.
+
+    Raises: DataError if no mirror has a file with the right checksum, naming each mirror and the reason.
     """
     if name not in REMOTES:
         raise DataError(unknown("data set to fetch", name, REMOTES))
@@ -92,22 +96,22 @@ def fetch(
     target = Path(folder).expanduser() if folder is not None else data_folder() / name
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with _locked(target):
             for file_name, expected in remote.files.items():
                 path = target / file_name
-                if not (path.is_file() and _wrong(path, expected) is None):
-                    _fetch_file(path, expected, mirrors or remote.mirrors, progress or _silent)
+                if not (path.is_file() and _mismatch(path, expected) is None):
+                    _fetch_file(path, expected, mirrors or remote.mirrors, progress or _no_progress)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None
     return target
 
 
 @contextmanager
-def _alone(folder: Path) -> Generator[None, None, None]:
-    """Waits until no other process fetches into the folder: two that write one .part file would spoil it."""
+def _locked(folder: Path) -> Generator[None, None, None]:
+    """Waits until no other process downloads into the folder: two would corrupt the same .part file."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks; the checksum still guards what gets its name
+        with suppress(OSError):  # a file system without locks; the checksum still guards every file
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -126,19 +130,19 @@ def _fetch_file(path: Path, expected: File, mirrors: Sequence[str], progress: Pr
             except (OSError, http.client.HTTPException, ValueError) as error:
                 reasons.append(f"{url}: {_reason(error)}")
                 break
-            reason = _wrong(part, expected)
+            reason = _mismatch(part, expected)
             if reason is None:
                 part.replace(path)
                 return
             part.unlink()
             if not resumed or attempt == "whole":
                 reasons.append(f"{url}: {reason}")
-                break  # a whole download that is wrong will be wrong again; a resumed one is tried once more
-    raise DataError(f"{path.name} could not be fetched:\n" + "\n".join(f"  - {reason}" for reason in reasons))
+                break  # a whole download with a wrong checksum would repeat it; a resumed one is retried once
+    raise DataError(f"{path.name} could not be downloaded:\n" + "\n".join(f"  - {reason}" for reason in reasons))
 
 
-class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https alone."""
+class _HTTPRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.startswith(("http://", "https://")):
@@ -147,63 +151,66 @@ class _SameScheme(urllib.request.HTTPRedirectHandler):
 
 
 def _download(url: str, part: Path, name: str, progress: Progress) -> None:
-    """Fetches what is missing of a file into `part`, which may hold its beginning."""
+    """Downloads the missing bytes of a file into `part`, which may hold its beginning."""
     if not url.startswith(("http://", "https://")):
-        raise ValueError("only http and https are fetched")
-    have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+        raise ValueError("only http and https are supported")
+    size = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={size}-"} if size else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the scheme was checked)
     try:
-        response = urllib.request.build_opener(_SameScheme).open(request, timeout=_SECONDS)
+        response = urllib.request.build_opener(_HTTPRedirects).open(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and have:  # nothing is missing; the checksum will tell
+            if error.code == 416 and size:  # nothing is missing; the checksum decides
                 return
             raise
     with response:
-        resumed = response.status == 206 and str(response.headers.get("Content-Range", "")).startswith(f"bytes {have}-")
-        have = have if resumed else 0
+        resumed = response.status == 206 and str(response.headers.get("Content-Range", "")).startswith(f"bytes {size}-")
+        size = size if resumed else 0
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdecimal() else None
+        total = size + int(length) if length and length.isdecimal() else None
         with part.open("ab" if resumed else "wb") as file:
-            while piece := response.read(_PIECE):
-                have += len(piece)
-                if have > _MOST_BYTES:
-                    raise ValueError(f"more than {_MOST_BYTES:,} bytes; stopped")
-                file.write(piece)
-                progress(name, have, total)
+            while chunk := response.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > _MAX_BYTES:
+                    raise ValueError(f"more than {_MAX_BYTES:,} bytes; stopped")
+                file.write(chunk)
+                progress(name, size, total)
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and have < total:
-        raise ValueError(f"broke off after {have:,} of {total:,} bytes; the next attempt goes on from there")
+    if total is not None and size < total:
+        raise ValueError(f"interrupted after {size:,} of {total:,} bytes; the next attempt resumes there")
 
 
-def _silent(name: str, done: int, total: int | None) -> None:
-    """Progress that nobody watches."""
+def _no_progress(name: str, done: int, total: int | None) -> None:
+    """Ignores the progress."""
 
 
 def _reason(error: Exception) -> str:
     return f"{error.code} {error.reason}" if isinstance(error, urllib.error.HTTPError) else str(error)
 
 
-def _wrong(path: Path, expected: File) -> str | None:
-    """None for the right file; the content decides where its checksum is known, for gzip bytes differ by who packed."""
+def _mismatch(path: Path, expected: File) -> str | None:
+    """None for the right file, else what differs.
+
+    The content's checksum decides if it is known, because gzip files of the same content differ by compressor.
+    """
     md5 = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            md5.update(piece)
+        while chunk := file.read(_CHUNK_BYTES):
+            md5.update(chunk)
     if expected.sha256 is None:
         return None if md5.hexdigest() == expected.md5_gz else f"MD5 {md5.hexdigest()}; expected {expected.md5_gz}"
     sha256, length = hashlib.sha256(), 0
     try:
         with gzip.open(path) as file:
-            while piece := file.read(_PIECE):
-                sha256.update(piece)
-                length += len(piece)
-                if length > _MOST_BYTES:
-                    return f"more than {_MOST_BYTES:,} bytes inside"
+            while chunk := file.read(_CHUNK_BYTES):
+                sha256.update(chunk)
+                length += len(chunk)
+                if length > _MAX_BYTES:
+                    return f"more than {_MAX_BYTES:,} bytes inside"
     except (OSError, EOFError, zlib.error) as error:
-        return f"not a whole gzip file: {error}"
+        return f"not a complete gzip file: {error}"
     return (
         None if sha256.hexdigest() == expected.sha256 else f"SHA-256 {sha256.hexdigest()}; expected {expected.sha256}"
     )

@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST files, read and written, gzip or plain.
+"""The IDX format of the MNIST files, read and written, gzip or plain, and data sets in folders of four such files.
 
 A file is two zero bytes, a byte for the element type, a byte for the number of dimensions, the dimensions as big-endian
 32-bit numbers, and the elements, big-endian, the last dimension fastest. Source: http://yann.lecun.com/exdb/mnist/
@@ -10,12 +10,14 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.dataset import Dataset, from_arrays
 from assay.errors import DataError
 from assay.system.files import write_atomically
 
@@ -27,14 +29,22 @@ TYPES = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-_MOST_DIMENSIONS = 4
-_PIECE = 1 << 20  # bytes read at a time, so that memory grows with what a file holds and not with what it claims
+IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+"""The names of MNIST's files, without `.gz`."""
+
+_MAX_DIMENSIONS = 4
+_CHUNK_BYTES = 1 << 20  # read at a time, so that memory grows with what a file holds and not with what it claims
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
-    """The array in an IDX file, in the machine's byte order; gzip is known by its first bytes, not by the name.
+    """Reads the array in an IDX file, in the machine's byte order; gzip is detected by content, not by name.
 
-    Raises: DataError where the file is missing, is not IDX, is damaged, or holds less or more than its header says.
+    Raises: DataError if the file is missing, is not IDX, is damaged, or its size does not match its header.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -62,23 +72,22 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
 
 def _read(file: BinaryIO | gzip.GzipFile, path: Path, *, size: int | None) -> NDArray[Any]:
-    """The array in an open file; `size` is the file's size in bytes where it is known."""
+    """The array in an open file; `size`: the file's size in bytes, if known."""
     dtype, shape = _read_header(file, path)
-    claim = math.prod(shape) * dtype.itemsize
-    promise = f"the header promises {claim:,} bytes for {_said(shape)} of {dtype.newbyteorder('=').name}"
+    claimed = math.prod(shape) * dtype.itemsize
+    claim = f"the header promises {claimed:,} bytes for {_sizes(shape)} of {dtype.newbyteorder('=').name}"
     header = 4 + 4 * len(shape)
-    if size is not None and size - header != claim:
-        raise DataError(f"{path}: {_trouble(size - header, claim)}: got {size - header:,} bytes of data; {promise}")
-    if (
-        math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max
-    ):  # (0, 2**32 - 1, ...): empty, and too big
-        raise DataError(f"{path}: absurd dimensions {_said(shape)}; expected an array that fits into memory")
+    if size is not None and size - header != claimed:
+        raise DataError(f"{path}: {_mismatch(size - header, claimed)}: got {size - header:,} bytes of data; {claim}")
+    # without the zeros: an array such as (0, 2**32 - 1, ...) is empty, and still too big for NumPy
+    if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:
+        raise DataError(f"{path}: absurd dimensions {_sizes(shape)}; expected an array that fits into memory")
     content = bytearray()
-    while len(content) <= claim and (piece := file.read(min(_PIECE, claim + 1 - len(content)))):
-        content += piece
-    if len(content) != claim:
-        got = f"{len(content):,} bytes" if len(content) < claim else "more bytes"
-        raise DataError(f"{path}: {_trouble(len(content), claim)}: got {got} of data; {promise}")
+    while len(content) <= claimed and (chunk := file.read(min(_CHUNK_BYTES, claimed + 1 - len(content)))):
+        content += chunk
+    if len(content) != claimed:
+        got = f"{len(content):,} bytes" if len(content) < claimed else "more bytes"
+        raise DataError(f"{path}: {_mismatch(len(content), claimed)}: got {got} of data; {claim}")
     array = np.frombuffer(content, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)
 
@@ -95,27 +104,28 @@ def _read_header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[A
     if code not in TYPES:
         known = ", ".join(f"0x{key:02x} ({dtype.name})" for key, dtype in TYPES.items())
         raise DataError(f"{path}: unknown element type 0x{code:02x}; expected one of {known}")
-    if not 1 <= dimensions <= _MOST_DIMENSIONS:
-        raise DataError(f"{path}: got {dimensions} dimensions; expected 1 to {_MOST_DIMENSIONS}")
+    if not 1 <= dimensions <= _MAX_DIMENSIONS:
+        raise DataError(f"{path}: got {dimensions} dimensions; expected 1 to {_MAX_DIMENSIONS}")
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise DataError(f"{path}: truncated header: got {4 + len(sizes)} bytes; expected {4 + 4 * dimensions}")
     return TYPES[code], tuple(np.frombuffer(sizes, ">u4").tolist())
 
 
-def _trouble(got: int, claim: int) -> str:
-    return "truncated data" if got < claim else "trailing bytes"
+def _mismatch(got: int, claimed: int) -> str:
+    return "truncated data" if got < claimed else "trailing bytes"
 
 
-def _said(shape: tuple[int, ...]) -> str:
+def _sizes(shape: tuple[int, ...]) -> str:
     return " x ".join(f"{size:,}" for size in shape)
 
 
 def write_idx(path: str | Path, array: NDArray[Any]) -> None:
     """Writes an array of 1 to 4 dimensions as an IDX file, compressed where the name ends in .gz.
 
-    The file is written beside, flushed and renamed, so that a crash leaves the old one or the new one; equal arrays
-    make equal files. Raises: DataError for an array that IDX cannot hold, FileError where it cannot be written.
+    The write is atomic: a crash leaves the old file or the new one. Equal arrays make equal files.
+
+    Raises: DataError if IDX cannot hold the array, FileError if the file cannot be written.
     """
     path = Path(path)
     codes = {dtype.newbyteorder("="): code for code, dtype in TYPES.items()}
@@ -123,11 +133,35 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
     if code is None:
         known = ", ".join(dtype.name for dtype in TYPES.values())
         raise DataError(f"{path}: IDX cannot hold elements of type {array.dtype}; expected one of {known}")
-    if not 1 <= array.ndim <= _MOST_DIMENSIONS or max(array.shape) >= 2**32:
+    if not 1 <= array.ndim <= _MAX_DIMENSIONS or max(array.shape) >= 2**32:
         raise DataError(
             f"{path}: IDX cannot hold an array of shape {array.shape}; "
-            f"expected 1 to {_MOST_DIMENSIONS} dimensions below 2**32"
+            f"expected 1 to {_MAX_DIMENSIONS} dimensions below 2**32"
         )
     header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     content = header + array.astype(TYPES[code], copy=False).tobytes()
     write_atomically(path, gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)
+
+
+def from_idx_folder(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
+    """The data set in a folder of four IDX files, plain or .gz, spelt with `-idx` or `.idx`. Raises: DataError."""
+    arrays = [read_idx(_idx_file(folder, stem)) for stem in IDX_FILES.values()]
+    return from_arrays(*arrays, name=name or folder.resolve().name, classes=classes)
+
+
+def has_idx_files(folder: Path) -> bool:
+    """Whether a folder holds all four IDX files of a data set."""
+    return all(_find(folder, stem) for stem in IDX_FILES.values())
+
+
+def _idx_file(folder: Path, stem: str) -> Path:
+    if path := _find(folder, stem):
+        return path
+    dotted = stem.replace("-idx", ".idx")
+    raise DataError(f"{folder}: has no {stem} (also looked for .gz and {dotted}); expected the four IDX files of MNIST")
+
+
+def _find(folder: Path, stem: str) -> Path | None:
+    spellings = (stem, stem.replace("-idx", ".idx"))
+    candidates = [folder / f"{spelling}{ending}" for spelling in spellings for ending in ("", ".gz")]
+    return next((path for path in candidates if path.is_file()), None)

@@ -1,4 +1,4 @@
-"""Pictures from files, brought to the form of the training images."""
+"""Images from files, fitted to the form of the training images."""
 
 from __future__ import annotations
 
@@ -12,44 +12,52 @@ from assay.errors import DataError, FileError
 
 
 def read_images(path: Path, shape: tuple[int, ...]) -> list[tuple[str, NDArray[np.float64]]]:
-    """Every image of a file as values in [0, 1] of the shape that the network was trained on."""
+    """Every image in a file, named, as values in [0, 1] of the shape that the network was trained on.
+
+    Raises: FileError if the file is missing or not an image, DataError if its images do not fit.
+    """
     if not path.is_file():
         raise FileError(f"{path}: no such file")
     if path.read_bytes()[:4][:2] in (b"\x00\x00", b"\x1f\x8b"):  # IDX, or gzip around it
         array = read_idx(path)
         if array.ndim != 3:
             raise DataError(f"{path}: has {array.ndim} dimensions; expected images (count, height, width)")
-        full = 255.0 if array.dtype == np.uint8 else float(np.abs(array).max() or 1)
-        return [(f"{path}[{i}]", fitted(image / full, shape)) for i, image in enumerate(array)]
+        scale = 255.0 if array.dtype == np.uint8 else float(np.abs(array).max() or 1)
+        return [(f"{path}[{i}]", fitted(image / scale, shape)) for i, image in enumerate(array)]
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
             grey = np.asarray(image.convert("RGBA").convert("LA"), np.float64) / 255.0
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise FileError(f"{path}: not an image that can be read: {error}") from None
-    return [(str(path), fitted(upright(grey), shape))]
+        raise FileError(f"{path}: not an image, or damaged: {error}") from None
+    return [(str(path), fitted(ink_of(grey), shape))]
 
 
-def upright(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+def ink_of(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ink as high values: (height, width, 2) of lightness and opacity to (height, width) with a background near 0.
 
-    What is transparent counts as background; an image whose border is light is dark ink on paper and is inverted.
+    Transparent pixels count as background; an image with a light border is dark ink on paper and is inverted.
     """
-    light, opaque = grey[..., 0], grey[..., 1]
-    border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    edge = np.concatenate([opaque[0], opaque[-1], opaque[:, 0], opaque[:, -1]])
-    if edge.mean() < 0.5:  # a drawing on a transparent ground: the opacity is the ink
-        return opaque
-    return 1.0 - light if border.mean() > 0.5 else light
+    lightness, opacity = grey[..., 0], grey[..., 1]
+    if _border(opacity).mean() < 0.5:  # a drawing on a transparent background: the opacity is the ink
+        return opacity
+    return 1.0 - lightness if _border(lightness).mean() > 0.5 else lightness
+
+
+def _border(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def fitted(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """An image in the frame of the training images: as it is where the size agrees, else the ink cut out, scaled to
-    the frame (with MNIST's margin of a seventh on frames of 16 pixels or more) and put with its centre of mass in the
-    middle, as MNIST was made (LeCun et al. 1998)."""
+    """An image in the frame of the training images.
+
+    An image of that size is returned unchanged. Otherwise the ink is cropped, scaled to the frame (with MNIST's margin
+    of a seventh on frames of 16 pixels or more) and centred by its centre of mass, as MNIST was made (LeCun et al.
+    1998).
+    """
     if len(shape) != 2:
-        raise DataError(f"the network was trained on examples of shape {shape}; images can be given to (height, width)")
+        raise DataError(f"the network was trained on examples of shape {shape}; images need (height, width)")
     if image.shape == shape:
         return image
     from PIL import Image

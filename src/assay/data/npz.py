@@ -1,4 +1,4 @@
-"""Arrays in NumPy's .npz files from strangers: no pickle, and no memory for what a file merely claims."""
+"""Arrays in untrusted .npz files: no pickle is read, and no memory is taken for what a header merely claims."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from assay.errors import DataError
 
-_LONGEST_HEADER = 1 << 16  # bytes; version 1.0 cannot say more, and NumPy itself stops at 10,000
-_MOST_DEFLATE = 1032  # deflate cannot shrink further (zlib's technical notes), so a larger claim is a lie
-_PIECE = 1 << 20
+_MAX_HEADER_BYTES = 1 << 16  # the limit of version 1.0; NumPy itself stops at 10,000
+_MAX_DEFLATE_RATIO = 1032  # deflate cannot compress further (zlib's technical notes): a larger claim is false
+_CHUNK_BYTES = 1 << 20
 
 
 def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The named arrays of an .npz file: numbers, booleans or strings.
+    """Reads the named arrays of an .npz file: numbers, booleans or strings.
 
     The sizes in each array's header, in the zip's directory and of the file itself must agree before memory is taken.
 
-    Raises: DataError where the file is missing, damaged, lacks a name, or holds what only pickle could read.
+    Raises: DataError if the file is missing or damaged, lacks a name, or holds objects that need pickle.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -58,41 +58,44 @@ def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _members(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> dict[str, zipfile.ZipInfo]:
-    found = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-    if missing := [name for name in names if name not in found]:
-        held = ", ".join(sorted(found)[:20]) or "nothing"
+    in_archive = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    if missing := [name for name in names if name not in in_archive]:
+        held = ", ".join(sorted(in_archive)[:20]) or "nothing"
         raise DataError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(names)}; holds {held}")
-    members = {name: found[name] for name in names}
+    members = {name: in_archive[name] for name in names}
     size = path.stat().st_size
-    packed = sum(member.compress_size for member in members.values())
-    if packed > size:
-        raise DataError(f"{path}: claims {packed:,} bytes of compressed arrays in a file of {size:,} bytes")
+    compressed = sum(member.compress_size for member in members.values())
+    if compressed > size:
+        raise DataError(f"{path}: claims {compressed:,} bytes of compressed arrays in a file of {size:,} bytes")
     return members
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> NDArray[Any]:
-    claim, packed = member.file_size, member.compress_size
-    most = {zipfile.ZIP_STORED: packed, zipfile.ZIP_DEFLATED: _MOST_DEFLATE * packed}.get(member.compress_type)
-    if most is None:
+    claimed, compressed = member.file_size, member.compress_size
+    limits = {zipfile.ZIP_STORED: compressed, zipfile.ZIP_DEFLATED: _MAX_DEFLATE_RATIO * compressed}
+    limit = limits.get(member.compress_type)
+    if limit is None:
         raise DataError(f"{where}: compressed by method {member.compress_type}; expected stored (0) or deflated (8)")
-    if claim > most:
-        raise DataError(f"{where}: claims {claim:,} bytes, but {packed:,} compressed bytes hold at most {most:,}")
+    if claimed > limit:
+        raise DataError(
+            f"{where}: claims {claimed:,} bytes, but {compressed:,} compressed bytes hold at most {limit:,}"
+        )
     with archive.open(member) as file:
-        content = bytearray(file.read(min(claim, _LONGEST_HEADER)))
+        content = bytearray(file.read(min(claimed, _MAX_HEADER_BYTES)))
         dtype, shape, fortran, start = _header(bytes(content), where)
         expected = start + math.prod(shape) * dtype.itemsize
-        if expected != claim:
-            raise DataError(f"{where}: holds {claim:,} bytes; its header {shape} of {dtype} promises {expected:,}")
-        while piece := file.read(_PIECE):
-            content += piece
-    if len(content) != claim:
-        raise DataError(f"{where}: truncated: got {len(content):,} bytes; expected {claim:,}")
+        if expected != claimed:
+            raise DataError(f"{where}: holds {claimed:,} bytes; its header {shape} of {dtype} promises {expected:,}")
+        while chunk := file.read(_CHUNK_BYTES):
+            content += chunk
+    if len(content) != claimed:
+        raise DataError(f"{where}: truncated: got {len(content):,} bytes; expected {claimed:,}")
     array: NDArray[Any] = np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
-    """Element type, shape, whether columns come first, and where the elements start."""
+    """Element type, shape, whether the array is in Fortran order, and the offset of its elements."""
     file = io.BytesIO(content)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
@@ -100,7 +103,7 @@ def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...],
         if version not in readers:
             raise ValueError(f"version {version}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # headers of Python 2, odd escapes in damaged ones
+            warnings.simplefilter("ignore")  # headers of Python 2, invalid escapes in damaged ones
             shape, fortran, dtype = readers[version](file)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
         sentence = str(error).partition("\n")[0]

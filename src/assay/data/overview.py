@@ -1,4 +1,4 @@
-"""Looking at a data set: what it holds, and a contact sheet."""
+"""Statistics of a data set, and a contact sheet of its images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Info:
-    """What a data set holds."""
+    """Statistics of a data set."""
 
     name: str
     training_examples: int
@@ -37,7 +37,7 @@ class Info:
 
 
 def info(dataset: Dataset) -> Info:
-    """Counts, shape, values and classes; zeros and unused inputs (0 in every example) of the training set."""
+    """Counts, shape, range and classes; zeros and unused inputs (0 in every example) of the training set."""
     x = dataset.x_train
     return Info(
         name=dataset.name,
@@ -56,33 +56,33 @@ def info(dataset: Dataset) -> Info:
     )
 
 
-def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_a_class: int = 1, most_classes: int = 20) -> Image:
-    """A picture of the first training examples of each class, a class a line, its name before it."""
+def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_per_class: int = 1, max_classes: int = 20) -> Image:
+    """The first training examples of each class as one picture: one line per class, labelled with its name."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = _frame(dataset)
     zoom = max(1, round(36 / max(height, width)))
     cell = (width * zoom + 4, height * zoom + 4)
-    names = dataset.classes[:most_classes]
+    names = dataset.classes[:max_classes]
     font = ImageFont.load_default(size=16)
     margin = int(max(font.getlength(name) for name in names)) + 20
-    sheet = Image.new("L", (margin + columns * cell[0], 6 + len(names) * rows_a_class * cell[1]), 255)
+    sheet = Image.new("L", (margin + columns * cell[0], 6 + len(names) * rows_per_class * cell[1]), 255)
     draw = ImageDraw.Draw(sheet)
     low, high = float(dataset.x_train.min()), float(dataset.x_train.max())
     for label, name in enumerate(names):
-        top = 3 + label * rows_a_class * cell[1]
-        draw.text((10, top + cell[1] * rows_a_class / 2), name, fill=0, font=font, anchor="lm")
-        for place, row in enumerate(np.flatnonzero(dataset.y_train == label)[: columns * rows_a_class]):
+        top = 3 + label * rows_per_class * cell[1]
+        draw.text((10, top + cell[1] * rows_per_class / 2), name, fill=0, font=font, anchor="lm")
+        for i, row in enumerate(np.flatnonzero(dataset.y_train == label)[: columns * rows_per_class]):
             values = dataset.x_train[row].reshape(height, width, -1).mean(axis=2)  # colours as grey
             grey = (values - low) / ((high - low) or 1.0)
             tile = Image.fromarray((255 - 255 * grey).astype(np.uint8))
             tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-            sheet.paste(tile, (margin + place % columns * cell[0], top + place // columns * cell[1] + 2))
+            sheet.paste(tile, (margin + i % columns * cell[0], top + i // columns * cell[1] + 2))
     return sheet
 
 
 def _frame(dataset: Dataset) -> tuple[int, int]:
-    """Height and width of one example; flat examples are folded into a square where their number allows it."""
+    """Height and width of one example; flat examples are drawn as a square if their number of values is one."""
     shape = dataset.shape
     if len(shape) in (2, 3):
         return shape[0], shape[1]

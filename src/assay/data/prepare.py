@@ -1,4 +1,4 @@
-"""What an engine trains on: a data set split and scaled."""
+"""A data set split and scaled for training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK = 4096  # examples scaled at once, so that float64 is never held for all 
 class Prepared:
     """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
 
-    `scaling` holds the mean that was subtracted and the deviation that was divided by, after "unit".
+    `scaling`: the mean that was subtracted and the standard deviation that was divided by, after "unit".
     """
 
     x_train: NDArray[Any]
@@ -45,25 +45,39 @@ class Prepared:
         return len(self.class_names)
 
 
-def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows to train on and those to validate on, each in their stored order.
+@dataclass(frozen=True)
+class Preparation:
+    """How a data set is prepared.
 
-    `train` takes the first n rows; `validation` are drawn from the rest where that is enough, else from those. The
-    draw is fixed, so that every seed of a study sees the same sets. Raises: DataError.
+    `scaling`: an entry of INPUTS. `dtype`: "float32" or "float64". `train`: the first n examples, None for all.
+    `validation`: the number of validation examples.
+    """
+
+    scaling: str
+    dtype: str
+    train: int | None = None
+    validation: int = 0
+
+
+def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows to train on and the rows to validate on, each in stored order.
+
+    The training set is the first `train` rows, or all. The validation set is drawn from the rest if there are enough,
+    else from the training set. The draw is fixed, so that every seed of a study sees the same sets. Raises: DataError.
     """
     n = len(dataset.y_train)
     if train is not None and not 1 <= train <= n:
         raise DataError(f"data.train: got {train:,}; expected 1 to {n:,}: {dataset.name} has {n:,} training examples")
     if validation < 0:
         raise DataError(f"data.validation: got {validation:,}; expected 0 or more")
-    chosen, rest = np.arange(n)[:train], np.arange(n)[n if train is None else train :]
-    pool = rest if validation <= len(rest) else chosen
-    if validation >= len(pool) and pool is chosen:
+    first, rest = np.arange(n)[:train], np.arange(n)[n if train is None else train :]
+    pool = rest if validation <= len(rest) else first
+    if validation >= len(pool) and pool is first:
         raise DataError(
-            f"data.validation: got {validation:,}; expected fewer than the {len(chosen):,} training examples"
+            f"data.validation: got {validation:,}; expected fewer than the {len(first):,} training examples"
         )
     drawn = np.sort(pool[stream(0, "validation").permutation(len(pool))[:validation]])
-    return (chosen if pool is rest else np.setdiff1d(chosen, drawn)), drawn
+    return (first if pool is rest else np.setdiff1d(first, drawn)), drawn
 
 
 def unit(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
@@ -81,7 +95,7 @@ def standardise(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
     else:
         mean = float(x_train.mean(dtype=np.float64)) / dataset.scale
         deviation = float(x_train.std(dtype=np.float64)) / dataset.scale
-    if x_train.max() == x_train.min():  # rounding may leave the deviation a little above 0
+    if x_train.max() == x_train.min():  # not by the deviation, which rounding may leave a little above 0
         raise DataError(
             f"{dataset.name}: all training values are equal, so they cannot be standardised; use input 'unit'"
         )
@@ -95,31 +109,31 @@ INPUTS: dict[str, Callable[[Dataset, NDArray[Any]], tuple[float, float]]] = {
 }
 
 
-def prepare(dataset: Dataset, *, scaling: str, dtype: str, train: int | None = None, validation: int = 0) -> Prepared:
-    """A data set split, scaled and in one element type. Raises: DataError."""
-    if scaling not in INPUTS:
-        raise DataError(unknown("input scaling", scaling, INPUTS))
-    rows, drawn = split(dataset, train=train, validation=validation)
-    whole = len(rows) == len(dataset.y_train)
-    x_train = dataset.x_train if whole else dataset.x_train[rows]
-    mean, deviation = INPUTS[scaling](dataset, x_train)
+def prepare(dataset: Dataset, how: Preparation) -> Prepared:
+    """Splits and scales a data set. Raises: DataError."""
+    if how.scaling not in INPUTS:
+        raise DataError(unknown("input scaling", how.scaling, INPUTS))
+    training, validation = split(dataset, train=how.train, validation=how.validation)
+    whole = len(training) == len(dataset.y_train)
+    x_train = dataset.x_train if whole else dataset.x_train[training]
+    mean, deviation = INPUTS[how.scaling](dataset, x_train)
 
-    def scaled(x: NDArray[Any], part: str, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        if x.dtype == np.uint8 and scaling != "standardise-each":  # 256 values, each computed once in float64
-            return ((np.arange(256) / dataset.scale - mean) / deviation).astype(dtype)[x]
-        result = np.empty(x.shape, dtype)
+    def scaled(x: NDArray[Any], part: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        if x.dtype == np.uint8 and how.scaling != "standardise-each":  # 256 values, each computed once in float64
+            return ((np.arange(256) / dataset.scale - mean) / deviation).astype(how.dtype)[x]
+        result = np.empty(x.shape, how.dtype)
         for start in range(0, len(x), _BLOCK):
             block = x[start : start + _BLOCK].astype(np.float64) / dataset.scale
-            if scaling == "standardise-each":
-                block = _each(block, f"{dataset.name}: {part} example", numbers[start:])
+            if how.scaling == "standardise-each":
+                block = _standardised_each(block, f"{dataset.name}: {part} example", rows[start:])
             result[start : start + len(block)] = (block - mean) / deviation
         return result
 
     return Prepared(
-        x_train=scaled(x_train, "training", rows),
-        y_train=dataset.y_train[rows],
-        x_validation=scaled(dataset.x_train[drawn], "training", drawn) if validation else None,
-        y_validation=dataset.y_train[drawn] if validation else None,
+        x_train=scaled(x_train, "training", training),
+        y_train=dataset.y_train[training],
+        x_validation=scaled(dataset.x_train[validation], "training", validation) if how.validation else None,
+        y_validation=dataset.y_train[validation] if how.validation else None,
         x_test=scaled(dataset.x_test, "test", np.arange(len(dataset.x_test))),
         y_test=dataset.y_test.copy(),  # the data set's own is read-only, which torch warns about
         shape=dataset.shape,
@@ -129,12 +143,12 @@ def prepare(dataset: Dataset, *, scaling: str, dtype: str, train: int | None = N
     )
 
 
-def _each(block: NDArray[np.float64], what: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Every example of a block by its own mean and deviation; `numbers`: theirs in the published set."""
-    constant = block.max(axis=1) == block.min(axis=1)  # rounding may leave its deviation a little above 0
+def _standardised_each(block: NDArray[np.float64], where: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Every example of a block by its own mean and deviation; `rows`: their numbers in the data set."""
+    constant = block.max(axis=1) == block.min(axis=1)  # not by the deviation: rounding may leave it a little above 0
     if constant.any():
-        row = int(numbers[np.flatnonzero(constant)[0]])
+        row = int(rows[np.flatnonzero(constant)[0]])
         raise DataError(
-            f"{what} {row} is constant, so it cannot be standardised by itself; use input 'standardise' or 'unit'"
+            f"{where} {row} is constant, so it cannot be standardised by itself; use input 'standardise' or 'unit'"
         )
     return (block - block.mean(axis=1, keepdims=True)) / block.std(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The engines by name, loaded when asked for, and the rule of `auto`."""
+"""The engines by name, imported on first use, and the rule of `auto`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, unknown
 from assay.parts.models import MLP
-from assay.parts.user_optimizers import NamedRule, code_is_allowed, refusal
+from assay.parts.user_optimizers import UnloadedOptimizer, code_is_allowed, refusal
 
 if TYPE_CHECKING:
     from assay.engines.base import Engine
     from assay.engines.program import Command, Program
     from assay.recipe.model import Recipe
 
-ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, what must be installed (or "")
+ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, the module it needs (or "")
     "numpy": ("assay.engines.numpy_engine", "NumpyEngine", ""),
     "native": ("assay.engines.native_engine", "NativeEngine", "assay._native"),
     "jax": ("assay.engines.jax_engine", "JaxEngine", "jax"),
@@ -27,10 +27,10 @@ AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of training -> device ki
     "mixed": {"cpu": ("torch", "jax"), "cuda": ("jax", "torch"), "mps": ("torch",)},
     "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("torch", "jax"), "mps": ("torch",)},
 }
-"""The rule of `auto`: the first engine for the training and the device that is installed and can train the recipe."""
+"""The rule of `auto`: the first engine of the list that is installed and can train the recipe."""
 
 
-def _training(recipe: Recipe) -> str:
+def _kind_of_training(recipe: Recipe) -> str:
     if not isinstance(recipe.model, MLP):
         return "layers"
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"
@@ -41,13 +41,13 @@ DEVICES = tuple(AUTO["dense"])
 
 
 def installed(name: str) -> bool:
-    """Whether what an engine needs is there, without loading it."""
+    """Whether an engine's dependencies are installed, without importing them."""
     needs = ENGINES[name][2]
     return not needs or importlib.util.find_spec(needs) is not None
 
 
 def missing(name: str) -> str:
-    """The sentence for an engine that is not installed, with the way to get it."""
+    """The message for an engine that is not installed, with how to install it."""
     needs = ENGINES[name][2]
     if needs.startswith("assay."):
         return (
@@ -58,14 +58,17 @@ def missing(name: str) -> str:
 
 
 def not_an_engine(name: str) -> str:
-    """The sentence for a name that is not in the table."""
+    """The message for a name that is not in the table."""
     if name == "command":
-        return 'engine "command" needs its words: --command "./train", or in a study engine = { command = ["./train"] }'
+        return (
+            'engine "command" needs a command line: --command "./train", '
+            'or in a study engine = { command = ["./train"] }'
+        )
     return unknown("engine", name, [*ENGINES, "auto"])
 
 
 def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engine:
-    """The engine of that name. Raises: EngineError where it is unknown or not installed."""
+    """The engine of that name. Raises: EngineError if it is unknown or not installed."""
     if name not in ENGINES:
         raise EngineError(not_an_engine(name))
     module, class_name, _ = ENGINES[name]
@@ -78,12 +81,12 @@ def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engin
 def choose(
     recipe: Recipe, name: str | Command = "auto", *, device: str = "cpu", threads: int | None = None
 ) -> Engine | Program:
-    """What trains a recipe: the engine named, the one that the rule of `auto` picks, or a program of the user's.
+    """The engine of that name, the engine that `auto` chooses for the recipe, or a user's program.
 
-    Raises: EngineError, saying which engines could do it; CodeError for a stored recipe whose own rule is not loaded,
-    and for a command that may not be run or is not there.
+    Raises: EngineError, with the reason of each engine; CodeError for a stored recipe whose user optimizer is not
+    loaded, and for a command that may not be run or does not exist.
     """
-    if isinstance(recipe.optimizer, NamedRule):
+    if isinstance(recipe.optimizer, UnloadedOptimizer):
         raise CodeError(refusal(recipe.optimizer.entry))
     if not isinstance(name, str):
         return _program(recipe, name, device=device, threads=threads)
@@ -93,7 +96,7 @@ def choose(
         if reason:
             raise EngineError(reason)
         return engine
-    kind, table = device.partition(":")[0], AUTO[_training(recipe)]
+    kind, table = device.partition(":")[0], AUTO[_kind_of_training(recipe)]
     if kind not in table:
         raise EngineError(unknown("device", device, table))
     reasons: list[str] = []
@@ -111,7 +114,7 @@ def choose(
 
 
 def _program(recipe: Recipe, command: Command, *, device: str, threads: int | None) -> Program:
-    """The program of a command, which only here turns from words into something to run."""
+    """The program of a command, if third-party code is allowed and the program can train the recipe."""
     from assay.engines.program import Program, refusal
 
     if not code_is_allowed():

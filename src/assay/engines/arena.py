@@ -1,8 +1,8 @@
-"""Temporaries for the numpy engine: formulas are written naturally and yet allocate nothing after the first iteration.
+"""Temporaries for the numpy engine: plain formulas that allocate nothing after the first iteration.
 
 The formulas of activations, losses and optimizers are pure expressions such as `beta1 * m + (1 - beta1) * g`. NumPy
-would allocate an array for each operation. Arrays that come from an `Arena` route every operation's result into a
-buffer that the arena has kept from the last iteration: the same expression asks for the same buffers in the same order.
+would allocate an array for each operation. Arrays that come from an `Arena` write every operation's result into a
+buffer kept from the previous iteration: the same expression needs the same buffers in the same order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 class Arena:
-    """Buffers of float64 by shape, handed out in order and all free again after `reset`."""
+    """Buffers of float64 by shape, handed out in order; `reset` frees all of them."""
 
     def __init__(self) -> None:
         self._buffers: dict[Shape, list[ArenaArray]] = {}
@@ -24,7 +24,7 @@ class Arena:
         self.array_type = type("ArenaArray", (ArenaArray,), {"arena": self})
 
     def reset(self) -> None:
-        """Every buffer may be handed out again; what was computed before is lost."""
+        """Frees every buffer; values computed before will be overwritten."""
         for shape in self._used:
             self._used[shape] = 0
 
@@ -38,7 +38,7 @@ class Arena:
         return buffers[used]
 
     def wrap(self, array: NDArray[Any]) -> ArenaArray:
-        """A view of an array whose operations put their results into this arena."""
+        """A view of an array whose operations write their results into this arena."""
         return array.view(self.array_type)
 
 
@@ -72,7 +72,7 @@ def _broadcast(ufunc: np.ufunc, inputs: list[Any]) -> Shape:
     if first.ndim == second.ndim:
         if first.shape == second.shape:
             return first.shape
-        # through a list: a tuple made from an iterator is cut to size, and Python then keeps 2,000 such for later
+        # through a list: a tuple made from an iterator is resized, and Python's free lists then keep 2,000 such tuples
         return tuple([max(sides) for sides in zip(first.shape, second.shape, strict=True)])
     return np.broadcast_shapes(first.shape, second.shape)
 
@@ -88,7 +88,7 @@ def _reduced(array: NDArray[Any], options: dict[str, Any]) -> Shape:
 
 
 class Namespace:
-    """What the formulas call as `xp`: NumPy's functions, but for the one that allocates by itself."""
+    """The namespace `xp` of the formulas: NumPy's functions, except the one that always allocates."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)

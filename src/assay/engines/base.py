@@ -1,4 +1,4 @@
-"""The engine contract: the words, the shapes and the laws stand here and nowhere else.
+"""The engine contract: terms, shapes and laws.
 
 T trials in a cohort, N examples, B batch, D input features, C classes, k iterations. `z` before and `a` after an
 activation, `d` = dL/dz, `g` the gradient of the mean batch loss, `w` weights, `h` hyperparameters, `t` the iteration
@@ -6,16 +6,17 @@ count from 1. An iteration is one update of the weights, an epoch N examples see
 
 Laws, each a test that every engine in ENGINES must pass:
 
-1. Parity: same weights, same batches: the losses agree with the numpy engine.
+1. Parity: with the same weights and batches, the losses agree with the numpy engine.
 2. Chunks: k iterations in one call or in many give bit-identical weights.
-3. Cohort: a trial alone equals the same trial inside a cohort.
+3. Cohort: a trial alone equals the same trial in a cohort.
 4. Watching changes nothing: evaluating every iteration or never gives bit-identical weights.
-5. Resume: 1,000 iterations, checkpoint, a new process, 1,000 more equal 2,000 at once, bit for bit.
+5. Resume: 1,000 iterations, a checkpoint, a new process and 1,000 more equal 2,000 at once, bit for bit.
 6. Gradients agree with finite differences.
 
-An iteration in full, the same in every engine: the gradient of the mean loss of the batch; plus l1 sign(w) + l2 w (on
-biases only if asked); scaled down to `clip_norm` if its norm over all arrays together is larger; then, under adamw,
-w <- w - learning_rate weight_decay w on weights, not biases; then w <- w - step with the optimizer's rule.
+One iteration, the same in every engine: compute the gradient of the mean loss of the batch; add l1 sign(w) + l2 w (for
+biases only if the recipe says so); scale the gradient down to `clip_norm` if its norm over all arrays together is
+larger; with adamw, w <- w - learning_rate weight_decay w for weights, not biases; w <- w - step, by the optimizer's
+rule.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from numpy.typing import NDArray
 
 from assay.parts.batches import Batches
 from assay.parts.layers import Network, Weights, initial_weights
-from assay.parts.user_optimizers import factors_of
+from assay.parts.user_optimizers import checked_factors
 from assay.recipe.model import Recipe
 
 State = Any
-"""What an engine keeps between calls; only the engine itself looks inside."""
+"""What an engine keeps between calls; opaque to everything else."""
 
 Numbers = NDArray[np.float64]
 
@@ -45,8 +46,8 @@ Numbers = NDArray[np.float64]
 class Splits:
     """The examples that a cohort trains on and is evaluated on: name -> (x (N, D), y (N,) int64).
 
-    "train" is there always; "test", "validation" and "subset" (the first rows of "train") where they are used. The
-    inputs are C-contiguous, float64 for precision float64, else float32.
+    Always has "train"; "test", "validation" and "subset" (the first rows of "train") if they are used. Inputs are
+    C-contiguous, float64 for precision float64, else float32.
     """
 
     parts: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
@@ -59,14 +60,14 @@ class Splits:
 
 @dataclass(frozen=True)
 class Cohort:
-    """T recipes that differ only in traced numbers, and the network that they share."""
+    """T recipes that differ only in traced numbers, and their common network."""
 
     recipes: tuple[Recipe, ...]
     network: Network
 
     @property
     def first(self) -> Recipe:
-        """The recipe that speaks for all in what is static."""
+        """The recipe to read static settings from, which are equal in all."""
         return self.recipes[0]
 
     @cached_property
@@ -80,7 +81,8 @@ class Cohort:
         return {name: np.stack([weights[name] for weights in each]) for name in self.network.arrays}
 
     def constants(self) -> list[dict[str, float]]:
-        """For each trial, the numbers that every iteration uses: those of the rule, l1, l2, clip_norm."""
+        """For each trial, the numbers that are the same in every iteration: settings of the optimizer, l1, l2,
+        clip_norm."""
         return [
             {
                 **recipe.optimizer.settings(),
@@ -93,20 +95,20 @@ class Cohort:
         ]
 
     def step_values(self, first: int, count: int) -> list[dict[str, Numbers]]:
-        """For each trial, the numbers that change with t: the learning rate and the rule's factors, (k,) each."""
+        """For each trial, the numbers that change with t: the learning rate and the optimizer's factors, (k,) each."""
         t = np.arange(first, first + count, dtype=np.float64)
         return [
             {
                 "learning_rate": recipe.optimizer.learning_rate * recipe.schedule.factors(first, count),
-                **factors_of(recipe.optimizer, t),
+                **checked_factors(recipe.optimizer, t),
             }
             for recipe in self.recipes
         ]
 
 
-def hyperparameters(constants: Mapping[str, float], course: Mapping[str, Numbers], i: int) -> SimpleNamespace:
-    """`h` of one trial at the i-th iteration of a course, as Python numbers."""
-    return SimpleNamespace(**{**constants, **{name: float(values[i]) for name, values in course.items()}})
+def hyperparameters(constants: Mapping[str, float], step_values: Mapping[str, Numbers], i: int) -> SimpleNamespace:
+    """`h` of one trial at the i-th of its step values, as Python numbers."""
+    return SimpleNamespace(**{**constants, **{name: float(values[i]) for name, values in step_values.items()}})
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,8 @@ class Progress:
     """What one call of `advance` did.
 
     `losses` (T, k): the loss of each iteration's batch before its update, NaN where a trial was not advanced.
-    `broken` (T,): the first iteration (its count t) whose batch loss was not finite, 0 where there was none.
-    `cancelled`: the call was broken off and has done nothing; k is 0.
+    `broken` (T,): the first iteration (its count t) whose batch loss was not finite, 0 if there was none.
+    `cancelled`: the call was cancelled and has changed nothing; k is 0.
     """
 
     losses: Numbers
@@ -133,8 +135,8 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that training needs to go on, readable by every engine: t iterations done, the weights {name: (T, ...)} and
-    the optimizer's slots {name: (slots, T, ...)}, in the engine's own precision."""
+    """Everything that a training needs to resume, readable by every engine: t iterations done, the weights
+    {name: (T, ...)} and the optimizer's slots {name: (slots, T, ...)}, in the engine's precision."""
 
     t: int
     weights: dict[str, NDArray[Any]]
@@ -142,30 +144,30 @@ class Checkpoint:
 
 
 class Engine(ABC):
-    """Moves a cohort forward by k iterations. A deterministic function: all randomness comes in as arrays, but for
-    dropout masks, which each engine makes itself from (seed, iteration, layer)."""
+    """Advances a cohort by k iterations. A deterministic function: all randomness is passed in as arrays, except
+    dropout masks, which each engine draws from (seed, iteration, layer)."""
 
     name: ClassVar[str]
     numerics: ClassVar[int]
-    """Raised by hand when results may change in their bits."""
+    """A version of the results, increased by hand when their bits may change."""
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         self.device = device
         self.threads = threads
         self.choice = "asked for"
-        """Why this engine trains: because it was asked for, or by which rule it was chosen."""
+        """Why this engine trains: requested by name, or chosen by a rule."""
 
     @abstractmethod
     def why_not(self, recipe: Recipe) -> str | None:
-        """None if this engine, on its device, can train the recipe; else one sentence that names the way out."""
+        """None if this engine, on its device, can train the recipe; else a sentence: the reason and an alternative."""
 
     @abstractmethod
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> State:
-        """The state at a checkpoint; a fresh start is a checkpoint at t = 0 without slots."""
+        """The state at a checkpoint; a new training starts from a checkpoint at t = 0 without slots."""
 
     @abstractmethod
     def advance(self, state: State, batches: Batches, alive: NDArray[np.bool_]) -> tuple[State, Progress]:
-        """k iterations of the trials that are alive (T,); returns when the device has finished."""
+        """Runs k iterations of the trials that are alive (T,); returns when the device has finished."""
 
     @abstractmethod
     def evaluate(self, state: State, split: str) -> Evaluation:
@@ -180,30 +182,33 @@ class Engine(ABC):
         """The checkpoint of a state, as NumPy arrays."""
 
     def memory(self, cohort: Cohort, examples: int) -> int:
-        """About how many bytes a cohort takes besides its data of N `examples`: all that grows with the weights."""
-        # initial weights, weights, gradient and step besides the slots; float64 at the most
+        """An estimate of the bytes that a cohort takes in addition to its data of N `examples`."""
+        # initial weights, weights, gradient and step, in addition to the slots; float64 at most
         vectors = 4 + type(cohort.first.optimizer).slots
         weights = 8 * len(cohort.recipes) * cohort.network.parameters * vectors
         return weights + self.activations(cohort, min(cohort.first.batches.width(examples), examples))
 
     def activations(self, cohort: Cohort, batch: int) -> int:
-        """About how many bytes the values between the layers take for a batch, and their gradients."""
+        """An estimate of the bytes that the values between the layers and their gradients take for a batch."""
         values = sum(layer.values for layer in cohort.network.layers)
         return 2 * 8 * batch * values
 
     def allowed_outliers(self, cohort: Cohort) -> float:
-        """The share of the weights that a certificate may find off: 0 but for a method that rounds more than plain
-        sums do, where a tie that rounding decides the other way moves a few weights by a whole step."""
+        """The fraction of the weights that a certificate may find off.
+
+        0 except for methods that round more than plain sums: there, a tie that rounding decides the other way moves a
+        few weights by a whole step.
+        """
         return 0.0
 
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
-        """Compiles what `advance` will need for batches of this shape, on throw-away state; nothing by default."""
+        """Compiles what `advance` will need for batches of this shape, on temporary state; nothing by default."""
 
-    def cancel(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no breaking off)
-        """Asks an `advance` that is under way to return soon with nothing done; called by a signal handler."""
+    def cancel(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no cancelling)
+        """Asks a running `advance` to return soon with nothing changed; called by a signal handler."""
 
     def peak_device_memory(self) -> int | None:
-        """The most bytes that the device has held, or None where the device is the host."""
+        """The peak memory of the device in bytes, or None if the device is the host."""
         return None
 
 
@@ -213,21 +218,21 @@ def fresh(cohort: Cohort) -> Checkpoint:
 
 
 def no_mixed_precision(recipe: Recipe, engine: str) -> str | None:
-    """The sentence of an engine that has no products in less than the precision of its sums."""
+    """The reason of an engine without mixed precision, or None if the recipe does not need it."""
     if recipe.precision not in ("float32", "float64"):
         return f"engine {engine!r} has no {recipe.precision}; use engine 'torch' or 'jax', or precision 'float32'"
     return None
 
 
 def no_tensorfloat32(recipe: Recipe, device: str) -> str | None:
-    """The sentence for a device that is no NVIDIA GPU."""
+    """The reason of a device that is not an NVIDIA GPU, or None if the recipe does not need TensorFloat-32."""
     if recipe.precision == "tensorfloat32" and device.partition(":")[0] not in ("cuda", "gpu"):
-        return f"precision 'tensorfloat32' is that of NVIDIA GPUs; device {device!r} has 'float32' and 'bfloat16'"
+        return f"precision 'tensorfloat32' needs an NVIDIA GPU; device {device!r} has 'float32' and 'bfloat16'"
     return None
 
 
 def not_the_cpu(device: str, engine: str) -> str | None:
-    """The sentence of an engine that runs on a CPU alone."""
+    """The reason of an engine that runs only on a CPU, or None if the device is the CPU."""
     if device != "cpu":
-        return f"engine {engine!r} runs on device 'cpu' alone, not on {device!r}; use engine 'torch' or 'jax' there"
+        return f"engine {engine!r} runs only on device 'cpu', not on {device!r}; use engine 'torch' or 'jax' there"
     return None

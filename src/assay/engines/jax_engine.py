@@ -1,8 +1,8 @@
-"""The jax engine: a whole cohort as one compiled program, on whatever device jax sees.
+"""The jax engine: a whole cohort as one compiled program, on any device that jax sees.
 
-Every program is compiled by `JaxEngine._program`, ahead of its call, and cannot compile anything when it is called.
-jax's 64-bit types are switched on inside the engine's methods alone: the process keeps its own setting. float32 is
-float32 on a GPU too: TensorFloat-32 is a precision of its own.
+Every program is compiled ahead of its call, by `JaxEngine._program`, so that a call never compiles. jax's 64-bit types
+are enabled inside the engine's methods only: the process keeps its own setting. float32 is float32 on a GPU too:
+TensorFloat-32 is a precision of its own.
 """
 
 from __future__ import annotations
@@ -19,20 +19,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
-from assay.engines.jax_programs import Form, Tree, evaluation, evaluation_block, outputs, training
+from assay.engines.jax_layers import Tree
+from assay.engines.jax_programs import (
+    Chunk,
+    Examples,
+    Form,
+    Moving,
+    evaluation,
+    evaluation_block,
+    outputs,
+    training,
+)
 from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.recipe.model import Recipe
 
-_EVALUATION_ROWS = 4096  # a block's values stay small, whatever the split's size
+_EVALUATION_ROWS = 4096  # a block's values stay small, whatever the size of the split
 _EVALUATION_VALUES = 2**23  # of the widest layer of images in a block: 32 MB in float32
 _PROGRAMS: dict[Hashable, Any] = {}  # compiled, shared by the engines of a process
-_MOST_PROGRAMS = 256
+_MAX_PROGRAMS = 256
 
 
 @dataclass
 class JaxState:
-    """A cohort in training; its arrays are given to the device's next call, and `advance` puts the new ones here."""
+    """A cohort in training; `advance` donates its arrays to the device and stores the new ones here."""
 
     cohort: Cohort
     form: Form
@@ -40,7 +50,7 @@ class JaxState:
     w: Tree  # {name: (T, ...)}
     slots: Tree  # {name: ((T, ...), ...)}
     fixed: Tree  # {"h": {name: (T,)}, "key": (T, 2)}
-    splits: dict[str, tuple[Tree, Tree]]  # inputs (N, D) and one-hot labels (N, C)
+    splits: dict[str, Examples]
 
 
 class JaxEngine(Engine):
@@ -50,20 +60,20 @@ class JaxEngine(Engine):
     numerics: ClassVar[int] = 1
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
-        """`threads` is the size of jax's thread pool, which a process fixes when it first uses jax: it is heeded only
-        if this engine is that first use. Later, `threads` = 1 still keeps elementwise work on one thread, but matrix
-        products go to the whole pool."""
+        """`threads` is the size of jax's thread pool, which a process fixes when it first uses jax: it takes effect
+        only if this engine is that first use. Later, `threads` = 1 still keeps elementwise work on one thread, but
+        matrix products use the whole pool."""
         super().__init__(device=device, threads=threads)
         self.compilations = 0
-        """How many programs this engine has compiled."""
+        """The number of programs that this engine has compiled."""
         _cache_on_disk()
         with _pool_of(threads):
             self._device = _device(device)
 
     def why_not(self, recipe: Recipe) -> str | None:
         if self._device is None:
-            seen = ", ".join(_seen())
-            return f"engine 'jax' finds no device {self.device!r}; jax sees {seen}: use one of these"
+            devices = ", ".join(_visible_devices())
+            return f"engine 'jax' finds no device {self.device!r}; jax sees {devices}: use one of these"
         return no_tensorfloat32(recipe, self.device)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
@@ -74,7 +84,8 @@ class JaxEngine(Engine):
         classes = np.eye(cohort.network.classes, dtype=form.precision)
         with _x64(True):
             parts = {
-                name: self._put((np.asarray(x, form.precision), classes[y])) for name, (x, y) in splits.parts.items()
+                name: self._put(Examples(np.asarray(x, form.precision), classes[y]))
+                for name, (x, y) in splits.parts.items()
             }
             w, slots = self._put(_arrays(form, checkpoint))
             return JaxState(cohort, form, checkpoint.t, w, slots, self._put(_fixed(cohort)), parts)
@@ -82,44 +93,44 @@ class JaxEngine(Engine):
     def advance(self, state: JaxState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[JaxState, Progress]:
         form = state.form.with_batches(batches)
         trials, k = form.trials, batches.count
-        kept: list[tuple[Tree, int]] = []
+        chunks: list[tuple[Tree, int]] = []  # the losses of each chunk, and how many of its iterations count
         with _x64(True):
-            lives: Tree = self._put(np.array(alive, np.bool_))
+            alive_now: Tree = self._put(np.array(alive, np.bool_))
             for start in range(0, k, form.chunk):
                 count = min(form.chunk, k - start)
-                varying = _varying(form, state.cohort, batches, start, count)
                 t = batches.first + start
-                numbers = (state.fixed, *state.splits["train"], varying, np.uint32(t), np.int32(count))
-                arguments = (state.w, state.slots, lives, *numbers)
-                program = self._program(("train", form), lambda: training(form), arguments, donate=(0, 1, 2))
-                state.w, state.slots, lives, losses = program(*arguments)
+                chunk = Chunk(_varying(form, state.cohort, batches, start, count), np.uint32(t), np.int32(count))
+                arguments = (Moving(state.w, state.slots, alive_now), state.fixed, state.splits["train"], chunk)
+                program = self._program(("train", form), lambda: training(form), arguments, donate=(0,))
+                (state.w, state.slots, alive_now), losses = program(*arguments)
                 state.t = t + count - 1
-                kept.append((losses, count))
+                chunks.append((losses, count))
             jax.block_until_ready((state.w, state.slots))
-            each = [np.asarray(losses, np.float64)[:count].T for losses, count in kept]
+            each = [np.asarray(losses, np.float64)[:count].T for losses, count in chunks]
         losses = np.ascontiguousarray(np.concatenate([np.empty((trials, 0)), *each], axis=1))
-        wrong = ~np.isfinite(losses)
-        first = batches.first + wrong.argmax(1) if k else 0
-        broken = np.where(alive & wrong.any(1), first, 0).astype(np.int64)
+        not_finite = ~np.isfinite(losses)
+        first = batches.first + not_finite.argmax(1) if k else 0
+        broken = np.where(alive & not_finite.any(1), first, 0).astype(np.int64)
         return state, Progress(losses, broken)
 
     def evaluate(self, state: JaxState, split: str) -> Evaluation:
         with _x64(True):
-            sums = self._sums(state.form, (state.w, *state.splits[split]))
-        loss, accuracy = sums / len(state.splits[split][1])
+            sums = self._sums(state.form, state.w, state.splits[split])
+        loss, accuracy = sums / len(state.splits[split].y)
         return Evaluation(loss, accuracy)
 
-    def _sums(self, form: Form, arguments: Tree) -> NDArray[np.float64]:
+    def _sums(self, form: Form, w: Tree, examples: Examples) -> NDArray[np.float64]:
         rows = self._rows(form)
         if form.loops:
+            arguments = (w, examples)
             return np.array(self._program(("evaluate", form), lambda: evaluation(form, rows), arguments)(*arguments))
-        numbers = [(*arguments, np.int32(i)) for i in range(-(-len(arguments[-1]) // rows))]
-        program = self._program(("evaluate", form), lambda: evaluation_block(form, rows), numbers[0])
-        return sum((np.array(program(*each)) for each in numbers), np.zeros((2, form.trials)))
+        blocks = [(w, examples, np.int32(i)) for i in range(-(-len(examples.y) // rows))]
+        program = self._program(("evaluate", form), lambda: evaluation_block(form, rows), blocks[0])
+        return sum((np.array(program(*block)) for block in blocks), np.zeros((2, form.trials)))
 
     def outputs(self, state: JaxState, x: NDArray[Any]) -> NDArray[Any]:
         rows = self._rows(state.form)
-        found = np.empty((state.form.trials, len(x), state.form.network.classes), state.form.precision)
+        result = np.empty((state.form.trials, len(x), state.form.network.classes), state.form.precision)
         with _x64(True):
             for start in range(0, len(x), rows):
                 block = np.asarray(x[start : start + rows], state.form.precision)
@@ -127,8 +138,8 @@ class JaxEngine(Engine):
                 padded[: len(block)] = block
                 arguments = (state.w, padded)
                 program = self._program(("outputs", state.form), lambda: outputs(state.form), arguments)
-                found[:, start : start + rows] = np.asarray(program(*arguments))[:, : len(block)]
-        return found
+                result[:, start : start + rows] = np.asarray(program(*arguments))[:, : len(block)]
+        return result
 
     def export(self, state: JaxState) -> Checkpoint:
         weights = {name: np.array(a) for name, a in state.w.items()}
@@ -136,20 +147,20 @@ class JaxEngine(Engine):
         return Checkpoint(state.t, weights, slots)
 
     def warm_up(self, state: JaxState, batches: Batches) -> None:
-        """Compiles and runs once, on weights of zeros, what `advance` needs for such batches and any number of them,
-        and the evaluation of every split."""
+        """Compiles the programs that `advance` needs for such batches, in any number, and those of the evaluation of
+        every split, and runs each once on weights of zeros."""
         with _x64(True):
-            nothing = Checkpoint(0, {name: np.zeros(a.shape, a.dtype) for name, a in state.w.items()}, {})
-            w, slots = self._put(_arrays(state.form, nothing))
+            zeros = Checkpoint(0, {name: np.zeros(a.shape, a.dtype) for name, a in state.w.items()}, {})
+            w, slots = self._put(_arrays(state.form, zeros))
         one = replace(
             batches,
             sizes=batches.sizes[:1],
             rows=None if batches.rows is None else batches.rows[:, :1],
             starts=None if batches.starts is None else batches.starts[:, :1],
         )
-        away, _ = self.advance(replace(state, w=w, slots=slots), one, np.ones(state.form.trials, np.bool_))
+        spare, _ = self.advance(replace(state, w=w, slots=slots), one, np.ones(state.form.trials, np.bool_))
         for split in state.splits:
-            self.evaluate(away, split)
+            self.evaluate(spare, split)
 
     def peak_device_memory(self) -> int | None:
         if self._device is None or self._device.platform == "cpu":
@@ -160,20 +171,23 @@ class JaxEngine(Engine):
         return jax.device_put(tree, self._device)
 
     def _rows(self, form: Form) -> int:
-        """The examples in a block of an evaluation: fewer for many trials, which are evaluated together, and for wide
-        layers."""
+        """The number of examples in a block of an evaluation: smaller for many trials, which are evaluated together,
+        and for wide layers."""
         rows = max(256, _EVALUATION_ROWS // form.trials)
         return rows if form.network.image is None else max(16, min(rows, _EVALUATION_VALUES // form.network.widest))
 
     def _program(
         self, form: Hashable, make: Callable[[], Callable[..., Tree]], arguments: Tree, donate: tuple[int, ...] = ()
     ) -> Any:
-        """The compiled program of a form for arguments of these shapes; nothing is run."""
+        """The compiled program of a form for arguments of these shapes; nothing is run.
+
+        `donate`: the positions of the arguments whose memory the program may reuse.
+        """
         shapes = tuple((a.shape, a.dtype.str) for a in jax.tree.leaves(arguments))
         single = self.threads == 1 and self.device == "cpu"
         key = (form, shapes, self._device, single)
         if key not in _PROGRAMS:
-            while len(_PROGRAMS) >= _MOST_PROGRAMS:
+            while len(_PROGRAMS) >= _MAX_PROGRAMS:
                 _PROGRAMS.pop(next(iter(_PROGRAMS)))
             lowered: Any = jax.jit(make(), donate_argnums=donate).lower(*arguments)
             options = {"xla_cpu_multi_thread_eigen": False} if single else None
@@ -183,18 +197,18 @@ class JaxEngine(Engine):
 
 
 def _arrays(form: Form, checkpoint: Checkpoint) -> tuple[Tree, Tree]:
-    """Weights and slots of a checkpoint, copied: the device may take a NumPy array's memory for its own."""
+    """Weights and slots of a checkpoint, copied, because the device may use a NumPy array's memory as its own."""
     w = {name: np.array(checkpoint.weights[name], form.precision) for name in form.network.arrays}
     slots: Tree = {}
     for name in form.network.shapes:
         a = w[name]
-        given = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
-        slots[name] = tuple(np.array(slot, form.precision) for slot in given)
+        stored = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
+        slots[name] = tuple(np.array(slot, form.precision) for slot in stored)
     return w, slots
 
 
 def _fixed(cohort: Cohort) -> Tree:
-    """The trials' constants, and the keys of their dropout masks: the seeds' lowest 64 bits."""
+    """The trials' constants, and the keys of their dropout masks: the lowest 64 bits of the seeds."""
     constants = cohort.constants()
     h = {name: np.array([c[name] for c in constants], np.float64) for name in constants[0]}
     key = np.array([[seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF] for seed in cohort.seeds], np.uint32)
@@ -202,7 +216,7 @@ def _fixed(cohort: Cohort) -> Tree:
 
 
 def _varying(form: Form, cohort: Cohort, batches: Batches, start: int, count: int) -> Tree:
-    """What changes from iteration to iteration, padded to the form's chunk; what is padded is never read."""
+    """What changes from iteration to iteration, padded to the form's chunk; the padding is never read."""
     step_values = cohort.step_values(batches.first + start, count)
     stacked = {name: np.stack([c[name] for c in step_values]) for name in step_values[0]}  # (T, count)
     places = batches.rows if batches.rows is not None else batches.starts
@@ -219,7 +233,7 @@ def _varying(form: Form, cohort: Cohort, batches: Batches, start: int, count: in
 def _padded(a: NDArray[Any], length: int, *, axis: int) -> NDArray[Any]:
     shape = list(a.shape)
     shape[axis] = length
-    result = np.empty(shape, a.dtype)  # not filled: pages that are never written cost nothing
+    result = np.empty(shape, a.dtype)  # not filled: pages that are never written take no memory
     result[(slice(None),) * axis + (slice(a.shape[axis]),)] = a
     return result
 
@@ -228,10 +242,10 @@ def _padded(a: NDArray[Any], length: int, *, axis: int) -> NDArray[Any]:
 
 
 def _x64(on: bool) -> Any:
-    """jax's 64-bit types, inside a `with`."""
-    anything: Any = jax
-    if hasattr(anything, "enable_x64"):
-        return anything.enable_x64(on)
+    """A context manager that enables or disables jax's 64-bit types."""
+    untyped: Any = jax
+    if hasattr(untyped, "enable_x64"):
+        return untyped.enable_x64(on)
     import jax.experimental as older
 
     return getattr(older, "enable_x64")(on)  # noqa: B009 (a type checker knows only the newer one)
@@ -246,14 +260,14 @@ def _device(name: str) -> Any:
         return None
 
 
-def _seen() -> list[str]:
+def _visible_devices() -> list[str]:
     """The names of the devices that jax sees."""
     devices = {str(d.id) + d.platform: d for d in [*jax.devices(), *jax.devices("cpu")]}
     return [f"'{d.platform}:{d.id}'" for d in devices.values()]
 
 
 def _cache_on_disk() -> None:
-    """Lets jax keep what it compiles in a folder, unless the user has named one or the folder cannot be written."""
+    """Sets jax's compilation cache on disk, unless the user has set one or the folder is not writable."""
     config: Any = jax.config
     if config.jax_compilation_cache_dir is not None:
         return
@@ -270,7 +284,7 @@ def _cache_on_disk() -> None:
 
 @contextmanager
 def _pool_of(threads: int | None) -> Generator[None]:
-    """Makes jax's thread pool that large, if jax starts inside: XLA reads the number from the variable NPROC."""
+    """Sets the size of jax's thread pool, if jax starts inside: XLA reads it from the environment variable NPROC."""
     before = os.environ.get("NPROC")
     if threads:
         os.environ["NPROC"] = str(threads)

@@ -1,7 +1,7 @@
-"""The programs of the jax engine: pure functions of arrays, to be compiled for a `Form`.
+"""The programs of the jax engine: pure functions of arrays, compiled for a `Form`.
 
 A `Form` holds shapes and choices but no number that a recipe may change: learning rates, seeds, schedules and the
-count of iterations are arguments.
+number of iterations are arguments.
 """
 
 from __future__ import annotations
@@ -11,143 +11,58 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from assay.engines.base import Cohort
-from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.engines.jax_layers import BatchContext, Tree, forward, xp
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
+from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
-from assay.parts.user_optimizers import step_of
+from assay.parts.user_optimizers import checked_step
 
-Tree = Any  # jax arrays in dicts and tuples; jax's own types say little more
-xp: Any = jnp
-nn: Any = jax.nn
-
-_ITERATIONS = 1024  # the most in one call of a program: its dispatch is then far below 1 % of the time
-_NUMBERS = 2**18  # of batch rows or of step_values in one call: 1 to 2 MB
+_MAX_ITERATIONS = 1024  # in one call of a program: its dispatch is then far below 1 % of the time
+_MAX_NUMBERS = 2**18  # of batch rows or of step values in one call: 1 to 2 MB
 
 
-# --- functions of the network --------------------------------------------------------------------------------------
-
-FUNCTIONS: dict[str, Callable[[Tree], Tree]] = {
-    "relu": nn.relu,
-    "leaky_relu": lambda z: xp.where(z > 0, z, 0.01 * z),  # jax's own has slope 1 at 0, torch's 0.01
-    "sigmoid": nn.sigmoid,
-    "tanh": xp.tanh,
-    "elu": nn.elu,
-    "softplus": nn.softplus,
-    "silu": nn.silu,
-    "gelu": lambda z: nn.gelu(z, approximate=True),
-    "softmax": nn.softmax,
-    "log_softmax": nn.log_softmax,
-}
-"""jax's own functions where it has them: a second witness of the formulas, which serve for all others."""
+# --- arguments of the programs ---------------------------------------------------------------------------------------
 
 
-def _function(name: str) -> Callable[[Tree], Tree]:
-    table: Any = ACTIVATIONS if name in ACTIVATIONS else OUTPUTS
-    return FUNCTIONS.get(name) or (lambda z: table[name].forward(xp, z))
+class Moving(NamedTuple):
+    """What iterations change, of one trial or of T: weights {name: (T, ...)}, slots {name: ((T, ...), ...)} and which
+    trials are alive (T,)."""
+
+    w: Tree
+    slots: Tree
+    alive: Tree
 
 
-def _forward(form: Form, output: str, w: Tree, x: Tree) -> Tree:
-    """The outputs (B, C) in evaluation."""
-    return _passed(form, output, w, x, Batch())[0]
+class Examples(NamedTuple):
+    """Inputs (N, D) and one-hot labels (N, C)."""
+
+    x: Tree
+    y: Tree
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What the layers know of a batch in training: the key of its dropout masks and, where it is padded, which of its
-    rows are there. Without a key: evaluation."""
+class Position(NamedTuple):
+    """An iteration: where its batch begins or which rows it has, how many examples these are, and its count from 1."""
 
-    key: Tree = None
-    seen: Tree = None  # (B,) of 1 and 0, or None: all rows
-
-
-def _passed(form: Form, output: str, w: Tree, x: Tree, batch: Batch) -> tuple[Tree, Tree]:
-    """The outputs (B, C), and the running means and variances that follow from the batch."""
-    network, a, running = form.network, x, {}
-    if network.image is not None:
-        a = a.reshape(len(a), *network.image)
-    for depth, (number, layer) in enumerate(network.numbered()):
-        match layer:
-            case Dense():
-                a = _product(form.products, xp.matmul, a, w[f"{number}.weight"]) + w[f"{number}.bias"]
-            case Conv2d():
-                a = _product(form.products, partial(_convolution, layer), a, w[f"{number}.weight"])
-                a = a + w[f"{number}.bias"]
-            case Activate():
-                a = _function(layer.function)(a)
-            case Pool():
-                a = _pooled(layer, a)
-            case Flatten():
-                a = a.reshape(len(a), layer.values)
-            case BatchNorm():
-                a, follows = _normalised(layer, number, w, a, batch)
-                running |= follows
-            case Dropout():
-                a = a if batch.key is None else _dropped(layer, jax.random.fold_in(batch.key, depth), a)
-    return _function(output)(a), running
+    place: Tree
+    size: Tree
+    t: Tree
 
 
-def _product(products: str, operation: Callable[..., Tree], a: Tree, weight: Tree) -> Tree:
-    """A product in the precision of products, its result in that of the rest."""
-    if products == "bfloat16":
-        return operation(a.astype(xp.bfloat16), weight.astype(xp.bfloat16)).astype(a.dtype)
-    precision = "tensorfloat32" if products == "tensorfloat32" else "highest"
-    return operation(a, weight, precision=precision)
+class Chunk(NamedTuple):
+    """The iterations of one call: their step values, places and sizes, padded to the form's chunk, the count of the
+    first one, and how many there are."""
 
-
-def _convolution(layer: Conv2d, a: Tree, weight: Tree, precision: Any = None) -> Tree:
-    if layer.whole:
-        z = xp.matmul(a.reshape(len(a), -1), weight.reshape(-1, layer.channels), precision=precision)
-        return z.reshape(len(a), 1, 1, layer.channels)
-    padding = [(layer.padding, layer.padding)] * 2
-    numbers: Any = ("NHWC", "HWIO", "NHWC")
-    strides = (layer.stride, layer.stride)
-    return lax.conv_general_dilated(a, weight, strides, padding, dimension_numbers=numbers, precision=precision)
-
-
-def _pooled(layer: Pool, a: Tree) -> Tree:
-    """Place by place of the windows: reduce_window's gradient is slow on a CPU, and xp.maximum halves that of a tie."""
-    parts = [a[place] for _, _, place in layer.places()]
-    if layer.kind == "average":
-        return sum(parts) / layer.size**2
-    z = parts[0]
-    for part in parts[1:]:
-        z = xp.where((part > z) | xp.isnan(part), part, z)
-    return z
-
-
-def _dropped(layer: Dropout, key: Tree, a: Tree) -> Tree:
-    # float32 in every precision, so that both have the same masks
-    uniform = jax.random.uniform(key, a.shape, xp.float32)
-    return xp.where(uniform >= layer.rate, a / (1.0 - layer.rate), 0.0)
-
-
-def _normalised(layer: BatchNorm, number: int, w: Tree, a: Tree, batch: Batch) -> tuple[Tree, Tree]:
-    """The layer's outputs, and in training the running mean and variance after this batch."""
-    mean, variance = w[f"{number}.mean"], w[f"{number}.variance"]
-    follows: Tree = {}
-    if batch.key is not None:
-        axes = tuple(range(a.ndim - 1))
-        there = xp.ones(len(a), a.dtype) if batch.seen is None else batch.seen.astype(a.dtype)
-        there = there.reshape(-1, *[1] * (a.ndim - 1))
-        count = there.sum() * layer.places
-        old = mean, variance
-        mean = (a * there).sum(axes) / count
-        variance = ((a - mean) ** 2 * there).sum(axes) / count
-        bessel = count / xp.maximum(count - 1, 1)
-        for name, was, value in (("mean", old[0], mean), ("variance", old[1], bessel * variance)):
-            follows[f"{number}.{name}"] = was + layer.momentum * (value - was)
-    y = (a - mean) / xp.sqrt(variance + layer.epsilon)
-    return y * w[f"{number}.scale"] + w[f"{number}.bias"], follows
+    varying: Tree  # {"step_values": {name: (T, chunk)}, "places": ..., "sizes": (chunk,)}
+    first: Tree
+    count: Tree
 
 
 # --- one iteration ---------------------------------------------------------------------------------------------------
@@ -165,9 +80,9 @@ def _binary(operation: Callable[[Any, Any], Any]) -> Callable[[Scalar, Any], Any
 
 
 class Scalar:
-    """A hyperparameter: float64 among its like and Python's numbers, of the array's type where it meets an array.
+    """A hyperparameter: float64 with other scalars and Python's numbers, the array's type with an array.
 
-    So `(1 - h.beta2) * g` subtracts in float64 and rounds once, as it does where h holds Python's numbers; in float32
+    So `(1 - h.beta2) * g` subtracts in float64 and rounds once, as with Python's numbers in `h`; in float32
     `1 - 0.999` would be wrong in its fifth digit.
     """
 
@@ -187,27 +102,27 @@ class Scalar:
         return Scalar(-self.value)
 
     def __bool__(self) -> bool:  # without it every `if h.setting` would be true
-        return bool(self.value)  # jax says that a traced value cannot be branched on
+        return bool(self.value)  # raises jax's error for a branch on a traced value
 
 
 @dataclass(frozen=True)
 class Form:
-    """All that a program depends on, besides the shapes of what it is called with."""
+    """Everything that a program depends on, except the shapes of its arguments."""
 
     network: Network
     output: str
     loss: str
     rule: type[Optimizer]
     trials: int
-    precision: str  # of weights, sums and all that is no product
+    precision: str  # of everything but products
     products: str  # float64, float32, bfloat16 or tensorfloat32
     clip: bool
     biases: bool  # are penalised
     batches: str = ""  # rows, starts or full
     shared: bool = False  # the same batches for all trials
     width: int = 0  # B
-    chunk: int = 0  # the most iterations in one call
-    loops: bool = True  # or one iteration, one block of examples a call
+    chunk: int = 0  # the maximum number of iterations in one call
+    loops: bool = True  # False: one iteration, or one block of examples, per call
 
     @classmethod
     def of(cls, cohort: Cohort, *, platform: str) -> Form:
@@ -215,25 +130,23 @@ class Form:
 
         Inside a loop, XLA's convolutions on a CPU take 40 times as long as outside.
         """
-        r = cohort.first
-        output, loss = head(cohort.network.output, r.loss)
-        loops = platform != "cpu" or cohort.network.image is None
-        rule, clip, biases = type(r.optimizer), r.clip_norm is not None, r.regularisation.biases
+        recipe = cohort.first
+        output, loss = head(cohort.network.output, recipe.loss)
         return cls(
-            cohort.network.pooled_first(),
-            output,
-            loss,
-            rule,
-            len(cohort.recipes),
-            "float64" if r.precision == "float64" else "float32",
-            r.precision,
-            clip,
-            biases,
-            loops=loops,
+            network=cohort.network.pooled_first(),
+            output=output,
+            loss=loss,
+            rule=type(recipe.optimizer),
+            trials=len(cohort.recipes),
+            precision="float64" if recipe.precision == "float64" else "float32",
+            products=recipe.precision,
+            clip=recipe.clip_norm is not None,
+            biases=recipe.regularisation.biases,
+            loops=platform != "cpu" or cohort.network.image is None,
         )
 
     def with_batches(self, batches: Batches) -> Form:
-        """This form for batches of that kind and width; a row alone is a run of one."""
+        """This form for batches of that kind and width; a single row is a contiguous run of one."""
         places = batches.rows if batches.rows is not None else batches.starts
         if places is None:
             return replace(self, batches="full", shared=True, chunk=self._chunk(0))
@@ -245,37 +158,39 @@ class Form:
     def _chunk(self, numbers: int) -> int:
         if not self.loops:
             return 1
-        fit = _NUMBERS // max(numbers, 2 * self.trials)
-        return max(16, min(_ITERATIONS, 2 ** (fit.bit_length() - 1) if fit else 0))
+        fit = _MAX_NUMBERS // max(numbers, 2 * self.trials)
+        return max(16, min(_MAX_ITERATIONS, 2 ** (fit.bit_length() - 1) if fit else 0))
 
     @property
     def epsilon(self) -> float:
-        """The precision's epsilon, where a loss clamps a probability."""
+        """The precision's epsilon, at which a loss clamps a probability."""
         return float(np.finfo(self.precision).eps)
 
 
-def _batch(form: Form, x: Tree, y: Tree, place: Tree, size: Tree) -> tuple[Tree, Tree]:
+def _batch(form: Form, examples: Examples, at: Position) -> Examples:
     if form.batches == "full":
-        return x, y
+        return examples
     if form.batches == "starts":
-        return tuple(lax.dynamic_slice_in_dim(a, place, form.width) for a in (x, y))  # pyright: ignore
-    # the places after the last example repeat the first: their values are masked, and finite if that one's are
-    rows = xp.where(xp.arange(form.width) < size, place, place[0])
-    return tuple(xp.take(a, rows, axis=0, mode="clip") for a in (x, y))  # pyright: ignore
+        return Examples(*(lax.dynamic_slice_in_dim(a, at.place, form.width) for a in examples))
+    # the places after the last example repeat the first: their values are masked, and finite if the first one's are
+    rows = xp.where(xp.arange(form.width) < at.size, at.place, at.place[0])
+    return Examples(*(xp.take(a, rows, axis=0, mode="clip") for a in examples))
 
 
-def _batch_loss(form: Form, w: Tree, running: Tree, x: Tree, y: Tree, size: Tree, key: Tree) -> tuple[Tree, Tree]:
-    """The mean loss of the batch's first `size` examples, and the running means that follow."""
-    seen = xp.arange(form.width) < size if form.batches == "rows" else None
-    a, follows = _passed(form, form.output, w | running, x, Batch(key, seen))
-    values = LOSSES[form.loss].value(xp, a, y, form.epsilon)
-    if seen is None:
-        return values.sum() / len(values), follows
-    return xp.where(seen, values, 0.0).sum() / size.astype(values.dtype), follows
+def _batch_loss(form: Form, batch: Examples, size: Tree, key: Tree, w: Tree, running: Tree) -> tuple[Tree, Tree]:
+    """The mean loss of the batch's first `size` examples, and the running means and variances after it."""
+    valid = xp.arange(form.width) < size if form.batches == "rows" else None
+    a, updated = forward(
+        form.network, form.output, w | running, batch.x, BatchContext(key, valid), products=form.products
+    )
+    values = LOSSES[form.loss].value(xp, a, batch.y, form.epsilon)
+    if valid is None:
+        return values.sum() / len(values), updated
+    return xp.where(valid, values, 0.0).sum() / size.astype(values.dtype), updated
 
 
 def _penalised(form: Form, w: Tree, g: Tree, h: Any) -> Tree:
-    """The gradient with the penalties' part, then scaled down to `clip_norm`."""
+    """The gradient of the loss with its penalties, then scaled down to `clip_norm`."""
 
     def penalised(name: str) -> Tree:
         if not name.endswith("weight") and not form.biases:
@@ -290,40 +205,50 @@ def _penalised(form: Form, w: Tree, g: Tree, h: Any) -> Tree:
     return g
 
 
-def _iteration(form: Form, moving: Tree, numbers: Tree, x: Tree, y: Tree, place: Tree, size: Tree, t: Tree) -> Tree:
-    """One trial's weights, slots and life after iteration t, and its loss; a trial that is not alive stays as it is."""
+def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at: Position) -> tuple[Moving, Tree]:
+    """One trial after an iteration, and its loss; a trial that is not alive, or whose loss is not finite, is unchanged.
+
+    `numbers`: its hyperparameters "h" at this iteration, and the "key" of its dropout masks.
+    """
     w, slots, alive = moving
     h = SimpleNamespace(**{name: Scalar(value) for name, value in numbers["h"].items()})
-    key = jax.random.fold_in(jax.random.wrap_key_data(numbers["key"], impl="threefry2x32"), t)
-    x, y = _batch(form, x, y, place, size)
+    key = jax.random.fold_in(jax.random.wrap_key_data(numbers["key"], impl="threefry2x32"), at.t)
     trained = {name: w[name] for name in form.network.shapes}
     running = {name: w[name] for name in form.network.buffers}
-    gradient = jax.value_and_grad(partial(_batch_loss, form), has_aux=True)
-    (loss, follows), g = gradient(trained, running, x, y, size, key)
+    loss_of = partial(_batch_loss, form, _batch(form, examples, at), at.size, key)
+    (loss, updated), g = jax.value_and_grad(loss_of, has_aux=True)(trained, running)
     g = _penalised(form, trained, g, h)
-    lives = alive & xp.isfinite(loss)
-    new_w, new_slots = {name: xp.where(lives, follows[name], a) for name, a in running.items()}, {}
+    survives = alive & xp.isfinite(loss)
+    new_w, new_slots = {name: xp.where(survives, updated[name], a) for name, a in running.items()}, {}
     for name, a in trained.items():
-        step, slots_of = step_of(form.rule, xp, a, g[name], slots[name], h)
+        step, next_slots = checked_step(form.rule, xp, a, g[name], slots[name], h)
         if "weight_decay" in form.rule.model_fields and name.endswith("weight"):
             a = a * (1.0 - h.learning_rate * h.weight_decay)
-        new_w[name] = xp.where(lives, a - step, w[name])
-        new_slots[name] = tuple(xp.where(lives, n, o) for n, o in zip(slots_of, slots[name], strict=True))
-    return (new_w, new_slots, lives), xp.where(alive, loss, xp.nan)
+        new_w[name] = xp.where(survives, a - step, w[name])
+        new_slots[name] = tuple(xp.where(survives, n, o) for n, o in zip(next_slots, slots[name], strict=True))
+    return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
+
+
+def _outputs(form: Form, output: str, w: Tree, x: Tree) -> Tree:
+    """The outputs (B, C) of one trial in evaluation."""
+    return forward(form.network, output, w, x, products=form.products)[0]
 
 
 # --- programs --------------------------------------------------------------------------------------------------------
 
 
-def training(form: Form) -> Callable[..., Tree]:
-    """`count` iterations of all trials, count <= form.chunk being an argument."""
+def training(form: Form) -> Callable[[Moving, Tree, Examples, Chunk], tuple[Moving, Tree]]:
+    """The iterations of a chunk, of all trials: what they changed, and the losses (chunk, T)."""
     place_axis = None if form.shared else 0
-    trials = jax.vmap(partial(_iteration, form), in_axes=(0, 0, None, None, place_axis, None, None))
+    axes = (0, 0, None, Position(place=place_axis, size=None, t=None))
+    all_trials = jax.vmap(partial(_iteration, form), in_axes=axes)
 
-    def run(w: Tree, slots: Tree, alive: Tree, fixed: Tree, x: Tree, y: Tree, varying: Tree, first: Tree, count: Tree):
-        def goes_on(carry: Tree) -> Tree:
-            i, (_, _, alive), _ = carry
-            return (i < count) & alive.any()
+    def run(moving: Moving, fixed: Tree, examples: Examples, chunk: Chunk) -> tuple[Moving, Tree]:
+        varying = chunk.varying
+
+        def unfinished(carry: Tree) -> Tree:
+            i, moving, _ = carry
+            return (i < chunk.count) & moving.alive.any()
 
         def body(carry: Tree) -> Tree:
             i, moving, losses = carry
@@ -335,45 +260,46 @@ def training(form: Form) -> Callable[..., Tree]:
             if place is not None:
                 place = lax.dynamic_index_in_dim(place, i, 1, False)
                 place = place[0] if form.shared else place
-            moving, loss = trials(moving, numbers, x, y, place, varying["sizes"][i], first + i)
+            at = Position(place, varying["sizes"][i], chunk.first + i)
+            moving, loss = all_trials(moving, numbers, examples, at)
             return i + 1, moving, lax.dynamic_update_index_in_dim(losses, loss, i, 0)
 
-        start = xp.int32(0), (w, slots, alive), xp.full((form.chunk, form.trials), xp.nan, form.precision)
-        _, (w, slots, alive), losses = lax.while_loop(goes_on, body, start) if form.loops else body(start)
-        return w, slots, alive, losses
+        start = xp.int32(0), moving, xp.full((form.chunk, form.trials), xp.nan, form.precision)
+        _, moving, losses = lax.while_loop(unfinished, body, start) if form.loops else body(start)
+        return moving, losses
 
     return run
 
 
-def evaluation(form: Form, rows: int) -> Callable[..., Tree]:
-    """The sums of losses and of right answers (2, T) of all trials over a split, block by block, in float64."""
-    of_block = evaluation_block(form, rows)
+def evaluation(form: Form, rows: int) -> Callable[[Tree, Examples], Tree]:
+    """The sums of losses and of correct predictions (2, T) of all trials over a split, block by block, in float64."""
+    block_sums = evaluation_block(form, rows)
 
-    def run(w: Tree, x: Tree, y: Tree) -> Tree:
+    def run(w: Tree, examples: Examples) -> Tree:
         def body(i: Tree, sums: Tree) -> Tree:
-            return sums + of_block(w, x, y, i)
+            return sums + block_sums(w, examples, i)
 
-        return lax.fori_loop(0, -(-len(x) // rows), body, xp.zeros((2, form.trials), xp.float64))
-
-    return run
-
-
-def evaluation_block(form: Form, rows: int) -> Callable[..., Tree]:
-    """The part of block i in those sums."""
-
-    def run(w: Tree, x: Tree, y: Tree, i: Tree) -> Tree:
-        block = min(rows, len(x))
-        start = xp.minimum(i * block, len(x) - block)
-        seen = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
-        bx, by = (lax.dynamic_slice_in_dim(a, start, block) for a in (x, y))
-        a = jax.vmap(partial(_forward, form, form.output), in_axes=(0, None))(w, bx)  # (T, block, C)
-        value = LOSSES[form.loss].value(xp, a, by, form.epsilon).astype(xp.float64)
-        right = a.argmax(-1) == by.argmax(-1)
-        return xp.stack([xp.where(seen, 0.0, v).sum(-1) for v in (value, right)])
+        return lax.fori_loop(0, -(-len(examples.x) // rows), body, xp.zeros((2, form.trials), xp.float64))
 
     return run
 
 
-def outputs(form: Form) -> Callable[..., Tree]:
-    """The model's own outputs (T, B, C), whatever the loss is computed through."""
-    return jax.vmap(partial(_forward, form, form.network.output), in_axes=(0, None))
+def evaluation_block(form: Form, rows: int) -> Callable[[Tree, Examples, Tree], Tree]:
+    """What block i adds to those sums."""
+
+    def run(w: Tree, examples: Examples, i: Tree) -> Tree:
+        block = min(rows, len(examples.x))
+        start = xp.minimum(i * block, len(examples.x) - block)
+        counted = xp.arange(block) + start < i * block  # the last block begins early, to be as long as the others
+        x, y = (lax.dynamic_slice_in_dim(a, start, block) for a in examples)
+        a = jax.vmap(partial(_outputs, form, form.output), in_axes=(0, None))(w, x)  # (T, block, C)
+        losses = LOSSES[form.loss].value(xp, a, y, form.epsilon).astype(xp.float64)
+        correct = a.argmax(-1) == y.argmax(-1)
+        return xp.stack([xp.where(counted, 0.0, values).sum(-1) for values in (losses, correct)])
+
+    return run
+
+
+def outputs(form: Form) -> Callable[[Tree, Tree], Tree]:
+    """The model's own outputs (T, B, C), whatever function the loss is computed from."""
+    return jax.vmap(partial(_outputs, form, form.network.output), in_axes=(0, None))

@@ -1,7 +1,7 @@
-"""The reference engine: hand-written backpropagation in float64, readable first, every operation in place.
+"""The reference engine: hand-written backpropagation in float64, optimised for readability, every operation in place.
 
-It computes in float64 whatever the recipe's precision is, so that it can judge the other engines. Buffers are
-allocated in the first iteration and used again in every later one (see `arena`).
+It computes in float64 for every precision, because it is the reference for the other engines. Buffers are allocated in
+the first iteration and reused in later ones (see `arena`).
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from assay.engines.base import (
     no_mixed_precision,
     not_the_cpu,
 )
-from assay.engines.numpy_layers import Pass, Values, as_images, evaluated
+from assay.engines.numpy_layers import LayerPass, Values, as_images, evaluated
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Dropout, Network, Weighted
 from assay.parts.losses import LOSSES, head
-from assay.parts.user_optimizers import step_of
+from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.rng import stream
 
 _EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache
-_EVALUATION_VALUES = 2**23  # 64 MB for the widest layer, which of images may be wide
+_EVALUATION_VALUES = 2**23  # 64 MB for the widest layer, which can be very wide for images
 
 
 class Parameters:
     """All weights and biases of one trial in one vector, weights first, with a view for each array.
 
-    One vector, because a rule then runs once an iteration instead of once for each array.
+    With one vector, an optimizer's rule runs once per iteration and not once per array.
     """
 
     def __init__(self, network: Network) -> None:
         self.vector: Numbers = np.zeros(network.parameters)
-        self.weights = network.penalised  # how many of it, at its beginning, are no biases
+        self.weights = network.penalised  # how many numbers come before the biases
         self.views: dict[str, Numbers] = {}
         start = 0
         for name in network.order:
@@ -60,7 +60,10 @@ class Parameters:
 
 
 class NumpyTrial:
-    """One trial's weights, gradient, slots and running means; `seen`: what the last batch would make of these."""
+    """One trial's weights, gradient, slots and running means; `next_running`: the running means after the last batch.
+
+    They become current with the update, which is skipped if the batch's loss is not finite.
+    """
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint) -> None:
         self.recipe = cohort.recipes[number]
@@ -68,7 +71,7 @@ class NumpyTrial:
         self.g = Parameters(cohort.network)
         self.slots = tuple(Parameters(cohort.network) for _ in range(type(self.recipe.optimizer).slots))
         self.running = {name: np.array(checkpoint.weights[name][number], np.float64) for name in cohort.network.buffers}
-        self.seen = {name: array.copy() for name, array in self.running.items()}
+        self.next_running = {name: array.copy() for name, array in self.running.items()}
         for name, view in self.w.views.items():
             view[...] = checkpoint.weights[name][number]
             for i, slot in enumerate(self.slots):
@@ -78,7 +81,7 @@ class NumpyTrial:
 
 @dataclass
 class NumpyState:
-    """A cohort in training: trials one after the other, sharing data and buffers."""
+    """A cohort in training; its trials run one after the other and share data and buffers."""
 
     cohort: Cohort
     trials: list[NumpyTrial]
@@ -96,11 +99,11 @@ class NumpyEngine(Engine):
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         super().__init__(device=device, threads=threads)
-        self._blas = ThreadpoolController() if threads else None  # once: to find the BLAS takes milliseconds
+        self._blas = ThreadpoolController() if threads else None  # once, because finding the BLAS takes milliseconds
 
     @contextmanager
     def _quiet(self) -> Generator[None]:
-        """BLAS limited to the engine's threads, and no warning for a trial that diverges: that is a result."""
+        """Limits BLAS to the engine's threads, and silences warnings of diverging trials, which are valid results."""
         with self._blas.limit(limits=self.threads) if self._blas else nullcontext(), np.errstate(all="ignore"):
             yield
 
@@ -139,8 +142,8 @@ class NumpyEngine(Engine):
     def evaluate(self, state: NumpyState, split: str) -> Evaluation:
         x, y = state.splits[split]
         recipe = state.cohort.first
-        output, computed = head(state.cohort.network.output, recipe.loss)
-        loss, epsilon = LOSSES[computed], _epsilon(recipe)
+        output, loss_name = head(state.cohort.network.output, recipe.loss)
+        loss, epsilon = LOSSES[loss_name], _epsilon(recipe)
         sums = np.zeros((2, len(state.trials)))
         with self._quiet():
             for number, trial in enumerate(state.trials):
@@ -187,7 +190,7 @@ def _epsilon(recipe: Recipe) -> float:
 
 
 def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Values, Values]:
-    """Inputs (B, D) and one-hot labels (B, C) of a trial's i-th batch; gathered into buffers where not contiguous."""
+    """Inputs (B, D) and one-hot labels (B, C) of a trial's i-th batch, copied into buffers if not contiguous."""
     x, y = state.splits["train"]
     arena, size = state.arena, int(batches.sizes[i])
     if batches.starts is not None:
@@ -196,33 +199,33 @@ def _batch(state: NumpyState, batches: Batches, number: int, i: int) -> tuple[Va
     if batches.rows is None:
         return arena.wrap(x), arena.wrap(y)
     rows = batches.rows[number % len(batches.rows), i, :size]
-    taken = arena.take((size, x.shape[1])), arena.take((size, y.shape[1]))
-    for source, target in zip((x, y), taken, strict=True):
-        # mode="clip" writes straight into `out`; the default mode goes through a buffer of its own
+    buffers = arena.take((size, x.shape[1])), arena.take((size, y.shape[1]))
+    for source, target in zip((x, y), buffers, strict=True):
+        # mode="clip" writes directly into `out`; the default mode uses a buffer of its own
         np.take(source, rows, axis=0, out=target.view(np.ndarray), mode="clip")
-    return taken
+    return buffers
 
 
 def _gradient(state: NumpyState, trial: NumpyTrial, x: Values, y: Values, t: int) -> float:
-    """Writes the gradient of the mean loss of the batch into `trial.g`, and what it says of the running means into
-    `trial.seen`; the loss before the update."""
+    """Writes the gradient of the mean loss of the batch into `trial.g`, and the running means after the batch into
+    `trial.next_running`; returns the loss before the update."""
     arena, network = state.arena, state.cohort.network
-    output, computed = head(network.output, trial.recipe.loss)
-    loss, epsilon = LOSSES[computed], _epsilon(trial.recipe)
+    output, loss_name = head(network.output, trial.recipe.loss)
+    loss, epsilon = LOSSES[loss_name], _epsilon(trial.recipe)
 
-    passes = [Pass(layer, number, arena) for number, layer in network.numbered()]
+    passes = [LayerPass(layer, number, arena) for number, layer in network.numbered()]
     a = as_images(x, network)
-    for depth, one in enumerate(passes):
-        if isinstance(one.layer, Dropout):
-            one.kept = _dropout_mask(arena, trial.recipe.seed, t, depth, one.layer, a.shape)
-        a = one.forward(trial.w.views, a, trial.seen)
+    for depth, layer_pass in enumerate(passes):
+        if isinstance(layer_pass.layer, Dropout):
+            layer_pass.cache = _dropout_mask(arena, trial.recipe.seed, t, depth, layer_pass.layer, a.shape)
+        a = layer_pass.forward(trial.w.views, a, trial.next_running)
 
     a = OUTPUTS[output].forward(xp, a)
     value = float(loss.value(xp, a, y, epsilon).sum()) / len(y)
     d = OUTPUTS[output].backward(xp, a, loss.gradient(xp, a, y, epsilon)) * (1.0 / len(y))
-    first = next(i for i, one in enumerate(passes) if isinstance(one.layer, Weighted))  # before it nothing is trained
-    for one in reversed(passes[first:]):
-        d = one.backward(trial.w.views, trial.g.views, d)
+    first = next(i for i, p in enumerate(passes) if isinstance(p.layer, Weighted))  # nothing is trained before it
+    for layer_pass in reversed(passes[first:]):
+        d = layer_pass.backward(trial.w.views, trial.g.views, d)
     return value
 
 
@@ -246,25 +249,25 @@ def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, s
 def _update(state: NumpyState, trial: NumpyTrial, h: Any) -> None:
     """Moves the trial's weights and slots by one step."""
     arena, w, g = state.arena, trial.w, trial.g
-    reach = len(w.vector) if trial.recipe.regularisation.biases else w.weights
+    penalised = len(w.vector) if trial.recipe.regularisation.biases else w.weights
     w_all, g_all = arena.wrap(w.vector), arena.wrap(g.vector)
     if h.l1:
-        g_all[:reach] += h.l1 * np.sign(w_all[:reach])
+        g_all[:penalised] += h.l1 * np.sign(w_all[:penalised])
     if h.l2:
-        g_all[:reach] += h.l2 * w_all[:reach]
+        g_all[:penalised] += h.l2 * w_all[:penalised]
     if h.clip_norm < np.inf:
         norm = float(np.sqrt(np.dot(g.vector, g.vector)))
         g.vector *= min(1.0, h.clip_norm / (norm + 1e-6))  # 1e-6 as in torch's clip_grad_norm_
     if h.weight_decay:
         w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
     rule = type(trial.recipe.optimizer)
-    if rule.is_own():  # the arena knows the operations of Assay's formulas; any other may be in a user's
-        step, new = step_of(rule, np, w.vector, g.vector, tuple(slot.vector for slot in trial.slots), h)
-        new = tuple(values.copy() for values in new)  # one of them may be another slot, or the gradient
+    if rule.is_user_defined():  # it may use operations that the arena does not support
+        step, slots = checked_step(rule, np, w.vector, g.vector, tuple(slot.vector for slot in trial.slots), h)
+        slots = tuple(values.copy() for values in slots)  # one of them may be another slot, or the gradient
     else:
-        step, new = rule.rule(xp, w_all, g_all, tuple(arena.wrap(slot.vector) for slot in trial.slots), h)
+        step, slots = rule.rule(xp, w_all, g_all, tuple(arena.wrap(slot.vector) for slot in trial.slots), h)
     np.subtract(w.vector, step, out=w.vector)
-    for slot, values in zip(trial.slots, new, strict=True):
+    for slot, values in zip(trial.slots, slots, strict=True):
         slot.vector[...] = values
     for name, array in trial.running.items():
-        array[...] = trial.seen[name]
+        array[...] = trial.next_running[name]

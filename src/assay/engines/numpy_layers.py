@@ -1,7 +1,7 @@
-"""The layers of the reference engine, forwards and backwards, each as its formula says, all in buffers of an arena.
+"""The layers of the reference engine, forward and backward, each by its formula, in buffers of an arena.
 
-Images are (B, height, width, channels). A convolution is a sum over the places of its kernel: for each, one product of
-the inputs under that place with that place's weights.
+Images are (B, height, width, channels). A convolution is a sum over the positions of its kernel: each adds one product
+of the inputs at that position with that position's weights.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from assay.engines.arena import Arena, xp
 from assay.parts.activations import ACTIVATIONS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Layer, Network, Pool
 
-Values = Any  # an ArenaArray; the type checker cannot know that its operations give arrays of its own class
+Values = Any  # an ArenaArray; the type checker does not know that its operations return arrays of the same class
 Arrays = dict[str, NDArray[np.float64]]
 
 
 def as_images(x: Values, network: Network) -> Values:
-    """Inputs (B, D) in the shape that the first layer takes."""
+    """Inputs (B, D) in the shape of the first layer's input."""
     return x if network.image is None else x.reshape(len(x), *network.image)
 
 
 def evaluated(layer: Layer, number: int, arena: Arena, w: Arrays, running: Arrays, a: Values) -> Values:
-    """What comes out of a layer in evaluation."""
+    """The output of a layer in evaluation."""
     if isinstance(layer, BatchNorm):
         mean, variance = running[f"{number}.mean"], running[f"{number}.variance"]
         factor = w[f"{number}.scale"] / np.sqrt(variance + layer.epsilon)
         return a * factor + (w[f"{number}.bias"] - mean * factor)
-    return Pass(layer, number, arena).forward(w, a, {})
+    return LayerPass(layer, number, arena).forward(w, a, {})
 
 
-class Pass:
-    """One layer's way through one iteration: forwards, then backwards with what was kept."""
+class LayerPass:
+    """One layer in one iteration: the forward pass, then the backward pass with the values cached by the former."""
 
     def __init__(self, layer: Layer, number: int, arena: Arena) -> None:
         self.layer, self.number, self.arena = layer, number, arena
         self.before: Values = None
         self.after: Values = None
-        self.kept: Values = None
-        """A dropout's mask; a normalised batch."""
+        self.cache: Values = None
+        """A dropout's mask, a convolution's padded images, or a normalised batch with its deviation."""
 
-    def forward(self, w: Arrays, a: Values, seen: Arrays) -> Values:
-        """What comes out of the layer in training; `seen` takes the running means that follow."""
+    def forward(self, w: Arrays, a: Values, running: Arrays) -> Values:
+        """The output of the layer in training; updates the means and variances in `running`."""
         layer, self.before = self.layer, a
         match layer:
             case Dense():
@@ -59,13 +59,13 @@ class Pass:
             case Flatten():
                 self.after = a.reshape(len(a), layer.values)
             case Dropout():
-                self.after = a * self.kept
+                self.after = a * self.cache
             case BatchNorm():
-                self.after = self._normalised(layer, w, seen)
+                self.after = self._normalised(layer, w, running)
         return self.after
 
     def backward(self, w: Arrays, g: Arrays, d: Values) -> Values:
-        """Writes the layer's gradient into `g`; dL / d of what came in, given that of what went out."""
+        """Writes the layer's gradient into `g`; returns dL / d(input), given `d` = dL / d(output)."""
         layer = self.layer
         match layer:
             case Dense():
@@ -83,7 +83,7 @@ class Pass:
             case Flatten():
                 return d.reshape(self.before.shape)
             case Dropout():
-                return d * self.kept
+                return d * self.cache
             case BatchNorm():
                 return self._normalised_back(layer, w, g, d)
 
@@ -98,41 +98,41 @@ class Pass:
 
     def _convolution(self, layer: Conv2d, w: Arrays) -> Values:
         weight, rows = w[f"{self.number}.weight"], (-1, layer.channels)
-        self.kept = self._framed(layer, self.before)
+        self.cache = self._padded(layer, self.before)
         z = self.arena.take((len(self.before), *layer.out))
         z[...] = w[f"{self.number}.bias"]
         flat = z.reshape(rows)
         for i, j, place in layer.places():
-            flat += self._product(self._gathered(self.kept[place]), weight[i, j])
+            flat += self._product(self._gathered(self.cache[place]), weight[i, j])
         return z
 
     def _convolution_back(self, layer: Conv2d, w: Arrays, g: Arrays, d: Values) -> Values:
         weight, flat = w[f"{self.number}.weight"], d.reshape(-1, layer.channels)
         np.add.reduce(flat, axis=0, out=g[f"{self.number}.bias"])
-        framed = self.arena.take(self.kept.shape)
-        framed.fill(0.0)
+        padded = self.arena.take(self.cache.shape)
+        padded.fill(0.0)
         for i, j, place in layer.places():
-            np.matmul(self._gathered(self.kept[place]).T, flat, out=g[f"{self.number}.weight"][i, j])
+            np.matmul(self._gathered(self.cache[place]).T, flat, out=g[f"{self.number}.weight"][i, j])
             if self.number:
-                framed[place] += self._product(flat, weight[i, j].T).reshape(*d.shape[:3], -1)
+                padded[place] += self._product(flat, weight[i, j].T).reshape(*d.shape[:3], -1)
         p, (height, width) = layer.padding, layer.image[:2]
-        return framed[:, p : p + height, p : p + width]
+        return padded[:, p : p + height, p : p + width]
 
-    def _framed(self, layer: Conv2d, a: Values) -> Values:
-        """Images in their frame of zeros."""
+    def _padded(self, layer: Conv2d, a: Values) -> Values:
+        """Images padded by zeros."""
         p, (height, width, channels) = layer.padding, layer.image
         if not p:
             return a
-        framed = self.arena.take((len(a), height + 2 * p, width + 2 * p, channels))
-        framed.fill(0.0)
-        framed[:, p : p + height, p : p + width] = a
-        return framed
+        padded = self.arena.take((len(a), height + 2 * p, width + 2 * p, channels))
+        padded.fill(0.0)
+        padded[:, p : p + height, p : p + width] = a
+        return padded
 
-    def _gathered(self, part: Values) -> Values:
-        """A part of images as rows, one for each place."""
-        rows = self.arena.take(part.shape)
-        rows[...] = part
-        return rows.reshape(-1, part.shape[-1])
+    def _gathered(self, pixels: Values) -> Values:
+        """A slice of images as contiguous rows, one per pixel."""
+        rows = self.arena.take(pixels.shape)
+        rows[...] = pixels
+        return rows.reshape(-1, pixels.shape[-1])
 
     # --- pooling ---
 
@@ -147,36 +147,36 @@ class Pass:
         back = self.arena.take(self.before.shape)
         back.fill(0.0)
         if layer.kind == "average":
-            share = d * (1.0 / layer.size**2)
+            mean = d * (1.0 / layer.size**2)
             for _, _, place in layer.places():
-                back[place] += share
+                back[place] += mean
             return back
-        left = self.arena.take(d.shape)  # what no place of the window has taken yet
-        left[...] = d
+        remaining = self.arena.take(d.shape)  # the gradient that no position of the window has received yet
+        remaining[...] = d
         for _, _, place in layer.places():
-            taken = left * np.equal(self.before[place], self.after)
-            back[place] += taken
-            left -= taken
+            received = remaining * np.equal(self.before[place], self.after)
+            back[place] += received
+            remaining -= received
         return back
 
     # --- batch normalisation ---
 
-    def _normalised(self, layer: BatchNorm, w: Arrays, seen: Arrays) -> Values:
+    def _normalised(self, layer: BatchNorm, w: Arrays, running: Arrays) -> Values:
         rows = self.before.reshape(-1, layer.channels)
         mean = rows.mean(0)
         centred = rows - mean
         variance = (centred * centred).mean(0)
-        self.kept = centred / np.sqrt(variance + layer.epsilon), np.sqrt(variance + layer.epsilon)
-        if seen:
+        self.cache = centred / np.sqrt(variance + layer.epsilon), np.sqrt(variance + layer.epsilon)
+        if running:
             bessel = len(rows) / max(len(rows) - 1, 1)
             for name, value in (("mean", mean), ("variance", bessel * variance)):
-                running = seen[f"{self.number}.{name}"]
-                running += layer.momentum * (value - running)
-        return (self.kept[0] * w[f"{self.number}.scale"] + w[f"{self.number}.bias"]).reshape(self.before.shape)
+                average = running[f"{self.number}.{name}"]
+                average += layer.momentum * (value - average)
+        return (self.cache[0] * w[f"{self.number}.scale"] + w[f"{self.number}.bias"]).reshape(self.before.shape)
 
     def _normalised_back(self, layer: BatchNorm, w: Arrays, g: Arrays, d: Values) -> Values:
-        (y, deviation), flat = self.kept, d.reshape(-1, layer.channels)
+        (y, deviation), flat = self.cache, d.reshape(-1, layer.channels)
         np.add.reduce(flat * y, axis=0, out=g[f"{self.number}.scale"])
         np.add.reduce(flat, axis=0, out=g[f"{self.number}.bias"])
-        through = flat - flat.mean(0) - y * (flat * y).mean(0)
-        return (through * (w[f"{self.number}.scale"] / deviation)).reshape(d.shape)
+        centred = flat - flat.mean(0) - y * (flat * y).mean(0)
+        return (centred * (w[f"{self.number}.scale"] / deviation)).reshape(d.shape)

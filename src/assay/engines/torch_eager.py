@@ -1,7 +1,7 @@
-"""PyTorch as its users write it: nn.Module, torch.optim and a loop, with nothing of Assay inside the iteration.
+"""PyTorch as its users write it: nn.Module, torch.optim and a loop, with no code of Assay inside the iteration.
 
-It is what engines are measured against, and no engine of ENGINES: it trains one trial, from its first iteration on.
-Data lie in memory or on the device, without a DataLoader, and the optimizers have the flags that are fastest.
+It is the baseline that engines are compared with, and not in ENGINES: it trains one trial, from its first iteration.
+Data are in memory or on the device, without a DataLoader, and the optimizers use their fastest flags.
 """
 
 from __future__ import annotations
@@ -86,16 +86,16 @@ class EagerState:
     cohort: Cohort
     model: nn.Sequential
     optimizer: _Optimizer
-    loss: Callable[[Tensor, Tensor], Tensor]  # of the model's values and what `targets` made of the labels
-    forward: Callable[[Tensor, Tensor], Tensor]
-    splits: dict[
-        str, tuple[Tensor, Tensor, Tensor]
-    ]  # inputs, images (N, channels, height, width); labels (N,), what the loss compares with
+    loss: Callable[[Tensor, Tensor], Tensor]  # of the model's values and the targets
+    forward: Callable[[Tensor, Tensor], Tensor]  # the loss of inputs and targets
+    splits: dict[str, tuple[Tensor, Tensor, Tensor]]
+    """Inputs (N, D) or (N, channels, height, width), labels (N,), and targets: labels, or one-hot where the loss needs
+    them."""
     t: int = 0
 
 
 class TorchEager(Engine):
-    """The plain training loop; with `compiled` the forward pass and the loss go through torch.compile."""
+    """The plain training loop; with `compiled`, the forward pass and the loss use torch.compile."""
 
     name: ClassVar[str] = "torch-eager"
     numerics: ClassVar[int] = 1
@@ -109,19 +109,19 @@ class TorchEager(Engine):
             return reason
         model, penalties = recipe.model, recipe.regularisation
         pairing = (model.output, recipe.loss)
-        unlike = [
+        features = [
             (pairing not in _ON_LABELS and recipe.loss not in _ON_VALUES, f"{recipe.loss} on {model.output}"),
             (recipe.optimizer.entry not in _OPTIMIZERS, f"optimizer {recipe.optimizer.entry}"),
             (penalties.l1 > 0, "l1"),
-            (penalties.l2 > 0 and recipe.optimizer.entry == "adamw", "l2 beside weight decay"),
+            (penalties.l2 > 0 and recipe.optimizer.entry == "adamw", "l2 together with weight decay"),
         ]
-        lacks = [what for lacking, what in unlike if lacking]
-        return f"the plain loop of 'torch-eager' has no {', no '.join(lacks)}" if lacks else None
+        missing = [feature for is_missing, feature in features if is_missing]
+        return f"the plain loop of 'torch-eager' has no {', no '.join(missing)}" if missing else None
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> EagerState:
         recipe = cohort.first
         if len(cohort.recipes) > 1 or checkpoint.t:
-            raise EngineError("'torch-eager' trains one trial from its first iteration on")
+            raise EngineError("'torch-eager' trains one trial, from its first iteration")
         self._set_threads()
         element = torch.float64 if recipe.precision == "float64" else torch.float32
         pairing = (cohort.network.output, recipe.loss)
@@ -140,22 +140,22 @@ class TorchEager(Engine):
             labels = torch.tensor(y, device=self.device)
             target = labels if on_labels else F.one_hot(labels, cohort.network.classes).to(element)
             parts[name] = inputs, labels, target
-        made: Any = torch.compile(forward) if self.compiled else forward
-        return EagerState(cohort, model, _optimizer(recipe, model), loss, made, parts)
+        callable_forward: Any = torch.compile(forward) if self.compiled else forward
+        return EagerState(cohort, model, _optimizer(recipe, model), loss, callable_forward, parts)
 
     def advance(self, state: EagerState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[EagerState, Progress]:
         self._set_threads()
         recipe, model, optimizer, forward = state.cohort.first, state.model, state.optimizer, state.forward
         x, _, target = state.splits["train"]
-        steady = recipe.schedule == Constant()
-        rates = None if steady else recipe.schedule.factors(batches.first, batches.count)
+        constant = recipe.schedule == Constant()
+        factors = None if constant else recipe.schedule.factors(batches.first, batches.count)
         model.train()
         values: list[Tensor] = []
-        for i, place in enumerate(_places(batches, x.device)):
-            if rates is not None:
+        for i, rows in enumerate(_batch_rows(batches, x.device)):
+            if factors is not None:
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.optimizer.learning_rate * float(rates[i])
-            loss = forward(x[place], target[place])
+                    group["lr"] = recipe.optimizer.learning_rate * float(factors[i])
+            loss = forward(x[rows], target[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if recipe.clip_norm is not None:
@@ -193,11 +193,12 @@ class TorchEager(Engine):
         return values.to(element).cpu().numpy()[None]
 
     def export(self, state: EagerState) -> Checkpoint:
-        """The weights; what torch's optimizer keeps stays in it."""
-        return Checkpoint(state.t, {name: w[None] for name, w in _taken(state.model, state.cohort.network).items()}, {})
+        """The weights; the state of torch's optimizer is not exported."""
+        weights = _weights_of(state.model, state.cohort.network)
+        return Checkpoint(state.t, {name: w[None] for name, w in weights.items()}, {})
 
     def warm_up(self, state: EagerState, batches: Batches) -> None:
-        """One iteration on a copy, so that libraries are loaded and kernels are chosen."""
+        """Runs one iteration on a copy, so that libraries are loaded and kernels are chosen."""
         spare = self.start(state.cohort, Checkpoint(0, self.export(state).weights, {}), Splits({}))
         spare.splits = state.splits
         one = Batches(
@@ -207,7 +208,7 @@ class TorchEager(Engine):
             starts=None if batches.starts is None else batches.starts[:, :1],
         )
         self.advance(spare, one, np.ones(1, np.bool_))
-        if self.compiled:  # what was compiled belongs to the copy's forward pass: this one compiles its own
+        if self.compiled:  # the copy's forward pass was compiled, and this one compiles its own
             x, _, target = state.splits["train"]
             size = int(batches.sizes[0])
             state.forward(x[:size], target[:size]).backward()
@@ -255,28 +256,28 @@ def _module(layer: Layer) -> nn.Module:
 
 
 def _as_images(x: Tensor, network: Network) -> Tensor:
-    """Inputs (N, D) as (N, channels, height, width) where the network takes images."""
+    """Inputs (N, D) as (N, channels, height, width) if the network takes images."""
     return x if network.image is None else x.view(len(x), *network.image).permute(0, 3, 1, 2).contiguous()
 
 
 def _weighted(model: nn.Sequential, network: Network) -> list[tuple[Weighted, Any, Image | None]]:
-    """The layers that have weights, in order, with their modules, and the image whose values a dense layer takes."""
-    found: list[tuple[Weighted, Any, Image | None]] = []
+    """The layers that have weights, in order, with their modules, and for a dense layer the flattened image."""
+    layers: list[tuple[Weighted, Any, Image | None]] = []
     image: Image | None = network.image
     flattened: Image | None = None
     for layer, module in zip(network.layers, model, strict=False):
         if isinstance(layer, Weighted):
-            found.append((layer, module, flattened if isinstance(layer, Dense) else None))
+            layers.append((layer, module, flattened if isinstance(layer, Dense) else None))
             flattened = None if isinstance(layer, Dense) else flattened
         if isinstance(layer, Conv2d | Pool):
             image = layer.out
         elif isinstance(layer, Flatten):
             flattened = image
-    return found
+    return layers
 
 
 def _arrays(layer: Weighted, module: Any, image: Image | None) -> dict[str, Tensor]:
-    """The arrays of a layer as Assay has them, views of the module's own: channels come last here, first in torch."""
+    """The arrays of a layer in Assay's layout, as views of the module's: channels are last in Assay, first in torch."""
     if isinstance(layer, BatchNorm):
         return {
             "scale": module.weight,
@@ -299,7 +300,7 @@ def _fill(model: nn.Sequential, network: Network, weights: dict[str, NDArray[Any
                 array.copy_(torch.tensor(weights[f"{i}.{name}"]).view(array.shape))
 
 
-def _taken(model: nn.Sequential, network: Network) -> dict[str, NDArray[Any]]:
+def _weights_of(model: nn.Sequential, network: Network) -> dict[str, NDArray[Any]]:
     return {
         f"{i}.{name}": array.detach().cpu().numpy().reshape(network.arrays[f"{i}.{name}"]).copy()
         for i, (layer, module, image) in enumerate(_weighted(model, network))
@@ -308,7 +309,7 @@ def _taken(model: nn.Sequential, network: Network) -> dict[str, NDArray[Any]]:
 
 
 def _optimizer(recipe: Recipe, model: nn.Sequential) -> _Optimizer:
-    """torch's optimizer; penalties and weight decay leave biases out unless the recipe asks for them."""
+    """torch's optimizer; penalties and weight decay apply to biases only if the recipe says so."""
     decay = recipe.optimizer.settings().get("weight_decay", recipe.regularisation.l2)
     products = [module for module in model if isinstance(module, nn.Linear | nn.Conv2d)]
     norms = [module for module in model if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
@@ -322,8 +323,8 @@ def _optimizer(recipe: Recipe, model: nn.Sequential) -> _Optimizer:
     return _OPTIMIZERS[recipe.optimizer.entry](groups, recipe.optimizer)
 
 
-def _places(batches: Batches, device: torch.device) -> list[Any]:
-    """Each batch as what one indexes with: a slice where its rows are contiguous, else their numbers."""
+def _batch_rows(batches: Batches, device: torch.device) -> list[Any]:
+    """An index for each batch: a slice if its rows are contiguous, else their numbers."""
     sizes = batches.sizes.tolist()
     if batches.starts is not None:
         return [slice(s, s + n) for s, n in zip(batches.starts[0].tolist(), sizes, strict=True)]

@@ -1,4 +1,4 @@
-"""Convolutions of 5 by 5 in a sixth of the multiplications: Winograd's minimal filtering, for torch on a CPU.
+"""Winograd's minimal filtering, for torch on a CPU: convolutions of 5 by 5 in a sixth of the multiplications.
 
 A tile of 4 by 4 outputs y needs 8 by 8 inputs x. With a convolution read as a product of polynomials, which 8 points
 determine,
@@ -28,28 +28,28 @@ from torch.autograd.function import once_differentiable
 from assay.parts.layers import Conv2d
 
 KERNEL = 5
-TILE = KERNEL - 1  # outputs of a tile; its inputs then are two blocks of as many, in both directions
+TILE = KERNEL - 1  # outputs of a tile in each direction; its inputs are two blocks of that size
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: small ones and their reciprocals amplify least
-_CHANNELS = 32  # with fewer, moving the values costs what the multiplications save
-MAY_PART = 0.01
-"""The share of the weights that may be off after a few iterations. At the ties of a million pooled pixels in a batch
-rounding now and then decides the other way, and Adam makes whole steps of it: lenet5-wide, six seeds, at most 0.002 %
-of the weights after one iteration, 0.08 % after two, 0.3 % after three (plain convolutions none, 0.013 and 0.1 %)."""
-_WASTE = 1.35  # times as many outputs in whole tiles as the layer has, at most
+_MIN_CHANNELS = 32  # with fewer, moving the values costs as much as the multiplications save
+OUTLIER_FRACTION = 0.01
+"""The fraction of the weights that may be off after a few iterations. At ties among a million pooled pixels of a batch,
+rounding sometimes decides the other way, and Adam turns that into whole steps: lenet5-wide, six seeds, at most 0.002 %
+of the weights after one iteration, 0.08 % after two, 0.3 % after three (plain convolutions: none, 0.013 and 0.1 %)."""
+_MAX_WASTE = 1.35  # outputs in whole tiles, as a multiple of the layer's outputs
 
 
 def fits(layer: Conv2d) -> bool:
-    """Whether a layer is faster this way: windows of this size, channels enough, and outputs that fill their tiles."""
+    """Whether a layer is faster this way: a kernel of this size, enough channels, and outputs that fill their tiles."""
     height, width, channels = layer.out
     return (
         (layer.kernel, layer.stride) == (KERNEL, 1)
-        and min(layer.image[2], channels) >= _CHANNELS
-        and _tiles(height) * _tiles(width) * TILE**2 <= _WASTE * height * width
+        and min(layer.image[2], channels) >= _MIN_CHANNELS
+        and _tiles(height) * _tiles(width) * TILE**2 <= _MAX_WASTE * height * width
     )
 
 
 def values(layer: Conv2d) -> int:
-    """How many values the widest array on the way has for an image."""
+    """The number of values per image in the widest intermediate array."""
     height, width, channels = layer.out
     return _tiles(height) * _tiles(width) * (len(POINTS) + 1) ** 2 * max(layer.image[2], channels)
 
@@ -61,7 +61,7 @@ def convolution(layer: Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tenso
     """
     height, width, _ = layer.out
     x = x.permute(0, 2, 3, 1)
-    # the layer's frame of zeros, and what the last tiles lack
+    # the layer's padding, and what the last tiles lack
     top, left = layer.padding, layer.padding
     bottom = (_tiles(height) + 1) * TILE - layer.image[0] - top
     right = (_tiles(width) + 1) * TILE - layer.image[1] - left
@@ -75,7 +75,7 @@ def convolution(layer: Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tenso
 def transforms(element: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """B^T (8, 8), G (8, 5) and A (8, 4)."""
     outputs, kernel, product = _evaluation(TILE), _evaluation(KERNEL), _evaluation(len(POINTS) + 1)
-    # each point's row may be scaled in one of the three if another makes up for it: powers of two, which round nothing
+    # each point's row may be scaled in one of the three if another compensates: powers of two, which are exact
     a, g = (2.0 ** -np.round(np.log2(np.linalg.norm(rows, axis=1, keepdims=True))) for rows in (outputs, kernel))
     inputs = np.linalg.inv(product).T / (a * g)
     b, g, a = (torch.tensor(matrix, dtype=element) for matrix in (inputs, g * kernel, a * outputs))
@@ -125,7 +125,8 @@ class _Convolution(torch.autograd.Function):
         tiles = _along_both(outputs.T, torch.bmm(v, u)).view(TILE, TILE, n, rows, columns, o)
         ctx.save_for_backward(v, u)
         y = x.new_empty(n, rows, TILE, columns, TILE, o)
-        # windows of zeros, as backgrounds are, give b itself and no rounded 0, for relu has its kink there
+        # windows of zeros, such as backgrounds, must give b exactly and not b plus a rounding error: relu has its kink
+        # at 0
         seen = F.max_pool2d(x.ne(0).any(3).to(x.dtype).unsqueeze(1), KERNEL, 1).view(n, rows, TILE, columns, TILE, 1)
         torch.addcmul(b, tiles.permute(2, 3, 0, 4, 1, 5), seen, out=y)
         return y.view(n, rows * TILE, columns * TILE, o)

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-from assay.data.dataset import Dataset
-from assay.data.datasets import load
-from assay.data.prepare import Prepared
+from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.recipe.model import Recipe
-from assay.recipe.settings import Data
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
 from assay.training.log_points import number_of_log_points
-from assay.training.loop import Training, prepared
+from assay.training.loop import Training
 
 _PATIENCE = 3.0  # seconds after which no further kind of training is calibrated; the most expensive ones come first
 _SECONDS = 0.05  # of training each
@@ -60,11 +57,11 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     known = _known(store, asked) if store is not None else {}
     unknown = [k for k in kinds if k not in known]
     unknown.sort(key=lambda k: -sum(job.flops for job in kinds[k]))
-    prepare, begin = _Preparing(), perf_counter()
+    cache, begin = DataCache(), perf_counter()
     for its in unknown:
         if known and perf_counter() - begin > _PATIENCE:
             break
-        known[its] = calibrated(kinds[its][0].trials[-1], prepare)
+        known[its] = calibrated(kinds[its][0].trials[-1], cache)
     rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
     point = median([cost.point for cost in known.values()])
     found: dict[str, float] = {}
@@ -95,24 +92,7 @@ def _known(store: Store, asked: Mapping[Kind, int]) -> dict[Kind, Cost]:
     return known
 
 
-class _Preparing:
-    """Data sets loaded and prepared once for all calibrations."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Dataset] = {}
-        self._prepared: dict[tuple[Data, str, bool], Prepared] = {}
-
-    def data(self, recipe: Recipe) -> Prepared:
-        """What the recipe trains on. Raises: DataError."""
-        form = (recipe.data, recipe.input, recipe.precision == "float64")
-        if form not in self._prepared:
-            if recipe.data.name not in self._loaded:
-                self._loaded[recipe.data.name] = load(recipe.data.name)
-            self._prepared[form] = prepared(recipe, self._loaded[recipe.data.name])
-        return self._prepared[form]
-
-
-def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
+def calibrated(trial: Trial, cache: DataCache) -> Cost:
     """What a training of a twentieth of a second costs; nothing where it cannot be done: the run will say why.
 
     The first iteration and the first log point are left out where others follow: they find caches cold and make what
@@ -120,7 +100,7 @@ def calibrated(trial: Trial, prepare: _Preparing) -> Cost:
     """
     try:
         recipe = trial.recipe
-        data = prepare.data(recipe)
+        data = cache.prepared(recipe.data.name, recipe.preparation)
         threads = 1 if trial.timing == "packed" else trial.threads
         engine = trial.engine if trial.program is None else "numpy"  # in the place of a program nobody has timed yet
         training = Training([recipe], load_engine(engine, device=trial.device, threads=threads), data, log_points=(1,))

@@ -15,7 +15,7 @@ from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
-from assay.parts.user_optimizers import code_in
+from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import warnings
 from assay.store import leases
 from assay.store.leases import Lease
@@ -213,7 +213,7 @@ class Execution:
             number,
             content,
             trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
-            code=code_in(first.recipe.optimizer),
+            code=code_hash(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
             choice=first.engine_choice,

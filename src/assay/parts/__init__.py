@@ -1,1 +1,1 @@
-"""What a training is made of: one table for each kind of component, no engine in sight."""
+"""The components of a training, one table for each kind; no engine is used here."""

@@ -1,7 +1,7 @@
 """Activation functions and output functions, each with its derivative.
 
-The formulas are written for any array namespace `xp` (NumPy, jax.numpy, torch): z is the value before the function
-and a the value after it, both (B, units).
+The formulas are written for any array namespace `xp` (NumPy, jax.numpy, torch). z is the value before the function and
+a the value after it, both (B, units).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Array = Any  # of whatever namespace xp is
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function, its derivative written from z and a, and the arithmetic operations of both."""
+    """An elementwise function, its derivative as a function of z and a, and the arithmetic operations of both."""
 
     forward: Callable[[Any, Array], Array]
     derivative: Callable[[Any, Array, Array], Array]
     flops: tuple[int, int]
     formula: str
-    monotone: bool = True  # never falls
+    monotone: bool = True  # non-decreasing
 
 
 def identity(xp: Any, z: Array) -> Array:
@@ -41,7 +41,7 @@ def relu(xp: Any, z: Array) -> Array:
 
 
 def relu_derivative(xp: Any, z: Array, a: Array) -> Array:
-    """1 where z > 0, else 0; 0 at the kink, as torch has it."""
+    """1 where z > 0, else 0; 0 at the kink, as in torch."""
     return xp.heaviside(a, 0.0)
 
 
@@ -86,7 +86,7 @@ def elu_derivative(xp: Any, z: Array, a: Array) -> Array:
 
 
 def softplus(xp: Any, z: Array) -> Array:
-    """log(1 + exp(z)), in the form that overflows nowhere; exact, where torch turns linear above 20."""
+    """log(1 + exp(z)), in the form that never overflows; exact everywhere, while torch is linear above 20."""
     return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-abs(z)))
 
 
@@ -139,8 +139,8 @@ class Output:
 
     forward: Callable[[Any, Array], Array]
     backward: Callable[[Any, Array, Array], Array]
-    flops: tuple[int, int]  # a class, forward and backward
-    loss: str  # the loss that belongs to it, when a recipe names none
+    flops: tuple[int, int]  # per class, forward and backward
+    loss: str  # the default loss of a recipe with this output
     formula: str
 
 

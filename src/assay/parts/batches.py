@@ -1,6 +1,6 @@
 """Gradient-descent variants: which training examples each iteration sees.
 
-Batch i is a pure function of (seed, i): it does not depend on how a run was chunked, resumed or fused with others.
+Batch i is a pure function of (seed, i): it does not depend on how a training was chunked, resumed or put in a cohort.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Rows = NDArray[np.int32]
 class Batches:
     """The batches of k consecutive iterations, in one of three forms.
 
-    `rows` (S, k, B): the examples of each batch, B the longest; `starts` (S, k): the first row of a contiguous run;
-    neither: the full training set. S is 1 where every trial of the cohort has the same batches, else T. `sizes` (k,)
-    is the number of examples of each batch; `first` is the iteration count of the first one, from 1.
+    `rows` (S, k, B): the examples of each batch, B the size of the largest; `starts` (S, k): the first row of a
+    contiguous run; neither: the full training set. S is 1 if every trial of the cohort has the same batches, else T.
+    `sizes` (k,): the number of examples of each batch. `first`: the iteration count of the first one, from 1.
     """
 
     first: int
@@ -66,7 +66,7 @@ class Single(Part):
 
 
 class Window(Part):
-    """The articles' mini-batch: a contiguous run of `size` examples at a uniformly random place."""
+    """The articles' mini-batch: a contiguous run of `size` examples at a uniformly random position."""
 
     kind: Literal["window"] = "window"
     size: Count = 100
@@ -94,13 +94,13 @@ class Replacement(Part):
         return Batches(first, sizes, rows=rows.astype(np.int32).reshape(1, count, self.size))
 
 
-@lru_cache(maxsize=64)  # chunks are shorter than epochs, and trials with one seed share their permutations
+@lru_cache(maxsize=64)  # chunks are shorter than epochs, and trials with the same seed share their permutations
 def _permutation(seed: int, epoch: int, examples: int) -> Rows:
     return stream(seed, "shuffle", epoch).permutation(examples).astype(np.int32)
 
 
 class Shuffled(Part):
-    """Epochs of a random permutation cut into batches of `size`; the last, short one is kept."""
+    """Epochs of a random permutation, split into batches of `size`; the last batch of an epoch may be smaller."""
 
     kind: Literal["shuffled"] = "shuffled"
     size: Count = 32
@@ -110,8 +110,7 @@ class Shuffled(Part):
 
     def make(self, seed: int, first: int, count: int, examples: int) -> Batches:
         per_epoch = -(-examples // self.size)
-        places = np.arange(first - 1, first - 1 + count)
-        epochs, within = np.divmod(places, per_epoch)
+        epochs, within = np.divmod(np.arange(first - 1, first - 1 + count), per_epoch)
         padded = np.zeros((int(epochs[-1] - epochs[0]) + 1, per_epoch * self.size), np.int32)
         for row, epoch in zip(padded, range(int(epochs[0]), int(epochs[-1]) + 1), strict=True):
             row[:examples] = _permutation(seed, epoch, examples)
@@ -125,7 +124,7 @@ BATCHES = table_of(Full, Single, Window, Shuffled, Replacement, tag="kind")
 
 
 def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int, examples: int) -> Batches:
-    """The batches of a cohort: one set where all seeds are equal, else one set for each trial."""
+    """The batches of a cohort: one set if all seeds are equal, else one set for each trial."""
     if len(set(seeds)) == 1 or isinstance(kind, Full):
         return kind.make(seeds[0], first, count, examples)
     each = [kind.make(seed, first, count, examples) for seed in seeds]
@@ -140,14 +139,14 @@ def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int
 
 
 def iterations_per_epoch(kind: BatchKind, examples: int) -> float:
-    """Iterations until N examples have been seen; whole for shuffled batches, where the last batch is short."""
+    """Iterations until N examples have been seen; a whole number for shuffled batches, whose last batch is smaller."""
     if isinstance(kind, Shuffled):
         return -(-examples // kind.size)
     return examples / kind.width(examples)
 
 
 def examples_seen(kind: BatchKind, iterations: int, examples: int) -> int:
-    """How many examples the first `iterations` batches hold together."""
+    """The total number of examples in the first `iterations` batches."""
     if isinstance(kind, Shuffled):
         epochs, rest = divmod(iterations, -(-examples // kind.size))
         return epochs * examples + rest * kind.size

@@ -1,6 +1,6 @@
-"""Layers as plain records: their shapes, initial weights and arithmetic; each engine knows how to run them.
+"""Layers as plain records: their shapes, initial weights and arithmetic operations; engines implement them.
 
-Images are (height, width, channels), channels last, in the order in which the data hold their values.
+Images are (height, width, channels), channels last, in the order of the values in the data.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Dense:
 
     @property
     def values(self) -> int:
-        """How many values an example has after the layer."""
+        """The number of values of an example after the layer."""
         return self.units
 
     @property
     def fans(self) -> tuple[int, int]:
-        """How many values a unit sees, and by how many units a value is seen: what initial weights go by."""
+        """Fan in and fan out: how many values a unit sees, and how many units see a value."""
         return self.inputs, self.units
 
     @property
@@ -46,7 +46,7 @@ class Dense:
         return {"weight": (self.inputs, self.units), "bias": (self.units,)}
 
     def flops(self, *, first: bool) -> tuple[int, int]:
-        """Operations for one example, forward and backward; the first layer needs no gradient of its input."""
+        """Operations per example, forward and backward; the first layer needs no gradient of its input."""
         product = 2 * self.inputs * self.units
         return product, product + self.units + (0 if first else product)
 
@@ -54,7 +54,7 @@ class Dense:
 @dataclass(frozen=True)
 class Conv2d:
     """z[i, j] = sum over (m, n) of x[i stride + m, j stride + n] w[m, n] + b, with w (kernel, kernel, channels in,
-    channels out), b (channels out,) and x framed by `padding` zeros: a cross-correlation, as every framework has it."""
+    channels out), b (channels out,) and x padded by `padding` zeros: a cross-correlation, as in every framework."""
 
     image: Image
     channels: int
@@ -70,7 +70,7 @@ class Conv2d:
 
     @property
     def whole(self) -> bool:
-        """Whether one window takes in the whole image, which makes it a dense layer."""
+        """Whether one window covers the whole image, which makes it a dense layer."""
         return self.image[:2] == (self.kernel, self.kernel) and not self.padding
 
     @property
@@ -86,11 +86,11 @@ class Conv2d:
         return {"weight": (self.kernel, self.kernel, self.image[2], self.channels), "bias": (self.channels,)}
 
     def places(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
-        """The places of the kernel, in images with their frame."""
+        """The positions of the kernel, in padded images."""
         return places(self.kernel, self.stride, self.out)
 
     def flops(self, *, first: bool) -> tuple[int, int]:
-        """As a dense layer at each place; the padding is counted like the image."""
+        """As a dense layer at each position; the padding is counted like the image."""
         product = 2 * self.fans[0] * self.values
         return product, product + self.values + (0 if first else product)
 
@@ -99,12 +99,12 @@ class Conv2d:
 class BatchNorm:
     """y = scale (x - mean) / sqrt(variance + epsilon) + bias for each channel, or for each unit of a flat input.
 
-    Mean and variance are the batch's in training and running ones in evaluation: running <- 0.9 running + 0.1 batch,
-    the variance with Bessel's correction (Ioffe and Szegedy 2015; the numbers are PyTorch's).
+    Training uses the mean and variance of the batch, evaluation running ones: running <- 0.9 running + 0.1 batch, the
+    variance with Bessel's correction (Ioffe and Szegedy 2015; the numbers are PyTorch's).
     """
 
     channels: int
-    places: int  # of an example that share a channel: 1 for a flat input
+    places: int  # values of an example in one channel: 1 for a flat input
 
     epsilon = 1e-5
     momentum = 0.1
@@ -123,7 +123,7 @@ class BatchNorm:
 
     @property
     def buffers(self) -> dict[str, tuple[int, ...]]:
-        """The arrays that are not trained but followed."""
+        """The arrays that are not trained: running statistics."""
         return {"mean": (self.channels,), "variance": (self.channels,)}
 
     def flops(self, *, first: bool) -> tuple[int, int]:
@@ -132,9 +132,9 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest (`max`) or the mean (`average`) of each window of size x size places, channel by channel.
+    """The maximum (`max`) or the mean (`average`) of each window of size x size values, channel by channel.
 
-    The gradient of a largest value goes to the first place of the window that has it.
+    The gradient of a maximum goes to the first position of the window that has it.
     """
 
     image: Image
@@ -144,7 +144,7 @@ class Pool:
 
     @property
     def out(self) -> Image:
-        """The image after the layer; what does not fill a window at the right and the bottom is left out."""
+        """The image after the layer; values at the right and the bottom that do not fill a window are dropped."""
         height, width = (windows(side, self.size, self.stride) for side in self.image[:2])
         return height, width, self.image[2]
 
@@ -153,7 +153,7 @@ class Pool:
         return math.prod(self.out)
 
     def places(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
-        """The places of the windows."""
+        """The positions within the windows."""
         return places(self.size, self.stride, self.out)
 
     def flops(self, *, first: bool) -> tuple[int, int]:
@@ -162,7 +162,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Flatten:
-    """An image as one row of values: (height, width, channels) in this order."""
+    """An image as one vector of values, in the order (height, width, channels)."""
 
     values: int
 
@@ -206,8 +206,8 @@ Layer = Weighted | Pool | Flatten | Activate | Dropout
 
 
 def places(size: int, stride: int, out: Image) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
-    """For every place (i, j) of a window, row by row: the part of images (B, height, width, channels) that lies under
-    it for all windows."""
+    """For every position (i, j) within a window, row by row: the slice of images (B, height, width, channels) that has
+    the values at this position of all windows."""
     for i in range(size):
         for j in range(size):
             rows, columns = (slice(k, k + stride * (count - 1) + 1, stride) for k, count in ((i, out[0]), (j, out[1])))
@@ -215,7 +215,7 @@ def places(size: int, stride: int, out: Image) -> Iterator[tuple[int, int, tuple
 
 
 def windows(side: int, size: int, stride: int) -> int:
-    """How many windows of that size and stride lie on a side."""
+    """The number of windows of a size and stride along a side."""
     return (side - size) // stride + 1
 
 
@@ -230,21 +230,21 @@ class Network:
 
     @cached_property
     def weighted(self) -> tuple[Weighted, ...]:
-        """The layers that have weights; number i holds "i.weight" and "i.bias", or what else its shapes name."""
+        """The layers that have weights; layer i has the arrays "i.weight" and "i.bias", or what its shapes name."""
         return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
 
     @property
     def dense(self) -> tuple[Dense, ...]:
-        """The dense layers alone."""
+        """The dense layers only."""
         return tuple(layer for layer in self.layers if isinstance(layer, Dense))
 
     @property
     def image(self) -> Image | None:
-        """The shape of an example where the first layer takes images, else None."""
+        """The shape of an example if the first layer takes images, else None."""
         return next((layer.image for layer in self.layers[:1] if isinstance(layer, Conv2d | Pool)), None)
 
     def numbered(self) -> Iterator[tuple[int, Layer]]:
-        """Every layer with the number of its weights, or of those of the next layer that has some."""
+        """Every layer with the number under which its weights are named, or the next layer's if it has none."""
         number = 0
         for layer in self.layers:
             yield number, layer
@@ -252,7 +252,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """How many weights and biases there are together."""
+        """The number of weights and biases together."""
         return sum(map(math.prod, self.shapes.values()))
 
     @cached_property
@@ -263,7 +263,7 @@ class Network:
 
     @cached_property
     def buffers(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every array that is followed and not trained: running means and variances."""
+        """The shape of every array that is not trained: running means and variances."""
         named = [(i, layer) for i, layer in enumerate(self.weighted) if isinstance(layer, BatchNorm)]
         return {f"{i}.{name}": shape for i, layer in named for name, shape in layer.buffers.items()}
 
@@ -274,29 +274,29 @@ class Network:
 
     @property
     def order(self) -> list[str]:
-        """The trained arrays, those that penalties and weight decay reach first: all that are called weight."""
+        """The names of the trained arrays; first those under penalties and weight decay, which are called weight."""
         return sorted(self.shapes, key=lambda name: not name.endswith("weight"))
 
     @property
     def penalised(self) -> int:
-        """How many numbers the arrays called weight have together."""
+        """The number of values in all arrays called weight."""
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name.endswith("weight"))
 
     @property
     def widest(self) -> int:
-        """The most values that an example has between two layers."""
+        """The largest number of values of an example between two layers."""
         return max(self.inputs, *(layer.values for layer in self.layers))
 
     @property
     def normalises(self) -> bool:
-        """Whether an example's outputs in training depend on the others of its batch."""
+        """Whether an example's outputs in training depend on the other examples of its batch."""
         return any(isinstance(layer, BatchNorm) for layer in self.layers)
 
     def pooled_first(self) -> Network:
-        """The same function with less work: a largest value is taken before a monotone activation, not after it.
+        """The same function with fewer operations: max-pooling moves before a monotone activation.
 
-        A non-decreasing function of the largest value is the largest of its values; the gradients are the same too,
-        for where several places of a window share the largest value only after the activation, its derivative is 0.
+        A non-decreasing function of the maximum is the maximum of the function's values. The gradients are equal too:
+        if several values of a window share the maximum only after the activation, its derivative there is 0.
         """
         layers = list(self.layers)
         for i, (a, b) in enumerate(itertools.pairwise(layers)):
@@ -315,7 +315,7 @@ def glorot_uniform(source: Stream, layer: Dense | Conv2d) -> tuple[NDArray[np.fl
 
 
 def kaiming_uniform(source: Stream, layer: Dense | Conv2d) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """U(-r, r) with r = 1 / sqrt(fan in), weights and biases: PyTorch's own (He et al. 2015, a = sqrt 5)."""
+    """U(-r, r) with r = 1 / sqrt(fan in), weights and biases: PyTorch's default (He et al. 2015, a = sqrt 5)."""
     (weights, biases), bound = _sizes(layer), 1.0 / sqrt(layer.fans[0])
     numbers = _uniform(source, weights + biases, bound)
     return numbers[:weights], numbers[weights:]
@@ -344,17 +344,17 @@ INITIALS: dict[str, Initial] = {
 
 
 def initial_weights(network: Network, initial: str, seed: int) -> Weights:
-    """The weights before the first iteration, float64; layer i depends on (seed, i, its shape) alone.
+    """The weights before the first iteration, float64; layer i depends only on (seed, i, its shape).
 
-    A batch normalisation begins as the identity of a standardised input, whatever `initial` says.
+    A batch normalisation starts as the identity of a standardised input, whatever `initial` is.
     """
     weights: Weights = {}
     for i, layer in enumerate(network.weighted):
         if isinstance(layer, BatchNorm):
             ones, zeros = np.ones(layer.channels), np.zeros(layer.channels)
-            made = {"scale": ones, "bias": zeros, "mean": zeros.copy(), "variance": ones.copy()}
+            arrays = {"scale": ones, "bias": zeros, "mean": zeros.copy(), "variance": ones.copy()}
         else:
             weight, bias = INITIALS[initial](stream(seed, "weights", i), layer)
-            made = {"weight": weight.reshape(layer.shapes["weight"]), "bias": bias}
-        weights |= {f"{i}.{name}": array for name, array in made.items()}
+            arrays = {"weight": weight.reshape(layer.shapes["weight"]), "bias": bias}
+        weights |= {f"{i}.{name}": array for name, array in arrays.items()}
     return weights

@@ -1,7 +1,7 @@
-"""The five losses, whose differences matter: each with its value for one example and its gradient.
+"""The loss functions, each with its value per example and its gradient.
 
-a is the model's output (B, C), y the labels one-hot (B, C), `epsilon` the precision's epsilon. A batch's loss is the
-mean of `value` over its examples; `gradient` is d value / da for each example, before that mean.
+a is the model's output (B, C), y the one-hot labels (B, C), `epsilon` the precision's epsilon. A batch's loss is the
+mean of `value` over its examples; `gradient` is d value / da of each example, before that mean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from assay.parts.activations import Array, log_softmax, softmax
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, its gradient, the outputs it is meant for and the arithmetic operations a class of both."""
+    """A loss, its gradient, the outputs it is meant for, and the arithmetic operations of both per class."""
 
     value: Callable[[Any, Array, Array, float], Array]
     gradient: Callable[[Any, Array, Array, float], Array]
@@ -90,9 +90,9 @@ LOSSES: dict[str, Loss] = {
 
 
 def head(output: str, loss: str) -> tuple[str, str]:
-    """The output and the loss that are computed: softmax under cross-entropy goes through log-softmax.
+    """The output and the loss that are computed: softmax with cross-entropy becomes log-softmax with nll.
 
-    It is the same function, but its gradient p - y is right even where p has underflowed to 0.
+    It is the same function, but its gradient p - y is correct even where p has underflowed to 0.
 
     >>> head("softmax", "cross_entropy")
     ('log_softmax', 'nll')

@@ -1,4 +1,4 @@
-"""Models by name: settings that, with the shape of the data, make a network."""
+"""Models by name: settings from which, with the shape of the data, a network is built."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Hidden = Annotated[tuple[Count, ...], Field(max_length=64)]
 
 
 class Model(Part):
-    """What every model has: the function of its outputs and its initial weights."""
+    """The base of every model: its output function and its initial weights."""
 
     output: OutputName = "log_softmax"
     initial: InitialName = "glorot_uniform"
@@ -46,7 +46,7 @@ class Model(Part):
     @property
     @abstractmethod
     def title(self) -> str:
-        """A short name that tells models of one kind apart."""
+        """A short name that distinguishes models of the same kind."""
 
     @property
     @abstractmethod
@@ -55,16 +55,16 @@ class Model(Part):
 
     @abstractmethod
     def canonical(self) -> dict[str, Any]:
-        """The settings spelt out, so that a named model and its spelling are one."""
+        """The settings in full, so that a named model and the same settings without the name are equal."""
 
     @abstractmethod
     def network(self, shape: Shape | int, classes: int) -> Network:
-        """The layers for examples of a shape, or of so many values, and C `classes`. Raises: RecipeError."""
+        """The layers for examples of a shape, or with that many values, and C `classes`. Raises: RecipeError."""
 
 
 class MLP(Model):
-    """A multilayer perceptron: dense layers of `hidden` units, `activation` after each, dropout after that, and one
-    last dense layer with `output`."""
+    """A multilayer perceptron: dense layers of `hidden` units, each followed by `activation` and dropout, and a final
+    dense layer with `output`."""
 
     name: Literal["mlp"] = "mlp"
     hidden: Hidden = (128,)
@@ -132,7 +132,7 @@ Stack = Annotated[tuple[AnyLayer, ...], Field(max_length=256)]
 
 
 class Sequential(Model):
-    """Any `layers` of the table in `stack`, one after the other, and one last dense layer with `output`."""
+    """Any `layers` of the table in `stack`, in order, and a final dense layer with `output`."""
 
     name: Literal["sequential"] = "sequential"
     layers: Stack = ()
@@ -159,20 +159,20 @@ class Sequential(Model):
         stack: list[LayerPart] = [*self.layers, DensePart(units=classes)]
         for number, part in enumerate(stack):
             try:
-                made, shape = part.build(shape)
+                built, shape = part.build(shape)
             except MisfitError as error:
                 last = number == len(self.layers)
                 where = "the last dense layer" if last else f"model.layers.{number} ({part.entry})"
                 raise RecipeError([f"{where} {error}"]) from None
-            layers += made
+            layers += built
         return Network(tuple(layers), self.output, math.prod(start), classes)
 
 
 class LeNet5(Sequential):
     """LeNet-5 in the shape of 1998: 6, 16 and 120 channels, 84 units, tanh and average pooling, softmax at the end.
 
-    Images of 28 x 28 are framed to 32 x 32, as LeCun, Bottou, Bengio, Haffner (1998) had them; every channel of a
-    convolution sees all of the layer before, and the outputs are those of today, not radial basis functions.
+    Images of 28 x 28 are padded to 32 x 32, as in LeCun, Bottou, Bengio, Haffner (1998). Unlike there, every channel of
+    a convolution sees all channels of the previous layer, and the output is a softmax, not radial basis functions.
     """
 
     name: Literal["lenet5"] = "lenet5"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -206,24 +206,24 @@ MODELS = table_of(MLP, FourLS, ThreeLS, TwoLR, Sequential, LeNet5, LeNet5Wide)
 
 
 def model_of(table: Mapping[str, Any]) -> str:
-    """The model that a table without a name means: the one that has layers, or the mlp."""
+    """The model of a table without a name: `sequential` if it has layers, else `mlp`."""
     return "sequential" if "layers" in table else "mlp"
 
 
 def flops_forward(network: Network) -> int:
-    """Arithmetic operations to turn one example into outputs."""
+    """Arithmetic operations to compute the outputs of one example."""
     layers = sum(layer.flops(first=i == 0)[0] for i, layer in enumerate(network.layers))
     return layers + network.classes * OUTPUTS[network.output].flops[0]
 
 
 def flops_training(network: Network, loss: str, optimizer: Optimizer, *, iterations: int, examples: int) -> int:
-    """Arithmetic operations of `iterations` updates that see `examples` examples together.
+    """Arithmetic operations of `iterations` updates that see `examples` examples in total.
 
     Every addition, multiplication, division, comparison and elementary function counts as one; a dense layer's product
-    is 2 D H an example, its bias included. Penalties, clipping and the logged evaluations are not counted.
+    is 2 D H per example, its bias included. Penalties, clipping and the logged evaluations are not counted.
     """
-    output, computed = head(network.output, loss)
-    ends = OUTPUTS[output].flops, LOSSES[computed].flops
-    an_example = network.classes * sum(forward + backward for forward, backward in ends)
-    an_example += sum(sum(layer.flops(first=i == 0)) for i, layer in enumerate(network.layers))
-    return examples * an_example + iterations * network.parameters * type(optimizer).flops
+    output, loss = head(network.output, loss)
+    ends = OUTPUTS[output].flops, LOSSES[loss].flops
+    per_example = network.classes * sum(forward + backward for forward, backward in ends)
+    per_example += sum(sum(layer.flops(first=i == 0)) for i, layer in enumerate(network.layers))
+    return examples * per_example + iterations * network.parameters * type(optimizer).flops

@@ -1,9 +1,8 @@
-"""Optimizers: settings, the state kept for each weight, and one pure rule, in order of increasing complexity.
+"""Optimizers: settings, the state per weight, and one pure rule, in order of increasing complexity.
 
-`rule(xp, w, g, slots, h) -> (step, slots)` works on arrays of any shape of the namespace `xp`; the engine subtracts
-the step from the weights. `h` carries the settings and `learning_rate` after the schedule, besides what `factors`
-makes of the iteration count t. torch.optim is the definition of each. A user's own is a subclass in another module
-(see `own_rules`).
+`rule(xp, w, g, slots, h) -> (step, slots)` works on arrays of any shape of the namespace `xp`; the engine subtracts the
+step from the weights. `h` has the settings, `learning_rate` after the schedule, and the `factors` of the iteration
+count t. torch.optim defines each of them. A user optimizer is a subclass in another module (see `user_optimizers`).
 """
 
 from __future__ import annotations
@@ -21,34 +20,34 @@ Slots = tuple[Array, ...]
 
 
 class Optimizer(Part):
-    """An optimizer: how many arrays of state it keeps for each array of weights, and one pure step."""
+    """An optimizer: the number of state arrays per array of weights, and one pure step."""
 
     slots: ClassVar[int] = 0
     flops: ClassVar[int] = 0
-    """Arithmetic operations for one weight in one iteration, the subtraction of the step included."""
+    """Arithmetic operations per weight and iteration, the subtraction of the step included."""
 
     learning_rate: Positive
 
     @classmethod
-    def is_own(cls) -> bool:
-        """Whether the class is a user's own, and not one of the table."""
+    def is_user_defined(cls) -> bool:
+        """Whether the class is a user's, and not one of the table."""
         return cls not in OPTIMIZERS.values()
 
     @classmethod
-    def place(cls) -> str:
-        """Where the class is found: `module:Class`."""
+    def class_path(cls) -> str:
+        """Where the class is defined: `module:Class`."""
         return f"{cls.__module__}:{cls.__qualname__}"
 
     @property
     def entry(self) -> str:
-        return self.place() if self.is_own() else str(self.__dict__["name"])
+        return self.class_path() if self.is_user_defined() else str(self.__dict__["name"])
 
     @model_serializer(mode="wrap")
     def _plain(self, listed: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"name": self.entry, **self.settings()} if self.is_own() else listed(self)
+        return {"name": self.entry, **self.settings()} if self.is_user_defined() else listed(self)
 
     def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """The quantities that depend on the iteration counts t alone, (k,) each, in float64."""
+        """The quantities that depend only on the iteration counts t, (k,) each, in float64."""
         return {}
 
     @staticmethod
@@ -163,7 +162,7 @@ class Adam(Optimizer):
     flops: ClassVar[int] = 14
 
     def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        # -expm1(t log(beta)) is 1 - beta**t without the cancellation at small t and without a float32 power at large t
+        # -expm1(t log(beta)) is 1 - beta**t without cancellation at small t and without a float32 power at large t
         with np.errstate(divide="ignore"):
             log1, log2 = np.log(self.beta1), np.log(self.beta2)
         return {"correction1": -np.expm1(t * log1), "correction2": -np.expm1(t * log2)}

@@ -1,4 +1,4 @@
-"""What every component has: a name, checked settings, and a union of all entries of its table for the recipe."""
+"""The base of every component: its name, its validated settings, and tables and unions of components."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A number in [0, 1): a decay, a momentum, a dropout rate."""
-Share = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+"""A number in [0, 1]: an accuracy, a factor."""
 Count = Annotated[int, Field(ge=1)]
 WholeNumber = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """A component's settings: frozen, hashable, every key known and every value of its exact type."""
+    """A component's settings: frozen, hashable, without unknown keys, every value of its exact type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @property
     def entry(self) -> str:
-        """The name under which the component stands in its table."""
+        """The component's name in its table."""
         return str(self.__dict__.get("name", self.__dict__.get("kind")))
 
     def settings(self) -> dict[str, Any]:
-        """Every setting but the component's name."""
+        """Every setting except the component's name."""
         return {key: value for key, value in self.__dict__.items() if key not in ("name", "kind")}
 
 
 def one_of(kind: str, table: Mapping[str, Any]) -> Any:
-    """The type of a plain name that must stand in `table`; the error names the nearest entry."""
+    """The type of a name that must be in `table`; the error suggests the nearest entry."""
 
     def known(value: object) -> object:
         if isinstance(value, str) and value not in table:
@@ -51,8 +52,12 @@ Default = str | Callable[[Mapping[str, Any]], str]
 
 
 def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: Default) -> Any:
-    """The type of a component: a table of settings whose `tag` names the entry, or the bare name for all defaults;
-    a table without the tag is the `default` entry's, which may depend on the table; "" is no entry's name."""
+    """The type of a component: settings whose `tag` names the entry, or the bare name for the entry with its defaults.
+
+    Args:
+        kind: what the entries are called in messages.
+        default: the entry of settings without the tag, or a function of the settings; "" if the tag is required.
+    """
 
     def expand(value: object) -> object:
         if isinstance(value, str):
@@ -72,11 +77,11 @@ def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", def
 
 
 def tag_of(part: type[Part], tag: str = "name") -> str:
-    """The name under which a component stands in its table: the default of its tag field."""
+    """A component's name in its table: the default of its tag field."""
     annotation = part.model_fields[tag].annotation
     return get_args(annotation)[0] if get_args(annotation) else str(annotation)
 
 
 def table_of(*parts: type[Part], tag: str = "name") -> dict[str, Any]:
-    """A table of components by the names that they carry, in the order given."""
+    """A table of components by name, in the given order."""
     return {tag_of(part, tag): part for part in parts}

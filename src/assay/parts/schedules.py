@@ -1,7 +1,7 @@
 """Learning-rate schedules: factors on the optimizer's rate, computed in float64 outside the engines.
 
-The iteration count t starts at 1 and `factor` is 1 at the first iteration after the warm-up. Horizons are explicit
-numbers of iterations, never silently the budget, so that a longer budget continues the same training.
+The iteration count t starts at 1, and the factor is 1 at the first iteration after the warm-up. Horizons are explicit
+numbers of iterations and never default to the budget, so that a longer budget continues the same training.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.parts.part import Count, Fraction, Part, Share, WholeNumber, table_of
+from assay.parts.part import Count, Fraction, Part, Ratio, WholeNumber, table_of
 
 Numbers = NDArray[np.float64]
 
 
 class Schedule(Part):
-    """A schedule; `warm_up` iterations of a linear rise (t / warm_up) come before its own course."""
+    """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations."""
 
     warm_up: WholeNumber = 0
 
     def factors(self, first: int, count: int) -> Numbers:
         """The factors of iterations first ... first + count - 1, (count,)."""
         t = np.arange(first, first + count, dtype=np.float64)
-        course = self.course(np.maximum(t - 1 - self.warm_up, 0.0))
-        return np.minimum(t / self.warm_up, 1.0) * course if self.warm_up else course
+        after_warm_up = self.decay(np.maximum(t - 1 - self.warm_up, 0.0))
+        return np.minimum(t / self.warm_up, 1.0) * after_warm_up if self.warm_up else after_warm_up
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         """The factor s iterations after the warm-up, s from 0."""
         raise NotImplementedError
 
 
 class Constant(Schedule):
-    """The rate as it is (with `warm_up`: a linear warm-up, then constant)."""
+    """A constant rate (with `warm_up`: a linear warm-up, then constant)."""
 
     name: Literal["constant"] = "constant"
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         return np.ones_like(s)
 
 
@@ -46,9 +46,9 @@ class Step(Schedule):
 
     name: Literal["step"] = "step"
     every: Count
-    factor: Share = 0.1
+    factor: Ratio = 0.1
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         return self.factor ** np.floor(s / self.every)
 
 
@@ -57,9 +57,9 @@ class Exponential(Schedule):
 
     name: Literal["exponential"] = "exponential"
     every: Count
-    factor: Share = 0.1
+    factor: Ratio = 0.1
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         return self.factor ** (s / self.every)
 
 
@@ -70,18 +70,18 @@ class Cosine(Schedule):
     horizon: Count
     final: Fraction = 0.0
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         return self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * np.minimum(s / self.horizon, 1.0)))
 
 
 class Linear(Schedule):
-    """1 + (final - 1) s / horizon, then `final`: a straight line down."""
+    """1 + (final - 1) s / horizon, then `final`: a linear decay."""
 
     name: Literal["linear"] = "linear"
     horizon: Count
     final: Fraction = 0.0
 
-    def course(self, s: Numbers) -> Numbers:
+    def decay(self, s: Numbers) -> Numbers:
         return 1 + (self.final - 1) * np.minimum(s / self.horizon, 1.0)
 
 

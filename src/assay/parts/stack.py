@@ -1,7 +1,7 @@
-"""The layers that a model may list: settings that, with the shape of what comes in, make layers.
+"""The layers that a model may list: settings from which, with the shape of the input, layers are built.
 
 To add one: a part with `kind` and `build` here, its entry in LAYERS, its record in `layers`, and its arithmetic in the
-engines; the recipe check, the error messages and the contract tests read the table.
+engines; validation, error messages and the contract tests read the table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:
 
 
 class MisfitError(ValueError):
-    """A layer that what comes in does not fit."""
+    """The input does not fit a layer; the message continues the layer's name."""
 
 
 class LayerPart(Part):
@@ -31,18 +31,19 @@ class LayerPart(Part):
 
     @abstractmethod
     def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
-        """The layer, with its activation, for examples of a shape, and the shape of what goes out.
+        """The layer, with its activation, for examples of a shape, and the shape of its output.
 
-        Raises: MisfitError."""
+        Raises: MisfitError.
+        """
 
     @property
     @abstractmethod
     def short(self) -> str:
-        """The layer in a label: 32c5 for 32 channels and a kernel of 5 x 5."""
+        """The layer in a label: 32c5 means 32 channels and a kernel of 5 x 5."""
 
 
 class Conv2dPart(LayerPart):
-    """A convolution of `channels` kernels of kernel x kernel places, then `activation`."""
+    """A convolution with `channels` kernels of kernel x kernel values, then `activation`."""
 
     kind: Literal["conv2d"] = "conv2d"
     channels: Count
@@ -65,7 +66,7 @@ class Conv2dPart(LayerPart):
 class _PoolPart(LayerPart):
     size: Count = 2
     stride: Count | None = None
-    """None: the size, so that windows lie side by side."""
+    """None: the size, so that windows are adjacent."""
 
     def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
         image = _image(shape)
@@ -79,19 +80,19 @@ class _PoolPart(LayerPart):
 
 
 class MaxPoolPart(_PoolPart):
-    """The largest value of each window of size x size places."""
+    """The maximum of each window of size x size values."""
 
     kind: Literal["max_pool"] = "max_pool"
 
 
 class AveragePoolPart(_PoolPart):
-    """The mean of each window of size x size places."""
+    """The mean of each window of size x size values."""
 
     kind: Literal["average_pool"] = "average_pool"
 
 
 class FlattenPart(LayerPart):
-    """Images as rows of values, which dense layers take."""
+    """Images as vectors of values, the input of dense layers."""
 
     kind: Literal["flatten"] = "flatten"
 
@@ -105,7 +106,7 @@ class FlattenPart(LayerPart):
 
 
 class BatchNormPart(LayerPart):
-    """Each channel, or each value of a flat input, by the mean and deviation of its batch."""
+    """Standardises each channel, or each value of a flat input, by the mean and deviation of its batch."""
 
     kind: Literal["batch_norm"] = "batch_norm"
 
@@ -136,7 +137,7 @@ class DensePart(LayerPart):
 
 
 class ActivationPart(LayerPart):
-    """An activation by itself, for after a batch normalisation."""
+    """An activation as a layer of its own, for use after a batch normalisation."""
 
     kind: Literal["activation"] = "activation"
     function: ActivationName = "relu"
@@ -150,7 +151,7 @@ class ActivationPart(LayerPart):
 
 
 class DropoutPart(LayerPart):
-    """Values left out in training, each with probability `rate`."""
+    """Sets values to 0 in training, each with probability `rate`."""
 
     kind: Literal["dropout"] = "dropout"
     rate: Fraction = 0.5
@@ -182,19 +183,19 @@ else:
 
 
 def _image(shape: Shape) -> Image:
-    """A shape as an image; one without channels has one."""
+    """A shape as an image; a shape without channels has one channel."""
     if len(shape) == 2:
         return shape[0], shape[1], 1
     if len(shape) == 3:
         return shape[0], shape[1], shape[2]
-    said = f"flat values ({shape[0]},)" if len(shape) == 1 else f"shape {shape}"
-    raise MisfitError(f"takes images (height, width) or (height, width, channels); got {said}")
+    got = f"flat values ({shape[0]},)" if len(shape) == 1 else f"shape {shape}"
+    raise MisfitError(f"takes images (height, width) or (height, width, channels); got {got}")
 
 
 def _fits(size: int, sides: tuple[int, int], shape: Shape, padding: int = 0) -> None:
     if size > min(sides):
-        framed = f", {sides[0]} x {sides[1]} with its padding" if padding else ""
-        raise MisfitError(f"has windows of {size} x {size} places; got images of shape {shape}{framed}: too small")
+        padded = f", {sides[0]} x {sides[1]} with padding" if padding else ""
+        raise MisfitError(f"has windows of {size} x {size}; got images of shape {shape}{padded}: too small")
 
 
 def _activated(function: str, values: int) -> list[Layer]:

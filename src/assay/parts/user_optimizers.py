@@ -1,7 +1,7 @@
-"""A user's own optimizer, named `module:Class`: imported where that is allowed, else only named.
+"""User optimizers, named `module:Class`: imported if third-party code is allowed, else only shown by name.
 
-Recipes, studies and stores come from strangers, so a name in them is imported inside `allowing_code` alone. A class
-that the program has loaded by itself needs no permission: nothing is imported then.
+Recipes, studies and stores may be untrusted, so a class that they name is imported only inside `allowing_code`. A class
+that the program has already loaded needs no permission, because nothing is imported.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from assay.errors import CodeError, unknown
+from assay.errors import CodeError, has_no
 from assay.parts.activations import Array
 from assay.parts.optimizers import OPTIMIZERS, Optimizer, Slots
 from assay.parts.part import Positive
 
-_ALLOWED: ContextVar[bool] = ContextVar("allowed", default=False)  # a new thread begins without permission
-_TAKEN = ("l1", "l2", "clip_norm")  # what the engines put beside the settings in `h`
+_ALLOWED: ContextVar[bool] = ContextVar("allowed", default=False)  # a new thread starts without permission
+_RESERVED = ("l1", "l2", "clip_norm")  # engines add these to the settings in `h`
 _BASE = "assay.parts.optimizers.Optimizer"
+
+
+# --- permission ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def allowing_code() -> Generator[None]:
 
 @contextmanager
 def refusing_code() -> Generator[None]:
-    """For what a stranger may have written: nothing is imported inside, whatever was allowed outside."""
+    """Imports nothing inside, whatever is allowed outside: for untrusted data."""
     token = _ALLOWED.set(False)
     try:
         yield
@@ -63,20 +66,23 @@ def refusing_code() -> Generator[None]:
 
 
 def code_is_allowed() -> bool:
-    """Whether a user's own code may be run here."""
+    """Whether third-party code may be run here."""
     return _ALLOWED.get()
 
 
 def refusal(name: str) -> str:
-    """The sentence for a name that may not be imported."""
+    """The message for a class that may not be imported."""
     return (
-        f"{name!r} is somebody's own code, which is imported only where that is allowed: give --allow-code, "
+        f"{name!r} is third-party code, which is imported only if allowed: give --allow-code, "
         "or in Python read it inside `with assay.allowing_code():`"
     )
 
 
-class NamedRule(Optimizer):
-    """A stored user's own rule that is not loaded: its name and its numbers, to be shown. It cannot train."""
+# --- from a recipe's value to an optimizer ---------------------------------------------------------------------------
+
+
+class UnloadedOptimizer(Optimizer):
+    """A stored user optimizer whose class is not loaded: its name and its numbers, to be shown. It cannot train."""
 
     name: str
     learning_rate: Positive
@@ -91,36 +97,39 @@ class NamedRule(Optimizer):
         return {"learning_rate": self.learning_rate, **dict(self.numbers)}
 
 
-def named_rule(value: object, *, code: str = "") -> NamedRule | None:
-    """The rule that a stored table names, without importing it; None where it names none. `code`: as `code_of`."""
+def unloaded_optimizer(value: object, *, code: str = "") -> UnloadedOptimizer | None:
+    """The user optimizer that a stored table names, without importing it; None if it names none.
+
+    `code`: the stored hash of its class.
+    """
     name, settings = _name_and_settings(value)
     if name is None:
         return None
     rate = settings.pop("learning_rate", None)
     try:
-        return NamedRule(name=name, learning_rate=rate, numbers=tuple(settings.items()), code=code)
+        return UnloadedOptimizer(name=name, learning_rate=rate, numbers=tuple(settings.items()), code=code)
     except ValidationError:
         return None
 
 
 def user_optimizer(value: object) -> Optimizer | None:
-    """The user's own optimizer that a recipe's value is or names; None where it is one of the table.
+    """The user optimizer that a recipe's value is or names; None if it is one of the table.
 
-    Raises: CodeError, or pydantic's error for its settings, under the name that the table's entries would have.
+    Raises: CodeError, or pydantic's error for its settings, with the same location as for an entry of the table.
     """
-    if isinstance(value, NamedRule):
+    if isinstance(value, UnloadedOptimizer):
         return value
     if isinstance(value, Optimizer):
-        if not value.is_own():
+        if not value.is_user_defined():
             return None
-        _check(type(value))
-        return _with_numbers(value)
+        _check_class(type(value))
+        return _with_numeric_settings(value)
     name, settings = _name_and_settings(value)
     if name is None:
         return None
-    rule = found(name)
+    optimizer_class = import_optimizer(name)
     try:
-        return _with_numbers(rule(**settings))
+        return _with_numeric_settings(optimizer_class(**settings))
     except ValidationError as error:
         lines = [
             InitErrorDetails(
@@ -134,41 +143,53 @@ def user_optimizer(value: object) -> Optimizer | None:
 
 
 def _name_and_settings(value: object) -> tuple[str | None, dict[str, Any]]:
+    """The `module:Class` that a recipe's value names, None if it names another, and its settings."""
     settings: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"name": value}  # pyright: ignore
     name = settings.pop("name", None)
     return (name if isinstance(name, str) and ":" in name else None), settings
 
 
-def loaded(name: str) -> type[Optimizer] | None:
-    """The class of that name where the program has it already; nothing is imported."""
-    place = _place(name)
-    return place if isinstance(place, type) and issubclass(place, Optimizer) else None
+def _with_numeric_settings(optimizer: Optimizer) -> Optimizer:
+    """The optimizer itself. Raises: CodeError if a setting is not a number, which jax and cohorts need."""
+    for key, value in optimizer.settings().items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise CodeError(f"{optimizer.entry!r}: setting {key!r} is {value!r}; expected a number")
+    return optimizer
 
 
-def _place(name: str) -> object:
+# --- importing classes -----------------------------------------------------------------------------------------------
+
+
+def loaded_class(name: str) -> type[Optimizer] | None:
+    """The optimizer class of that name if it is already loaded; nothing is imported."""
+    value = _loaded_object(name)
+    return value if isinstance(value, type) and issubclass(value, Optimizer) else None
+
+
+def _loaded_object(name: str) -> object:
     module, _, path = name.partition(":")
-    place: object = sys.modules.get(module)
+    value: object = sys.modules.get(module)
     for step in path.split("."):
-        place = getattr(place, "__dict__", {}).get(step)  # not getattr: a module may import what it is asked for
-    return place
+        value = getattr(value, "__dict__", {}).get(step)  # not getattr: a module may import attributes on access
+    return value
 
 
-def found(name: str) -> type[Optimizer]:
-    """The class of that name, imported if need be and allowed. Raises: CodeError."""
+def import_optimizer(name: str) -> type[Optimizer]:
+    """The optimizer class of that name, imported if it is not loaded and code is allowed. Raises: CodeError."""
     module, _, path = name.partition(":")
     if not all(step.isidentifier() for step in (*module.split("."), *path.split("."))):
-        raise CodeError(f"got {name!r}; expected the place of a class, such as 'my.module:Rule'")
-    rule = loaded(name)
-    if rule is None:
+        raise CodeError(f"got {name!r}; expected the path of a class, such as 'my.module:Rule'")
+    optimizer_class = loaded_class(name)
+    if optimizer_class is None:
         if not code_is_allowed():
             raise CodeError(refusal(name))
-        rule = _in_module(_imported(module), name, path)
-    if rule.is_own():
-        _check(rule)
-    return rule
+        optimizer_class = _class_in(_import_module(module), name, path)
+    if optimizer_class.is_user_defined():
+        _check_class(optimizer_class)
+    return optimizer_class
 
 
-def _imported(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
@@ -176,127 +197,130 @@ def _imported(name: str) -> ModuleType:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             where = "Python looks in the current folder (on the command line), PYTHONPATH and the installed packages"
             raise CodeError(f"module {error.name!r} was not found; {where}") from None
-        said = " ".join(str(error).split())
-        raise CodeError(f"module {name!r} cannot be imported: {type(error).__name__}: {said}") from error
+        message = " ".join(str(error).split())
+        raise CodeError(f"module {name!r} cannot be imported: {type(error).__name__}: {message}") from error
 
 
-def _in_module(module: ModuleType, name: str, path: str) -> type[Optimizer]:
-    rule = loaded(name)
-    if rule is not None:
-        return rule
-    if _place(name) is not None:
+def _class_in(module: ModuleType, name: str, path: str) -> type[Optimizer]:
+    optimizer_class = loaded_class(name)
+    if optimizer_class is not None:
+        return optimizer_class
+    if _loaded_object(name) is not None:
         raise CodeError(f"{name!r} is not an optimizer; expected a class with the base {_BASE}")
-    rules = [key for key, value in vars(module).items() if isinstance(value, type) and _is_rule(value)]
-    if not rules:
+    optimizers = [key for key, value in vars(module).items() if isinstance(value, type) and _is_optimizer(value)]
+    if not optimizers:
         raise CodeError(f"module {module.__name__!r} has no {path!r}, and no class with the base {_BASE}")
-    raise CodeError(unknown(f"optimizer of module {module.__name__!r}", path, rules))
+    raise CodeError(has_no(f"module {module.__name__!r}", "optimizer", path, optimizers))
 
 
-def _is_rule(value: type) -> bool:
-    return issubclass(value, Optimizer) and value is not Optimizer and value.is_own()
+def _is_optimizer(value: type) -> bool:
+    return issubclass(value, Optimizer) and value is not Optimizer and value.is_user_defined()
 
 
-def _check(rule: type[Optimizer]) -> None:
-    """Raises CodeError where a class cannot be found again by its name, or is not all that an optimizer must be."""
-    name, slots = rule.place(), getattr(rule, "slots", None)
-    if rule.__module__ == "__main__" or "<locals>" in rule.__qualname__:
-        where = "in a script or notebook" if rule.__module__ == "__main__" else "inside a function"
+def _check_class(optimizer_class: type[Optimizer]) -> None:
+    """Raises CodeError if a class cannot be imported again by its name, or violates the contract of an optimizer."""
+    name, slots = optimizer_class.class_path(), getattr(optimizer_class, "slots", None)
+    if optimizer_class.__module__ == "__main__" or "<locals>" in optimizer_class.__qualname__:
+        where = "in a script or notebook" if optimizer_class.__module__ == "__main__" else "inside a function"
         raise CodeError(
-            f"{rule.__qualname__!r} is defined {where}, where workers and later runs cannot find it; "
+            f"{optimizer_class.__qualname__!r} is defined {where}, where workers and later runs cannot import it; "
             "put it at the top level of a module, such as my_rules.py, and import it from there"
         )
-    if loaded(name) is not rule:
-        raise CodeError(f"{name!r} is another class by now; make the optimizer anew from the class under that name")
-    if rule.rule is Optimizer.rule:
+    if loaded_class(name) is not optimizer_class:
+        raise CodeError(f"{name!r} is now another class; create the optimizer again from the current one")
+    if optimizer_class.rule is Optimizer.rule:
         raise CodeError(f"{name!r} has no rule; expected a static method rule(xp, w, g, slots, h) -> (step, slots)")
     if not isinstance(slots, int) or isinstance(slots, bool) or slots < 0:
         raise CodeError(f"{name!r}: slots is {slots!r}; expected a number, written `slots: ClassVar[int] = 1`")
-    taken = [key for key in _TAKEN if key in rule.model_fields]
-    if taken:
-        raise CodeError(f"{name!r}: a setting cannot be called {taken[0]!r}, which the recipe has by itself")
-    code_of(rule)
+    reserved = [key for key in _RESERVED if key in optimizer_class.model_fields]
+    if reserved:
+        raise CodeError(f"{name!r}: a setting cannot be called {reserved[0]!r}, which is a key of the recipe itself")
+    class_hash(optimizer_class)
 
 
-def _with_numbers(rule: Optimizer) -> Optimizer:
-    """The optimizer itself. Raises: CodeError where a setting is no number, as jax and cohorts need it."""
-    for key, value in rule.settings().items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CodeError(f"{rule.entry!r}: setting {key!r} is {value!r}; expected a number")
-    return rule
+# --- the hash of the code --------------------------------------------------------------------------------------------
 
 
 @cache
-def code_of(rule: type[Optimizer]) -> str:
-    """A hash of the source of a user's own class and of those that it is built on, up to Assay's; "" for Assay's.
+def class_hash(optimizer_class: type[Optimizer]) -> str:
+    """A hash of the source of a user's class and of its bases, up to Assay's; "" for a class of Assay.
 
-    It is taken once, when the class is first used. What the class calls elsewhere is not in it.
+    It is computed once, when the class is first used. Functions that the class calls elsewhere are not included.
 
-    Raises: CodeError where there is no source.
+    Raises: CodeError if there is no source.
     """
-    if not rule.is_own():
+    if not optimizer_class.is_user_defined():
         return ""
-    classes = [c for c in rule.__mro__ if c not in Optimizer.__mro__ and c not in OPTIMIZERS.values()]
+    classes = [c for c in optimizer_class.__mro__ if c not in Optimizer.__mro__ and c not in OPTIMIZERS.values()]
     try:
         text = "\n".join(inspect.getsource(c) for c in classes)
     except (OSError, TypeError):
-        raise CodeError(f"{rule.place()!r}: its source cannot be read; put the class in a .py file") from None
+        name = optimizer_class.class_path()
+        raise CodeError(f"{name!r}: its source cannot be read; put the class in a .py file") from None
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def code_in(optimizer: Optimizer) -> str:
-    """`code_of` an optimizer's class; of one that is only named, what was stored of it."""
-    return optimizer.code if isinstance(optimizer, NamedRule) else code_of(type(optimizer))
+def code_hash(optimizer: Optimizer) -> str:
+    """`class_hash` of an optimizer's class; the stored hash if the class is not loaded."""
+    return optimizer.code if isinstance(optimizer, UnloadedOptimizer) else class_hash(type(optimizer))
 
 
-# --- at work ---------------------------------------------------------------------------------------------------------
+# --- while training --------------------------------------------------------------------------------------------------
 
 
-def step_of(rule: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
-    """The step and the new slots of a rule. Raises: CodeError where a user's own raises, or gives anything else."""
-    if not rule.is_own():
-        return rule.rule(xp, w, g, slots, h)
-    with _told(rule, "rule"):
-        result: Any = rule.rule(xp, w, g, slots, h)
+def checked_step(
+    optimizer_class: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any
+) -> tuple[Array, Slots]:
+    """The step and the new slots of an optimizer's rule.
+
+    Raises: CodeError if a user's rule raises, or returns anything else.
+    """
+    if not optimizer_class.is_user_defined():
+        return optimizer_class.rule(xp, w, g, slots, h)
+    name = f"optimizer {optimizer_class.class_path()!r}"
+    with _errors_of(optimizer_class, "rule"):
+        result: Any = optimizer_class.rule(xp, w, g, slots, h)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], tuple | list):
-        raise CodeError(f"optimizer {rule.place()!r}: its rule gave {_shown(result)}; expected (step, slots)")
-    step, new = result
-    if len(new) != rule.slots:
-        raise CodeError(f"optimizer {rule.place()!r}: its rule gave {len(new)} slots; expected {rule.slots}")
-    for what, array in [("step", step), *((f"slot {i}", slot) for i, slot in enumerate(new))]:
+        raise CodeError(f"{name}: its rule returned {_described(result)}; expected (step, slots)")
+    step, new_slots = result
+    if len(new_slots) != optimizer_class.slots:
+        raise CodeError(f"{name}: its rule returned {len(new_slots)} slots; expected {optimizer_class.slots}")
+    for what, array in [("step", step), *((f"slot {i}", slot) for i, slot in enumerate(new_slots))]:
         if getattr(array, "shape", None) != w.shape or getattr(array, "dtype", None) != w.dtype:
             raise CodeError(
-                f"optimizer {rule.place()!r}: its rule gave as {what} {_shown(array)}; "
-                f"expected {_shown(w)}, like the weights"
+                f"{name}: its rule returned as {what} {_described(array)}; expected {_described(w)}, like the weights"
             )
-    return step, tuple(new)
+    return step, tuple(new_slots)
 
 
-def factors_of(optimizer: Optimizer, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """An optimizer's factors at the counts t (k,). Raises: CodeError where a user's own are something else."""
-    if not optimizer.is_own():
+def checked_factors(optimizer: Optimizer, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """An optimizer's factors at the iteration counts t (k,). Raises: CodeError if a user's are invalid."""
+    if not optimizer.is_user_defined():
         return optimizer.factors(t)
-    with _told(type(optimizer), "factors"):
-        given = {str(key): np.asarray(values, np.float64) for key, values in optimizer.factors(t).items()}
-    for key, values in given.items():
+    with _errors_of(type(optimizer), "factors"):
+        factors = {str(key): np.asarray(values, np.float64) for key, values in optimizer.factors(t).items()}
+    for key, values in factors.items():
         if values.shape != t.shape:
             raise CodeError(
                 f"optimizer {optimizer.entry!r}: its factor {key!r} has shape {values.shape}; expected {t.shape}"
             )
-    return given
+    return factors
 
 
 @contextmanager
-def _told(rule: type[Optimizer], what: str) -> Generator[None]:
+def _errors_of(optimizer_class: type[Optimizer], method: str) -> Generator[None]:
+    """Turns what a user's method raises into a CodeError that names it."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        said = (str(error).splitlines() or [""])[0]
-        raise CodeError(f"optimizer {rule.place()!r}: its {what} raised {type(error).__name__}: {said}") from error
+        message = (str(error).splitlines() or [""])[0]
+        name = optimizer_class.class_path()
+        raise CodeError(f"optimizer {name!r}: its {method} raised {type(error).__name__}: {message}") from error
 
 
-def _shown(value: Any) -> str:
+def _described(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from assay.parts.user_optimizers import code_in
+from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import Recipe, jsonable
 
 
 def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
-    """Groups of recipes that differ only in traced numbers: those can be trained together by one program.
+    """Groups of recipes that differ only in traced numbers, so that one program can train them together.
 
-    Traced are the seed, every number of the optimizer and of the regularisation, the clipping norm, the schedule.
+    Traced are the seed, every number of the optimizer and of the regularisation, the clipping norm, and the schedule.
     """
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
@@ -21,9 +21,9 @@ def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
 
 
 def static_form(recipe: Recipe) -> str:
-    """What recipes of one cohort have in common, as text."""
+    """Everything that the recipes of one cohort have in common, as text."""
     form = recipe.plain() | {"model": jsonable(recipe.model.canonical())}
-    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry + code_in(recipe.optimizer)}
+    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry + code_hash(recipe.optimizer)}
     form["clip_norm"] = recipe.clip_norm is not None
     form["regularisation"] = recipe.regularisation.biases
     return json.dumps(form, sort_keys=True)

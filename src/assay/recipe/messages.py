@@ -1,4 +1,4 @@
-"""Errors of pydantic as our sentences: where, what is wrong, what was got, what is expected."""
+"""Pydantic's errors as Assay's messages: where, what is wrong, what was got, what is expected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic_core import ErrorDetails
 
-from assay.errors import unknown
+from assay.errors import has_no
 from assay.parts.batches import BATCHES
 from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS
@@ -34,11 +34,11 @@ _EXPECTED = {
 
 
 Keys = Callable[[Sequence[int | str]], tuple[str, list[str]]]
-"""From the place of a table to its name and the keys that it may have."""
+"""From the location of a table to its name in messages and its keys."""
 
 
 def sentences(errors: Sequence[ErrorDetails], keys_at: Keys) -> list[str]:
-    """A sentence for each error; what the members of a union expect at one place is joined into one."""
+    """One message per error; what the members of a union expect at the same location is joined into one."""
     joined: dict[str, str] = {}
     for details in errors:
         sentence = _sentence(details, keys_at)
@@ -49,12 +49,12 @@ def sentences(errors: Sequence[ErrorDetails], keys_at: Keys) -> list[str]:
 
 
 def _sentence(details: ErrorDetails, keys_at: Keys) -> str:
-    """One error of pydantic as: where, what is wrong, what was got, what is expected."""
+
     kind, context = details["type"], details.get("ctx", {})
     where = _where(details["loc"])
     if kind == "extra_forbidden":
         owner, known = keys_at(details["loc"][:-1])
-        return f"{where}: " + unknown(f"key of {owner}", details["loc"][-1], known)
+        return f"{where}: " + has_no(owner, "key", details["loc"][-1], known)
     if kind == "missing":
         return f"{where}: is missing, and has no default"
     if kind == "unknown_name":
@@ -67,20 +67,18 @@ def _sentence(details: ErrorDetails, keys_at: Keys) -> str:
     return f"{where}: got {got}; expected {expected}"
 
 
-_MEMBERS = {"int", "str", "float", "constrained-int", "constrained-float"}
-
-
-_TAGS = {*MODELS, *OPTIMIZERS, *SCHEDULES, *BATCHES}
+_UNION_MEMBERS = {"int", "str", "float", "constrained-int", "constrained-float"}
+_COMPONENTS = {*MODELS, *OPTIMIZERS, *SCHEDULES, *BATCHES}
 
 
 def _where(location: Sequence[int | str]) -> str:
-    """A dotted path without the marks that pydantic adds for the member of a union."""
-    kept: list[str] = []
+    """A dotted path without the steps that pydantic adds for the member of a union."""
+    path: list[str] = []
     for i, step in enumerate(location):
         text = str(step)
-        own = location[0] == "optimizer" and ":" in text
-        tag = (i == 1 and (text in _TAGS or own)) or (text in LAYERS and isinstance(location[i - 1], int))
-        if tag or "[" in text or text in _MEMBERS:
-            continue
-        kept.append(text)
-    return ".".join(kept)
+        user_optimizer = location[0] == "optimizer" and ":" in text
+        component = i == 1 and (text in _COMPONENTS or user_optimizer)
+        layer = text in LAYERS and isinstance(location[i - 1], int)
+        if not (component or layer or "[" in text or text in _UNION_MEMBERS):
+            path.append(text)
+    return ".".join(path)

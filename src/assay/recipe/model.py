@@ -1,4 +1,4 @@
-"""The recipe: what to train, as frozen plain data. It never says how or where."""
+"""The recipe: what to train, as frozen plain data, and never how or where."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from assay.data.prepare import INPUTS
+from assay.data.prepare import INPUTS, Preparation
 from assay.errors import CodeError, RecipeError
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
@@ -28,14 +28,14 @@ from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
-from assay.parts.user_optimizers import code_in, loaded, named_rule, refusing_code, user_optimizer
+from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
 from assay.recipe.toml import read_toml
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
-"""bfloat16 and tensorfloat32 are in the products alone; weights, sums and the rest stay float32."""
+"""bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
 
 
 def _short_form(key: str) -> BeforeValidator:
@@ -45,12 +45,12 @@ def _short_form(key: str) -> BeforeValidator:
     return BeforeValidator(table)
 
 
-def _own_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
+def _user_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
     try:
-        own = user_optimizer(value)
+        optimizer = user_optimizer(value)
     except CodeError as error:
         raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
-    return listed(value) if own is None else own
+    return listed(value) if optimizer is None else optimizer
 
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 else:
     ModelPart = any_of("model", MODELS, default=model_of)
     Listed = any_of("optimizer", OPTIMIZERS, default="adam")
-    OptimizerPart = Annotated[Listed, WrapValidator(_own_or_listed), SerializeAsAny()]
+    OptimizerPart = Annotated[Listed, WrapValidator(_user_or_listed), SerializeAsAny()]
     SchedulePart = any_of("schedule", SCHEDULES, default="constant")
     BatchesPart = any_of("batches", BATCHES, tag="kind", default="shuffled")
     LossName = one_of("loss", LOSSES)
@@ -129,7 +129,7 @@ class Recipe(Part):
     @model_validator(mode="before")
     @classmethod
     def _loss_of_the_output(cls, raw: Any) -> Any:
-        """Without a loss, the one that belongs to the model's output; its default is of the recipe, not of a table."""
+        """Without a loss, the one that belongs to the model's output: a default that a field alone cannot express."""
         if isinstance(raw, Mapping) and "loss" not in raw:
             return {**raw, "loss": _default_loss(raw.get("model", "mlp"))}  # pyright: ignore[reportUnknownArgumentType]
         return raw
@@ -140,7 +140,9 @@ class Recipe(Part):
             return self
         rates, hidden = self.model.dropout, len(self.model.hidden)
         if isinstance(rates, tuple) and len(rates) != hidden:
-            raise ValueError(f"model.dropout has {len(rates)} rates for {hidden} hidden layers; give one for each")
+            raise ValueError(
+                f"model.dropout has {len(rates)} rates for {hidden} hidden layers; give one rate per layer"
+            )
         return self
 
     @classmethod
@@ -173,15 +175,15 @@ class Recipe(Part):
             RecipeError: The stored data are not a recipe.
         """
         with refusing_code():
-            named = named_rule(raw.get("optimizer"), code=code)
-            if named is None:
+            unloaded = unloaded_optimizer(raw.get("optimizer"), code=code)
+            if unloaded is None:
                 return cls.parse(raw)
             try:
                 recipe = cls.parse(raw)
-            except RecipeError:  # not loaded, or its settings have changed; any other mistake comes again
-                return cls.parse({**raw, "optimizer": named})
-            same = not code or code == code_in(recipe.optimizer)
-            return recipe if same else cls.parse({**raw, "optimizer": named})
+            except RecipeError:  # not loaded, or its settings have changed; any other error is raised again below
+                return cls.parse({**raw, "optimizer": unloaded})
+            same = not code or code == code_hash(recipe.optimizer)
+            return recipe if same else cls.parse({**raw, "optimizer": unloaded})
 
     @classmethod
     def load(cls, path: str | Path, patches: Iterable[Mapping[str, Any]] = ()) -> Recipe:
@@ -210,7 +212,7 @@ class Recipe(Part):
         return self.patched({"budget": {"iterations": iterations, "epochs": epochs}})
 
     def plain(self) -> dict[str, Any]:
-        """The recipe as plain data that `parse` reads back: every key, None left out."""
+        """The recipe as plain data that `parse` reads back, without the keys that are None."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def canonical(self) -> dict[str, Any]:
@@ -220,7 +222,7 @@ class Recipe(Part):
         another trial. Code that the class calls elsewhere is not covered.
         """
         form = self.plain() | {"model": jsonable(self.model.canonical())}
-        if code := code_in(self.optimizer):
+        if code := code_hash(self.optimizer):
             form["optimizer"]["code"] = code
         return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
@@ -236,6 +238,12 @@ class Recipe(Part):
         form = self.canonical() | ({"data_checksum": data_checksum} if data_checksum else {})
         text = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the data set is split and scaled for this recipe."""
+        dtype = "float64" if self.precision == "float64" else "float32"
+        return Preparation(self.input, dtype, train=self.data.train, validation=self.data.validation)
 
     def iterations(self, examples: int) -> int:
         """The budget in iterations, for N training `examples`."""
@@ -258,23 +266,23 @@ NEUTRAL: dict[str, Any] = {
     "regularisation": {"l1": 0.0, "l2": 0.0, "biases": False},
     "stop": {},
 }
-"""Values that mean "not used": frozen, so that a recipe hashes the same before and after its field was invented."""
+"""Values that mean "not used": frozen, so that a recipe has the same hash before and after its field was added."""
 
 
 def warnings(recipe: Recipe) -> list[str]:
-    """What is allowed but odd in a recipe, a sentence each."""
+    """What is allowed but unusual in a recipe, one message each."""
     output, loss = recipe.model.output, LOSSES[recipe.loss]
-    found: list[str] = []
+    messages: list[str] = []
     if output not in loss.outputs:
-        means = " or ".join(loss.outputs)
-        found.append(f"loss {recipe.loss!r} is meant for output {means}; this model's output is {output!r}")
+        outputs = " or ".join(loss.outputs)
+        messages.append(f"loss {recipe.loss!r} is meant for output {outputs}; this model's output is {output!r}")
     if recipe.stop != Stop() and not recipe.data.validation:
-        found.append("the stopping rule reads the test set (no validation set): results are selected on test")
-    return found
+        messages.append("the stopping rule reads the test set (no validation set): results are selected on test")
+    return messages
 
 
 def _default_loss(model: object) -> str:
-    """The loss of a model's output as far as the raw data are sound; unsound ones are reported by the model itself."""
+    """The loss of a model's output; invalid raw data get any loss, because the model's validation reports them."""
     table: Mapping[str, Any] = model if isinstance(model, Mapping) else {"name": model}  # pyright: ignore
     name = model.entry if isinstance(model, Model) else table.get("name", "mlp")
     entry = MODELS.get(name) if isinstance(name, str) else None
@@ -285,7 +293,7 @@ def _default_loss(model: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Lists become tuples, so that what is frozen holds only frozen things; None in a table is a key left out."""
+    """Lists as tuples, so that frozen records hold only immutable values; keys that are None left out."""
     if isinstance(value, Mapping):
         table: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
         return {key: _plain(item) for key, item in table.items() if item is not None}
@@ -296,12 +304,12 @@ def _plain(value: Any) -> Any:
 
 
 def jsonable(value: Any) -> Any:
-    """Plain data as JSON has it: tuples as lists."""
+    """Plain data as JSON represents it: tuples as lists."""
     return json.loads(json.dumps(value))
 
 
 def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
-    """The name of the table at a location, and the keys that it may have."""
+    """The name in messages of the table at a location, and its keys."""
     if not location:
         return "a recipe", list(Recipe.model_fields)
     field = str(location[0])
@@ -316,7 +324,7 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
         return f"layer {kind!r}", list(LAYERS[kind].model_fields)
     if field in tables:
         name = str(location[1])
-        entry = tables[field].get(name) or loaded(name)
+        entry = tables[field].get(name) or loaded_class(name)
         return f"{field} {name!r}", list(entry.model_fields) if entry else []
     plain: dict[str, type[Part]] = {
         "data": Data,

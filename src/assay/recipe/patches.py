@@ -1,4 +1,4 @@
-"""Patches of a recipe: dotted assignments, merging, tables in place of components."""
+"""Patches of a recipe: dotted assignments, merging, components as tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.parts.part import Part
 
 
 def assignment(text: str) -> dict[str, Any]:
-    """The patch that `key.key=value` says; the value is TOML, or a plain word.
+    """Parses `key.key=value` into a patch; the value is TOML, or a plain word.
 
     >>> assignment("optimizer.learning_rate=0.1"), assignment("model=3LS")
     ({'optimizer': {'learning_rate': 0.1}}, {'model': '3LS'})
@@ -42,8 +42,9 @@ _SHORT_FORMS = {
 def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """A recipe's plain data with patches applied in order.
 
-    A table that names a component replaces it, siblings at their defaults (Adam never inherits Descent's rate); a
-    table without a name is merged key by key. A patch that replaces the model but names no loss takes the new model's.
+    A table that names a component replaces it, and its other settings take their defaults (Adam never inherits
+    Descent's learning rate). A table without a name is merged key by key. A patch that replaces the model but names no
+    loss takes the new model's default loss.
     """
     result = dict(table)
     for patch in patches:
@@ -55,9 +56,9 @@ def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> di
 
 
 def with_data(table: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The patch that puts the data of another name in the place of a recipe's own, split as those are."""
-    own: Any = table.get("data")
-    return {"data": {**own, "name": name} if isinstance(own, Mapping) else name}
+    """The patch that replaces a recipe's data set by another, with the same split."""
+    data: Any = table.get("data")
+    return {"data": {**data, "name": name} if isinstance(data, Mapping) else name}
 
 
 def _merged_value(key: str, old: object, new: object) -> object:
@@ -65,7 +66,7 @@ def _merged_value(key: str, old: object, new: object) -> object:
         return new
     if key in _SHORT_FORMS and isinstance(old, str):
         old = {_SHORT_FORMS[key]: old}
-    if key == "budget":  # one of two keys: the new one takes the old one's place
+    if key == "budget":  # iterations or epochs: the new key replaces the old one
         old = None
     old = tables(old)
     base: dict[str, Any] = dict(old) if isinstance(old, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
@@ -73,7 +74,7 @@ def _merged_value(key: str, old: object, new: object) -> object:
 
 
 def tables(value: Any) -> Any:
-    """Plain data in which components made in Python may stand, with the tables that they stand for."""
+    """Plain data with every component made in Python replaced by its table."""
     if isinstance(value, Part):
         return value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.parts.part import Count, NonNegative, Part, Positive, Share, WholeNumber
+from assay.parts.part import Count, NonNegative, Part, Positive, Ratio, WholeNumber
 
 
 class Data(Part):
@@ -69,7 +69,7 @@ class Stop(Part):
         patience: Stop after this many log points without a lower loss.
     """
 
-    accuracy: Share | None = None
+    accuracy: Ratio | None = None
     seconds: Positive | None = None
     patience: Count | None = None
 
@@ -108,10 +108,10 @@ class Log(Part):
 
     @field_validator("every")
     @classmethod
-    def _readable(cls, every: int | str) -> int | str:
+    def _valid_interval(cls, every: int | str) -> int | str:
         _interval(every)
         return every
 
     def interval(self) -> Interval:
-        """The distance of two log points and its unit; for "geometric" the number of points in a decade."""
+        """The distance between two log points and its unit; for "geometric" the number of points per decade."""
         return _interval(self.every)

@@ -1,4 +1,4 @@
-"""Plain data as TOML: files read, tables written."""
+"""Reading TOML files, and writing plain data as TOML."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from assay.errors import FileError, nearest
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file. Raises: FileError where it cannot be read or is not TOML."""
+    """The table in a TOML file. Raises: FileError if it cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else None
-        raise FileError(f"{path}: no such file" + (f"; did you mean {near!r}?" if near else "")) from None
+        names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        guess = nearest(path.name, names)
+        raise FileError(f"{path}: no such file" + (f"; did you mean {guess!r}?" if guess else "")) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: cannot be read as text: {error}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:

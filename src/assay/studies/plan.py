@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import split
@@ -114,16 +115,13 @@ class Planner:
     """Makes trials of recipes: loads each data set and chooses each engine once."""
 
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
-        self.settings, self._load = settings, load_data
-        self._data: dict[str, Dataset] = {}
+        self.settings, self._data = settings, DataCache(load=load_data)
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._sizes: dict[Data, int] = {}
 
     def data(self, name: str) -> Dataset:
         """The data set of a name, loaded once."""
-        if name not in self._data:
-            self._data[name] = self._load(name)
-        return self._data[name]
+        return self._data.dataset(name)
 
     def engine(self, recipe: Recipe, asked: str | Command | None = None) -> Engine | Program:
         """What trains a recipe, by `asked` in place of the settings' own. Raises: EngineError, CodeError."""

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from assay.errors import CodeError, unknown
+from assay.errors import CodeError, has_no, unknown
 from assay.parts.batches import BATCHES
 from assay.parts.models import MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
-from assay.parts.user_optimizers import found
+from assay.parts.user_optimizers import import_optimizer
 from assay.recipe.patches import merged, names_component
 from assay.rng import Stream
 
@@ -110,7 +110,7 @@ def axis(name: str, table: object, problems: list[str]) -> Axis:
 
 def _keyed_axis(name: str, raw: Mapping[str, Any], problems: list[str]) -> Axis:
     where, key = f"axes.{name}", str(raw["key"])
-    problems += [f"{where}: " + unknown("key of an axis", k, _KEYED) for k in raw if k not in _KEYED]
+    problems += [f"{where}: " + has_no("an axis", "key", k, _KEYED) for k in raw if k not in _KEYED]
     if not all(part.strip() for part in key.split(".")):
         problems.append(f"{where}.key: got {key!r}; expected a dotted key of a recipe, such as optimizer.learning_rate")
         return Axis(name, {})
@@ -176,7 +176,7 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
     entry = entries.get(str(name))
     if entry is None and field == "optimizer" and ":" in str(name):
         with suppress(CodeError):  # the recipe will say what is wrong
-            entry = found(str(name))
+            entry = import_optimizer(str(name))
     if entry is None:
         return dict(values), []
     own = entry.model_fields

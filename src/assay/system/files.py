@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves either the old one or the new one."""
+"""Atomic writes of files: a crash leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from assay.errors import FileError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside the file, flushes to the disk, and renames. Raises: FileError."""
+    """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                Path(file.name).chmod(0o644)  # a temporary file is its owner's alone
+                Path(file.name).chmod(0o644)  # only the owner can read a temporary file
                 Path(file.name).replace(path)
             except BaseException:
                 Path(file.name).unlink()

@@ -1,4 +1,4 @@
-"""The machine that a result was measured on: processor, memory, libraries, devices, commit."""
+"""A description of the machine: processor, memory, libraries, commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
 @functools.cache
 def describe() -> dict[str, Any]:
-    """What is known of this machine without loading any engine."""
+    """The description of this machine, as far as it is known without loading an engine."""
     return {
         "cpu": cpu_model(),
         "cores": cores(),
@@ -32,7 +32,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name as the operating system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -43,7 +43,7 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(usable_cores())
 
 
@@ -53,7 +53,7 @@ def usable_cores() -> list[int]:
 
 
 def blas() -> list[dict[str, Any]]:
-    """The libraries that multiply matrices, each with version, threads and kernel."""
+    """The loaded BLAS libraries, each with version, threads and kernel."""
     pools: list[dict[str, Any]] = threadpool_info()  # pyright: ignore[reportUnknownVariableType, reportAssignmentType]
     return [
         {
@@ -68,24 +68,24 @@ def blas() -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Assay and of what computes, those that are installed."""
-    found: dict[str, str] = {}
+    """The versions of Assay and of the numerical libraries that are installed."""
+    installed: dict[str, str] = {}
     for name in ("assay", *_LIBRARIES):
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str | None:
-    """The commit of the working tree that Assay runs from, or None where it is installed as a package."""
+    """The commit of the working tree that Assay runs from, or None if it is installed as a package."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        git = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return git.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""Ctrl-C as a flag: the first one asks for an end that loses nothing, the second one ends at once."""
+"""Ctrl-C as a flag: the first one cancels without losing results, the second one stops at once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from types import FrameType
 
 @contextmanager
 def interruption(stop: Callable[[], None]) -> Generator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag and calls `stop`, which may do no more than a signal handler may; a second
-    one raises KeyboardInterrupt.
+    """Turns the first Ctrl-C into a flag and calls `stop`; a second one raises KeyboardInterrupt.
 
-    Yields a function that says whether the flag is set. Outside the main thread signals cannot be caught, so there it
-    never is.
+    `stop` runs in the signal handler, so it must be short and must not block. Yields a function that returns whether
+    the flag is set. Outside the main thread signals cannot be caught, so the flag is never set there.
     """
-    seen = threading.Event()
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield seen.is_set
+        yield interrupted.is_set
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen.is_set():
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        seen.set()
+        interrupted.set()
         stop()
 
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield seen.is_set
+        yield interrupted.is_set
     finally:
         signal.signal(signal.SIGINT, before)

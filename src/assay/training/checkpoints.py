@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
-from assay.parts.user_optimizers import NamedRule, code_in
+from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
 from assay.training.history import History, Ledger, Outcome, Point
@@ -41,7 +41,7 @@ def to_bytes(history: History) -> bytes:
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
-        "code": code_in(history.recipe.optimizer),
+        "code": code_hash(history.recipe.optimizer),
         "t": history.checkpoint.t,
         "engine": history.engine,
         "engine_choice": history.engine_choice,
@@ -98,7 +98,9 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots
-    if isinstance(recipe.optimizer, NamedRule):  # a user optimizer whose class, and so its number of slots, is unknown
+    if isinstance(
+        recipe.optimizer, UnloadedOptimizer
+    ):  # a user optimizer whose class, and so its number of slots, is unknown
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     if tensors:  # an external program may return no weights, and never returns its slots

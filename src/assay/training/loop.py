@@ -368,11 +368,5 @@ def peak_memory() -> int:
 
 
 def prepared(recipe: Recipe, dataset: Dataset) -> Prepared:
-    """The data set, scaled and split as the recipe says."""
-    return prepare(
-        dataset,
-        scaling=recipe.input,
-        dtype="float64" if recipe.precision == "float64" else "float32",
-        train=recipe.data.train,
-        validation=recipe.data.validation,
-    )
+    """A data set scaled and split as a recipe says."""
+    return prepare(dataset, recipe.preparation)

@@ -15,20 +15,17 @@ from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-from assay.data.dataset import Dataset
-from assay.data.datasets import load
-from assay.data.prepare import Prepared
+from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import CodeError, ProgramError
-from assay.parts.user_optimizers import allowing_code, code_in
+from assay.parts.user_optimizers import allowing_code, code_hash
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
-from assay.training.loop import prepared
 from assay.workers.batch import EndedEvent, ProgressEvent, SavedEvent, train_together
 from assay.workers.messages import attend, send
 
@@ -44,8 +41,7 @@ class Worker:
         self.cancelled = threading.Event()
         self.engine: Engine | Program | None = None
         self._engines: dict[tuple[str, str, int | None], Engine] = {}
-        self._datasets: dict[str, Dataset] = {}
-        self._prepared: dict[str, Prepared] = {}
+        self._data = DataCache(latest_only=True)
 
     def take(self, head: dict[str, Any], content: bytes) -> None:
         """Puts a job in the queue, or notes that the driver wants an end."""
@@ -87,7 +83,7 @@ class Worker:
             if cancelled():
                 return
             begin = perf_counter()
-            data = self._data(recipes[0])
+            data = self._data.prepared(recipes[0].data.name, recipes[0].preparation)
             engine = self.engine = self._trainer(head)
             engine.choice = head["choice"]
             events = train_together(
@@ -141,20 +137,11 @@ class Worker:
             self._engines[name, device, threads] = load_engine(name, device=device, threads=threads)
         return self._engines[name, device, threads]
 
-    def _data(self, recipe: Recipe) -> Prepared:
-        """The data as the recipe wants them; those of the last job are at hand."""
-        form = repr((recipe.data, recipe.input, recipe.precision == "float64"))
-        if form not in self._prepared:
-            if recipe.data.name not in self._datasets:
-                self._datasets = {recipe.data.name: load(recipe.data.name)}
-            self._prepared = {form: prepared(recipe, self._datasets[recipe.data.name])}
-        return self._prepared[form]
-
     def _forget(self) -> None:
         """Gives back what a failed job held, so that the next one has its memory."""
         self.engine = None
         self._engines.clear()
-        self._prepared.clear()
+        self._data.clear()
 
 
 def recipes_of(head: dict[str, Any]) -> list[Recipe]:
@@ -168,7 +155,7 @@ def recipes_of(head: dict[str, Any]) -> list[Recipe]:
     with allowing_code():
         recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
     optimizer = recipes[0].optimizer
-    if code_in(optimizer) != head["code"]:
+    if code_hash(optimizer) != head["code"]:
         raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
     return recipes
 

@@ -1,0 +1,52 @@
+"""The cache of data sets: each is loaded once by its name, and prepared once for each way of preparing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from assay.data.dataset import Dataset
+from assay.data.datasets import load
+from assay.data.prepare import Preparation, Prepared, prepare
+
+
+class DataCache:
+    """Data sets by name, and what was prepared of them.
+
+    >>> cache = DataCache()
+    >>> cache.dataset("digits") is cache.dataset("digits")
+    True
+    """
+
+    def __init__(self, *, latest_only: bool = False, load: Callable[[str], Dataset] = load) -> None:
+        """Starts empty.
+
+        Args:
+            latest_only: keep only the latest data set and the latest preparation, for a process that lives long.
+            load: what turns a name into a data set.
+        """
+        self._latest_only, self._load = latest_only, load
+        self._datasets: dict[str, Dataset] = {}
+        self._prepared: dict[tuple[str, Preparation], Prepared] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """The data set of that name. Raises: DataError."""
+        if name not in self._datasets:
+            dataset = self._load(name)
+            if self._latest_only:
+                self._datasets.clear()
+            self._datasets[name] = dataset
+        return self._datasets[name]
+
+    def prepared(self, name: str, how: Preparation) -> Prepared:
+        """The data set of that name, split and scaled. Raises: DataError."""
+        key = (name, how)
+        if key not in self._prepared:
+            dataset = self.dataset(name)
+            if self._latest_only:
+                self._prepared.clear()  # before the next one is made, so that memory holds one at a time
+            self._prepared[key] = prepare(dataset, how)
+        return self._prepared[key]
+
+    def clear(self) -> None:
+        """Frees what was prepared, several times the size of the data sets, which stay."""
+        self._prepared.clear()

@@ -1,0 +1,44 @@
+"""Data sets of OpenML, fetched by scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from assay.data.dataset import Dataset, from_arrays
+from assay.errors import DataError
+from assay.rng import stream
+
+_MNIST_EXAMPLES = 70_000
+
+
+def from_openml(identity: str) -> Dataset:
+    """A data set of OpenML by number or name; its last seventh is the test set.
+
+    Sets of 70,000 examples, such as MNIST, keep their published order: the first 60,000 are the training set. Others
+    are shuffled in a fixed order. Raises: DataError.
+    """
+    from sklearn.datasets import fetch_openml
+
+    query: dict[str, Any] = {"data_id": int(identity)} if identity.isdecimal() else {"name": identity, "version": 1}
+    try:
+        bunch: Any = fetch_openml(**query, as_frame=False, parser="liac-arff")
+    except Exception as error:  # scikit-learn raises whatever its reader and the network raise
+        raise DataError(f"openml:{identity}: cannot be fetched: {error}") from None
+    if bunch.target is None:
+        raise DataError(f"openml:{identity}: has no target column; expected one column of class labels")
+    x = bunch.data.toarray() if hasattr(bunch.data, "toarray") else np.asarray(bunch.data)  # sparse, or not
+    y = np.asarray(bunch.target)
+    if x.dtype.kind not in "buif":
+        raise DataError(f"openml:{identity}: examples have element type {x.dtype}; expected numbers")
+    if y.dtype.kind == "O":
+        y = y.astype(str)
+    published = len(x) == _MNIST_EXAMPLES
+    order = np.arange(len(x)) if published else stream(0, "openml-split").permutation(len(x))
+    train, test = np.split(order, [len(x) - len(x) // 7])
+    # the shape must be MNIST's too: small whole numbers may be a table of anything
+    pixels = x.shape == (_MNIST_EXAMPLES, 784) and ((x >= 0) & (x <= 255) & (np.floor(x) == x)).all()
+    if pixels:
+        x = x.astype(np.uint8).reshape(-1, 28, 28)
+    return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
