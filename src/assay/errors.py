@@ -67,3 +67,14 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     guess = nearest(str(name), names)
     hint = f"; did you mean {guess!r}?" if guess else "."
     return f"unknown {kind} {str(name)!r}{hint} Known: {', '.join(names)}"
+
+
+def to_install(extra: str) -> str:
+    """How to install what an extra of pyproject.toml names, as the end of a sentence.
+
+    Assay is not published yet: `pip install 'assay[jax]'` would install whatever an index has under that name.
+
+    >>> to_install("jax")
+    "pip install '.[jax]' in Assay's checkout"
+    """
+    return f"pip install '.[{extra}]' in Assay's checkout"

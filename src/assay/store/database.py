@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from assay.errors import StoreError
+from assay.errors import StoreError, to_install
 from assay.store.schema import APPLICATION, VERSION
 
 DEFAULT = "sqlite:///assay.db"
@@ -165,7 +165,7 @@ def _parsed(url: str) -> sa.URL:
         if backend == "postgresql":
             parsed.get_dialect().import_dbapi()
     except ModuleNotFoundError:
-        raise StoreError("a store in PostgreSQL needs psycopg: pip install 'assay[postgres]'") from None
+        raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(f"store {url!r}: {error}; expected sqlite:///FILE or postgresql+psycopg://...") from None
     if backend not in ("sqlite", "postgresql"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, FileError, StoreError
+from assay.errors import AssayError, FileError, StoreError, to_install
 from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
@@ -217,4 +217,4 @@ def _needs_pyarrow() -> None:
     import importlib.util
 
     if importlib.util.find_spec("pyarrow") is None:
-        raise StoreError("export and import need pyarrow: pip install 'assay[parquet]'")
+        raise StoreError(f"export and import need pyarrow: {to_install('parquet')}")
