@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from assay.errors import StoreError, to_install
-from assay.store.schema import APPLICATION, VERSION
+from assay.store.schema import APPLICATION, READABLE, VERSION
 
 DEFAULT = "sqlite:///assay.db"
 _BUSY_SECONDS = 60.0
@@ -147,7 +147,7 @@ class Database:
             raise StoreError(
                 f"{self.name}: has schema version {found}, this Assay reads up to {VERSION}; update Assay to open it"
             )
-        if found < VERSION:  # only where it was opened to be read
+        if found not in READABLE:  # only where it was opened to be read
             raise StoreError(f"{self.name}: has schema version {found}; `assay store check` brings it to {VERSION}")
 
 

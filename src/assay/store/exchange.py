@@ -20,7 +20,7 @@ from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.imported import history_of, refuse_taken
 from assay.store.queries import study_definition
-from assay.store.records import POINT, points_of
+from assay.store.records import POINT, points_of, stored_machine
 from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.training.history import Outcome
@@ -101,7 +101,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     try:
         frame = pandas.read_parquet(path, dtype_backend="numpy_nullable")
         about = json.loads((folder / "studies.json").read_text(encoding="utf-8"))
-        machines = json.loads((folder / "machines.json").read_text(encoding="utf-8"))
+        machines = _machines_in(folder / "machines.json")
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
@@ -114,17 +114,19 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
     held = _artifacts_in(folder / "artifacts")
     added = 0
+    hashes = {exported: row["hash"] for exported, row in machines.items()}
     with store.database.write() as connection:
-        for row in machines:
-            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
+        for row in machines.values():
+            _insert_missing(connection, machine, row)
         for planned, ended in checked:
             _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
             _insert_missing(connection, trial, planned)
             if ended is not None:
                 ended["artifact"] = ended["artifact"] if ended["artifact"] in held else None
+                ended["machine"] = hashes.get(ended["machine"], ended["machine"])
                 added += _insert_missing(connection, result, ended)
         for row in measured:
-            _insert_missing(connection, bench, row)
+            _insert_missing(connection, bench, row | {"machine": hashes.get(row["machine"], row["machine"])})
         for row in about["studies"]:
             _add_study(connection, row)
         for row in curves:
@@ -151,6 +153,14 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     points_of(ended["curve"])
     ended["stale"] = bool(ended["stale"])
     return planned, ended
+
+
+def _machines_in(path: Path) -> dict[str, dict[str, str]]:
+    """The machines of an export as rows, by the hash that they have there: an older version of Assay hashed otherwise.
+
+    Raises: ValueError where one cannot be read.
+    """
+    return {str(row["hash"]): stored_machine(row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
 def _benches_in(path: Path) -> list[dict[str, Any]]:

@@ -83,10 +83,23 @@ def history_of(row: Mapping[str, Any]) -> History:
 def machine_row(description: Mapping[str, Any]) -> dict[str, str]:
     """A machine's description and a hash of what two timings must have in common to be compared."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), default=str)
-    # which BLAS is loaded hangs on what was imported, and Assay's commit says nothing of the machine
+    # Assay's version and commit say nothing of the machine, and which BLAS is loaded depends on what was imported.
     lasting = {key: value for key, value in description.items() if key not in ("commit", "blas")}
+    if isinstance(lasting.get("versions"), Mapping):
+        lasting["versions"] = {name: version for name, version in lasting["versions"].items() if name != "assay"}
     digest = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:32]
     return {"hash": digest, "description": text}
+
+
+def stored_machine(row: Mapping[str, Any]) -> dict[str, str]:
+    """A stored machine under the hash that its description has now; older versions of Assay hashed more of it.
+
+    Raises: ValueError where the description is not a JSON object.
+    """
+    description = json.loads(row["description"])
+    if not isinstance(description, dict):
+        raise ValueError(f"machine {row['hash']!r}: its description is not an object")
+    return machine_row(description)
 
 
 def places() -> set[str]:
