@@ -1,11 +1,9 @@
 """Assay measures what a training choice costs and what it buys."""
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # nothing is imported here: `python -m assay` has the current folder on its path until __main__
 if TYPE_CHECKING:
+    from typing import Any
+
     from assay.data.dataset import Dataset, from_arrays
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from assay.studies.study import Study
     from assay.training.history import History, Outcome
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _FACE = {  # name -> module and, where it differs, the name there; loaded when first used
     "AssayError": "errors",
@@ -53,7 +51,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    import importlib
+
     if name not in _FACE:
         raise AttributeError(f"module 'assay' has no attribute {name!r}")
     module, _, original = _FACE[name].partition(":")

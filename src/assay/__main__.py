@@ -1,6 +1,8 @@
 """`python -m assay` is `assay`."""
 
-from __future__ import annotations
+from assay.system.import_path import leave_out_current_folder
+
+leave_out_current_folder()
 
 from assay.cli import main
 

@@ -102,3 +102,14 @@ def _suggestion(name: object, known: list[str]) -> str:
     guess = nearest(str(name), known)
     hint = f"; did you mean {guess!r}?" if guess else "."
     return f"{hint} Known: {', '.join(known)}"
+
+
+def to_install(extra: str) -> str:
+    """How to install what an extra of pyproject.toml names, as the end of a sentence.
+
+    Assay is not published yet: `pip install 'assay[jax]'` would install whatever an index has under that name.
+
+    >>> to_install("jax")
+    "pip install '.[jax]' in Assay's checkout"
+    """
+    return f"pip install '.[{extra}]' in Assay's checkout"

@@ -204,7 +204,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal(invoke: Any) -> N
     assert "\x1b" not in clean("a\x1b[2Jb")
 
 
-HEAVY = ("jax", "torch", "optuna", "pandas", "sklearn", "altair")
+HEAVY = ("jax", "torch", "pandas", "sklearn", "altair", "numpy", "scipy", "pydantic", "sqlalchemy", "psutil")
 
 
 @pytest.mark.parametrize("code", ["import assay", "import assay.cli, sys; sys.argv = ['assay', '--help']"])

@@ -74,7 +74,7 @@ def test_engines_that_cannot_say_who_can() -> None:
 
 def test_an_engine_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"engine 'jax' needs jax: pip install 'assay\[jax\]'"):
+    with pytest.raises(EngineError, match=r"engine 'jax' needs jax: pip install '\.\[jax\]' in Assay's checkout"):
         assay.fit({}, engine="jax")
     assert assay.fit({"budget": {"iterations": 1}}).engine == "numpy"
     with pytest.raises(EngineError, match="no engine on device 'cpu' can train this recipe"):

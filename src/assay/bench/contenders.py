@@ -8,7 +8,7 @@ import importlib.util
 from assay import engines
 from assay.engines import ENGINES
 from assay.engines.base import Engine
-from assay.errors import EngineError
+from assay.errors import EngineError, to_install
 
 PEERS: dict[str, tuple[str, str, str]] = {  # as ENGINES; a peer only trains one trial from its start
     "torch-eager": ("assay.engines.torch_eager", "TorchEager", "torch"),
@@ -26,6 +26,6 @@ def load(name: str, *, device: str, threads: int | None) -> Engine:
         return engines.load(name, device=device, threads=threads)
     module, class_name, needs = PEERS[name]
     if importlib.util.find_spec(needs) is None:
-        raise EngineError(f"{name!r} needs {needs}: pip install 'assay[{needs}]'")
+        raise EngineError(f"{name!r} needs {needs}: {to_install(needs)}")
     peer: type[Engine] = getattr(importlib.import_module(module), class_name)
     return peer(device=device, threads=threads)

@@ -1,12 +1,11 @@
 """The start-up time of a new process before its first iteration: loading libraries and compiling.
 
-Run as `python -m assay.bench.startup ENGINE RECIPE`, with the recipe as JSON, it prints its own seconds.
+Run as `python -P -m assay.bench.startup ENGINE RECIPE`, with the recipe as JSON, it prints its own seconds.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from assay.engines import load as load_engine
 from assay.errors import EngineError
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
+from assay.system.import_path import own_environment, own_process
 from assay.training.loop import Training, prepared
 
 
@@ -47,8 +47,8 @@ def _started(recipe: Recipe, engine: str, cache: str) -> tuple[float, float]:
     """The seconds until a new process has loaded its libraries, and those of its warm-up."""
     begin = perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "assay.bench.startup", engine, json.dumps(recipe.plain())],
-        env={key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+        own_process("assay.bench.startup", engine, json.dumps(recipe.plain())),
+        env={key: value for key, value in own_environment().items() if key != "JAX_COMPILATION_CACHE_DIR"}
         | {"ASSAY_CACHE": cache},
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """The process of one row: loads its engine, is certified, or trains an epoch whenever its driver says so.
 
-Started as `python -m assay.bench.worker FD 0` with one end of a socket pair. It computes nothing between two
+Started as `python -P -m assay.bench.worker FD 0` with one end of a socket pair. It computes nothing between two
 messages, so that of many rows kept alive side by side one alone uses the machine.
 """
 

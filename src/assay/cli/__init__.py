@@ -1,9 +1,13 @@
 """The command line: each command parses, makes one call and prints."""
 
-from __future__ import annotations
+import sys
+
+from assay.system.import_path import leave_out_current_folder
+
+if sys.argv[:1] == ["-m"]:  # `python -m assay.cli`, which imports this before its __main__
+    leave_out_current_folder()
 
 import os
-import sys
 from typing import Annotated
 
 import typer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import Any
 
 from assay.cli.options import Json, console, print_json, short
@@ -52,8 +51,10 @@ def _version(name: str) -> str:
     if name == "native":
         best, *others = importlib.import_module("assay.engines.native_engine").levels()
         return f"{best} kernel" + (f" (also {', '.join(others)})" if others else "")
+    from importlib.metadata import version
+
     package = ENGINES[name][2] or "numpy"
-    return f"{package} {importlib.metadata.version(package)}"
+    return f"{package} {version(package)}"
 
 
 def _devices(name: str) -> list[str]:

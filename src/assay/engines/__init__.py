@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from assay.errors import CodeError, EngineError, unknown
+from assay.errors import CodeError, EngineError, to_install, unknown
 from assay.parts.models import MLP
 from assay.parts.user_optimizers import UnloadedOptimizer, code_is_allowed, refusal
 
@@ -52,9 +52,9 @@ def missing(name: str) -> str:
     if needs.startswith("assay."):
         return (
             f"engine {name!r} was not built when assay was installed: it needs a C++20 compiler and Python's headers "
-            "(Debian: apt install g++ python3-dev); then pip install --force-reinstall assay"
+            "(Debian: apt install g++ python3-dev); then pip install --force-reinstall . in Assay's checkout"
         )
-    return f"engine {name!r} needs {needs}: pip install 'assay[{needs}]'"
+    return f"engine {name!r} needs {needs}: {to_install(needs)}"
 
 
 def not_an_engine(name: str) -> str:

@@ -302,7 +302,9 @@ class Results:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
         found: dict[str, list[str]] = {}
         for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
-            versions = ", ".join(f"{name} {version}" for name, version in description.get("versions", {}).items())
+            # a machine is one under every version of Assay; the one in its description is that of its first trial
+            libraries = {name: v for name, v in description.get("versions", {}).items() if name != "assay"}
+            versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
             place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
             found.setdefault("machine", []).append(place)
             found.setdefault("versions", []).append(versions)

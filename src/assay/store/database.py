@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from assay.errors import StoreError
-from assay.store.schema import APPLICATION, VERSION
+from assay.errors import StoreError, to_install
+from assay.store.schema import APPLICATION, READABLE, VERSION
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ class Database:
             raise StoreError(
                 f"{self.name}: has schema version {version}, this Assay reads up to {VERSION}; update Assay to open it"
             )
-        if version < VERSION:  # only a read-only store is not migrated
+        if version not in READABLE:  # only a read-only store is not migrated
             raise StoreError(f"{self.name}: has schema version {version}; `assay store check` migrates it to {VERSION}")
 
 
@@ -167,7 +167,7 @@ def _parsed(url: str) -> sa.URL:
         if backend == "postgresql":
             parsed.get_dialect().import_dbapi()
     except ModuleNotFoundError:
-        raise StoreError("a store in PostgreSQL needs psycopg: pip install 'assay[postgres]'") from None
+        raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(f"store {url!r}: {error}; expected sqlite:///FILE or postgresql+psycopg://...") from None
     if backend not in ("sqlite", "postgresql"):

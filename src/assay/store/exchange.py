@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, FileError, StoreError
+from assay.errors import AssayError, FileError, StoreError, to_install
 from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.imported import history_of, refuse_taken
 from assay.store.queries import study_definition
-from assay.store.records import POINT, points_of
+from assay.store.records import POINT, points_of, stored_machine
 from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.training.history import Outcome
@@ -103,7 +103,7 @@ def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
 class _Export:
     """The checked rows of an exported folder; a trial comes with its result, or None."""
 
-    machines: list[dict[str, Any]]
+    machines: dict[str, dict[str, str]]
     trials: list[tuple[dict[str, Any], dict[str, Any] | None]]
     benches: list[dict[str, Any]]
     studies: list[dict[str, Any]]
@@ -124,17 +124,19 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     export = _read(folder)
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
+    hashes = {exported: row["hash"] for exported, row in export.machines.items()}
     with store.database.write() as connection:
-        for row in export.machines:
-            _insert_missing(connection, machine, {"hash": str(row["hash"]), "description": str(row["description"])})
+        for row in export.machines.values():
+            _insert_missing(connection, machine, row)
         for planned, ended in export.trials:
             _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
             _insert_missing(connection, trial, planned)
             if ended is not None:
                 ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
+                ended["machine"] = hashes.get(ended["machine"], ended["machine"])
                 added += _insert_missing(connection, result, ended)
         for row in export.benches:
-            _insert_missing(connection, bench, row)
+            _insert_missing(connection, bench, row | {"machine": hashes.get(row["machine"], row["machine"])})
         for row in export.studies:
             _add_study(connection, row)
         for row in export.curves:
@@ -154,7 +156,7 @@ def _read(folder: Path) -> _Export:
     try:
         frame = pandas.read_parquet(path, dtype_backend="numpy_nullable")
         about = json.loads((folder / "studies.json").read_text(encoding="utf-8"))
-        machines = json.loads((folder / "machines.json").read_text(encoding="utf-8"))
+        machines = _machines_in(folder / "machines.json")
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
@@ -184,6 +186,14 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     points_of(ended["curve"])
     ended["stale"] = bool(ended["stale"])
     return planned, ended
+
+
+def _machines_in(path: Path) -> dict[str, dict[str, str]]:
+    """The machines of an export as rows, by the hash that they have there: an older version of Assay hashed otherwise.
+
+    Raises: ValueError where one cannot be read.
+    """
+    return {str(row["hash"]): stored_machine(row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
 def _checked_benches(path: Path) -> list[dict[str, Any]]:
@@ -251,4 +261,4 @@ def _needs_pyarrow() -> None:
     import importlib.util
 
     if importlib.util.find_spec("pyarrow") is None:
-        raise StoreError("export and import need pyarrow: pip install 'assay[parquet]'")
+        raise StoreError(f"export and import need pyarrow: {to_install('parquet')}")

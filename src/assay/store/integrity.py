@@ -18,8 +18,8 @@ from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.holder import Holder
 from assay.store.imported import history_of
-from assay.store.records import points_of
-from assay.store.schema import bench, imported, metadata, result, trajectory, trial
+from assay.store.records import points_of, stored_machine
+from assay.store.schema import bench, imported, machine, metadata, result, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
 from assay.training.history import Outcome
@@ -201,10 +201,15 @@ def salvage(path: Path) -> tuple[Path, int]:
     try:
         with store.database.write() as connection:
             connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+            hashes: dict[Any, Any] = {}
             for table in metadata.sorted_tables:
                 names = [c.name for c in table.columns]
                 insert = sa.insert(table).prefix_with("OR IGNORE")
                 rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
+                if table is machine:  # the damaged store may have an older schema, whose hashes were others
+                    hashes = {row["hash"]: _current_hash(row) for row in rows}
+                for name in (c.name for c in table.columns if c is machine.c.hash or c.references(machine.c.hash)):
+                    rows = [row | {name: hashes.get(row[name], row[name])} for row in rows]
                 if rows:
                     connection.execute(insert, rows)
             _drop_dangling_references(connection)
@@ -231,6 +236,14 @@ def _drop_dangling_references(connection: sa.Connection) -> None:
                     connection.execute(sa.update(table).where(dangling).values({column: None}))
                 else:
                     connection.execute(sa.delete(table).where(dangling))
+
+
+def _current_hash(row: dict[str, Any]) -> Any:
+    """A machine's hash by its description; as it was read where the description is damaged."""
+    try:
+        return stored_machine(row)["hash"]
+    except (ValueError, TypeError):
+        return row["hash"]
 
 
 def _copy_padded(path: Path, copy: Path) -> None:

@@ -92,10 +92,23 @@ def history_of(row: Mapping[str, Any]) -> History:
 def machine_row(description: Mapping[str, Any]) -> dict[str, str]:
     """The description of a machine, and a hash that is equal where timings are comparable."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), default=str)
-    # which BLAS is loaded depends on what was imported, and the commit of Assay does not describe the machine
+    # Assay's version and commit do not describe the machine, and which BLAS is loaded depends on what was imported
     permanent = {key: value for key, value in description.items() if key not in ("commit", "blas")}
+    if isinstance(permanent.get("versions"), Mapping):
+        permanent["versions"] = {name: version for name, version in permanent["versions"].items() if name != "assay"}
     digest = hashlib.sha256(json.dumps(permanent, sort_keys=True, default=str).encode()).hexdigest()[:32]
     return {"hash": digest, "description": text}
+
+
+def stored_machine(row: Mapping[str, Any]) -> dict[str, str]:
+    """A stored machine under the hash that its description has now; older versions of Assay hashed more of it.
+
+    Raises: ValueError where the description is not a JSON object.
+    """
+    description = json.loads(row["description"])
+    if not isinstance(description, dict):
+        raise ValueError(f"machine {row['hash']!r}: its description is not an object")
+    return machine_row(description)
 
 
 def places() -> set[str]:

@@ -20,7 +20,8 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0003"
+VERSION = "0004"
+READABLE = ("0003", VERSION)  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()

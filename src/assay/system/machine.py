@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -69,8 +70,9 @@ def blas() -> list[dict[str, Any]]:
 
 def versions() -> dict[str, str]:
     """The versions of Assay and of the numerical libraries that are installed."""
-    installed: dict[str, str] = {}
-    for name in ("assay", *_LIBRARIES):
+    # `assay` is loaded: this module is a part of it. To import it here by its name would be an import of a room above.
+    installed: dict[str, str] = {"assay": importlib.import_module("assay").__version__}
+    for name in _LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

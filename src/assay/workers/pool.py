@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from assay.system.import_path import own_environment, own_process
 from assay.workers.messages import receive, send
 
 
@@ -127,11 +128,11 @@ def import_path() -> list[str]:
 
 def _start(cores: list[int], memory_limit: int | None, module: str) -> Process:
     ours, theirs = socket.socketpair()
-    environment = dict(os.environ)
+    environment = own_environment()
     if cores:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = str(len(cores))
-    command = [sys.executable, "-m", module, str(theirs.fileno()), str(memory_limit or 0)]
+    command = own_process(module, str(theirs.fileno()), str(memory_limit or 0))
     with theirs:
         process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

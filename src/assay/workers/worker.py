@@ -1,6 +1,6 @@
 """A worker process: takes jobs from its driver one after the other, trains them, and dies when the driver does.
 
-Started as `python -m assay.workers.worker FD` with one end of a socket pair.
+Started as `python -P -m assay.workers.worker FD` with one end of a socket pair.
 """
 
 from __future__ import annotations
