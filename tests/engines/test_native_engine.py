@@ -719,3 +719,39 @@ def test_trainings_in_two_python_threads_take_turns() -> None:
     alone = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
     train(alone)
     same_bits(engine.export(alone), engine.export(states[0]))
+
+
+# --- symbols ---------------------------------------------------------------------------------------------------------
+
+CHECK = Path(__file__).resolve().parents[2] / "scripts" / "check_symbols.py"
+PLANTED = """
+template <class T> T twice(T x) { return x + x; }  // another level could define the same
+namespace assay::avx2 {
+struct Block { int rows; };
+template <class T> T rows(T block) { return block; }
+template <class T> T own(T block) { return rows(block); }
+template Block own(Block);
+}
+"""
+
+
+def test_a_symbol_outside_the_namespace_of_its_level_is_found(tmp_path: Path) -> None:
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or shutil.which("nm") is None:
+        pytest.skip("needs a C++ compiler and nm")
+    folder = tmp_path / "kernel_avx2.dir"
+    folder.mkdir()
+
+    def check(source: str) -> subprocess.CompletedProcess[str]:
+        (folder / "kernel.cpp").write_text(source)
+        command = [compiler, "-std=c++20", "-c", folder / "kernel.cpp", "-o", folder / "kernel.cpp.o"]
+        subprocess.run(command, check=True)
+        return subprocess.run([sys.executable, CHECK, tmp_path], capture_output=True, text=True)
+
+    assert subprocess.run([sys.executable, CHECK, tmp_path], capture_output=True).returncode == 1  # nothing to check
+    assert check(PLANTED).returncode == 0
+    leaking = check(PLANTED + "template int twice(int);\ntemplate assay::avx2::Block assay::avx2::rows(Block);")
+    assert leaking.returncode == 1
+    assert leaking.stderr.split() == ["_Z5twiceIiET_S0_", "(W)"]
+    other_level = check(PLANTED.replace("assay::avx2", "assay::baseline"))
+    assert other_level.returncode == 1
