@@ -1,14 +1,18 @@
-"""What is special to the native engine: its names, sparse inputs, levels, threads, breaking off, and odd shapes."""
+"""What is special to the native engine: its names, sparse inputs, levels, threads, cancelling, memory, odd shapes."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,27 +38,27 @@ LEVELS = module.levels()
 PAIRS = pairwise(AXES)
 
 
-def recipe(case: dict[str, Any]) -> Recipe:
+def recipe_of(case: dict[str, Any]) -> Recipe:
     """The recipe of a combination."""
     return Recipe.parse(raw(case))
 
 
 def run(
-    mine: Recipe, x: Any, y: Any, iterations: int, *, engine: str = "native", classes: int = 10, **options: Any
+    recipe: Recipe, x: Any, y: Any, iterations: int, *, engine: str = "native", classes: int = 10, **options: Any
 ) -> tuple[Any, Any, Any]:
     """Losses, checkpoint and evaluation of a training on arrays."""
-    found = load(engine, **({"threads": 1} | options)) if engine != "level" else module.NativeEngine(**options)
-    cohort = Cohort((mine,), mine.model.network(x.shape[1], classes))
-    state = found.start(
+    loaded = load(engine, **({"threads": 1} | options)) if engine != "level" else module.NativeEngine(**options)
+    cohort = Cohort((recipe,), recipe.model.network(x.shape[1], classes))
+    state = loaded.start(
         cohort, nudged(fresh(cohort)), Splits({"train": (x, y), "test": (x[: len(x) // 2 + 1], y[: len(x) // 2 + 1])})
     )
-    batches = make_batches(mine.batches, cohort.seeds, 1, iterations, len(x))
-    state, progress = found.advance(state, batches, np.array([True]))
-    return progress.losses, found.export(state), found.evaluate(state, "test")
+    batches = make_batches(recipe.batches, cohort.seeds, 1, iterations, len(x))
+    state, progress = loaded.advance(state, batches, np.array([True]))
+    return progress.losses, loaded.export(state), loaded.evaluate(state, "test")
 
 
 def images(examples: int, features: int, zeros: float, classes: int, element: Any = np.float64) -> tuple[Any, Any]:
-    """Inputs with a share of zeros; the first example is all zero."""
+    """Inputs with a fraction of zeros; the first example is all zero."""
     values = stream(7, "values").uniform(examples * features)
     kept = stream(7, "kept").uniform(examples * features) >= zeros
     x = (values * kept).reshape(examples, features).astype(element)
@@ -66,7 +70,7 @@ def images(examples: int, features: int, zeros: float, classes: int, element: An
 
 
 def test_the_kernel_has_every_name_of_the_tables_or_says_why_not() -> None:
-    tables = {"activations": ACTIVATIONS, "outputs": OUTPUTS, "losses": LOSSES, "rules": OPTIMIZERS}
+    tables = {"activations": ACTIVATIONS, "outputs": OUTPUTS, "losses": LOSSES, "optimizers": OPTIMIZERS}
     for kind, table in tables.items():
         assert set(getattr(native, kind)) == set(table), kind
 
@@ -74,9 +78,9 @@ def test_the_kernel_has_every_name_of_the_tables_or_says_why_not() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_kernel_reads_the_settings_that_an_optimizer_has(name: str) -> None:
     optimizer = OPTIMIZERS[name]()
-    slots, own, factors = native.rules[name]
+    slots, settings_read, factors = native.optimizers[name]
     assert slots == OPTIMIZERS[name].slots
-    assert set(own) == set(optimizer.settings()) - {"learning_rate", "weight_decay"}
+    assert set(settings_read) == set(optimizer.settings()) - {"learning_rate", "weight_decay"}
     assert set(factors) == set(optimizer.factors(np.array([1.0])))
 
 
@@ -104,7 +108,7 @@ def test_sparse_inputs_give_what_numpy_gives(
 ) -> None:
     x, y = images(150, 40, 0.8, 4, np.dtype(precision))
     x = x + np.asarray(background, x.dtype)
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {
             "model": {"hidden": [units], "activation": "tanh"},
             "optimizer": {"name": optimizer, "learning_rate": 0.01},
@@ -116,8 +120,8 @@ def test_sparse_inputs_give_what_numpy_gives(
     )
     examples = native.Examples64 if precision == "float64" else native.Examples32
     assert examples(x, y.astype(np.int32), native.Pool(1)).sparse
-    losses, end, test = run(mine, x, y, 40, classes=4)
-    expected, reference, expected_test = run(mine, x, y, 40, engine="numpy", classes=4)
+    losses, end, test = run(recipe, x, y, 40, classes=4)
+    expected, reference, expected_test = run(recipe, x, y, 40, engine="numpy", classes=4)
     close = {"rtol": 1e-10, "atol": 1e-11} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
     np.testing.assert_allclose(losses, expected, **close)
     np.testing.assert_allclose(test.loss, expected_test.loss, **close)
@@ -125,13 +129,13 @@ def test_sparse_inputs_give_what_numpy_gives(
         np.testing.assert_allclose(end.weights[name], w, **close)
 
 
-def test_the_choice_of_sparse_inputs_is_by_their_share() -> None:
+def test_inputs_are_sparse_below_a_density() -> None:
     pool = native.Pool(1)
     for zeros, sparse in ((0.9, True), (0.7, True), (0.5, False), (0.0, False)):
         x, y = images(200, 50, zeros, 3)
-        made = native.Examples64(x, y.astype(np.int32), pool)
-        assert made.sparse is sparse
-        assert made.share == np.count_nonzero(x) / x.size
+        split = native.Examples64(x, y.astype(np.int32), pool)
+        assert split.sparse is sparse
+        assert split.density == np.count_nonzero(x) / x.size
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -147,7 +151,7 @@ def test_any_shape_gives_what_numpy_gives(
     widths: list[int], features: int, classes: int, batch: int, zeros: float, optimizer: str
 ) -> None:
     x, y = images(257, features, zeros, classes)
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {
             "model": {"hidden": widths, "activation": "sigmoid"},
             "optimizer": {"name": optimizer, "learning_rate": 0.003},
@@ -156,8 +160,8 @@ def test_any_shape_gives_what_numpy_gives(
             "budget": {"iterations": 3},
         }
     )
-    losses, end, test = run(mine, x, y, 3, classes=classes)
-    expected, reference, expected_test = run(mine, x, y, 3, engine="numpy", classes=classes)
+    losses, end, test = run(recipe, x, y, 3, classes=classes)
+    expected, reference, expected_test = run(recipe, x, y, 3, engine="numpy", classes=classes)
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
     np.testing.assert_allclose(test.loss, expected_test.loss, rtol=1e-10)
     np.testing.assert_allclose(test.accuracy, expected_test.accuracy, atol=1.5 / 129)  # ties of a constant net
@@ -175,7 +179,7 @@ def test_weights_of_inputs_that_batches_lack_lose_no_update(optimizer: str, feat
     x[:, :5] = 0.0
     x[1:, 10:20] = 0.0
     x[0, 10:20] = 0.5
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {
             "model": {"hidden": [70], "activation": "tanh"},
             "optimizer": {"name": optimizer, "learning_rate": 0.01},
@@ -184,15 +188,15 @@ def test_weights_of_inputs_that_batches_lack_lose_no_update(optimizer: str, feat
             "budget": {"iterations": 60},
         }
     )
-    cohort = Cohort((mine,), mine.model.network(features, 4))
+    cohort = Cohort((recipe,), recipe.model.network(features, 4))
     ends: list[Any] = []
     for engine, piece in (("numpy", 60), ("native", 60), ("native", 1), ("native", 7)):
-        found = load(engine, threads=1)
-        state = found.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
+        loaded = load(engine, threads=1)
+        state = loaded.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
         for first in range(1, 61, piece):
-            batches = make_batches(mine.batches, cohort.seeds, first, min(piece, 61 - first), len(x))
-            state, _ = found.advance(state, batches, np.array([True]))
-        ends.append(found.export(state))
+            batches = make_batches(recipe.batches, cohort.seeds, first, min(piece, 61 - first), len(x))
+            state, _ = loaded.advance(state, batches, np.array([True]))
+        ends.append(loaded.export(state))
     reference, whole, *cut = ends
     for name, w in reference.weights.items():
         np.testing.assert_allclose(whole.weights[name], w, rtol=1e-9, atol=1e-11)
@@ -211,13 +215,13 @@ def test_numbers_too_small_to_be_normal_are_taken_for_zero(precision: str, threa
     element = np.dtype(precision)
     x, y = images(12, 6, 0.0, 3, element)
     x[:, 4] = 0.0  # no gradient for its weights: Adam multiplies their moments by beta alone
-    mine = Recipe.parse({"model": {"hidden": [5], "activation": "tanh"}, "optimizer": "adam", "precision": precision})
-    cohort = Cohort((mine,), mine.model.network(6, 3))
+    recipe = Recipe.parse({"model": {"hidden": [5], "activation": "tanh"}, "optimizer": "adam", "precision": precision})
+    cohort = Cohort((recipe,), recipe.model.network(6, 3))
     start, tiny = nudged(fresh(cohort)), np.finfo(element).smallest_normal
     slots = {name: np.full((2, *w.shape), 2 * tiny, element) for name, w in start.weights.items()}
     engine = load("native", threads=threads)
     state = engine.start(cohort, replace(start, t=1, slots=slots), Splits({"train": (x, y)}))
-    batches = make_batches(mine.batches, cohort.seeds, 2, 12, len(x))
+    batches = make_batches(recipe.batches, cohort.seeds, 2, 12, len(x))
     state, _ = engine.advance(state, batches, np.array([True]))
     first, second = engine.export(state).slots["0.weight"][:, 0]
     assert (first[4] == 0).all()  # 2 x 0.9^12 of the smallest normal number would be 0.56 of it
@@ -228,11 +232,11 @@ def test_numbers_too_small_to_be_normal_are_taken_for_zero(precision: str, threa
 @pytest.mark.parametrize("units", [3, 17, 33])
 def test_padded_units_are_dead(units: int) -> None:
     """sigmoid(0) is 0.5: a padded unit that trained would be one bias more. The memory beyond the units stays zero."""
-    mine = recipe(PAIRS[0] | {"activation": "sigmoid", "optimizer": "momentum", "hidden": [units], "dropout": 0.0})
-    made = Run.of("native", mine)
-    made.go(1, 50)
-    weight, bias, stride = made.state.native.layout[0]
-    memory = made.state.native.memory(0)
+    recipe = recipe_of(PAIRS[0] | {"activation": "sigmoid", "optimizer": "momentum", "hidden": [units], "dropout": 0.0})
+    trained = Run.of("native", recipe)
+    trained.go(1, 50)
+    weight, bias, stride = trained.state.native.layout[0]
+    memory = trained.state.native.state(0)
     rows = memory[:, weight : weight + 7 * stride].reshape(-1, 7, stride)
     assert stride > units
     assert not rows[:, :, units:].any()
@@ -245,18 +249,18 @@ def test_adams_bias_correction_is_right_after_two_million_iterations() -> None:
     factors = Adam(beta2=0.9999999).factors(t)
     exact = [1 - 0.9999999, 1 - 0.9999999**2, -np.expm1(2_000_000 * np.log1p(-1e-7))]
     np.testing.assert_allclose(factors["correction2"], exact, rtol=1e-8)
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {"optimizer": {"name": "adam", "beta2": 0.9999999}, "precision": "float64", "model": {"hidden": [4]}}
     )
     x, y = images(60, 8, 0.5, 10)
-    cohort = Cohort((mine,), mine.model.network(8, 10))
+    cohort = Cohort((recipe,), recipe.model.network(8, 10))
     ends = []
     for name in ("native", "numpy"):
         engine = load(name, threads=1)
         start = fresh(cohort)
         slots = {key: np.full((2, *w.shape), 1e-3) for key, w in start.weights.items()}
         state = engine.start(cohort, type(start)(2_000_000, start.weights, slots), Splits({"train": (x, y)}))
-        state, _ = engine.advance(state, make_batches(mine.batches, cohort.seeds, 2_000_001, 5, 60), np.array([True]))
+        state, _ = engine.advance(state, make_batches(recipe.batches, cohort.seeds, 2_000_001, 5, 60), np.array([True]))
         ends.append(engine.export(state))
     for key, w in ends[1].weights.items():
         np.testing.assert_allclose(ends[0].weights[key], w, rtol=1e-12, atol=1e-15)
@@ -268,10 +272,10 @@ def test_adams_bias_correction_is_right_after_two_million_iterations() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("number", range(0, len(PAIRS), 6))
 def test_every_level_gives_what_numpy_gives(level: str, number: int) -> None:
-    mine = recipe(PAIRS[number] | {"dropout": 0.0, "precision": "float64", "activation": "gelu"})
+    recipe = recipe_of(PAIRS[number] | {"dropout": 0.0, "precision": "float64", "activation": "gelu"})
     x, y = images(97, 21, 0.8 * (number % 2), 10)
-    losses, _, _ = run(mine, x, y, 30, engine="level", level=level, threads=1)
-    expected, _, _ = run(mine, x, y, 30, engine="numpy")
+    losses, _, _ = run(recipe, x, y, 30, engine="level", level=level, threads=1)
+    expected, _, _ = run(recipe, x, y, 30, engine="numpy")
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -283,12 +287,12 @@ def test_every_level_gives_what_numpy_gives_in_tiles_of_every_size(
     level: str, precision: str, zeros: float, batches: Any
 ) -> None:
     """The widest vectors have 16 values: 240 units are panels of 8, 4, 2 and 1 of them; 22 rows are 12, 6, 3 and 1."""
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {"model": {"hidden": [240, 120]}, "batches": batches, "precision": precision, "budget": {"iterations": 20}}
     )
     x, y = images(97, 21, zeros, 10, np.dtype(precision))
-    losses, _, test = run(mine, x, y, 20, engine="level", level=level, threads=1)
-    expected, _, expected_test = run(mine, x, y, 20, engine="numpy")
+    losses, _, test = run(recipe, x, y, 20, engine="level", level=level, threads=1)
+    expected, _, expected_test = run(recipe, x, y, 20, engine="numpy")
     close = {"rtol": 1e-10} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
     np.testing.assert_allclose(losses, expected, **close)
     np.testing.assert_allclose(test.loss, expected_test.loss, **close)
@@ -300,8 +304,8 @@ def test_a_level_that_is_emulated_runs_only_where_it_is_asked_for(monkeypatch: p
     assert "wide" not in LEVELS[:-1]
 
 
-def test_an_unknown_level_is_told() -> None:
-    with pytest.raises(Exception, match="level 'mmx' is none of this machine's"):
+def test_an_unknown_level_is_an_error() -> None:
+    with pytest.raises(Exception, match="level 'mmx' is not supported on this machine"):
         module.NativeEngine(level="mmx")
 
 
@@ -310,16 +314,18 @@ def test_an_unknown_level_is_told() -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_the_bits_do_not_depend_on_the_number_of_threads(kind: Any, clip: float | None, dropout: float) -> None:
     x, y = images(1500, 30, 0.8, 10, np.float32)
-    mine = Recipe.parse(
+    recipe = Recipe.parse(
         {"model": {"hidden": [20], "dropout": dropout}, "batches": kind, "clip_norm": clip, "optimizer": "momentum"}
     )
-    ends = [run(mine, x, y, 12, threads=threads) for threads in (1, 2)]
+    ends = [run(recipe, x, y, 12, threads=threads) for threads in (1, 2)]
     np.testing.assert_array_equal(ends[0][0], ends[1][0])
     same_bits(ends[0][1], ends[1][1])
-    cohort = Cohort((mine,) * 2, mine.model.network(30, 10))
+    cohort = Cohort((recipe,) * 2, recipe.model.network(30, 10))
     engine = load("native", threads=2)
     state = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
-    state, progress = engine.advance(state, make_batches(mine.batches, cohort.seeds, 1, 12, 1500), np.array([True] * 2))
+    state, progress = engine.advance(
+        state, make_batches(recipe.batches, cohort.seeds, 1, 12, 1500), np.array([True] * 2)
+    )
     np.testing.assert_array_equal(progress.losses, np.repeat(ends[0][0], 2, axis=0))
 
 
@@ -332,9 +338,9 @@ def test_a_full_batch_sorted_once_is_trained_as_one_that_is_not(
 ) -> None:
     x, y = images(1411, 31, 0.8, 10, np.dtype(precision))  # five parts, the last pair is of one input
     x = x + np.asarray(background, x.dtype)
-    asked = {"model": {"hidden": [units]}, "optimizer": "adam", "precision": precision, "clip_norm": 1.0}
+    patch = {"model": {"hidden": [units]}, "optimizer": "adam", "precision": precision, "clip_norm": 1.0}
     kinds = ("full", {"kind": "window", "size": len(x)})
-    a, b = (run(Recipe.parse(asked | {"batches": kind}), x, y, 6, threads=threads) for kind in kinds)
+    a, b = (run(Recipe.parse(patch | {"batches": kind}), x, y, 6, threads=threads) for kind in kinds)
     if units == 70:  # from 64 on a window is sorted too
         np.testing.assert_array_equal(a[0], b[0])
         same_bits(a[1], b[1])
@@ -353,17 +359,17 @@ def test_trials_that_share_sorted_batches_have_the_bits_of_trials_alone(
 ) -> None:
     x, y = images(210, 31, 0.8, 10, np.float32)
     model = {"hidden": [70], "activation": "relu", "output": "identity"}
-    asked = {"model": model, "batches": kind, "clip_norm": clip, "loss": "mse"}
+    patch = {"model": model, "batches": kind, "clip_norm": clip, "loss": "mse"}
     rates = (0.01, 1e30, 0.1)  # one of them breaks, and the others go on
-    mine = tuple(Recipe.parse(asked | {"optimizer": {"name": "rmsprop", "learning_rate": rate}}) for rate in rates)
-    cohort = Cohort(mine, mine[0].model.network(31, 10))
+    recipes = tuple(Recipe.parse(patch | {"optimizer": {"name": "rmsprop", "learning_rate": rate}}) for rate in rates)
+    cohort = Cohort(recipes, recipes[0].model.network(31, 10))
     engine, iterations = load("native", threads=threads), 150  # more than one round of them
     state = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
-    batches = make_batches(mine[0].batches, cohort.seeds, 1, iterations, len(x))
+    batches = make_batches(recipes[0].batches, cohort.seeds, 1, iterations, len(x))
     state, progress = engine.advance(state, batches, np.array([True] * 3))
     together = engine.export(state)
     assert list(np.isnan(progress.losses).any(axis=1)) == [False, True, False]
-    for n, each in enumerate(mine):
+    for n, each in enumerate(recipes):
         losses, alone, _ = run(each, x, y, iterations)
         np.testing.assert_array_equal(progress.losses[n], losses[0])
         for name, w in alone.weights.items():
@@ -375,17 +381,17 @@ def test_the_bits_do_not_depend_on_where_the_inputs_lie() -> None:
     x, y = images(300, 30, 0.1, 10, np.float32)
     shifted = np.empty(x.size + 1, np.float32)[1:].reshape(x.shape)
     shifted[...] = x
-    mine = Recipe.parse({"model": {"hidden": [20]}, "batches": "window"})
-    a, b = (run(mine, each, y, 20) for each in (x, shifted))
+    recipe = Recipe.parse({"model": {"hidden": [20]}, "batches": "window"})
+    a, b = (run(recipe, each, y, 20) for each in (x, shifted))
     np.testing.assert_array_equal(a[0], b[0])
     same_bits(a[1], b[1])
 
 
 def test_dense_inputs_live_as_long_as_they_are_read() -> None:
-    mine = Recipe.parse({"model": {"hidden": [8]}, "batches": "full"})
+    recipe = Recipe.parse({"model": {"hidden": [8]}, "batches": "full"})
     x, y = images(400, 30, 0.0, 10, np.float32)
     engine = load("native", threads=1)
-    cohort = Cohort((mine,), mine.model.network(30, 10))
+    cohort = Cohort((recipe,), recipe.model.network(30, 10))
     state = engine.start(cohort, fresh(cohort), Splits({"train": (x.copy(), y)}))
     expected = engine.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
     junk = [np.full_like(x, np.nan) for _ in range(20)]
@@ -393,20 +399,56 @@ def test_dense_inputs_live_as_long_as_they_are_read() -> None:
     del junk
 
 
-# --- breaking off ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("zeros", [0.0, 0.8], ids=["dense", "sparse"])
+@pytest.mark.parametrize("element", [np.float32, np.float64], ids=["as it is", "converted"])
+def test_the_kernel_keeps_borrowed_inputs_alive_and_no_others(zeros: float, element: Any) -> None:
+    """Without the engine: Examples itself holds dense inputs, or what nanobind has converted them to."""
+    x, y = images(400, 30, zeros, 10, element)
+    labels, pool = y.astype(np.int32), native.Pool(1)
+
+    def cohort_of(inputs: Any) -> Any:
+        layers, keys = [(30, 10, "identity", 0.0)], np.zeros((1, 1), np.uint64)
+        train = native.Examples32(inputs, labels, pool)
+        settings_ = ("identity", "mse", "descent", 1e-7, False, keys, 400)
+        cohort = native.Cohort32(layers, *settings_, train, pool, LEVELS[0])
+        cohort.state(0)[...] = 0.1
+        return cohort, train
+
+    expected = cohort_of(x)[0].evaluate(native.Examples32(x, labels, pool))
+    inputs = x.copy()
+    alive = weakref.ref(inputs)
+    cohort, train = cohort_of(inputs)
+    del inputs
+    gc.collect()
+    borrowed = not train.sparse and element is np.float32
+    assert (alive() is not None) is borrowed
+    junk = [np.full((400, 30), np.nan, np.float32) for _ in range(20)]
+    np.testing.assert_array_equal(cohort.evaluate(train), expected)
+    del train
+    gc.collect()
+    assert (alive() is not None) is borrowed  # the cohort holds what it trains on
+    one = (np.array([400], np.int32), None, None, np.array([True]), np.array([[0.0, 0.0, 0.0, np.inf]]))
+    losses, _ = cohort.advance(1, *one, np.array([[[0.01]]]))
+    np.testing.assert_allclose(losses[0, 0], expected[0][0] / 400, rtol=1e-5)
+    del cohort, junk
+    gc.collect()
+    assert alive() is None
+
+
+# --- cancelling ------------------------------------------------------------------------------------------------------
 
 
 def long_run(threads: int) -> tuple[Any, Any, Any]:
-    mine = Recipe.parse({"model": {"hidden": [256, 256]}, "batches": "full", "budget": {"iterations": 10**6}})
+    recipe = Recipe.parse({"model": {"hidden": [256, 256]}, "batches": "full", "budget": {"iterations": 10**6}})
     x, y = images(20_000, 300, 0.5, 10, np.float32)
     engine = load("native", threads=threads)
-    cohort = Cohort((mine,), mine.model.network(300, 10))
+    cohort = Cohort((recipe,), recipe.model.network(300, 10))
     state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
-    return engine, state, make_batches(mine.batches, cohort.seeds, 1, 1000, len(x))
+    return engine, state, make_batches(recipe.batches, cohort.seeds, 1, 1000, len(x))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_call_that_is_broken_off_has_done_nothing(threads: int) -> None:
+def test_a_cancelled_call_has_done_nothing(threads: int) -> None:
     engine, state, batches = long_run(threads)
     before = engine.export(state)
     timer = threading.Timer(0.5, engine.cancel)
@@ -454,9 +496,9 @@ def test_ctrl_c_reaches_python_while_the_kernel_works() -> None:
 @pytest.mark.parametrize("call", ["evaluate", "outputs"])
 def test_what_a_signal_raises_ends_an_evaluation(call: str) -> None:
     x, y = images(20_000, 300, 0.5, 10, np.float32)
-    mine = Recipe.parse({"model": {"hidden": [1024, 512]}})
+    recipe = Recipe.parse({"model": {"hidden": [1024, 512]}})
     engine = load("native", threads=1)
-    cohort = Cohort((mine,), mine.model.network(300, 10))
+    cohort = Cohort((recipe,), recipe.model.network(300, 10))
     state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y), "test": (x[:2000], y[:2000])}))
     begin = time.perf_counter()
     engine.evaluate(state, "test")
@@ -478,7 +520,114 @@ def test_what_a_signal_raises_ends_an_evaluation(call: str) -> None:
     assert elapsed < 6 * tenth  # to the end it takes ten
 
 
+def test_a_cancelled_call_leaves_no_postponed_update() -> None:
+    """Of weights without a gradient some updates wait; those of iterations that were discarded must not follow."""
+    x, y = images(210, 41, 0.9, 10, np.float32)
+    x[:, :5] = 0.0
+    rmsprop = {"name": "rmsprop", "learning_rate": 0.01}
+    recipe = Recipe.parse(
+        {"model": {"hidden": [70]}, "optimizer": rmsprop, "batches": {"kind": "shuffled", "size": 20}}
+    )
+    cohort = Cohort((recipe,) * 2, recipe.model.network(41, 10))
+    engine = load("native", threads=1)
+    start = nudged(fresh(cohort))
+    start = replace(start, t=1, slots={name: np.full((1, *w.shape), 1.0) for name, w in start.weights.items()})
+    state = engine.start(cohort, start, Splits({"train": (x, y)}))
+    many = make_batches(recipe.batches, cohort.seeds, 2, 100_000, len(x))
+    done = threading.Event()
+
+    def cancel() -> None:  # again and again: it does nothing before the kernel has begun
+        while not done.wait(0.02):
+            engine.cancel()
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    state, progress = engine.advance(state, many, np.array([True] * 2))
+    done.set()
+    canceller.join()
+    assert progress.cancelled
+    few = make_batches(recipe.batches, cohort.seeds, 2, 5, len(x))
+    state, _ = engine.advance(state, few, np.array([True] * 2))
+    fresh_state = engine.start(cohort, start, Splits({"train": (x, y)}))
+    fresh_state, _ = engine.advance(fresh_state, few, np.array([True] * 2))
+    same_bits(engine.export(state), engine.export(fresh_state))
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
+
+COUNTER = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
+    *__libc_memalign(size_t, size_t);
+static long count;  /* by all threads but the main one */
+static void note(void) { if (syscall(SYS_gettid) != getpid()) __atomic_fetch_add(&count, 1, __ATOMIC_SEQ_CST); }
+long allocations(void) { return __atomic_load_n(&count, __ATOMIC_SEQ_CST); }
+void *malloc(size_t n) { note(); return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { note(); return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { note(); return __libc_realloc(p, n); }
+void *aligned_alloc(size_t a, size_t n) { note(); return __libc_memalign(a, n); }
+int posix_memalign(void **p, size_t a, size_t n) { note(); return (*p = __libc_memalign(a, n)) ? 0 : ENOMEM; }
+"""
+
+ALLOCATIONS = """
+import ctypes, sys, threading
+import numpy as np
+sys.path.insert(0, ".")
+from tests.engines.test_native_engine import Cohort, Recipe, Splits, fresh, images, load, make_batches, stream
+allocations = ctypes.CDLL(None).allocations
+allocations.restype = ctypes.c_long
+before = allocations()
+thread = threading.Thread(target=lambda: bytearray(10**7))
+thread.start()
+thread.join()
+assert allocations() > before, "the counter does not count"
+cases = [
+    ({"batches": {"kind": "shuffled", "size": 20}}, 3),  # sorted for all trials
+    ({"batches": {"kind": "shuffled", "size": 20}}, 1),
+    ({"batches": "full", "clip_norm": 1.0}, 1),  # parts on both threads
+    ({"batches": "single", "model": {"hidden": [20], "dropout": 0.5}}, 2),
+]
+for zeros in (0.0, 0.8):
+    x, y = images(1500, 31, zeros, 10, np.float32)
+    for patch, trials in cases:
+        raw = {"model": {"hidden": [70]}, "optimizer": "rmsprop"} | patch
+        recipes = tuple(Recipe.parse(raw | {"seed": seed}) for seed in range(trials))
+        cohort = Cohort(recipes, recipes[0].model.network(31, 10))
+        engine = load("native", threads=2)
+        state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y), "test": (x[:300], y[:300])}))
+        batches = make_batches(recipes[0].batches, cohort.seeds, 1, 100, len(x))
+        before = allocations()
+        state, progress = engine.advance(state, batches, np.array([True] * trials))
+        engine.evaluate(state, "test")
+        engine.outputs(state, x[:200])
+        print(allocations() - before)
+"""
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer has an allocator of its own")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, to count its allocations")
+def test_threads_of_the_pool_allocate_nothing(tmp_path: Path) -> None:
+    """An allocator locks and asks the system for memory, so threads would wait for each other."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    source, library = tmp_path / "counter.c", tmp_path / "counter.so"
+    source.write_text(COUNTER)
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-fno-builtin", source, "-o", library], check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", ALLOCATIONS],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"LD_PRELOAD": str(library), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert child.stdout.split() == ["0"] * 8
+
 
 MEMORY = """
 import json, sys
@@ -526,39 +675,39 @@ def test_the_memory_is_about_what_it_says(patch: dict[str, Any], trials: int, th
         check=True,
         env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},  # glibc: what is freed goes back at once
     )
-    said, measured = map(int, child.stdout.split())
+    estimated, measured = map(int, child.stdout.split())
     assert measured > 50e6
-    assert said == pytest.approx(measured, rel=0.1)
+    assert estimated == pytest.approx(measured, rel=0.1)
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------
 
 
 def test_the_kernel_refuses_what_does_not_fit() -> None:
-    made = Run.of("native", recipe(PAIRS[0] | {"batches": "replacement"}))
-    batches = make_batches(made.cohort.first.batches, made.cohort.seeds, 1, 4, 97)
+    trained = Run.of("native", recipe_of(PAIRS[0] | {"batches": "replacement"}))
+    batches = make_batches(trained.cohort.first.batches, trained.cohort.seeds, 1, 4, 97)
     assert batches.rows is not None
     for wrong in (batches.rows + 97, batches.rows - 98):
         broken = type(batches)(1, batches.sizes, rows=wrong)
-        with pytest.raises(ValueError, match="do not fit together"):
-            made.engine.advance(made.state, broken, np.array([True]))
-    with pytest.raises(ValueError, match="do not fit together"):
-        made.engine.advance(made.state, batches, np.array([True, True]))
+        with pytest.raises(ValueError, match="do not fit the examples"):
+            trained.engine.advance(trained.state, broken, np.array([True]))
+    with pytest.raises(ValueError, match=r"alive: \(T,\)"):
+        trained.engine.advance(trained.state, batches, np.array([True, True]))
     with pytest.raises(ValueError, match="first layer"):
-        made.engine.outputs(made.state, np.zeros((3, 9)))
+        trained.engine.outputs(trained.state, np.zeros((3, 9)))
 
 
 def test_trainings_in_two_python_threads_take_turns() -> None:
     """One engine, one pool of threads: both get what each would get alone."""
     x, y = images(1500, 30, 0.8, 10, np.float32)
-    mine = Recipe.parse({"model": {"hidden": [20]}, "batches": {"kind": "shuffled", "size": 700}})
+    recipe = Recipe.parse({"model": {"hidden": [20]}, "batches": {"kind": "shuffled", "size": 700}})
     engine = load("native", threads=2)
-    cohort = Cohort((mine,), mine.model.network(30, 10))
+    cohort = Cohort((recipe,), recipe.model.network(30, 10))
     states = [engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)})) for _ in range(2)]
 
     def train(state: Any) -> None:
         for first in range(1, 60, 3):
-            engine.advance(state, make_batches(mine.batches, cohort.seeds, first, 3, 1500), np.array([True]))
+            engine.advance(state, make_batches(recipe.batches, cohort.seeds, first, 3, 1500), np.array([True]))
 
     workers = [threading.Thread(target=train, args=(state,)) for state in states]
     for worker in workers:
@@ -570,3 +719,39 @@ def test_trainings_in_two_python_threads_take_turns() -> None:
     alone = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
     train(alone)
     same_bits(engine.export(alone), engine.export(states[0]))
+
+
+# --- symbols ---------------------------------------------------------------------------------------------------------
+
+CHECK = Path(__file__).resolve().parents[2] / "scripts" / "check_symbols.py"
+PLANTED = """
+template <class T> T twice(T x) { return x + x; }  // another level could define the same
+namespace assay::avx2 {
+struct Block { int rows; };
+template <class T> T rows(T block) { return block; }
+template <class T> T own(T block) { return rows(block); }
+template Block own(Block);
+}
+"""
+
+
+def test_a_symbol_outside_the_namespace_of_its_level_is_found(tmp_path: Path) -> None:
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or shutil.which("nm") is None:
+        pytest.skip("needs a C++ compiler and nm")
+    folder = tmp_path / "kernel_avx2.dir"
+    folder.mkdir()
+
+    def check(source: str) -> subprocess.CompletedProcess[str]:
+        (folder / "kernel.cpp").write_text(source)
+        command = [compiler, "-std=c++20", "-c", folder / "kernel.cpp", "-o", folder / "kernel.cpp.o"]
+        subprocess.run(command, check=True)
+        return subprocess.run([sys.executable, CHECK, tmp_path], capture_output=True, text=True)
+
+    assert subprocess.run([sys.executable, CHECK, tmp_path], capture_output=True).returncode == 1  # nothing to check
+    assert check(PLANTED).returncode == 0
+    leaking = check(PLANTED + "template int twice(int);\ntemplate assay::avx2::Block assay::avx2::rows(Block);")
+    assert leaking.returncode == 1
+    assert leaking.stderr.split() == ["_Z5twiceIiET_S0_", "(W)"]
+    other_level = check(PLANTED.replace("assay::avx2", "assay::baseline"))
+    assert other_level.returncode == 1

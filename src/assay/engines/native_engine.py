@@ -1,7 +1,7 @@
 """The native engine: a C++ kernel for dense networks, whole iterations in compiled code on all cores.
 
-The first layer skips the inputs that are zero, or that have the value which most inputs of an example share; that is
-the same function. Trials of a cohort run one a core; a single trial with large batches splits them over the cores.
+The first layer skips inputs that are zero, or equal to the value that most inputs of an example have; it computes the
+same function. Trials of a cohort run one per core; a single trial with large batches splits them over the cores.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TABLES: dict[str, Any] = {
     "activation": kernel.activations,
     "output": kernel.outputs,
     "loss": kernel.losses,
-    "optimizer": kernel.rules,
+    "optimizer": kernel.optimizers,
 }
 
 
@@ -52,7 +52,6 @@ class NativeState:
     t: int
     constants: NDArray[np.float64]  # (T, settings + 4)
     splits: dict[str, Any]
-    arrays: list[NDArray[Any]]  # dense inputs, which the kernel reads where they are
     views: list[dict[str, NDArray[Any]]]  # for each trial {name: (1 + slots, ...)}: weights, then slots
 
 
@@ -63,15 +62,16 @@ class NativeEngine(Engine):
     numerics: ClassVar[int] = 3
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None, level: str | None = None) -> None:
-        """`level` names an instruction set of `levels()`; the best that the machine has unless given here or in the
-        environment as ASSAY_NATIVE_LEVEL."""
+        """`level` is one of `levels()`: by default ASSAY_NATIVE_LEVEL from the environment, or else the best."""
         super().__init__(device=device, threads=threads)
         self.level = level or os.environ.get("ASSAY_NATIVE_LEVEL") or levels()[0]
         if self.level not in levels():
-            raise EngineError(f"engine 'native': level {self.level!r} is none of this machine's: {', '.join(levels())}")
+            raise EngineError(
+                f"engine 'native': level {self.level!r} is not supported on this machine, only {', '.join(levels())}"
+            )
         self._pool: Any = None
         self._sparse: dict[tuple[int, int, str], Any] = {}
-        self._native: Any = None  # the cohort that is in training
+        self._native: Any = None  # the cohort that is training
 
     def why_not(self, recipe: Recipe) -> str | None:
         return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
@@ -84,10 +84,8 @@ class NativeEngine(Engine):
         if self._pool is None:
             self._pool = kernel.Pool(self._cores())
         element = np.float64 if recipe.precision == "float64" else np.float32
-        arrays: list[NDArray[Any]] = []
-        parts = {
-            name: self._examples_of(np.ascontiguousarray(x, element), y, arrays)
-            for name, (x, y) in splits.parts.items()
+        examples = {
+            name: self._examples_of(np.ascontiguousarray(x, element), y) for name, (x, y) in splits.parts.items()
         }
         output, loss = head(network.output, recipe.loss)
         layers = _layers(network)
@@ -101,26 +99,25 @@ class NativeEngine(Engine):
             recipe.regularisation.biases,
             np.array([[_dropout_key(seed, depth) for _, depth in layers] for seed in cohort.seeds], np.uint64),
             recipe.batches.width(splits.examples),
-            parts["train"],
+            examples["train"],
             self._pool,
             self.level,
         )
-        views = [_views(network, native.layout, native.memory(n)) for n in range(len(cohort.recipes))]
+        views = [_views(network, native.layout, native.state(n)) for n in range(len(cohort.recipes))]
         for number, trial in enumerate(views):
             for name, view in trial.items():
                 view[0] = checkpoint.weights[name][number]
                 if checkpoint.slots:
                     view[1:] = checkpoint.slots[name][:, number]
-        return NativeState(cohort, native, checkpoint.t, _constants(cohort), parts, arrays, views)
+        return NativeState(cohort, native, checkpoint.t, _constants(cohort), examples, views)
 
     def advance(self, state: NativeState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[NativeState, Progress]:
         step_values = state.cohort.step_values(batches.first, batches.count)
-        names = ["learning_rate", *kernel.rules[state.cohort.first.optimizer.entry][2]]
+        names = ["learning_rate", *kernel.optimizers[state.cohort.first.optimizer.entry][2]]
         packed = np.array([[course[name] for name in names] for course in step_values]).transpose(0, 2, 1)
         self._native = state.native
         try:
-            done = state.native.advance(
-                state.splits["train"],
+            result = state.native.advance(
                 batches.first,
                 np.ascontiguousarray(batches.sizes, np.int32),
                 None if batches.rows is None else np.ascontiguousarray(batches.rows, np.int32),
@@ -131,11 +128,11 @@ class NativeEngine(Engine):
             )
         finally:
             self._native = None
-        if done is None:
+        if result is None:
             trials = len(state.views)
             return state, Progress(np.full((trials, 0), np.nan), np.zeros(trials, np.int64), cancelled=True)
         state.t = batches.first + batches.count - 1
-        return state, Progress(*done)
+        return state, Progress(*result)
 
     def cancel(self) -> None:
         if self._native is not None:
@@ -143,8 +140,8 @@ class NativeEngine(Engine):
 
     def evaluate(self, state: NativeState, split: str) -> Evaluation:
         examples = state.splits[split]
-        loss, right = state.native.evaluate(examples)
-        return Evaluation(loss / examples.count, right / examples.count)
+        loss, correct = state.native.evaluate(examples)
+        return Evaluation(loss / examples.count, correct / examples.count)
 
     def outputs(self, state: NativeState, x: NDArray[Any]) -> NDArray[Any]:
         element = np.float64 if state.cohort.first.precision == "float64" else np.float32
@@ -156,7 +153,7 @@ class NativeEngine(Engine):
         names = state.cohort.network.shapes
         weights = {name: np.stack([trial[name][0] for trial in state.views]) for name in names}
         slots: dict[str, NDArray[Any]] = {}
-        if kernel.rules[state.cohort.first.optimizer.entry][0]:
+        if kernel.optimizers[state.cohort.first.optimizer.entry][0]:
             slots = {name: np.stack([trial[name][1:] for trial in state.views], axis=1) for name in names}
         return Checkpoint(state.t, weights, slots)
 
@@ -166,7 +163,7 @@ class NativeEngine(Engine):
         strides = [_padded(layer.units, element) for layer in layers]
         size = sum((layer.inputs + 1) * stride for layer, stride in zip(layers, strides, strict=True))
         vectors = 1 + type(recipe.optimizer).slots
-        parts = kernel.parts_of(min(size, 2**62), min(recipe.batches.width(examples), examples))
+        parts = kernel.part_count(min(size, 2**62), min(recipe.batches.width(examples), examples))
         gradients = parts * (1 if trials < threads and parts > 1 else min(trials, threads))
         # a thread's workspace: an update's gradient, a layer's weights transposed, and for the examples of a block
         # z, a and, with dropout, mask and output of each layer; d twice; the inputs, or their pairs and packed rows
@@ -175,16 +172,16 @@ class NativeEngine(Engine):
         pairs = 3 * (layers[0].inputs + 1) // 2 + strides[0]
         values = (4 if dropout else 2) * sum(strides) + 2 * max(strides) + max(layers[0].inputs, pairs)
         space = size + transposed + kernel.block * values
-        # weights and slots, and their copy for breaking off
-        kept = element * (2 * trials * vectors * size + gradients * size + threads * space)
+        # weights and slots, and their backup in case an advance is cancelled
+        buffers = element * (2 * trials * vectors * size + gradients * size + threads * space)
         # float64 to start from, or the copy that `export` makes
-        return kept + max(8, vectors * element) * trials * cohort.network.parameters
+        return buffers + max(8, vectors * element) * trials * cohort.network.parameters
 
     def _cores(self) -> int:
         return min(self.threads or kernel.usable_cores(), kernel.usable_cores())
 
-    def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64], kept: list[NDArray[Any]]) -> Any:
-        """A split in the kernel's form; a sparse one is made once for arrays that live on, and many trials share it."""
+    def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64]) -> Any:
+        """A split in the kernel's form; sparse ones are cached while their arrays live, for all trials to share."""
         key = (id(x), id(y), x.dtype.str)
         if key in self._sparse:
             return self._sparse[key]
@@ -194,29 +191,27 @@ class NativeEngine(Engine):
             self._sparse[key] = examples
             for array in (x, y):  # an address may be used again once its array is gone
                 weakref.finalize(array, self._sparse.pop, key, None)
-        else:
-            kept.append(x)
         return examples
 
 
 def levels() -> list[str]:
-    """The instruction sets for which the kernel is compiled and that this machine has, the best first; last, where it
-    was built for tests, `wide`: AVX-512's vectors in AVX2 instructions."""
+    """The instruction levels that this machine supports, the best first. If the kernel was built with
+    ASSAY_EMULATE_WIDE, the last one is `wide`: vectors of AVX-512's size in AVX2 instructions."""
     return kernel.levels()
 
 
 def _unknown(recipe: Recipe) -> str | None:
-    """What in the recipe the kernel has no code for."""
+    """Why the kernel cannot train the recipe, or None."""
     if not isinstance(recipe.model, MLP):
-        return f"engine 'native' trains multilayer perceptrons alone, not {recipe.model.entry!r}; use 'torch' or 'jax'"
+        return f"engine 'native' trains only multilayer perceptrons, not {recipe.model.entry!r}; use 'torch' or 'jax'"
     output, loss = head(recipe.model.output, recipe.loss)
-    asked = {
+    required = {
         "activation": recipe.model.activation,
         "output": output,
         "loss": loss,
         "optimizer": recipe.optimizer.entry,
     }
-    for kind, name in asked.items():
+    for kind, name in required.items():
         if name not in _TABLES[kind]:
             return f"engine 'native' has no {kind} {name!r}; use engine 'numpy', 'jax' or 'torch'"
     return None
@@ -224,19 +219,19 @@ def _unknown(recipe: Recipe) -> str | None:
 
 def _layers(network: Network) -> list[tuple[tuple[int, int, str, float], int]]:
     """For each dense layer: inputs, units, activation and dropout after it; and the dropout's depth in the network."""
-    found: list[tuple[tuple[int, int, str, float], int]] = []
+    layers: list[tuple[tuple[int, int, str, float], int]] = []
     for depth, layer in enumerate(network.layers):
         if isinstance(layer, Dense):
-            found.append(((layer.inputs, layer.units, "identity", 0.0), depth))
+            layers.append(((layer.inputs, layer.units, "identity", 0.0), depth))
             continue
-        (inputs, units, activation, rate), place = found[-1]
+        (inputs, units, activation, rate), dropout_depth = layers[-1]
         if isinstance(layer, Activate):
             activation = layer.function
         else:
             assert isinstance(layer, Dropout)
-            rate, place = layer.rate, depth
-        found[-1] = ((inputs, units, activation, rate), place)
-    return found
+            rate, dropout_depth = layer.rate, depth
+        layers[-1] = ((inputs, units, activation, rate), dropout_depth)
+    return layers
 
 
 def _padded(units: int, element: int) -> int:
@@ -250,8 +245,8 @@ def _dropout_key(seed: int, depth: int) -> int:
 
 
 def _constants(cohort: Cohort) -> NDArray[np.float64]:
-    """The numbers that every iteration of a trial uses, in the kernel's order, (T, settings + 4)."""
-    settings = kernel.rules[cohort.first.optimizer.entry][1]
+    """The hyperparameters that are the same in every iteration of a trial, in the kernel's order, (T, settings + 4)."""
+    settings = kernel.optimizers[cohort.first.optimizer.entry][1]
     names = [*settings, "l1", "l2", "weight_decay", "clip_norm"]
     return np.array([[constants[name] for name in names] for constants in cohort.constants()], np.float64)
 

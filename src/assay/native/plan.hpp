@@ -1,43 +1,44 @@
 // What is trained, as plain data: the only types that the kernel, compiled once for each instruction set, shares with
-// the rest. T is float or double throughout.
+// the rest. T is float or double throughout. Functions in here are always inlined (see kernel.cpp).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "names.hpp"
 
+#define ASSAY_INLINED __attribute__((always_inline))
+#define ASSAY_INLINE inline ASSAY_INLINED
+
 namespace assay {
 
-constexpr int MAX_LAYERS = 65;    // 64 hidden ones and the last
-constexpr int BLOCK = 128;        // examples that go through the network together: their values stay in the L2 cache
-constexpr int FEW = 8;            // examples of a block from which outputs and losses are taken side by side
-constexpr int AHEAD = 8;          // examples between the one that is fetched into the cache and the one that is read
-constexpr int PART = 256;         // examples a part of a batch has at least; parts may run on different cores
+constexpr int MAX_LAYERS = 65;       // 64 hidden ones and the last
+constexpr int BLOCK = 128;           // examples that go through the network together: their values stay in the L2 cache
+constexpr int MIN_GROUPED_ROWS = 8;  // blocks of fewer examples take outputs and losses one example at a time
+constexpr int PREFETCH_DISTANCE = 8;  // examples between the one that is prefetched and the one that is read
+constexpr int MIN_PART_ROWS = 256;    // examples per part of a batch; parts may run on different cores
 constexpr int MAX_PARTS = 32;
-constexpr int ALIGNMENT = 64;     // bytes: a cache line, and the widest vector
+constexpr int ALIGNMENT = 64;  // bytes: a cache line, and the widest vector
 constexpr int MAX_SETTINGS = 4;
 constexpr int MAX_FACTORS = 2;
 
 // How many values a row of `units` takes: whole cache lines. The units beyond are dead: their weights are 0, no layer
-// reads their values, and their d = dL/dz is 0, so that no rule ever moves them.
+// reads their values, and their d = dL/dz is 0, so that no optimizer ever moves them.
 template <class T>
-constexpr int padded(int units) {
-  constexpr int lanes = ALIGNMENT / sizeof(T);
-  return (units + lanes - 1) / lanes * lanes;
+ASSAY_INLINE constexpr int padded(int units) {
+  constexpr int line = ALIGNMENT / sizeof(T);
+  return (units + line - 1) / line * line;
 }
 
-// Units of the first layer and examples of a batch from which sparse inputs are sorted by their place: with fewer it
-// costs more than it saves.
+// With fewer units in the first layer, or fewer examples in a block, sorting sparse inputs costs more than it saves.
 template <class T>
-constexpr int PAIRED_FROM = 256 / sizeof(T);
-constexpr int SORTED_FROM = 5;
+constexpr int MIN_SORTED_STRIDE = 256 / sizeof(T);
+constexpr int MIN_SORTED_ROWS = 5;
 
 struct Layer {
-  int inputs, units, stride;    // stride = padded units
-  int64_t weight, bias;         // where they begin in a trial's vectors: weight (inputs, stride), bias (stride,)
-  Activation activation;        // identity after the last layer
-  double dropout;               // the rate after the activation, 0 for none
+  int inputs, units, stride;  // stride = padded units
+  int64_t weight, bias;       // offsets in a trial's vectors: weight (inputs, stride), bias (stride,)
+  Activation activation;      // identity after the last layer
+  double dropout;             // the rate after the activation, 0 for none
 };
 
 struct Plan {
@@ -46,56 +47,61 @@ struct Plan {
   int classes;
   Output output;
   Loss loss;
-  RuleName rule;
+  Optimizer optimizer;
   int slots;
-  double epsilon;               // where probabilities are clamped
+  double epsilon;  // where probabilities are clamped
   bool penalise_biases;
-  int64_t weights, size;        // elements of a trial's vectors: weights first, then biases
+  int64_t weights, size;  // elements of a trial's vectors: weights first, then biases
 
-  __attribute__((always_inline)) const Layer& last() const { return layer[layers - 1]; }
+  ASSAY_INLINED const Layer& last() const { return layer[layers - 1]; }
 };
 
-// Whether the first layer takes its inputs by pairs in every batch.
+// Whether the first layer reads its inputs by pairs in every batch.
 template <class T>
-bool takes_pairs(const Plan& plan, bool sparse) {
-  return sparse && plan.layer[0].stride >= PAIRED_FROM<T>;
+ASSAY_INLINE bool uses_pairs(const Plan& plan, bool sparse) {
+  return sparse && plan.layer[0].stride >= MIN_SORTED_STRIDE<T>;
 }
 
-// A split's examples. Sparse: the values that differ from the example's own background, which is 0 or the value that
-// most of its inputs share; dense: all of them.
+// A split's examples. Sparse: the values that differ from the example's background, which is 0 or the value of more
+// than half of its inputs. Dense: all values.
 template <class T>
 struct Inputs {
   int64_t examples;
   int features;
-  const int32_t* labels;        // (N,)
-  const T* dense;               // (N, D), or null where sparse
-  const int64_t* offsets;       // (N + 1,)
+  const int32_t* labels;   // (N,)
+  const T* dense;          // (N, D), or null if sparse
+  const int64_t* offsets;  // (N + 1,)
   const uint16_t* columns;
-  const T* values;              // x - background
-  const T* background;          // (N,)
-  bool has_background;          // some background is not 0
-  // The same inputs by pairs of neighbours, 2k and 2k + 1, where one of them differs; null where nothing needs them.
-  const int64_t* pair_offsets;  // (N + 1,)
-  const uint16_t* pair_places;  // k
-  const T* pair_values;         // two for each
+  const T* values;      // x - background
+  const T* background;  // (N,)
+  bool has_background;  // at least one background is not 0
+  // The same inputs by pairs of columns, 2k and 2k + 1, of which at least one differs; null until they are needed.
+  const int64_t* pair_offsets;   // (N + 1,)
+  const uint16_t* pair_indices;  // k
+  const T* pair_values;          // two for each pair
 
-  __attribute__((always_inline)) int pairs() const { return (features + 1) / 2; }
+  ASSAY_INLINED int pairs() const { return (features + 1) / 2; }
 };
 
-// The examples of one batch: rows where given, else a run from `start`. `next` is where the following batch begins or
-// null: it is fetched into the cache meanwhile.
+// The examples of one batch: `rows`, or those from `start` on if `rows` is null. `next_rows` or `next_start` say where
+// the following batch begins: it is prefetched.
 struct Batch {
   const int32_t* rows;
   int64_t start;
   int size;
   const int32_t* next_rows;
-  int64_t next_start;           // -1: none
+  int64_t next_start;  // -1: none
 
-  __attribute__((always_inline)) int64_t row(int i) const { return rows ? rows[i] : start + i; }
+  ASSAY_INLINED int64_t row(int i) const { return rows ? rows[i] : start + i; }
 };
 
-// The numbers of one iteration's update.
-struct Numbers {
+// A block of a batch: its examples first ... first + rows - 1.
+struct Block {
+  int first, rows;
+};
+
+// The hyperparameters of one iteration.
+struct Hyperparameters {
   double learning_rate;
   double settings[MAX_SETTINGS], factors[MAX_FACTORS];
   double l1, l2, weight_decay, clip_norm;
@@ -105,151 +111,118 @@ template <class T>
 struct Trial {
   T* w;
   T* slots[2];
-  int32_t* idle;                // for each pair of inputs: updates of its weights that are still to be made up for
+  int32_t* pending_updates;  // for each pair of inputs: updates of its weights' slots that `catch_up` has to apply
   uint64_t dropout_key[MAX_LAYERS];
 };
 
-// A pair of a block's inputs.
+// The values of one pair of columns in one example.
 template <class T>
-struct Entry {
+struct PairEntry {
   T first, second;
-  int32_t row;                  // of the example, in the block
+  int32_t row;  // of the example, in the block
 };
 
-// A block's pairs of inputs by their place: those of place k, counts[k] in the order of the examples, begin `room` after
-// those of place k - 1, or where these end.
+// The entries of a block, sorted by pair. Pair k has counts[k] entries, in the order of the examples; they begin
+// `capacity` entries after those of pair k - 1, or right after them if `capacity` is 0.
 template <class T>
 struct SortedBlock {
-  const Entry<T>* entries;
+  const PairEntry<T>* entries;
   const int32_t* counts;
-  int room;                     // 0: they follow one another
+  int capacity;
 };
 
-// Blocks that are sorted before an iteration begins.
+// Blocks that were sorted before an iteration begins.
 template <class T>
 struct SortedBlocks {
-  const Entry<T>* entries;
-  const int64_t* starts;        // (blocks,)
-  const int32_t* counts;        // (blocks, pairs)
+  const PairEntry<T>* entries;
+  const int64_t* starts;  // (blocks,)
+  const int32_t* counts;  // (blocks, pairs)
   int pairs;
 
-  __attribute__((always_inline)) SortedBlock<T> at(int64_t block) const {
-    return {entries + starts[block], counts + block * pairs, 0};
-  }
+  ASSAY_INLINED SortedBlock<T> at(int64_t block) const { return {entries + starts[block], counts + block * pairs, 0}; }
 };
 
-// The memory of one thread; `place` below hands it out.
+// The memory that one thread works in.
 template <class T>
 struct Workspace {
   T *z[MAX_LAYERS], *a[MAX_LAYERS], *out[MAX_LAYERS], *mask[MAX_LAYERS];  // (BLOCK, stride) each
-  T *d, *d_before;              // (BLOCK, widest stride)
-  T* transposed;                // (units, padded inputs) of any layer but the first
-  T* gathered;                  // (BLOCK, D) dense inputs
-  T *column_sums, *shared;      // (stride of the first layer,)
-  T* g;                         // gradients on their way to an update, (size,)
-  T* packed;                    // (BLOCK, stride of the first layer), panel after panel
-  SortedBlock<T> sorted;        // the block in work, where it is sorted
-  Entry<T>* entries;            // room to sort it: (pairs, rows), and for the counts
+  T *d, *d_below;                        // (BLOCK, widest stride): dL/dz of a layer, and of the one below it
+  T* transposed;                         // (units, padded inputs) of any layer but the first
+  T* gathered;                           // (BLOCK, D) dense inputs
+  T *column_sums, *background_gradient;  // (stride of the first layer,)
+  T* g;                                  // (size,): gradients that are applied at once
+  T* packed;                             // (BLOCK, stride of the first layer), panel after panel
+  SortedBlock<T> sorted;                 // the current block, if it is sorted
+  PairEntry<T>* entries;                 // room to sort it: (pairs, rows), and for the counts
   int32_t* pair_counts;
-  T* pair_gradient;             // (2, stride of the first layer)
+  T* pair_gradient;  // (2, stride of the first layer)
 };
 
-// Memory handed out from one allocation; with `base` null it only counts.
-struct Bump {
-  char* base = nullptr;
-  int64_t used = 0;
+// A flag that one thread sets and others read. Not std::atomic: its functions are inline, but not always inlined.
+struct Flag {
+  bool value = false;
 
-  template <class T>
-  T* take(int64_t count) {
-    T* place = base ? reinterpret_cast<T*>(base + used) : nullptr;
-    used += (count * static_cast<int64_t>(sizeof(T)) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return place;
-  }
+  ASSAY_INLINED bool is_set() const { return __atomic_load_n(&value, __ATOMIC_RELAXED); }
+  ASSAY_INLINED void set(bool to) { __atomic_store_n(&value, to, __ATOMIC_RELAXED); }
 };
 
-// One iteration of one trial.
+// One pass of a trial's network over examples: an iteration of training, or an evaluation.
 template <class T>
-struct Step {
+struct Pass {
   const Plan* plan;
   const Inputs<T>* inputs;
   const Trial<T>* trial;
   Batch batch;
-  uint64_t t;                   // from 1
-  const std::atomic<bool>* cancelled;
-  const SortedBlocks<T>* blocks;  // where the batch's are already sorted, else null
-  int64_t block;                // the number of the first of them
+  uint64_t t;  // from 1
+  const Flag* cancelled;
+  const SortedBlocks<T>* blocks;  // where the batch's blocks are sorted already, else null
+  int64_t block;                  // the index of the first of them
 };
 
-// How many parts a batch is cut into: it depends on the batch and the network alone, never on the number of threads, so
-// that sums are the same whatever runs where. Each part has a gradient of its own of `size`, so large networks get
-// fewer.
-inline int parts_of(int64_t size, int batch) {
-  int64_t parts = batch / PART, affordable = (int64_t{1} << 26) / size;
+// How many parts a batch is cut into. It depends on the batch and the network alone, never on the number of threads, so
+// that sums have the same order however many threads there are. Each part has a gradient of `size` elements, so large
+// networks get fewer.
+ASSAY_INLINE int part_count(int64_t size, int batch) {
+  int64_t parts = batch / MIN_PART_ROWS, affordable = (int64_t{1} << 26) / size;
   if (parts > MAX_PARTS) parts = MAX_PARTS;
   if (parts > affordable) parts = affordable;
   return parts < 1 ? 1 : static_cast<int>(parts);
 }
 
-// The first example of a part, and the end of the last one.
-inline int64_t part_start(int64_t batch, int part, int parts) { return batch * part / parts; }
+// The first example of a part; the batch's end for part = parts.
+ASSAY_INLINE int64_t part_start(int64_t batch, int part, int parts) { return batch * part / parts; }
 
 // How many blocks the longest part has.
-inline int64_t blocks_of(int64_t batch, int parts) { return ((batch + parts - 1) / parts + BLOCK - 1) / BLOCK; }
+ASSAY_INLINE int64_t blocks_per_part(int64_t batch, int parts) {
+  return ((batch + parts - 1) / parts + BLOCK - 1) / BLOCK;
+}
 
-// What the kernel offers, compiled for one instruction set.
+// The functions of the kernel, compiled for one instruction set.
 template <class T>
 struct Kernel {
-  // The whole iteration on one thread, for batches of one block without clipping: gradients go into the weights as soon
-  // as they are known. The mean loss; where it is not finite, nothing has been updated.
-  double (*step)(const Step<T>&, const Numbers&, Workspace<T>&);
+  // A whole iteration on one thread, for batches of one block without clipping: gradients are applied to the weights as
+  // soon as they are known. Returns the mean loss; if it is not finite, nothing has been updated.
+  double (*iterate)(const Pass<T>&, const Hyperparameters&, Workspace<T>&);
   // Adds a part's gradient of the summed loss / B to `g` (size,) and returns its summed loss.
-  double (*part)(const Step<T>&, int part, int parts, Workspace<T>&, T* g);
+  double (*part_gradient)(const Pass<T>&, int part, int parts, Workspace<T>&, T* g);
   // Sums `parts` gradients (parts, size) into the first, elements from ... to.
-  void (*sum)(const Plan&, T* g, int parts, int64_t from, int64_t to);
-  // The sum of squares of the penalised gradient.
-  double (*squares)(const Plan&, const Trial<T>&, const T* g, const Numbers&);
-  // Updates the elements from ... to, multiples of a cache line, with the gradient scaled.
-  void (*update)(const Plan&, const Trial<T>&, const T* g, const Numbers&, double scale, int64_t from, int64_t to);
-  // Makes up for the updates that `step` left for later.
-  void (*settle)(const Plan&, const Trial<T>&, const Numbers&, int pairs);
-  // Summed loss and right answers of `count` examples from `first` on.
-  void (*evaluate)(const Step<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* right);
-  // The network's outputs (count, classes).
-  void (*outputs)(const Step<T>&, int64_t first, int64_t count, Workspace<T>&, T* result);
+  void (*sum_gradients)(const Plan&, T* g, int parts, int64_t from, int64_t to);
+  // The squared norm of the penalised gradient.
+  double (*squared_norm)(const Plan&, const Trial<T>&, const T* g, const Hyperparameters&);
+  // Updates the elements from ... to, multiples of a cache line, with the gradient times `scale`.
+  void (*update)(const Plan&, const Trial<T>&, const T* g, const Hyperparameters&, double scale, int64_t from,
+                 int64_t to);
+  // Applies the updates that `iterate` has postponed.
+  void (*flush_lazy)(const Plan&, const Trial<T>&, const Hyperparameters&, int pairs);
+  // Adds the loss and the correct predictions of `count` examples from `first` on.
+  void (*evaluate)(const Pass<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* correct);
+  // Writes the network's outputs (count, classes).
+  void (*outputs)(const Pass<T>&, int64_t first, int64_t count, Workspace<T>&, T* result);
 };
 
 struct Kernels {
   Kernel<float> float32;
   Kernel<double> float64;
 };
-
-template <class T>
-void place(Workspace<T>& space, const Plan& plan, int features, bool sparse, Bump& memory) {
-  int widest = 0;
-  int64_t largest = 0;
-  for (int l = 0; l < plan.layers; ++l) {
-    const Layer& layer = plan.layer[l];
-    widest = layer.stride > widest ? layer.stride : widest;
-    space.z[l] = memory.take<T>(int64_t{BLOCK} * layer.stride);
-    space.a[l] = memory.take<T>(int64_t{BLOCK} * layer.stride);
-    space.mask[l] = layer.dropout > 0 ? memory.take<T>(int64_t{BLOCK} * layer.stride) : nullptr;
-    space.out[l] = layer.dropout > 0 ? memory.take<T>(int64_t{BLOCK} * layer.stride) : space.a[l];
-    int64_t transposed = int64_t{layer.units} * padded<T>(layer.inputs);
-    if (l > 0 && transposed > largest) largest = transposed;
-  }
-  space.d = memory.take<T>(int64_t{BLOCK} * widest);
-  space.d_before = memory.take<T>(int64_t{BLOCK} * widest);
-  space.transposed = memory.take<T>(largest);
-  space.gathered = sparse ? nullptr : memory.take<T>(int64_t{BLOCK} * features);
-  space.column_sums = memory.take<T>(plan.layer[0].stride);
-  space.shared = memory.take<T>(plan.layer[0].stride);
-  space.g = memory.take<T>(plan.size);
-  const bool paired = takes_pairs<T>(plan, sparse);
-  const int pairs = paired ? (features + 1) / 2 : 0;
-  space.packed = memory.take<T>(sparse ? int64_t{BLOCK} * plan.layer[0].stride : 0);
-  space.entries = memory.take<Entry<T>>(int64_t{BLOCK} * pairs);
-  space.pair_counts = memory.take<int32_t>(pairs);
-  space.pair_gradient = memory.take<T>(paired ? 2 * plan.layer[0].stride : 0);
-}
 
 }  // namespace assay

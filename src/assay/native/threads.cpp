@@ -12,39 +12,39 @@ namespace assay {
 
 #ifdef __linux__
 static std::vector<int> allowed_cores() {
-  std::vector<int> found;
+  std::vector<int> cores;
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0)
     for (int core = 0; core < CPU_SETSIZE; ++core)
-      if (CPU_ISSET(core, &set)) found.push_back(core);
-  return found;
+      if (CPU_ISSET(core, &set)) cores.push_back(core);
+  return cores;
 }
 
-static void bind(std::thread& thread, int core) {
+static void bind_to_core(std::thread& thread, int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
-  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);  // a hint: without it all works, only slower
+  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);  // a hint: without it everything works, only slower
 }
 #endif
 
 int usable_cores() {
 #ifdef __linux__
-  int found = static_cast<int>(allowed_cores().size());
-  if (found > 0) return found;
+  int allowed = static_cast<int>(allowed_cores().size());
+  if (allowed > 0) return allowed;
 #endif
   int cores = static_cast<int>(std::thread::hardware_concurrency());
   return cores > 0 ? cores : 1;
 }
 
 Pool::Pool(int threads) {
-  for (int worker = 0; worker < threads; ++worker) threads_.emplace_back([this, worker] { live(worker); });
+  for (int worker = 0; worker < threads; ++worker) threads_.emplace_back([this, worker] { work(worker); });
 #ifdef __linux__
-  // fewer threads than cores stay free: another process with such a pool would choose the same cores
+  // fewer threads than cores are not bound: another process with such a pool would choose the same cores
   auto cores = allowed_cores();
   if (static_cast<int>(cores.size()) == threads)
-    for (int worker = 0; worker < threads; ++worker) bind(threads_[worker], cores[worker]);
+    for (int worker = 0; worker < threads; ++worker) bind_to_core(threads_[worker], cores[worker]);
 #endif
 }
 
@@ -57,9 +57,9 @@ Pool::~Pool() {
   for (auto& thread : threads_) thread.join();
 }
 
-// Has this thread take numbers too small to be normal for 0. They turn up in the slots of weights whose gradient has
-// died, and cost many times a normal one.
-static void flush_denormals() {
+// Subnormals are flushed to zero in this thread. They occur in the slots of weights whose gradient has become 0, and
+// cost many times as much as normal numbers.
+static void flush_subnormals() {
 #if defined(__SSE2__)
   __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);  // results, and operands
 #elif defined(__aarch64__) && defined(__has_builtin)
@@ -69,8 +69,8 @@ static void flush_denormals() {
 #endif
 }
 
-void Pool::live(int worker) {
-  flush_denormals();
+void Pool::work(int worker) {
+  flush_subnormals();
   unsigned long seen = 0;
   std::unique_lock lock(mutex_);
   while (true) {
@@ -88,7 +88,7 @@ void Pool::live(int worker) {
 
 void Pool::run(int workers, const std::function<void(int)>& task, const std::function<void()>& poll) {
   using namespace std::chrono_literals;
-  std::lock_guard turn(turn_);
+  std::lock_guard run_lock(run_mutex_);
   std::unique_lock lock(mutex_);
   task_ = &task;
   workers_ = running_ = workers < size() ? workers : size();

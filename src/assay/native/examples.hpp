@@ -1,14 +1,16 @@
-// A split's examples in the form that the first layer reads: sparse where most inputs share a value, else dense.
+// A split's examples in the form that the first layer reads: sparse if most inputs of an example have the same value,
+// else dense.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <vector>
 
 #include "memory.hpp"
 #include "plan.hpp"
-#include "sorting.hpp"
+#include "sorted_blocks.hpp"
 #include "threads.hpp"
 
 namespace assay {
@@ -29,15 +31,16 @@ T background_of(const T* x, int features) {
 template <class T>
 class Examples {
  public:
-  // Sparse storage costs about as much as dense where this share of the inputs differs from the background.
-  static constexpr double SPARSE_BELOW = 0.4;
+  // Sparse storage costs about as much as dense if this fraction of the inputs differs from the background.
+  static constexpr double MAX_SPARSE_DENSITY = 0.4;
 
+  // Copies the labels, and sparse inputs. Dense inputs stay in x: `inputs_owner` has to keep them alive.
   Examples(const T* x, const int32_t* labels, int64_t examples, int features, Pool& pool)
       : labels_(labels, labels + examples) {
     view.examples = examples, view.features = features, view.labels = labels_.data(), view.dense = x;
     std::vector<int32_t> counts(examples);
     background_.resize(examples);
-    in_slices(examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    parallel_for(examples, ROWS_PER_TASK, pool, [&](int, int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T* values = x + row * features;
         T background = background_of(values, features);
@@ -52,19 +55,19 @@ class Examples {
       offsets_[row + 1] = offsets_[row] + counts[row];
       view.has_background = view.has_background || background_[row] != 0;
     }
-    share = static_cast<double>(offsets_[examples]) / (static_cast<double>(examples) * features);
-    if (share >= SPARSE_BELOW || features > 65536) return;
+    density = static_cast<double>(offsets_[examples]) / (static_cast<double>(examples) * features);
+    if (density >= MAX_SPARSE_DENSITY || features > 65536) return;
 
     columns_.resize(offsets_[examples]);
     values_.resize(offsets_[examples]);
-    in_slices(examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    parallel_for(examples, ROWS_PER_TASK, pool, [&](int, int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         const T *values = x + row * features, background = background_[row];
-        int64_t place = offsets_[row];
+        int64_t i = offsets_[row];
         for (int c = 0; c < features; ++c)
           if (values[c] != background) {
-            columns_[place] = static_cast<uint16_t>(c);
-            values_[place++] = values[c] - background;
+            columns_[i] = static_cast<uint16_t>(c);
+            values_[i++] = values[c] - background;
           }
       }
     });
@@ -75,35 +78,35 @@ class Examples {
     view.background = background_.data();
   }
 
-  // Stores sparse inputs by pairs too, where that has not been done.
-  void pair_up(Pool& pool) {
-    std::lock_guard<std::mutex> lock(pairing_);
+  // Stores sparse inputs by pairs too, once.
+  void build_pairs(Pool& pool) {
+    std::lock_guard<std::mutex> lock(build_mutex_);
     if (view.dense || view.pair_offsets) return;
     pair_offsets_.resize(view.examples + 1);
-    in_slices(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
-      for (int64_t row = from; row < to; ++row) each_pair(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
+    parallel_for(view.examples, ROWS_PER_TASK, pool, [&](int, int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row) for_each_pair(row, [&](int, T, T) { ++pair_offsets_[row + 1]; });
     });
     for (int64_t row = 0; row < view.examples; ++row) pair_offsets_[row + 1] += pair_offsets_[row];
-    pair_places_.resize(pair_offsets_.back());
+    pair_indices_.resize(pair_offsets_.back());
     pair_values_.resize(2 * pair_offsets_.back());
-    in_slices(view.examples, SLICE, pool, [&](int64_t from, int64_t to) {
+    parallel_for(view.examples, ROWS_PER_TASK, pool, [&](int, int64_t from, int64_t to) {
       for (int64_t row = from; row < to; ++row) {
         int64_t i = pair_offsets_[row];
-        each_pair(row, [&](int place, T first, T second) {
-          pair_places_[i] = static_cast<uint16_t>(place);
+        for_each_pair(row, [&](int pair, T first, T second) {
+          pair_indices_[i] = static_cast<uint16_t>(pair);
           pair_values_[2 * i] = first;
           pair_values_[2 * i++ + 1] = second;
         });
       }
     });
     view.pair_offsets = pair_offsets_.data();
-    view.pair_places = pair_places_.data();
+    view.pair_indices = pair_indices_.data();
     view.pair_values = pair_values_.data();
   }
 
-  // Sorts sparse inputs by blocks from the first example on, where that has not been done, and says where they lie.
+  // The sparse inputs sorted by blocks from the first example on; they are sorted at the first call.
   const SortedBlocks<T>* sorted_blocks(Pool& pool) {
-    std::lock_guard<std::mutex> lock(pairing_);
+    std::lock_guard<std::mutex> lock(build_mutex_);
     if (!blocks_.view.starts)
       blocks_.sort(*this, (view.examples + BLOCK - 1) / BLOCK, pool, [&](int64_t b) {
         const int64_t left = view.examples - b * BLOCK;
@@ -112,41 +115,42 @@ class Examples {
     return &blocks_.view;
   }
 
-  // Calls `body` with the place, and the first and second value of each of a row's pairs.
+  // Calls body(pair, first value, second value) for each of a row's pairs.
   template <class Body>
-  void each_pair(int64_t row, Body body) const {
+  void for_each_pair(int64_t row, Body body) const {
     if (view.pair_offsets) {
       for (int64_t i = pair_offsets_[row]; i < pair_offsets_[row + 1]; ++i)
-        body(pair_places_[i], pair_values_[2 * i], pair_values_[2 * i + 1]);
+        body(pair_indices_[i], pair_values_[2 * i], pair_values_[2 * i + 1]);
       return;
     }
     for (int64_t i = offsets_[row], end = offsets_[row + 1]; i < end;) {
-      const int place = columns_[i] / 2;
-      T pair[2] = {};
-      for (; i < end && columns_[i] / 2 == place; ++i) pair[columns_[i] % 2] = values_[i];
-      body(place, pair[0], pair[1]);
+      const int pair = columns_[i] / 2;
+      T values[2] = {};
+      for (; i < end && columns_[i] / 2 == pair; ++i) values[columns_[i] % 2] = values_[i];
+      body(pair, values[0], values[1]);
     }
   }
 
   int64_t bytes() const {
-    return (columns_.size() + pair_places_.size()) * sizeof(uint16_t) +
+    return (columns_.size() + pair_indices_.size()) * sizeof(uint16_t) +
            (values_.size() + background_.size() + pair_values_.size()) * sizeof(T) +
            (offsets_.size() + pair_offsets_.size()) * sizeof(int64_t) + labels_.size() * sizeof(int32_t) +
            blocks_.bytes();
   }
 
   Inputs<T> view{};
-  double share = 1;      // of the inputs that differ from their background
+  std::shared_ptr<const void> inputs_owner;  // null if nothing is borrowed
+  double density = 1;                        // the fraction of inputs that differ from their background
 
  private:
-  static constexpr int64_t SLICE = 512;  // examples that a thread takes at once
+  static constexpr int64_t ROWS_PER_TASK = 512;  // examples
 
-  std::mutex pairing_;
+  std::mutex build_mutex_;
   std::vector<int32_t> labels_;
-  Values<int64_t> offsets_, pair_offsets_;
-  Values<uint16_t> columns_, pair_places_;
-  Values<T> values_, background_, pair_values_;
-  Sorting<T> blocks_;
+  AlignedVector<int64_t> offsets_, pair_offsets_;
+  AlignedVector<uint16_t> columns_, pair_indices_;
+  AlignedVector<T> values_, background_, pair_values_;
+  BlockSorter<T> blocks_;
 };
 
 }  // namespace assay

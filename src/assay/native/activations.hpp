@@ -1,5 +1,5 @@
-// Elementary functions and activations, each for one value and without branches, so that a loop over them becomes
-// vector code. NaN goes through every one of them: a trial that diverges must be seen to.
+// Elementary functions and activations, each for one value and without branches, so that the compiler vectorises loops
+// over them. All of them propagate NaN: a trial that diverges must be noticed.
 #pragma once
 
 #include "simd.hpp"
@@ -39,15 +39,18 @@ struct Exponential {
   T p, scale;  // exp(x) = scale + scale p
 };
 
-// x = n ln 2 + r with |r| <= ln 2 / 2, and p = exp(r) - 1 by its series: the remainder is below half a unit in the last
+// x = n ln 2 + r with |r| <= ln 2 / 2, and p = exp(r) - 1 by its series, with an error below half a unit in the last
 // place.
 template <class T>
 ASSAY_INLINE Exponential<T> exponential(T x) {
   using B = Bits<T>;
   using I = typename B::type;
-  constexpr T inverse_factorial[] = {T(1),          T(1.0 / 2),       T(1.0 / 6),        T(1.0 / 24),       T(1.0 / 120),
-                                     T(1.0 / 720),  T(1.0 / 5040),    T(1.0 / 40320),    T(1.0 / 362880),   T(1.0 / 3628800),
-                                     T(1.0 / 39916800), T(1.0 / 479001600), T(1.0 / 6227020800.0)};
+  // clang-format off
+  constexpr T inverse_factorial[] = {
+      T(1),           T(1.0 / 2),      T(1.0 / 6),       T(1.0 / 24),       T(1.0 / 120),
+      T(1.0 / 720),   T(1.0 / 5040),   T(1.0 / 40320),   T(1.0 / 362880),   T(1.0 / 3628800),
+      T(1.0 / 39916800),               T(1.0 / 479001600),                  T(1.0 / 6227020800.0)};
+  // clang-format on
   x = x < B::low ? B::low : x;
   x = x > B::high ? B::high : x;
   T shifted = x * B::log2e + B::round;
@@ -86,6 +89,8 @@ ASSAY_INLINE T absolute(T x) {
   return x < 0 ? -x : x;
 }
 
+// The activations: a function of z, and its derivative by z and a. They fit on a line each.
+// clang-format off
 struct Identity {
   template <class T> static ASSAY_INLINE T forward(T z) { return z; }
   template <class T> static ASSAY_INLINE T derivative(T, T) { return T(1); }
@@ -149,24 +154,25 @@ struct Gelu {
     return T(0.5) * (T(1) + h) + T(0.5) * z * (T(1) - h * h) * slope;
   }
 };
+// clang-format on
 
 // a = f(z), for whole cache lines.
 template <class F, class T>
-void forward_of(const T* z, T* a, int64_t count) {
+void activate(const T* z, T* a, int64_t count) {
   for (int64_t i = 0; i < count; i += LINE<T>)
     for (int j = 0; j < LINE<T>; ++j) a[i + j] = F::forward(z[i + j]);
 }
 
 // d = d f'(z), for whole cache lines.
 template <class F, class T>
-void backward_of(const T* z, const T* a, T* d, int64_t count) {
+void multiply_by_derivative(const T* z, const T* a, T* d, int64_t count) {
   for (int64_t i = 0; i < count; i += LINE<T>)
     for (int j = 0; j < LINE<T>; ++j) d[i + j] *= F::derivative(z[i + j], a[i + j]);
 }
 
-// Calls `body` with the type of an activation.
+// Calls `body` with the struct of an activation.
 template <class Body>
-ASSAY_INLINE void with(Activation name, Body body) {
+ASSAY_INLINE void with_activation(Activation name, Body body) {
   switch (name) {
     case Activation::identity: return body(Identity{});
     case Activation::relu: return body(Relu{});

@@ -1,0 +1,106 @@
+// The update of weights and slots by an optimizer's rule, at once or lazily.
+#pragma once
+
+#include "optimizers.hpp"
+
+namespace assay::ASSAY_LEVEL {
+
+// What happens before the rule: the gradient becomes scale (g + l1 sign(w) + l2 w), the weight decay w.
+template <class T>
+struct Penalty {
+  T l1, l2, scale, decay;
+  ASSAY_INLINE T add_to(T g, T w) const {
+    T sign = (w > 0 ? T(1) : T(0)) - (w < 0 ? T(1) : T(0));
+    return g + l1 * sign + l2 * w;
+  }
+  ASSAY_INLINED bool is_none() const { return l1 == 0 && l2 == 0 && scale == 1 && decay == 1; }
+};
+
+template <class T>
+ASSAY_INLINE Penalty<T> weight_penalty(const Hyperparameters& h, double scale) {
+  return {T(h.l1), T(h.l2), T(scale), T(1 - h.learning_rate * h.weight_decay)};
+}
+
+template <class T>
+ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Hyperparameters& h, double scale) {
+  const bool penalised = plan.penalise_biases;
+  return {penalised ? T(h.l1) : T(0), penalised ? T(h.l2) : T(0), T(scale), T(1)};
+}
+
+// Updates `count` weights w and their slots s and u by their gradients g.
+template <class Rule, bool plain, class T>
+ASSAY_INLINE void apply_rule(const Rule& rule, const Penalty<T>& penalty, T* __restrict w, const T* __restrict g,
+                             T* __restrict s, T* __restrict u, int64_t count) {
+  T unused = 0;
+  for (int64_t i = 0; i < count; i += LINE<T>)
+    for (int j = 0; j < LINE<T>; ++j) {
+      int64_t k = i + j;
+      T gradient = plain ? g[k] : penalty.scale * penalty.add_to(g[k], w[k]);
+      T weight = plain ? w[k] : penalty.decay * w[k];
+      if constexpr (Rule::slots == 0) w[k] = weight - rule.step(gradient, unused, unused);
+      if constexpr (Rule::slots == 1) w[k] = weight - rule.step(gradient, s[k], unused);
+      if constexpr (Rule::slots == 2) w[k] = weight - rule.step(gradient, s[k], u[k]);
+    }
+}
+
+// Updates a trial's `count` elements from `first` on by their gradients g.
+template <class Rule, class T>
+ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t first,
+                                  const T* g, int64_t count) {
+  T *s = trial.slots[0] ? trial.slots[0] + first : nullptr, *u = trial.slots[1] ? trial.slots[1] + first : nullptr;
+  if (penalty.is_none())
+    apply_rule<Rule, true>(rule, penalty, trial.w + first, g, s, u, count);
+  else
+    apply_rule<Rule, false>(rule, penalty, trial.w + first, g, s, u, count);
+}
+
+// Updates a trial's elements from ... to by the gradient of all elements.
+template <class T>
+void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Hyperparameters& h, double scale,
+                  int64_t from, int64_t to) {
+  with_optimizer<T>(plan.optimizer, h, [&](const auto& rule) {
+    auto run = [&](int64_t first, int64_t end, const Penalty<T>& penalty) {
+      if (first < end) update_elements(rule, penalty, trial, first, g + first, end - first);
+    };
+    run(from, to < plan.weights ? to : plan.weights, weight_penalty<T>(h, scale));
+    run(from > plan.weights ? from : plan.weights, to, bias_penalty<T>(plan, h, scale));
+  });
+}
+
+// Applies the pending updates of the weights of one pair of inputs. Under a lazy rule the weights of inputs that are 0
+// in a whole batch do not change, and their slots are multiplied by `idle_decay`. Such updates are only counted, and
+// applied here, one multiplication for each so that the bits are those of immediate updates, once the slots are needed.
+template <class Rule, class T>
+ASSAY_INLINE void catch_up(const Rule& rule, const Layer& layer, int features, const Trial<T>& trial, int pair) {
+  const int updates = trial.pending_updates[pair];
+  if (updates == 0) return;
+  trial.pending_updates[pair] = 0;
+  if constexpr (Rule::lazy && Rule::slots > 0) {
+    const T decay = rule.idle_decay();
+    if (decay == 1) return;
+    const int rows = 2 * pair + 1 < features ? 2 : 1;
+    const int64_t from = layer.weight + int64_t{2} * pair * layer.stride, count = rows * int64_t{layer.stride};
+    for (int slot = 0; slot < Rule::slots; ++slot)
+      for (int64_t i = from; i < from + count; i += LINE<T>) {
+        Vector<T> state[LINE<T> / LANES<T>];
+        T total = 0;
+        for (int v = 0; v < LINE<T> / LANES<T>; ++v) {
+          state[v] = as_vector(trial.slots[slot] + i + v * LANES<T>);
+          total += sum<T>(state[v]);
+        }
+        if (total == 0) continue;  // all are 0: they are means of squares, so none is negative
+        for (int n = 0; n < updates; ++n)
+          for (int v = 0; v < LINE<T> / LANES<T>; ++v) state[v] *= decay;
+        for (int v = 0; v < LINE<T> / LANES<T>; ++v) as_vector(trial.slots[slot] + i + v * LANES<T>) = state[v];
+      }
+  }
+}
+
+template <class T>
+void flush_lazy(const Plan& plan, const Trial<T>& trial, const Hyperparameters& h, int pairs) {
+  with_optimizer<T>(plan.optimizer, h, [&](const auto& rule) {
+    for (int k = 0; k < pairs; ++k) catch_up(rule, plan.layer[0], plan.layer[0].inputs, trial, k);
+  });
+}
+
+}  // namespace assay::ASSAY_LEVEL
