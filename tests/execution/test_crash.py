@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from assay.results.results import Results
 from assay.store import integrity, queries
 from assay.store.store import Store
 
-ROOT = Path(__file__).parents[2]
+Undisturbed = Callable[[str], Path]
 STUDY = """
 name = "crash"
 design = "grid"
@@ -93,35 +95,47 @@ def killed_again_and_again(folder: Path, engine: str, kills: int, seed: int) -> 
     return met
 
 
-def compare_with_an_undisturbed_run(folder: Path, engine: str) -> None:
-    undisturbed = folder / "undisturbed"
-    undisturbed.mkdir()
-    (undisturbed / "crash.toml").write_text(STUDY)
-    run_to_the_end(undisturbed, engine)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a run that nothing has disturbed, once for each engine."""
+
+    @cache
+    def folder(engine: str) -> Path:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        (folder / "crash.toml").write_text(STUDY)
+        run_to_the_end(folder, engine)
+        return folder
+
+    return folder
+
+
+def compare(folder: Path, undisturbed: Path) -> None:
     stores = [Store(str(place / "store.db")) for place in (folder, undisturbed)]
     frames = [Results(store, "crash").curves().drop(columns=["seconds"]) for store in stores]
     assert frames[0].equals(frames[1])
     assert set(Results(stores[0], "crash").frame()["outcome"]) == {"completed"}
     assert queries.trials(stores[0].database)[1] == 16
-    assert not [
-        finding for finding in integrity.check(stores[0]) if finding.kind in ("damaged", "unreadable", "missing")
-    ]
+    assert not [defect for defect in integrity.check(stores[0]) if defect.kind in ("damaged", "unreadable", "missing")]
 
 
 @pytest.mark.parametrize(("engine", "kills"), [("native", 5), ("numpy", 3)])
-def test_eight_kills_lose_nothing_and_repeat_nothing(engine: str, kills: int, tmp_path: Path) -> None:
+def test_eight_kills_lose_nothing_and_repeat_nothing(
+    engine: str, kills: int, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     assert killed_again_and_again(tmp_path, engine, kills, seed=kills) >= kills // 2
-    compare_with_an_undisturbed_run(tmp_path, engine)
+    compare(tmp_path, undisturbed(engine))
 
 
 @pytest.mark.endurance
 @pytest.mark.parametrize(("engine", "kills", "seed"), [("native", 25, 11), ("numpy", 25, 12)])
-def test_fifty_kills_lose_nothing_and_repeat_nothing(engine: str, kills: int, seed: int, tmp_path: Path) -> None:
+def test_fifty_kills_lose_nothing_and_repeat_nothing(
+    engine: str, kills: int, seed: int, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     assert killed_again_and_again(tmp_path, engine, kills, seed) >= 5
-    compare_with_an_undisturbed_run(tmp_path, engine)
+    compare(tmp_path, undisturbed(engine))
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path, undisturbed: Undisturbed) -> None:
     (tmp_path / "crash.toml").write_text(STUDY)
     driver = start(tmp_path, "numpy")
     process = psutil.Process(driver.pid)
@@ -135,7 +149,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "the same command goes on" in errors.decode()
     assert not psutil.wait_procs(workers, timeout=5)[1]
     run_to_the_end(tmp_path, "numpy")
-    compare_with_an_undisturbed_run(tmp_path, "numpy")
+    compare(tmp_path, undisturbed("numpy"))
 
 
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing_finished(tmp_path: Path) -> None:
