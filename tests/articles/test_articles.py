@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.articles import REPRODUCTIONS, asked_for
+from assay.articles import REPRODUCTIONS, parse_spec
 from assay.articles.agreement import Run, judged, judged_loss, prediction_interval
 from assay.articles.allocating import allocated
 from assay.articles.beyond import beyond_finals, fastest, tuned_rate
@@ -444,7 +444,7 @@ def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> No
 
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
-    asked = asked_for(data=str(mnist_folder()), quick=False, seeds=1)
+    asked = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
     (one,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
     candidate = next(c for c in study("flux-mnist-early", asked).candidates() if c.label == one.name)
     recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]

@@ -40,7 +40,7 @@ def test_a_log_is_imported_listed_shown_plotted_and_removed(format: str, invoke:
     assert "(imported)" in invoke("list", "--study", "imported")[1]
     assert invoke("list", "--trials", "--csv")[1].count("imported") == 2
     code, out, _ = invoke("show", key[:6])
-    for said in ("theirs (imported)", "98.43%", "sha256", "0 malformed", "study imported"):
+    for said in ("theirs (imported)", "98.43 %", "sha256", "0 malformed", "study imported"):
         assert said in words(out), said
     shown = json.loads(invoke("show", key, "--json")[1])
     assert (shown["imported"], shown["source"]["format"]) == (True, format)
@@ -48,7 +48,7 @@ def test_a_log_is_imported_listed_shown_plotted_and_removed(format: str, invoke:
         assert invoke("plot", "imported", chart)[0] == 0
         assert (tmp_path / f"imported-{chart}.png").stat().st_size > 5000
     assert "imported from a log, which holds no recipe" in invoke("show", key, "--recipe")[2]
-    assert "1 imported curves" in invoke("rm", key[:8], "--yes")[2]
+    assert "1 imported curve;" in invoke("rm", key[:8], "--yes")[2]
     assert invoke("store", "check") == (0, "assay.db: sound\n", "")
 
 
@@ -59,7 +59,7 @@ def test_a_log_stands_beside_the_trials_of_a_study(invoke: Any, tmp_path: Path) 
     code, out, err = invoke("compare", "made")
     assert code == 0, err
     assert "flux (imported)" in words(out)
-    assert "an imported log has one run, and no seed that pairs with another's" in err
+    assert "an imported log is a single run without paired seeds" in err
     result = json.loads(invoke("compare", "made", "--json")[1])
     assert result["rows"][0]["configuration"] == "flux (imported)"
     assert "flux (imported)" in words(invoke("target", "made")[1])
@@ -79,7 +79,7 @@ def test_the_result_as_json_and_the_second_import_of_a_file(invoke: Any) -> None
     assert (result["epochs"], result["before"]) == (4, "")
     assert result["source"]["lines"] == {"lines": 9, "records": 8, "headings": 1, "malformed": 0, "apart": 0}
     _, out, _ = invoke("import", "pytorch.log", "--name", "other")
-    assert "was there as pytorch (imported) of study imported, and is read anew" in words(out)
+    assert "already imported as pytorch (imported) of study imported; read again and replaced" in words(out)
 
 
 def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:

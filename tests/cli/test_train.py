@@ -112,7 +112,7 @@ def test_a_mistake_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
     )
     (tmp_path / "file").write_text("")
     done = assay("train", "--out", "file", cwd=tmp_path)
-    assert (done.returncode, "cannot be made a folder" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot create this output folder" in done.stderr) == (2, True)
 
 
 def test_saving_going_on_and_predicting(invoke: Any) -> None:

@@ -12,7 +12,7 @@ from assay.articles.grid import grid_page, grid_plans
 from assay.articles.lenet import lenet_page, lenet_plans
 from assay.articles.page import Page
 from assay.articles.parameters import parameters_page
-from assay.articles.spec import QUICK, ReproductionSpec, asked_for, plans
+from assay.articles.spec import QUICK, ReproductionSpec, parse_spec, plans
 from assay.articles.times import times_table
 from assay.errors import AssayError, unknown
 from assay.results.results import Results
@@ -88,7 +88,7 @@ __all__ = [
     "Page",
     "Reproduction",
     "ReproductionSpec",
-    "asked_for",
+    "parse_spec",
     "page_of",
     "reproduction",
     "results_of",

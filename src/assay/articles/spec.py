@@ -51,7 +51,7 @@ class ReproductionSpec:
         )
 
 
-def asked_for(
+def parse_spec(
     *, data: str | None, quick: bool, seeds: int | None, sample: float | None = None, epochs: int | None = None
 ) -> ReproductionSpec:
     """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
@@ -117,4 +117,4 @@ def _divided(number: float, divisor: int) -> int:
     return max(1, round(number) // divisor)
 
 
-__all__ = ["ReproductionSpec", "asked_for", "plans", "study"]
+__all__ = ["ReproductionSpec", "parse_spec", "plans", "study"]

@@ -1,25 +1,41 @@
-"""How long work shows how far it is: bars on a terminal, elsewhere a line every few seconds."""
+"""Progress of long work: bars on a terminal, elsewhere a line every few seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from assay.cli.options import console, note
+from assay.cli.printing import console, note
+from assay.report.text import clean, duration, percent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+
+    from assay.execution.runner import Execution, Running, StudyStatus
+    from assay.training.loop import TrainingStatus
 
 S = TypeVar("S")
+WAITING = "waiting for another trial on this machine to finish, so that timings are not disturbed"
 
 
-def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractContextManager[Callable[[S], None]]) -> bool:
-    """Does the work and shows each of its states; True where Ctrl-C ended it."""
+def run_with_progress(
+    work: Iterable[S], cancel: Callable[..., None], display: AbstractContextManager[Callable[[S], None]]
+) -> bool:
+    """Does the work and shows each of its states.
+
+    Args:
+        work: What is done, a state at a time.
+        cancel: Called on Ctrl-C; the work ends soon after it.
+        display: Gives the function that shows a state.
+
+    Returns:
+        Whether Ctrl-C interrupted the work.
+    """
     from assay.system.signals import interruption
 
-    with interruption(stop) as interrupted, showing as show:
+    with interruption(cancel) as interrupted, display as show:
         for status in work:
             show(status)
         return interrupted()
@@ -27,51 +43,107 @@ def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractConte
 
 @contextmanager
 def bars(*, remaining: bool = False) -> Generator[Progress | None]:
-    """Bars that show their task's `said` and time, `remaining` too; None where there is no terminal."""
+    """Bars with the `status` of their tasks, the elapsed and the `remaining` time; None where there is no terminal."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    more = (TextColumn("ETA"), TimeRemainingColumn()) if remaining else ()
-    with Progress(*columns, *more, console=screen, transient=True) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"), TimeElapsedColumn())
+    eta = (TextColumn("ETA"), TimeRemainingColumn()) if remaining else ()
+    with Progress(*columns, *eta, console=screen, transient=True) as progress:
         yield progress
 
 
-def lines(say: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
-    """Notes what `say` makes of a state, once in so many seconds."""
+def lines(describe: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
+    """A function that notes what `describe` makes of a state, at most once in so many seconds."""
     last = perf_counter()
 
     def show(status: S) -> None:
         nonlocal last
         if perf_counter() - last >= seconds:
             last = perf_counter()
-            note(say(status))
+            note(describe(status))
 
     return show
 
 
+# --- one training ----------------------------------------------------------------------------------------------------
+
+
 @contextmanager
-def training_bar(title: str) -> Generator[Callable[[Any], None]]:
+def training_bar(title: str) -> Generator[Callable[[TrainingStatus], None]]:
     """Iteration, loss, accuracy and ETA of one training."""
     with bars(remaining=True) as progress:
         if progress is None:
-            yield lines(lambda s: f"{title}: {s.iteration:,} of {s.iterations:,} iterations, {_said(s)}", seconds=5.0)
+            yield lines(
+                lambda s: f"{title}: {s.iteration:,} of {s.iterations:,} iterations, {_training_text(s)}", seconds=5.0
+            )
             return
-        task = progress.add_task(title, total=None, said="")
+        task = progress.add_task(title, total=None, status="")
 
-        def show(status: Any) -> None:
-            said = f"{status.iteration:,}/{status.iterations:,}, {_said(status)}"
-            progress.update(task, total=status.iterations, completed=status.iteration, said=said)
+        def show(status: TrainingStatus) -> None:
+            text = f"{status.iteration:,}/{status.iterations:,}, {_training_text(status)}"
+            progress.update(task, total=status.iterations, completed=status.iteration, status=text)
 
         yield show
 
 
-def _said(status: Any) -> str:
+def _training_text(status: TrainingStatus) -> str:
     point = status.point
     if point.test_loss is None:
         return "no log point yet"
     loss = point.train_loss if point.train_loss is not None else point.test_loss
-    return f"loss {loss:.4f}, accuracy {point.test_accuracy:.2%}"
+    return f"loss {loss:.4f}, accuracy {percent(point.test_accuracy)}"
+
+
+# --- a study ---------------------------------------------------------------------------------------------------------
+
+
+def execute(execution: Execution) -> bool:
+    """Runs a study with one bar for all of it and one for each trial in training; True where Ctrl-C interrupted it."""
+    return run_with_progress(execution, execution.stop, _study_bars(execution.name))
+
+
+@contextmanager
+def _study_bars(name: str) -> Generator[Callable[[StudyStatus], None]]:
+    with bars() as progress:
+        if progress is None:
+            yield lines(lambda status: f"{name}: {_study_text(status)}")
+            return
+        study = progress.add_task(clean(name), total=None, status="")
+        trials: dict[str, TaskID] = {}
+
+        def show(status: StudyStatus) -> None:
+            progress.update(study, total=status.trials, completed=status.done, status=_study_text(status))
+            running = {trial.label: trial for trial in status.running}
+            for label in [label for label in trials if label not in running]:
+                progress.remove_task(trials.pop(label))
+            for label, trial in running.items():
+                if label not in trials:
+                    trials[label] = progress.add_task(f"  {clean(label)}", total=trial.iterations, status="")
+                progress.update(trials[label], completed=trial.iteration, status=_trial_text(trial))
+
+        yield show
+
+
+def _trial_text(trial: Running) -> str:
+    if trial.waiting:
+        return "waiting for another trial on this machine"
+    accuracy = "" if trial.accuracy is None else f", accuracy {percent(trial.accuracy)}"
+    return f"{trial.iteration:,}/{trial.iterations:,}{accuracy}"
+
+
+def _study_text(status: StudyStatus) -> str:
+    parts = [f"{status.done:,}/{status.trials:,}"]
+    parts += [f"ETA {duration(status.eta_seconds)}"] if status.eta_seconds is not None else []
+    parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
+    if status.running and all(trial.waiting for trial in status.running):
+        parts.append("waiting for another trial on this machine")
+    if status.elsewhere:
+        parts.append(f"{status.elsewhere:,} in other processes")
+    if status.best:
+        label, accuracy = status.best
+        parts.append(f"best {percent(accuracy)} ({label})")
+    return ", ".join(parts)

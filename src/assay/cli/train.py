@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import (
-    AllowCode,
-    CommandLine,
-    Json,
-    StoreUrl,
-    code_allowed,
-    command_of,
-    console,
-    note,
-    prepare_folder,
-    print_json,
-)
-from assay.cli.progress import training_bar
+from assay.cli.files import prepare_folder
+from assay.cli.options import AllowCode, CommandLine, Json, Sets, StoreUrl, code_allowed, parse_command
+from assay.cli.printing import console, note, print_json
+from assay.cli.progress import WAITING, training_bar
 from assay.errors import AssayError, FileError
 
 if TYPE_CHECKING:
     from assay.execution.single import Single
-from assay.cli.options import Sets
+    from assay.training.history import History
 
 
 def train(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe in TOML; none: the quickstart on the digits.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="Recipe in TOML.", show_default="the quickstart on the embedded digits")
+    ] = None,
     sets: Sets = None,
-    engine: Annotated[str, typer.Option(help="numpy, native, jax, torch, or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="Engine: numpy, native, jax, torch or auto.")] = "auto",
     command: CommandLine = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads of the engine; none: its own choice.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder for pictures.")] = Path("assay-out"),
-    save: Annotated[Path | None, typer.Option(help="Write the trained weights here (.safetensors).")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Number of threads.", show_default="chosen by the engine")] = None,
+    out: Annotated[Path, typer.Option(help="Output folder for charts.")] = Path("assay-out"),
+    save: Annotated[Path | None, typer.Option(help="Save the trained weights to this file (.safetensors).")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Go on from weights that --save wrote; without RECIPE, with theirs.")
+        Path | None,
+        typer.Option(help="Resume from weights saved by --save; their recipe is used unless RECIPE is given."),
     ] = None,
     store: StoreUrl = None,
-    time_limit: Annotated[float | None, typer.Option(min=0.001, help="End after so many seconds.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Train anew, also where the store has the result.")] = False,
+    time_limit: Annotated[float | None, typer.Option(min=0.001, help="Stop after this many seconds.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Retrain even if the result is stored.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
-    """Train one recipe; show what it gave and what it cost. The result is stored, and never computed twice."""
-    import shlex
+    """Train one recipe, and show its learning curve and its cost.
 
+    The result is stored; the same recipe is not trained twice.
+    """
     from assay.execution.single import Single
     from assay.recipe.model import Recipe
     from assay.recipe.patches import assignment, merged
@@ -55,68 +51,90 @@ def train(
     from assay.store.store import Store
     from assay.training.checkpoints import restore
 
-    begun = restore(start) if start else None
-    base = read_toml(recipe) if recipe else begun.recipe.plain() if begun else {}
+    saved = restore(start) if start else None
+    base = read_toml(recipe) if recipe else saved.recipe.plain() if saved else {}
     patches = [assignment(text) for text in sets or []]
     with code_allowed(allow_code):
-        checked = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
-        trainer = command_of(command, engine) if command is not None else engine
-        if start:  # anew, for its optimizer may be the one that was just imported
-            begun = restore(start)
+        parsed = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
+        trainer = parse_command(command, engine) if command is not None else engine
+        if start:  # again, because its optimizer may be the one that was just imported
+            saved = restore(start)
         prepare_folder(out)
         single = Single(
-            checked,
+            parsed,
             Store(store),
             engine=trainer,
             device=device,
             threads=threads,
-            start=begun,
+            start=saved,
             again=again,
             time_limit=time_limit,
         )
     name = recipe.stem if recipe else start.stem if start else "quickstart"
-    words = [*([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets or [])]
+    repeat = _command_text(recipe, sets or [], command, allow_code=allow_code)
+    _finish(single, _train(single, name), name=name, out=out, save=save, as_json=as_json, repeat=repeat)
+
+
+def _command_text(recipe: Path | None, sets: list[str], command: str | None, *, allow_code: bool) -> str:
+    """The command that trains the same recipe again."""
+    words = ["assay train", *([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets)]
     words += ["--command", shlex.quote(command)] if command else []
     words += ["--allow-code"] if allow_code else []
-    _finish(single, name=name, out=out, save=save, as_json=as_json, words=words)
+    return " ".join(words)
 
 
-def _finish(single: Single, *, name: str, out: Path, save: Path | None, as_json: bool, words: list[str]) -> None:
-    """Trains with a progress bar, then writes and prints; on Ctrl-C, keeps what is done and says how to go on, with
-    the command's `words`."""
-    from assay.cli import tables
+def _train(single: Single, name: str) -> History:
+    """The history of the trial: the stored one, or what training with a progress bar gives."""
+    if single.stored is not None:
+        note(f"trial {single.trial.key[:8]} is already in {single.store.name}; --again retrains it")
+        return single.stored
+    with training_bar(f"training {name}") as show:
+        return single.train(show, on_wait=lambda: note(WAITING))
+
+
+def _finish(
+    single: Single, history: History, *, name: str, out: Path, save: Path | None, as_json: bool, repeat: str
+) -> None:
+    """Writes weights and chart, and prints; after Ctrl-C, keeps the weights and says how to resume."""
+    interrupted = history.outcome == "interrupted"
+    if interrupted and not history.checkpoint.weights:
+        note(
+            f"interrupted after {history.iterations:,} iterations; external programs leave no checkpoint; "
+            f"start again with: {repeat}"
+        )
+        raise typer.Exit(130)
+    if not history.points:
+        raise AssayError(f"{history.outcome}: {history.reason}, before the first log point")
+    if interrupted and save is None:
+        save = out / f"{name}.safetensors"
+    files = _write(history, out / f"{name}-{history.recipe.key()[:8]}.png", save)
+    _print(single, history, files, as_json=as_json)
+    if interrupted:
+        note(f"interrupted after {history.iterations:,} iterations; resume with: {repeat} --start {save}")
+        raise typer.Exit(130)
+
+
+def _write(history: History, plot: Path, save: Path | None) -> dict[str, str]:
+    """Writes the chart, and the weights if a file for them is given; the files by kind."""
     from assay.report import charts
     from assay.training.checkpoints import save as save_checkpoint
 
-    history = single.stored
-    if history is None:
-        with training_bar(f"training {name}") as show:
-            waits = "waiting for another trial on this machine to end, so that the seconds mean something"
-            history = single.train(show, on_wait=lambda: note(waits))
-    else:
-        note(f"trial {single.trial.key[:8]} is in {single.store.name}; --again trains it anew")
-    unfinished, again = history.outcome == "interrupted", " ".join(["assay train", *words])
-    if unfinished and not history.checkpoint.weights:
-        note(f"interrupted after {history.iterations:,} iterations, of which a program keeps nothing; again: {again}")
-        raise typer.Exit(130)
-    if not history.points:
-        raise AssayError(f"{history.outcome}: {history.reason}, and no log point was reached")
-    if unfinished and save is None:
-        save = out / f"{name}.safetensors"
     if save is not None and not history.checkpoint.weights:
-        raise FileError(f"{save}: the weights of this trial were not kept; --again trains it anew")
+        raise FileError(f"{save}: the weights of this trial were not kept; --again retrains it")
     if save is not None:
         save_checkpoint(history, save)
-    plot = charts.write(history.plot(), out / f"{name}-{history.recipe.key()[:8]}.png")
-    files = {"plot": str(plot)} | ({"weights": str(save)} if save else {})
+    written = charts.write(history.plot(), plot)
+    return {"plot": str(written)} | ({"weights": str(save)} if save else {})
+
+
+def _print(single: Single, history: History, files: dict[str, str], *, as_json: bool) -> None:
+    from assay.cli import tables
+
     if as_json:
         stored = {"trial": single.trial.key, "store": single.store.name, "from_store": single.stored is not None}
         print_json(history.plain() | stored | {"files": files})
-    else:
-        screen = console()
-        screen.print(tables.curve(history))
-        screen.print(tables.summary(history))
-        screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
-    if unfinished:
-        note(f"interrupted after {history.iterations:,} iterations; go on with: {again} --start {save}")
-        raise typer.Exit(130)
+        return
+    screen = console()
+    screen.print(tables.curve(history))
+    screen.print(tables.summary(history))
+    screen.print(tables.pairs([*files.items(), ("trial", single.trial.key[:8])]))
