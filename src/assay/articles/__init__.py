@@ -88,8 +88,8 @@ __all__ = [
     "Page",
     "Reproduction",
     "ReproductionSpec",
-    "parse_spec",
     "page_of",
+    "parse_spec",
     "reproduction",
     "results_of",
 ]

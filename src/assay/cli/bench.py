@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.files import prepare_folder
-from assay.cli.options import AllowCode, Json, Sets, StoreUrl, code_allowed
+from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
 from assay.cli.printing import console, note, print_json, print_line
 from assay.cli.progress import WAITING, bars, lines, run_with_progress
 from assay.errors import AssayError
@@ -26,43 +26,36 @@ def bench(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="Recipe in TOML, or the name of a model, trained by Adam at 0.001 with batches of 600.",
-            show_default=False,
+            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600.", show_default=False
         ),
     ] = "",
     sets: Sets = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data set: a name or a folder.", show_default="set by the recipe")
-    ] = None,
+    data: DataSet = None,
     engines: Annotated[str, typer.Option(help="Comma-separated engines. The baseline is always added.")] = (
         "numpy,native,jax,torch"
     ),
     devices: Annotated[str, typer.Option(help="Comma-separated devices: cpu, cuda, cuda:1 or mps.")] = "cpu",
     threads: Annotated[
-        str | None, typer.Option(help="Comma-separated numbers of threads.", show_default="1, and 2 if available")
+        str | None, typer.Option(help="Comma-separated thread counts.", show_default="1, and 2 if available")
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            help="Comma-separated precisions: float32, float64 or bfloat16.", show_default="set by the recipe"
-        ),
+        typer.Option(help="Comma-separated: float32, float64, bfloat16.", show_default="set by the recipe"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs per training.", show_default="5; 3 with --quick")] = None,
     repeats: Annotated[
         int | None, typer.Option(help="Trainings per row, each in a new process.", show_default="3; 1 with --quick")
     ] = None,
     baseline: Annotated[
-        str, typer.Option(help="Engine to compare with. torch-eager is PyTorch as its users write it.")
+        str, typer.Option(help="Engine to compare with; torch-eager is PyTorch as its users write it.")
     ] = "torch-eager",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")
-    ] = False,
+    quick: Quick = False,
     stored: Annotated[
         bool, typer.Option("--stored", help="Report a stored bench by its key or name; without one, list them.")
     ] = False,
     allow_code: AllowCode = False,
     store: StoreUrl = None,
-    out: Annotated[Path, typer.Option(help="Output folder for charts and the report.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
     """Benchmark engines on one recipe: check that they are numerically equivalent, then time them."""
@@ -82,8 +75,7 @@ def bench(
             quick=quick,
         )
     prepare_folder(out)
-    opened = Store(store)
-    plain, interrupted = _run(spec, opened)
+    plain, interrupted = _run(spec, opened := Store(store))
     _report(plain, out, as_json=as_json, store_name=opened.name)
     if interrupted:
         note("interrupted; rows measured so far are stored and shown")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_results
 from assay.cli.printing import note, print_frame, print_line
 from assay.errors import AssayError
-
-if TYPE_CHECKING:
-    import pandas
 
 _IMPORTED = "an imported log is a single run without paired seeds"
 _COLUMNS = ["a", "b", "difference", "low", "high", "n", "p_holm", "decided", "more_seeds"]
@@ -22,7 +19,7 @@ def compare(
     configurations: Annotated[
         list[str] | None, typer.Argument(help="Configurations to compare, two or more.", show_default="all")
     ] = None,
-    measure: Annotated[str, typer.Option(help="accuracy, test_loss, effort, seconds, ...")] = "accuracy",
+    measure: Annotated[str, typer.Option(help="Measure: accuracy, test_loss, effort, seconds, ...")] = "accuracy",
     alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level.")] = 0.05,
     store: StoreUrl = None,
     as_csv: Csv = False,
@@ -55,7 +52,7 @@ def compare(
         print_frame(curves, title="imported", **formats)
 
 
-def _trials(study: str, store: str | None, configurations: list[str], measure: str) -> pandas.DataFrame:
+def _trials(study: str, store: str | None, configurations: list[str], measure: str) -> Any:
     """The trials of the configurations, or of all of them.
 
     Raises:

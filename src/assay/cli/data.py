@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.cli.files import prepare_folder
-from assay.cli.options import Json
+from assay.cli.options import Json, Out
 from assay.cli.printing import console, one_line, print_json, print_line
 from assay.errors import FileError
 
@@ -39,7 +39,7 @@ def fetch(
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(help="Name of a data set, folder of IDX files, or .npz file.")],
-    out: Annotated[Path, typer.Option(help="Output folder for the contact sheet.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
     """Describe a data set, and draw a contact sheet."""

@@ -21,54 +21,40 @@ if TYPE_CHECKING:
 _LARGE = 2**21  # bytes from which reading may take longer than two seconds
 
 
+_DETECTED = "detected"
+
+
 def import_log(
     log: Annotated[Path, typer.Argument(help="Log file of another framework.")],
     format: Annotated[
         str | None,
-        typer.Option(
-            "--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default="detected from the file"
-        ),
+        typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name in tables and charts.", show_default="the file's name")] = None,
     study: Annotated[str, typer.Option(help="Study to add the curve to.", show_default="imported")] = "",
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--column",
-            "--tag",
-            help="QUANTITY=NAME: table column or tag of a quantity, e.g. test_accuracy=val_acc. Repeatable.",
-        ),
+        typer.Option("--column", "--tag", help="QUANTITY=NAME of a column or tag: test_accuracy=val_acc. Repeatable."),
     ] = None,
-    accuracy: Annotated[
-        str, typer.Option(help="Unit of accuracies: percent or share.", show_default="detected from the values")
-    ] = "",
+    accuracy: Annotated[str, typer.Option(help="Accuracies: percent or share.", show_default=_DETECTED)] = "",
     seconds: Annotated[
-        str,
-        typer.Option(
-            help="Seconds in a table: elapsed (since the start) or each (per row).",
-            show_default="detected from the values",
-        ),
+        str, typer.Option(help="Seconds in tables: elapsed, or each row's own (each).", show_default=_DETECTED)
     ] = "",
-    steps: Annotated[
-        str, typer.Option(help="Steps of event files: iteration or epoch.", show_default="detected from the tags")
-    ] = "",
+    steps: Annotated[str, typer.Option(help="Steps of event files: iteration or epoch.", show_default=_DETECTED)] = "",
     iterations_per_epoch: Annotated[
-        int | None, typer.Option(help="Converts epochs to iterations, for logs that only count epochs.")
+        int | None, typer.Option(help="Iterations per epoch, for logs that only count epochs.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Converts iterations to examples seen.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size, to count examples seen.")] = None,
     evaluated_on: Annotated[
-        str, typer.Option(help="Data split of the log's validation values: validation or test.")
+        str, typer.Option(help="Split that the log's validation values are of: validation or test.")
     ] = "validation",
     machine: Annotated[
-        str, typer.Option(help="Machine it ran on. Logs of one machine are ranked together if their clocks are alike.")
+        str, typer.Option(help="Machine it ran on; logs of one machine are ranked together if their clocks agree.")
     ] = "",
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Import a training log of another framework.
-
-    Its curve appears in the tables and charts of a study, marked as imported.
-    """
+    """Import a training log of another framework into a study, where its curve is marked as imported."""
     from assay import logs
     from assay.store import imported
     from assay.store.store import Store

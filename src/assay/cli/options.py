@@ -19,8 +19,7 @@ AllowCode = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Import user optimizers (my.module:Rule), also from the current folder, and run external programs. "
-        "Executes third-party code.",
+        help="Run third-party code: user optimizers (my.module:Rule), also from the current folder, and programs.",
     ),
 ]
 CommandLine = Annotated[
@@ -33,8 +32,15 @@ CommandLine = Annotated[
     ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")]
+DataSet = Annotated[
+    str | None,
+    typer.Option("--data", help="Data set: a name or a folder.", show_default="set by the recipe or study"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
+Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. optimizer.name=adam. Repeatable."),
@@ -45,7 +51,7 @@ StoreUrl = Annotated[
         "--store",
         metavar="URL",
         help="Store of trials: a file, sqlite:///FILE or postgresql+psycopg://...",
-        show_default="$ASSAY_STORE, or assay.db in the current folder",
+        show_default="$ASSAY_STORE or ./assay.db",
     ),
 ]
 StudyName = Annotated[str, typer.Argument(help="Name of a stored study; `assay list` shows them.")]

@@ -25,7 +25,7 @@ def plot(
         str | None,
         typer.Option("--x", help="x axis: iteration, examples, seconds or flops.", show_default=_BY_CHART),
     ] = None,
-    measure: Annotated[str | None, typer.Option(help="accuracy or loss.", show_default=_BY_CHART)] = None,
+    measure: Annotated[str | None, typer.Option(help="Measure: accuracy or loss.", show_default=_BY_CHART)] = None,
     split: Annotated[
         str | None, typer.Option(help="Data split: train, validation or test.", show_default=_BY_CHART)
     ] = None,

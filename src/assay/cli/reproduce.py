@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.files import prepare_folder
-from assay.cli.options import Json, StoreUrl, Yes
+from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes
 from assay.cli.plans import confirm_if_long, plan_sentence
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
@@ -31,9 +31,7 @@ def reproduce(
     data: Annotated[
         str | None, typer.Option(help="Data set: a name or a folder.", show_default="mnist; digits with --quick")
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")
-    ] = False,
+    quick: Quick = False,
     seeds: Annotated[
         int | None, typer.Option(help="Number of seeds per configuration.", show_default=_FROM_STUDY)
     ] = None,
@@ -44,14 +42,14 @@ def reproduce(
     epochs: Annotated[
         int | None, typer.Option(help="lenet5 only: number of epochs per training.", show_default=_FROM_STUDY)
     ] = None,
-    plan_only: Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")] = False,
+    plan_only: PlanOnly = False,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored; train nothing.")] = False,
     yes: Yes = False,
     store: StoreUrl = None,
-    out: Annotated[Path, typer.Option(help="Output folder for the report.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
-    """Reproduce a published study: what was published, what is measured here, and whether it holds."""
+    """Reproduce a published study, and compare its figures and claims with what is measured here."""
     from assay.articles import REPRODUCTIONS, page_of, parse_spec, reproduction, results_of
     from assay.store.store import Store
 

@@ -40,7 +40,7 @@ def rm(
 ) -> None:
     """Remove studies, trials, benches or imported curves, after a confirmation.
 
-    With a study, its trials are removed that no other study has.
+    Removing a study also removes the trials that belong to no other study.
     """
     from assay.store.store import Store
 

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import AllowCode, CommandLine, Json, Sets, StoreUrl, Yes, code_allowed, parse_command
+from assay.cli.options import (
+    AllowCode,
+    CommandLine,
+    DataSet,
+    Json,
+    PlanOnly,
+    Sets,
+    StoreUrl,
+    Yes,
+    code_allowed,
+    parse_command,
+)
 from assay.cli.plans import announce, plan_counts, plan_sentence
 from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
@@ -22,9 +33,9 @@ _FROM_STUDY = "set by the study"
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="Study in TOML, or the name of a bundled study.")] = "quickstart",
+    study: Annotated[str, typer.Argument(help="Study in TOML, or name of a bundled study.")] = "quickstart",
     sets: Sets = None,
-    data: Annotated[str | None, typer.Option(help="Data set: a name or a folder.", show_default=_FROM_STUDY)] = None,
+    data: DataSet = None,
     engine: Annotated[
         str | None, typer.Option(help="Engine: numpy, native, jax, torch or auto.", show_default=_FROM_STUDY)
     ] = None,
@@ -45,7 +56,7 @@ def run(
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Retrain trials that failed or were lost.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Retrain everything.")] = False,
-    plan_only: Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")] = False,
+    plan_only: PlanOnly = False,
     allow_code: AllowCode = False,
     yes: Yes = False,
     store: StoreUrl = None,
@@ -61,14 +72,13 @@ def run(
 
     if until_decided and (retry or again or plan_only):
         raise AssayError("--until-decided: cannot be combined with --retry, --again or --plan; it plans by itself")
-    settings = {"engine": engine, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
+    trainer = engine if command is None else parse_command(command, engine).model_dump()
+    settings = {"engine": trainer, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    changes |= {"engine": parse_command(command, engine).model_dump()} if command is not None else {}
     with code_allowed(allow_code):
         loaded = _load(study, changes, sets or [], data)
         if until_decided:
-            _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json)
-            return
+            return _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json)
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.files import prepare_folder
-from assay.cli.options import AllowCode, CommandLine, Json, Sets, StoreUrl, code_allowed, parse_command
+from assay.cli.options import AllowCode, CommandLine, Json, Out, Sets, StoreUrl, code_allowed, parse_command
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import WAITING, training_bar
 from assay.errors import AssayError, FileError
@@ -28,7 +28,7 @@ def train(
     command: CommandLine = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Number of threads.", show_default="chosen by the engine")] = None,
-    out: Annotated[Path, typer.Option(help="Output folder for charts.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     save: Annotated[Path | None, typer.Option(help="Save the trained weights to this file (.safetensors).")] = None,
     start: Annotated[
         Path | None,
