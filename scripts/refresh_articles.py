@@ -15,13 +15,13 @@ from typing import Any
 
 from PIL import Image
 
-from assay.articles import Asked, Page, page_of, reproduction, results_of
+from assay.articles import Page, ReproductionSpec, page_of, reproduction, results_of
 from assay.report.charts import write
 from assay.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTICLES = ROOT / "docs" / "articles"
-PAGES = {  # the page that shows each reproduction, and what was asked
+PAGES = {  # the page that shows each reproduction, and what was spec
     "flux-mnist": ("flux-mnist", "three networks, three variants of gradient descent"),
     "adam": ("adam", "the same with ADAM: is it better?"),
     "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
@@ -41,15 +41,15 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", choices=[[], *PAGES])
-    asked = parser.parse_args()
-    store = Store(asked.store)
-    for name in asked.names or PAGES:
+    spec = parser.parse_args()
+    store = Store(spec.store)
+    for name in spec.names or PAGES:
         stem, about = PAGES[name]
-        page, done, total = stored_page(name, store, asked.folder.resolve())
+        page, done, total = stored_page(name, store, spec.folder.resolve())
         print(f"{name}: {done:,} of {total:,} trials", flush=True)
         if page is None:
             continue
-        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(asked.folder.resolve()), "mnist"))
+        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(spec.folder.resolve()), "mnist"))
         for picture in page.pictures:
             shrink(write(picture.chart, ARTICLES / picture.file(stem)))
         line = row(name, stem, about, page, f"{done:,} of {total:,}" if done < total else "all")
@@ -60,16 +60,16 @@ def main() -> None:
 def stored_page(name: str, store: Store, folder: Path) -> tuple[Page | None, int, int]:
     """The page of what is stored (none of nothing), how many trials are finished, and how many there are."""
     chosen = reproduction(name)
-    asked = Asked(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
-    plans = chosen.plans(asked)
+    spec = ReproductionSpec(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
+    plans = chosen.plans(spec)
     for plan in plans:
         store.register(plan)
-    more = chosen.then(asked, results_of(plans, store))
+    more = chosen.then(spec, results_of(plans, store))
     for plan in more:
         store.register(plan)
     outcomes = [result.frame()["outcome"] for result in results_of([*plans, *more], store).values()]
     done, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
-    return page_of(chosen, asked, [*plans, *more], store) if done else None, done, total
+    return page_of(chosen, spec, [*plans, *more], store) if done else None, done, total
 
 
 def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:

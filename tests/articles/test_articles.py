@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 
 from assay.articles import REPRODUCTIONS, parse_spec
-from assay.articles.agreement import Run, judged, judged_loss, prediction_interval
-from assay.articles.allocating import allocated
+from assay.articles.agreement import Run, judge, judge_loss, prediction_interval
+from assay.articles.allocations import allocated_bytes
 from assay.articles.beyond import beyond_finals, fastest, tuned_rate
-from assay.articles.clamping import EPSILON, added, clamped, exact
+from assay.articles.cross_entropy_forms import EPSILON, added, clamped, exact
 from assay.articles.flux_findings import ends
-from assay.articles.grid import sampled
-from assay.articles.grid_effects import Gathered, grid_parts, stratum_of
+from assay.articles.grid import sample_plan
+from assay.articles.grid_estimates import GridSample, grid_parts, stratum_of
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
+from assay.articles.scratch_network import InPlace, gradients, step
 from assay.articles.spec import ReproductionSpec, study
-from assay.articles.teaching import InPlace, gradients, step
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
@@ -117,7 +117,7 @@ def runs(*accuracies: float, settled: bool) -> list[Run]:
 def test_a_point_holds_by_the_stated_rule(
     published: float, word: str, measured: tuple[float, ...], settled: bool, holds: bool | None, place: str
 ) -> None:
-    says = judged(point(published, word), runs(*measured, settled=settled))
+    says = judge(point(published, word), runs(*measured, settled=settled))
     assert (says.holds, says.place) == (holds, place)
     assert bool(says.why) == (holds is not True)
     assert says.n == len(measured)
@@ -127,14 +127,14 @@ def test_a_loss_holds_within_a_tenth_or_the_interval() -> None:
     def losses(*values: float) -> list[Run]:
         return [Run(0.96, True, loss=value) for value in values]
 
-    assert judged_loss(point(0.96, loss=0.033), losses(0.0331, 0.0332, 0.0331)).holds
-    assert judged_loss(point(0.96, loss=0.033), losses(0.02, 0.03, 0.05)).holds
-    assert judged_loss(point(0.96, loss=0.033), losses(0.0501, 0.0502, 0.0501)).holds is False
-    assert judged_loss(point(0.96, loss=0.033), []).holds is None
+    assert judge_loss(point(0.96, loss=0.033), losses(0.0331, 0.0332, 0.0331)).holds
+    assert judge_loss(point(0.96, loss=0.033), losses(0.02, 0.03, 0.05)).holds
+    assert judge_loss(point(0.96, loss=0.033), losses(0.0501, 0.0502, 0.0501)).holds is False
+    assert judge_loss(point(0.96, loss=0.033), []).holds is None
 
 
 def test_what_is_not_measured_cannot_tell() -> None:
-    says = judged(point(0.9), [])
+    says = judge(point(0.9), [])
     assert (says.holds, says.n, says.why) == (None, 0, "not measured")
 
 
@@ -163,7 +163,10 @@ def test_in_place_and_fresh_arrays_train_alike_and_allocate_unlike() -> None:
     for (w, b), (v, c) in zip(fresh, network.layers, strict=True):
         np.testing.assert_allclose(w, v, atol=1e-13)
         np.testing.assert_allclose(b, c, atol=1e-13)
-    much, little = allocated(lambda: step(layers, xs, ys, 1.25)), allocated(lambda: network.step(xs, ys, 1.25))
+    much, little = (
+        allocated_bytes(lambda: step(layers, xs, ys, 1.25)),
+        allocated_bytes(lambda: network.step(xs, ys, 1.25)),
+    )
     assert much > 10 * 200 * 30 * 8 * 2
     assert little < much / 20
 
@@ -198,8 +201,8 @@ def test_allocations_are_counted_to_the_array() -> None:
         for _ in range(10):
             pass
 
-    assert allocated(ten) == pytest.approx(10 * 80_000, rel=0.02)
-    assert allocated(none) < 2_000
+    assert allocated_bytes(ten) == pytest.approx(10 * 80_000, rel=0.02)
+    assert allocated_bytes(none) < 2_000
 
 
 def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
@@ -223,7 +226,7 @@ def whole() -> Plan:
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
     assert (whole.asked, whole.folded, len(whole.jobs)) == (2187, 729, 486)
-    part = sampled(whole, 0.05)
+    part = sample_plan(whole, 0.05)
     assert len(part.jobs) == round(0.05 * len(whole.jobs))
     assert {len(job.trials) for job in part.jobs} == {3}, "a trajectory is taken with all its epochs"
     strata = [
@@ -232,10 +235,10 @@ def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> 
     counts = [strata.count(stratum) for stratum in set(strata)]
     assert len(counts) == 9
     assert max(counts) - min(counts) <= 1
-    assert [j.trajectory for j in sampled(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
+    assert [j.trajectory for j in sample_plan(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
 
 
-def gathered(part: Plan, whole: Plan) -> Gathered:
+def gathered(part: Plan, whole: Plan) -> GridSample:
     """A sample with made-up results: an accuracy of 0.9 under nll and 0.6 under mse, 0.01 more with the most epochs."""
     rows: dict[str, Any] = {}
     for member in part.members:
@@ -252,11 +255,11 @@ def gathered(part: Plan, whole: Plan) -> Gathered:
     sizes: dict[Any, int] = {}
     for job in whole.jobs:
         sizes[stratum_of(job)] = sizes.get(stratum_of(job), 0) + 1
-    return Gathered(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
+    return GridSample(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
 
 
 def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
-    sample = gathered(sampled(whole, 0.05), whole)
+    sample = gathered(sample_plan(whole, 0.05), whole)
     assert sum(sample.weight(job) for job in sample.jobs.values()) == pytest.approx(486)
     assert sample.total(lambda job: 3.0).value == 3 * 486
     wall = sample.total(lambda job: float(sample.trials[job.trials[-1].key]["ledger_wall"]))
@@ -269,7 +272,7 @@ def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
 
 
 def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_interactions(whole: Plan) -> None:
-    parts = grid_parts(gathered(sampled(whole, 0.05), whole), ["loss", "epochs"])
+    parts = grid_parts(gathered(sample_plan(whole, 0.05), whole), ["loss", "epochs"])
     assert isinstance(parts[0], Table)
     assert "2,187" in parts[0].rows[0][0]
     (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
@@ -282,7 +285,7 @@ def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_inte
 
 
 def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
-    parts = grid_parts(gathered(sampled(whole, 0.02), whole), ["loss", "epochs"])
+    parts = grid_parts(gathered(sample_plan(whole, 0.02), whole), ["loss", "epochs"])
     assert "too few" in parts[-1].note
     assert isinstance(parts[0], Table)
     assert "shows no spread" in str(parts[0].rows)
@@ -444,12 +447,12 @@ def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> No
 
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
-    asked = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
+    spec = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
     (one,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
-    candidate = next(c for c in study("flux-mnist-early", asked).candidates() if c.label == one.name)
+    candidate = next(c for c in study("flux-mnist-early", spec).candidates() if c.label == one.name)
     recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]
-    data = prepared(recipes[0], load(asked.data))
+    data = prepared(recipes[0], load(spec.data))
     finals = [history.final for history in train(recipes, load_engine("native"), data)]
     found = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
-    assert judged(one, found).holds
-    assert judged_loss(one, found).holds
+    assert judge(one, found).holds
+    assert judge_loss(one, found).holds

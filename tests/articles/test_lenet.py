@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from assay.analysis.verdicts import Verdict, compare
 from assay.articles import lenet, lenet_findings
-from assay.articles.lenet import Combination, Timed, lenet_plans
+from assay.articles.lenet import EngineSetup, TimedRun, lenet_plans
 from assay.articles.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
 from assay.articles.lenet_findings import TWO, Shown, logs_table, softmax_floor
 from assay.articles.published import article
@@ -27,8 +27,8 @@ from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
 from assay.recipe.model import Recipe
 
-TORCH = Combination("torch", threads=1)
-CUDA = Combination("torch", "cuda")
+TORCH = EngineSetup("torch", threads=1)
+CUDA = EngineSetup("torch", "cuda")
 
 
 # --- what the article published ---------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_a_new_process_tells_how_long_it_needs() -> None:
 
 
 def test_a_total_is_measured_where_it_ran_and_extrapolated_where_it_did_not() -> None:
-    timed = Timed([5.0, 2.0, 4.0], validation=0.5, data=1.0, compile=3.0, wall=20.0, accuracy=0.9)
+    timed = TimedRun([5.0, 2.0, 4.0], validation=0.5, data=1.0, compile=3.0, wall=20.0, accuracy=0.9)
     start = ColdStart(process=10.0, compile=3.0, cached=1.0)
     assert timed.later == 3.0
     assert timed.total(3, start) == 30.0
@@ -235,13 +235,13 @@ def test_a_class_that_is_never_answered_is_counted() -> None:
 
 def test_a_combination_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TORCH.why_not is None
-    assert "core" in (Combination("torch", threads=10_000).why_not or "")
-    assert "nothing" in (Combination("nothing", threads=1).why_not or "")
-    assert (TORCH.place, CUDA.place, Combination("jax", threads=2).place) == ("cpu, 1 thread", "gpu", "cpu, 2 threads")
+    assert "core" in (EngineSetup("torch", threads=10_000).why_not or "")
+    assert "nothing" in (EngineSetup("nothing", threads=1).why_not or "")
+    assert (TORCH.place, CUDA.place, EngineSetup("jax", threads=2).place) == ("cpu, 1 thread", "gpu", "cpu, 2 threads")
 
 
 def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH,))
+    monkeypatch.setattr(lenet, "SETUPS", (TORCH,))
     seeds, hundred, timing = lenet_plans(ReproductionSpec("digits-28", seeds=2, epochs=7))
     assert set(hundred.trials) < set(seeds.trials), "as many epochs as the others, nothing is left to do"
     assert len(seeds.trials) == 6
@@ -282,7 +282,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     arrays = {"x_train": data.x_train[:120], "x_test": data.x_test[:60]}
     arrays = {name: x.reshape(-1, 28, 28) for name, x in arrays.items()}
     np.savez(tmp_path / "few.npz", **arrays, y_train=data.y_train[:120], y_test=data.y_test[:60])
-    monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH, Combination("torch", threads=10_000)))
+    monkeypatch.setattr(lenet, "SETUPS", (TORCH, EngineSetup("torch", threads=10_000)))
     monkeypatch.setattr(lenet, "starts", lambda recipe, engine: ColdStart(1.0, 0.5, 0.25))
     monkeypatch.setattr(lenet_findings, "_QUICK_IMAGES", 2)
     return tmp_path / "few.npz"

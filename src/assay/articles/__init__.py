@@ -13,14 +13,14 @@ from assay.articles.lenet import lenet_page, lenet_plans
 from assay.articles.page import Page
 from assay.articles.parameters import parameters_page
 from assay.articles.spec import QUICK, ReproductionSpec, parse_spec, plans
-from assay.articles.times import times_table
+from assay.articles.timings import time_table
 from assay.errors import AssayError, unknown
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import Plan
 
 
-def _nothing(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+def _nothing(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     return []
 
 
@@ -49,12 +49,12 @@ def results_of(plans: Iterable[Plan], store: Store) -> dict[str, Results]:
     return {plan.study.name.removesuffix(QUICK): Results(store, plan.study.name) for plan in plans}
 
 
-def page_of(chosen: Reproduction, asked: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
+def page_of(chosen: Reproduction, spec: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
     """The page of what is stored of a reproduction's studies, and how long they took."""
     plans = list(plans)
     results = results_of(plans, store)
-    page = chosen.page(asked, results)
-    return replace(page, parts=[*page.parts, times_table(plans, list(results.values()))])
+    page = chosen.page(spec, results)
+    return replace(page, parts=[*page.parts, time_table(plans, list(results.values()))])
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -62,7 +62,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "adam": Reproduction("Flux.jl on MNIST: ADAM against Descent", adam_plans, adam_page),
     "adam-calibration": Reproduction(
         "the learning rate that the article on ADAM does not state",
-        lambda asked: plans(["adam-calibration"], asked),
+        lambda spec: plans(["adam-calibration"], spec),
         calibration_page,
     ),
     "from-scratch": Reproduction(
@@ -70,7 +70,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     ),
     "parameters": Reproduction(
         "parameter choice in PyTorch: one change at a time",
-        lambda asked: plans(["parameters"], asked),
+        lambda spec: plans(["parameters"], spec),
         parameters_page,
     ),
     "lenet5": Reproduction("a widened LeNet-5 in MATLAB, PyTorch and Flux", lenet_plans, lenet_page),

@@ -51,11 +51,11 @@ class Judgement:
     why: str = ""
 
 
-def judged(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
+def judge(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     """The verdict on a point's accuracy from the runs that have one.
 
     >>> runs = [Run(0.961, settled=True), Run(0.964, settled=True), Run(0.963, settled=True)]
-    >>> judged(PublishedPoint("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
+    >>> judge(PublishedPoint("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
     True
     """
     assert point.accuracy is not None  # the caller asks for what was published
@@ -67,7 +67,7 @@ def judged(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     return _judged(point.accuracy, point.word, values, place, near=TOLERANCE, slack=slack)
 
 
-def judged_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
+def judge_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     """The verdict on a point's training loss."""
     assert point.loss is not None  # the caller asks for what was published
     values = [run.loss for run in runs if run.loss is not None]
@@ -138,4 +138,4 @@ def _with(judgement: Judgement, *, holds: bool | None, why: str) -> Judgement:
     return replace(judgement, holds=holds, why=why)
 
 
-__all__ = ["RULE", "Judgement", "Run", "judged", "judged_loss", "prediction_interval"]
+__all__ = ["RULE", "Judgement", "Run", "judge", "judge_loss", "prediction_interval"]

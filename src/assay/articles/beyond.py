@@ -9,7 +9,7 @@ from typing import Any
 from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import FINISHED
 from assay.analysis.verdicts import compare
-from assay.articles.measured import Row, percent, records
+from assay.articles.measurements import TrialRow, percent_cell, trial_rows
 from assay.articles.page import Page, Picture, Table
 from assay.articles.spec import ReproductionSpec, plans, study
 from assay.errors import AssayError
@@ -28,27 +28,27 @@ _TUNED_BY = 3  # one of so many seeds tunes, the others judge
 _TAKEN = ("model", "loss", "input", "optimizer", "schedule", "batches")  # what a winner brings with it
 
 
-def beyond_plans(asked: ReproductionSpec) -> list[Plan]:
+def beyond_plans(spec: ReproductionSpec) -> list[Plan]:
     """The searches: a race to the target, a tuning of every optimizer, the family of the articles' networks."""
     race, *others = _FIRST
-    return [plan(_with_target(race, asked)), *plans(list(others), asked)]
+    return [plan(_with_target(race, spec)), *plans(list(others), spec)]
 
 
-def beyond_finals(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+def beyond_finals(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     """The finals of what the searches chose; none of a search that has not chosen."""
     found: list[Plan] = []
-    if racers := fastest(records(results["beyond-race"]))[:_RACERS]:
-        found.append(plan(_with_target("beyond-record", asked, _added("beyond-record", "beyond-race", racers))))
-    if winners := list(best_of_each(records(results["beyond-family"])).values()):
-        found.append(plan(study("beyond-finals", asked, _added("beyond-finals", "beyond-family", winners))))
+    if racers := fastest(trial_rows(results["beyond-race"]))[:_RACERS]:
+        found.append(plan(_with_target("beyond-record", spec, _added("beyond-record", "beyond-race", racers))))
+    if winners := list(best_of_each(trial_rows(results["beyond-family"])).values()):
+        found.append(plan(study("beyond-finals", spec, _added("beyond-finals", "beyond-family", winners))))
     return found
 
 
-def _with_target(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
-    if not asked.quick:
-        return study(name, asked, changes)
+def _with_target(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
+    if not spec.quick:
+        return study(name, spec, changes)
     baseline = {**read_toml(bundled(name))["baseline"], "stop": {"accuracy": _QUICK_TARGET}}
-    return study(name, asked, {**(changes or {}), "baseline": baseline})
+    return study(name, spec, {**(changes or {}), "baseline": baseline})
 
 
 def _added(name: str, search: str, labels: Sequence[str]) -> dict[str, Any]:
@@ -58,14 +58,14 @@ def _added(name: str, search: str, labels: Sequence[str]) -> dict[str, Any]:
     return {"trials": {**read_toml(bundled(name))["trials"], **chosen}}
 
 
-def fastest(trials: Sequence[Row]) -> list[str]:
+def fastest(trials: Sequence[TrialRow]) -> list[str]:
     """The configurations all of whose trials reached the target, by their median seconds."""
     groups = _by(trials, "configuration")
     reached = {name: rows for name, rows in groups.items() if all(row["outcome"] == "stopped" for row in rows)}
     return sorted(reached, key=lambda name: median(float(row["seconds"]) for row in reached[name]))
 
 
-def best_of_each(trials: Sequence[Row]) -> dict[str, str]:
+def best_of_each(trials: Sequence[TrialRow]) -> dict[str, str]:
     """The configuration of each model with the best validation accuracy."""
     done = [row for row in trials if row["outcome"] in FINISHED]
     found: dict[str, str] = {}
@@ -76,8 +76,8 @@ def best_of_each(trials: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def _by(trials: Sequence[Row], column: str) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _by(trials: Sequence[TrialRow], column: str) -> dict[str, list[TrialRow]]:
+    groups: dict[str, list[TrialRow]] = {}
     for row in trials:
         groups.setdefault(str(row[column]), []).append(row)
     return groups
@@ -86,33 +86,31 @@ def _by(trials: Sequence[Row], column: str) -> dict[str, list[Row]]:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def beyond_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def beyond_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """Seconds to the target, the articles' networks at their best, the optimizers at their own rates."""
-    target = (
-        _QUICK_TARGET if asked.quick else float(read_toml(bundled("beyond-record"))["baseline"]["stop"]["accuracy"])
-    )
+    target = _QUICK_TARGET if spec.quick else float(read_toml(bundled("beyond-record"))["baseline"]["stop"]["accuracy"])
     lead = [
         "Configurations are chosen by searches on 10,000 validation images that no training sees, packed, a training "
         "on each core; what was chosen is trained anew on seeds that the searches never had, and judged on the test "
-        f"images, one training at a time. Data set {asked.data}.",
+        f"images, one training at a time. Data set {spec.data}.",
     ]
     parts: list[Table | Picture] = []
     if "beyond-record" in results:
         parts += _record(results["beyond-record"], target)
-    parts.append(_race(records(results["beyond-race"])))
+    parts.append(_race(trial_rows(results["beyond-race"])))
     if "beyond-finals" in results:
-        parts += _finals(results["beyond-finals"], best_of_each(records(results["beyond-family"])))
-    if any(row["outcome"] in FINISHED for row in records(results["beyond-family"])):
+        parts += _finals(results["beyond-finals"], best_of_each(trial_rows(results["beyond-family"])))
+    if any(row["outcome"] in FINISHED for row in trial_rows(results["beyond-family"])):
         head = "The articles' networks, five epochs: accuracy against packed seconds"
         parts.append(Picture("family", accuracy_against_time(results["beyond-family"].frame(), title=head), head))
     parts += _optimizers(results["beyond-tuning"])
-    return Page("Beyond the articles", lead, parts, [], (), asked.banner)
+    return Page("Beyond the articles", lead, parts, [], (), spec.banner)
 
 
 def _record(result: Results, target: float) -> list[Table | Picture]:
     rows: list[list[str]] = []
-    groups = _by(records(result), "configuration")
-    order = fastest(records(result))
+    groups = _by(trial_rows(result), "configuration")
+    order = fastest(trial_rows(result))
     for name in [*order, *(name for name in groups if name not in order)]:
         trials = groups[name]
         reached = [row for row in trials if row["outcome"] == "stopped"]
@@ -155,7 +153,7 @@ _RECORDED: dict[str, Callable[[float], str]] = {
     "iterations": lambda x: f"{x:,.0f}",
     "examples": lambda x: f"{x:,.0f}",
     "flops": lambda x: f"{x / 1e9:.1f}",
-    "accuracy": percent,
+    "accuracy": percent_cell,
 }
 
 
@@ -165,7 +163,7 @@ def _range(values: Sequence[float], shown: Callable[[float], str]) -> str:
     return f"{shown(median(values))} ({shown(min(values))} .. {shown(max(values))})"
 
 
-def _race(trials: Sequence[Row]) -> Table:
+def _race(trials: Sequence[TrialRow]) -> Table:
     order, groups = fastest(trials), _by(trials, "configuration")
     rows = [
         [name, *(_range([float(row[key]) for row in groups[name]], _RECORDED[key]) for key in ("seconds", "flops"))]
@@ -181,7 +179,7 @@ def _race(trials: Sequence[Row]) -> Table:
 
 
 def _finals(result: Results, winners: Mapping[str, str]) -> list[Table | Picture]:
-    trials = [row for row in records(result) if row["outcome"] in FINISHED]
+    trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
     groups = _by(trials, "configuration")
     try:
         seconds, flops = (_ranks(result, cost) for cost in ("seconds", "flops"))
@@ -219,7 +217,7 @@ def _ranks(result: Results, cost: str) -> dict[str, str]:
 
 
 def _optimizers(result: Results) -> list[Table | Picture]:
-    trials = [row for row in records(result) if row["outcome"] in FINISHED]
+    trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
     head = (
         "optimizer",
         "its rate",
@@ -248,7 +246,14 @@ def _optimizers(result: Results) -> list[Table | Picture]:
             pairs = [first[seed] for seed in common], [tested[seed] for seed in common]
             told = compare(*pairs, names=(order[0], name)).sentence()
         rows.append(
-            [name, f"{rate:g}", percent(validated), _range(list(tested.values()), percent), str(len(tested)), told]
+            [
+                name,
+                f"{rate:g}",
+                percent_cell(validated),
+                _range(list(tested.values()), percent_cell),
+                str(len(tested)),
+                told,
+            ]
         )
         rows[-1] += costs
     said = "Test accuracy of 2LR after three epochs against the rate"
@@ -263,12 +268,12 @@ _TUNING = (
 )
 
 
-def _tunes(row: Row, trials: Sequence[Row]) -> bool:
+def _tunes(row: TrialRow, trials: Sequence[TrialRow]) -> bool:
     seeds = 1 + max(int(other["repeat"]) for other in trials)
     return int(row["repeat"]) < max(1, seeds // _TUNED_BY)
 
 
-def tuned_rate(trials: Sequence[Row]) -> tuple[float, float, dict[int, float]]:
+def tuned_rate(trials: Sequence[TrialRow]) -> tuple[float, float, dict[int, float]]:
     """An optimizer's rate by the tuning seeds, its mean validation accuracy there, and the others' test accuracies."""
     tuning = _by([row for row in trials if _tunes(row, trials)], "learning_rate")
     means = {rate: mean(float(row["validation_accuracy"]) for row in rows) for rate, rows in tuning.items()}

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from statistics import median
 
 from assay.articles import flux_findings as findings
-from assay.articles.agreement import RULE, Judgement, judged, judged_loss
-from assay.articles.clamping import clamping_table
+from assay.articles.agreement import RULE, Judgement, judge, judge_loss
+from assay.articles.cross_entropy_forms import clamping_table
 from assay.articles.flux_pictures import adam_pictures, calibration_picture, descent_pictures
-from assay.articles.measured import Measured, percent, records
+from assay.articles.measurements import Measurements, percent_cell, trial_rows
 from assay.articles.page import Finding, Page, Table, verdict
 from assay.articles.published import PublishedPoint, article, points, sources
 from assay.articles.spec import ReproductionSpec, plans
@@ -21,78 +21,78 @@ _DRAWN = ("flux-first-500", "flux-stretches")  # studies of which only pictures 
 _CALIBRATED = 0.01  # the rate of the study `adam`; the calibration says whether another fits better
 
 
-def flux_plans(asked: ReproductionSpec) -> list[Plan]:
+def flux_plans(spec: ReproductionSpec) -> list[Plan]:
     """The studies behind the article on Descent."""
-    return plans(["flux-mnist-early", "flux-mnist", "flux-logging", *_DRAWN], asked)
+    return plans(["flux-mnist-early", "flux-mnist", "flux-logging", *_DRAWN], spec)
 
 
-def adam_plans(asked: ReproductionSpec) -> list[Plan]:
+def adam_plans(spec: ReproductionSpec) -> list[Plan]:
     """The studies behind the article on ADAM: with Descent's, which it compares with."""
-    return plans(["adam-calibration", "adam-early", "adam", "flux-mnist-early", "flux-mnist", *_DRAWN], asked)
+    return plans(["adam-calibration", "adam-early", "adam", "flux-mnist-early", "flux-mnist", *_DRAWN], spec)
 
 
-def flux_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def flux_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """Descent's points and findings, what logging costs, and cross-entropy at p = 0."""
     both = [results[key] for key in ("flux-mnist-early", "flux-mnist")]
-    measured = Measured(both)
+    measured = Measurements(both)
     parts = [
-        points_table(asked, measured, "descent"),
-        *descent_pictures(asked, both, *(results[key] for key in _DRAWN)),
-        seconds_table(asked, measured),
+        points_table(spec, measured, "descent"),
+        *descent_pictures(spec, both, *(results[key] for key in _DRAWN)),
+        seconds_table(spec, measured),
         logging_table(results["flux-logging"]),
-        clamping_table(asked),
+        clamping_table(spec),
     ]
     found = _worded(
         "descent",
         {
-            "no-good-variant": findings.no_good_variant(asked, measured),
-            "ranking": findings.ranking(asked, measured),
-            "effort": findings.effort(asked, measured),
-            "parameters": findings.more_parameters(asked, measured),
-            "plateaus": findings.plateaus(asked, measured),
-            "additive": findings.additive(asked),
+            "no-good-variant": findings.no_good_variant(spec, measured),
+            "ranking": findings.ranking(spec, measured),
+            "effort": findings.effort(spec, measured),
+            "parameters": findings.more_parameters(spec, measured),
+            "plateaus": findings.plateaus(spec, measured),
+            "additive": findings.additive(spec),
         },
     )
     title = "Flux.jl on MNIST: three networks, three gradient-descent variants, plain Descent"
-    return Page(title, _lead(asked, measured), parts, found, sources("flux_mnist")[:1], asked.banner)
+    return Page(title, _lead(spec, measured), parts, found, sources("flux_mnist")[:1], spec.banner)
 
 
-def adam_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def adam_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """ADAM's points, its calibration, and how it compares with Descent."""
     names = ("adam-early", "adam", "flux-mnist-early", "flux-mnist")
     every = [results[key] for key in names]
-    measured = Measured(every)
+    measured = Measurements(every)
     parts = [
-        calibration_table(asked, results["adam-calibration"]),
+        calibration_table(spec, results["adam-calibration"]),
         calibration_picture(results["adam-calibration"]),
-        points_table(asked, measured, "adam"),
-        *adam_pictures(asked, every, *(results[key] for key in _DRAWN)),
+        points_table(spec, measured, "adam"),
+        *adam_pictures(spec, every, *(results[key] for key in _DRAWN)),
     ]
     found = _worded(
         "adam",
         {
-            "rescues": findings.rescues(asked, measured),
-            "faster-early": findings.faster_early(asked, measured),
-            "ends-below": findings.ends_below(asked, measured),
+            "rescues": findings.rescues(spec, measured),
+            "faster-early": findings.faster_early(spec, measured),
+            "ends-below": findings.ends_below(spec, measured),
         },
     )
     lead = [
-        *_lead(asked, measured),
+        *_lead(spec, measured),
         f"The article states no learning rate for ADAM. {_CALIBRATED:g} is a calibration on its batch points, not a "
         "published figure; the first table shows it.",
     ]
     title = "Flux.jl on MNIST: ADAM against plain Descent"
-    return Page(title, lead, parts, found, sources("flux_mnist")[1:2], asked.banner)
+    return Page(title, lead, parts, found, sources("flux_mnist")[1:2], spec.banner)
 
 
-def calibration_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def calibration_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The calibration of ADAM's rate alone."""
-    table = calibration_table(asked, results["adam-calibration"])
+    table = calibration_table(spec, results["adam-calibration"])
     parts = [table, calibration_picture(results["adam-calibration"])]
-    return Page("The learning rate of ADAM", [], parts, [], sources("flux_mnist")[1:2], asked.banner)
+    return Page("The learning rate of ADAM", [], parts, [], sources("flux_mnist")[1:2], spec.banner)
 
 
-def points_table(asked: ReproductionSpec, measured: Measured, optimizer: str) -> Table:
+def points_table(spec: ReproductionSpec, measured: Measurements, optimizer: str) -> Table:
     """Every published point of an optimizer beside what was measured there."""
     head = ("configuration", "iterations", "published", "median", "min .. max", "seeds", "where", "verdict", "why not")
     rows: list[list[str]] = []
@@ -100,32 +100,30 @@ def points_table(asked: ReproductionSpec, measured: Measured, optimizer: str) ->
         label = f"{point.cell} {point.iterations}"
         runs = measured.runs(label)
         if point.accuracy is not None:
-            says = judged(point, runs)
-            shown = f"{point.word} {percent(point.accuracy)} %".strip()
-            spread = f"{percent(says.least)} .. {percent(says.greatest)}"
+            says = judge(point, runs)
+            shown = f"{point.word} {percent_cell(point.accuracy)} %".strip()
+            spread = f"{percent_cell(says.least)} .. {percent_cell(says.greatest)}"
             why = _why(point, says, measured)
-            rows.append(_row(asked, point, shown, f"{percent(says.median)} %", spread, says, why))
+            rows.append(_row(spec, point, shown, f"{percent_cell(says.median)} %", spread, says, why))
         if point.loss is not None:
-            says = judged_loss(point, runs)
+            says = judge_loss(point, runs)
             spread = f"{_loss(says.least)} .. {_loss(says.greatest)}"
-            rows.append(
-                _row(asked, point, f"loss {point.loss:g}", f"loss {_loss(says.median)}", spread, says, says.why)
-            )
+            rows.append(_row(spec, point, f"loss {point.loss:g}", f"loss {_loss(says.median)}", spread, says, says.why))
     return Table(head, rows, "The published points", RULE)
 
 
 def _row(
-    asked: ReproductionSpec, point: PublishedPoint, published: str, middle: str, spread: str, says: Judgement, why: str
+    spec: ReproductionSpec, point: PublishedPoint, published: str, middle: str, spread: str, says: Judgement, why: str
 ) -> list[str]:
     if not says.n:
         middle = spread = "-"
-    said = "not judged: scaled down" if asked.quick and says.n else verdict(says.holds) if says.n else "not measured"
-    iterations = f"{asked.iterations(point.iterations):,}"
+    said = "not judged: scaled down" if spec.quick and says.n else verdict(says.holds) if says.n else "not measured"
+    iterations = f"{spec.iterations(point.iterations):,}"
     seeds = str(says.n) if says.n else "-"
-    return [point.cell, iterations, published, middle, spread, seeds, says.place, said, "" if asked.quick else why]
+    return [point.cell, iterations, published, middle, spread, seeds, says.place, said, "" if spec.quick else why]
 
 
-def _why(point: PublishedPoint, says: Judgement, measured: Measured) -> str:
+def _why(point: PublishedPoint, says: Judgement, measured: Measurements) -> str:
     """The likeliest reason why a point does not hold, as far as the curves tell it."""
     if says.holds is not False or point.accuracy is None:
         return says.why if says.n else ""
@@ -148,7 +146,7 @@ def _loss(value: float) -> str:
     return "-" if value != value else f"{value:.4f}"
 
 
-def seconds_table(asked: ReproductionSpec, measured: Measured) -> Table:
+def seconds_table(spec: ReproductionSpec, measured: Measurements) -> Table:
     """The trainings whose time was published, and what they took here."""
     rows: list[list[str]] = []
     for point in points("flux_mnist", "descent"):
@@ -156,8 +154,8 @@ def seconds_table(asked: ReproductionSpec, measured: Measured) -> Table:
             continue
         seconds = measured.column(point.name, "seconds").values()
         here = f"{median(seconds):.3g}" if seconds else "-"
-        ratio = f"{point.seconds / median(seconds):,.0f}" if seconds and not asked.quick else "-"
-        cells = [point.cell, f"{asked.iterations(point.iterations):,}", f"{point.seconds:g}", here, ratio]
+        ratio = f"{point.seconds / median(seconds):,.0f}" if seconds and not spec.quick else "-"
+        cells = [point.cell, f"{spec.iterations(point.iterations):,}", f"{point.seconds:g}", here, ratio]
         rows.append([*cells, str(len(seconds)) if seconds else "-"])
     note = (
         "Published: Julia on an Apple M1, in rounded words. Measured: training alone, packed, one core of two that "
@@ -170,7 +168,7 @@ def seconds_table(asked: ReproductionSpec, measured: Measured) -> Table:
 
 def logging_table(results: Results) -> Table:
     """What it costs to log the loss at every iteration, beside the published seconds."""
-    trials = {row["configuration"]: row for row in records(results) if row["outcome"] == "completed"}
+    trials = {row["configuration"]: row for row in trial_rows(results) if row["outcome"] == "completed"}
     rows: list[list[str]] = []
     published = {entry["logged"]: float(entry["seconds"]) for entry in article("flux_mnist")["logging_cost"]}
     totals: dict[str, float] = {}
@@ -192,9 +190,9 @@ def _ratio(seconds: Mapping[str, float]) -> str:
     return "-" if not each or not end else f"{each / end:,.0f}"
 
 
-def calibration_table(asked: ReproductionSpec, results: Results) -> Table:
+def calibration_table(spec: ReproductionSpec, results: Results) -> Table:
     """The accuracies of each rate at the batch points, and which rate is nearest to the published ones."""
-    trials = records(results)
+    trials = trial_rows(results)
     done = [row for row in trials if row["outcome"] == "completed"]
     wanted = {p.model: p for p in points("flux_mnist", "adam") if p.variant == "batch" and p.iterations == 500}
     rows: list[list[str]] = []
@@ -204,18 +202,20 @@ def calibration_table(asked: ReproductionSpec, results: Results) -> Table:
         for model, point in wanted.items():
             values = [float(row["accuracy"]) for row in done if row["model"] == model and row["rate"] == rate]
             cells.append(
-                f"{percent(median(values))} ({percent(min(values))} .. {percent(max(values))})" if values else "-"
+                f"{percent_cell(median(values))} ({percent_cell(min(values))} .. {percent_cell(max(values))})"
+                if values
+                else "-"
             )
             away += [_miss(point, median(values))] if values else []
         if len(away) == len(wanted):
             misses[rate] = sum(away) / len(away)
         cells.append(f"{100 * misses[rate]:.2f}" if rate in misses else "-")
         rows.append(cells)
-    rows.append(["published", *(f"{p.word} {percent(p.accuracy or 0)}".strip() for p in wanted.values()), ""])
+    rows.append(["published", *(f"{p.word} {percent_cell(p.accuracy or 0)}".strip() for p in wanted.values()), ""])
     head = ("rate", *wanted, "mean distance [points]")
     best = min(misses, key=lambda rate: misses[rate], default=math.nan)
     note = f"Nearest to the published points: {best:g}." if misses else "Not measured yet."
-    note += f" Median (min .. max) of the test accuracy [%] over seeds at {asked.iterations(500)} iterations."
+    note += f" Median (min .. max) of the test accuracy [%] over seeds at {spec.iterations(500)} iterations."
     return Table(head, rows, "Calibration of ADAM's learning rate", note)
 
 
@@ -229,9 +229,9 @@ def _worded(optimizer: str, found: Mapping[str, Finding]) -> list[Finding]:
     return [Finding(sentences[key], f.rule, f.holds, f.evidence) for key, f in found.items()]
 
 
-def _lead(asked: ReproductionSpec, measured: Measured) -> list[str]:
+def _lead(spec: ReproductionSpec, measured: Measurements) -> list[str]:
     done, lost = len(measured.trials), measured.diverged
-    said = f"{done:,} of {measured.asked:,} trials are measured, on data set {asked.data}, timing packed"
+    said = f"{done:,} of {measured.planned:,} trials are measured, on data set {spec.data}, timing packed"
     said += f"; {lost:,} diverged." if lost else "."
     engines = sorted({str(row["engine"]) for row in measured.trials})
     return [said + (f" Engine: {', '.join(engines)}." if engines else "")]

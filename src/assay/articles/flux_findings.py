@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from assay.analysis.verdicts import Verdict, compare
-from assay.articles.measured import Measured, percent
+from assay.articles.measurements import Measurements, percent_cell
 from assay.articles.page import Finding
 from assay.articles.published import article
 from assay.articles.spec import ReproductionSpec
@@ -36,29 +36,29 @@ def ends() -> Mapping[str, int]:
     return found
 
 
-def _finals(asked: ReproductionSpec, measured: Measured, optimizer: str) -> dict[tuple[str, str], float]:
+def _finals(spec: ReproductionSpec, measured: Measurements, optimizer: str) -> dict[tuple[str, str], float]:
     """The median accuracy at the end of each configuration that was measured to its end."""
     found: dict[tuple[str, str], float] = {}
     for model in MODELS:
         for variant in VARIANTS:
             cell = f"{model} {optimizer} {variant}"
-            values = measured.along(cell, "test_accuracy", asked.iterations(ends()[cell]))
+            values = measured.along(cell, "test_accuracy", spec.iterations(ends()[cell]))
             if values:
                 found[model, variant] = median(values.values())
     return found
 
 
 def _told(values: Mapping[tuple[str, str], float]) -> str:
-    return ", ".join(f"{model} {variant} {percent(value)} %" for (model, variant), value in values.items())
+    return ", ".join(f"{model} {variant} {percent_cell(value)} %" for (model, variant), value in values.items())
 
 
 def _missing(done: int, of: int) -> str:
     return "" if done == of else f"; {of - done} of {of} configurations are not measured to their end"
 
 
-def no_good_variant(asked: ReproductionSpec, measured: Measured) -> Finding:
+def no_good_variant(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """One variant fails for each model, and it is the one that the article names."""
-    finals = _finals(asked, measured, "descent")
+    finals = _finals(spec, measured, "descent")
     wrong = [cell for cell, value in finals.items() if (value < _GOOD) != (cell in _FAILING)]
     holds = False if wrong else True if len(finals) == 9 else None
     told = _told(finals) + _missing(len(finals), 9)
@@ -67,12 +67,12 @@ def no_good_variant(asked: ReproductionSpec, measured: Measured) -> Finding:
     )
 
 
-def ranking(asked: ReproductionSpec, measured: Measured) -> Finding:
+def ranking(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """3LS before 2LR before 4LS, by the best accuracy of each model over its variants."""
     best: dict[str, dict[int, float]] = {}
     for model in MODELS:
         cells = [f"{model} descent {variant}" for variant in VARIANTS]
-        curves = [measured.best(cell, asked.iterations(ends()[cell])) for cell in cells]
+        curves = [measured.best(cell, spec.iterations(ends()[cell])) for cell in cells]
         there = [values for values in curves if values]
         if there:
             best[model] = max(there, key=lambda values: median(values.values()))
@@ -91,7 +91,7 @@ def _paired(a: Mapping[int, float], b: Mapping[int, float], names: tuple[str, st
     return compare([a[seed] for seed in common], [b[seed] for seed in common], names=names)
 
 
-def effort(asked: ReproductionSpec, measured: Measured) -> Finding:
+def effort(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """Training seconds over accuracy of the two mini-batch trainings that the article sets side by side."""
     rule = "effort = training seconds / accuracy at the published iterations; at least ten times lower for 2LR"
     labels = ("2LR descent mini-batch 64000", "3LS descent mini-batch 2048000")
@@ -106,10 +106,10 @@ def effort(asked: ReproductionSpec, measured: Measured) -> Finding:
     return Finding("", rule, values[1] >= 10 * values[0], "; ".join(told) + f"; ratio {values[1] / values[0]:.0f}")
 
 
-def more_parameters(asked: ReproductionSpec, measured: Measured) -> Finding:
+def more_parameters(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """Some variant in which the larger model ends more than a point below the smaller one."""
     parameters: Mapping[str, int] = article("flux_mnist")["parameters"]
-    finals = _finals(asked, measured, "descent")
+    finals = _finals(spec, measured, "descent")
     found: list[str] = []
     for variant in VARIANTS:
         for small in MODELS:
@@ -117,13 +117,13 @@ def more_parameters(asked: ReproductionSpec, measured: Measured) -> Finding:
                 a, b = finals.get((small, variant)), finals.get((large, variant))
                 if a is not None and b is not None and parameters[small] < parameters[large] and a > b + 0.01:
                     sizes = f"{parameters[small]:,} and {parameters[large]:,} parameters"
-                    found.append(f"{variant}: {small} {percent(a)} % over {large} {percent(b)} % ({sizes})")
+                    found.append(f"{variant}: {small} {percent_cell(a)} % over {large} {percent_cell(b)} % ({sizes})")
     rule = "in some variant a larger model ends more than 1.0 point below a smaller one"
     holds = True if found else False if len(finals) == 9 else None
     return Finding("", rule, holds, "; ".join(found) or "no such pair so far" + _missing(len(finals), 9))
 
 
-def plateaus(asked: ReproductionSpec, measured: Measured) -> Finding:
+def plateaus(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """The training loss stands still to the published iterations and falls afterwards; it is jagged."""
     rule = (
         "training loss, medians: above 85 % of its value at 500 iterations until 4,000 (3LS) and 15,000 (4LS), "
@@ -133,7 +133,7 @@ def plateaus(asked: ReproductionSpec, measured: Measured) -> Finding:
     holds: list[bool] = []
     for model, still, fallen in (("3LS", 4000, 16000), ("4LS", 15000, 160000)):
         cell = f"{model} descent stochastic"
-        losses = [measured.along(cell, "train_loss", asked.iterations(n)) for n in (500, still, fallen)]
+        losses = [measured.along(cell, "train_loss", spec.iterations(n)) for n in (500, still, fallen)]
         if not all(losses):
             return Finding("", rule, None, f"{cell} is not measured that far")
         start, flat, low = (median(values.values()) for values in losses)
@@ -146,9 +146,9 @@ def plateaus(asked: ReproductionSpec, measured: Measured) -> Finding:
     return Finding("", rule, all(holds), "; ".join(told))
 
 
-def additive(asked: ReproductionSpec) -> Finding:
+def additive(spec: ReproductionSpec) -> Finding:
     """1,000 iterations, and 1,000 more from where they ended, against 2,000 at once: bit for bit."""
-    recipe: dict[str, Any] = {"data": asked.data, "model": "4LS", "loss": "mse", "batches": "single", "log": 1000}
+    recipe: dict[str, Any] = {"data": spec.data, "model": "4LS", "loss": "mse", "batches": "single", "log": 1000}
     recipe["optimizer"] = {"name": "descent", "learning_rate": 0.2}
     first = fit({**recipe, "budget": {"iterations": 1000}})
     continued = fit({**recipe, "budget": {"iterations": 2000}}, start=first)
@@ -161,27 +161,27 @@ def additive(asked: ReproductionSpec) -> Finding:
 # --- ADAM against Descent --------------------------------------------------------------------------------------------
 
 
-def rescues(asked: ReproductionSpec, measured: Measured) -> Finding:
+def rescues(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """Where Descent fails, ADAM's curve reaches a good accuracy."""
     rule = (
         "the best accuracy of ADAM's curve (median over seeds) is 85 % or more there, and Descent's end is below 90 %"
     )
     told: list[str] = []
     holds: list[bool] = []
-    descent = _finals(asked, measured, "descent")
+    descent = _finals(spec, measured, "descent")
     for model, variant in sorted(_FAILING):
         cell = f"{model} adam {variant}"
-        best = measured.best(cell, asked.iterations(ends()[cell]))
+        best = measured.best(cell, spec.iterations(ends()[cell]))
         if not best or (model, variant) not in descent:
             told.append(f"{model} {variant}: not measured to the end")
             continue
         reached, plain = median(best.values()), descent[model, variant]
         holds.append(reached >= _RESCUED and plain < _GOOD)
-        told.append(f"{model} {variant}: ADAM {percent(reached)} %, Descent {percent(plain)} %")
+        told.append(f"{model} {variant}: ADAM {percent_cell(reached)} %, Descent {percent_cell(plain)} %")
     return Finding("", rule, False if not all(holds) else True if len(holds) == 3 else None, "; ".join(told))
 
 
-def faster_early(asked: ReproductionSpec, measured: Measured) -> Finding:
+def faster_early(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """The training loss at 500 iterations, ADAM against Descent, seed by seed."""
     faster: list[str] = []
     slower: list[str] = []
@@ -190,7 +190,7 @@ def faster_early(asked: ReproductionSpec, measured: Measured) -> Finding:
         for variant in VARIANTS:
             name = f"{model} {variant}"
             pair = [
-                measured.along(f"{model} {optimizer} {variant}", "train_loss", asked.iterations(_EARLY))
+                measured.along(f"{model} {optimizer} {variant}", "train_loss", spec.iterations(_EARLY))
                 for optimizer in ("adam", "descent")
             ]
             common = sorted(pair[0].keys() & pair[1].keys())
@@ -207,9 +207,9 @@ def faster_early(asked: ReproductionSpec, measured: Measured) -> Finding:
     return Finding("", rule, False if wrong else None if untold else True, told)
 
 
-def ends_below(asked: ReproductionSpec, measured: Measured) -> Finding:
+def ends_below(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """Where Descent succeeds, ADAM's end lies below Descent's."""
-    adam, descent = _finals(asked, measured, "adam"), _finals(asked, measured, "descent")
+    adam, descent = _finals(spec, measured, "adam"), _finals(spec, measured, "descent")
     holds: list[bool] = []
     told: list[str] = []
     for cell, plain in descent.items():

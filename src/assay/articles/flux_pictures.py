@@ -19,7 +19,7 @@ LOSSES = {("mse", "mean squared error"): ("4LS", "3LS"), ("ce", "cross-entropy")
 
 
 def descent_pictures(
-    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+    spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
 ) -> list[Picture]:
     """Descent's pictures: a panel for each model, a line for each variant."""
     trials, curves = longest(results, ["descent"])
@@ -33,14 +33,14 @@ def descent_pictures(
     return [
         *_losses(trials, curves, "Training loss with Descent", **lines),
         Picture("accuracy", accuracy, "The test accuracy of the nine configurations"),
-        *_beginnings(asked, begun, first.curves(), **lines),
-        *_plateaus(asked, stretches),
+        *_beginnings(spec, begun, first.curves(), **lines),
+        *_plateaus(spec, stretches),
         Picture("effort", cost, "What the accuracy at the end of each curve cost", _EFFORT),
     ]
 
 
 def adam_pictures(
-    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+    spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
 ) -> list[Picture]:
     """ADAM's pictures: a panel for each configuration, a line for each optimizer."""
     trials, curves = longest(results, ["descent", "adam"])
@@ -49,7 +49,7 @@ def adam_pictures(
     return [
         *_losses(trials, curves, "Training loss with ADAM and with Descent", **lines),
         Picture("accuracy", accuracy, "The test accuracy with ADAM and with Descent"),
-        *_beginnings(asked, _of(first), first.curves(), **lines),
+        *_beginnings(spec, _of(first), first.curves(), **lines),
         _averaged(stretches),
     ]
 
@@ -71,11 +71,11 @@ def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Pict
     return found
 
 
-def _beginnings(asked: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
+def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
     found: list[Picture] = []
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
-        head = f"The first {asked.iterations(500)} iterations, training loss, {loss}"
+        head = f"The first {spec.iterations(500)} iterations, training loss, {loss}"
         chart = learning_curves(some, curves, measure="loss", split="train", start=1, title=head, **lines)
         found.append(Picture(f"first-{name}", chart, head, _FIRST))
     return found
@@ -115,19 +115,19 @@ def _of(first: Results) -> Frame:
     return trials.assign(panel=trials["model"] + " " + trials["variant"])
 
 
-def _plateaus(asked: ReproductionSpec, stretches: Results) -> list[Picture]:
+def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Picture]:
     """4LS and 3LS with Descent on two stretches, as they are and averaged."""
     trials, curves = with_averages(stretches, ["4LS descent stochastic", "3LS descent stochastic"], 10)
     found: list[Picture] = []
     for start, stop in ((2_000, 4_000), (8_000, 16_000)):
-        head = f"Stochastic Descent, iterations {asked.iterations(start):,} to {asked.iterations(stop):,}"
+        head = f"Stochastic Descent, iterations {spec.iterations(start):,} to {spec.iterations(stop):,}"
         chart = learning_curves(
             trials,
             curves,
             measure="loss",
             split="train",
-            start=asked.iterations(start),
-            stop=asked.iterations(stop),
+            start=spec.iterations(start),
+            stop=spec.iterations(stop),
             order=list(dict.fromkeys(trials["configuration"])),
             title=head,
         )

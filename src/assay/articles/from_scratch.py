@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from assay.articles.allocating import allocated
-from assay.articles.measured import Measured, records
+from assay.articles.allocations import allocated_bytes
+from assay.articles.measurements import Measurements, trial_rows
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
+from assay.articles.scratch_network import InPlace, Layers, products, step
 from assay.articles.spec import ReproductionSpec, plans, study
-from assay.articles.teaching import InPlace, Layers, products, step
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
@@ -33,28 +33,28 @@ _TIMED = 300  # batches that are timed
 _TIMING = "from-scratch-timing"
 
 
-def from_scratch_plans(asked: ReproductionSpec) -> list[Plan]:
+def from_scratch_plans(spec: ReproductionSpec) -> list[Plan]:
     """The seeds, and one timing for each engine that is installed."""
     engines = [name for name in ENGINES if installed(name)]
     changes = [{"engine": name, "name": f"{_TIMING}-{name}"} for name in engines]
-    timings = [plan(study(_TIMING, asked, change)) for change in changes]
-    return [*plans(["from-scratch"], asked), *timings]
+    timings = [plan(study(_TIMING, spec, change)) for change in changes]
+    return [*plans(["from-scratch"], spec), *timings]
 
 
-def from_scratch_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def from_scratch_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The page of the network from scratch."""
-    costs = _Costs(asked)
+    costs = _Costs(spec)
     cost, found = _cost_table(costs, results)
     setting: Mapping[str, str] = article("from_scratch")["setting"]
-    lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {asked.data}."]
+    lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {spec.data}."]
     title = "A network from scratch: what preallocation buys"
     parts = [
         cost,
         *_pictures(costs, results),
-        _accuracy_table(Measured([results["from-scratch"]]), costs.tests),
+        _accuracy_table(Measurements([results["from-scratch"]]), costs.tests),
         _epochs(results["from-scratch"]),
     ]
-    return Page(title, lead, parts, found, sources("from_scratch"), asked.banner)
+    return Page(title, lead, parts, found, sources("from_scratch"), spec.banner)
 
 
 def _pictures(costs: _Costs, results: Mapping[str, Results]) -> list[Picture]:
@@ -84,8 +84,8 @@ _FORMS = "The engines take a batch at a time; the first two an example at a time
 class _Costs:
     """Seconds and allocated bytes of an epoch, measured here: by example twice, in matrix form, its products alone."""
 
-    def __init__(self, asked: ReproductionSpec) -> None:
-        table = study(_TIMING, asked).baseline
+    def __init__(self, spec: ReproductionSpec) -> None:
+        table = study(_TIMING, spec).baseline
         recipe = Recipe.parse({**table, "budget": {"epochs": 1}})
         self.data = prepared(recipe, load(recipe.data.name))
         self.tests, self.count = len(self.data.y_test), len(self.data.y_train)
@@ -130,7 +130,7 @@ class _Costs:
                 one(xs, ys, self.rate)
 
         counted = min(_COUNTED, timed)
-        return seconds / timed * self.batches, allocated(some) / counted * self.batches
+        return seconds / timed * self.batches, allocated_bytes(some) / counted * self.batches
 
     def _engine_bytes(self, recipe: Recipe) -> float:
         """Bytes an epoch of the numpy engine's own iterations."""
@@ -140,7 +140,7 @@ class _Costs:
         def some() -> None:
             training.state, _ = training.engine.advance(training.state, made, np.array([True]))
 
-        return allocated(some) / _COUNTED * self.batches
+        return allocated_bytes(some) / _COUNTED * self.batches
 
     def _products(self, widths: list[int]) -> float:
         """Seconds an epoch of the matrix products alone, in batches."""
@@ -210,10 +210,10 @@ def _engine_seconds(results: Mapping[str, Results]) -> dict[str, float]:
 
 def _timings(results: Mapping[str, Results], name: str) -> list[Mapping[str, Any]]:
     found = results.get(f"{_TIMING}-{name}")
-    return records(found) if found is not None else []
+    return trial_rows(found) if found is not None else []
 
 
-def _accuracy_table(measured: Measured, tests: int) -> Table:
+def _accuracy_table(measured: Measurements, tests: int) -> Table:
     published: dict[str, list[str]] = {}
     for run in _runs():
         for epoch in ("epoch 1", "epoch 2"):
@@ -231,7 +231,7 @@ def _accuracy_table(measured: Measured, tests: int) -> Table:
     return Table(head, rows, "How many test images are right", note)
 
 
-def _within(measured: Measured, tests: int) -> bool:
+def _within(measured: Measurements, tests: int) -> bool:
     for run in _runs():
         label = run["code"].rpartition(", ")[2]
         correct = [round(value * tests) for value in measured.column(label, "accuracy").values()]

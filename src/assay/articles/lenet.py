@@ -12,7 +12,7 @@ from typing import Any
 
 from assay.articles import lenet_findings as findings
 from assay.articles.lenet_costs import small_recipe
-from assay.articles.measured import percent, records
+from assay.articles.measurements import percent_cell, trial_rows
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec, study
@@ -33,7 +33,7 @@ _QUICK_BATCH = 60  # the digits are a fortieth of MNIST, and batches of 600 of t
 
 
 @dataclass(frozen=True)
-class Combination:
+class EngineSetup:
     """An engine on a device with so many threads: a row of the table."""
 
     engine: str
@@ -70,40 +70,40 @@ class Combination:
         return None
 
 
-COMBINATIONS = (
-    Combination("torch", threads=1),
-    Combination("torch", threads=2),
-    Combination("jax", threads=1),
-    Combination("jax", threads=2),
-    Combination("torch", "cuda"),
-    Combination("jax", "cuda"),
+SETUPS = (
+    EngineSetup("torch", threads=1),
+    EngineSetup("torch", threads=2),
+    EngineSetup("jax", threads=1),
+    EngineSetup("jax", threads=2),
+    EngineSetup("torch", "cuda"),
+    EngineSetup("jax", "cuda"),
 )
 """The reference engine is not among them: single iterations show how much slower it is."""
 
 
-def lenet_plans(asked: ReproductionSpec) -> list[Plan]:
+def lenet_plans(spec: ReproductionSpec) -> list[Plan]:
     """The caveats over seeds, the article's hundred epochs, and the timing of what can run here, one run each."""
-    asked = _on_images(asked)
+    spec = _on_images(spec)
     timings = [
-        plan(_shaped(study(_TIMING, replace(asked, seeds=1), one.settings), asked, least=2))
-        for one in COMBINATIONS
+        plan(_shaped(study(_TIMING, replace(spec, seeds=1), one.settings), spec, least=2))
+        for one in SETUPS
         if one.why_not is None
     ]
-    return [*(plan(_shaped(study(name, asked), asked)) for name in ("lenet5", _HUNDRED)), *timings]
+    return [*(plan(_shaped(study(name, spec), spec)) for name in ("lenet5", _HUNDRED)), *timings]
 
 
-def lenet_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def lenet_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The page of the widened LeNet-5."""
-    asked = _on_images(asked)
+    spec = _on_images(spec)
     facts = article("lenet5")
-    timed = {one: found for one in COMBINATIONS if one.study in results and (found := _timed(results[one.study]))}
-    begun = {name: starts(small_recipe(_batch(asked)), name) for name in dict.fromkeys(one.engine for one in timed)}
-    shown = findings.Shown(results["lenet5"], results[_HUNDRED], asked.quick)
+    timed = {one: found for one in SETUPS if one.study in results and (found := _timed(results[one.study]))}
+    begun = {name: starts(small_recipe(_batch(spec)), name) for name in dict.fromkeys(one.engine for one in timed)}
+    shown = findings.Shown(results["lenet5"], results[_HUNDRED], spec.quick)
     setting: Mapping[str, Any] = facts["setting"]
     lead = [
         f"The article's network: {setting['network']}. {setting['training']}. Its machine: {setting['machine']}.",
-        f"Data set {asked.data}. {shown.about()}",
-        f"Batches are of {_batch(asked):,}. Where a row ran fewer than {setting['epochs']} epochs, its total is "
+        f"Data set {spec.data}. {shown.about()}",
+        f"Batches are of {_batch(spec):,}. Where a row ran fewer than {setting['epochs']} epochs, its total is "
         "extrapolated from them, and it says so.",
     ]
     tables = [
@@ -124,36 +124,36 @@ def lenet_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
         for key, sentence in sentences.items()
     ]
     title = "A widened LeNet-5 in MATLAB, PyTorch, Flux and Assay"
-    return Page(title, lead, tables, found, sources("lenet5"), _banner(asked))
+    return Page(title, lead, tables, found, sources("lenet5"), _banner(spec))
 
 
 # --- the studies ------------------------------------------------------------------------------------------------------
 
 
-def _on_images(asked: ReproductionSpec) -> ReproductionSpec:
+def _on_images(spec: ReproductionSpec) -> ReproductionSpec:
     """The embedded digits in MNIST's frame, for those of 8 x 8 pixels do not fit the network."""
-    return replace(asked, data="digits-28") if asked.data == "digits" else asked
+    return replace(spec, data="digits-28") if spec.data == "digits" else spec
 
 
-def _batch(asked: ReproductionSpec) -> int:
-    return _QUICK_BATCH if asked.quick else int(article("lenet5")["setting"]["batch_size"])
+def _batch(spec: ReproductionSpec) -> int:
+    return _QUICK_BATCH if spec.quick else int(article("lenet5")["setting"]["batch_size"])
 
 
-def _shaped(made: Study, asked: ReproductionSpec, *, least: int = 1) -> Study:
+def _shaped(made: Study, spec: ReproductionSpec, *, least: int = 1) -> Study:
     """A study with the epochs that are asked for, and with smaller batches in a quick run."""
-    epochs = asked.epochs or (_QUICK_EPOCHS if asked.quick else None)
-    changes: dict[str, Any] = {"batches": {"size": _batch(asked)}}
+    epochs = spec.epochs or (_QUICK_EPOCHS if spec.quick else None)
+    changes: dict[str, Any] = {"batches": {"size": _batch(spec)}}
     if epochs is not None:
         changes["budget"] = {"epochs": max(least, epochs)}
     return made.patched({"baseline": changes})
 
 
-def _banner(asked: ReproductionSpec) -> str:
-    if not asked.quick:
+def _banner(spec: ReproductionSpec) -> str:
+    if not spec.quick:
         return ""
-    epochs = asked.epochs or _QUICK_EPOCHS
+    epochs = spec.epochs or _QUICK_EPOCHS
     return (
-        f"Scaled down: batches of {_QUICK_BATCH}, {epochs} epoch{'s' * (epochs > 1)}, data set {asked.data}. It "
+        f"Scaled down: batches of {_QUICK_BATCH}, {epochs} epoch{'s' * (epochs > 1)}, data set {spec.data}. It "
         "shows that everything works; its figures and verdicts say nothing about the article."
     )
 
@@ -167,7 +167,7 @@ def _recipe() -> Recipe:
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedRun:
     """One timed run: seconds of training of each epoch, of the test set after one, of everything before, of all."""
 
     epochs: list[float]
@@ -190,15 +190,15 @@ class Timed:
         return once + (epochs - 1) * self.later + epochs * self.validation
 
 
-def _timed(results: Results) -> Timed | None:
+def _timed(results: Results) -> TimedRun | None:
     """The timed run of a study; None where there is none."""
-    done = [row for row in records(results) if row["outcome"] == "completed"]
+    done = [row for row in trial_rows(results) if row["outcome"] == "completed"]
     if not done:
         return None
     row, curves = done[0], results.curves()
     seconds: list[float] = curves[curves["trial"] == row["trial"]]["seconds"].tolist()
     evaluations = len(seconds) + 1  # one at each point, and one for the confusion counts
-    return Timed(
+    return TimedRun(
         epochs=[b - a for a, b in itertools.pairwise(seconds)],
         validation=float(row["ledger_evaluate"]) / evaluations,
         data=float(row["ledger_data"]),
@@ -208,9 +208,9 @@ def _timed(results: Results) -> Timed | None:
     )
 
 
-def _rows(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Table:
+def _rows(timed: Mapping[EngineSetup, TimedRun], begun: Mapping[str, ColdStart], epochs: int) -> Table:
     rows = [_published_row(run, epochs) for run in article("lenet5")["runs"]]
-    for one in COMBINATIONS:
+    for one in SETUPS:
         if one in timed:
             rows.append(_measured_row(one, timed[one], begun[one.engine], epochs))
         else:
@@ -244,12 +244,12 @@ def _published_row(run: Mapping[str, Any], epochs: int) -> list[str]:
         _seconds(None if validation is None else validation / epochs),
         _seconds(run["total_s"]),
         _seconds(None if later is None else later * epochs),
-        percent(run["accuracy"]),
+        percent_cell(run["accuracy"]),
         f"published; {run['note']}" if "note" in run else "published",
     ]
 
 
-def _measured_row(one: Combination, timed: Timed, start: ColdStart, epochs: int) -> list[str]:
+def _measured_row(one: EngineSetup, timed: TimedRun, start: ColdStart, epochs: int) -> list[str]:
     done = len(timed.epochs)
     said = "measured" if done >= epochs else f"totals extrapolated from {done} epochs; accuracy after {done}"
     return [
@@ -260,7 +260,7 @@ def _measured_row(one: Combination, timed: Timed, start: ColdStart, epochs: int)
         _seconds(timed.validation),
         _seconds(timed.total(epochs, start)),
         _seconds(timed.later * epochs),
-        percent(timed.accuracy),
+        percent_cell(timed.accuracy),
         said,
     ]
 
@@ -274,7 +274,7 @@ def _seconds(value: float | None) -> str:
 # --- what comes before the first iteration ----------------------------------------------------------------------------
 
 
-def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Table:
+def _beginnings(timed: Mapping[EngineSetup, TimedRun], begun: Mapping[str, ColdStart], epochs: int) -> Table:
     rows: list[list[str]] = []
     for one, found in timed.items():
         start = begun[one.engine]
@@ -299,7 +299,7 @@ def _beginnings(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStar
     return Table(head, rows, "Before the first iteration", note)
 
 
-def _compilation(timed: Mapping[Combination, Timed], begun: Mapping[str, ColdStart], epochs: int) -> Finding:
+def _compilation(timed: Mapping[EngineSetup, TimedRun], begun: Mapping[str, ColdStart], epochs: int) -> Finding:
     rule = f"start and compilation are at least a tenth of the total of {epochs} epochs, of every engine that compiles"
     shares: dict[str, float] = {}
     for one, found in timed.items():
@@ -320,4 +320,4 @@ def _flux() -> str:
     return "; ".join(f"{run['device']}: {100 * share:.1f} %" for run, share in zip(runs, shares, strict=True))
 
 
-__all__ = ["COMBINATIONS", "Combination", "Timed", "lenet_page", "lenet_plans"]
+__all__ = ["SETUPS", "EngineSetup", "TimedRun", "lenet_page", "lenet_plans"]

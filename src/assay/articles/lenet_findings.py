@@ -22,7 +22,7 @@ from assay.articles.lenet_costs import (
     fading,
     least_seconds,
 )
-from assay.articles.measured import Measured, percent
+from assay.articles.measurements import Measurements, percent_cell
 from assay.articles.page import Finding, Table
 from assay.articles.published import article
 from assay.data.datasets import load
@@ -99,7 +99,7 @@ class Shown:
 
     def __init__(self, results: Results, whole: Results, quick: bool) -> None:
         self.results, self.quick = results, quick
-        self.measured, self.whole = Measured([results]), Measured([whole])
+        self.measured, self.whole = Measurements([results]), Measurements([whole])
         self.images = _QUICK_IMAGES if quick else IMAGES
         recipe = Recipe.parse(read_toml(bundled("lenet5-timing"))["baseline"])
         self.network = recipe.model.network(load("digits-28").shape, 10)
@@ -115,7 +115,7 @@ class Shown:
         """What is measured over seeds."""
         seeds = len(self.measured.of(ONE))
         return (
-            f"Over seeds: {len(self.measured.trials)} of {self.measured.asked} trials are measured, {seeds} seeds of "
+            f"Over seeds: {len(self.measured.trials)} of {self.measured.planned} trials are measured, {seeds} seeds of "
             f"one softmax, {self.epochs} epochs."
         )
 
@@ -203,7 +203,7 @@ class Shown:
             seconds = [second / self.epochs for second in self.measured.column(label, "seconds").values()]
             took = f"{min(seconds):.3g} .. {max(seconds):.3g}"
             rows.append(
-                [label, percent(median(values)), _between(values), spread, never, took, str(len(values)), against]
+                [label, percent_cell(median(values)), _between(values), spread, never, took, str(len(values)), against]
             )
         head = (
             "training",
@@ -331,7 +331,9 @@ class Shown:
         if min(len(values) for values in first.values()) < 2:
             return Finding("", rule, None, "a range needs two seeds of each")
         one, two = (max(values) - min(values) for values in first.values())
-        spread = [f"{label}: {percent(min(v))} to {percent(max(v))} %, {len(v)} seeds" for label, v in first.items()]
+        spread = [
+            f"{label}: {percent_cell(min(v))} to {percent_cell(max(v))} %, {len(v)} seeds" for label, v in first.items()
+        ]
         return Finding("", rule, two >= 5 * one, "; ".join(spread))
 
     def _softmax(self) -> Finding:
@@ -387,19 +389,19 @@ class Shown:
         return Finding("", rule, max(updates, passes) >= more / 2, told)
 
 
-def _epochs(measured: Measured) -> int:
+def _epochs(measured: Measurements) -> int:
     """The epochs of the longest curve."""
     return max((len(curve.iterations) - 1 for curve in measured.curves.values()), default=0)
 
 
-def _accuracies(measured: Measured, label: str) -> list[list[float]]:
+def _accuracies(measured: Measurements, label: str) -> list[list[float]]:
     """The test accuracies after each epoch, for each seed."""
     curves = [measured.curves[str(row["trial"])] for row in measured.of(label)]
     return [curve.values("test_accuracy")[1:] for curve in curves]
 
 
 def _between(accuracies: Sequence[float]) -> str:
-    return f"{percent(min(accuracies))} .. {percent(max(accuracies))}" if accuracies else "-"
+    return f"{percent_cell(min(accuracies))} .. {percent_cell(max(accuracies))}" if accuracies else "-"
 
 
 def _along(seconds: Sequence[float]) -> str:

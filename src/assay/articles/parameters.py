@@ -9,7 +9,7 @@ from typing import Any
 from assay.analysis.frames import FINISHED
 from assay.analysis.sensitivity import effects
 from assay.analysis.verdicts import Verdict, compare
-from assay.articles.measured import Measured, percent
+from assay.articles.measurements import Measurements, percent_cell
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec
@@ -20,19 +20,19 @@ BASE = "baseline"
 _GAIN = 0.003  # an accuracy: a gain that is clear
 
 
-def parameters_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def parameters_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The changes beside the baseline, the cost of batch sizes, and the findings."""
-    measured = Measured([results["parameters"]])
+    measured = Measurements([results["parameters"]])
     sentences: Mapping[str, str] = article("parameters")["findings"]
     found = [Finding(sentences[key], f.rule, f.holds, f.evidence) for key, f in _findings(measured).items()]
     setting: Mapping[str, str] = article("parameters")["setting"]
     lead = [
-        f"The article's recipe: {setting['recipe']}; one run of each change. Data set {asked.data}, timing packed.",
-        f"{len(measured.trials):,} of {measured.asked:,} trials are measured; {measured.diverged:,} diverged.",
+        f"The article's recipe: {setting['recipe']}; one run of each change. Data set {spec.data}, timing packed.",
+        f"{len(measured.trials):,} of {measured.planned:,} trials are measured; {measured.diverged:,} diverged.",
     ]
     title = "Parameter choice on MNIST: one change at a time"
     parts = [*_pictures(results["parameters"]), _changes(measured), _seconds(measured)]
-    return Page(title, lead, parts, found, sources("parameters"), asked.banner)
+    return Page(title, lead, parts, found, sources("parameters"), spec.banner)
 
 
 def _pictures(result: Results) -> list[Picture]:
@@ -60,7 +60,7 @@ _PAIRED = (
 )
 
 
-def _changes(measured: Measured) -> Table:
+def _changes(measured: Measurements) -> Table:
     labels = list(dict.fromkeys(str(row["configuration"]) for row in measured.trials))
     rows: list[list[str]] = []
     for label in labels:
@@ -70,8 +70,8 @@ def _changes(measured: Measured) -> Table:
         rows.append(
             [
                 label,
-                percent(median(values)),
-                f"{percent(min(values))} .. {percent(max(values))}",
+                percent_cell(median(values)),
+                f"{percent_cell(min(values))} .. {percent_cell(max(values))}",
                 str(len(values)),
                 versus.sentence() if versus else "-",
                 f"{median(seconds.values()):.1f}",
@@ -81,7 +81,7 @@ def _changes(measured: Measured) -> Table:
     return Table(head, rows, "What each change does", "Paired seeds: the same seeds and batches for each change.")
 
 
-def _seconds(measured: Measured) -> Table:
+def _seconds(measured: Measurements) -> Table:
     rows: list[list[str]] = []
     for entry in article("parameters")["seconds"]:
         size = int(entry["batch_size"])
@@ -91,7 +91,7 @@ def _seconds(measured: Measured) -> Table:
     return Table(("batch size", "published [s]", "measured [s]"), rows, "Seconds of 14 epochs", note)
 
 
-def _against(measured: Measured, label: str, other: str = BASE, *, column: str = "accuracy") -> Verdict | None:
+def _against(measured: Measurements, label: str, other: str = BASE, *, column: str = "accuracy") -> Verdict | None:
     """The verdict on two configurations at their common seeds; None where there are none."""
     a, b = measured.column(label, column), measured.column(other, column)
     common = sorted(a.keys() & b.keys())
@@ -118,18 +118,18 @@ def _no_gain(*verdicts: Verdict | None) -> bool | None:
     return True if all(v is not None and v.high <= _GAIN for v in verdicts) else None
 
 
-def _layers(measured: Measured) -> Finding:
+def _layers(measured: Measurements) -> Finding:
     pair = [_against(measured, f"layers {n}") for n in (3, 5)]
     rule = "the interval of the gain of 3 and of 5 layers stays at or under 0.3 points"
     return Finding("", rule, _no_gain(*pair), _told(*pair))
 
 
-def _activation(measured: Measured) -> Finding:
+def _activation(measured: Measurements) -> Finding:
     pair = [_against(measured, BASE, f"activation {name}") for name in ("sigmoid", "tanh")]
     return Finding("", "the baseline (relu) beats both", _beats(*pair), _told(*pair))
 
 
-def _loss(measured: Measured) -> Finding:
+def _loss(measured: Measurements) -> Finding:
     same = _against(measured, "loss cross entropy")
     worst = _against(measured, BASE, "loss mse")
     rule = "nll and cross entropy within 0.1 points on average, and the baseline (nll) beats mse"
@@ -139,7 +139,7 @@ def _loss(measured: Measured) -> Finding:
     return Finding("", rule, holds, _told(same, worst))
 
 
-def _batch(measured: Measured) -> Finding:
+def _batch(measured: Measurements) -> Finding:
     pair = [_against(measured, BASE, "batch 16"), _against(measured, "batch 256", "batch 16")]
     seconds = {size: measured.column(label, "seconds") for size, label in ((16, "batch 16"), (64, BASE))}
     slowest = None
@@ -151,7 +151,7 @@ def _batch(measured: Measured) -> Finding:
     return Finding("", "64 and 256 beat 16, and 16 takes longer than 64", holds, told)
 
 
-def _epochs(measured: Measured) -> Finding:
+def _epochs(measured: Measurements) -> Finding:
     more = _against(measured, "epochs 25")
     curves = [measured.curves[str(row["trial"])] for row in measured.of(BASE) if str(row["trial"]) in measured.curves]
     falls = [curve.at("train_loss", curve.end) < curve.at("train_loss", curve.end * 5 / 14) for curve in curves]
@@ -162,15 +162,15 @@ def _epochs(measured: Measured) -> Finding:
     return Finding("", rule, holds, told)
 
 
-def _rate(measured: Measured) -> Finding:
+def _rate(measured: Measurements) -> Finding:
     pairs = [_against(measured, BASE, "rate 0.1"), _against(measured, BASE, "rate 10")]
     worst = _against(measured, "rate 0.1", "rate 10")
     rule = "1.0 beats 0.1 and 10, and 0.1 beats 10; a rate that diverges on every seed is not measured"
     return Finding("", rule, _beats(*pairs, worst), _told(*pairs, worst))
 
 
-def _findings(measured: Measured) -> dict[str, Finding]:
-    checks: dict[str, Callable[[Measured], Finding]] = {
+def _findings(measured: Measurements) -> dict[str, Finding]:
+    checks: dict[str, Callable[[Measurements], Finding]] = {
         "layers": _layers,
         "activation": _activation,
         "loss": _loss,

@@ -74,29 +74,29 @@ def parse_spec(
     return ReproductionSpec(name, quick, seeds, sample, epochs)
 
 
-def study(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
+def study(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
     """A bundled study as it is asked for; `changes` are of its settings."""
     raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
     baseline: dict[str, Any] = dict(raw.get("baseline", {}))
     split: Any = baseline.get("data")
-    if not asked.quick:
-        baseline |= with_data(baseline, asked.data)
+    if not spec.quick:
+        baseline |= with_data(baseline, spec.data)
     elif isinstance(split, dict) and "validation" in split:
-        baseline["data"] = {"name": asked.data, "validation": _QUICK_VALIDATION}
+        baseline["data"] = {"name": spec.data, "validation": _QUICK_VALIDATION}
     else:
-        baseline["data"] = asked.data
+        baseline["data"] = spec.data
     raw["baseline"] = baseline
-    if asked.repeats is not None:
-        raw["repeats"] = asked.repeats
-    if asked.quick:
+    if spec.repeats is not None:
+        raw["repeats"] = spec.repeats
+    if spec.quick:
         raw = _scaled(raw)
         raw |= {"name": f"{raw['name']}{QUICK}", "timing": "packed"}  # an isolated trial waits for the whole machine
     return Study.parse(raw, source=name)
 
 
-def plans(names: list[str], asked: ReproductionSpec) -> list[Plan]:
+def plans(names: list[str], spec: ReproductionSpec) -> list[Plan]:
     """The plans of bundled studies as they are asked for."""
-    return [plan(study(name, asked)) for name in names]
+    return [plan(study(name, spec)) for name in names]
 
 
 def _scaled(value: Any, key: str = "") -> Any:

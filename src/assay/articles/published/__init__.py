@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.errors import AssayError, FileError, unknown
 
-WORDS = ("", "about", "above", "below")
+QUALIFIERS = ("", "about", "above", "below")
 """How an article words a figure; nothing: with all its digits."""
 
 ARTICLES = ("flux_mnist", "parameters", "from_scratch", "lenet5")
@@ -32,8 +32,8 @@ class PublishedPoint:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.word not in WORDS:
-            raise AssayError(unknown("word of a figure", self.word, WORDS[1:]))
+        if self.word not in QUALIFIERS:
+            raise AssayError(unknown("word of a figure", self.word, QUALIFIERS[1:]))
         if self.accuracy is None and self.loss is None:
             raise AssayError(f"{self.name}: has neither an accuracy nor a loss")
 
@@ -71,4 +71,4 @@ def sources(name: str) -> list[tuple[str, str]]:
     return [(source["title"], source.get("url", "")) for source in article(name)["sources"]]
 
 
-__all__ = ["ARTICLES", "WORDS", "PublishedPoint", "article", "points", "sources"]
+__all__ = ["ARTICLES", "QUALIFIERS", "PublishedPoint", "article", "points", "sources"]

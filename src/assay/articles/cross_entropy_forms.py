@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.articles.measured import percent
+from assay.articles.measurements import percent_cell
 from assay.articles.page import Table
 from assay.articles.spec import ReproductionSpec
 from assay.data.datasets import load
@@ -81,21 +81,21 @@ def _softmax(z: Floats) -> Floats:
     return e / e.sum()
 
 
-def clamping_table(asked: ReproductionSpec) -> Table:
+def clamping_table(spec: ReproductionSpec) -> Table:
     """The three forms on the same weights and batches, over seeds."""
-    iterations = asked.iterations(_ITERATIONS)
-    seeds = asked.repeats or 3
+    iterations = spec.iterations(_ITERATIONS)
+    seeds = spec.repeats or 3
     rows: list[list[str]] = []
     best = 0.0
     for name, (form, formula) in FORMS.items():
         found: list[tuple[float, float, float]] = []
         for seed in range(1, min(seeds, 3) + 1):
-            raw = {"data": asked.data, "model": "2LR", "loss": "cross_entropy", "batches": "single", "seed": seed}
+            raw = {"data": spec.data, "model": "2LR", "loss": "cross_entropy", "batches": "single", "seed": seed}
             recipe = Recipe.parse({**raw, "optimizer": {"name": "descent", "learning_rate": 0.2}})
-            found.append(trained(recipe, prepared(recipe, load(asked.data)), form, iterations))
+            found.append(trained(recipe, prepared(recipe, load(spec.data)), form, iterations))
         accuracies, vanished, dead = zip(*found, strict=True)
         best = max(best, *accuracies)
-        spread = f"{percent(min(accuracies))} .. {percent(max(accuracies))}"
+        spread = f"{percent_cell(min(accuracies))} .. {percent_cell(max(accuracies))}"
         shares = [f"{100 * sum(values) / len(values):.1f}" for values in (vanished, dead)]
         rows.append([name, formula, spread, *shares, str(len(found))])
     head = ("cross-entropy", "dL/dz", "test accuracy [%]", "p of the label < eps [%]", "hidden units dead [%]", "seeds")

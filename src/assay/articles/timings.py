@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.articles.measured import records
+from assay.articles.measurements import trial_rows
 from assay.articles.page import Table
 from assay.execution.eta import estimated
 from assay.report.text import duration
@@ -24,9 +24,9 @@ _ENTRIES = ("wall", "wait", "train", "evaluate")
 _NO_NUMBER = "-"
 
 
-def times_table(plans: Iterable[Plan], results: Iterable[Results]) -> Table:
+def time_table(plans: Iterable[Plan], results: Iterable[Results]) -> Table:
     """A row for each study: what its finished trainings were to take by a calibration, and what they took."""
-    rows = [_row(plan, records(result)) for plan, result in zip(plans, results, strict=True)]
+    rows = [_row(plan, trial_rows(result)) for plan, result in zip(plans, results, strict=True)]
     head = ("study", "timing", "trainings", "foreseen", "taken", "training", "evaluation", "taken / foreseen")
     return Table(head, rows, "Time: foreseen and taken", _NOTE)
 
@@ -56,4 +56,4 @@ def _foreseen(jobs: Sequence[Job], plan: Plan) -> float:
     return sum(estimated(jobs, None, plan.examples).values())
 
 
-__all__ = ["times_table"]
+__all__ = ["time_table"]

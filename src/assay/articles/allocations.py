@@ -33,7 +33,7 @@ class _Counter:
         return self
 
 
-def allocated(work: Callable[[], object]) -> int:
+def allocated_bytes(work: Callable[[], object]) -> int:
     """The bytes that `work` allocates, counted in a second call, when what is made once is made."""
     work()
     floor = _counted(_nothing, _Counter()).rises
@@ -66,4 +66,4 @@ def _counted(work: Callable[[], object], counter: _Counter) -> _Counter:
     return counter
 
 
-__all__ = ["allocated"]
+__all__ = ["allocated_bytes"]

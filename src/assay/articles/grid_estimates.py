@@ -17,7 +17,7 @@ import pandas as pd
 from assay.analysis.frames import FINISHED
 from assay.analysis.importance import importance
 from assay.analysis.sampling import Estimate, adjusted_means, total
-from assay.articles.measured import Row, percent, records
+from assay.articles.measurements import TrialRow, percent_cell, trial_rows
 from assay.articles.page import Picture, Table
 from assay.articles.published import article
 from assay.errors import AssayError
@@ -47,18 +47,18 @@ def stratum_of(job: Job) -> Stratum:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class GridSample:
     """The trajectories of which every trial is finished, by stratum, and how many of each stratum there are."""
 
     whole: Plan
     sizes: Mapping[Stratum, int]
     jobs: Mapping[str, Job]  # by trajectory
-    trials: Mapping[str, Row]  # by key
+    trials: Mapping[str, TrialRow]  # by key
 
     @classmethod
-    def of(cls, whole: Plan, result: Results) -> Gathered:
+    def of(cls, whole: Plan, result: Results) -> GridSample:
         """What is finished of the plan of the whole grid."""
-        rows = {str(row["trial"]): row for row in records(result) if row["outcome"] != "planned"}
+        rows = {str(row["trial"]): row for row in trial_rows(result) if row["outcome"] != "planned"}
         sizes: dict[Stratum, int] = {}
         for job in whole.jobs:
             sizes[stratum_of(job)] = sizes.get(stratum_of(job), 0) + 1
@@ -94,7 +94,7 @@ class Gathered:
         return [float(row["accuracy"]) if row["outcome"] in FINISHED else 0.1 for row in rows]
 
 
-def grid_parts(found: Gathered, axes: list[str]) -> list[Table | Picture]:
+def grid_parts(found: GridSample, axes: list[str]) -> list[Table | Picture]:
     """Tables and pictures of effects, interactions and hours."""
     parts: list[Table | Picture] = []
     try:
@@ -122,7 +122,7 @@ _NOTE = (
 )
 
 
-def _means(found: Gathered) -> pd.DataFrame:
+def _means(found: GridSample) -> pd.DataFrame:
     """The adjusted means of the factors that make a trajectory; its accuracy is the mean over its epochs."""
     rows: list[dict[str, Any]] = []
     for job in found.jobs.values():
@@ -138,7 +138,7 @@ def _means(found: Gathered) -> pd.DataFrame:
     return adjusted_means(pd.DataFrame(rows), shares, measure="y", weight="weight")
 
 
-def _epochs(found: Gathered) -> pd.DataFrame:
+def _epochs(found: GridSample) -> pd.DataFrame:
     """What the epochs change, each trajectory compared with itself."""
     jobs = list(found.jobs.values())
     weights = np.asarray([found.weight(job) * found.runs(job) for job in jobs])
@@ -162,7 +162,7 @@ def _effects_table(means: pd.DataFrame, *, complete: bool) -> Table:
             str(row["axis"]),
             str(row["value"]) + (f" and {_TOLD}" if row["value"] == _TWICE else ""),
             f"{100 * row['effect']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
-            percent(float(row["plain"])),
+            percent_cell(float(row["plain"])),
             str(row["n"]),
         ]
         for row in means.to_dict("records")
@@ -172,7 +172,7 @@ def _effects_table(means: pd.DataFrame, *, complete: bool) -> Table:
     return Table(head, rows, "Main effects", note)
 
 
-def _unfolded(found: Gathered) -> pd.DataFrame:
+def _unfolded(found: GridSample) -> pd.DataFrame:
     """A row for each run that was trained or folded away: those under nll a second time, under cross entropy."""
     rows: list[dict[str, Any]] = []
     for job in found.jobs.values():
@@ -201,7 +201,7 @@ _STRATA = "These two are the strata of a sample, so each cell is a fair sample o
 _EVERY = "A line is a run, cross entropy drawn as nll; its colour and its end on the right are its accuracy."
 
 
-def _whole(found: Gathered) -> Table:
+def _whole(found: GridSample) -> Table:
     """Hours and accuracies of all runs, from those at hand."""
     published: Mapping[str, int] = article("parameters")["full_grid"]
     repeats = found.whole.study.settings.repeats
@@ -222,9 +222,9 @@ def _whole(found: Gathered) -> Table:
             _interval(wall, lambda x: duration(x / cores)),
             f"foreseen by a calibration: {duration(sum(expected.values()) / cores)}",
         ),
-        ("mean test accuracy of all runs [%]", _interval(share(lambda a: a), percent), ""),
-        (f"share of runs under {100 * _FAILED:g} % [%]", _interval(share(lambda a: a < _FAILED), percent), ""),
-        (f"share of runs of {100 * _GOOD:g} % and more [%]", _interval(share(lambda a: a >= _GOOD), percent), ""),
+        ("mean test accuracy of all runs [%]", _interval(share(lambda a: a), percent_cell), ""),
+        (f"share of runs under {100 * _FAILED:g} % [%]", _interval(share(lambda a: a < _FAILED), percent_cell), ""),
+        (f"share of runs of {100 * _GOOD:g} % and more [%]", _interval(share(lambda a: a >= _GOOD), percent_cell), ""),
     ]
     known = "all of them" if found.complete else f"{len(found.jobs):,} of {len(every):,} trainings"
     note = (
@@ -245,4 +245,4 @@ def _interval(estimate: Estimate, shown: Callable[[float], str]) -> str:
     return f"{shown(estimate.value)} [{shown(max(low, 0.0))}, {shown(high)}]"
 
 
-__all__ = ["Gathered", "Stratum", "grid_parts", "stratum_of"]
+__all__ = ["GridSample", "Stratum", "grid_parts", "stratum_of"]

@@ -16,7 +16,7 @@ from assay.analysis.frames import FINISHED
 from assay.articles.agreement import Run
 from assay.results.results import Results
 
-Row = Mapping[str, Any]
+TrialRow = Mapping[str, Any]
 
 
 class MeasuredCurve:
@@ -55,14 +55,14 @@ class MeasuredCurve:
         return any(b > a for a, b in itertools.pairwise(values))
 
 
-class Measured:
+class Measurements:
     """The finished trials of several studies and their curves."""
 
     def __init__(self, results: Sequence[Results]) -> None:
-        rows = [row for result in results for row in records(result)]
+        rows = [row for result in results for row in trial_rows(result)]
         self.trials = [row for row in rows if row["outcome"] in FINISHED]
         self.diverged = sum(row["outcome"] == "diverged" for row in rows)
-        self.asked = len(rows)
+        self.planned = len(rows)
         self._results = results
 
     @cached_property
@@ -73,7 +73,7 @@ class Measured:
             found |= {str(key): MeasuredCurve(frame) for key, frame in result.curves().groupby("trial", sort=False)}
         return found
 
-    def of(self, label: str) -> list[Row]:
+    def of(self, label: str) -> list[TrialRow]:
         """The finished trials of a configuration, one for each seed."""
         rows = {int(row["seed"]): row for row in self.trials if row["configuration"] == label}
         return [rows[seed] for seed in sorted(rows)]
@@ -122,15 +122,15 @@ class Measured:
         return None if math.isinf(middle) else middle
 
 
-def records(results: Results) -> list[Row]:
+def trial_rows(results: Results) -> list[TrialRow]:
     """The trials of a study, a record each."""
-    rows: list[Row] = results.frame().to_dict("records")  # pyright: ignore[reportAssignmentType]
+    rows: list[TrialRow] = results.frame().to_dict("records")  # pyright: ignore[reportAssignmentType]
     return rows
 
 
-def percent(value: float) -> str:
+def percent_cell(value: float) -> str:
     """An accuracy in percent with two decimals, a dash where there is none."""
     return "-" if value != value else f"{100 * value:.2f}"
 
 
-__all__ = ["Measured", "MeasuredCurve", "Row", "percent", "records"]
+__all__ = ["MeasuredCurve", "Measurements", "TrialRow", "percent_cell", "trial_rows"]
