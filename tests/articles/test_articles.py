@@ -21,7 +21,7 @@ from assay.articles.grid import sample_plan
 from assay.articles.grid_estimates import GridSample, grid_parts, stratum_of
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
-from assay.articles.scratch_network import InPlace, gradients, step
+from assay.articles.scratch_network import InPlace, example_gradients, step
 from assay.articles.spec import ReproductionSpec, study
 from assay.data.datasets import load
 from assay.engines import load as load_engine
@@ -182,7 +182,7 @@ def test_the_gradients_from_scratch_are_those_of_finite_differences() -> None:
             a = 1 / (1 + np.exp(-(a @ w + b)))
         return 0.5 * float(((a - y) ** 2).sum())
 
-    for (w, b), (dw, db) in zip(layers, gradients(layers, x, y), strict=True):
+    for (w, b), (dw, db) in zip(layers, example_gradients(layers, x, y), strict=True):
         for array, slope in ((w, dw), (b, db)):
             array.flat[1] += 1e-6
             up = loss()
@@ -408,7 +408,7 @@ def test_the_plan_says_how_long_and_trains_nothing(invoke: Any, tmp_path: Path) 
     code, out, err = invoke("reproduce", "parameters", "--quick", "--plan")
     assert (code, out) == (0, "")
     assert "parameters-quick: 30 trials" in err
-    assert "together" in err
+    assert "in total" in err
     assert not list(tmp_path.glob("assay-out/*"))
 
 
@@ -435,7 +435,7 @@ def test_without_mnist_it_says_how_to_get_it_before_anything_runs(
     [
         (["flux"], "did you mean 'flux-mnist'"),
         (["adam", "--quick", "--seeds", "0"], "expected a number >= 1"),
-        (["adam", "--quick", "--sample", "0.1"], "for parameter-grid alone"),
+        (["adam", "--quick", "--sample", "0.1"], "only for parameter-grid"),
         (["parameter-grid", "--quick", "--sample", "2"], "above 0 and up to 1"),
         (["adam", "--data", "/nowhere"], "unknown data set"),
     ],

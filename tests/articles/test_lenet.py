@@ -329,8 +329,8 @@ def test_a_page_can_be_made_before_anything_is_measured(invoke: Any, small: Path
     [
         (["lenet"], "did you mean 'lenet5'"),
         (["lenet5", "--quick", "--epochs", "0"], "--epochs: got 0; expected a number >= 1"),
-        (["parameters", "--quick", "--epochs", "3"], "--epochs: is for lenet5 alone"),
-        (["lenet5", "--quick", "--sample", "0.1"], "for parameter-grid alone"),
+        (["parameters", "--quick", "--epochs", "3"], "--epochs: only for lenet5"),
+        (["lenet5", "--quick", "--sample", "0.1"], "only for parameter-grid"),
     ],
 )
 def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:

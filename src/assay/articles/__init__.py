@@ -1,4 +1,4 @@
-"""Published results beside measured ones: the studies behind each article, and the page that compares."""
+"""Published results next to measured ones: the studies behind each article, and the page that compares them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,25 @@ from assay.store.store import Store
 from assay.studies.plan import Plan
 
 
-def _nothing(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+def _no_plans(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     return []
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The studies that are run, in order, and the page made of what they gave (by the bundled study's name).
+    """The studies behind an article, and the page that is made of their results.
 
-    `then`: studies that hang on what the first ones gave.
+    Attributes:
+        about: What it reproduces, in a line.
+        plans: The studies to run, in order.
+        page: The page, from the results by the bundled study's name.
+        then: Studies that depend on the results of the first ones.
     """
 
     about: str
     plans: Callable[[ReproductionSpec], list[Plan]]
     page: Callable[[ReproductionSpec, Mapping[str, Results]], Page]
-    then: Callable[[ReproductionSpec, Mapping[str, Results]], list[Plan]] = _nothing
+    then: Callable[[ReproductionSpec, Mapping[str, Results]], list[Plan]] = _no_plans
 
 
 def reproduction(name: str) -> Reproduction:
@@ -45,12 +49,12 @@ def reproduction(name: str) -> Reproduction:
 
 
 def results_of(plans: Iterable[Plan], store: Store) -> dict[str, Results]:
-    """What the store has of each study, by the bundled study's name."""
+    """The stored results of each study, by the bundled study's name."""
     return {plan.study.name.removesuffix(QUICK): Results(store, plan.study.name) for plan in plans}
 
 
 def page_of(chosen: Reproduction, spec: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
-    """The page of what is stored of a reproduction's studies, and how long they took."""
+    """The page of a reproduction's stored results, with the time that its studies took."""
     plans = list(plans)
     results = results_of(plans, store)
     page = chosen.page(spec, results)

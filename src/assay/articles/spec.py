@@ -1,4 +1,4 @@
-"""What is asked of a reproduction, and the bundled studies changed to it: other data, fewer seeds, scaled down."""
+"""How a reproduction is run, and the bundled studies changed to it: other data, fewer seeds, scaled down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ _QUICK_VALIDATION = 200  # images, of a study that has a validation set
 
 @dataclass(frozen=True)
 class ReproductionSpec:
-    """What the user asked for; `data` is a name or a folder, `seeds` None for each study's own number."""
+    """How a reproduction is run.
+
+    Attributes:
+        data: Name or folder of the data set.
+        quick: Whether it is scaled down.
+        seeds: Number of seeds per configuration; None for each study's own.
+        sample: Fraction of the trajectories of the parameter grid; None for all.
+        epochs: Epochs of every training of LeNet-5; None for each study's own.
+    """
 
     data: str
     quick: bool = False
@@ -33,16 +41,16 @@ class ReproductionSpec:
 
     @property
     def repeats(self) -> int | None:
-        """The paired seeds of every study, where they are not its own."""
+        """The paired seeds per configuration; None for each study's own number."""
         return self.seeds if self.seeds is not None else QUICK_SEEDS if self.quick else None
 
     def iterations(self, published: int) -> int:
-        """The iterations at which a published point is measured."""
+        """The iterations at which a point that was published at `published` iterations is measured."""
         return max(1, published // QUICK_ITERATIONS) if self.quick else published
 
     @property
     def banner(self) -> str:
-        """What the page says first where the run is not the article's own; else nothing."""
+        """The warning at the top of the page of a scaled-down run; else empty."""
         if not self.quick:
             return ""
         return (
@@ -54,11 +62,16 @@ class ReproductionSpec:
 def parse_spec(
     *, data: str | None, quick: bool, seeds: int | None, sample: float | None = None, epochs: int | None = None
 ) -> ReproductionSpec:
-    """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
+    """The spec that the options ask for.
+
+    Raises:
+        AssayError: An option has a wrong value.
+        DataError: The data set is not on this machine.
+    """
     if seeds is not None and seeds < 1:
         raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
     if sample is not None and not 0 < sample <= 1:
-        raise AssayError(f"--sample: got {sample:g}; expected a share above 0 and up to 1")
+        raise AssayError(f"--sample: got {sample:g}; expected a fraction above 0 and up to 1")
     if epochs is not None and epochs < 1:
         raise AssayError(f"--epochs: got {epochs}; expected a number >= 1")
     name = data or ("digits" if quick else "mnist")
@@ -68,14 +81,14 @@ def parse_spec(
         if data is not None:
             raise
         raise DataError(
-            "the articles train on MNIST, and it is not on this machine: fetch it with `assay data fetch mnist`, or "
-            "give --data FOLDER with its four IDX files; --quick tries everything on the embedded digits"
+            "the articles train on MNIST, which is not on this machine: fetch it with `assay data fetch mnist`, or "
+            "give --data FOLDER with its four IDX files; --quick runs everything on the embedded digits"
         ) from error
     return ReproductionSpec(name, quick, seeds, sample, epochs)
 
 
 def study(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
-    """A bundled study as it is asked for; `changes` are of its settings."""
+    """A bundled study, changed to the spec; `changes` replace its settings."""
     raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
     baseline: dict[str, Any] = dict(raw.get("baseline", {}))
     split: Any = baseline.get("data")
@@ -95,7 +108,7 @@ def study(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None =
 
 
 def plans(names: list[str], spec: ReproductionSpec) -> list[Plan]:
-    """The plans of bundled studies as they are asked for."""
+    """The plans of bundled studies, changed to the spec."""
     return [plan(study(name, spec)) for name in names]
 
 

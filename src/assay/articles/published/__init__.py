@@ -1,4 +1,4 @@
-"""What articles published: figures and findings as data, with their sources. Nothing here was measured by Assay."""
+"""Published figures and findings as data, with their sources. Nothing here was measured by Assay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from assay.errors import AssayError, FileError, unknown
 
 QUALIFIERS = ("", "about", "above", "below")
-"""How an article words a figure; nothing: with all its digits."""
+"""How an article qualifies a figure; an empty one stands for a figure with all its digits."""
 
 ARTICLES = ("flux_mnist", "parameters", "from_scratch", "lenet5")
 
@@ -50,7 +50,11 @@ class PublishedPoint:
 
 @cache
 def article(name: str) -> Mapping[str, Any]:
-    """The facts that an article published, as its file has them. Raises: AssayError for an unknown article."""
+    """The facts that an article published, as they stand in its file.
+
+    Raises:
+        AssayError: There is no such article.
+    """
     if name not in ARTICLES:
         raise AssayError(unknown("article", name, ARTICLES))
     file = resources.files("assay.articles.published") / f"{name}.toml"
@@ -61,9 +65,9 @@ def article(name: str) -> Mapping[str, Any]:
 
 
 def points(name: str, optimizer: str | None = None) -> list[PublishedPoint]:
-    """The points of an article, in its order; with `optimizer` those of one alone."""
-    found = [PublishedPoint(**raw) for raw in article(name).get("points", [])]
-    return [point for point in found if optimizer in (None, point.optimizer)]
+    """The points of an article, in its order; with `optimizer`, only those of that optimizer."""
+    every = [PublishedPoint(**raw) for raw in article(name).get("points", [])]
+    return [point for point in every if optimizer in (None, point.optimizer)]
 
 
 def sources(name: str) -> list[tuple[str, str]]:
