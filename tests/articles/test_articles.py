@@ -46,16 +46,16 @@ def test_an_article_has_sources_and_figures(name: str) -> None:
 
 
 def test_every_point_has_a_configuration_and_a_figure() -> None:
-    found = points("flux_mnist")
-    assert len({(p.name, p.accuracy) for p in found}) == len(found) > 30
-    for point in found:
+    published = points("flux_mnist")
+    assert len({(p.name, p.accuracy) for p in published}) == len(published) > 30
+    for point in published:
         assert point.model in article("flux_mnist")["parameters"]
         assert point.variant in VARIANTS
         assert point.optimizer in ("descent", "adam")
         assert point.iterations > 0
         assert 0 < (point.accuracy or 0.5) < 1
         assert 0 < (point.loss or 0.1) < 1
-    assert {p.cell for p in found} <= ends().keys()
+    assert {p.cell for p in published} <= ends().keys()
     assert len(ends()) == 18
 
 
@@ -276,12 +276,12 @@ def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_inte
     assert isinstance(parts[0], Table)
     assert "2,187" in parts[0].rows[0][0]
     (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
-    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell for each head"
-    told = {(row[0], row[1]): row[2] for row in effects.rows}
-    assert told["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
-    assert told["loss", "mse"].startswith("-20.0")
-    assert told["epochs", "8"].startswith("+0.7")
-    assert {told["batch", size].replace("-0.0", "+0.0")[:4] for size in ("16", "64", "256")} == {"+0.0"}
+    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell per column"
+    shown = {(row[0], row[1]): row[2] for row in effects.rows}
+    assert shown["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
+    assert shown["loss", "mse"].startswith("-20.0")
+    assert shown["epochs", "8"].startswith("+0.7")
+    assert {shown["batch", size].replace("-0.0", "+0.0")[:4] for size in ("16", "64", "256")} == {"+0.0"}
 
 
 def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
@@ -342,8 +342,8 @@ def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
 
 
 def test_a_study_keeps_its_split_on_another_folder() -> None:
-    made = study("from-scratch", ReproductionSpec("somewhere"))
-    assert made.baseline["data"] == {"name": "somewhere", "train": 50_000}
+    from_scratch = study("from-scratch", ReproductionSpec("somewhere"))
+    assert from_scratch.baseline["data"] == {"name": "somewhere", "train": 50_000}
     assert study("from-scratch", DIGITS).baseline["data"] == "digits"
     assert study("adam", ReproductionSpec("digits", seeds=7)).settings.repeats == 7
 
@@ -431,7 +431,7 @@ def test_without_mnist_it_says_how_to_get_it_before_anything_runs(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["flux"], "did you mean 'flux-mnist'"),
         (["adam", "--quick", "--seeds", "0"], "expected a number >= 1"),
@@ -440,19 +440,19 @@ def test_without_mnist_it_says_how_to_get_it_before_anything_runs(
         (["adam", "--data", "/nowhere"], "unknown data set"),
     ],
 )
-def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:
+def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) -> None:
     code, _, err = invoke("reproduce", *words)
-    assert (code, said in err) == (2, True), err
+    assert (code, expected in err) == (2, True), err
 
 
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
     spec = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
-    (one,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
-    candidate = next(c for c in study("flux-mnist-early", spec).candidates() if c.label == one.name)
+    (published,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
+    candidate = next(c for c in study("flux-mnist-early", spec).candidates() if c.label == published.name)
     recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]
     data = prepared(recipes[0], load(spec.data))
     finals = [history.final for history in train(recipes, load_engine("native"), data)]
-    found = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
-    assert judge(one, found).holds
-    assert judge_loss(one, found).holds
+    measured = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
+    assert judge(published, measured).holds
+    assert judge_loss(published, measured).holds

@@ -85,13 +85,13 @@ def test_a_moment_without_gradient_fades_and_never_is_zero() -> None:
 
 def test_works_are_timed_in_turn_and_the_first_round_is_left_out() -> None:
     calls: list[str] = []
-    found = least_seconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=2)
+    least = least_seconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=2)
     assert calls == ["a", "b"] * 3
-    assert all(0 <= seconds < 1 for seconds in found.values())
+    assert all(0 <= seconds < 1 for seconds in least.values())
     assert DenormalCost(1.0, 4.0, 1.5).slower == 4.0
 
 
-def test_an_iteration_begins_with_the_moments_that_it_is_told() -> None:
+def test_an_iteration_begins_with_the_given_moments() -> None:
     pytest.importorskip("torch")
     small, normal = (Iteration("torch", images=2, moments=moments) for moments in (1e-40, 1e-3))
     for one in (small, normal):
@@ -282,7 +282,7 @@ def test_the_two_softmaxes_are_the_listings() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A few of the digits, and the one combination that is quick to run beside one that cannot."""
+    """A few of the digits, a setup that is quick to run, and one that cannot run."""
     pytest.importorskip("torch")
     data = load("digits-28")
     arrays = {"x_train": data.x_train[:120], "x_test": data.x_test[:60]}
@@ -331,7 +331,7 @@ def test_a_page_can_be_made_before_anything_is_measured(invoke: Any, small: Path
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["lenet"], "did you mean 'lenet5'"),
         (["lenet5", "--quick", "--epochs", "0"], "--epochs: got 0; expected a number >= 1"),
@@ -339,9 +339,9 @@ def test_a_page_can_be_made_before_anything_is_measured(invoke: Any, small: Path
         (["lenet5", "--quick", "--sample", "0.1"], "only for parameter-grid"),
     ],
 )
-def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:
+def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) -> None:
     code, _, err = invoke("reproduce", *words)
-    assert (code, said in err) == (2, True), err
+    assert (code, expected in err) == (2, True), err
 
 
 def test_images_that_do_not_fit_are_a_sentence(invoke: Any, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_recipe_whose_trial_failed_is_trained_again(invoke: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["run", "mine.toml", "--until-decided", "--plan"], "cannot be combined with"),
         (["run", "quikstart"], "did you mean 'quickstart'"),
@@ -142,16 +142,16 @@ def test_a_recipe_whose_trial_failed_is_trained_again(invoke: Any, tmp_path: Pat
         (["store", "repair", "--store", "mine.toml"], "not a store of Assay"),
     ],
 )
-def test_a_mistake_is_a_sentence_and_exit_code_2(words: list[str], said: str, invoke: Any) -> None:
+def test_an_error_is_a_sentence_and_exit_code_2(words: list[str], expected: str, invoke: Any) -> None:
     code, _, err = invoke(*words)
     assert code == 2
-    assert said in err
+    assert expected in err
     assert "Traceback" not in err
 
 
 def test_keys_and_filters_that_fit_nothing_are_sentences(invoke: Any, tmp_path: Path) -> None:
     stored(tmp_path)
-    for words, said in (
+    for words, expected in (
         (["show", "ffffffff"], "no trial has a key"),
         (["show", "zz"], "expected a key"),
         (["list", "acuracy>0.5"], "did you mean 'accuracy'"),
@@ -160,7 +160,7 @@ def test_keys_and_filters_that_fit_nothing_are_sentences(invoke: Any, tmp_path: 
         (["rm", "mad", "--yes"], "expected a key"),
     ):
         code, _, err = invoke(*words)
-        assert (code, said in err) == (2, True), err
+        assert (code, expected in err) == (2, True), err
 
 
 def test_a_store_is_exported_imported_and_vacuumed(invoke: Any, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_store_is_exported_imported_and_vacuumed(invoke: Any, tmp_path: Path) 
     assert "nothing to repair" in invoke("store", "repair")[2]
 
 
-def test_a_damaged_store_is_told_and_salvaged(invoke: Any, tmp_path: Path) -> None:
+def test_a_damaged_store_is_reported_and_salvaged(invoke: Any, tmp_path: Path) -> None:
     stored(tmp_path, 30)
     path = tmp_path / "assay.db"
     with sqlite3.connect(path) as connection:
@@ -224,7 +224,7 @@ def test_reports_plots_comparisons_and_targets(invoke: Any, tmp_path: Path) -> N
         0,
         0,
     ]
-    for words, said in (
+    for words, expected in (
         (["report", "too"], "did you mean 'two'"),
         (["report", "two", "-o", "two.pdf"], "ends in .html"),
         (["plot", "two", "curvs"], "did you mean 'curves'"),
@@ -235,7 +235,7 @@ def test_reports_plots_comparisons_and_targets(invoke: Any, tmp_path: Path) -> N
         (["target", "two", "--by", "hours"], "hours"),
     ):
         code, _, err = invoke(*words)
-        assert (code, said in err) == (2, True), (words, err)
+        assert (code, expected in err) == (2, True), (words, err)
 
 
 def two_configurations() -> Any:
@@ -253,8 +253,8 @@ def test_other_data_are_split_as_the_study_says(command: Any, tmp_path: Path) ->
         'name = "split"\n[baseline]\ndata = { name = "digits", train = 300, validation = 40 }\nmodel.hidden = [4]\n'
         'budget.epochs = 1\n[axes.rate]\nkey = "optimizer.learning_rate"\nvalues = [0.01]\n'
     )
-    code, _, said = command("run", str(text), "--data", "digits-28", "--engine", "numpy", "--yes")
-    assert code == 0, said
+    code, _, err = command("run", str(text), "--data", "digits-28", "--engine", "numpy", "--yes")
+    assert code == 0, err
     stored = json.loads(command("list", "--trials", "--json")[1])["trials"][0]
     shown = json.loads(command("show", stored["key"], "--json")[1])
     assert shown["recipe"]["data"] == {"name": "digits-28", "train": 300, "validation": 40}

@@ -60,7 +60,7 @@ def _with_winners(name: str, search: str, labels: Sequence[str]) -> dict[str, An
 
 
 def fastest(trials: Sequence[TrialRow]) -> list[str]:
-    """The configurations all of whose trials reached the target, by their median seconds."""
+    """The configurations that reached the target in every trial, by median seconds."""
     groups = _grouped(trials, "configuration")
     reached = {name: rows for name, rows in groups.items() if all(row["outcome"] == "stopped" for row in rows)}
     return sorted(reached, key=lambda name: median(float(row["seconds"]) for row in reached[name]))
@@ -69,12 +69,12 @@ def fastest(trials: Sequence[TrialRow]) -> list[str]:
 def best_of_each(trials: Sequence[TrialRow]) -> dict[str, str]:
     """The configuration of each model with the best validation accuracy."""
     done = [row for row in trials if row["outcome"] in FINISHED]
-    found: dict[str, str] = {}
+    best: dict[str, str] = {}
     for model in MODELS:
         groups = _grouped([row for row in done if row["model"] == model], "configuration")
         if groups:
-            found[model] = max(groups, key=lambda name: mean(float(r["validation_accuracy"]) for r in groups[name]))
-    return found
+            best[model] = max(groups, key=lambda name: mean(float(r["validation_accuracy"]) for r in groups[name]))
+    return best
 
 
 def _grouped(trials: Sequence[TrialRow], column: str) -> dict[str, list[TrialRow]]:
