@@ -449,5 +449,5 @@ def test_a_bench_is_printed_stored_listed_shown_exported_and_removed(invoke: Any
     assert invoke("store", "export", "folder")[0] == 0
     assert invoke("store", "import", "folder", "--store", "other.db")[0] == 0
     assert json.loads(invoke("show", key, "--json", "--store", "other.db")[1]) == shown
-    assert "removed 0 studies and 0 trials, 1 benches" in invoke("rm", key, "--yes")[2]
+    assert "removed 1 bench;" in invoke("rm", key, "--yes")[2]
     assert json.loads(invoke("list", "--json")[1])["benches"] == []
