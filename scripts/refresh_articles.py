@@ -2,8 +2,8 @@
 
     python scripts/refresh_articles.py STORE FOLDER_OF_MNIST [NAME ...]
 
-trains nothing. Each page keeps its words; what stands between its lines `<!-- measured -->` and `<!-- /measured -->` is
-written anew, with the pictures beside it. With names, the other articles' pages and rows stay as they are.
+trains nothing. It replaces the part of each page between the lines `<!-- measured -->` and `<!-- /measured -->`, and
+the pictures next to it. With names, the pages and rows of other articles stay as they are.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 from PIL import Image
 
-from assay.articles import Asked, Page, page_of, reproduction, results_of
+from assay.articles import Page, ReproductionSpec, page_of, reproduction, results_of
 from assay.report.charts import write
+from assay.report.text import duration
 from assay.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTICLES = ROOT / "docs" / "articles"
-PAGES = {  # the page that shows each reproduction, and what was asked
+PAGES = {  # the page of each reproduction, and its title in the table of articles
     "flux-mnist": ("flux-mnist", "three networks, three variants of gradient descent"),
     "adam": ("adam", "the same with ADAM: is it better?"),
     "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
@@ -31,56 +32,56 @@ PAGES = {  # the page that shows each reproduction, and what was asked
     "beyond": ("beyond", "what the articles left open"),
 }
 SAMPLE = 0.05  # of parameter-grid, where the whole grid is not stored
-COLOURS = 64  # of a picture: as many as look the same
+COLOURS = 64  # of a picture; fewer look different
 MOST_BYTES = 150_000
 
 
 def main() -> None:
-    """Reads the store and writes."""
+    """Reads the store and writes the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store")
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", choices=[[], *PAGES])
-    asked = parser.parse_args()
-    store = Store(asked.store)
-    for name in asked.names or PAGES:
+    arguments = parser.parse_args()
+    store = Store(arguments.store)
+    for name in arguments.names or PAGES:
         stem, about = PAGES[name]
-        page, done, total = stored_page(name, store, asked.folder.resolve())
-        print(f"{name}: {done:,} of {total:,} trials", flush=True)
+        page, finished, total = stored_page(name, store, arguments.folder.resolve())
+        print(f"{name}: {finished:,} of {total:,} trials", flush=True)
         if page is None:
             continue
-        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(asked.folder.resolve()), "mnist"))
+        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(arguments.folder.resolve()), "mnist"))
         for picture in page.pictures:
             shrink(write(picture.chart, ARTICLES / picture.file(stem)))
-        line = row(name, stem, about, page, f"{done:,} of {total:,}" if done < total else "all")
+        line = row(name, stem, about, page, f"{finished:,} of {total:,}" if finished < total else "all")
         for file, folder in ((ROOT / "README.md", "docs/articles/"), (ARTICLES / "README.md", "")):
             table(file, {name: line.replace("](", f"]({folder}")})
 
 
 def stored_page(name: str, store: Store, folder: Path) -> tuple[Page | None, int, int]:
-    """The page of what is stored (none of nothing), how many trials are finished, and how many there are."""
+    """The page of the stored results (None if there are none), the number of finished trials, and of all trials."""
     chosen = reproduction(name)
-    asked = Asked(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
-    plans = chosen.plans(asked)
+    spec = ReproductionSpec(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
+    plans = chosen.plans(spec)
     for plan in plans:
         store.register(plan)
-    more = chosen.then(asked, results_of(plans, store))
+    more = chosen.then(spec, results_of(plans, store))
     for plan in more:
         store.register(plan)
     outcomes = [result.frame()["outcome"] for result in results_of([*plans, *more], store).values()]
-    done, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
-    return page_of(chosen, asked, [*plans, *more], store) if done else None, done, total
+    finished, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
+    return page_of(chosen, spec, [*plans, *more], store) if finished else None, finished, total
 
 
 def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:
-    """The line of an article: what of it holds, and how long it took."""
-    told = [entry["verdict"] for table in page.plain()["tables"] for entry in table["rows"] if "verdict" in entry]
-    found = [entry["verdict"] for entry in page.plain()["findings"]]
-    took = [r["taken"] for table in page.plain()["tables"] for r in table["rows"] if "taken" in r]
-    seconds = sum(map(_seconds, took))
-    time = f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.0f} min"
+    """The row of an article in the table: its verdicts, and how long its studies took."""
+    plain = page.plain()
+    entries = [entry for table in plain["tables"] for entry in table["rows"]]
+    figures = [entry["verdict"] for entry in entries if "verdict" in entry]
+    findings = [entry["verdict"] for entry in plain["findings"]]
+    time = duration(sum(_seconds(entry["taken"]) for entry in entries if "taken" in entry))
     command = f"`assay reproduce {name}{f' --sample {SAMPLE}' if name == 'parameter-grid' else ''}`"
-    return f"| [{about}]({stem}.md) | {command} | {_counts(told)} | {_counts(found)} | {measured} | {time} |"
+    return f"| [{about}]({stem}.md) | {command} | {_counts(figures)} | {_counts(findings)} | {measured} | {time} |"
 
 
 def _counts(verdicts: list[str]) -> str:
@@ -97,7 +98,7 @@ def _seconds(text: str) -> float:
 
 
 def between(file: Path, text: str, name: str = "measured") -> None:
-    """Replaces what stands between the two lines of that name."""
+    """Replaces the text between the two marker lines of that name."""
     before = file.read_text(encoding="utf-8")
     pattern = re.compile(rf"<!-- {name} -->.*<!-- /{name} -->", re.DOTALL)
     after, count = pattern.subn(lambda _: f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- /{name} -->", before)
@@ -107,17 +108,17 @@ def between(file: Path, text: str, name: str = "measured") -> None:
 
 
 def table(file: Path, rows: dict[str, str]) -> None:
-    """Writes the table of articles; rows that are not given stay as they are."""
+    """Writes the table of articles; other rows stay as they are."""
     old = {
         match[1]: match[0] for match in re.finditer(r"^\|.*`assay reproduce ([a-z0-9-]+).*$", file.read_text(), re.M)
     }
     lines = [(old | rows)[name] for name in PAGES if name in old | rows]
-    head = "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time |"
-    between(file, "\n".join([head, "|---|---|---:|---:|---:|---:|", *lines]), "articles")
+    header = "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time |"
+    between(file, "\n".join([header, "|---|---|---:|---:|---:|---:|", *lines]), "articles")
 
 
 def shrink(picture: Path) -> None:
-    """Makes a picture small: a palette of colours, and half the size where that is not enough."""
+    """Makes a picture file small: a palette of colours, and half the size if that is not enough."""
     image: Any = Image.open(picture).convert("RGB")
     for scale in (1, 2):
         image = image.resize((image.width // scale, image.height // scale), Image.Resampling.LANCZOS)

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.articles import REPRODUCTIONS, asked_for
-from assay.articles.agreement import Run, judged, judged_loss, prediction_interval
-from assay.articles.allocating import allocated
+from assay.articles import REPRODUCTIONS, parse_spec
+from assay.articles.agreement import Run, judge, judge_loss, prediction_interval
+from assay.articles.allocations import allocated_bytes
 from assay.articles.beyond import beyond_finals, fastest, tuned_rate
-from assay.articles.clamping import EPSILON, added, clamped, exact
+from assay.articles.cross_entropy_forms import EPSILON, added, clamped, exact
 from assay.articles.flux_findings import ends
-from assay.articles.grid import sampled
-from assay.articles.grid_effects import Gathered, grid_parts, stratum_of
+from assay.articles.grid import sample_plan
+from assay.articles.grid_estimates import GridSample, grid_parts, stratum_of
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
+from assay.articles.scratch_network import InPlace, example_gradients, step
 from assay.articles.spec import ReproductionSpec, study
-from assay.articles.teaching import InPlace, gradients, step
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
@@ -46,16 +46,16 @@ def test_an_article_has_sources_and_figures(name: str) -> None:
 
 
 def test_every_point_has_a_configuration_and_a_figure() -> None:
-    found = points("flux_mnist")
-    assert len({(p.name, p.accuracy) for p in found}) == len(found) > 30
-    for point in found:
+    published = points("flux_mnist")
+    assert len({(p.name, p.accuracy) for p in published}) == len(published) > 30
+    for point in published:
         assert point.model in article("flux_mnist")["parameters"]
         assert point.variant in VARIANTS
         assert point.optimizer in ("descent", "adam")
         assert point.iterations > 0
         assert 0 < (point.accuracy or 0.5) < 1
         assert 0 < (point.loss or 0.1) < 1
-    assert {p.cell for p in found} <= ends().keys()
+    assert {p.cell for p in published} <= ends().keys()
     assert len(ends()) == 18
 
 
@@ -117,7 +117,7 @@ def runs(*accuracies: float, settled: bool) -> list[Run]:
 def test_a_point_holds_by_the_stated_rule(
     published: float, word: str, measured: tuple[float, ...], settled: bool, holds: bool | None, place: str
 ) -> None:
-    says = judged(point(published, word), runs(*measured, settled=settled))
+    says = judge(point(published, word), runs(*measured, settled=settled))
     assert (says.holds, says.place) == (holds, place)
     assert bool(says.why) == (holds is not True)
     assert says.n == len(measured)
@@ -127,14 +127,14 @@ def test_a_loss_holds_within_a_tenth_or_the_interval() -> None:
     def losses(*values: float) -> list[Run]:
         return [Run(0.96, True, loss=value) for value in values]
 
-    assert judged_loss(point(0.96, loss=0.033), losses(0.0331, 0.0332, 0.0331)).holds
-    assert judged_loss(point(0.96, loss=0.033), losses(0.02, 0.03, 0.05)).holds
-    assert judged_loss(point(0.96, loss=0.033), losses(0.0501, 0.0502, 0.0501)).holds is False
-    assert judged_loss(point(0.96, loss=0.033), []).holds is None
+    assert judge_loss(point(0.96, loss=0.033), losses(0.0331, 0.0332, 0.0331)).holds
+    assert judge_loss(point(0.96, loss=0.033), losses(0.02, 0.03, 0.05)).holds
+    assert judge_loss(point(0.96, loss=0.033), losses(0.0501, 0.0502, 0.0501)).holds is False
+    assert judge_loss(point(0.96, loss=0.033), []).holds is None
 
 
 def test_what_is_not_measured_cannot_tell() -> None:
-    says = judged(point(0.9), [])
+    says = judge(point(0.9), [])
     assert (says.holds, says.n, says.why) == (None, 0, "not measured")
 
 
@@ -163,7 +163,10 @@ def test_in_place_and_fresh_arrays_train_alike_and_allocate_unlike() -> None:
     for (w, b), (v, c) in zip(fresh, network.layers, strict=True):
         np.testing.assert_allclose(w, v, atol=1e-13)
         np.testing.assert_allclose(b, c, atol=1e-13)
-    much, little = allocated(lambda: step(layers, xs, ys, 1.25)), allocated(lambda: network.step(xs, ys, 1.25))
+    much, little = (
+        allocated_bytes(lambda: step(layers, xs, ys, 1.25)),
+        allocated_bytes(lambda: network.step(xs, ys, 1.25)),
+    )
     assert much > 10 * 200 * 30 * 8 * 2
     assert little < much / 20
 
@@ -179,7 +182,7 @@ def test_the_gradients_from_scratch_are_those_of_finite_differences() -> None:
             a = 1 / (1 + np.exp(-(a @ w + b)))
         return 0.5 * float(((a - y) ** 2).sum())
 
-    for (w, b), (dw, db) in zip(layers, gradients(layers, x, y), strict=True):
+    for (w, b), (dw, db) in zip(layers, example_gradients(layers, x, y), strict=True):
         for array, slope in ((w, dw), (b, db)):
             array.flat[1] += 1e-6
             up = loss()
@@ -198,8 +201,8 @@ def test_allocations_are_counted_to_the_array() -> None:
         for _ in range(10):
             pass
 
-    assert allocated(ten) == pytest.approx(10 * 80_000, rel=0.02)
-    assert allocated(none) < 2_000
+    assert allocated_bytes(ten) == pytest.approx(10 * 80_000, rel=0.02)
+    assert allocated_bytes(none) < 2_000
 
 
 def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
@@ -223,7 +226,7 @@ def whole() -> Plan:
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
     assert (whole.asked, whole.folded, len(whole.jobs)) == (2187, 729, 486)
-    part = sampled(whole, 0.05)
+    part = sample_plan(whole, 0.05)
     assert len(part.jobs) == round(0.05 * len(whole.jobs))
     assert {len(job.trials) for job in part.jobs} == {3}, "a trajectory is taken with all its epochs"
     strata = [
@@ -232,10 +235,10 @@ def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> 
     counts = [strata.count(stratum) for stratum in set(strata)]
     assert len(counts) == 9
     assert max(counts) - min(counts) <= 1
-    assert [j.trajectory for j in sampled(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
+    assert [j.trajectory for j in sample_plan(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
 
 
-def gathered(part: Plan, whole: Plan) -> Gathered:
+def gathered(part: Plan, whole: Plan) -> GridSample:
     """A sample with made-up results: an accuracy of 0.9 under nll and 0.6 under mse, 0.01 more with the most epochs."""
     rows: dict[str, Any] = {}
     for member in part.members:
@@ -252,11 +255,11 @@ def gathered(part: Plan, whole: Plan) -> Gathered:
     sizes: dict[Any, int] = {}
     for job in whole.jobs:
         sizes[stratum_of(job)] = sizes.get(stratum_of(job), 0) + 1
-    return Gathered(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
+    return GridSample(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
 
 
 def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
-    sample = gathered(sampled(whole, 0.05), whole)
+    sample = gathered(sample_plan(whole, 0.05), whole)
     assert sum(sample.weight(job) for job in sample.jobs.values()) == pytest.approx(486)
     assert sample.total(lambda job: 3.0).value == 3 * 486
     wall = sample.total(lambda job: float(sample.trials[job.trials[-1].key]["ledger_wall"]))
@@ -269,20 +272,20 @@ def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
 
 
 def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_interactions(whole: Plan) -> None:
-    parts = grid_parts(gathered(sampled(whole, 0.05), whole), ["loss", "epochs"])
+    parts = grid_parts(gathered(sample_plan(whole, 0.05), whole), ["loss", "epochs"])
     assert isinstance(parts[0], Table)
     assert "2,187" in parts[0].rows[0][0]
     (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
-    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell for each head"
-    told = {(row[0], row[1]): row[2] for row in effects.rows}
-    assert told["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
-    assert told["loss", "mse"].startswith("-20.0")
-    assert told["epochs", "8"].startswith("+0.7")
-    assert {told["batch", size].replace("-0.0", "+0.0")[:4] for size in ("16", "64", "256")} == {"+0.0"}
+    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell per column"
+    shown = {(row[0], row[1]): row[2] for row in effects.rows}
+    assert shown["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
+    assert shown["loss", "mse"].startswith("-20.0")
+    assert shown["epochs", "8"].startswith("+0.7")
+    assert {shown["batch", size].replace("-0.0", "+0.0")[:4] for size in ("16", "64", "256")} == {"+0.0"}
 
 
 def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
-    parts = grid_parts(gathered(sampled(whole, 0.02), whole), ["loss", "epochs"])
+    parts = grid_parts(gathered(sample_plan(whole, 0.02), whole), ["loss", "epochs"])
     assert "too few" in parts[-1].note
     assert isinstance(parts[0], Table)
     assert "shows no spread" in str(parts[0].rows)
@@ -339,8 +342,8 @@ def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
 
 
 def test_a_study_keeps_its_split_on_another_folder() -> None:
-    made = study("from-scratch", ReproductionSpec("somewhere"))
-    assert made.baseline["data"] == {"name": "somewhere", "train": 50_000}
+    from_scratch = study("from-scratch", ReproductionSpec("somewhere"))
+    assert from_scratch.baseline["data"] == {"name": "somewhere", "train": 50_000}
     assert study("from-scratch", DIGITS).baseline["data"] == "digits"
     assert study("adam", ReproductionSpec("digits", seeds=7)).settings.repeats == 7
 
@@ -405,7 +408,7 @@ def test_the_plan_says_how_long_and_trains_nothing(invoke: Any, tmp_path: Path) 
     code, out, err = invoke("reproduce", "parameters", "--quick", "--plan")
     assert (code, out) == (0, "")
     assert "parameters-quick: 30 trials" in err
-    assert "together" in err
+    assert "in total" in err
     assert not list(tmp_path.glob("assay-out/*"))
 
 
@@ -428,28 +431,28 @@ def test_without_mnist_it_says_how_to_get_it_before_anything_runs(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["flux"], "did you mean 'flux-mnist'"),
         (["adam", "--quick", "--seeds", "0"], "expected a number >= 1"),
-        (["adam", "--quick", "--sample", "0.1"], "for parameter-grid alone"),
+        (["adam", "--quick", "--sample", "0.1"], "only for parameter-grid"),
         (["parameter-grid", "--quick", "--sample", "2"], "above 0 and up to 1"),
         (["adam", "--data", "/nowhere"], "unknown data set"),
     ],
 )
-def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:
+def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) -> None:
     code, _, err = invoke("reproduce", *words)
-    assert (code, said in err) == (2, True), err
+    assert (code, expected in err) == (2, True), err
 
 
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
-    asked = asked_for(data=str(mnist_folder()), quick=False, seeds=1)
-    (one,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
-    candidate = next(c for c in study("flux-mnist-early", asked).candidates() if c.label == one.name)
+    spec = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
+    (published,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
+    candidate = next(c for c in study("flux-mnist-early", spec).candidates() if c.label == published.name)
     recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]
-    data = prepared(recipes[0], load(asked.data))
+    data = prepared(recipes[0], load(spec.data))
     finals = [history.final for history in train(recipes, load_engine("native"), data)]
-    found = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
-    assert judged(one, found).holds
-    assert judged_loss(one, found).holds
+    measured = [Run(final.test_accuracy or 0.0, False, final.train_loss) for final in finals]
+    assert judge(published, measured).holds
+    assert judge_loss(published, measured).holds

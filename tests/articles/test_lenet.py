@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.analysis.verdicts import Verdict, compare
-from assay.articles import lenet, lenet_findings
-from assay.articles.lenet import Combination, Timed, lenet_plans
-from assay.articles.lenet_costs import Denormals, Iteration, fading, least_seconds, small_recipe
-from assay.articles.lenet_findings import TWO, Shown, logs_table, softmax_floor
+from assay.articles import lenet, lenet_results
+from assay.articles.lenet import EngineSetup, TimedRun, lenet_plans
+from assay.articles.lenet_costs import DenormalCost, Iteration, fading, least_seconds, small_recipe
+from assay.articles.lenet_findings import early_finding, floor_finding, seeds_finding
+from assay.articles.lenet_results import TWO, LenetResults
+from assay.articles.lenet_tables import early_table, logs_table, long_table, seeds_table, softmax_floor
 from assay.articles.published import article
 from assay.articles.spec import ReproductionSpec
 from assay.bench.startup import ColdStart, starts
@@ -27,8 +29,8 @@ from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
 from assay.recipe.model import Recipe
 
-TORCH = Combination("torch", threads=1)
-CUDA = Combination("torch", "cuda")
+TORCH = EngineSetup("torch", threads=1)
+CUDA = EngineSetup("torch", "cuda")
 
 
 # --- what the article published ---------------------------------------------------------------------------------------
@@ -83,13 +85,13 @@ def test_a_moment_without_gradient_fades_and_never_is_zero() -> None:
 
 def test_works_are_timed_in_turn_and_the_first_round_is_left_out() -> None:
     calls: list[str] = []
-    found = least_seconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=2)
+    least = least_seconds({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=2)
     assert calls == ["a", "b"] * 3
-    assert all(0 <= seconds < 1 for seconds in found.values())
-    assert Denormals(1.0, 4.0, 1.5).slower == 4.0
+    assert all(0 <= seconds < 1 for seconds in least.values())
+    assert DenormalCost(1.0, 4.0, 1.5).slower == 4.0
 
 
-def test_an_iteration_begins_with_the_moments_that_it_is_told() -> None:
+def test_an_iteration_begins_with_the_given_moments() -> None:
     pytest.importorskip("torch")
     small, normal = (Iteration("torch", images=2, moments=moments) for moments in (1e-40, 1e-3))
     for one in (small, normal):
@@ -111,7 +113,7 @@ def test_a_new_process_tells_how_long_it_needs() -> None:
 
 
 def test_a_total_is_measured_where_it_ran_and_extrapolated_where_it_did_not() -> None:
-    timed = Timed([5.0, 2.0, 4.0], validation=0.5, data=1.0, compile=3.0, wall=20.0, accuracy=0.9)
+    timed = TimedRun([5.0, 2.0, 4.0], validation=0.5, data=1.0, compile=3.0, wall=20.0, accuracy=0.9)
     start = ColdStart(process=10.0, compile=3.0, cached=1.0)
     assert timed.later == 3.0
     assert timed.total(3, start) == 30.0
@@ -164,10 +166,10 @@ class Stored:
         return {f"{label} {seed}": [[3, 0], [2, 0]] for label, runs in self._runs.items() for seed in range(len(runs))}
 
 
-def shown(whole: Runs | None = None, **runs: Runs) -> Shown:
+def measured(hundred: Runs | None = None, **runs: Runs) -> LenetResults:
     results: Any = Stored(**runs)
-    longer: Any = Stored(one_softmax=whole or [])
-    return Shown(results, longer, quick=True)
+    longer: Any = Stored(one_softmax=hundred or [])
+    return LenetResults(results, longer, quick=True)
 
 
 LONG = [2.3, 1.7, 1.6, 1.5]
@@ -179,23 +181,23 @@ GOOD = [([2.3, 0.1], [0.1, first]) for first in (0.96, 0.97)]
     [([2.3, 1.7, 1.49, 1.47], True), (LONG[:3], None), ([2.3, 1.7, 1.6, 1.6], False), ([2.3, 1.4], False)],
 )
 def test_the_floor_holds_by_the_stated_rule(losses: list[float], holds: bool | None) -> None:
-    found = shown(two_softmaxes=[(losses, [0.1] * len(losses))])._floor()
-    assert found.holds is holds
-    assert f"{losses[-1]:.4f}" in found.evidence
+    finding = floor_finding(measured(two_softmaxes=[(losses, [0.1] * len(losses))]))
+    assert finding.holds is holds
+    assert f"{losses[-1]:.4f}" in finding.evidence
 
 
 def test_without_a_run_nothing_is_judged() -> None:
-    found = shown(one_softmax=GOOD)
-    assert found._floor().holds is None
-    assert found._early().holds is None
+    results = measured(one_softmax=GOOD)
+    assert floor_finding(results).holds is None
+    assert early_finding(results).holds is None
 
 
 @pytest.mark.parametrize(("firsts", "holds"), [((0.68, 0.95), True), ((0.95, 0.96), False)])
 def test_the_first_epochs_are_compared_by_their_range(firsts: tuple[float, ...], holds: bool) -> None:
     two = [([2.3, 1.7], [0.1, first]) for first in firsts]
-    found = shown(one_softmax=GOOD, two_softmaxes=two)
-    assert found._early().holds is holds
-    rows = {row["runs"]: row for row in found.early_table().plain()["rows"]}
+    results = measured(one_softmax=GOOD, two_softmaxes=two)
+    assert early_finding(results).holds is holds
+    rows = {row["runs"]: row for row in early_table(results).plain()["rows"]}
     assert rows["published, PyTorch"]["epoch 1 [%]"] == "69.33 .. 95.41"
     assert rows["measured, two softmaxes"]["epoch 1 [%]"] == f"{100 * firsts[0]:.2f} .. {100 * firsts[1]:.2f}"
     assert rows["measured, two softmaxes"]["epoch 2 [%]"] == "-"
@@ -203,29 +205,29 @@ def test_the_first_epochs_are_compared_by_their_range(firsts: tuple[float, ...],
 
 def test_the_accuracies_of_the_frameworks_are_judged_at_the_end_alone() -> None:
     short, whole = (
-        shown(one_softmax=[([0.1] * (n + 1), [0.9] * n + [end]) for end in (0.9912, 0.9914)]) for n in (3, 100)
+        measured(one_softmax=[([0.1] * (n + 1), [0.9] * n + [end]) for end in (0.9912, 0.9914)]) for n in (3, 100)
     )
-    assert short._seeds().holds is None
-    assert "0.07 points" in short._seeds().evidence
-    assert whole._seeds().holds is True, "seeds 0.02 points apart, frameworks 0.07"
+    assert seeds_finding(short).holds is None
+    assert "0.07 points" in seeds_finding(short).evidence
+    assert seeds_finding(whole).holds is True, "seeds 0.02 points apart, frameworks 0.07"
 
 
 def test_the_hundredth_epoch_is_that_of_the_longest_trainings() -> None:
     hundred = [([0.1] * 101, [0.1, *[0.98] * 9, *[0.985] * 20, *[0.99] * 70, end]) for end in (0.9930, 0.9936)]
-    found = shown(whole=hundred, one_softmax=GOOD)
-    assert found._seeds().holds is True
-    assert "2 seeds of one recipe after 100 epochs: 0.06 points" in found._seeds().evidence
-    table = found.whole_table()
+    results = measured(hundred=hundred, one_softmax=GOOD)
+    assert seeds_finding(results).holds is True
+    assert "2 seeds of one recipe after 100 epochs: 0.06 points" in seeds_finding(results).evidence
+    table = long_table(results)
     *published, ours = table.plain()["rows"]
     assert [row["runs"] for row in published] == ["published, MATLAB", "published, PyTorch", "published, Flux"]
     assert sum(int(row["runs or seeds"]) for row in published) == 11
     assert [ours[f"epoch {n} [%]"] for n in (10, 30, 100)] == ["98.50 .. 98.50", "99.00 .. 99.00", "99.30 .. 99.36"]
     assert table.note.endswith("2 of ours at 99.30 .. 99.36 %.")
-    assert shown(one_softmax=GOOD).whole_table().note.endswith("ours have not come so far.")
+    assert long_table(measured(one_softmax=GOOD)).note.endswith("ours have not run that far yet.")
 
 
 def test_a_class_that_is_never_answered_is_counted() -> None:
-    rows = shown(one_softmax=GOOD).seeds_table().plain()["rows"]
+    rows = seeds_table(measured(one_softmax=GOOD)).plain()["rows"]
     assert rows[0]["classes never answered, by seed"] == "1, 1"
     assert rows[1]["against one softmax"] == "not measured"
 
@@ -235,13 +237,17 @@ def test_a_class_that_is_never_answered_is_counted() -> None:
 
 def test_a_combination_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TORCH.why_not is None
-    assert "core" in (Combination("torch", threads=10_000).why_not or "")
-    assert "nothing" in (Combination("nothing", threads=1).why_not or "")
-    assert (TORCH.place, CUDA.place, Combination("jax", threads=2).place) == ("cpu, 1 thread", "gpu", "cpu, 2 threads")
+    assert "core" in (EngineSetup("torch", threads=10_000).why_not or "")
+    assert "nothing" in (EngineSetup("nothing", threads=1).why_not or "")
+    assert (TORCH.device_text, CUDA.device_text, EngineSetup("jax", threads=2).device_text) == (
+        "cpu, 1 thread",
+        "gpu",
+        "cpu, 2 threads",
+    )
 
 
 def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH,))
+    monkeypatch.setattr(lenet, "SETUPS", (TORCH,))
     seeds, hundred, timing = lenet_plans(ReproductionSpec("digits-28", seeds=2, epochs=7))
     assert set(hundred.trials) < set(seeds.trials), "as many epochs as the others, nothing is left to do"
     assert len(seeds.trials) == 6
@@ -276,15 +282,15 @@ def test_the_two_softmaxes_are_the_listings() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A few of the digits, and the one combination that is quick to run beside one that cannot."""
+    """A few of the digits, a setup that is quick to run, and one that cannot run."""
     pytest.importorskip("torch")
     data = load("digits-28")
     arrays = {"x_train": data.x_train[:120], "x_test": data.x_test[:60]}
     arrays = {name: x.reshape(-1, 28, 28) for name, x in arrays.items()}
     np.savez(tmp_path / "few.npz", **arrays, y_train=data.y_train[:120], y_test=data.y_test[:60])
-    monkeypatch.setattr(lenet, "COMBINATIONS", (TORCH, Combination("torch", threads=10_000)))
+    monkeypatch.setattr(lenet, "SETUPS", (TORCH, EngineSetup("torch", threads=10_000)))
     monkeypatch.setattr(lenet, "starts", lambda recipe, engine: ColdStart(1.0, 0.5, 0.25))
-    monkeypatch.setattr(lenet_findings, "_QUICK_IMAGES", 2)
+    monkeypatch.setattr(lenet_results, "_QUICK_IMAGES", 2)
     return tmp_path / "few.npz"
 
 
@@ -305,7 +311,7 @@ def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: 
     (floor,) = tables["Two softmaxes: the loss and its floor"]
     assert float(floor["test loss, median"]) > softmax_floor(10)
     assert [row["seeds"] for row in tables["One softmax, two, and another standardisation"]] == ["2"] * 3
-    assert len(tables["Numbers too small to be normal"]) == 3
+    assert len(tables["Denormal numbers"]) == 3
     assert "bfloat16" in str(tables["Single iterations: the reference engine, and bfloat16"])
     text = (small.parent / "out" / "lenet5-quick.md").read_text()
     assert "Scaled down" in text
@@ -325,17 +331,17 @@ def test_a_page_can_be_made_before_anything_is_measured(invoke: Any, small: Path
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["lenet"], "did you mean 'lenet5'"),
         (["lenet5", "--quick", "--epochs", "0"], "--epochs: got 0; expected a number >= 1"),
-        (["parameters", "--quick", "--epochs", "3"], "--epochs: is for lenet5 alone"),
-        (["lenet5", "--quick", "--sample", "0.1"], "for parameter-grid alone"),
+        (["parameters", "--quick", "--epochs", "3"], "--epochs: only for lenet5"),
+        (["lenet5", "--quick", "--sample", "0.1"], "only for parameter-grid"),
     ],
 )
-def test_a_mistake_is_a_sentence(words: list[str], said: str, invoke: Any) -> None:
+def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) -> None:
     code, _, err = invoke("reproduce", *words)
-    assert (code, said in err) == (2, True), err
+    assert (code, expected in err) == (2, True), err
 
 
 def test_images_that_do_not_fit_are_a_sentence(invoke: Any, tmp_path: Path) -> None:

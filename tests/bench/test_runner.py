@@ -235,7 +235,7 @@ def test_ctrl_c_shows_and_stores_what_there_is(data: str, tmp_path: Path) -> Non
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted; what was measured is kept" in err
+    assert "interrupted; rows measured so far are stored" in err
     assert "Traceback" not in err
     assert "numpy, cpu, 1 thread, float32: measured" in out
     (row,) = benches.listed(Store(str(tmp_path / "store.db"), read_only=True).database)
@@ -391,7 +391,7 @@ def test_a_device_without_threads_has_one_row_and_the_baseline_is_added() -> Non
         ([""], "give a recipe as a TOML file"),
         (["mlp", "--quick", "--engines", "nupmy"], "did you mean 'numpy'"),
         (["mlp", "--quick", "--threads", "one"], "expected whole numbers"),
-        (["mlp", "--quick", "--engines", ","], "expected words with commas"),
+        (["mlp", "--quick", "--engines", ","], "expected words separated by commas"),
         (["mlp", "--quick", "--epochs", "1"], "--epochs: got 1; expected a number >= 2"),
         (["mlp", "--quick", "--set", "batches.size=2000"], "batches.size: got 2,000; expected at most 1,437"),
         (["none.toml"], "no such file"),
@@ -409,8 +409,8 @@ def test_where_nothing_can_run_the_reasons_are_told(invoke: Any, data: str) -> N
     words = ["--data", data, "--engines", "native,numpy", "--baseline", "numpy", "--devices", "cuda"]
     code, out, err = invoke("bench", "mlp", *words, "--set", "batches.size=16")
     assert code == 2
-    assert "no combination can run:" in err
-    assert "native, cuda, float32: engine 'native' runs only on device 'cpu'" in err
+    assert "this machine cannot run any of the rows:" in err
+    assert "native, cuda, float32: engine 'native' runs on device 'cpu' alone" in err
     assert out == ""
     assert "no benches" in invoke("bench", "--stored")[1]
 
@@ -449,5 +449,5 @@ def test_a_bench_is_printed_stored_listed_shown_exported_and_removed(invoke: Any
     assert invoke("store", "export", "folder")[0] == 0
     assert invoke("store", "import", "folder", "--store", "other.db")[0] == 0
     assert json.loads(invoke("show", key, "--json", "--store", "other.db")[1]) == shown
-    assert "removed 0 studies and 0 trials, 1 benches" in invoke("rm", key, "--yes")[2]
+    assert "removed 1 bench;" in invoke("rm", key, "--yes")[2]
     assert json.loads(invoke("list", "--json")[1])["benches"] == []

@@ -40,26 +40,26 @@ def test_a_log_is_imported_listed_shown_plotted_and_removed(format: str, invoke:
     assert "(imported)" in invoke("list", "--study", "imported")[1]
     assert invoke("list", "--trials", "--csv")[1].count("imported") == 2
     code, out, _ = invoke("show", key[:6])
-    for said in ("theirs (imported)", "98.43%", "sha256", "0 malformed", "study imported"):
-        assert said in words(out), said
+    for expected in ("theirs (imported)", "98.43 %", "sha256", "0 malformed", "study imported"):
+        assert expected in words(out), expected
     shown = json.loads(invoke("show", key, "--json")[1])
     assert (shown["imported"], shown["source"]["format"]) == (True, format)
     for chart in ("curves", "curve"):
         assert invoke("plot", "imported", chart)[0] == 0
         assert (tmp_path / f"imported-{chart}.png").stat().st_size > 5000
     assert "imported from a log, which holds no recipe" in invoke("show", key, "--recipe")[2]
-    assert "1 imported curves" in invoke("rm", key[:8], "--yes")[2]
+    assert "1 imported curve;" in invoke("rm", key[:8], "--yes")[2]
     assert invoke("store", "check") == (0, "assay.db: sound\n", "")
 
 
-def test_a_log_stands_beside_the_trials_of_a_study(invoke: Any, tmp_path: Path) -> None:
+def test_a_log_appears_next_to_the_trials_of_a_study(invoke: Any, tmp_path: Path) -> None:
     more = ("--study", "made", "--evaluated-on", "test", "--iterations-per-epoch", "2")
     assert invoke("import", "flux.log", "--as", "flux", *more)[0] == 0
     assert "1 " in invoke("list")[1]
     code, out, err = invoke("compare", "made")
     assert code == 0, err
     assert "flux (imported)" in words(out)
-    assert "an imported log has one run, and no seed that pairs with another's" in err
+    assert "an imported log is a single run without paired seeds" in err
     result = json.loads(invoke("compare", "made", "--json")[1])
     assert result["rows"][0]["configuration"] == "flux (imported)"
     assert "flux (imported)" in words(invoke("target", "made")[1])
@@ -69,8 +69,8 @@ def test_a_log_stands_beside_the_trials_of_a_study(invoke: Any, tmp_path: Path) 
     assert code == 0, err
     assert "flux (imported)" in out
     page = (tmp_path / "made.html").read_text()
-    for said in ("flux (imported)", "<td>imported</td>", "flux.log (flux), sha256"):
-        assert said in page, said
+    for expected in ("flux (imported)", "<td>imported</td>", "flux.log (flux), sha256"):
+        assert expected in page, expected
 
 
 def test_the_result_as_json_and_the_second_import_of_a_file(invoke: Any) -> None:
@@ -79,7 +79,7 @@ def test_the_result_as_json_and_the_second_import_of_a_file(invoke: Any) -> None
     assert (result["epochs"], result["before"]) == (4, "")
     assert result["source"]["lines"] == {"lines": 9, "records": 8, "headings": 1, "malformed": 0, "apart": 0}
     _, out, _ = invoke("import", "pytorch.log", "--name", "other")
-    assert "was there as pytorch (imported) of study imported, and is read anew" in words(out)
+    assert "already imported as pytorch (imported) of study imported; read again and replaced" in words(out)
 
 
 def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "expected"),
     [
         (("flux.log", "--as", "pytorch"), "it looks like flux: --as flux"),
         (("flux.log", "--as", "fluks"), "did you mean 'flux'"),
@@ -110,12 +110,12 @@ def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:
         (("flux.log", "--evaluated-on", "tests"), "did you mean 'test'"),
     ],
 )
-def test_a_mistake_is_a_sentence(given: tuple[str, ...], said: str, invoke: Any, tmp_path: Path) -> None:
+def test_an_error_is_a_sentence(arguments: tuple[str, ...], expected: str, invoke: Any, tmp_path: Path) -> None:
     (tmp_path / "empty.log").touch()
     (tmp_path / "binary.log").write_bytes(bytes(range(256)) * 9)
     with (tmp_path / "huge.log").open("wb") as file:
         file.truncate(logs.MOST_BYTES + 1)
-    code, out, err = invoke("import", *given)
+    code, out, err = invoke("import", *arguments)
     assert (code, out) == (2, "")
-    assert said in words(err)
+    assert expected in words(err)
     assert "Traceback" not in err

@@ -34,8 +34,17 @@ def test_train_without_arguments_learns_the_digits(tmp_path: Path) -> None:
     done = assay("train", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - began < 60  # ten seconds on a quiet machine; see the README
-    for said in ("test accuracy", "test loss", "train loss", "seconds", "effort", "operations", "peak memory", "numpy"):
-        assert said in done.stdout
+    for expected in (
+        "test accuracy",
+        "test loss",
+        "train loss",
+        "seconds",
+        "effort",
+        "operations",
+        "peak memory",
+        "numpy",
+    ):
+        assert expected in done.stdout
     picture = next((tmp_path / "assay-out").glob("quickstart-*.png"))
     assert picture.name in done.stdout.replace("\n", "")
     with Image.open(picture) as image:
@@ -80,7 +89,7 @@ def test_a_recipe_file_and_changes_to_it(invoke: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["train", "nothing.toml"], "nothing.toml: no such file"),
         (["train", "--set", "modle=3LS"], "did you mean 'model'"),
@@ -97,14 +106,14 @@ def test_a_recipe_file_and_changes_to_it(invoke: Any) -> None:
         (["data", "fetch", "imagenet"], "unknown data set to fetch"),
     ],
 )
-def test_a_mistake_is_a_sentence(invoke: Any, words: list[str], said: str) -> None:
+def test_an_error_is_a_sentence(invoke: Any, words: list[str], expected: str) -> None:
     code, _, err = invoke(*words)
     assert code == 2
-    assert said in err
+    assert expected in err
     assert "Traceback" not in err
 
 
-def test_a_mistake_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
+def test_an_error_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
     done = assay("train", "--set", "optimizer.name=adm", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(
@@ -112,7 +121,7 @@ def test_a_mistake_shows_no_traceback_in_a_real_process(tmp_path: Path) -> None:
     )
     (tmp_path / "file").write_text("")
     done = assay("train", "--out", "file", cwd=tmp_path)
-    assert (done.returncode, "cannot be made a folder" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot create this output folder" in done.stderr) == (2, True)
 
 
 def test_saving_going_on_and_predicting(invoke: Any) -> None:
@@ -171,8 +180,8 @@ def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
     os.close(terminal)
     assert child.wait(timeout=120) == 0
     text = shown.decode()
-    for said in ("training quickstart", "/2,700, loss ", "accuracy ", "ETA", "test accuracy"):
-        assert said in text
+    for expected in ("training quickstart", "/2,700, loss ", "accuracy ", "ETA", "test accuracy"):
+        assert expected in text
 
 
 def test_data_info_draws_a_contact_sheet(invoke: Any) -> None:
@@ -188,8 +197,8 @@ def test_data_info_draws_a_contact_sheet(invoke: Any) -> None:
 def test_doctor_has_a_line_for_everything(invoke: Any) -> None:
     code, out, _ = invoke("doctor")
     assert code == 0
-    for said in ("cpu", "cores", "blas", "engine numpy", "engine jax", "engine torch", "data digits", "data mnist"):
-        assert said in out
+    for expected in ("cpu", "cores", "blas", "engine numpy", "engine jax", "engine torch", "data digits", "data mnist"):
+        assert expected in out
     assert set(json.loads(invoke("doctor", "--json")[1])["engines"]) == set(ENGINES)
 
 

@@ -146,7 +146,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path, undisturbed:
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
-    assert "the same command goes on" in errors.decode()
+    assert "run the same command to resume" in errors.decode()
     assert not psutil.wait_procs(workers, timeout=5)[1]
     run_to_the_end(tmp_path, "numpy")
     compare(tmp_path, undisturbed("numpy"))

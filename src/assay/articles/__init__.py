@@ -1,4 +1,4 @@
-"""Published results beside measured ones: the studies behind each article, and the page that compares."""
+"""Published results next to measured ones: the studies behind each article, and the page that compares them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from assay.articles.grid import grid_page, grid_plans
 from assay.articles.lenet import lenet_page, lenet_plans
 from assay.articles.page import Page
 from assay.articles.parameters import parameters_page
-from assay.articles.spec import QUICK, ReproductionSpec, asked_for, plans
-from assay.articles.times import times_table
+from assay.articles.spec import QUICK, ReproductionSpec, parse_spec, plans
+from assay.articles.timings import time_table
 from assay.errors import AssayError, unknown
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import Plan
 
 
-def _nothing(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+def _no_plans(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
     return []
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The studies that are run, in order, and the page made of what they gave (by the bundled study's name).
+    """The studies behind an article, and the page that is made of their results.
 
-    `then`: studies that hang on what the first ones gave.
+    Attributes:
+        about: What it reproduces, in a line.
+        plans: The studies to run, in order.
+        page: The page, from the results by the bundled study's name.
+        then: Studies that depend on the results of the first ones.
     """
 
     about: str
     plans: Callable[[ReproductionSpec], list[Plan]]
     page: Callable[[ReproductionSpec, Mapping[str, Results]], Page]
-    then: Callable[[ReproductionSpec, Mapping[str, Results]], list[Plan]] = _nothing
+    then: Callable[[ReproductionSpec, Mapping[str, Results]], list[Plan]] = _no_plans
 
 
 def reproduction(name: str) -> Reproduction:
@@ -45,16 +49,16 @@ def reproduction(name: str) -> Reproduction:
 
 
 def results_of(plans: Iterable[Plan], store: Store) -> dict[str, Results]:
-    """What the store has of each study, by the bundled study's name."""
+    """The stored results of each study, by the bundled study's name."""
     return {plan.study.name.removesuffix(QUICK): Results(store, plan.study.name) for plan in plans}
 
 
-def page_of(chosen: Reproduction, asked: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
-    """The page of what is stored of a reproduction's studies, and how long they took."""
+def page_of(chosen: Reproduction, spec: ReproductionSpec, plans: Iterable[Plan], store: Store) -> Page:
+    """The page of a reproduction's stored results, with the time that its studies took."""
     plans = list(plans)
     results = results_of(plans, store)
-    page = chosen.page(asked, results)
-    return replace(page, parts=[*page.parts, times_table(plans, list(results.values()))])
+    page = chosen.page(spec, results)
+    return replace(page, parts=[*page.parts, time_table(plans, list(results.values()))])
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -62,7 +66,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "adam": Reproduction("Flux.jl on MNIST: ADAM against Descent", adam_plans, adam_page),
     "adam-calibration": Reproduction(
         "the learning rate that the article on ADAM does not state",
-        lambda asked: plans(["adam-calibration"], asked),
+        lambda spec: plans(["adam-calibration"], spec),
         calibration_page,
     ),
     "from-scratch": Reproduction(
@@ -70,7 +74,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     ),
     "parameters": Reproduction(
         "parameter choice in PyTorch: one change at a time",
-        lambda asked: plans(["parameters"], asked),
+        lambda spec: plans(["parameters"], spec),
         parameters_page,
     ),
     "lenet5": Reproduction("a widened LeNet-5 in MATLAB, PyTorch and Flux", lenet_plans, lenet_page),
@@ -88,8 +92,8 @@ __all__ = [
     "Page",
     "Reproduction",
     "ReproductionSpec",
-    "asked_for",
     "page_of",
+    "parse_spec",
     "reproduction",
     "results_of",
 ]

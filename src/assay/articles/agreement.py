@@ -1,4 +1,4 @@
-"""When a published point holds against measured runs: the rule, stated before anything is run."""
+"""Whether a published figure agrees with measured runs: the rule, fixed before anything is run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assay.articles.published import PublishedPoint
 
 TOLERANCE = 0.01  # of an accuracy, where the curve is settled or the article says "about"
 LOSS_TOLERANCE = 0.1  # of a loss, relatively
-_PLATEAU = 0.5  # an accuracy below which a curve that stands still is on a plateau, not at its end
+_PLATEAU = 0.5  # an accuracy below which a curve that no longer moves is on a plateau, not at its end
 _LAST_DIGIT = 5e-5  # half of the last digit of a published accuracy
 
 RULE = (
@@ -29,7 +29,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Run:
-    """What one measured run gave at a published point."""
+    """The result of one measured run at a published point."""
 
     accuracy: float
     settled: bool
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether a published figure holds: None where the runs cannot tell. Accuracies and losses as measured."""
+    """Whether a published figure holds, and why; `holds` is None where the runs cannot tell."""
 
     holds: bool | None
     place: str
@@ -51,37 +51,40 @@ class Judgement:
     why: str = ""
 
 
-def judged(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
-    """The verdict on a point's accuracy from the runs that have one.
+_NOT_MEASURED = Judgement(None, "", math.nan, math.nan, math.nan, 0, (math.nan, math.nan), "not measured")
+
+
+def judge(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
+    """The verdict on the accuracy of a published point, from measured runs.
 
     >>> runs = [Run(0.961, settled=True), Run(0.964, settled=True), Run(0.963, settled=True)]
-    >>> judged(PublishedPoint("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
+    >>> judge(PublishedPoint("2LR", "adam", "batch", 500, accuracy=0.9660), runs).holds
     True
     """
-    assert point.accuracy is not None  # the caller asks for what was published
+    assert point.accuracy is not None  # callers pass points that have one
     values = [run.accuracy for run in runs]
     if not values:
-        return Judgement(None, "", math.nan, math.nan, math.nan, 0, (math.nan, math.nan), "not measured")
+        return _NOT_MEASURED
     place = _place(runs)
     slack = TOLERANCE if point.word == "about" else _LAST_DIGIT
-    return _judged(point.accuracy, point.word, values, place, near=TOLERANCE, slack=slack)
+    return _judge(point.accuracy, point.word, values, place, tolerance=TOLERANCE, slack=slack)
 
 
-def judged_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
-    """The verdict on a point's training loss."""
-    assert point.loss is not None  # the caller asks for what was published
+def judge_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
+    """The verdict on the training loss of a published point, from measured runs."""
+    assert point.loss is not None  # callers pass points that have one
     values = [run.loss for run in runs if run.loss is not None]
     if not values:
-        return Judgement(None, "", math.nan, math.nan, math.nan, 0, (math.nan, math.nan), "not measured")
-    near = LOSS_TOLERANCE * median(values)
-    verdict = _judged(point.loss, "", values, _place(runs), near=near, slack=0.0)
-    if not verdict.holds and abs(median(values) - point.loss) <= near:
-        return _with(verdict, holds=True, why="")
-    return verdict
+        return _NOT_MEASURED
+    tolerance = LOSS_TOLERANCE * median(values)
+    judgement = _judge(point.loss, "", values, _place(runs), tolerance=tolerance, slack=0.0)
+    if not judgement.holds and abs(median(values) - point.loss) <= tolerance:
+        return replace(judgement, holds=True, why="")
+    return judgement
 
 
 def prediction_interval(values: Sequence[float], *, alpha: float = 0.05) -> tuple[float, float]:
-    """Where one new run falls with confidence 1 - alpha: mean -+ t(1 - alpha / 2, n - 1) s sqrt(1 + 1 / n).
+    """The prediction interval for one new run: mean -+ t(1 - alpha / 2, n - 1) s sqrt(1 + 1 / n).
 
     NaN for one value.
 
@@ -104,38 +107,40 @@ def _place(runs: Sequence[Run]) -> str:
     return "plateau" if median(run.accuracy for run in runs) < _PLATEAU else "settled"
 
 
-def _judged(
-    published: float, word: str, values: Sequence[float], place: str, *, near: float, slack: float
+def _judge(
+    published: float, word: str, values: Sequence[float], place: str, *, tolerance: float, slack: float
 ) -> Judgement:
+    """The verdict by the rule; `slack` widens the prediction interval on each side."""
     middle, n = median(values), len(values)
     low, high = prediction_interval(values)
-    sound = Judgement(True, place, middle, min(values), max(values), n, (low, high))
+    holds = Judgement(True, place, middle, min(values), max(values), n, (low, high))
     if word in ("above", "below"):
-        sign = 1 if word == "above" else -1
-        reach = high if word == "above" else low
-        if sign * (middle - published) > 0 or (place != "settled" and sign * (reach - published) > 0):
-            return sound
-        if place != "settled" and n < 2:
-            return _with(sound, holds=None, why="one run shows no spread, and the curve is not settled")
-        return _with(sound, holds=False, why=f"the median is not {word} it")
+        return _judge_bound(published, word, holds)
     if place == "settled":
-        return (
-            sound if abs(middle - published) <= near + 1e-9 else _with(sound, holds=False, why=_side(middle, published))
-        )
+        close = abs(middle - published) <= tolerance + 1e-9
+        return holds if close else replace(holds, holds=False, why=_side(middle, published))
     if n < 2:
         if abs(middle - published) <= slack:
-            return sound
-        return _with(sound, holds=None, why=f"one run shows no spread, and the curve is on a {place}")
+            return holds
+        return replace(holds, holds=None, why=f"one run shows no spread, and the curve is on a {place}")
     inside = low - slack <= published <= high + slack
-    return sound if inside else _with(sound, holds=False, why=_side(middle, published))
+    return holds if inside else replace(holds, holds=False, why=_side(middle, published))
+
+
+def _judge_bound(published: float, word: str, holds: Judgement) -> Judgement:
+    """The verdict on a figure that is published as a bound."""
+    sign = 1 if word == "above" else -1
+    reach = holds.interval[1] if word == "above" else holds.interval[0]
+    settled = holds.place == "settled"
+    if sign * (holds.median - published) > 0 or (not settled and sign * (reach - published) > 0):
+        return holds
+    if not settled and holds.n < 2:
+        return replace(holds, holds=None, why="one run shows no spread, and the curve is not settled")
+    return replace(holds, holds=False, why=f"the median is not {word} it")
 
 
 def _side(middle: float, published: float) -> str:
     return f"the median is {'above' if middle > published else 'below'} it"
 
 
-def _with(judgement: Judgement, *, holds: bool | None, why: str) -> Judgement:
-    return replace(judgement, holds=holds, why=why)
-
-
-__all__ = ["RULE", "Judgement", "Run", "judged", "judged_loss", "prediction_interval"]
+__all__ = ["RULE", "Judgement", "Run", "judge", "judge_loss", "prediction_interval"]

@@ -1,4 +1,4 @@
-"""What the articles left open: their networks at their best, every optimizer at its own rate, the seconds to 97 %."""
+"""What the articles left open: tuned networks, every optimizer at its own rate, and the seconds to 97 %."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import FINISHED
 from assay.analysis.verdicts import compare
-from assay.articles.measured import Row, percent, records
+from assay.articles.measurements import TrialRow, percent_cell, trial_rows
 from assay.articles.page import Page, Picture, Table
 from assay.articles.spec import ReproductionSpec, plans, study
 from assay.errors import AssayError
@@ -21,63 +21,64 @@ from assay.studies.study import Study, bundled
 
 MODELS = ("4LS", "3LS", "2LR")
 _FIRST = ("beyond-race", "beyond-tuning", "beyond-family")
-_RACERS = 3  # winners of the race that race again
+_FINALISTS = 3  # configurations of the race that are timed again
 _QUICK_TARGET = 0.6  # an accuracy that a few iterations on the digits reach
-_SHOWN = 0.07  # of accuracy below the target, in the picture of the record: before that curves are one line
-_TUNED_BY = 3  # one of so many seeds tunes, the others judge
-_TAKEN = ("model", "loss", "input", "optimizer", "schedule", "batches")  # what a winner brings with it
+_SHOWN = 0.07  # of accuracy below the target, in the picture of the record: below that, curves coincide
+_TUNED_BY = 3  # one in three seeds tunes, the others judge
+_COPIED = ("model", "loss", "input", "optimizer", "schedule", "batches")  # recipe keys copied from a winner
 
 
-def beyond_plans(asked: ReproductionSpec) -> list[Plan]:
-    """The searches: a race to the target, a tuning of every optimizer, the family of the articles' networks."""
+def beyond_plans(spec: ReproductionSpec) -> list[Plan]:
+    """The searches: a race to the target, the tuning of every optimizer, the family of the articles' networks."""
     race, *others = _FIRST
-    return [plan(_with_target(race, asked)), *plans(list(others), asked)]
+    return [plan(_with_target(race, spec)), *plans(list(others), spec)]
 
 
-def beyond_finals(asked: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
-    """The finals of what the searches chose; none of a search that has not chosen."""
-    found: list[Plan] = []
-    if racers := fastest(records(results["beyond-race"]))[:_RACERS]:
-        found.append(plan(_with_target("beyond-record", asked, _added("beyond-record", "beyond-race", racers))))
-    if winners := list(best_of_each(records(results["beyond-family"])).values()):
-        found.append(plan(study("beyond-finals", asked, _added("beyond-finals", "beyond-family", winners))))
-    return found
+def beyond_finals(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+    """The finals of what the searches chose; a search without a choice has none."""
+    finals: list[Plan] = []
+    if finalists := fastest(trial_rows(results["beyond-race"]))[:_FINALISTS]:
+        trials = _with_winners("beyond-record", "beyond-race", finalists)
+        finals.append(plan(_with_target("beyond-record", spec, trials)))
+    if winners := list(best_of_each(trial_rows(results["beyond-family"])).values()):
+        finals.append(plan(study("beyond-finals", spec, _with_winners("beyond-finals", "beyond-family", winners))))
+    return finals
 
 
-def _with_target(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
-    if not asked.quick:
-        return study(name, asked, changes)
+def _with_target(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
+    if not spec.quick:
+        return study(name, spec, changes)
     baseline = {**read_toml(bundled(name))["baseline"], "stop": {"accuracy": _QUICK_TARGET}}
-    return study(name, asked, {**(changes or {}), "baseline": baseline})
+    return study(name, spec, {**(changes or {}), "baseline": baseline})
 
 
-def _added(name: str, search: str, labels: Sequence[str]) -> dict[str, Any]:
-    """The trials of a study with those of the search that have the labels, as they stand in the search's own file."""
+def _with_winners(name: str, search: str, labels: Sequence[str]) -> dict[str, Any]:
+    """The trials of a study, and those of the search that have the labels, as in the search's own file."""
     tables = {candidate.label: candidate.table for candidate in Study.load(search).candidates()}
-    chosen = {label: {key: tables[label][key] for key in _TAKEN if key in tables[label]} for label in labels}
+    chosen = {label: {key: tables[label][key] for key in _COPIED if key in tables[label]} for label in labels}
     return {"trials": {**read_toml(bundled(name))["trials"], **chosen}}
 
 
-def fastest(trials: Sequence[Row]) -> list[str]:
-    """The configurations all of whose trials reached the target, by their median seconds."""
-    groups = _by(trials, "configuration")
+def fastest(trials: Sequence[TrialRow]) -> list[str]:
+    """The configurations that reached the target in every trial, by median seconds."""
+    groups = _grouped(trials, "configuration")
     reached = {name: rows for name, rows in groups.items() if all(row["outcome"] == "stopped" for row in rows)}
     return sorted(reached, key=lambda name: median(float(row["seconds"]) for row in reached[name]))
 
 
-def best_of_each(trials: Sequence[Row]) -> dict[str, str]:
+def best_of_each(trials: Sequence[TrialRow]) -> dict[str, str]:
     """The configuration of each model with the best validation accuracy."""
     done = [row for row in trials if row["outcome"] in FINISHED]
-    found: dict[str, str] = {}
+    best: dict[str, str] = {}
     for model in MODELS:
-        groups = _by([row for row in done if row["model"] == model], "configuration")
+        groups = _grouped([row for row in done if row["model"] == model], "configuration")
         if groups:
-            found[model] = max(groups, key=lambda name: mean(float(r["validation_accuracy"]) for r in groups[name]))
-    return found
+            best[model] = max(groups, key=lambda name: mean(float(r["validation_accuracy"]) for r in groups[name]))
+    return best
 
 
-def _by(trials: Sequence[Row], column: str) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _grouped(trials: Sequence[TrialRow], column: str) -> dict[str, list[TrialRow]]:
+    groups: dict[str, list[TrialRow]] = {}
     for row in trials:
         groups.setdefault(str(row[column]), []).append(row)
     return groups
@@ -86,44 +87,42 @@ def _by(trials: Sequence[Row], column: str) -> dict[str, list[Row]]:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def beyond_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
-    """Seconds to the target, the articles' networks at their best, the optimizers at their own rates."""
-    target = (
-        _QUICK_TARGET if asked.quick else float(read_toml(bundled("beyond-record"))["baseline"]["stop"]["accuracy"])
-    )
+def beyond_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+    """Seconds to the target, the articles' networks after tuning, the optimizers at their own rates."""
+    target = _QUICK_TARGET if spec.quick else float(read_toml(bundled("beyond-record"))["baseline"]["stop"]["accuracy"])
     lead = [
-        "Configurations are chosen by searches on 10,000 validation images that no training sees, packed, a training "
-        "on each core; what was chosen is trained anew on seeds that the searches never had, and judged on the test "
-        f"images, one training at a time. Data set {asked.data}.",
+        "Configurations are chosen by searches on 10,000 validation images that no training sees, packed, one training "
+        "per core. What was chosen is retrained on seeds that the searches did not use, one training at a time, and "
+        f"judged on the test images. Data set {spec.data}.",
     ]
     parts: list[Table | Picture] = []
     if "beyond-record" in results:
-        parts += _record(results["beyond-record"], target)
-    parts.append(_race(records(results["beyond-race"])))
+        parts += _record_parts(results["beyond-record"], target)
+    parts.append(_race_table(trial_rows(results["beyond-race"])))
     if "beyond-finals" in results:
-        parts += _finals(results["beyond-finals"], best_of_each(records(results["beyond-family"])))
-    if any(row["outcome"] in FINISHED for row in records(results["beyond-family"])):
+        parts += _final_parts(results["beyond-finals"], best_of_each(trial_rows(results["beyond-family"])))
+    if any(row["outcome"] in FINISHED for row in trial_rows(results["beyond-family"])):
         head = "The articles' networks, five epochs: accuracy against packed seconds"
         parts.append(Picture("family", accuracy_against_time(results["beyond-family"].frame(), title=head), head))
-    parts += _optimizers(results["beyond-tuning"])
-    return Page("Beyond the articles", lead, parts, [], (), asked.banner)
+    parts += _optimizer_parts(results["beyond-tuning"])
+    return Page("Beyond the articles", lead, parts, [], (), spec.banner)
 
 
-def _record(result: Results, target: float) -> list[Table | Picture]:
+def _record_parts(result: Results, target: float) -> list[Table | Picture]:
     rows: list[list[str]] = []
-    groups = _by(records(result), "configuration")
-    order = fastest(records(result))
+    groups = _grouped(trial_rows(result), "configuration")
+    order = fastest(trial_rows(result))
     for name in [*order, *(name for name in groups if name not in order)]:
         trials = groups[name]
         reached = [row for row in trials if row["outcome"] == "stopped"]
         finished = sum(row["outcome"] != "planned" for row in trials)
-        cells = [_range([float(row[key]) for row in reached], shown) for key, shown in _RECORDED.items()]
+        cells = [_range([float(row[key]) for row in reached], form) for key, form in _FORMATS.items()]
         rows.append([name, f"{len(reached)} of {finished}", *cells])
     note = (
         f"Median (least .. greatest) over the seeds that reached {100 * target:g} %. Seconds of training alone from "
-        "fresh weights, all cores, one training at a time; evaluation, loading and scaling the data are left out. The "
-        "target is read on the test images at every 25th iteration and training stops there, so the accuracy is that "
-        "of the first moment above it."
+        "fresh weights, all cores, one training at a time, without evaluation and without loading and scaling the "
+        "data. The target is checked on the test images at every 25th iteration, and training stops when it is "
+        "reached, so the accuracy is the first one above it."
     )
     head = ("configuration", "reached", "seconds", "iterations", "examples", "operations [1e9]", "accuracy [%]")
     title = f"From fresh weights to {100 * target:g} % of the test images"
@@ -132,71 +131,74 @@ def _record(result: Results, target: float) -> list[Table | Picture]:
         return [Table(head, rows, title, note)]
     said = "Test accuracy against seconds of training"
     curves = result.curves()
-    named = trials.assign(configuration=trials["configuration"].map(_told_apart(list(groups))))
+    named = trials.assign(configuration=trials["configuration"].map(_shortened(list(groups))))
     begin = curves.loc[curves["test_accuracy"] >= target - _SHOWN, "seconds"].min()
     chart = learning_curves(named, curves, x="seconds", start=float(begin), title=said)
     return [Table(head, rows, title, note), Picture("record", chart, said)]
 
 
-def _told_apart(names: Sequence[str]) -> dict[str, str]:
-    """The names without the words that all of those made of words have in the same place.
+def _shortened(names: Sequence[str]) -> dict[str, str]:
+    """The names without the words that all names of several words have in the same place.
 
-    >>> _told_apart(["64, long, unit", "128, long, unit", "a common choice"])
+    >>> _shortened(["64, long, unit", "128, long, unit", "a common choice"])
     {'64, long, unit': '64', '128, long, unit': '128', 'a common choice': 'a common choice'}
     """
-    made = [name.split(", ") for name in names if ", " in name]
-    places = enumerate(zip(*made, strict=False)) if len(made) > 1 else ()
-    same = {place for place, words in places if len(set(words)) == 1}
-    return {name: ", ".join(w for i, w in enumerate(name.split(", ")) if i not in same) or name for name in names}
+    split = [name.split(", ") for name in names if ", " in name]
+    columns = enumerate(zip(*split, strict=False)) if len(split) > 1 else ()
+    constant = {i for i, words in columns if len(set(words)) == 1}
+    return {name: ", ".join(w for i, w in enumerate(name.split(", ")) if i not in constant) or name for name in names}
 
 
-_RECORDED: dict[str, Callable[[float], str]] = {
+_FORMATS: dict[str, Callable[[float], str]] = {
     "seconds": lambda x: f"{x:.3f}",
     "iterations": lambda x: f"{x:,.0f}",
     "examples": lambda x: f"{x:,.0f}",
     "flops": lambda x: f"{x / 1e9:.1f}",
-    "accuracy": percent,
+    "accuracy": percent_cell,
 }
 
 
-def _range(values: Sequence[float], shown: Callable[[float], str]) -> str:
+def _range(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """Median (least .. greatest)."""
     if not values:
         return "-"
-    return f"{shown(median(values))} ({shown(min(values))} .. {shown(max(values))})"
+    return f"{form(median(values))} ({form(min(values))} .. {form(max(values))})"
 
 
-def _race(trials: Sequence[Row]) -> Table:
-    order, groups = fastest(trials), _by(trials, "configuration")
+def _race_table(trials: Sequence[TrialRow]) -> Table:
+    order, groups = fastest(trials), _grouped(trials, "configuration")
     rows = [
-        [name, *(_range([float(row[key]) for row in groups[name]], _RECORDED[key]) for key in ("seconds", "flops"))]
+        [name, *(_range([float(row[key]) for row in groups[name]], _FORMATS[key]) for key in ("seconds", "flops"))]
         for name in order[:8]
     ]
     finished = sum(row["outcome"] != "planned" for row in trials)
     note = (
-        "Network, optimizer and rate, batch size and schedule, input; those all of whose seeds reached the target on "
-        f"the validation images: {len(order):,} of {len(groups):,} configurations, {finished:,} of {len(trials):,} "
-        f"trials done. Packed seconds: they choose the {_RACERS} that race again, and are no result."
+        "Network, optimizer and rate, batch size and schedule, input. Shown are the fastest of those that reached the "
+        f"target on the validation images with every seed: {len(order):,} of {len(groups):,} configurations, "
+        f"{finished:,} of {len(trials):,} trials finished. Packed seconds choose the {_FINALISTS} that are timed "
+        "again; they are not a result."
     )
     return Table(("configuration", "packed seconds", "operations [1e9]"), rows, "The race that chose them", note)
 
 
-def _finals(result: Results, winners: Mapping[str, str]) -> list[Table | Picture]:
-    trials = [row for row in records(result) if row["outcome"] in FINISHED]
-    groups = _by(trials, "configuration")
+def _final_parts(result: Results, winners: Mapping[str, str]) -> list[Table | Picture]:
+    trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
+    groups = _grouped(trials, "configuration")
     try:
         seconds, flops = (_ranks(result, cost) for cost in ("seconds", "flops"))
     except AssayError as error:
-        return [Table((), [], "The articles' networks at their best", f"Not told: {error}.")]
+        return [Table((), [], "The articles' networks at their best", f"Not available: {error}.")]
     rows: list[list[str]] = []
     for model, winner in winners.items():
-        own = f"{model}, as in the article"
-        for name in (own, winner):
+        published = f"{model}, as in the article"
+        for name in (published, winner):
             if name not in groups:
                 continue
-            some = groups[name]
-            verdict = result.verdict(winner, own).sentence() if name == winner and own in groups else "-"
+            compared = name == winner and published in groups
+            verdict = result.verdict(winner, published).sentence() if compared else "-"
             cells = [
-                _range([float(row[key]) for row in some], _RECORDED[key]) for key in ("accuracy", "seconds", "flops")
+                _range([float(row[key]) for row in groups[name]], _FORMATS[key])
+                for key in ("accuracy", "seconds", "flops")
             ]
             rows.append([name, *cells, seconds.get(name, "-"), flops.get(name, "-"), verdict])
     head = (
@@ -204,22 +206,22 @@ def _finals(result: Results, winners: Mapping[str, str]) -> list[Table | Picture
         *("effort, rank by operations", "against the article's own"),
     )
     note = (
-        "Five epochs each, eight seeds unless asked otherwise, one training at a time. Effort is cost / accuracy, as "
-        "the articles define it: of seconds, or of 1e9 operations. The order of the rows is that of the networks."
+        "Five epochs each, eight seeds unless specified otherwise, one training at a time. Effort is cost / accuracy, "
+        "as the articles define it, in seconds or in 1e9 operations. Rows are ordered by network."
     )
     return [Table(head, rows, "The articles' networks at their best", note)]
 
 
 def _ranks(result: Results, cost: str) -> dict[str, str]:
-    """Each configuration's effort and its rank."""
+    """The effort of each configuration, with its rank."""
     frame = result.frame()
     ranked = effort(comparable(frame)[0] if cost == "seconds" else frame, cost=cost).to_dict("records")
     scale = 1.0 if cost == "seconds" else 1e9
     return {str(r["configuration"]): f"{float(r['effort']) / scale:.3g} ({r['rank']})" for r in ranked}
 
 
-def _optimizers(result: Results) -> list[Table | Picture]:
-    trials = [row for row in records(result) if row["outcome"] in FINISHED]
+def _optimizer_parts(result: Results) -> list[Table | Picture]:
+    trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
     head = (
         "optimizer",
         "its rate",
@@ -233,48 +235,50 @@ def _optimizers(result: Results) -> list[Table | Picture]:
     title, note = "Every optimizer at its own rate, three epochs of 2LR", _TUNING
     if not trials:
         return [Table(head, [], title, note)]
-    tuned = {name: tuned_rate(rows) for name, rows in _by(trials, "optimizer").items()}
+    tuned = {name: tuned_rate(rows) for name, rows in _grouped(trials, "optimizer").items()}
     order = sorted(tuned, key=lambda name: -median(tuned[name][2].values()) if tuned[name][2] else 0.0)
-    first = tuned[order[0]][2]
     rows: list[list[str]] = []
     for name in order:
         rate, validated, tested = tuned[name]
         tuning = [row for row in trials if row["optimizer"] == name and _tunes(row, trials)]
-        costs = [f"{sum(float(row['seconds']) for row in tuning):.1f}"]
-        costs.append(f"{sum(float(row['flops']) for row in tuning) / 1e12:.2f}")
-        common = sorted(first.keys() & tested.keys())
-        told = "-"
-        if name != order[0] and common:
-            pairs = [first[seed] for seed in common], [tested[seed] for seed in common]
-            told = compare(*pairs, names=(order[0], name)).sentence()
-        rows.append(
-            [name, f"{rate:g}", percent(validated), _range(list(tested.values()), percent), str(len(tested)), told]
-        )
-        rows[-1] += costs
+        seconds, flops = (sum(float(row[cost]) for row in tuning) for cost in ("seconds", "flops"))
+        accuracies = [percent_cell(validated), _range(list(tested.values()), percent_cell), str(len(tested))]
+        verdict = "-" if name == order[0] else _against((order[0], name), tuned[order[0]][2], tested)
+        rows.append([name, f"{rate:g}", *accuracies, verdict, f"{seconds:.1f}", f"{flops / 1e12:.2f}"])
     said = "Test accuracy of 2LR after three epochs against the rate"
     chart = sensitivity(result.frame(), title=said)
     return [Table(head, rows, title, note), Picture("rates", chart, said)]
 
 
+def _against(names: tuple[str, str], a: Mapping[int, float], b: Mapping[int, float]) -> str:
+    """The verdict on two optimizers over their common seeds."""
+    common = sorted(a.keys() & b.keys())
+    return (
+        compare([a[seed] for seed in common], [b[seed] for seed in common], names=names).sentence() if common else "-"
+    )
+
+
 _TUNING = (
-    "The rate of each has the best mean validation accuracy over the first third of the seeds; the test accuracy is "
-    "that of the other seeds at this rate: median (least .. greatest). Tuning: packed seconds and 1e12 operations of "
-    "all five rates on the tuning seeds. Verdicts are over paired seeds, each pair by itself."
+    "Each rate has the best mean validation accuracy over the first third of the seeds; the test accuracy is that of "
+    "the other seeds at this rate: median (least .. greatest). Tuning: packed seconds and 1e12 operations of all five "
+    "rates on the tuning seeds. Verdicts are over paired seeds, without correction for the number of pairs."
 )
 
 
-def _tunes(row: Row, trials: Sequence[Row]) -> bool:
+def _tunes(row: TrialRow, trials: Sequence[TrialRow]) -> bool:
+    """Whether a trial has one of the tuning seeds."""
     seeds = 1 + max(int(other["repeat"]) for other in trials)
     return int(row["repeat"]) < max(1, seeds // _TUNED_BY)
 
 
-def tuned_rate(trials: Sequence[Row]) -> tuple[float, float, dict[int, float]]:
-    """An optimizer's rate by the tuning seeds, its mean validation accuracy there, and the others' test accuracies."""
-    tuning = _by([row for row in trials if _tunes(row, trials)], "learning_rate")
+def tuned_rate(trials: Sequence[TrialRow]) -> tuple[float, float, dict[int, float]]:
+    """An optimizer's best rate on the tuning seeds, its mean validation accuracy there, and the other seeds' test
+    accuracies."""
+    tuning = _grouped([row for row in trials if _tunes(row, trials)], "learning_rate")
     means = {rate: mean(float(row["validation_accuracy"]) for row in rows) for rate, rows in tuning.items()}
     best = max(means, key=lambda rate: means[rate])
-    rest = [row for row in trials if str(row["learning_rate"]) == best and not _tunes(row, trials)]
-    return float(best), means[best], {int(row["repeat"]): float(row["accuracy"]) for row in rest}
+    judged = [row for row in trials if str(row["learning_rate"]) == best and not _tunes(row, trials)]
+    return float(best), means[best], {int(row["repeat"]): float(row["accuracy"]) for row in judged}
 
 
 __all__ = ["best_of_each", "beyond_finals", "beyond_page", "beyond_plans", "fastest", "tuned_rate"]

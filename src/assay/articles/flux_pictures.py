@@ -1,4 +1,4 @@
-"""The pictures of the two Flux.jl articles: whole curves, their beginnings, plateaus, and what accuracy cost."""
+"""The pictures of the two Flux.jl articles: whole curves, their beginnings, plateaus, and the cost of accuracy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from assay.report.charts import effort_ranking, learning_curves, sensitivity
 from assay.report.charts.thinning import smoothed
 from assay.results.results import Results
 
-Frame = Any  # a pandas frame, whose stubs know too little of it
+Frame = Any  # a pandas frame, whose stubs are too incomplete
 LOSSES = {("mse", "mean squared error"): ("4LS", "3LS"), ("ce", "cross-entropy"): ("2LR",)}
 
 
 def descent_pictures(
-    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+    spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
 ) -> list[Picture]:
-    """Descent's pictures: a panel for each model, a line for each variant."""
+    """Descent's pictures: one panel per model, one line per variant."""
     trials, curves = longest(results, ["descent"])
-    begun = _of(first)
-    begun = begun[begun["optimizer"] == "descent"]
+    beginnings = _with_panel(first)
+    beginnings = beginnings[beginnings["optimizer"] == "descent"]
     lines: dict[str, Any] = {"by": "variant", "facet": "model", "order": VARIANTS}
     accuracy = learning_curves(trials, curves, log="x", title="Test accuracy with Descent", **lines)
     farthest = trials.groupby("cell")["iterations"].transform("max")
@@ -33,57 +33,57 @@ def descent_pictures(
     return [
         *_losses(trials, curves, "Training loss with Descent", **lines),
         Picture("accuracy", accuracy, "The test accuracy of the nine configurations"),
-        *_beginnings(asked, begun, first.curves(), **lines),
-        *_plateaus(asked, stretches),
+        *_beginnings(spec, beginnings, first.curves(), **lines),
+        *_plateaus(spec, stretches),
         Picture("effort", cost, "What the accuracy at the end of each curve cost", _EFFORT),
     ]
 
 
 def adam_pictures(
-    asked: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
+    spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
 ) -> list[Picture]:
-    """ADAM's pictures: a panel for each configuration, a line for each optimizer."""
+    """ADAM's pictures: one panel per configuration, one line per optimizer."""
     trials, curves = longest(results, ["descent", "adam"])
     lines: dict[str, Any] = {"by": "optimizer", "facet": "panel", "order": ("descent", "adam")}
     accuracy = learning_curves(trials, curves, log="x", title="Test accuracy with ADAM and with Descent", **lines)
     return [
         *_losses(trials, curves, "Training loss with ADAM and with Descent", **lines),
         Picture("accuracy", accuracy, "The test accuracy with ADAM and with Descent"),
-        *_beginnings(asked, _of(first), first.curves(), **lines),
+        *_beginnings(spec, _with_panel(first), first.curves(), **lines),
         _averaged(stretches),
     ]
 
 
 def calibration_picture(results: Results) -> Picture:
-    """The accuracies of each model over the rates of ADAM."""
+    """The accuracy of each model against ADAM's rate."""
     title = "Test accuracy of batch gradient descent against ADAM's rate"
     return Picture("rates", sensitivity(results.frame(), x="rate", by="model", title=title), title)
 
 
 def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Picture]:
-    """The whole curves, each kind of loss in a picture of its own."""
-    found: list[Picture] = []
+    """The whole curves, one picture per kind of loss."""
+    pictures: list[Picture] = []
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
         head = f"{title}, {loss}"
         chart = learning_curves(some, curves, measure="loss", split="train", log="xy", title=head, **lines)
-        found.append(Picture(f"loss-{name}", chart, head))
-    return found
+        pictures.append(Picture(f"loss-{name}", chart, head))
+    return pictures
 
 
-def _beginnings(asked: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
-    found: list[Picture] = []
+def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
+    pictures: list[Picture] = []
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
-        head = f"The first {asked.iterations(500)} iterations, training loss, {loss}"
+        head = f"The first {spec.iterations(500)} iterations, training loss, {loss}"
         chart = learning_curves(some, curves, measure="loss", split="train", start=1, title=head, **lines)
-        found.append(Picture(f"first-{name}", chart, head, _FIRST))
-    return found
+        pictures.append(Picture(f"first-{name}", chart, head, _FIRST))
+    return pictures
 
 
 _EFFORT = (
-    "Packed seconds: trainings ran side by side, one on a core. A curve ends where the article ended it, so a long "
-    "training is ranked by all of its seconds, also where a tenth of them would have done."
+    "Packed seconds: trainings ran side by side, one per core. A curve ends where the article ended it, so a long "
+    "training is ranked by all of its seconds, even if a tenth of them would have been enough."
 )
 _FIRST = "After every iteration, one seed, on the first 10,000 training images."
 _EVERY = (
@@ -93,11 +93,11 @@ _EVERY = (
 
 
 def longest(results: Sequence[Results], optimizers: Sequence[str]) -> tuple[Frame, Frame]:
-    """The trial that goes farthest of each configuration and seed, and the curves of all."""
+    """The longest trial of each configuration and seed, and the curves of all trials."""
     trials: Frame = pd.concat([result.frame() for result in results], ignore_index=True)
-    words = trials["configuration"].str.rsplit(n=1).str[0]
-    parts = words.str.split()
-    trials = trials.assign(cell=words, variant=parts.str[-1], panel=parts.str[0] + " " + parts.str[-1])
+    cells = trials["configuration"].str.rsplit(n=1).str[0]
+    parts = cells.str.split()
+    trials = trials.assign(cell=cells, variant=parts.str[-1], panel=parts.str[0] + " " + parts.str[-1])
     trials = trials[trials["optimizer"].isin(optimizers)]
     measured = trials[trials["iterations"].notna()].sort_values("iterations", kind="stable")
     kept = measured.drop_duplicates(["cell", "seed"], keep="last")
@@ -110,33 +110,33 @@ def _cells() -> list[tuple[str, str]]:
     return [(model, variant) for model in MODELS for variant in VARIANTS]
 
 
-def _of(first: Results) -> Frame:
-    trials = first.frame()
+def _with_panel(results: Results) -> Frame:
+    trials = results.frame()
     return trials.assign(panel=trials["model"] + " " + trials["variant"])
 
 
-def _plateaus(asked: ReproductionSpec, stretches: Results) -> list[Picture]:
-    """4LS and 3LS with Descent on two stretches, as they are and averaged."""
+def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Picture]:
+    """4LS and 3LS with Descent on two ranges of iterations: the loss and its moving average."""
     trials, curves = with_averages(stretches, ["4LS descent stochastic", "3LS descent stochastic"], 10)
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     for start, stop in ((2_000, 4_000), (8_000, 16_000)):
-        head = f"Stochastic Descent, iterations {asked.iterations(start):,} to {asked.iterations(stop):,}"
+        head = f"Stochastic Descent, iterations {spec.iterations(start):,} to {spec.iterations(stop):,}"
         chart = learning_curves(
             trials,
             curves,
             measure="loss",
             split="train",
-            start=asked.iterations(start),
-            stop=asked.iterations(stop),
+            start=spec.iterations(start),
+            stop=spec.iterations(stop),
             order=list(dict.fromkeys(trials["configuration"])),
             title=head,
         )
-        found.append(Picture(f"from-{start}", chart, head, _EVERY))
-    return found
+        pictures.append(Picture(f"from-{start}", chart, head, _EVERY))
+    return pictures
 
 
 def _averaged(stretches: Results) -> Picture:
-    """2LR with ADAM on single examples, whose loss only an average makes readable."""
+    """2LR with ADAM on single examples, whose loss is only readable as an average."""
     trials, curves = with_averages(stretches, ["2LR adam stochastic"], 100)
     head = "2LR, stochastic, ADAM: the loss and its moving average"
     order = list(dict.fromkeys(trials["configuration"]))
@@ -145,7 +145,7 @@ def _averaged(stretches: Results) -> Picture:
 
 
 def with_averages(results: Results, labels: Sequence[str], window: int) -> tuple[Frame, Frame]:
-    """The trials of those labels, each with a second one whose loss is the moving average of the first one's."""
+    """The trials with those labels, each with a copy whose loss is the moving average."""
     trials: Frame = results.frame()
     curves: Frame = results.curves()
     trials = trials[trials["configuration"].isin(labels)]
@@ -154,10 +154,10 @@ def with_averages(results: Results, labels: Sequence[str], window: int) -> tuple
         train_loss=curves.groupby("trial", sort=False)["train_loss"].transform(smoothed, window),
         trial=curves["trial"].astype(str) + " averaged",  # a frame without rows has no text to add to
     )
-    extra = trials.assign(
+    copies = trials.assign(
         trial=trials["trial"] + " averaged", configuration=trials["configuration"] + f", mean of {window}"
     )
-    return pd.concat([trials, extra], ignore_index=True), pd.concat([curves, averages], ignore_index=True)
+    return pd.concat([trials, copies], ignore_index=True), pd.concat([curves, averages], ignore_index=True)
 
 
 __all__ = ["adam_pictures", "calibration_picture", "descent_pictures", "longest", "with_averages"]

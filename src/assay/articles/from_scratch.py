@@ -1,4 +1,4 @@
-"""The network from scratch: seconds and bytes an epoch in several forms, and how many images it gets right."""
+"""The network from scratch: seconds and allocated bytes per epoch of several forms, and its accuracy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from assay.articles.allocating import allocated
-from assay.articles.measured import Measured, records
+from assay.articles.allocations import allocated_bytes
+from assay.articles.measurements import Measurements, trial_rows
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
+from assay.articles.scratch_network import InPlace, Layers, products, step
 from assay.articles.spec import ReproductionSpec, plans, study
-from assay.articles.teaching import InPlace, Layers, products, step
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
@@ -29,37 +29,38 @@ from assay.studies.plan import Plan, plan
 from assay.training.loop import Training, prepared
 
 _COUNTED = 10  # batches whose allocations are counted
-_TIMED = 300  # batches that are timed
+_TIMED = 300  # batches that are timed at most
 _TIMING = "from-scratch-timing"
 
 
-def from_scratch_plans(asked: ReproductionSpec) -> list[Plan]:
-    """The seeds, and one timing for each engine that is installed."""
+def from_scratch_plans(spec: ReproductionSpec) -> list[Plan]:
+    """The seeds, and one timing study per installed engine."""
     engines = [name for name in ENGINES if installed(name)]
     changes = [{"engine": name, "name": f"{_TIMING}-{name}"} for name in engines]
-    timings = [plan(study(_TIMING, asked, change)) for change in changes]
-    return [*plans(["from-scratch"], asked), *timings]
+    timings = [plan(study(_TIMING, spec, change)) for change in changes]
+    return [*plans(["from-scratch"], spec), *timings]
 
 
-def from_scratch_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+def from_scratch_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The page of the network from scratch."""
-    costs = _Costs(asked)
-    cost, found = _cost_table(costs, results)
+    costs = _Costs(spec)
+    engine_seconds = _engine_seconds(results)
     setting: Mapping[str, str] = article("from_scratch")["setting"]
-    lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {asked.data}."]
+    lead = [f"{setting['network']}; loss: {setting['loss']}; {setting['training']}. Data set {spec.data}."]
     title = "A network from scratch: what preallocation buys"
     parts = [
-        cost,
-        *_pictures(costs, results),
-        _accuracy_table(Measured([results["from-scratch"]]), costs.tests),
+        _cost_table(costs, engine_seconds),
+        *_pictures(costs, engine_seconds),
+        _accuracy_table(Measurements([results["from-scratch"]]), costs.tests),
         _epochs(results["from-scratch"]),
     ]
-    return Page(title, lead, parts, found, sources("from_scratch"), asked.banner)
+    findings = _findings(costs, engine_seconds.get("engine numpy", math.nan))
+    return Page(title, lead, parts, findings, sources("from_scratch"), spec.banner)
 
 
-def _pictures(costs: _Costs, results: Mapping[str, Results]) -> list[Picture]:
-    """Seconds and bytes of an epoch of each form."""
-    seconds = {_NEW: costs.fresh[0], _IN_PLACE: costs.in_place[0]} | _engine_seconds(results)
+def _pictures(costs: _Costs, engine_seconds: dict[str, float]) -> list[Picture]:
+    """Seconds and bytes per epoch of each form."""
+    seconds = {_NEW: costs.fresh[0], _IN_PLACE: costs.in_place[0]} | engine_seconds
     held = {_NEW: costs.fresh[1], _IN_PLACE: costs.in_place[1], "engine numpy": costs.engine_bytes}
     heads = "Training seconds of an epoch", "Bytes allocated in an epoch"
     return [
@@ -74,18 +75,18 @@ def _epochs(result: Results) -> Picture:
     trials = trials[trials["configuration"] == "epoch 10"].assign(configuration="784-30-10, sigmoid")
     head = "Test accuracy of the network from scratch, by examples seen"
     chart = learning_curves(trials, result.curves(), x="examples", start=1, title=head)
-    return Picture("accuracy", chart, head, "Twenty seeds, or as many as were asked for; a point an epoch.")
+    return Picture("accuracy", chart, head, "Twenty seeds, or as many as specified; one point per epoch.")
 
 
 _NEW, _IN_PLACE = "example by example, new arrays", "example by example, in place"
-_FORMS = "The engines take a batch at a time; the first two an example at a time, as in the question and its answer."
+_FORMS = "The engines train a batch at a time; the first two an example at a time, as in the question and its answer."
 
 
 class _Costs:
-    """Seconds and allocated bytes of an epoch, measured here: by example twice, in matrix form, its products alone."""
+    """Seconds and allocated bytes per epoch, measured here: both forms by example, the engine numpy, its products."""
 
-    def __init__(self, asked: ReproductionSpec) -> None:
-        table = study(_TIMING, asked).baseline
+    def __init__(self, spec: ReproductionSpec) -> None:
+        table = study(_TIMING, spec).baseline
         recipe = Recipe.parse({**table, "budget": {"epochs": 1}})
         self.data = prepared(recipe, load(recipe.data.name))
         self.tests, self.count = len(self.data.y_test), len(self.data.y_train)
@@ -97,53 +98,53 @@ class _Costs:
         self.layers: Layers = [(weights[f"{i}.weight"], weights[f"{i}.bias"]) for i in range(len(network.dense))]
         self.onehot = np.eye(self.data.classes)
         with threadpool_limits(1):
-            self.fresh = self._measured(self._fresh())
-            self.in_place = self._measured(InPlace(self.layers).step)
+            self.fresh = self._measure(self._fresh_step())
+            self.in_place = self._measure(InPlace(self.layers).step)
             self.engine_bytes = self._engine_bytes(recipe)
-            self.products = self._products([network.inputs, *(layer.units for layer in network.dense)])
+            self.products = self._products_seconds([network.inputs, *(layer.units for layer in network.dense)])
 
     def _batch(self, number: int) -> tuple[Any, Any]:
         start = number * self.size % (self.count - self.size)
         rows = slice(start, start + self.size)
         return self.data.x_train[rows], self.onehot[self.data.y_train[rows]]
 
-    def _fresh(self) -> Callable[[Any, Any, float], None]:
+    def _fresh_step(self) -> Callable[[Any, Any, float], None]:
         layers = self.layers
 
-        def one(xs: Any, ys: Any, rate: float) -> None:
+        def take_step(xs: Any, ys: Any, rate: float) -> None:
             nonlocal layers
             layers = step(layers, xs, ys, rate)
 
-        return one
+        return take_step
 
-    def _measured(self, one: Callable[[Any, Any, float], None]) -> tuple[float, float]:
-        """Seconds and bytes an epoch; batches are made outside both."""
+    def _measure(self, take_step: Callable[[Any, Any, float], None]) -> tuple[float, float]:
+        """Seconds and bytes per epoch; making the batches is not included."""
         timed = min(_TIMED, self.batches)
         batches = [self._batch(number) for number in range(timed)]
         begin = perf_counter()
         for xs, ys in batches:
-            one(xs, ys, self.rate)
+            take_step(xs, ys, self.rate)
         seconds = perf_counter() - begin
 
-        def some() -> None:
+        def take_steps() -> None:
             for xs, ys in batches[:_COUNTED]:
-                one(xs, ys, self.rate)
+                take_step(xs, ys, self.rate)
 
         counted = min(_COUNTED, timed)
-        return seconds / timed * self.batches, allocated(some) / counted * self.batches
+        return seconds / timed * self.batches, allocated_bytes(take_steps) / counted * self.batches
 
     def _engine_bytes(self, recipe: Recipe) -> float:
-        """Bytes an epoch of the numpy engine's own iterations."""
+        """Bytes per epoch of the numpy engine's iterations."""
         training = Training([recipe], load_engine("numpy", threads=1), self.data)
-        made = recipe.batches.make(recipe.seed, 1, _COUNTED, self.count)
+        batches = recipe.batches.make(recipe.seed, 1, _COUNTED, self.count)
 
-        def some() -> None:
-            training.state, _ = training.engine.advance(training.state, made, np.array([True]))
+        def advance() -> None:
+            training.state, _ = training.engine.advance(training.state, batches, np.array([True]))
 
-        return allocated(some) / _COUNTED * self.batches
+        return allocated_bytes(advance) / _COUNTED * self.batches
 
-    def _products(self, widths: list[int]) -> float:
-        """Seconds an epoch of the matrix products alone, in batches."""
+    def _products_seconds(self, widths: list[int]) -> float:
+        """Seconds per epoch of the matrix products of the batches alone."""
         operands, repeats = products(widths, self.size), min(_TIMED, self.batches)
         begin = perf_counter()
         for _ in range(repeats):
@@ -152,68 +153,68 @@ class _Costs:
         return (perf_counter() - begin) / repeats * self.batches
 
 
-def _cost_table(costs: _Costs, results: Mapping[str, Results]) -> tuple[Table, list[Finding]]:
+def _cost_table(costs: _Costs, engine_seconds: dict[str, float]) -> Table:
     published = [(r["code"], f"{r['epoch_s']:g}", r.get("allocated", "-"), "published") for r in _runs()]
     fresh, in_place = costs.fresh, costs.in_place
     rows: list[tuple[str, str, str, str]] = [
         ("NumPy, an example at a time, new arrays", f"{fresh[0]:.3f}", _bytes(fresh[1]), "measured"),
         ("NumPy, an example at a time, in place", f"{in_place[0]:.3f}", _bytes(in_place[1]), "measured"),
     ]
-    engine_seconds = _engine_seconds(results)
     for name in ENGINES:
-        held = _bytes(costs.engine_bytes) if name == "numpy" else "not counted: outside Python"
+        allocated = _bytes(costs.engine_bytes) if name == "numpy" else "not counted: outside Python"
         seconds = f"{engine_seconds[f'engine {name}']:.3f}" if f"engine {name}" in engine_seconds else "-"
-        rows.append((f"engine {name}, a batch at a time", seconds, held, "measured"))
+        rows.append((f"engine {name}, a batch at a time", seconds, allocated, "measured"))
     rows.append(("the matrix products of the batches alone", f"{costs.products:.3f}", "-", "measured"))
     note = (
-        "Bytes are counted after every opcode (tracemalloc), NumPy's arrays with them. The forms that take an example "
-        "at a time and the products run on one thread over a few hundred batches; the engines as they choose, over two "
-        "epochs."
+        "Bytes are counted after every opcode (tracemalloc), NumPy's arrays included. The forms that take an example "
+        "at a time and the products run on one thread over a few hundred batches; the engines choose their threads and "
+        "run two epochs."
     )
-    table = Table(("code", "seconds an epoch", "allocated an epoch", ""), [*published, *rows], "Time and memory", note)
-    return table, _findings(costs, engine_seconds.get("engine numpy", math.nan))
+    return Table(("code", "seconds an epoch", "allocated an epoch", ""), [*published, *rows], "Time and memory", note)
 
 
-def _findings(costs: _Costs, engine: float) -> list[Finding]:
+def _findings(costs: _Costs, engine_seconds: float) -> list[Finding]:
     sentences: Mapping[str, str] = article("from_scratch")["findings"]
     fewer = costs.fresh[1] / max(costs.in_place[1], 1.0)
     faster = costs.fresh[0] / costs.in_place[0]
-    share = costs.products / engine
-    told = f"{_bytes(costs.fresh[1])} against {_bytes(costs.in_place[1])} an epoch: {fewer:,.0f} times less"
-    bound = "the engine numpy is not measured" if math.isnan(share) else f"{costs.products:.3f} of {engine:.3f} s"
+    fraction = costs.products / engine_seconds
+    allocated = f"{_bytes(costs.fresh[1])} against {_bytes(costs.in_place[1])} per epoch: {fewer:,.0f} times less"
+    bound = f"{costs.products:.3f} of {engine_seconds:.3f} s: {100 * fraction:.0f} %"
     return [
-        Finding(sentences["allocation"], "at least 400 times less, a third of the published ratio", fewer >= 400, told),
+        Finding(
+            sentences["allocation"],
+            "at least 400 times less, a third of the published ratio",
+            fewer >= 400,
+            allocated,
+        ),
         Finding(
             sentences["speed"],
             "in place at least 1.5 times as fast, an example at a time, on the same machine",
             faster >= 1.5,
-            f"{costs.fresh[0]:.3f} against {costs.in_place[0]:.3f} s an epoch: {faster:.2f} times as fast",
+            f"{costs.fresh[0]:.3f} against {costs.in_place[0]:.3f} s per epoch: {faster:.2f} times as fast",
         ),
         Finding(
             sentences["bound"],
             "the products of the batches alone take at least half of an epoch of the engine numpy",
-            None if math.isnan(share) else share >= 0.5,
-            bound if math.isnan(share) else f"{bound}: {100 * share:.0f} %",
+            None if math.isnan(fraction) else fraction >= 0.5,
+            "the engine numpy is not measured" if math.isnan(fraction) else bound,
         ),
     ]
 
 
 def _engine_seconds(results: Mapping[str, Results]) -> dict[str, float]:
-    """Seconds of an epoch of each engine that was timed; two were."""
-    found: dict[str, float] = {}
+    """Seconds per epoch of each engine that was timed, over two epochs."""
+    seconds: dict[str, float] = {}
     for name in ENGINES:
-        done = [row for row in _timings(results, name) if row["outcome"] == "completed"]
-        if done:
-            found[f"engine {name}"] = median(float(row["seconds"]) for row in done) / 2
-    return found
+        timing = results.get(f"{_TIMING}-{name}")
+        rows = trial_rows(timing) if timing is not None else []
+        completed = [float(row["seconds"]) for row in rows if row["outcome"] == "completed"]
+        if completed:
+            seconds[f"engine {name}"] = median(completed) / 2
+    return seconds
 
 
-def _timings(results: Mapping[str, Results], name: str) -> list[Mapping[str, Any]]:
-    found = results.get(f"{_TIMING}-{name}")
-    return records(found) if found is not None else []
-
-
-def _accuracy_table(measured: Measured, tests: int) -> Table:
+def _accuracy_table(measured: Measurements, tests: int) -> Table:
     published: dict[str, list[str]] = {}
     for run in _runs():
         for epoch in ("epoch 1", "epoch 2"):
@@ -225,13 +226,13 @@ def _accuracy_table(measured: Measured, tests: int) -> Table:
         spread = [f"{median(correct):,.0f}", f"{correct[0]:,} .. {correct[-1]:,}"] if correct else ["-", "-"]
         rows.append([label, " and ".join(published.get(label, ["-"])), *spread, str(len(correct))])
     head = ("after", "published, of 10,000", f"median, of {tests:,}", "min .. max", "seeds")
-    note = "The published counts are two programs' runs, one each; their distance is within what seeds alone make."
-    if not _within(measured, tests):
+    note = "The published counts are two programs' runs, one each; they differ by no more than the seeds do."
+    if not _within_seeds(measured, tests):
         note = "The published counts are two programs' runs, one each; not both lie within the measured seeds."
     return Table(head, rows, "How many test images are right", note)
 
 
-def _within(measured: Measured, tests: int) -> bool:
+def _within_seeds(measured: Measurements, tests: int) -> bool:
     for run in _runs():
         label = run["code"].rpartition(", ")[2]
         correct = [round(value * tests) for value in measured.column(label, "accuracy").values()]

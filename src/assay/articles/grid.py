@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from assay.articles.grid_effects import Gathered, Stratum, grid_parts, stratum_of
-from assay.articles.measured import Measured, Row, percent
+from assay.articles.grid_estimates import GridSample, Stratum, grid_parts, stratum_of
+from assay.articles.measurements import Measurements, TrialRow, percent_cell
 from assay.articles.page import Page, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec, study
@@ -17,56 +17,57 @@ from assay.studies.plan import Job, Plan, plan
 _BEST = 10
 
 
-def grid_plans(asked: ReproductionSpec) -> list[Plan]:
-    """The plan of the grid, or of the share of it that is asked for."""
-    whole = plan(study("parameter-grid", asked))
-    return [whole if asked.sample is None else sampled(whole, asked.sample)]
+def grid_plans(spec: ReproductionSpec) -> list[Plan]:
+    """The plan of the grid, or of the sample that the spec asks for."""
+    whole = plan(study("parameter-grid", spec))
+    return [whole if spec.sample is None else sample_plan(whole, spec.sample)]
 
 
-def sampled(whole: Plan, share: float) -> Plan:
-    """A plan with a share of the trajectories, as many of each number of hidden layers and batch size as there are.
+def sample_plan(whole: Plan, fraction: float) -> Plan:
+    """A plan with a fraction of the trajectories, stratified by number of hidden layers and batch size.
 
-    Which ones hangs on the plan alone. The strata's shares are rounded so that their sum is the share of all.
+    Which ones depends on the plan alone. The strata's counts are rounded so that their sum is the fraction of all.
     """
     strata: dict[Stratum, list[Job]] = {}
     for job in whole.jobs:
         strata.setdefault(stratum_of(job), []).append(job)
     chosen: set[str] = set()
-    passed = taken = 0
+    seen = taken = 0
     for number, (_, jobs) in enumerate(sorted(strata.items())):
-        passed += len(jobs)
-        count = max(1, round(share * passed) - taken)
+        seen += len(jobs)
+        count = max(1, round(fraction * seen) - taken)
         taken += count
         order = stream(1, "sample of a grid", number).permutation(len(jobs))
-        chosen |= {jobs[int(place)].trajectory for place in order[:count]}
+        chosen |= {jobs[int(index)].trajectory for index in order[:count]}
     trials = {key: trial for key, trial in whole.trials.items() if trial.trajectory in chosen}
     members = tuple(member for member in whole.members if member.key in trials)
-    named = whole.study.patched({"name": f"{whole.study.name}-sample"})
+    renamed = whole.study.patched({"name": f"{whole.study.name}-sample"})
     examples = {key: whole.examples[key] for key in trials}
-    return replace(whole, study=named, members=members, trials=trials, asked=len(members), examples=examples)
+    return replace(whole, study=renamed, members=members, trials=trials, asked=len(members), examples=examples)
 
 
-def grid_page(asked: ReproductionSpec, results: Mapping[str, Results]) -> Page:
-    """What each value of each factor does, what the sample says about all runs, the best ones, and what it costs."""
+def grid_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
+    """The effect of each value of each factor, estimates of all runs, the best runs, and the cost."""
     (result,) = results.values()
-    measured = Measured([result])
+    measured = Measurements([result])
     published: Mapping[str, int] = article("parameters")["full_grid"]
-    share = "the whole grid" if asked.sample is None else f"a sample of {100 * asked.sample:g} % of its trajectories"
+    extent = "the whole grid" if spec.sample is None else f"a sample of {100 * spec.sample:g} % of its trajectories"
     lead = [
         f"The article counted {published['runs']:,} runs and {published['hours']} hours, and did not run them. This is "
-        f"{share}: {len(measured.trials):,} of {measured.asked:,} trials are measured, {measured.diverged:,} diverged.",
+        f"{extent}: {len(measured.trials):,} of {measured.planned:,} trials are measured, "
+        f"{measured.diverged:,} diverged.",
     ]
     title = "Parameter choice on MNIST: the full grid"
-    found = Gathered.of(plan(study("parameter-grid", asked)), result)
-    parts = grid_parts(found, result.axes) if found.jobs else []
-    return Page(title, lead, [*parts, _best(measured, result.axes)], [], sources("parameters"), asked.banner)
+    sample = GridSample.of(plan(study("parameter-grid", spec)), result)
+    parts = grid_parts(sample, result.axes) if sample.jobs else []
+    return Page(title, lead, [*parts, _best(measured, result.axes)], [], sources("parameters"), spec.banner)
 
 
-def _best(measured: Measured, axes: list[str]) -> Table:
-    ranked: list[Row] = sorted(measured.trials, key=lambda row: -float(row["accuracy"]))[:_BEST]
-    rows = [[*(str(row[axis]) for axis in axes), percent(float(row["accuracy"]))] for row in ranked]
-    note = "One seed each, selected on test: the order of the best ones means little."
+def _best(measured: Measurements, axes: list[str]) -> Table:
+    ranked: list[TrialRow] = sorted(measured.trials, key=lambda row: -float(row["accuracy"]))[:_BEST]
+    rows = [[*(str(row[axis]) for axis in axes), percent_cell(float(row["accuracy"]))] for row in ranked]
+    note = "One seed each, selected on test, so their order means little."
     return Table((*axes, "accuracy [%]"), rows, "The best combinations", note)
 
 
-__all__ = ["grid_page", "grid_plans", "sampled"]
+__all__ = ["grid_page", "grid_plans", "sample_plan"]

@@ -1,4 +1,4 @@
-"""What the widened LeNet-5 costs in small: single iterations of each engine, and numbers too small to be normal."""
+"""Small experiments on the widened LeNet-5: single iterations of each engine, and the cost of denormal numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.studies.study import bundled
 from assay.training.loop import Training, prepared
 
 IMAGES = 60  # of a single iteration: a tenth of the article's batch
-SMALL, NORMAL = 1e-40, 1e-3  # float32 is denormal below 1.18e-38
+DENORMAL, NORMAL = 1e-40, 1e-3  # float32 is denormal below 1.18e-38
 _REPEATS = 15
 
 
@@ -25,15 +25,21 @@ _REPEATS = 15
 
 
 def small_recipe(images: int, precision: str = "float32") -> Recipe:
-    """The article's training on so many of the embedded digits, all of them in one batch."""
+    """The article's training on `images` of the embedded digits, all in one batch."""
     table = read_toml(bundled("lenet5-timing"))["baseline"]
     changes = {"data": {"name": "digits-28", "train": images}, "batches": "full", "precision": precision}
     return Recipe.parse({**table, **changes})
 
 
 class Iteration:
-    """One iteration of an engine on one thread, done again at each call; `moments`: what the engine torch's Adam has
-    for both moments of every weight before it."""
+    """One iteration of an engine on one thread, repeated at each call.
+
+    Args:
+        engine: Name of the engine.
+        images: Size of the batch.
+        precision: Precision of the training.
+        moments: Value that both Adam moments of every weight have before the iteration (engine torch only).
+    """
 
     def __init__(self, engine: str, *, images: int, precision: str = "float32", moments: float | None = None) -> None:
         recipe = small_recipe(images, precision)
@@ -50,23 +56,23 @@ class Iteration:
 
 
 def least_seconds(works: Mapping[str, Callable[[], object]], *, repeats: int = _REPEATS) -> dict[str, float]:
-    """The least seconds of each work, done in turn, so that what else the machine does meets all of them alike."""
-    found = dict.fromkeys(works, float("inf"))
+    """The least seconds of each work. They take turns, so that other load on the machine affects all of them alike."""
+    least = dict.fromkeys(works, float("inf"))
     for repeat in range(repeats + 1):
         for name, work in works.items():
             begin = perf_counter()
             work()
-            if repeat:  # the first time libraries load and kernels are chosen
-                found[name] = min(found[name], perf_counter() - begin)
-    return found
+            if repeat:  # in the first round, libraries load and kernels are chosen
+                least[name] = min(least[name], perf_counter() - begin)
+    return least
 
 
-# --- numbers too small to be normal -----------------------------------------------------------------------------------
+# --- denormal numbers -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Denormals:
-    """Seconds of a work on normal numbers, on denormal ones, and on denormal ones that are taken for 0."""
+class DenormalCost:
+    """Seconds of a work on normal numbers, on denormal ones, and on denormal ones that are flushed to zero."""
 
     normal: float
     denormal: float
@@ -74,30 +80,30 @@ class Denormals:
 
     @property
     def slower(self) -> float:
-        """How many times as long denormal numbers take."""
+        """How many times as long the work takes on denormal numbers."""
         return self.denormal / self.normal
 
 
 def fading(beta: float = 0.9, start: float = NORMAL) -> tuple[int, float]:
-    """The iteration in which a moment of Adam without any gradient becomes denormal, and the value that it keeps.
+    """The iteration in which a moment of Adam without gradient becomes denormal, and the value that it keeps.
 
-    m <- beta m in float32: it does not reach 0, for the product of beta and a few units of the last place is rounded
+    m <- beta m in float32 does not reach 0, because the product of beta and a few units in the last place is rounded
     back to them.
     """
-    value, rate, iterations, denormal = np.float32(start), np.float32(beta), 0, 0
-    smallest = np.finfo(np.float32).tiny
-    while (smaller := value * rate) != value:
+    value, factor, iterations, denormal = np.float32(start), np.float32(beta), 0, 0
+    smallest_normal = np.finfo(np.float32).tiny
+    while (smaller := value * factor) != value:
         value = smaller
         iterations += 1
-        denormal = denormal or (iterations if value < smallest else 0)
+        denormal = denormal or (iterations if value < smallest_normal else 0)
     return denormal, float(value)
 
 
-def adam_on_denormals(numbers: int) -> Denormals:
-    """Adam's update of so many weights, in torch on one thread."""
+def adam_on_denormals(parameters: int) -> DenormalCost:
+    """The cost of Adam's update of `parameters` weights, in torch on one thread."""
     import torch
 
-    weights, gradient, m, v = (torch.zeros(numbers) for _ in range(4))
+    weights, gradient, m, v = (torch.zeros(parameters) for _ in range(4))
 
     def update(value: float) -> None:
         m.fill_(value)
@@ -109,8 +115,8 @@ def adam_on_denormals(numbers: int) -> Denormals:
     return _on_denormals(update)
 
 
-def convolution_on_denormals(images: int) -> Denormals:
-    """The backward pass of the second convolution, 32 to 64 channels of 5 x 5, in torch on one thread."""
+def convolution_on_denormals(images: int) -> DenormalCost:
+    """The cost of the backward pass of the second convolution, 32 to 64 channels of 5 x 5, in torch on one thread."""
     import torch
     from torch.nn.functional import conv2d
 
@@ -125,30 +131,31 @@ def convolution_on_denormals(images: int) -> Denormals:
     return _on_denormals(backward)
 
 
-def _on_denormals(work: Callable[[float], None]) -> Denormals:
+def _on_denormals(work: Callable[[float], None]) -> DenormalCost:
+    """The cost of a work that takes the value of its numbers."""
     import torch
 
     def flushed() -> None:
         torch.set_flush_denormal(True)
         try:
-            work(SMALL)
+            work(DENORMAL)
         finally:
             torch.set_flush_denormal(False)
 
-    before = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        works = {"normal": lambda: work(NORMAL), "denormal": lambda: work(SMALL), "flushed": flushed}
-        return Denormals(**least_seconds(works))
+        works = {"normal": lambda: work(NORMAL), "denormal": lambda: work(DENORMAL), "flushed": flushed}
+        return DenormalCost(**least_seconds(works))
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 __all__ = [
+    "DENORMAL",
     "IMAGES",
     "NORMAL",
-    "SMALL",
-    "Denormals",
+    "DenormalCost",
     "Iteration",
     "adam_on_denormals",
     "convolution_on_denormals",

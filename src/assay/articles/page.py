@@ -29,7 +29,7 @@ figure img { background: #fff; max-width: 100%; }
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words under a head; `note` says how it was measured."""
+    """Rows of text under a header; `note` says how they were measured."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -37,14 +37,14 @@ class Table:
     note: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """The table as plain data: a record for each row."""
+        """The table as plain data: one record per row."""
         records = [dict(zip(self.head, row, strict=True)) for row in self.rows]
         return {"title": self.title, "rows": records, "note": self.note}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart of Altair that has its title; `name` ends the name of its file, `note` says how it was measured."""
+    """An Altair chart with a title; `name` ends its file name, `note` says how it was measured."""
 
     name: str
     chart: Any
@@ -52,13 +52,13 @@ class Picture:
     note: str = ""
 
     def file(self, stem: str) -> str:
-        """The name of its file beside a page whose name begins with `stem`."""
+        """The name of its file, for a page whose file name begins with `stem`."""
         return f"{stem}-{self.name}.png"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of an article, checked by a rule on what was measured; `holds` is None where that cannot tell."""
+    """A finding of an article, checked by a rule on measurements; `holds` is None where they cannot tell."""
 
     sentence: str
     rule: str
@@ -86,7 +86,7 @@ def verdict(holds: bool | None) -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """What a reproduction says: `banner` is what nobody may overlook, such as that it was scaled down."""
+    """The report of a reproduction; `banner` is a warning that nobody may overlook, such as that it was scaled down."""
 
     title: str
     lead: Sequence[str]
@@ -127,7 +127,7 @@ class Page:
         }
 
     def markdown(self, stem: str) -> str:
-        """The page as Markdown, for a file of that name: its pictures' names begin with it."""
+        """The page as Markdown; the names of its picture files begin with `stem`."""
         return f"# {_marked(self.title)}\n\n{self.body(stem)}"
 
     def body(self, stem: str) -> str:

@@ -1,4 +1,4 @@
-"""What is asked of a reproduction, and the bundled studies changed to it: other data, fewer seeds, scaled down."""
+"""How a reproduction is run, and the bundled studies changed to it: other data, fewer seeds, scaled down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ _QUICK_VALIDATION = 200  # images, of a study that has a validation set
 
 @dataclass(frozen=True)
 class ReproductionSpec:
-    """What the user asked for; `data` is a name or a folder, `seeds` None for each study's own number."""
+    """How a reproduction is run.
+
+    Attributes:
+        data: Name or folder of the data set.
+        quick: Whether it is scaled down.
+        seeds: Number of seeds per configuration; None for each study's own.
+        sample: Fraction of the trajectories of the parameter grid; None for all.
+        epochs: Epochs of every training of LeNet-5; None for each study's own.
+    """
 
     data: str
     quick: bool = False
@@ -33,16 +41,16 @@ class ReproductionSpec:
 
     @property
     def repeats(self) -> int | None:
-        """The paired seeds of every study, where they are not its own."""
+        """The paired seeds per configuration; None for each study's own number."""
         return self.seeds if self.seeds is not None else QUICK_SEEDS if self.quick else None
 
     def iterations(self, published: int) -> int:
-        """The iterations at which a published point is measured."""
+        """The iterations at which a point that was published at `published` iterations is measured."""
         return max(1, published // QUICK_ITERATIONS) if self.quick else published
 
     @property
     def banner(self) -> str:
-        """What the page says first where the run is not the article's own; else nothing."""
+        """The warning at the top of the page of a scaled-down run; else empty."""
         if not self.quick:
             return ""
         return (
@@ -51,14 +59,19 @@ class ReproductionSpec:
         )
 
 
-def asked_for(
+def parse_spec(
     *, data: str | None, quick: bool, seeds: int | None, sample: float | None = None, epochs: int | None = None
 ) -> ReproductionSpec:
-    """What is asked, once the data set is known to be there. Raises: DataError, AssayError."""
+    """The spec that the options ask for.
+
+    Raises:
+        AssayError: An option has a wrong value.
+        DataError: The data set is not on this machine.
+    """
     if seeds is not None and seeds < 1:
         raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
     if sample is not None and not 0 < sample <= 1:
-        raise AssayError(f"--sample: got {sample:g}; expected a share above 0 and up to 1")
+        raise AssayError(f"--sample: got {sample:g}; expected a fraction above 0 and up to 1")
     if epochs is not None and epochs < 1:
         raise AssayError(f"--epochs: got {epochs}; expected a number >= 1")
     name = data or ("digits" if quick else "mnist")
@@ -68,35 +81,35 @@ def asked_for(
         if data is not None:
             raise
         raise DataError(
-            "the articles train on MNIST, and it is not on this machine: fetch it with `assay data fetch mnist`, or "
-            "give --data FOLDER with its four IDX files; --quick tries everything on the embedded digits"
+            "the articles train on MNIST, which is not on this machine: fetch it with `assay data fetch mnist`, or "
+            "give --data FOLDER with its four IDX files; --quick runs everything on the embedded digits"
         ) from error
     return ReproductionSpec(name, quick, seeds, sample, epochs)
 
 
-def study(name: str, asked: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
-    """A bundled study as it is asked for; `changes` are of its settings."""
+def study(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] | None = None) -> Study:
+    """A bundled study, changed to the spec; `changes` replace its settings."""
     raw: dict[str, Any] = {**read_toml(bundled(name)), **(changes or {})}
     baseline: dict[str, Any] = dict(raw.get("baseline", {}))
     split: Any = baseline.get("data")
-    if not asked.quick:
-        baseline |= with_data(baseline, asked.data)
+    if not spec.quick:
+        baseline |= with_data(baseline, spec.data)
     elif isinstance(split, dict) and "validation" in split:
-        baseline["data"] = {"name": asked.data, "validation": _QUICK_VALIDATION}
+        baseline["data"] = {"name": spec.data, "validation": _QUICK_VALIDATION}
     else:
-        baseline["data"] = asked.data
+        baseline["data"] = spec.data
     raw["baseline"] = baseline
-    if asked.repeats is not None:
-        raw["repeats"] = asked.repeats
-    if asked.quick:
+    if spec.repeats is not None:
+        raw["repeats"] = spec.repeats
+    if spec.quick:
         raw = _scaled(raw)
         raw |= {"name": f"{raw['name']}{QUICK}", "timing": "packed"}  # an isolated trial waits for the whole machine
     return Study.parse(raw, source=name)
 
 
-def plans(names: list[str], asked: ReproductionSpec) -> list[Plan]:
-    """The plans of bundled studies as they are asked for."""
-    return [plan(study(name, asked)) for name in names]
+def plans(names: list[str], spec: ReproductionSpec) -> list[Plan]:
+    """The plans of bundled studies, changed to the spec."""
+    return [plan(study(name, spec)) for name in names]
 
 
 def _scaled(value: Any, key: str = "") -> Any:
@@ -117,4 +130,4 @@ def _divided(number: float, divisor: int) -> int:
     return max(1, round(number) // divisor)
 
 
-__all__ = ["ReproductionSpec", "asked_for", "plans", "study"]
+__all__ = ["ReproductionSpec", "parse_spec", "plans", "study"]

@@ -1,4 +1,4 @@
-"""The command line: each command parses, makes one call and prints."""
+"""The command line. Each command is a file of its own; it parses, makes one call and prints."""
 
 import sys
 
@@ -18,9 +18,9 @@ from assay.cli.data import app as data
 from assay.cli.doctor import doctor
 from assay.cli.import_log import import_log
 from assay.cli.list import list_trials
-from assay.cli.options import note
 from assay.cli.plot import plot
 from assay.cli.predict import predict
+from assay.cli.printing import note
 from assay.cli.report import report
 from assay.cli.reproduce import reproduce
 from assay.cli.rm import rm
@@ -63,8 +63,8 @@ for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from assay import __version__
 
         typer.echo(f"assay {__version__}")
@@ -74,14 +74,14 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Measures what a training choice costs and what it buys."""
 
 
 def main() -> None:
-    """The entry point: an error that the user can fix is a sentence and exit code 2, Ctrl-C is 130."""
+    """The entry point. An error the user can fix is printed as a sentence and exits with 2, Ctrl-C with 130."""
     try:
         app()
     except AssayError as error:
@@ -90,6 +90,6 @@ def main() -> None:
     except KeyboardInterrupt:
         note("interrupted")
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -1,4 +1,4 @@
-"""`assay bench`: engines side by side on one recipe, with parity shown beside the times."""
+"""`assay bench`: engines side by side on one recipe, with their numerical differences next to their times."""
 
 from __future__ import annotations
 
@@ -9,163 +9,192 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import AllowCode, Json, Sets, StoreUrl, code_allowed, console, note, prepare_folder, print_json
-from assay.cli.progress import WAITS, bars, lines, watched
+from assay.cli.files import prepare_folder
+from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
+from assay.cli.printing import console, note, print_json, print_line
+from assay.cli.progress import WAITING, bars, lines, run_with_progress
 from assay.errors import AssayError
-from assay.report.text import duration
+from assay.report.text import clean, duration
 
 if TYPE_CHECKING:
     from assay.bench.schedule import BenchStatus
     from assay.bench.spec import BenchSpec
+    from assay.store.store import Store
 
 
 def bench(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe in TOML, or a model by name: Adam at 0.001, batches of 600.")
+        str,
+        typer.Argument(
+            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600.", show_default=False
+        ),
     ] = "",
     sets: Sets = None,
-    data: Annotated[str | None, typer.Option(help="The data set in place of the recipe's: a name or a folder.")] = None,
-    engines: Annotated[str, typer.Option(help="Engines with commas; torch-eager is always added, see --baseline.")] = (
+    data: DataSet = None,
+    engines: Annotated[str, typer.Option(help="Comma-separated engines. The baseline is always added.")] = (
         "numpy,native,jax,torch"
     ),
-    devices: Annotated[str, typer.Option(help="Devices with commas: cpu, cuda, cuda:1, mps.")] = "cpu",
-    threads: Annotated[str | None, typer.Option(help="Threads with commas; none: 1, and 2 where there are.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32,float64,bfloat16; none: the recipe's.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a training; none: 5, with --quick 3.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Trainings, each a new process; none: 3, with --quick 1.")] = None,
+    devices: Annotated[str, typer.Option(help="Comma-separated devices: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    threads: Annotated[
+        str | None, typer.Option(help="Comma-separated thread counts.", show_default="1, and 2 if available")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: float32, float64, bfloat16.", show_default="set by the recipe"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs per training.", show_default="5; 3 with --quick")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Trainings per row, each in a new process.", show_default="3; 1 with --quick")
+    ] = None,
     baseline: Annotated[
-        str, typer.Option(help="What rows are compared with: torch as its users write it, or an engine.")
+        str, typer.Option(help="Engine to compare with; torch-eager is PyTorch as its users write it.")
     ] = "torch-eager",
-    quick: Annotated[bool, typer.Option("--quick", help="Scaled down, on the embedded digits without --data.")] = False,
+    quick: Quick = False,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Report a stored bench by its key or name, none: list them.")
+        bool, typer.Option("--stored", help="Report a stored bench by its key or name; without one, list them.")
     ] = False,
     allow_code: AllowCode = False,
     store: StoreUrl = None,
-    out: Annotated[Path, typer.Option(help="The folder for charts and the page.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
-    """Put engines side by side on one recipe: first that they compute the same, then how long they take."""
-    from assay.bench.runner import Benching
-    from assay.store import benches
+    """Benchmark engines on one recipe: check that they are numerically equivalent, then time them."""
     from assay.store.store import Store
 
     if stored:
         _report_stored(recipe, store, out, as_json=as_json)
         return
-    asked = _asked(
-        recipe,
-        sets or [],
-        data=data,
-        grid=(engines, devices, threads, precision),
-        times=(epochs, repeats),
-        baseline=baseline,
-        quick=quick,
-        allow_code=allow_code,
-    )
+    with code_allowed(allow_code):
+        spec = _spec(
+            recipe,
+            sets or [],
+            data=data,
+            grid=(engines, devices, threads, precision),
+            counts=(epochs, repeats),
+            baseline=baseline,
+            quick=quick,
+        )
     prepare_folder(out)
-    opened = Store(store)
-    benching = Benching(asked, save=lambda plain: benches.save(opened.database, plain), on_wait=lambda: note(WAITS))
-    note(_plan(asked))
-    interrupted = watched(benching, benching.stop, _bar(benching.bench.name))
-    plain = benching.bench.plain()
-    if not interrupted and all(row["state"] == "impossible" for row in plain["rows"]):
-        reasons = "".join(f"\n  - {row['label']}: {row['reason']}" for row in plain["rows"])
-        raise AssayError(f"no combination can run:{reasons}")
-    _report(plain, out, as_json=as_json, in_store=opened.name)
+    plain, interrupted = _run(spec, opened := Store(store))
+    _report(plain, out, as_json=as_json, store_name=opened.name)
     if interrupted:
-        note("interrupted; what was measured is kept and shown, the rest was not")
+        note("interrupted; rows measured so far are stored and shown")
         raise typer.Exit(130)
     if not any(row["epochs"] for row in plain["rows"]):
         raise typer.Exit(1)
 
 
-def _asked(
+# --- what the options ask for ----------------------------------------------------------------------------------------
+
+
+def _spec(
     recipe: str,
     sets: list[str],
     *,
     data: str | None,
     grid: tuple[str, str, str | None, str | None],
-    times: tuple[int | None, int | None],
+    counts: tuple[int | None, int | None],
     baseline: str,
     quick: bool,
-    allow_code: bool,
 ) -> BenchSpec:
-    """What the words of the command ask for. Raises: AssayError."""
+    """The bench that the options ask for.
+
+    Raises:
+        AssayError: An option has a wrong value.
+    """
     from assay.bench.spec import BenchSpec, combinations, recipe_of
     from assay.recipe.patches import assignment
     from assay.system.machine import cores
 
-    epochs, repeats = times[0] or (3 if quick else 5), times[1] or (1 if quick else 3)
-    for name, count, least in (("epochs", times[0], 2), ("repeats", times[1], 1)):
+    for option, count, least in (("epochs", counts[0], 2), ("repeats", counts[1], 1)):
         if count is not None and count < least:
-            raise AssayError(f"--{name}: got {count}; expected a number >= {least}")
+            raise AssayError(f"--{option}: got {count}; expected a number >= {least}")
+    epochs, repeats = counts[0] or (3 if quick else 5), counts[1] or (1 if quick else 3)
     engines, devices, threads, precisions = grid
-    with code_allowed(allow_code):
-        name, checked = recipe_of(recipe, [assignment(text) for text in sets], data=data, quick=quick)
-    counts = sorted({1, min(2, cores())} if threads is None else set(_numbers(threads)))
-    found = combinations(
+    name, parsed = recipe_of(recipe, [assignment(text) for text in sets], data=data, quick=quick)
+    contenders = combinations(
         _words(engines, "engines"),
         _words(devices, "devices"),
-        counts,
-        _words(precisions, "precision") if precisions is not None else [checked.precision],
+        sorted({1, min(2, cores())} if threads is None else set(_numbers(threads))),
+        _words(precisions, "precision") if precisions is not None else [parsed.precision],
         baseline,
     )
-    return BenchSpec(name, checked, found, epochs, repeats, baseline, quick)
+    return BenchSpec(name, parsed, contenders, epochs, repeats, baseline, quick)
 
 
 def _words(text: str, option: str) -> list[str]:
-    found = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    if not found:
-        raise AssayError(f"--{option}: got {text!r}; expected words with commas between them")
-    return found
+    words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise AssayError(f"--{option}: got {text!r}; expected words separated by commas")
+    return words
 
 
 def _numbers(text: str) -> list[int]:
     try:
         return [int(word) for word in _words(text, "threads")]
     except ValueError:
-        raise AssayError(f"--threads: got {text!r}; expected whole numbers with commas between them") from None
+        raise AssayError(f"--threads: got {text!r}; expected whole numbers separated by commas") from None
 
 
-def _plan(asked: BenchSpec) -> str:
-    rows = len(asked.contenders)
-    return (
-        f"{asked.name}: {asked.recipe.label()}; {rows} rows, {asked.epochs} epochs, {asked.repeats} "
-        f"time{'s' * (asked.repeats > 1)} from a new process"
-    )
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def _run(spec: BenchSpec, store: Store) -> tuple[dict[str, Any], bool]:
+    """Runs a bench with a progress bar.
+
+    Returns:
+        The bench as plain data, and whether Ctrl-C interrupted it.
+
+    Raises:
+        AssayError: This machine can run none of the rows.
+    """
+    from assay.bench.runner import Benching
+    from assay.store import benches
+
+    benching = Benching(spec, save=lambda plain: benches.save(store.database, plain), on_wait=lambda: note(WAITING))
+    note(_plan_sentence(spec))
+    interrupted = run_with_progress(benching, benching.stop, _bench_bar(benching.bench.name))
+    plain = benching.bench.plain()
+    if not interrupted and all(row["state"] == "impossible" for row in plain["rows"]):
+        reasons = "".join(f"\n  - {row['label']}: {row['reason']}" for row in plain["rows"])
+        raise AssayError(f"this machine cannot run any of the rows:{reasons}")
+    return plain, interrupted
+
+
+def _plan_sentence(spec: BenchSpec) -> str:
+    rows = len(spec.contenders)
+    trainings = f"{spec.repeats} training{'s' * (spec.repeats > 1)} of {spec.epochs} epochs per row"
+    return f"{spec.name}: {spec.recipe.label()}; {rows} rows, {trainings}, each in a new process"
 
 
 @contextmanager
-def _bar(name: str) -> Generator[Callable[[BenchStatus], None]]:
-    """A bar with what is done and the time left."""
-    from assay.report.text import clean
-
+def _bench_bar(name: str) -> Generator[Callable[[BenchStatus], None]]:
+    """A bar with the number of steps done and the ETA."""
     with bars() as progress:
         if progress is None:
-            yield lines(lambda status: f"bench {name}: {_said(status)}")
+            yield lines(lambda status: f"bench {name}: {_status_text(status)}")
             return
-        task = progress.add_task(clean(f"bench {name}"), total=None, said="")
-        yield lambda s: progress.update(task, total=s.steps, completed=s.done, said=clean(_said(s)))
+        task = progress.add_task(clean(f"bench {name}"), total=None, status="")
+        yield lambda s: progress.update(task, total=s.steps, completed=s.done, status=clean(_status_text(s)))
 
 
-def _said(status: BenchStatus) -> str:
-    left = "" if status.eta_seconds is None else f", ETA {duration(status.eta_seconds)}"
-    return f"{status.done}/{status.steps}{left}: {status.doing}"
+def _status_text(status: BenchStatus) -> str:
+    eta = "" if status.eta_seconds is None else f", ETA {duration(status.eta_seconds)}"
+    return f"{status.done}/{status.steps}{eta}: {status.doing}"
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def _report_stored(word: str, store: str | None, out: Path, *, as_json: bool) -> None:
+def _report_stored(key_or_name: str, store: str | None, out: Path, *, as_json: bool) -> None:
     from assay.cli import tables
     from assay.store import benches
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
-    if word:
+    if key_or_name:
         prepare_folder(out)
-        _report(benches.one(opened.database, word), out, as_json=as_json, in_store=opened.name)
+        _report(benches.one(opened.database, key_or_name), out, as_json=as_json, store_name=opened.name)
         return
     rows = benches.listed(opened.database)
     if as_json:
@@ -174,22 +203,21 @@ def _report_stored(word: str, store: str | None, out: Path, *, as_json: bool) ->
         console().print(tables.benches(rows) if rows else f"{opened.name}: no benches", markup=False)
 
 
-def _report(plain: dict[str, Any], out: Path, *, as_json: bool, in_store: str) -> None:
+def _report(plain: dict[str, Any], out: Path, *, as_json: bool, store_name: str) -> None:
     """Writes the charts and the page, and prints."""
-    files = _written(plain, out) if any(row["epochs"] for row in plain["rows"]) else []
+    files = _write(plain, out) if any(row["epochs"] for row in plain["rows"]) else []
     if as_json:
-        print_json(plain | {"store": in_store, "files": [str(file) for file in files]})
+        print_json(plain | {"store": store_name, "files": [str(file) for file in files]})
         return
     print_bench(plain)
     if files:
-        note(f"bench {plain['bench'][:8]} in {in_store}; written: " + ", ".join(map(str, files)))
+        note(f"bench {plain['bench'][:8]} in {store_name}; written: " + ", ".join(map(str, files)))
 
 
 def print_bench(plain: dict[str, Any]) -> None:
-    """Prints a bench: tables on a terminal, elsewhere a line for each row."""
+    """Prints a bench: tables on a terminal, elsewhere one line per row."""
     from assay.cli import tables
     from assay.report import benches
-    from assay.report.text import clean
 
     screen = console()
     if screen.is_terminal:
@@ -198,11 +226,11 @@ def print_bench(plain: dict[str, Any]) -> None:
     else:
         for line in benches.lines(plain):
             typer.echo(clean(line))
-    for line in benches.sentences(plain):
-        screen.print(clean(line), markup=False, soft_wrap=not screen.is_terminal)
+    for sentence in benches.sentences(plain):
+        print_line(sentence) if not screen.is_terminal else screen.print(clean(sentence), markup=False)
 
 
-def _written(plain: dict[str, Any], out: Path) -> list[Path]:
+def _write(plain: dict[str, Any], out: Path) -> list[Path]:
     from assay.report import benches, charts
     from assay.report.page import bench_page
     from assay.system.files import write_atomically

@@ -1,58 +1,71 @@
-"""`assay compare`: what the paired seeds say."""
+"""`assay compare`: configurations over paired seeds."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, Named, StoreUrl, console, note, print_frame, results_of
+from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_results
+from assay.cli.printing import note, print_frame, print_line
 from assay.errors import AssayError
 
-_NOT_JUDGED = "an imported log has one run, and no seed that pairs with another's"
+_IMPORTED = "an imported log is a single run without paired seeds"
+_COLUMNS = ["a", "b", "difference", "low", "high", "n", "p_holm", "decided", "more_seeds"]
 
 
 def compare(
-    study: Named,
-    configurations: Annotated[list[str] | None, typer.Argument(help="Two or more of them; none: every one.")] = None,
-    measure: Annotated[str, typer.Option(help="accuracy, test_loss, effort, seconds, ...")] = "accuracy",
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="How often a verdict may be false.")] = 0.05,
+    study: StudyName,
+    configurations: Annotated[
+        list[str] | None, typer.Argument(help="Configurations to compare, two or more.", show_default="all")
+    ] = None,
+    measure: Annotated[str, typer.Option(help="Measure: accuracy, test_loss, effort, seconds, ...")] = "accuracy",
+    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level.")] = 0.05,
     store: StoreUrl = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Say what the paired seeds tell: who beats whom by how much, and where they cannot tell."""
+    """Compare configurations over paired seeds: differences, confidence intervals and significance."""
     from assay.analysis.frames import is_imported
-    from assay.analysis.verdicts import MEASURES, pairwise
+    from assay.analysis.verdicts import pairwise
+
+    trials = _trials(study, store, configurations or [], measure)
+    curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
+    measured = trials[~is_imported(trials)]
+    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_json": as_json}
+    to_terminal = not any(formats.values())
+    if len(curves) and measured["configuration"].nunique() < 2:  # only logs, or one configuration next to them
+        if to_terminal:
+            note("nothing to compare: " + _IMPORTED)
+        print_frame(curves, title="imported", **formats)
+        return
+    table = pairwise(measured, measure=measure, alpha=alpha)
+    if to_terminal:
+        for sentence in table["sentence"].tolist():
+            print_line(sentence)
+    table = table[_COLUMNS] if to_terminal else table.drop(columns=["sentence"])
+    print_frame(table, title="verdicts", imported=curves, **formats)
+    if len(curves) and not as_json:
+        note("not compared: " + _IMPORTED)
+    if len(curves) and to_terminal:
+        print_frame(curves, title="imported", **formats)
+
+
+def _trials(study: str, store: str | None, configurations: list[str], measure: str) -> Any:
+    """The trials of the configurations, or of all of them.
+
+    Raises:
+        AssayError: There is no such measure or configuration.
+    """
+    from assay.analysis.verdicts import MEASURES
     from assay.errors import unknown
-    from assay.report.text import clean
 
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
-    trials = results_of(study, store).frame()
+    trials = stored_results(study, store).frame()
     names = list(dict.fromkeys(map(str, trials["configuration"].tolist())))
-    for name in configurations or []:
+    for name in configurations:
         if name not in names:
             raise AssayError(unknown("configuration", name, names))
-    if configurations:
-        trials = trials[trials["configuration"].isin(configurations)]
-    curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
-    judged = trials[~is_imported(trials)]
-    plain = as_csv or as_json or as_markdown
-    if len(curves) and judged["configuration"].nunique() < 2:  # logs alone, or beside one configuration
-        if not plain:
-            note("nothing to judge: " + _NOT_JUDGED)
-        print_frame(curves, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title="imported")
-        return
-    table = pairwise(judged, measure=measure, alpha=alpha)
-    if not plain:
-        for sentence in table["sentence"].tolist():
-            console().print(clean(sentence), markup=False, soft_wrap=True)
-    shown = ["a", "b", "difference", "low", "high", "n", "p_holm", "decided", "more_seeds"]
-    table = table.drop(columns=["sentence"]) if plain else table[shown]
-    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title="verdicts", imported=curves)
-    if len(curves) and not as_json:
-        note("not judged: " + _NOT_JUDGED)
-    if len(curves) and not plain:
-        print_frame(curves, as_csv=False, as_markdown=False, as_json=False, title="imported")
+    return trials[trials["configuration"].isin(configurations)] if configurations else trials

@@ -1,4 +1,4 @@
-"""`assay data`: fetch data sets and look at them."""
+"""`assay data`: fetch and inspect data sets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.options import Json, console, prepare_folder, print_json, short
+from assay.cli.files import prepare_folder
+from assay.cli.options import Json, Out
+from assay.cli.printing import console, one_line, print_json, print_line
 from assay.errors import FileError
 
-app = typer.Typer(help="Fetch data sets and look at them.", no_args_is_help=True)
+app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")],
-    folder: Annotated[Path | None, typer.Option(help="Where to put it; none: the data folder of this user.")] = None,
+    name: Annotated[str, typer.Argument(help="Data set: mnist or fashion-mnist.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder to download to.", show_default="the user's data folder")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Download a data set: mirrors in order, broken downloads resumed, checksums verified."""
+    """Download a data set. Tries mirrors in order, resumes broken downloads and verifies checksums."""
     from assay.data.download import fetch as fetch_data
 
     with _download_bar() as show:
@@ -29,16 +33,16 @@ def fetch(
     if as_json:
         print_json({"name": name, "folder": str(path)})
     else:
-        console().print(f"{name} is in {path}", markup=False, soft_wrap=True)
+        print_line(f"{name} is in {path}")
 
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="A data set by name, a folder of IDX files, or an .npz file.")],
-    out: Annotated[Path, typer.Option(help="The folder for the contact sheet.")] = Path("assay-out"),
+    name: Annotated[str, typer.Argument(help="Name of a data set, folder of IDX files, or .npz file.")],
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
-    """Show what a data set holds, and draw a contact sheet."""
+    """Describe a data set, and draw a contact sheet."""
     from assay.cli import tables
     from assay.data import overview
     from assay.data.datasets import load
@@ -55,7 +59,7 @@ def info(
     if as_json:
         print_json(about)
     else:
-        console().print(tables.pairs([(key.replace("_", " "), short(value)) for key, value in about.items()]))
+        console().print(tables.pairs([(key.replace("_", " "), one_line(value)) for key, value in about.items()]))
 
 
 @contextmanager

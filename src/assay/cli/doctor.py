@@ -1,11 +1,12 @@
-"""`assay doctor`: what this machine has to train with, and what to do about what it lacks."""
+"""`assay doctor`: what this machine can train with, and how to install what is missing."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from assay.cli.options import Json, console, print_json, short
+from assay.cli.options import Json
+from assay.cli.printing import console, one_line, print_json
 from assay.errors import AssayError
 
 
@@ -13,19 +14,19 @@ def doctor(as_json: Json = False) -> None:
     """Show engines, devices, threads, libraries and data sets."""
     from assay.cli import tables
 
-    report = examine()
+    report = machine_report()
     if as_json:
         print_json(report)
         return
     machine: dict[str, Any] = report["machine"]
-    lines: list[tuple[str, object]] = [(key, short(value)) for key, value in machine.items() if value is not None]
+    lines: list[tuple[str, object]] = [(key, one_line(value)) for key, value in machine.items() if value is not None]
     lines += tables.engine_lines(report["engines"])
     lines += [(f"data {name}", sentence) for name, sentence in report["data"].items()]
     console().print(tables.pairs(lines))
 
 
-def examine() -> dict[str, Any]:
-    """The machine, every engine with its version and devices or what to install, every data set and where it is."""
+def machine_report() -> dict[str, Any]:
+    """The machine; the engines with their versions and devices, or what to install; the data sets."""
     from assay.data.datasets import DATASETS
     from assay.engines import ENGINES
     from assay.system.machine import describe
@@ -33,7 +34,7 @@ def examine() -> dict[str, Any]:
     return {
         "machine": describe(),
         "engines": {name: _engine(name) for name in ENGINES},
-        "data": {name: _data(name) for name in DATASETS},
+        "data": {name: _data_set(name) for name in DATASETS},
     }
 
 
@@ -68,7 +69,7 @@ def _devices(name: str) -> list[str]:
     return ["cpu"]
 
 
-def _data(name: str) -> str:
+def _data_set(name: str) -> str:
     from assay.data.datasets import load
 
     try:

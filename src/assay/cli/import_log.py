@@ -1,4 +1,4 @@
-"""`assay import`: other frameworks' training logs, into the same tables and charts."""
+"""`assay import`: training logs of other frameworks, shown in the same tables and charts."""
 
 from __future__ import annotations
 
@@ -9,53 +9,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Json, StoreUrl, console, note, print_json
+from assay.cli.options import Json, StoreUrl
+from assay.cli.printing import console, note, print_json, print_line
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
+    from assay.logs import Options
     from assay.store.imported import Stored
-    from assay.training.history import Source
+    from assay.training.history import History
 
 _LARGE = 2**21  # bytes from which reading may take longer than two seconds
 
 
+_DETECTED = "detected"
+
+
 def import_log(
-    log: Annotated[Path, typer.Argument(help="A log file of another framework.")],
+    log: Annotated[Path, typer.Argument(help="Log file of another framework.")],
     format: Annotated[
         str | None,
-        typer.Option("--as", help="matlab, flux, pytorch, csv or tensorboard; none: what the file looks like."),
+        typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its name in tables and charts; none: the file's.")] = None,
-    study: Annotated[str, typer.Option(help="The study to stand beside; none: the study `imported`.")] = "",
+    name: Annotated[str | None, typer.Option(help="Name in tables and charts.", show_default="the file's name")] = None,
+    study: Annotated[str, typer.Option(help="Study to add the curve to.", show_default="imported")] = "",
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", "--tag", help="QUANTITY=NAME, of a table's column or a tag: test_accuracy=val_acc."),
+        typer.Option("--column", "--tag", help="QUANTITY=NAME of a column or tag: test_accuracy=val_acc. Repeatable."),
     ] = None,
-    accuracy: Annotated[str, typer.Option(help="percent or share; none: by the values.")] = "",
-    seconds: Annotated[str, typer.Option(help="Of a table: elapsed or each; none: by whether they fall.")] = "",
-    steps: Annotated[str, typer.Option(help="Of events: iteration or epoch; none: by the tags.")] = "",
+    accuracy: Annotated[str, typer.Option(help="Accuracies: percent or share.", show_default=_DETECTED)] = "",
+    seconds: Annotated[
+        str, typer.Option(help="Seconds in tables: elapsed, or each row's own (each).", show_default=_DETECTED)
+    ] = "",
+    steps: Annotated[str, typer.Option(help="Steps of event files: iteration or epoch.", show_default=_DETECTED)] = "",
     iterations_per_epoch: Annotated[
-        int | None, typer.Option(help="Makes iterations of a log that counts epochs alone.")
+        int | None, typer.Option(help="Iterations per epoch, for logs that only count epochs.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Makes examples seen of iterations.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size, to count examples seen.")] = None,
     evaluated_on: Annotated[
-        str, typer.Option(help="What its validation lines were measured on: validation or test.")
+        str, typer.Option(help="Split that the log's validation values are of: validation or test.")
     ] = "validation",
     machine: Annotated[
-        str, typer.Option(help="Where it ran; logs of one machine and one kind of clock are ranked together.")
+        str, typer.Option(help="Machine it ran on; logs of one machine are ranked together if their clocks agree.")
     ] = "",
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Import a training log: its curve stands in the tables and charts of a study, marked as imported."""
+    """Import a training log of another framework into a study, where its curve is marked as imported."""
     from assay import logs
-    from assay.cli import tables
-    from assay.report.text import clean
     from assay.store import imported
     from assay.store.store import Store
 
     options = logs.Options(
-        columns=_mapping(column or []),
+        columns=_columns(column or []),
         accuracy=accuracy,
         seconds=seconds,
         iterations_per_epoch=iterations_per_epoch,
@@ -64,43 +69,57 @@ def import_log(
         steps=steps,
         machine=machine,
     )
-    with _reading(log):
-        history = logs.read(log, format, options, name=name or "")
-    source = history.source
-    assert source is not None
-    if format is None:
-        note(f"{log} looks like {source.format}: {logs.FORMATS[source.format].about}")
+    history = _read(log, format, options, name or "")
     opened = Store(store)
     stored = imported.add(opened.database, history, study_name=study, named=name is not None)
     if as_json:
         print_json({"store": opened.name, **vars(stored), **history.plain()})
-        return
+    else:
+        _print(history, stored)
+
+
+def _columns(assignments: list[str]) -> dict[str, str]:
+    """The names of columns by quantity, of QUANTITY=NAME.
+
+    Raises:
+        AssayError: An assignment is malformed, or names a quantity twice.
+    """
+    columns: dict[str, str] = {}
+    for text in assignments:
+        quantity, equals, name = (part.strip() for part in text.partition("="))
+        if not equals or not quantity or not name:
+            raise AssayError(f"--column {text!r}: expected QUANTITY=NAME, such as test_accuracy=val_acc")
+        if quantity in columns:
+            raise AssayError(f"--column {text!r}: {quantity} is already read from {columns[quantity]!r}")
+        columns[quantity] = name
+    return columns
+
+
+def _read(log: Path, format: str | None, options: Options, name: str) -> History:
+    """The history of a log; notes the format that was detected."""
+    from assay import logs
+
+    with _reading_bar(log):
+        history = logs.read(log, format, options, name=name)
+    assert history.source is not None  # every log that was read has one
+    if format is None:
+        note(f"{log} looks like {history.source.format}: {logs.FORMATS[history.source.format].about}")
+    return history
+
+
+def _print(history: History, stored: Stored) -> None:
+    from assay.cli import tables
+
     console().print(tables.curve(history))
     console().print(tables.imported(history))
-    console().print(clean(_said(stored, source)), markup=False, soft_wrap=True)
-
-
-def _said(stored: Stored, source: Source) -> str:
-    how = f"was there as {stored.before}, and is read anew" if stored.before else "is stored"
-    return f"{source.file} {how}: {stored.key[:8]}, {stored.label} in study {stored.study}"
-
-
-def _mapping(words: list[str]) -> dict[str, str]:
-    """The columns of QUANTITY=NAME. Raises: AssayError."""
-    found: dict[str, str] = {}
-    for word in words:
-        target, equals, name = word.partition("=")
-        if not equals or not target.strip() or not name.strip():
-            raise AssayError(f"--column {word!r}: expected QUANTITY=NAME, such as test_accuracy=val_acc")
-        if target.strip() in found:
-            raise AssayError(f"--column {word!r}: {target.strip()} is read from {found[target.strip()]!r} already")
-        found[target.strip()] = name.strip()
-    return found
+    assert history.source is not None  # every log that was read has one
+    how = f"already imported as {stored.before}; read again and replaced" if stored.before else "imported"
+    print_line(f"{history.source.file} {how}: {stored.key[:8]}, {stored.label} in study {stored.study}")
 
 
 @contextmanager
-def _reading(log: Path) -> Generator[None]:
-    """A moving bar on a terminal while a large file is read, elsewhere a line: how far it is nobody knows."""
+def _reading_bar(log: Path) -> Generator[None]:
+    """A moving bar on a terminal while a large file is read, elsewhere a line; how far reading is, is unknown."""
     size = log.stat().st_size if log.is_file() else 0
     if size < _LARGE:
         yield

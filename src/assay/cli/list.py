@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import (
-    Csv,
-    Json,
-    StoreUrl,
-    console,
-    note,
-    print_csv,
-    print_json,
-)
+from assay.cli.options import Csv, Json, StoreUrl
+from assay.cli.printing import console, note, print_csv, print_json
+
+if TYPE_CHECKING:
+    from assay.store.store import Store
 
 
 def list_trials(
-    filters: Annotated[list[str] | None, typer.Argument(help="COLUMN=VALUE, or != > < >= <=: optimizer=adam.")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Argument(help="COLUMN=VALUE, or with !=, >, <, >= or <=; e.g. optimizer=adam.", show_default=False),
+    ] = None,
     study: Annotated[str, typer.Option(help="Only trials of this study.")] = "",
-    sort: Annotated[str, typer.Option(help="A column; with - in front from high to low.")] = "-finished",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many trials.")] = 30,
-    trials: Annotated[bool, typer.Option("--trials", help="List trials even without a filter.")] = False,
+    sort: Annotated[str, typer.Option(help="Column to sort by; prefix it with - for descending order.")] = "-finished",
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 30,
+    trials: Annotated[bool, typer.Option("--trials", help="List trials even without filters.")] = False,
     store: StoreUrl = None,
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
-    """List the stored studies and benches, or the trials that pass the filters."""
+    """List stored studies and benches, or the trials that match the filters."""
     from assay.cli import tables
-    from assay.store import benches, imported, queries
+    from assay.store import imported, queries
     from assay.store.store import Store
 
     opened = Store(store, read_only=True)
     if not (filters or study or trials):
-        rows, count = queries.studies(opened.database), 0
-        if as_json:
-            print_json({"store": opened.name, "studies": rows, "benches": benches.listed(opened.database)})
-        elif as_csv:
-            print_csv(rows)
-        else:
-            console().print(tables.studies(rows) if rows else f"{opened.name}: no studies; --trials lists its trials")
-            if measured := benches.listed(opened.database):
-                console().print(tables.benches(measured))
+        _list_studies(opened, as_csv=as_csv, as_json=as_json)
         return
     rows, count = queries.trials(opened.database, filters or [], study_name=study, sort=sort, limit=limit)
     curves = imported.listed(opened.database, filters or [], study_name=study)
@@ -52,5 +43,20 @@ def list_trials(
         print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
         console().print(tables.trials([*rows, *curves]))
-        said = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
-        note(said + (f"; {len(curves):,} imported" if curves else ""))
+        summary = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
+        note(summary + (f"; {len(curves):,} imported" if curves else ""))
+
+
+def _list_studies(store: Store, *, as_csv: bool, as_json: bool) -> None:
+    from assay.cli import tables
+    from assay.store import benches, queries
+
+    studies = queries.studies(store.database)
+    if as_json:
+        print_json({"store": store.name, "studies": studies, "benches": benches.listed(store.database)})
+    elif as_csv:
+        print_csv(studies)
+    else:
+        console().print(tables.studies(studies) if studies else f"{store.name}: no studies; --trials lists its trials")
+        if stored_benches := benches.listed(store.database):
+            console().print(tables.benches(stored_benches))

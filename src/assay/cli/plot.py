@@ -7,25 +7,38 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.options import Named, StoreUrl, console, file_name, note, results_of
+from assay.cli.files import file_stem
+from assay.cli.options import StoreUrl, StudyName, stored_results
+from assay.cli.printing import console, note
+
+_BY_CHART = "chosen by the chart"
 
 
 def plot(
-    study: Named,
-    chart: Annotated[str, typer.Argument(help="curves, effort, pareto, factors, grid, ledger, ...; `list` names all.")],
+    study: StudyName,
+    chart: Annotated[str, typer.Argument(help="Name of the chart, e.g. curves, effort or pareto; `list` shows all.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="png, svg, html or json; none: STUDY-CHART.png.")
+        Path | None,
+        typer.Option("-o", "--out", help="Output file (.png, .svg, .html or .json).", show_default="STUDY-CHART.png"),
     ] = None,
-    x: Annotated[str | None, typer.Option("--x", help="iteration, examples, seconds or flops.")] = None,
-    measure: Annotated[str | None, typer.Option(help="accuracy or loss.")] = None,
-    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
-    by: Annotated[str | None, typer.Option(help="What makes a series: configuration, an axis, trial.")] = None,
-    facet: Annotated[str | None, typer.Option(help="A panel for each value of this.")] = None,
-    start: Annotated[float | None, typer.Option("--from", help="The beginning of the stretch that is drawn.")] = None,
-    stop: Annotated[float | None, typer.Option("--to", help="Its end.")] = None,
-    smooth: Annotated[int | None, typer.Option(help="Moving average over so many points.")] = None,
-    log: Annotated[str | None, typer.Option(help="Logarithmic axes: x, y or xy.")] = None,
-    trial: Annotated[str | None, typer.Option(help="The trial, by key, for charts of one.")] = None,
+    x: Annotated[
+        str | None,
+        typer.Option("--x", help="x axis: iteration, examples, seconds or flops.", show_default=_BY_CHART),
+    ] = None,
+    measure: Annotated[str | None, typer.Option(help="Measure: accuracy or loss.", show_default=_BY_CHART)] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Data split: train, validation or test.", show_default=_BY_CHART)
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="One series per configuration, trial, or value of this axis.", show_default=_BY_CHART),
+    ] = None,
+    facet: Annotated[str | None, typer.Option(help="One panel per value of this axis.")] = None,
+    start: Annotated[float | None, typer.Option("--from", help="Start of the x range.")] = None,
+    stop: Annotated[float | None, typer.Option("--to", help="End of the x range.")] = None,
+    smooth: Annotated[int | None, typer.Option(help="Window of the moving average, in points.")] = None,
+    log: Annotated[str | None, typer.Option(help="Logarithmic axes: x, y or xy.", show_default=_BY_CHART)] = None,
+    trial: Annotated[str | None, typer.Option(help="Key of the trial, for charts of a single trial.")] = None,
     store: StoreUrl = None,
 ) -> None:
     """Draw a chart of a study."""
@@ -35,8 +48,7 @@ def plot(
         for name, entry in charts.CHARTS.items():
             console().print(f"{name:12} {entry.about}", markup=False)
         return
-    results = results_of(study, store)
-    asked: dict[str, Any] = {
+    values: dict[str, Any] = {
         "x": x,
         "measure": measure,
         "split": split,
@@ -47,8 +59,8 @@ def plot(
         "smooth": smooth,
         "log": log,
     }
-    options = {key: value for key, value in asked.items() if value is not None}
+    options = {key: value for key, value in values.items() if value is not None}
     if "log" in options and chart != "curves":
         options["log"] = True
-    picture = results.picture(chart, trial=trial, **options)
-    note(str(charts.write(picture, out or Path(f"{file_name(study)}-{chart}.png"))))
+    picture = stored_results(study, store).picture(chart, trial=trial, **options)
+    note(str(charts.write(picture, out or Path(f"{file_stem(study)}-{chart}.png"))))

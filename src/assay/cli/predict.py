@@ -1,4 +1,4 @@
-"""`assay predict`: what trained weights say of images."""
+"""`assay predict`: classes of images, by trained weights."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import (
-    Json,
-    console,
-    print_json,
-)
+from assay.cli.options import Json
+from assay.cli.printing import console, print_json
 
 
 def predict(
-    weights: Annotated[Path, typer.Argument(help="Weights that `assay train --save` wrote.")],
+    weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.")],
     images: Annotated[list[Path], typer.Argument(help="Images of any size, or IDX files.")],
     as_json: Json = False,
 ) -> None:
-    """Read digits from images with trained weights."""
+    """Classify images with trained weights."""
     from assay.cli import tables
     from assay.report.text import clean
     from assay.training.checkpoints import restore

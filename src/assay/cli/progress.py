@@ -1,4 +1,4 @@
-"""How long work shows how far it is: bars on a terminal, elsewhere a line every few seconds."""
+"""Progress of long work: bars on a terminal, elsewhere a line every few seconds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,35 @@ from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from assay.cli.options import console, note
+from assay.cli.printing import console, note
+from assay.report.text import clean, duration, percent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
-    from assay.execution.status import StudyStatus
+    from assay.execution.runner import Execution
+    from assay.execution.status import RunningTrial, StudyStatus
 
 S = TypeVar("S")
-WAITS = "waiting for another trial on this machine to end, so that the seconds mean something"
+WAITING = "waiting for another trial on this machine to finish, so that timings are not disturbed"
 
 
-def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractContextManager[Callable[[S], None]]) -> bool:
-    """Does the work and shows each of its states; True where Ctrl-C ended it."""
+def run_with_progress(
+    work: Iterable[S], cancel: Callable[..., None], display: AbstractContextManager[Callable[[S], None]]
+) -> bool:
+    """Does the work and shows each of its states.
+
+    Args:
+        work: What is done, a state at a time.
+        cancel: Called on Ctrl-C; the work ends soon after it.
+        display: Gives the function that shows a state.
+
+    Returns:
+        Whether Ctrl-C interrupted the work.
+    """
     from assay.system.signals import interruption
 
-    with interruption(stop) as interrupted, showing as show:
+    with interruption(cancel) as interrupted, display as show:
         for status in work:
             show(status)
         return interrupted()
@@ -30,40 +43,41 @@ def watched(work: Iterable[S], stop: Callable[..., None], showing: AbstractConte
 
 @contextmanager
 def bars(*, remaining: bool = False) -> Generator[Progress | None]:
-    """Bars that show their task's `said` and time, `remaining` too; None where there is no terminal."""
+    """Bars with the `status` of their tasks, the elapsed and the `remaining` time; None where there is no terminal."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    more = (TextColumn("ETA"), TimeRemainingColumn()) if remaining else ()
-    with Progress(*columns, *more, console=screen, transient=True) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"), TimeElapsedColumn())
+    eta = (TextColumn("ETA"), TimeRemainingColumn()) if remaining else ()
+    with Progress(*columns, *eta, console=screen, transient=True) as progress:
         yield progress
 
 
-def lines(say: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
-    """Notes what `say` makes of a state, once in so many seconds."""
+def lines(describe: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
+    """A function that notes what `describe` makes of a state, at most once in so many seconds."""
     last = perf_counter()
 
     def show(status: S) -> None:
         nonlocal last
         if perf_counter() - last >= seconds:
             last = perf_counter()
-            note(say(status))
+            note(describe(status))
 
     return show
 
 
+# --- one training ----------------------------------------------------------------------------------------------------
+
+
 @contextmanager
 def training_bar(title: str, reach: Callable[[StudyStatus], None]) -> Generator[Callable[[StudyStatus], None]]:
-    """Iteration, loss, accuracy and ETA of one training. Each state is handed to `reach` as well."""
+    """Iteration, loss, accuracy and ETA of one training. Each state is passed to `reach` as well."""
     with bars(remaining=True) as progress:
-        write: Callable[[StudyStatus], None] = lines(
-            lambda status: f"{title}: iteration {_training(status)}", seconds=5.0
-        )
-        task = progress.add_task(title, total=None, said="") if progress else None
+        write: Callable[[StudyStatus], None] = lines(lambda status: f"{title}: {_training_text(status)}", seconds=5.0)
+        task = progress.add_task(title, total=None, status="") if progress else None
         waiting = False
 
         def show(status: StudyStatus) -> None:
@@ -71,21 +85,73 @@ def training_bar(title: str, reach: Callable[[StudyStatus], None]) -> Generator[
             reach(status)
             if not waiting and any(trial.waiting for trial in status.running):
                 waiting = True
-                note(WAITS)
+                note(WAITING)
             if progress is None or task is None:
                 write(status)
             elif status.running:
                 trial = status.running[0]
-                progress.update(task, total=trial.iterations, completed=trial.iteration, said=_training(status))
+                text = _training_text(status)
+                progress.update(task, total=trial.iterations, completed=trial.iteration, status=text)
 
         yield show
 
 
-def _training(status: StudyStatus) -> str:
+def _training_text(status: StudyStatus) -> str:
     if not status.running:
-        return "another process trains this trial" if status.elsewhere else "about to start"
+        return "another process trains this trial" if status.elsewhere else "starting"
     trial = status.running[0]
-    words = f"{trial.iteration:,}/{trial.iterations:,}"
+    text = f"{trial.iteration:,}/{trial.iterations:,}"
     if trial.loss is None or trial.accuracy is None:
-        return words
-    return f"{words}, loss {trial.loss:.4f}, accuracy {trial.accuracy:.2%}"
+        return text
+    return f"{text}, loss {trial.loss:.4f}, accuracy {percent(trial.accuracy)}"
+
+
+# --- a study ---------------------------------------------------------------------------------------------------------
+
+
+def execute(execution: Execution) -> bool:
+    """Runs a study with one bar for all of it and one for each trial in training; True where Ctrl-C interrupted it."""
+    return run_with_progress(execution, execution.stop, _study_bars(execution.name))
+
+
+@contextmanager
+def _study_bars(name: str) -> Generator[Callable[[StudyStatus], None]]:
+    with bars() as progress:
+        if progress is None:
+            yield lines(lambda status: f"{name}: {_study_text(status)}")
+            return
+        study = progress.add_task(clean(name), total=None, status="")
+        trials: dict[str, TaskID] = {}
+
+        def show(status: StudyStatus) -> None:
+            progress.update(study, total=status.trials, completed=status.done, status=_study_text(status))
+            running = {trial.label: trial for trial in status.running}
+            for label in [label for label in trials if label not in running]:
+                progress.remove_task(trials.pop(label))
+            for label, trial in running.items():
+                if label not in trials:
+                    trials[label] = progress.add_task(f"  {clean(label)}", total=trial.iterations, status="")
+                progress.update(trials[label], completed=trial.iteration, status=_trial_text(trial))
+
+        yield show
+
+
+def _trial_text(trial: RunningTrial) -> str:
+    if trial.waiting:
+        return "waiting for another trial on this machine"
+    accuracy = "" if trial.accuracy is None else f", accuracy {percent(trial.accuracy)}"
+    return f"{trial.iteration:,}/{trial.iterations:,}{accuracy}"
+
+
+def _study_text(status: StudyStatus) -> str:
+    parts = [f"{status.done:,}/{status.trials:,}"]
+    parts += [f"ETA {duration(status.eta_seconds)}"] if status.eta_seconds is not None else []
+    parts += [f"{count:,} {outcome}" for outcome, count in status.outcomes.items() if outcome != "completed"]
+    if status.running and all(trial.waiting for trial in status.running):
+        parts.append("waiting for another trial on this machine")
+    if status.elsewhere:
+        parts.append(f"{status.elsewhere:,} in other processes")
+    if status.best:
+        label, accuracy = status.best
+        parts.append(f"best {percent(accuracy)} ({label})")
+    return ", ".join(parts)

@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Json, Named, StoreUrl, console, file_name, note, print_json, results_of
+from assay.cli.files import file_stem
+from assay.cli.options import Json, StoreUrl, StudyName, stored_results
+from assay.cli.printing import note, print_json, print_line
 
 
 def report(
-    study: Named,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The page; none: STUDY.html.")] = None,
+    study: StudyName,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file.", show_default="STUDY.html")] = None,
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Write a study as one HTML page: question, answers, tables, charts, data; it needs no network."""
-    from assay.report.text import clean
-
-    results = results_of(study, store)
-    path = results.report(out or Path(f"{file_name(study)}.html"))
+    """Write a self-contained HTML report of a study: answers, tables, charts and data."""
+    results = stored_results(study, store)
+    path = results.report(out or Path(f"{file_stem(study)}.html"))
     if as_json:
         print_json({"report": str(path), "bytes": path.stat().st_size, "answers": results.answers()})
         return
-    for line in results.answers():
-        console().print(f"- {clean(line)}", markup=False, soft_wrap=True)
+    for answer in results.answers():
+        print_line(f"- {answer}")
     note(f"{path}, {path.stat().st_size / 2**20:.1f} MiB")

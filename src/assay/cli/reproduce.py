@@ -1,4 +1,4 @@
-"""`assay reproduce`: a published study run again, and what was published beside what was measured."""
+"""`assay reproduce`: a published study run again, with the published figures next to the measured ones."""
 
 from __future__ import annotations
 
@@ -9,33 +9,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import Json, StoreUrl, Yes, console, note, prepare_folder, print_json
-from assay.cli.run import ask_if_long, execute, plan_sentence
+from assay.cli.files import prepare_folder
+from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes
+from assay.cli.plans import confirm_if_long, plan_sentence
+from assay.cli.printing import console, note, print_json
+from assay.cli.progress import execute
 from assay.errors import AssayError, FileError
-from assay.report.text import duration
+from assay.report.text import clean, duration
 
 if TYPE_CHECKING:
     from assay.articles.page import Page
     from assay.execution.runner import Execution
+    from assay.store.store import Store
+    from assay.studies.plan import Plan
+
+_FROM_STUDY = "set by each study"
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="What to reproduce; none: the list.")] = "",
-    data: Annotated[str | None, typer.Option(help="The data set in place of MNIST's own: a folder of it.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Scaled down, on the embedded digits without --data.")] = False,
-    seeds: Annotated[int | None, typer.Option(help="Seeds of every configuration; none: as each study says.")] = None,
-    sample: Annotated[float | None, typer.Option(help="parameter-grid: the share of its trajectories to run.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="lenet5: epochs of every training; the article has 100.")] = None,
-    plan_only: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
+    name: Annotated[str, typer.Argument(help="What to reproduce; without a name, list what there is.")] = "",
+    data: Annotated[
+        str | None, typer.Option(help="Data set: a name or a folder.", show_default="mnist; digits with --quick")
+    ] = None,
+    quick: Quick = False,
+    seeds: Annotated[
+        int | None, typer.Option(help="Number of seeds per configuration.", show_default=_FROM_STUDY)
+    ] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(help="parameter-grid only: fraction of the trajectories to train.", show_default="all"),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="lenet5 only: number of epochs per training.", show_default=_FROM_STUDY)
+    ] = None,
+    plan_only: PlanOnly = False,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored; train nothing.")] = False,
     yes: Yes = False,
     store: StoreUrl = None,
-    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("assay-out"),
+    out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
-    """Run a published study again; show what was published, what was measured, and whether it holds."""
-    from assay.articles import REPRODUCTIONS, asked_for, page_of, reproduction, results_of
-    from assay.execution.runner import Execution, pools
+    """Reproduce a published study, and compare its figures and claims with what is measured here."""
+    from assay.articles import REPRODUCTIONS, page_of, parse_spec, reproduction, results_of
     from assay.store.store import Store
 
     if not name:
@@ -43,70 +58,95 @@ def reproduce(
             console().print(f"{key:18} {entry.about}", markup=False)
         return
     chosen = reproduction(name)
-    if sample is not None and name != "parameter-grid":
-        raise AssayError(f"--sample: is for parameter-grid alone, not for {name}")
-    if epochs is not None and name != "lenet5":
-        raise AssayError(f"--epochs: is for lenet5 alone, not for {name}")
-    asked = asked_for(data=data, quick=quick, seeds=seeds, sample=sample, epochs=epochs)
+    for option, value, owner in (("sample", sample, "parameter-grid"), ("epochs", epochs, "lenet5")):
+        if value is not None and name != owner:
+            raise AssayError(f"--{option}: only for {owner}, not for {name}")
+    spec = parse_spec(data=data, quick=quick, seeds=seeds, sample=sample, epochs=epochs)
     prepare_folder(out)
-    opened, timed = Store(store), list[str]()
-    plans = chosen.plans(asked)
-    executions = [Execution(pool, opened) for pool in pools(plans)]
+    opened = Store(store)
+    plans = chosen.plans(spec)
+    executions = _executions(plans, opened)
     if not stored:
-        _foretell(name, executions)
+        _announce(name, executions)
         if plan_only:
             return
-        ask_if_long(sum(execution.seconds for execution in executions), yes=yes)
-    interrupted = _run(executions, timed, stored=stored)
-    if not interrupted and (more := chosen.then(asked, results_of(plans, opened))):
-        executions = [Execution(pool, opened) for pool in pools(more)]
-        if not stored:
-            _foretell(name, executions)
-        interrupted = _run(executions, timed, stored=stored)
-        plans = [*plans, *more]
-    page = page_of(chosen, asked, plans, opened)
-    if timed:
-        page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(timed)}."])
-    files = _written(page, out, f"{name}{'-quick' if quick else ''}")
-    if as_json:
-        print_json({"reproduction": name, "files": [str(f) for f in files], "time": timed, **page.plain()})
-    else:
-        _print(page)
-    for line in timed:
-        note(line)
-    note("written: " + ", ".join(map(str, files)))
+        confirm_if_long(sum(execution.seconds for execution in executions), yes=yes)
+    times, interrupted = _execute(executions, train=not stored)
+    if not interrupted and (more := chosen.then(spec, results_of(plans, opened))):
+        more_times, interrupted = _execute_more(name, more, opened, train=not stored)
+        plans, times = [*plans, *more], [*times, *more_times]
+    page = page_of(chosen, spec, plans, opened)
+    if times:
+        page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(times)}."])
+    _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, as_json=as_json)
     if interrupted:
-        note("interrupted; the same command goes on where it was")
+        note("interrupted; run the same command to resume")
         raise typer.Exit(130)
 
 
-def _foretell(name: str, executions: list[Execution]) -> None:
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def _executions(plans: list[Plan], store: Store) -> list[Execution]:
+    from assay.execution.runner import Execution, pools
+
+    return [Execution(pool, store) for pool in pools(plans)]
+
+
+def _announce(name: str, executions: list[Execution]) -> None:
     for execution in executions:
         note(plan_sentence(execution))
-    note(f"{name}: about {duration(sum(execution.seconds for execution in executions))} together")
+    note(f"{name}: about {duration(sum(execution.seconds for execution in executions))} in total")
 
 
-def _run(executions: list[Execution], timed: list[str], *, stored: bool) -> bool:
-    """Runs the studies in turn; adds to `timed` what each took; True where Ctrl-C ended one. `stored`: runs none."""
-    for execution in executions:  # all, for the page reads also those that are stored whole or are not reached
+def _execute(executions: list[Execution], *, train: bool) -> tuple[list[str], bool]:
+    """Registers all studies, and runs them in turn if `train`.
+
+    Returns:
+        How long each study took, and whether Ctrl-C interrupted one.
+    """
+    for execution in executions:  # all, because the page also reads those that are not reached
         execution.register()
-    for execution in [] if stored else executions:
+    times: list[str] = []
+    for execution in executions if train else []:
         if not execution.open:
             continue
-        expected, begin = execution.seconds, perf_counter()
+        estimate, begin = execution.seconds, perf_counter()
         interrupted = execute(execution)
-        took = perf_counter() - begin
-        done = f"{execution.name}: {duration(took)}"
-        timed.append(f"{done}, interrupted" if interrupted else f"{done}; estimated before: {duration(expected)}")
+        took = f"{execution.name}: {duration(perf_counter() - begin)}"
         if interrupted:
-            return True
-    return False
+            return [*times, f"{took}, interrupted"], True
+        times.append(f"{took}; estimated before: {duration(estimate)}")
+    return times, False
 
 
-def _written(page: Page, folder: Path, stem: str) -> list[Path]:
+def _execute_more(name: str, plans: list[Plan], store: Store, *, train: bool) -> tuple[list[str], bool]:
+    """The same for the studies that depend on the results of the first ones."""
+    executions = _executions(plans, store)
+    if train:
+        _announce(name, executions)
+    return _execute(executions, train=train)
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def _report(name: str, page: Page, folder: Path, stem: str, times: list[str], *, as_json: bool) -> None:
+    """Writes the page and its pictures, and prints it."""
+    files = _write(page, folder, stem)
+    if as_json:
+        print_json({"reproduction": name, "files": [str(file) for file in files], "time": times, **page.plain()})
+    else:
+        _print(page)
+    for line in times:
+        note(line)
+    note("written: " + ", ".join(map(str, files)))
+
+
+def _write(page: Page, folder: Path, stem: str) -> list[Path]:
     from assay.report.charts.writing import write
 
-    files = [folder / f"{stem}{ending}" for ending in (".md", ".html")]
+    files = [folder / f"{stem}{suffix}" for suffix in (".md", ".html")]
     for file, text in zip(files, (page.markdown(stem), page.html()), strict=True):
         try:
             file.write_text(text, encoding="utf-8")
@@ -117,7 +157,6 @@ def _written(page: Page, folder: Path, stem: str) -> list[Path]:
 
 def _print(page: Page) -> None:
     from assay.cli import tables
-    from assay.report.text import clean
 
     screen = console()
     for text in [page.title, page.banner, *page.lead]:

@@ -3,58 +3,86 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import (
-    StoreUrl,
-    Yes,
-    note,
-)
+from assay.cli.options import StoreUrl, Yes
+from assay.cli.printing import note
 from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.store.store import Store
+
+
+@dataclass
+class _Selection:
+    """What the names stand for: studies by name, the others by key."""
+
+    studies: list[str] = field(default_factory=list[str])
+    trials: list[str] = field(default_factory=list[str])
+    benches: list[str] = field(default_factory=list[str])
+    curves: list[str] = field(default_factory=list[str])
+
+    def text(self) -> str:
+        """Everything that is selected, in a line."""
+        parts = [f"study {name}" for name in self.studies]
+        for kind, keys in (("trial", self.trials), ("bench", self.benches), ("imported curve", self.curves)):
+            parts += [f"{kind} {key[:8]}" for key in keys]
+        return ", ".join(parts)
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Trials, benches, imported curves by key, or studies by name.")],
+    names: Annotated[list[str], typer.Argument(help="Study names, or keys of trials, benches or imported curves.")],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove trials, benches, imported curves, or studies with those of their trials that no other study has.
+    """Remove studies, trials, benches or imported curves, after a confirmation.
 
-    Asks first.
+    Removing a study also removes the trials that belong to no other study.
     """
-    from assay.store import benches, imported, queries
     from assay.store.store import Store
 
     opened = Store(store)
-    studies = {row["name"] for row in queries.studies(opened.database)}
-    doomed = [name for name in names if name in studies]
-    keys, measured, curves = list[str](), list[str](), list[str]()
-    for name in (name for name in names if name not in studies):
-        if found := benches.find(opened.database, name):
-            measured.append(found["bench"])
-        elif curve := imported.find(opened.database, name):
-            curves.append(curve["key"])
-        else:
-            keys.append(queries.one_trial(opened.database, name)["key"])
-    named = [("study", doomed)]
-    named += [(kind, [key[:8] for key in of]) for kind, of in (("trial", keys), ("bench", measured))]
-    named.append(("imported curve", [key[:8] for key in curves]))
-    what = ", ".join(f"{kind} {name}" for kind, those in named for name in those)
+    selection = _select(opened, names)
     if not yes:
         if not sys.stdin.isatty():
-            raise AssayError(f"this removes {what}; give --yes to do so without being asked")
-        if not typer.confirm(f"Remove {what}?", err=True):
+            raise AssayError(f"this removes {selection.text()}; give --yes to remove it without confirmation")
+        if not typer.confirm(f"Remove {selection.text()}?", err=True):
             raise typer.Exit(1)
-    for name in doomed:
-        keys += opened.remove_study(name)
-    gone = {
-        "trials": opened.remove_trials(keys),
-        "benches": benches.remove(opened.database, measured),
-        "imported curves": imported.remove(opened.database, curves),
-    }
-    more = "".join(f", {count:,} {what}" for what, count in gone.items() if count and what != "trials")
-    note(
-        f"removed {len(doomed):,} studies and {gone['trials']:,} trials{more}; `assay store vacuum` frees their weights"
+    note(f"removed {_remove(opened, selection)}; `assay store vacuum` frees the space of their weights")
+
+
+def _select(store: Store, names: list[str]) -> _Selection:
+    from assay.store import benches, imported, queries
+
+    studies = {row["name"] for row in queries.studies(store.database)}
+    selection = _Selection()
+    for name in names:
+        if name in studies:
+            selection.studies.append(name)
+        elif bench := benches.find(store.database, name):
+            selection.benches.append(bench["bench"])
+        elif curve := imported.find(store.database, name):
+            selection.curves.append(curve["key"])
+        else:
+            selection.trials.append(queries.one_trial(store.database, name)["key"])
+    return selection
+
+
+def _remove(store: Store, selection: _Selection) -> str:
+    """Removes what is selected; how much it was."""
+    from assay.store import benches, imported
+
+    trials = [*selection.trials]
+    for name in selection.studies:
+        trials += store.remove_study(name)
+    counts = (
+        ("study", "studies", len(selection.studies)),
+        ("trial", "trials", store.remove_trials(trials)),
+        ("bench", "benches", benches.remove(store.database, selection.benches)),
+        ("imported curve", "imported curves", imported.remove(store.database, selection.curves)),
     )
+    parts = [f"{count:,} {one if count == 1 else several}" for one, several, count in counts if count]
+    return ", ".join(parts) or "nothing"

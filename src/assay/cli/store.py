@@ -7,33 +7,39 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Json, StoreUrl, console, note, print_json
+from assay.cli.options import Json, StoreUrl
+from assay.cli.printing import note, print_json, print_line
 
-app = typer.Typer(help="Look after a store of trials.", no_args_is_help=True)
+app = typer.Typer(help="Check, repair, export and import a store of trials.", no_args_is_help=True)
 
 
 @app.command()
 def check(store: StoreUrl = None, as_json: Json = False) -> None:
-    """Say whether a store is sound: its database, rows, artifacts and leases. Exit code 1 where something is wrong."""
-    from assay.report.text import clean
+    """Check the database, rows, artifacts and leases of a store.
+
+    The exit code is 1 if something is wrong.
+    """
     from assay.store.integrity import check as check_store
     from assay.store.store import Store
 
-    findings = check_store(opened := Store(store))
-    wrong = [finding for finding in findings if finding.kind not in ("orphan", "lease")]
+    defects = check_store(opened := Store(store))
+    wrong = [defect for defect in defects if defect.kind not in ("orphan", "lease")]
     if as_json:
-        print_json({"store": opened.name, "sound": not wrong, "findings": [vars(finding) for finding in findings]})
+        print_json({"store": opened.name, "sound": not wrong, "findings": [vars(defect) for defect in defects]})
     else:
-        for finding in findings:
-            console().print(f"{finding.kind}: {clean(finding.sentence)}", markup=False, soft_wrap=True)
-        console().print(f"{opened.name}: {'sound' if not wrong else 'not sound'}", markup=False, soft_wrap=True)
+        for defect in defects:
+            print_line(f"{defect.kind}: {defect.sentence}")
+        print_line(f"{opened.name}: {'not sound' if wrong else 'sound'}")
     if wrong:
         raise typer.Exit(1)
 
 
 @app.command()
 def repair(store: StoreUrl = None, as_json: Json = False) -> None:
-    """Mend a store: set unreadable rows aside, free dead leases; save what a damaged file still holds."""
+    """Repair a store: set unreadable rows aside, free expired leases.
+
+    Of a damaged file, what can still be read is saved into a new one.
+    """
     from assay.errors import StoreError
     from assay.store.database import sqlite_path
     from assay.store.integrity import repair as repair_store
@@ -49,24 +55,24 @@ def repair(store: StoreUrl = None, as_json: Json = False) -> None:
         if path is None or "damaged" not in str(error):
             raise
         target, count = salvage(path)
-        done = [f"saved {count:,} results into {target}; look at it, then move it to {path}"]
+        done = [f"saved {count:,} results to {target}; check it, then move it to {path}"]
     if as_json:
         print_json({"done": done})
     for line in done if not as_json else []:
-        console().print(line, markup=False, soft_wrap=True)
+        print_line(line)
     if not done:
-        note("nothing to mend")
+        note("nothing to repair")
 
 
 @app.command(name="export")
 def export_store(
-    folder: Annotated[Path, typer.Argument(help="The folder to write into.")],
+    folder: Annotated[Path, typer.Argument(help="Output folder.")],
     study: Annotated[str, typer.Option(help="Only the trials of this study.")] = "",
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="The weights too.")] = False,
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Also export the weights.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Write trials and curves as Parquet, studies and machines as JSON."""
+    """Export trials and curves as Parquet, studies and machines as JSON."""
     from assay.store.exchange import export
     from assay.store.store import Store
 
@@ -74,29 +80,29 @@ def export_store(
     if as_json:
         print_json({"trials": count, "folder": str(folder)})
     else:
-        console().print(f"{count:,} trials are in {folder}", markup=False, soft_wrap=True)
+        print_line(f"{count:,} trials are in {folder}")
 
 
 @app.command(name="import")
 def import_store(
-    folder: Annotated[Path, typer.Argument(help="A folder that `assay store export` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by `assay store export`.")],
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add the trials of an export to a store, imported curves counted with them; what it has stays as it is."""
+    """Add exported trials and imported curves to a store. What it already has is kept unchanged."""
     from assay.store.exchange import read_back
     from assay.store.store import Store
 
-    added, there = read_back(Store(store), folder)
+    added, skipped = read_back(Store(store), folder)
     if as_json:
-        print_json({"added": added, "already_there": there})
+        print_json({"added": added, "already_there": skipped})
     else:
-        console().print(f"{added:,} trials added, {there:,} were there or have no result", markup=False)
+        print_line(f"{added:,} trials added, {skipped:,} skipped (already stored, or without a result)")
 
 
 @app.command()
 def vacuum(store: StoreUrl = None, as_json: Json = False) -> None:
-    """Remove artifacts that no trial names any more, and give unused room back."""
+    """Delete artifacts that no trial uses any more, and free the unused space."""
     from assay.store.integrity import vacuum as vacuum_store
     from assay.store.store import Store
 
@@ -104,4 +110,4 @@ def vacuum(store: StoreUrl = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"artifacts": count, "bytes": size})
     else:
-        console().print(f"{count:,} artifacts removed, {size / 2**20:,.1f} MiB", markup=False)
+        print_line(f"{count:,} artifacts removed, {size / 2**20:,.1f} MiB")

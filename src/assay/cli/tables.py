@@ -1,4 +1,4 @@
-"""Tables for the terminal: what a training gave and cost, what a data set holds, what a machine has."""
+"""Tables for the terminal: learning curves, results and costs of trainings, the contents of a store."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from assay.report.text import number, percent
+from assay.report.text import clean, number, percent, plain_cell
 
 if TYPE_CHECKING:
     import pandas
 
-    from assay.training.history import History, Point
-from assay.report.text import clean, plain_cell
+    from assay.training.history import History, Point, Source
 
-_ROWS = 14
+_MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
+_QUANTITIES = ("test_accuracy", "validation_accuracy", "train_accuracy", "test_loss", "validation_loss", "train_loss")
 
 
 def curve(history: History) -> Table:
     """The learning curve, thinned to a screenful with its first and last points kept."""
-    points = thinned(history.points, _ROWS)
-    left_out = len(history.points) - len(points)
+    points = thinned(history.points, _MOST_POINTS)
     source = history.source
     title = source.label if source else f"{history.recipe.label()}, seed {history.recipe.seed}"
-    caption = f"{len(points)} of {len(history.points)} points" if left_out else None
-    table = Table(title=clean(title), caption=caption, title_justify="left", caption_justify="left")
+    caption = f"showing {len(points)} of {len(history.points)} log points"
+    table = Table(
+        title=clean(title),
+        caption=caption if len(points) < len(history.points) else None,
+        title_justify="left",
+        caption_justify="left",
+    )
     validated = any(p.validation_accuracy is not None or p.validation_loss is not None for p in history.points)
-    columns = [
-        source.steps.removesuffix("s") if source else "iteration",
-        "seconds",
-        "train loss",
-        "test loss",
-        "train acc.",
-        "test acc.",
-    ]
+    columns = [source.steps.removesuffix("s") if source else "iteration", "seconds"]
+    columns += ["train loss", "test loss", "train acc.", "test acc."]
     for column in columns + (["valid. loss", "valid. acc."] if validated else []):
         table.add_column(column, justify="right", no_wrap=True)
     for p in points:
@@ -48,7 +46,7 @@ def curve(history: History) -> Table:
 
 
 def summary(history: History) -> Table:
-    """What the training bought and what it cost, a line each."""
+    """Results and costs of a training."""
     last, ledger = history.final, history.ledger.plain()
     seconds = ", ".join(f"{name} {value:.3f}" for name, value in ledger.items() if value >= 0.0005 or name == "train")
     lines: list[tuple[str, str]] = [
@@ -69,37 +67,39 @@ def summary(history: History) -> Table:
 
 
 def imported(history: History) -> Table:
-    """What an imported log tells: its last values, its own seconds, units, lines."""
+    """Results, seconds, units and line counts of an imported log."""
     source = history.source
-    assert source is not None
-    quantities = (
-        "test_accuracy",
-        "validation_accuracy",
-        "train_accuracy",
-        "test_loss",
-        "validation_loss",
-        "train_loss",
-    )
-    last = {name: value for name in quantities if (value := history.last(name)) is not None}
+    assert source is not None  # an imported curve has one
+    last = {name: value for name in _QUANTITIES if (value := history.last(name)) is not None}
     lines: list[tuple[str, object]] = [("outcome", f"{history.outcome}: {history.reason}")]
     lines += [
         (name.replace("_", " "), percent(value) if name.endswith("accuracy") else number(value))
         for name, value in last.items()
     ]
-    words = {"train": "training", "evaluate": "validation", "wall": "elapsed"}
-    told = ", ".join(f"{words[name]} {source.seconds[name]:.2f}" for name in words if name in source.seconds)
-    lines += [("seconds", f"{told or 'none'} (imported: {source.clock})")]
+    lines += [("seconds", f"{_log_seconds(source)} (imported: {source.clock})")]
     lines += [("effort", f"{history.effort:.4f} s by the log's own clock / accuracy")] if history.effort else []
-    kind = "events" if source.format == "tensorboard" else "lines"
-    counted = ", ".join(f"{count:,} {name}" for name, count in source.lines.items() if name != "lines")
     lines += [
-        ("framework", f"{source.framework or 'not told'} (format {source.format})"),
-        ("machine", source.machine or "not told"),
+        ("framework", f"{source.framework or 'unknown'} (format {source.format})"),
+        ("machine", source.machine or "unknown"),
         ("file", f"{source.file}, sha256 {source.sha256}"),
-        (kind, f"{source.lines.get('lines', 0):,}: {counted}"),
+        ("events" if source.format == "tensorboard" else "lines", _line_counts(source)),
     ]
-    lines += [("unit" if name != "not taken" else "", f"{name}: {said}") for name, said in source.units.items()]
+    lines += [("unit" if name != "not taken" else "", f"{name}: {unit}") for name, unit in source.units.items()]
     return pairs([*lines, *(("note", warning) for warning in history.warnings)])
+
+
+def _log_seconds(source: Source) -> str:
+    labels = {"train": "training", "evaluate": "validation", "wall": "elapsed"}
+    parts = [f"{label} {source.seconds[name]:.2f}" for name, label in labels.items() if name in source.seconds]
+    return ", ".join(parts) or "none"
+
+
+def _line_counts(source: Source) -> str:
+    counts = [f"{count:,} {_LINE_KINDS.get(name, name)}" for name, count in source.lines.items() if name != "lines"]
+    return f"{source.lines.get('lines', 0):,}: {', '.join(counts)}"
+
+
+_LINE_KINDS = {"apart": "ignored"}  # how a kind of lines is shown, where it is not stored by that name
 
 
 def _rate(history: History) -> str:
@@ -108,7 +108,7 @@ def _rate(history: History) -> str:
 
 
 def pairs(lines: Sequence[tuple[str, object]]) -> Table:
-    """Two columns without a frame: what, and its value."""
+    """Two columns without a border: names and their values."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -118,7 +118,7 @@ def pairs(lines: Sequence[tuple[str, object]]) -> Table:
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most `most` points, evenly chosen, the first and the last among them."""
+    """At most `most` points, evenly spaced, with the first and the last."""
     if len(points) <= most:
         return list(points)
     chosen = sorted({round(i * (len(points) - 1) / (most - 1)) for i in range(most)})
@@ -126,13 +126,13 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
 
 
 def prediction(label: str, probabilities: dict[str, float]) -> str:
-    """The class and the probabilities of the likeliest ones, in a line."""
-    likely: list[tuple[str, float]] = sorted(probabilities.items(), key=lambda item: -item[1])
-    return f"{clean(label)}   " + "  ".join(f"{clean(name)}: {p:.3f}" for name, p in likely[:10])
+    """The predicted class, and the ten highest probabilities, in a line."""
+    ranked: list[tuple[str, float]] = sorted(probabilities.items(), key=lambda item: -item[1])
+    return f"{clean(label)}   " + "  ".join(f"{clean(name)}: {p:.3f}" for name, p in ranked[:10])
 
 
 def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
-    """A line for each engine: its version and devices, or what to install."""
+    """One line per engine: its version and devices, or what to install."""
     return [
         (
             f"engine {name}",
@@ -143,7 +143,7 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def study(summary: pandas.DataFrame, title: str) -> Table:
-    """A study's configurations in the order of the frame: accuracy with its spread over seeds, time, effort."""
+    """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
     table = Table(title=clean(title), title_justify="left")
     table.add_column("configuration", overflow="fold")
     for column in ("trials", "accuracy", "min .. max", "seconds", "effort"):
@@ -153,7 +153,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
         count += f", {row['diverged']} div." if row["diverged"] else ""
         missing = row["accuracy"] != row["accuracy"]
-        spread = "-" if missing else f"{row['low']:.2%} .. {row['high']:.2%}"
+        spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
             clean(row["configuration"]),
             count,
@@ -189,13 +189,13 @@ def benches(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         count = f"{row['measured']} of {row['rows']}"
-        words = [row["key"][:8], row["name"], Path(row["data"]).name, row["baseline"] or "-", count, row["outcome"]]
-        table.add_row(*map(clean, words), _when(row["updated"]))
+        cells = [row["key"][:8], row["name"], Path(row["data"]).name, row["baseline"] or "-", count, row["outcome"]]
+        table.add_row(*map(clean, cells), _when(row["updated"]))
     return table
 
 
 def trials(rows: Sequence[dict[str, Any]]) -> Table:
-    """Trials and imported curves, a line each."""
+    """Trials and imported curves, one line each."""
     table = Table()
     table.add_column("trial", no_wrap=True)
     table.add_column("recipe", overflow="fold")
@@ -203,15 +203,15 @@ def trials(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         if row.get("origin") == "imported":
-            words = f"{row['label']}, {row['engine']}, {row['file']}"
+            label = f"{row['label']}, {row['engine']}, {row['file']}"
             numbers = ["-", _budget(row), percent(row["accuracy"]), _decimal(row["seconds"], ".3f"), row["outcome"]]
-            table.add_row(*map(clean, [row["key"][:8], words, *numbers]))
+            table.add_row(*map(clean, [row["key"][:8], label, *numbers]))
             continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = f"{row['optimizer']} {row['learning_rate']:g}"
-        words = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
+        label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _decimal(row["seconds"], ".3f")]
-        table.add_row(*map(clean, [row["key"][:8], words, *numbers, row["outcome"] or "planned"]))
+        table.add_row(*map(clean, [row["key"][:8], label, *numbers, row["outcome"] or "planned"]))
     return table
 
 
@@ -228,19 +228,19 @@ def _when(seconds: float) -> str:
 
 
 def of_frame(frame: Any, title: str) -> Table:
-    """Any frame, as wide as the terminal; numbers at the right."""
-    head = [str(column).replace("_", " ") for column in frame.columns]
+    """Any frame, as wide as the terminal; numbers are right-aligned."""
+    header = [str(column).replace("_", " ") for column in frame.columns]
     rows = [[plain_cell(value) for value in row] for row in frame.itertuples(index=False)]
-    return of_rows(title, head, rows, right=[frame[column].dtype != object for column in frame.columns])
+    return of_rows(title, header, rows, right=[frame[column].dtype != object for column in frame.columns])
 
 
 def of_rows(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None
 ) -> Table:
-    """Rows of words under a head, folded to the terminal's width; `right`: the columns that stand at the right."""
+    """Rows of text under a header, folded to the terminal's width; `right`: which columns are right-aligned."""
     table = Table(title=clean(title), title_justify="left")
-    for name, at_right in zip(head, right or [False] * len(head), strict=True):
-        table.add_column(clean(name), justify="right" if at_right else "left", overflow="fold")
+    for name, is_right in zip(header, right or [False] * len(header), strict=True):
+        table.add_column(clean(name), justify="right" if is_right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     return table

@@ -1,4 +1,4 @@
-"""`assay target`: how soon an accuracy is reached."""
+"""`assay target`: time to an accuracy or a loss."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, Named, StoreUrl, note, print_frame, results_of
+from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_results
+from assay.cli.printing import note, print_frame
+
+_COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
 
 
 def target(
-    study: Named,
-    accuracy: Annotated[float | None, typer.Option(help="Of the test set; none: the study's median.")] = None,
-    loss: Annotated[float | None, typer.Option(help="A loss in place of an accuracy.")] = None,
-    by: Annotated[str, typer.Option(help="iteration, examples, seconds or flops.")] = "iteration",
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    study: StudyName,
+    accuracy: Annotated[
+        float | None, typer.Option(help="Target accuracy, between 0 and 1.", show_default="the study's median")
+    ] = None,
+    loss: Annotated[float | None, typer.Option(help="Target loss, instead of an accuracy.")] = None,
+    by: Annotated[str, typer.Option(help="Unit of time: iteration, examples, seconds or flops.")] = "iteration",
+    split: Annotated[str, typer.Option(help="Data split: train, validation or test.")] = "test",
     store: StoreUrl = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Say how soon each configuration reaches an accuracy or a loss, read from the stored curves; misses count."""
+    """Report the time to a target accuracy or loss, per configuration.
+
+    Times are read from the stored curves; trials that miss the target are censored.
+    """
     from assay.analysis import targets
     from assay.analysis.frames import own
+    from assay.report.text import percent
 
-    results = results_of(study, store)
+    results = stored_results(study, store)
     trials = results.frame()
     if accuracy is None and loss is None:
         accuracy = targets.default_target(trials)
@@ -32,9 +41,8 @@ def target(
         trials, left_out = own(trials)
         note(left_out) if left_out else None
     times = targets.times_to(results.curves(), trials, accuracy=accuracy, loss=loss, by=by, split=split)
-    goal = f"{accuracy:.2%} accuracy" if loss is None else f"loss {loss:g}"
-    title = f"{by} to {goal} ({split}; straight lines between the points of the curves)"
+    goal = f"{percent(accuracy)} accuracy" if loss is None else f"loss {loss:g}"
+    title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
-    shown = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
-    plain = as_csv or as_json or as_markdown
-    print_frame(table if plain else table[shown], as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)
+    table = table if as_csv or as_json or as_markdown else table[_COLUMNS]
+    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)

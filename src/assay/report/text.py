@@ -14,8 +14,12 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """An accuracy in percent."""
-    return "-" if value is None else f"{value:.2%}"
+    """A fraction in percent, a dash where there is none.
+
+    >>> percent(0.975)
+    '97.50 %'
+    """
+    return "-" if value is None or value != value else f"{100 * value:.2f} %"
 
 
 def duration(seconds: float) -> str:

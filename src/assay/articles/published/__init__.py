@@ -1,4 +1,4 @@
-"""What articles published: figures and findings as data, with their sources. Nothing here was measured by Assay."""
+"""Published figures and findings as data, with their sources. Nothing here was measured by Assay."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from assay.errors import AssayError, FileError, unknown
 
-WORDS = ("", "about", "above", "below")
-"""How an article words a figure; nothing: with all its digits."""
+QUALIFIERS = ("", "about", "above", "below")
+"""How an article qualifies a figure; an empty one stands for a figure with all its digits."""
 
 ARTICLES = ("flux_mnist", "parameters", "from_scratch", "lenet5")
 
@@ -32,8 +32,8 @@ class PublishedPoint:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.word not in WORDS:
-            raise AssayError(unknown("word of a figure", self.word, WORDS[1:]))
+        if self.word not in QUALIFIERS:
+            raise AssayError(unknown("word of a figure", self.word, QUALIFIERS[1:]))
         if self.accuracy is None and self.loss is None:
             raise AssayError(f"{self.name}: has neither an accuracy nor a loss")
 
@@ -50,7 +50,11 @@ class PublishedPoint:
 
 @cache
 def article(name: str) -> Mapping[str, Any]:
-    """The facts that an article published, as its file has them. Raises: AssayError for an unknown article."""
+    """The facts that an article published, as they stand in its file.
+
+    Raises:
+        AssayError: There is no such article.
+    """
     if name not in ARTICLES:
         raise AssayError(unknown("article", name, ARTICLES))
     file = resources.files("assay.articles.published") / f"{name}.toml"
@@ -61,9 +65,9 @@ def article(name: str) -> Mapping[str, Any]:
 
 
 def points(name: str, optimizer: str | None = None) -> list[PublishedPoint]:
-    """The points of an article, in its order; with `optimizer` those of one alone."""
-    found = [PublishedPoint(**raw) for raw in article(name).get("points", [])]
-    return [point for point in found if optimizer in (None, point.optimizer)]
+    """The points of an article, in its order; with `optimizer`, only those of that optimizer."""
+    every = [PublishedPoint(**raw) for raw in article(name).get("points", [])]
+    return [point for point in every if optimizer in (None, point.optimizer)]
 
 
 def sources(name: str) -> list[tuple[str, str]]:
@@ -71,4 +75,4 @@ def sources(name: str) -> list[tuple[str, str]]:
     return [(source["title"], source.get("url", "")) for source in article(name)["sources"]]
 
 
-__all__ = ["ARTICLES", "WORDS", "PublishedPoint", "article", "points", "sources"]
+__all__ = ["ARTICLES", "QUALIFIERS", "PublishedPoint", "article", "points", "sources"]

@@ -1,8 +1,8 @@
-"""Bytes that a piece of Python allocates, counted: tracemalloc read after every opcode.
+"""Counts the bytes that Python code allocates, by reading tracemalloc after every opcode.
 
-tracemalloc knows how much is held and the most that was held, not how much was allocated together. Read and reset
-after each opcode, the rise to the peak since the opcode before is what that opcode allocated; their sum misses only
-what one opcode frees and allocates again. NumPy reports its arrays to tracemalloc; C++ and BLAS do not.
+tracemalloc knows the current and the peak size of traced memory, not the total that was allocated. Read and reset
+after each opcode, the rise to the peak is what that opcode allocated; the sum only misses what one opcode frees and
+allocates again. NumPy reports its arrays to tracemalloc; C++ and BLAS do not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class _Counter:
-    """Adds up what the opcodes of the traced frames allocate beyond `floor`, which tracing itself needs for each."""
+    """Adds up what the opcodes of the traced frames allocate beyond `floor`, which tracing itself needs per opcode."""
 
     def __init__(self, floor: int = 0) -> None:
         self.floor, self.held = floor, 0
@@ -33,14 +33,14 @@ class _Counter:
         return self
 
 
-def allocated(work: Callable[[], object]) -> int:
-    """The bytes that `work` allocates, counted in a second call, when what is made once is made."""
+def allocated_bytes(work: Callable[[], object]) -> int:
+    """The bytes that `work` allocates in its second call; what is allocated once is there by then."""
     work()
-    floor = _counted(_nothing, _Counter()).rises
-    return _counted(work, _Counter(sorted(floor)[len(floor) // 2])).total
+    rises = _traced(_no_allocations, _Counter()).rises
+    return _traced(work, _Counter(sorted(rises)[len(rises) // 2])).total
 
 
-def _nothing() -> int:
+def _no_allocations() -> int:
     """Opcodes that allocate nothing."""
     x = 0
     for _ in range(200):
@@ -48,8 +48,9 @@ def _nothing() -> int:
     return x
 
 
-def _counted(work: Callable[[], object], counter: _Counter) -> _Counter:
-    before, was_tracing = sys.gettrace(), tracemalloc.is_tracing()
+def _traced(work: Callable[[], object], counter: _Counter) -> _Counter:
+    """The counter after `work` ran under it."""
+    previous_trace, was_tracing = sys.gettrace(), tracemalloc.is_tracing()
     if not was_tracing:
         tracemalloc.start(1)
     try:
@@ -59,11 +60,11 @@ def _counted(work: Callable[[], object], counter: _Counter) -> _Counter:
         try:
             work()
         finally:
-            sys.settrace(before)
+            sys.settrace(previous_trace)
     finally:
         if not was_tracing:
             tracemalloc.stop()
     return counter
 
 
-__all__ = ["allocated"]
+__all__ = ["allocated_bytes"]

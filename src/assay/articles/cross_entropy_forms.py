@@ -1,8 +1,8 @@
-"""2LR under stochastic Descent, and what cross-entropy does where the label's probability is 0: three gradients of z.
+"""Cross-entropy where the label's probability is 0: three forms of its gradient, on 2LR with stochastic Descent.
 
-Assay trains softmax under cross-entropy by p - y, which is right for every p. A library that divides by p needs
-something against p = 0: it adds a small number to it, or cuts it off there, and the gradient then vanishes for
-exactly the examples that are most wrong. Plain NumPy, for the recipe knows the right form alone.
+Assay trains softmax with cross-entropy by p - y, which is right for every p. A library that divides by p must avoid
+p = 0: it adds a small number to p, or clamps it, and the gradient then vanishes for exactly the examples that are
+most wrong. This is plain NumPy, because recipes only know the right form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.articles.measured import percent
+from assay.articles.measurements import percent_cell
 from assay.articles.page import Table
 from assay.articles.spec import ReproductionSpec
 from assay.data.datasets import load
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Gradient = Callable[[Floats, int], Floats]
 EPSILON = np.finfo(np.float32).eps
 _ITERATIONS = 16_000
-_FAILS = 0.5  # an accuracy below which none of the forms has learnt the task
+_FAILS = 0.5  # an accuracy below which a form has not learnt the task
 
 
 def exact(p: Floats, label: int) -> Floats:
@@ -52,8 +52,8 @@ FORMS: dict[str, tuple[Gradient, str]] = {
 }
 
 
-def trained(recipe: Recipe, data: Any, form: Gradient, iterations: int) -> tuple[float, float, float]:
-    """Accuracy after training, the share of iterations with p_label below eps, and of hidden units dead in the end."""
+def train_with(recipe: Recipe, data: Any, form: Gradient, iterations: int) -> tuple[float, float, float]:
+    """The accuracy after training, the fraction of iterations with p_label < eps, and that of dead hidden units."""
     weights = initial_weights(recipe.model.network(data.shape, data.classes), recipe.model.initial, recipe.seed)
     w1, b1, w2, b2 = (weights[key].astype(np.float32) for key in ("0.weight", "0.bias", "1.weight", "1.bias"))
     rate = np.float32(recipe.optimizer.learning_rate)
@@ -72,8 +72,8 @@ def trained(recipe: Recipe, data: Any, form: Gradient, iterations: int) -> tuple
         w1 -= rate * np.outer(x, dh)
         b1 -= rate * dh
     hidden = np.maximum(data.x_test @ w1 + b1, 0)
-    right = (hidden @ w2 + b2).argmax(-1) == data.y_test
-    return float(right.mean()), vanished / iterations, float((hidden.max(0) <= 0).mean())
+    correct = (hidden @ w2 + b2).argmax(-1) == data.y_test
+    return float(correct.mean()), vanished / iterations, float((hidden.max(0) <= 0).mean())
 
 
 def _softmax(z: Floats) -> Floats:
@@ -81,28 +81,28 @@ def _softmax(z: Floats) -> Floats:
     return e / e.sum()
 
 
-def clamping_table(asked: ReproductionSpec) -> Table:
-    """The three forms on the same weights and batches, over seeds."""
-    iterations = asked.iterations(_ITERATIONS)
-    seeds = asked.repeats or 3
+def cross_entropy_table(spec: ReproductionSpec) -> Table:
+    """The three forms on the same initial weights and batches, over seeds."""
+    iterations = spec.iterations(_ITERATIONS)
+    seeds = spec.repeats or 3
     rows: list[list[str]] = []
-    best = 0.0
+    best_accuracy = 0.0
     for name, (form, formula) in FORMS.items():
-        found: list[tuple[float, float, float]] = []
+        results: list[tuple[float, float, float]] = []
         for seed in range(1, min(seeds, 3) + 1):
-            raw = {"data": asked.data, "model": "2LR", "loss": "cross_entropy", "batches": "single", "seed": seed}
+            raw = {"data": spec.data, "model": "2LR", "loss": "cross_entropy", "batches": "single", "seed": seed}
             recipe = Recipe.parse({**raw, "optimizer": {"name": "descent", "learning_rate": 0.2}})
-            found.append(trained(recipe, prepared(recipe, load(asked.data)), form, iterations))
-        accuracies, vanished, dead = zip(*found, strict=True)
-        best = max(best, *accuracies)
-        spread = f"{percent(min(accuracies))} .. {percent(max(accuracies))}"
-        shares = [f"{100 * sum(values) / len(values):.1f}" for values in (vanished, dead)]
-        rows.append([name, formula, spread, *shares, str(len(found))])
+            results.append(train_with(recipe, prepared(recipe, load(spec.data)), form, iterations))
+        accuracies, vanished, dead = zip(*results, strict=True)
+        best_accuracy = max(best_accuracy, *accuracies)
+        spread = f"{percent_cell(min(accuracies))} .. {percent_cell(max(accuracies))}"
+        fractions = [f"{100 * sum(values) / len(values):.1f}" for values in (vanished, dead)]
+        rows.append([name, formula, spread, *fractions, str(len(results))])
     head = ("cross-entropy", "dL/dz", "test accuracy [%]", "p of the label < eps [%]", "hidden units dead [%]", "seeds")
     note = f"{iterations:,} iterations, eps {EPSILON:.3g} (float32), same initial weights and examples for all three."
-    if best < _FAILS:
-        note += " It fails with every form, so p = 0 is not what decides: most hidden units die, and stay dead."
+    if best_accuracy < _FAILS:
+        note += " It fails with every form, so p = 0 is not the cause: most hidden units die, and stay dead."
     return Table(head, rows, "2LR, stochastic Descent at 0.2: what cross-entropy does at p = 0", note)
 
 
-__all__ = ["FORMS", "added", "clamped", "clamping_table", "exact", "trained"]
+__all__ = ["FORMS", "added", "clamped", "cross_entropy_table", "exact", "train_with"]

@@ -1,11 +1,11 @@
-"""What the studies of a reproduction were to take, and what they took."""
+"""Estimated and measured training times of a reproduction's studies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.articles.measured import records
+from assay.articles.measurements import trial_rows
 from assay.articles.page import Table
 from assay.execution.estimates import estimated
 from assay.report.text import duration
@@ -15,18 +15,18 @@ from assay.studies.plan import Job, Plan
 from assay.system.machine import usable_cores
 
 _NOTE = (
-    "Of the trainings that are finished; those that share a trajectory count once. Foreseen: by a calibration of a few "
-    "twentieths of a second, from nothing, made anew with this page (on a busy machine it foresees too much). Taken: "
-    "from the ledgers of the stored trials; packed trainings ran side by side, one on a core, and their sum is divided "
-    "by the cores. Loading the data set is in it, starting the workers comes on top."
+    "Finished trainings only; those that share a trajectory count once. Foreseen: estimated without stored times, by a "
+    "calibration of a few twentieths of a second that is repeated for this page (on a busy machine it estimates too "
+    "much). Taken: from the ledgers of the stored trials; packed trainings ran side by side, one per core, and their "
+    "sum is divided by the number of cores. Loading the data set is included, starting the workers is not."
 )
 _ENTRIES = ("wall", "wait", "train", "evaluate")
-_NO_NUMBER = "-"
+_MISSING = "-"
 
 
-def times_table(plans: Iterable[Plan], results: Iterable[Results]) -> Table:
-    """A row for each study: what its finished trainings were to take by a calibration, and what they took."""
-    rows = [_row(plan, records(result)) for plan, result in zip(plans, results, strict=True)]
+def time_table(plans: Iterable[Plan], results: Iterable[Results]) -> Table:
+    """One row per study: the estimated and the measured time of its finished trainings."""
+    rows = [_row(plan, trial_rows(result)) for plan, result in zip(plans, results, strict=True)]
     head = ("study", "timing", "trainings", "foreseen", "taken", "training", "evaluation", "taken / foreseen")
     return Table(head, rows, "Time: foreseen and taken", _NOTE)
 
@@ -39,21 +39,21 @@ def _row(plan: Plan, trials: Sequence[Mapping[str, Any]]) -> list[str]:
     timing = f"packed on {workers} cores" if settings.timing == "packed" else settings.timing
     counts = [plan.study.name, timing, f"{len(jobs):,} of {len(plan.jobs):,}"]
     if not jobs:
-        return [*counts, *[_NO_NUMBER] * 5]
+        return [*counts, *[_MISSING] * 5]
     longest = [finished[job.trials[-1].key] for job in jobs]
     wall, waited, training, evaluation = (
         sum(float(row[f"ledger_{entry}"]) for row in longest) / workers for entry in _ENTRIES
     )
     taken = wall - waited
-    here = {str(row["machine"]) for row in longest} <= places()
-    foreseen = _foreseen(jobs, plan) / workers if here else 0.0
-    said = [duration(foreseen), duration(taken)] if foreseen else ["another machine", duration(taken)]
-    ratio = f"{taken / foreseen:.2f}" if foreseen else _NO_NUMBER
-    return [*counts, *said, duration(training), duration(evaluation), ratio]
+    on_this_machine = {str(row["machine"]) for row in longest} <= places()
+    estimate = _estimate(jobs, plan) / workers if on_this_machine else 0.0
+    foreseen = duration(estimate) if estimate else "another machine"
+    ratio = f"{taken / estimate:.2f}" if estimate else _MISSING
+    return [*counts, foreseen, duration(taken), duration(training), duration(evaluation), ratio]
 
 
-def _foreseen(jobs: Sequence[Job], plan: Plan) -> float:
+def _estimate(jobs: Sequence[Job], plan: Plan) -> float:
     return sum(estimated(jobs, None, plan.examples).values())
 
 
-__all__ = ["times_table"]
+__all__ = ["time_table"]

@@ -1,8 +1,7 @@
-"""A network from scratch, one example after the other: as first written, and with buffers allocated once.
+"""A network from scratch, trained one example at a time: as first written, and with preallocated buffers.
 
-Both compute the same numbers: 784-30-10 or any widths, sigmoid, half the squared error summed over the outputs. What
-differs is that the first makes a new array for every value, as the operators of NumPy do, and the second writes
-into arrays that it made at the start.
+Both compute the same numbers: any widths, sigmoid, half the squared error summed over the outputs. The first makes a
+new array for every value, as the operators of NumPy do; the second writes into arrays that it made at the start.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ def sigmoid(z: Floats) -> Floats:
     return 1.0 / (1.0 + np.exp(-z))
 
 
-def gradients(layers: Layers, x: Floats, y: Floats) -> list[tuple[Floats, Floats]]:
-    """The gradients of one example's loss: (dw, db) of each layer, every array a new one."""
+def example_gradients(layers: Layers, x: Floats, y: Floats) -> list[tuple[Floats, Floats]]:
+    """The gradients of one example's loss, (dw, db) of each layer, in new arrays."""
     values = [x]
     for w, b in layers:
         values.append(sigmoid(values[-1] @ w + b))
     d = (values[-1] - y) * values[-1] * (1.0 - values[-1])
-    found: list[tuple[Floats, Floats]] = []
+    gradients: list[tuple[Floats, Floats]] = []
     for i in reversed(range(len(layers))):
-        found.append((np.outer(values[i], d), d))
+        gradients.append((np.outer(values[i], d), d))
         if i:
             d = (layers[i][0] @ d) * values[i] * (1.0 - values[i])
-    return found[::-1]
+    return gradients[::-1]
 
 
 def step(layers: Layers, xs: Floats, ys: Floats, rate: float) -> Layers:
-    """The layers after one batch, as first written: gradients added up in new arrays, new weights."""
+    """The layers after one batch, as first written: sums of gradients and weights are new arrays."""
     sums = [(np.zeros_like(w), np.zeros_like(b)) for w, b in layers]
     for x, y in zip(xs, ys, strict=True):
-        found = gradients(layers, x, y)
-        sums = [(sw + dw, sb + db) for (sw, sb), (dw, db) in zip(sums, found, strict=True)]
-    part = rate / len(xs)
-    return [(w - part * dw, b - part * db) for (w, b), (dw, db) in zip(layers, sums, strict=True)]
+        gradients = example_gradients(layers, x, y)
+        sums = [(sw + dw, sb + db) for (sw, sb), (dw, db) in zip(sums, gradients, strict=True)]
+    factor = rate / len(xs)
+    return [(w - factor * dw, b - factor * db) for (w, b), (dw, db) in zip(layers, sums, strict=True)]
 
 
 class InPlace:
-    """The same step with every array allocated here, and every operation into one of them."""
+    """The same step with every array allocated at the start, and every operation in place."""
 
     def __init__(self, layers: Layers) -> None:
         self.layers = [(w.copy(), b.copy()) for w, b in layers]
@@ -64,24 +63,24 @@ class InPlace:
             sb.fill(0.0)
         for x, y in zip(xs, ys, strict=True):
             self._add(x, y)
-        part = rate / len(xs)
+        factor = rate / len(xs)
         for (w, b), (sw, sb) in zip(self.layers, self._sums, strict=True):
-            np.multiply(sw, part, out=sw)
-            np.multiply(sb, part, out=sb)
+            np.multiply(sw, factor, out=sw)
+            np.multiply(sb, factor, out=sb)
             np.subtract(w, sw, out=w)
             np.subtract(b, sb, out=b)
 
     def _add(self, x: Floats, y: Floats) -> None:
         """Adds one example's gradients to the sums."""
-        before = x
+        previous = x
         for (w, b), value in zip(self.layers, self._values, strict=True):
-            np.dot(before, w, out=value)
+            np.dot(previous, w, out=value)
             np.add(value, b, out=value)
             np.negative(value, out=value)
             np.exp(value, out=value)
             np.add(value, 1.0, out=value)
             np.reciprocal(value, out=value)
-            before = value
+            previous = value
         np.subtract(self._values[-1], y, out=self._d[-1])
         for i in reversed(range(len(self.layers))):
             d, value = self._d[i], self._values[i]
@@ -97,13 +96,13 @@ class InPlace:
 
 
 def products(widths: Sequence[int], batch: int) -> list[tuple[Floats, Floats, Floats]]:
-    """The operands and results of the matrix products of one batch, forward and backward: what a BLAS must do."""
-    found: list[tuple[Floats, Floats, Floats]] = []
+    """The operands and results of one batch's matrix products, forward and backward: the work of the BLAS."""
+    matrices: list[tuple[Floats, Floats, Floats]] = []
     for i, (inputs, units) in enumerate(itertools.pairwise(widths)):
         x, w, d = np.ones((batch, inputs)), np.ones((inputs, units)), np.ones((batch, units))
-        found += [(x, w, d.copy()), (x.T, d, w.copy())]
-        found += [(d, w.T, x.copy())] if i else []
-    return found
+        matrices += [(x, w, d.copy()), (x.T, d, w.copy())]
+        matrices += [(d, w.T, x.copy())] if i else []
+    return matrices
 
 
-__all__ = ["InPlace", "Layers", "gradients", "products", "step"]
+__all__ = ["InPlace", "Layers", "example_gradients", "products", "step"]

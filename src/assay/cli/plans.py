@@ -1,0 +1,74 @@
+"""What running a study will do: the sentence, the counts, and the question before a long run."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from assay.cli.printing import note
+from assay.errors import AssayError
+from assay.report.text import duration
+
+if TYPE_CHECKING:
+    from assay.execution.runner import Execution
+
+_LONG_SECONDS = 3600.0
+
+
+def plan_sentence(execution: Execution) -> str:
+    """What a run will do: trials, how many of them are stored, trajectories, time."""
+    counts = plan_counts(execution)
+    separate_iterations = sum(trial.iterations for job in execution.open for trial in job.trials)
+    sentence = f"{execution.name}: {counts['trials']:,} trials"
+    if counts["folded"]:
+        sentence += f" ({counts['folded']:,} duplicates left out)"
+    for key, count in counts["dropped"].items():
+        sentence += f"; {key} ignored {count:,} times, because the component has no such key"
+    sentence += (
+        f"; {counts['stored']:,} stored, {counts['to_train']:,} to train on {counts['trajectories']:,} trajectories"
+    )
+    if counts["iterations"] < separate_iterations:
+        sentence += f" ({counts['iterations']:,} iterations instead of {separate_iterations:,})"
+    return f"{sentence}; {execution.timing}, about {duration(counts['seconds'])}"
+
+
+def plan_counts(execution: Execution) -> dict[str, Any]:
+    """The same as plain data."""
+    dropped: Counter[str] = Counter()
+    for plan in execution.plans:
+        dropped.update(plan.dropped)
+    return {
+        "study": execution.name,
+        "trials": len(execution.trials),
+        "folded": sum(plan.asked for plan in execution.plans) - len(execution.trials),
+        "dropped": dict(dropped),
+        "stored": execution.stored,
+        "to_train": sum(len(job.trials) for job in execution.open),
+        "trajectories": len(execution.open),
+        "iterations": sum(job.iterations for job in execution.open),
+        "seconds": execution.seconds,
+    }
+
+
+def announce(execution: Execution, *, yes: bool) -> None:
+    """Notes what a run will do, and asks for confirmation if it will take long."""
+    note(plan_sentence(execution))
+    confirm_if_long(execution.seconds, yes=yes)
+
+
+def confirm_if_long(seconds: float, *, yes: bool) -> None:
+    """Asks before a run of more than an hour, unless --yes was given.
+
+    Raises:
+        AssayError: There is no terminal to ask on.
+        typer.Exit: The answer is no.
+    """
+    if seconds <= _LONG_SECONDS or yes:
+        return
+    if not sys.stdin.isatty():
+        raise AssayError(f"this takes about {duration(seconds)}; give --yes to start it without confirmation")
+    if not typer.confirm(f"This takes about {duration(seconds)}. Start?", err=True):
+        raise typer.Exit(1)

@@ -1,0 +1,91 @@
+"""How commands print: notes to stderr; lines, tables, JSON, CSV and Markdown to stdout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from assay.report.text import clean, markdown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal that tables are drawn on."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def note(text: str) -> None:
+    """Prints a message to stderr, so that it does not mix with the result."""
+    typer.echo(text, err=True)
+
+
+def print_line(text: object) -> None:
+    """Prints one line of text, which may hold names from files: without control characters, markup or line breaks."""
+    console().print(clean(text), markup=False, soft_wrap=True)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Prints a result as one JSON object."""
+    typer.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+def print_csv(rows: list[dict[str, Any]]) -> None:
+    """Prints rows as comma-separated values; the first row decides the columns."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    typer.echo(text.getvalue(), nl=False)
+
+
+def print_frame(
+    frame: Any, *, title: str, as_csv: bool, as_markdown: bool, as_json: bool, imported: Any | None = None
+) -> None:
+    """Prints a frame as a table, or in the format that the options ask for.
+
+    Args:
+        frame: A pandas frame.
+        title: Title of the table.
+        as_csv: Whether --csv was given.
+        as_markdown: Whether --markdown was given.
+        as_json: Whether --json was given.
+        imported: A frame of imported curves, which JSON has as an entry of its own.
+    """
+    from assay.cli import tables
+
+    if as_json:
+        extra = {} if imported is None or not len(imported) else {"imported": frame_records(imported)}
+        print_json({"title": title, "rows": frame_records(frame), **extra})
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif as_markdown:
+        typer.echo(markdown(frame))
+    else:
+        console().print(tables.of_frame(frame, title))
+
+
+def frame_records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame as plain data, in which a missing value is None."""
+    return json.loads(frame.to_json(orient="records"))
+
+
+def one_line(value: object) -> str:
+    """A value of a report, also a nested one, in one line."""
+    if isinstance(value, dict):
+        items: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(f"{key} {one_line(item)}" for key, item in items.items())
+    if isinstance(value, list | tuple):
+        entries: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        if any(isinstance(entry, dict) for entry in entries):
+            return "; ".join(map(one_line, entries))
+        return " x ".join(map(str, entries))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
