@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import need, numbers
+from assay.analysis.quantities import AXES, LOSS, SCORE, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 
-AXES = ("iteration", "examples", "seconds", "flops")
 Floats = NDArray[np.float64]
 
 
@@ -29,13 +29,16 @@ def zoom(curves: pd.DataFrame, start: float, stop: float, *, by: str = "iteratio
     return curves.iloc[np.flatnonzero((along >= start) & (along <= stop))]
 
 
-def moving_average(values: ArrayLike, window: int) -> Floats:
+def moving_average(values: ArrayLike, window: int, *, partial: bool = False) -> Floats:
     """The mean of each value and the window - 1 before it (trailing), as many as there are values.
 
-    The first window - 1 are NaN, because they have no full window, and so is every window with a NaN in it.
+    The first window - 1 have no full window: they are NaN, or with `partial` the means of the values up to them. Every
+    window with a NaN in it is NaN.
 
     >>> moving_average([1.0, 2.0, 6.0, 1.0], 2).tolist()
     [nan, 1.5, 4.0, 3.5]
+    >>> moving_average([1.0, 2.0, 6.0, 1.0], 2, partial=True).tolist()
+    [1.0, 1.5, 4.0, 3.5]
 
     Raises AssayError for a window below 1.
     """
@@ -45,11 +48,14 @@ def moving_average(values: ArrayLike, window: int) -> Floats:
     smooth = np.full(x.size, np.nan)
     if x.size >= window:
         smooth[window - 1 :] = np.lib.stride_tricks.sliding_window_view(x, window).mean(axis=1)
+    if partial:
+        first = x[: window - 1]
+        smooth[: first.size] = np.cumsum(first) / np.arange(1, first.size + 1)
     return smooth
 
 
 def plateaus(
-    curve: pd.DataFrame, *, column: str = "test_accuracy", within: float = 0.005, share: float = 0.1
+    curve: pd.DataFrame, *, column: str = TEST_SCORE.name, within: float = 0.005, share: float = 0.1
 ) -> pd.DataFrame:
     """The stretches of one curve in which a column moves by less than `within`, each as long as it gets.
 
@@ -78,7 +84,7 @@ def plateaus(
     return table.astype({"start": "int64", "stop": "int64", "points": "int64"})
 
 
-def settled(curve: pd.DataFrame, *, column: str = "test_accuracy", share: float = 0.1, within: float = 0.005) -> bool:
+def settled(curve: pd.DataFrame, *, column: str = TEST_SCORE.name, share: float = 0.1, within: float = 0.005) -> bool:
     """True if the column moved by less than `within` over the last share of the measured points, two at least.
 
     A curve with fewer than two measured points shows nothing, and is not settled.
@@ -97,9 +103,9 @@ def gap(curves: pd.DataFrame) -> pd.DataFrame:
     """
     need(curves, ["trial", "iteration"], what="curves")
     columns = {
-        f"{quantity}_gap": numbers(curves, f"train_{quantity}", what="curves")
-        - numbers(curves, f"test_{quantity}", what="curves")
-        for quantity in ("accuracy", "loss")
+        f"{metric.name}_gap": numbers(curves, name_of("train", metric.name), what="curves")
+        - numbers(curves, name_of("test", metric.name), what="curves")
+        for metric in (SCORE, LOSS)
     }
     return curves[["trial", "iteration"]].assign(**columns)
 
@@ -113,7 +119,7 @@ def overfitting(curve: pd.DataFrame, *, share: float = 0.1, window: int = 1) -> 
 
     Raises AssayError if the frame holds several trials.
     """
-    iterations, (losses, accuracies) = _points(curve, "train_loss", "test_accuracy")
+    iterations, (losses, accuracies) = _points(curve, name_of("train", LOSS.name), TEST_SCORE.name)
     smooth = moving_average(losses, window)
     first = None
     falling, highest = True, -math.inf

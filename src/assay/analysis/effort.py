@@ -18,6 +18,7 @@ from assay.analysis.frames import (
     same_clock,
     spread,
 )
+from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops")
@@ -55,13 +56,13 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     """
     if cost not in COSTS:
         raise AssayError(unknown("cost", cost, COSTS))
-    need(trials, ["configuration", "outcome", "accuracy", cost])
+    need(trials, ["configuration", "outcome", TEST_SCORE.column, cost])
     if cost == "seconds":
         same_clock(_with_effort(trials, cost))
     found: list[dict[str, object]] = []
     for label, group in groups(trials, "configuration"):
         some = _with_effort(group, cost)
-        accuracy, paid = numbers(some, "accuracy"), numbers(some, cost)
+        accuracy, paid = numbers(some, TEST_SCORE.column), numbers(some, cost)
         efforts = paid / accuracy
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
         row["effort"] = float(np.median(efforts)) if efforts.size else np.nan
@@ -73,5 +74,5 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
 
 
 def _with_effort(trials: pd.DataFrame, cost: str) -> pd.DataFrame:
-    some = measured(trials, "accuracy", cost)
-    return rows(some, numbers(some, "accuracy") > 0)
+    some = measured(trials, TEST_SCORE.column, cost)
+    return rows(some, numbers(some, TEST_SCORE.column) > 0)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.curves import moving_average
 from assay.articles.flux_findings import MODELS, VARIANTS
 from assay.articles.page import Picture
 from assay.articles.spec import ReproductionSpec
 from assay.report.charts import effort_ranking, learning_curves, sensitivity
-from assay.report.charts.thinning import smoothed
 from assay.results.results import Results
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
@@ -151,7 +151,7 @@ def with_averages(results: Results, labels: Sequence[str], window: int) -> tuple
     trials = trials[trials["configuration"].isin(labels)]
     curves = curves[curves["trial"].isin(trials["trial"])]
     averages = curves.assign(
-        train_loss=curves.groupby("trial", sort=False)["train_loss"].transform(smoothed, window),
+        train_loss=curves.groupby("trial", sort=False)["train_loss"].transform(moving_average, window, partial=True),
         trial=curves["trial"].astype(str) + " averaged",  # a frame without rows has no text to add to
     )
     extra = trials.assign(

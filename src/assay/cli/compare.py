@@ -24,7 +24,8 @@ def compare(
 ) -> None:
     """Say what the paired seeds tell: who beats whom by how much, and where they cannot tell."""
     from assay.analysis.frames import is_imported
-    from assay.analysis.verdicts import MEASURES, pairwise
+    from assay.analysis.quantities import MEASURES
+    from assay.analysis.verdicts import pairwise
     from assay.errors import unknown
     from assay.report.text import clean
 

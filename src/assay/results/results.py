@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
@@ -24,21 +25,8 @@ if TYPE_CHECKING:
 
     from assay.analysis.verdicts import Verdict
 
-COLUMNS = (
-    "accuracy",
-    "test_loss",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "seconds",
-    "effort",
-    "iterations",
-    "examples",
-    "flops",
-    "parameters",
-    "peak_memory_bytes",
-)
+COLUMNS = tuple(dict.fromkeys([TEST_SCORE.column, name_of("test", LOSS.name), *MEASURES, "peak_memory_bytes"]))
+"""The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
 
 
 class Results:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assay.analysis.quantities import MEASURED, QUANTITIES
 from assay.errors import StoreError
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
@@ -20,7 +21,6 @@ STUDY = "imported"
 """The study of the logs for which no other one was named."""
 _ABOUT = {"name": STUDY, "about": "Training logs of other frameworks."}
 _WIDE = ("curve", "warnings", "source")
-_MEASURED = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
     source = history.source
     assert source is not None
     last = history.points[-1]
-    measured = {quantity: history.last(quantity) for quantity in _MEASURED}
+    measured = {QUANTITIES[name].column: history.last(name) for name in MEASURED}
     return measured | {
         "key": source.key,
         "name": name,
@@ -146,7 +146,6 @@ def _row(history: History, name: str) -> dict[str, Any]:
         "source": dumped(asdict(source) | {"name": name}),
         "outcome": str(history.outcome),
         "reason": history.reason,
-        "accuracy": history.accuracy,
         "seconds": last.seconds,
         "effort": history.effort,
         "iterations": last.iteration if source.steps == "iterations" else None,
