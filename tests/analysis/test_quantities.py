@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-from assay.report.charts.style import measure_of
 
 from assay.analysis.quantities import (
     MEASURED,
@@ -20,6 +19,7 @@ from assay.analysis.quantities import (
 )
 from assay.analysis.verdicts import best
 from assay.logs.log import QUANTITIES as READ
+from assay.report.charts.style import measure_of
 from assay.results.results import COLUMNS
 from assay.store.schema import metadata
 from assay.training.history import Point

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.text import number, percent
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def curve(history: History) -> Table:
     left_out = len(history.points) - len(points)
     source = history.source
     title = source.label if source else f"{history.recipe.label()}, seed {history.recipe.seed}"
-    caption = f"{len(points)} of {len(history.points)} points" if left_out else None
+    caption = f"showing {len(points)} of {len(history.points)} log points" if left_out else None
     table = Table(title=clean(title), caption=caption, title_justify="left", caption_justify="left")
     validated = any(p.validation_accuracy is not None or p.validation_loss is not None for p in history.points)
     columns = [
@@ -72,18 +73,11 @@ def imported(history: History) -> Table:
     """What an imported log tells: its last values, its own seconds, units, lines."""
     source = history.source
     assert source is not None
-    quantities = (
-        "test_accuracy",
-        "validation_accuracy",
-        "train_accuracy",
-        "test_loss",
-        "validation_loss",
-        "train_loss",
-    )
-    last = {name: value for name in quantities if (value := history.last(name)) is not None}
+    names = [name_of(split, metric.name) for metric in (SCORE, LOSS) for split in reversed(SPLITS)]
+    last = {name: value for name in names if (value := history.last(name)) is not None}
     lines: list[tuple[str, object]] = [("outcome", f"{history.outcome}: {history.reason}")]
     lines += [
-        (name.replace("_", " "), percent(value) if name.endswith("accuracy") else number(value))
+        (name.replace("_", " "), percent(value) if QUANTITIES[name].is_fraction else number(value))
         for name, value in last.items()
     ]
     words = {"train": "training", "evaluate": "validation", "wall": "elapsed"}
@@ -119,10 +113,9 @@ def pairs(lines: Sequence[tuple[str, object]]) -> Table:
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
     """At most `most` points, evenly chosen, the first and the last among them."""
-    if len(points) <= most:
-        return list(points)
-    chosen = sorted({round(i * (len(points) - 1) / (most - 1)) for i in range(most)})
-    return [points[i] for i in chosen]
+    from assay.report.thinning import evenly
+
+    return [points[i] for i in evenly(len(points), most)]
 
 
 def prediction(label: str, probabilities: dict[str, float]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -18,6 +17,7 @@ from assay.store.records import POINT
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History
+from assay.training.plotting import drawn_from
 
 if TYPE_CHECKING:
     import altair
@@ -187,16 +187,11 @@ class Results:
 
         if name not in CHARTS:
             raise AssayError(unknown("chart", name, CHARTS))
-        entry = CHARTS[name]
-        known = [p.name for p in inspect.signature(entry.draw).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        for option in options:
-            if option not in known:
-                raise AssayError(f"chart {name!r}: {unknown('option', option, known)}")
-        if "axes" in known:
-            options.setdefault("axes", self.axes or None)
-        if name == "curves":
-            options.setdefault("split", self._split())
-        return entry.draw(*self._drawn_from(entry.needs, trial), **options)
+        chart = CHARTS[name]
+        defaults = {"axes": lambda: self.axes or None, "split": self._split}
+        options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
+        chart.check(options)
+        return chart(*self._drawn_from(chart.needs, trial), **options)
 
     def report(self, path: str | Path) -> Path:
         """Writes the study as one HTML page that needs no network."""
@@ -244,7 +239,7 @@ class Results:
             "own trials": lambda: (trials,),
             "verdicts": lambda: (self.verdicts(),),
             "nothing": lambda: (),
-            "history": lambda: (self._drawable(trial),),
+            "history": lambda: drawn_from(self._drawable(trial)),
             "confusion": lambda: self._confusion(trial),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),

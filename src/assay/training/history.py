@@ -257,9 +257,9 @@ class History:
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
-        from assay.report.charts import learning_curve
+        from assay.training.plotting import plot
 
-        return learning_curve(self, x=x)
+        return plot(self, x=x)
 
     def plain(self) -> dict[str, Any]:
         """The result as plain data: what `--json` prints."""
