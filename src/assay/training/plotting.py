@@ -26,7 +26,7 @@ def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
 
     source = history.source
     if source is not None:
-        text = CurveText(source.label, _imported_subtitle(history, source), "as in the log", steps=source.steps)
+        text = CurveText(source.label, _imported_subtitle(history, source), loss="", steps=source.steps)
         return history.frame(), text
     recipe = history.recipe
     geometric = recipe.log.interval()[1] == "geometric"

@@ -22,8 +22,8 @@ _DOTS = 120  # points of a panel up to which each has a dot
 class CurveText:
     """What is said of a training beside its points.
 
-    `loss` is the kind of its loss, `steps` what its iterations count, and `geometric` whether its points were logged at
-    geometric distances.
+    `loss` is the kind of its loss where it is known, `steps` what its iterations count, and `geometric` whether its
+    points were logged at geometric distances.
     """
 
     title: str
@@ -70,7 +70,7 @@ def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: Axis) -> Any:
     values = [row["y"] for row in rows] or [0.0, 1.0]
     percent = QUANTITIES[name_of("test", metric.name)].is_fraction
     log = not percent and min(values) > 0
-    title = metric.name if percent else f"{metric.name} ({text.loss})"
+    title = metric.name if percent else f"{text.loss} {metric.name}".strip()
     limits = span(values, log=log)
     wide = log and limits[1] > 1e6 * limits[0]
     y_format = ".0e" if wide else axis_format(*limits, percent=percent)

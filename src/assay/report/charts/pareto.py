@@ -74,8 +74,7 @@ def accuracy_against_time(
         size=_SIZE,
     )
     notes = [
-        f"means of {len(means):,} configurations, {len(seeds):,} trials in grey",
-        f"Pareto-optimal in orange ({len(front):,})",
+        f"configurations: {len(means):,}, trials (grey): {len(seeds):,}, Pareto-optimal (orange): {len(front):,}",
         f"{len(shown):,} of the trials drawn, extremes kept" if len(shown) < len(seeds) else "",
         f"{_MEANS:,} of the means drawn" if len(means) > _MEANS else "",
         omitted(len(trials) - len(seeds), f"trials without {TEST_SCORE.label} or time"),

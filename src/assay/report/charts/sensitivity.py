@@ -55,7 +55,7 @@ def sensitivity(
     rows = _medians(finite, named)
     limits = quantity.span([row[end] for row in rows for end in ("low", "high")], pad=0.06)
     best = max(rows, key=lambda row: row["y"] if quantity.quantity.higher_is_better else -row["y"])
-    rows += _unmeasured(plain, named, bottom=limits[0])
+    rows += _unmeasured(plain, named, bottom=limits[0] + (limits[1] - limits[0]) / 40)
     log = bool((plain["x"] > 0).all() and plain["x"].max() / plain["x"].min() > 5)
     chart = lines(
         rows,

@@ -191,14 +191,15 @@ class Axis:
         return alt.Scale(type="log" if self.log else "linear", domain=list(self.limits), nice=False, zero=False)
 
     def _axis(self) -> alt.Axis:
-        axis = alt.Axis(tickCount=self.count, labels=self.labels, ticks=self.labels, domain=self.labels)
+        count = 10 if self.log else self.count  # of a decade's ten places Vega labels those that it has room for
+        axis = alt.Axis(tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels)
         if self.values is not None:
             axis.values = list(self.values)
-        if self.log or self.format.endswith("%"):
-            axis.format = self.format
-        else:  # each label by itself: one format for all would write 0 as 0k, and 50 as 5e+1
-            axis.labelExpr = f"format(datum.value, '{self.format}')"
+        if self.format == "~s" and not self.log:  # each label by itself: one format for all would write 0 as 0k
+            axis.labelExpr = "format(datum.value, '~s')"
             axis.labelOverlap = True
+        else:
+            axis.format = "~r" if self.format == "~g" and not self.log else self.format  # ~g would write 50 as 5e+1
         return axis
 
 
