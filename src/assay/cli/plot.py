@@ -14,18 +14,21 @@ def plot(
     study: Named,
     chart: Annotated[str, typer.Argument(help="curves, effort, pareto, factors, grid, ledger, ...; `list` names all.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="png, svg, html or json; none: STUDY-CHART.png.")
+        Path | None,
+        typer.Option("-o", "--out", help="A file ending in png, svg, html or json. [default: STUDY-CHART.png]"),
     ] = None,
     x: Annotated[str | None, typer.Option("--x", help="iteration, examples, seconds or flops.")] = None,
     measure: Annotated[str | None, typer.Option(help="accuracy or loss.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
-    by: Annotated[str | None, typer.Option(help="What makes a series: configuration, an axis, trial.")] = None,
-    facet: Annotated[str | None, typer.Option(help="A panel for each value of this.")] = None,
-    start: Annotated[float | None, typer.Option("--from", help="The beginning of the stretch that is drawn.")] = None,
-    stop: Annotated[float | None, typer.Option("--to", help="Its end.")] = None,
-    smooth: Annotated[int | None, typer.Option(help="Moving average over so many points.")] = None,
+    by: Annotated[str | None, typer.Option(help="Column of the series: configuration, an axis, or trial.")] = None,
+    facet: Annotated[str | None, typer.Option(help="Column of the panels: one panel per value.")] = None,
+    start: Annotated[float | None, typer.Option("--from", help="Start of the range of x to draw.")] = None,
+    stop: Annotated[float | None, typer.Option("--to", help="End of the range.")] = None,
+    smooth: Annotated[int | None, typer.Option(help="Window of the moving average, in points.")] = None,
     log: Annotated[str | None, typer.Option(help="Logarithmic axes: x, y or xy.")] = None,
-    trial: Annotated[str | None, typer.Option(help="The trial, by key, for charts of one.")] = None,
+    trial: Annotated[
+        str | None, typer.Option(help="Key of the trial, for charts of one trial. [default: the most accurate]")
+    ] = None,
     store: StoreUrl = None,
 ) -> None:
     """Draw a chart of a study."""
@@ -36,7 +39,7 @@ def plot(
             console().print(f"{name:12} {entry.about}", markup=False)
         return
     results = results_of(study, store)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "x": x,
         "measure": measure,
         "split": split,
@@ -47,7 +50,7 @@ def plot(
         "smooth": smooth,
         "log": log,
     }
-    options = {key: value for key, value in asked.items() if value is not None}
+    options = {key: value for key, value in options.items() if value is not None}
     if "log" in options and chart != "curves":
         options["log"] = True
     picture = results.picture(chart, trial=trial, **options)

@@ -1,4 +1,4 @@
-"""What a study gave, as tidy frames: one row a trial, or one row a point of a curve."""
+"""The results of a study as tidy frames: one row per trial, or one row per point of a curve."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Results:
         return [name for name in names if name != LIST_AXIS]
 
     def frame(self) -> pandas.DataFrame:
-        """One row for each trial of the study, finished or not, in the study's order.
+        """One row per trial of the study, finished or not, in the study's order.
 
         `configuration` is the label, the study's axes are columns, equal `repeat` means paired seeds; seconds are of
         training, accuracies fractions, by the `clock` of Assay or of the program that trained. What a trial did not
@@ -86,7 +86,7 @@ class Results:
         return frame
 
     def curves(self) -> pandas.DataFrame:
-        """One row for each point of each trial's curve; `flops` in proportion to the examples seen.
+        """One row per point of each trial's curve; `flops` in proportion to the examples seen.
 
         The iteration is missing where a log counts epochs alone, unless every curve of the study does.
         """
@@ -121,7 +121,7 @@ class Results:
         return {row["trial"]: json.loads(row["confusion"]) for row in self._rows if row["confusion"]}
 
     def summary(self) -> pandas.DataFrame:
-        """One row for each configuration: number of finished trials, mean accuracy and its spread, median effort."""
+        """One row per configuration: number of finished trials, mean accuracy and its spread, median effort."""
         frame = self.frame()
         if frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
@@ -201,21 +201,21 @@ class Results:
 
     def environment(self) -> list[tuple[str, str]]:
         """What the trials were made with: machines, engines, versions."""
-        found: dict[str, list[str]] = {}
+        entries: dict[str, list[str]] = {}
         for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
             versions = ", ".join(f"{name} {version}" for name, version in description.get("versions", {}).items())
             place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
-            found.setdefault("machine", []).append(place)
-            found.setdefault("versions", []).append(versions)
-            found.setdefault("Python", []).append(str(description.get("python")))
+            entries.setdefault("machine", []).append(place)
+            entries.setdefault("versions", []).append(versions)
+            entries.setdefault("Python", []).append(str(description.get("python")))
         for row in self._rows:
             if row.get("origin") == "imported":
-                said = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
-                found.setdefault("imported", []).append(said)
+                log = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
+                entries.setdefault("imported", []).append(log)
         for column in ("engine", "timing", "source_commit"):
             values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
-            found[column.replace("_", " ")] = values
-        return [(name, "; ".join(dict.fromkeys(values))) for name, values in found.items() if values]
+            entries[column.replace("_", " ")] = values
+        return [(name, "; ".join(dict.fromkeys(values))) for name, values in entries.items() if values]
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
@@ -230,8 +230,8 @@ class Results:
         if needs not in ("trials", "verdicts"):
             trials, _ = own(trials)
         if needs == "effects":
-            found = sensitivity.effects(trials, self.axes, "baseline")
-            return (found.rename(columns={"difference": "effect"}),)
+            effects = sensitivity.effects(trials, self.axes, "baseline")
+            return (effects.rename(columns={"difference": "effect"}),)
         if needs == "importance":
             return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -253,13 +253,13 @@ class Results:
         return "validation" if validated and not tested else "test"
 
     def _drawable(self, trial: str | None) -> History:
-        """The history of a trial, or of an imported curve where it is asked for or there is nothing else."""
+        """The history of a trial, or of an imported curve where it is matching for or there is nothing else."""
         foreign = [row for row in self._rows if row.get("origin") == "imported"]
-        asked = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
-        if asked or (foreign and trial is None and len(foreign) == len(self._rows)):
-            found = imported.find(self.store.database, (asked or foreign)[0]["trial"])
-            assert found is not None
-            return imported.history_of(found)
+        matching = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
+        if matching or (foreign and trial is None and len(foreign) == len(self._rows)):
+            curve = imported.find(self.store.database, (matching or foreign)[0]["trial"])
+            assert curve is not None
+            return imported.history_of(curve)
         return self._history(trial)
 
     def _chosen(self, trial: str | None) -> dict[str, Any]:
@@ -276,13 +276,13 @@ class Results:
         row = self._chosen(trial)
         history = self.store.history(row["trial"])
         if history is None:
-            raise AssayError(f"the weights of trial {row['trial'][:8]} were not kept; --again trains it anew")
+            raise AssayError(f"the weights of trial {row['trial'][:8]} were not kept; --again retrains it")
         return history
 
     def _confusion(self, trial: str | None) -> tuple[Any, ...]:
         row = self._chosen(trial)
         if not row["confusion"]:
-            raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not come to an end by itself")
+            raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not finish")
         return json.loads(row["confusion"]), json.loads(row["classes"])
 
     def _repr_html_(self) -> str:
