@@ -164,8 +164,8 @@ def _certified(row: Plain) -> str:
     outliers = f", {certificate['parted']:.2%} of the weights beyond" if certificate.get("parted") else ""
     allowed = f" except for {certificate['may_part']:.0%} of the weights" if certificate.get("may_part") else ""
     return (
-        f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations: losses {losses}, "
-        f"weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}{notes}"
+        f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations: "
+        f"losses {losses}, weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}{notes}"
     )
 
 

@@ -16,8 +16,7 @@ from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
-from assay.training.history import History
-from assay.training.plotting import drawn_from
+from assay.training.history import History, drawn_from
 
 if TYPE_CHECKING:
     import altair

@@ -12,7 +12,7 @@ from assay.errors import AssayError, unknown
 from assay.parts.activations import ACTIVATIONS
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
-from assay.report.charts.style import BLUE, ORANGE, Axis, Rows, dressed, message, short, strokes, tooltip
+from assay.report.charts.style import BLUE, ORANGE, Plane, PlotAxis, Rows, dressed, message, short, strokes, tooltip
 
 _KINDS = {"function": (BLUE, [1, 0]), "derivative": (ORANGE, [5, 3])}
 
@@ -31,12 +31,10 @@ def activations(names: Sequence[str] | None = None, *, title: str | None = None)
     dash = alt.Scale(domain=list(_KINDS), range=[pattern for _, pattern in _KINDS.values()])
     panels = lines(
         rows,
-        x=Axis("z", [-4, 4], count=5),
-        y=Axis(None, [-1.2, 3], count=5),
+        plane=Plane(PlotAxis("z", [-4, 4], count=5), PlotAxis(None, [-1.2, 3], count=5), (205, 140)),
         series=Series(color, dash, strokes(None, orient="top")),
         tips=tooltip(name="function", series="curve", x=("z", ".2~f"), y=("value", ".4~f")),
         hover=False,
-        size=(205, 140),
     )
     order = list(dict.fromkeys(row["panel"] for row in rows))
     facet = alt.Facet("panel:N", sort=order, title=None, header=alt.Header(labelLimit=230))

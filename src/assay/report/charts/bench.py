@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import intervals, names
+from assay.report.charts.forms import IntervalStyle, intervals, names
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
@@ -16,7 +16,7 @@ from assay.report.charts.style import (
     INK,
     ORANGE,
     WIDTH,
-    Axis,
+    PlotAxis,
     Rows,
     dressed,
     labels,
@@ -44,7 +44,7 @@ def epoch_times(epochs: Frame, *, title: str | None = None) -> Any:
         return message("There is no epoch to show.", heading)
     rows = _medians(points)
     limits = span([p["x"] for p in points] + [row["limit"] for row in rows if row["limit"]], log=True)
-    axis = Axis("training seconds of an epoch", limits, log=True)
+    axis = PlotAxis("training seconds of an epoch", limits, log=True)
     color = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=list(_KINDS), range=list(_KINDS.values())),
@@ -55,7 +55,7 @@ def epoch_times(epochs: Frame, *, title: str | None = None) -> Any:
     tips_of_row = tooltip(
         name="row", x=("median", ".4~g"), low=("shortest", ".4~g"), high=("longest", ".4~g"), limit=("roofline", ".4~g")
     )
-    ranges = intervals(rows, axis=axis, tips=tips_of_row, color=INK, step=26, width=WIDTH - 60)
+    ranges = intervals(rows, axis=axis, tips=tips_of_row, style=IntervalStyle(INK, step=26, width=WIDTH - 60))
     known: Rows = [row | {"kind": "roofline"} for row in rows if row["limit"]]
     least = alt.Chart(table(known)).mark_tick(thickness=3, size=18)
     chart = alt.layer(

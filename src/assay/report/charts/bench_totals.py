@@ -9,7 +9,19 @@ from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import Frame, best_of, checked
-from assay.report.charts.style import WIDTH, Axis, Rows, axis_format, dressed, labels, message, number, span, tooltip
+from assay.report.charts.style import (
+    WIDTH,
+    Plane,
+    PlotAxis,
+    Rows,
+    axis_format,
+    dressed,
+    labels,
+    message,
+    number,
+    span,
+    tooltip,
+)
 
 _SERIES = 18  # lines that colours and dashes distinguish
 _MEASURES = {TEST_SCORE.column: TEST_SCORE.label, "epoch": "epochs done"}
@@ -34,11 +46,13 @@ def time_and_accuracy(epochs: Frame, *, measure: str = TEST_SCORE.column, title:
     ends = span([row["y"] for row in rows])
     chart = lines(
         rows,
-        x=Axis("seconds from the start of the process", span([row["x"] for row in rows], log=True), log=True),
-        y=Axis(label, ends, format=axis_format(*ends, percent=measure == TEST_SCORE.column)),
+        plane=Plane(
+            PlotAxis("seconds from the start of the process", span([row["x"] for row in rows], log=True), log=True),
+            PlotAxis(label, ends, format=axis_format(*ends, percent=measure == TEST_SCORE.column)),
+            (WIDTH - 60, 320),
+        ),
         series=Series.of(list(named.values()), None, detail="repeat"),
         tips=tooltip(name="row", repeat=("repeat", "d"), x=("seconds", ".4~g"), y=(label, ".4~g")),
-        size=(WIDTH - 60, 320),
     )
     notes = [
         "one line per repeat; its first point is start-up, data, compilation and the first epoch",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assay.report.charts.forms import intervals
-from assay.report.charts.style import Axis, Rows, dressed, labels, message, tooltip
+from assay.report.charts.forms import IntervalStyle, intervals
+from assay.report.charts.style import PlotAxis, Rows, dressed, labels, message, tooltip
 
 _UNITS = {"s": (("s", 1.0), ("ms", 1e-3)), "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))}
 _AXES = {"s": ("seconds", "~g"), "B": ("bytes", "~s")}  # 0.1 s is not 100m, but 10 MB are 10M
@@ -23,8 +23,8 @@ def costs_chart(costs: Mapping[str, float], *, unit: str, title: str) -> Any:
         for name, cost in known.items()
     ]
     name, form = _AXES[unit]
-    axis = Axis(name, [min(known.values()) / 2, max(known.values()) * 2], log=True, format=form)
-    chart = intervals(rows, axis=axis, tips=tooltip(name="name", text=name), step=28)
+    axis = PlotAxis(name, [min(known.values()) / 2, max(known.values()) * 2], log=True, format=form)
+    chart = intervals(rows, axis=axis, tips=tooltip(name="name", text=name), style=IntervalStyle(step=28))
     return dressed(chart, title)
 
 

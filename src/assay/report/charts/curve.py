@@ -12,7 +12,7 @@ from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import Frame, numbers
-from assay.report.charts.style import PALETTE, Axis, Rows, axis_format, dressed, span, strokes, tooltip
+from assay.report.charts.style import PALETTE, Plane, PlotAxis, Rows, axis_format, dressed, span, strokes, tooltip
 
 _AXES = {"iteration": "iteration", "examples": "examples seen", "seconds": "training time [s]"}
 _DOTS = 120  # points of a panel up to which each has a dot
@@ -50,7 +50,7 @@ def learning_curve(points: Frame, text: CurveText, *, x: str = "iteration") -> A
     ends = [value for _, value in places] or [1.0]
     title = text.steps.removesuffix("s") if x == "iteration" else _AXES[x]
     limits = (min(ends), max(ends)) if min(ends) < max(ends) else span(ends, log=log)
-    axis = Axis(title, limits, log=log, format="~s" if x == "examples" else "~g")
+    axis = PlotAxis(title, limits, log=log, format="~s" if x == "examples" else "~g")
     panels = [_panel(_rows(points, places, metric), text, metric, axis=axis) for metric in (LOSS, SCORE)]
     return dressed(alt.hconcat(*panels, spacing=30), text.title, [text.subtitle])
 
@@ -66,7 +66,7 @@ def _rows(points: Frame, places: list[tuple[int, float]], metric: Metric) -> Row
     return [row | {"kind": kind} for row in rows]
 
 
-def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: Axis) -> Any:
+def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: PlotAxis) -> Any:
     values = [row["y"] for row in rows] or [0.0, 1.0]
     percent = QUANTITIES[name_of("test", metric.name)].is_fraction
     log = not percent and min(values) > 0
@@ -78,12 +78,10 @@ def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: Axis) -> Any:
     color = alt.Scale(domain=present, range=[PALETTE[label] for label in present])
     return lines(
         rows,
-        x=axis,
-        y=Axis(title, limits, log=log, format=y_format),
+        plane=Plane(axis, PlotAxis(title, limits, log=log, format=y_format), (380, 260)),
         series=Series(color, None, strokes(None, orient="top", direction="horizontal")),
         tips=tooltip(series="split", x=(axis.title or "x", ",~r"), y=(metric.name, ".4f")),
         hover=False,
-        size=(380, 260),
     )
 
 

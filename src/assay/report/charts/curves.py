@@ -32,8 +32,9 @@ from assay.report.charts.frames import (
 from assay.report.charts.style import (
     SERIES,
     WIDTH,
-    Axis,
     Measure,
+    Plane,
+    PlotAxis,
     Rows,
     axis_format,
     dressed,
@@ -223,12 +224,10 @@ def _chart(rows: Rows, asked: CurveOptions, choice: _Choice, *, along: str, top:
     )
     chart = lines(
         rows,
-        x=_x(rows, asked, along, width=width),
-        y=_y(rows, asked, top),
+        plane=Plane(_x(rows, asked, along, width=width), _y(rows, asked, top), (width, height)),
         series=_series(asked, choice),
         tips=tips,
         cross_tips=tooltip(name=asked.by, how="outcome", x=(along, ",~r")),
-        size=(width, height),
     )
     if asked.facet is None:
         return chart
@@ -247,22 +246,22 @@ def _series(asked: CurveOptions, choice: _Choice) -> Series:
     return Series.of(every, title + (", best first" if asked.order is None else ""), shown=shown, values=names)
 
 
-def _x(rows: Rows, asked: CurveOptions, along: str, *, width: int) -> Axis:
+def _x(rows: Rows, asked: CurveOptions, along: str, *, width: int) -> PlotAxis:
     places = [float(row["x"]) for row in rows]
     log, limits = "x" in asked.log, (min(places), max(places))
     format, count = "~g" if asked.x == "seconds" else "~s", max(3, width // 90)
     if limits[0] < limits[1]:
-        return Axis(along, limits, log=log, format=format, count=count)
+        return PlotAxis(along, limits, log=log, format=format, count=count)
     around = span(places, log=True) if log else (limits[0] - 1, limits[1] + 1)
-    return Axis(along, around, log=log, format=format, values=limits[:1])
+    return PlotAxis(along, around, log=log, format=format, values=limits[:1])
 
 
-def _y(rows: Rows, asked: CurveOptions, top: float) -> Axis:
+def _y(rows: Rows, asked: CurveOptions, top: float) -> PlotAxis:
     log = "y" in asked.log
     values = [min(row[end], top) for row in rows if row["kind"] != "cross" for end in ("low", "high")]
     limits = Measure(asked.quantity).span(values, log=log)
     percent = asked.quantity.is_fraction and not log
-    return Axis(asked.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))
+    return PlotAxis(asked.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))
 
 
 def _size(panels: int) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import intervals, ranked_bars
 from assay.report.charts.frames import Frame, best_of, checked, ended, headed, mixed, nothing, omitted, statistics
-from assay.report.charts.style import Axis, Rows, dressed, labels, measure_of, message, number, span, tooltip
+from assay.report.charts.style import PlotAxis, Rows, dressed, labels, measure_of, message, number, span, tooltip
 
 _BARS = 25
 _SCORE = TEST_SCORE.column
@@ -32,7 +32,7 @@ def effort_ranking(
         return message(nothing(trials, "an effort"), heading, mixed(trials))
     rows = _rows(measured.head(most))
     ends = [row[end] for row in rows for end in ("low", "high")]
-    axis = Axis(measure_of("effort").title, span(ends, log=True) if log else [0, max(ends) * 1.02], log=log)
+    axis = PlotAxis(measure_of("effort").title, span(ends, log=True) if log else [0, max(ends) * 1.02], log=log)
     tips = tooltip(
         name=by,
         x=("median effort", ".4~g"),

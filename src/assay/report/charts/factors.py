@@ -8,14 +8,14 @@ import altair as alt
 
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import intervals
+from assay.report.charts.forms import IntervalStyle, intervals
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
     WIDTH,
-    Axis,
     Measure,
+    PlotAxis,
     Rows,
     dressed,
     labels,
@@ -60,7 +60,7 @@ def effects(
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
     names = labels(groups, most=28)
     panels = [
-        _panel(group, names[name], Axis(quantity.difference if last else None, limits, count=7, labels=last))
+        _panel(group, names[name], PlotAxis(quantity.difference if last else None, limits, count=7, labels=last))
         for name, group in groups.items()
         for last in [name == list(groups)[-1]]
     ]
@@ -84,7 +84,7 @@ def _rows(frame: Frame, quantity: Measure) -> Rows:
     return rows
 
 
-def _panel(rows: Rows, heading: str, axis: Axis) -> Any:
+def _panel(rows: Rows, heading: str, axis: PlotAxis) -> Any:
     """The panel of one axis of the study."""
     names = unique(short(row["value"], 24) for row in rows)
     rows = [row | {"label": label} for row, label in zip(rows, names, strict=True)]
@@ -92,7 +92,9 @@ def _panel(rows: Rows, heading: str, axis: Axis) -> Any:
     side = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=170, maxExtent=170, labelLimit=165)
     tips = tooltip(axis="axis", value="value", x=("effect", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"))
     clear = alt.condition("datum.low > 0 || datum.high < 0", alt.value(BLUE), alt.value(GREY))
-    chart = intervals(rows, axis=axis, tips=tips, color=clear, zero=True, side=side, step=22, width=WIDTH - 60)
+    chart = intervals(
+        rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=WIDTH - 60)
+    )
     return chart.properties(title=alt.TitleParams(heading, anchor="start", fontSize=13, dx=-4, offset=4))
 
 

@@ -18,7 +18,8 @@ from assay.report.charts.style import (
     INK,
     ORANGE,
     WIDTH,
-    Axis,
+    Plane,
+    PlotAxis,
     Rows,
     colours,
     strokes,
@@ -46,7 +47,7 @@ def _texts(rows: Rows, width: int) -> alt.Chart:
 def ranked_bars(
     rows: Rows,
     *,
-    axis: Axis,
+    axis: PlotAxis,
     tips: Tips,
     parts: tuple[Rows, alt.Color] | None = None,
     whiskers: bool = False,
@@ -68,34 +69,38 @@ def ranked_bars(
     return alt.layer(*layers).properties(width=width, height=alt.Step(24))
 
 
-def intervals(
-    rows: Rows,
-    *,
-    axis: Axis,
-    tips: Tips,
-    color: Any = BLUE,
-    shape: Any = None,
-    zero: bool = False,
-    side: alt.Axis | None = None,
-    step: int = 24,
-    width: int = WIDTH - 90,
-) -> Any:
+@dataclass(frozen=True)
+class IntervalStyle:
+    """How intervals look: `color` and `shape` are channels, or the colour of all; `zero` marks no difference by a line.
+
+    `side` is the axis of the labels, `step` the pixels of a row.
+    """
+
+    color: Any = BLUE
+    shape: Any = None
+    zero: bool = False
+    side: alt.Axis | None = None
+    step: int = 24
+    width: int = WIDTH - 90
+
+
+def intervals(rows: Rows, *, axis: PlotAxis, tips: Tips, style: IntervalStyle | None = None) -> Any:
     """A dot with its interval for each row, and the text of rows that have one at the right.
 
-    A row has label, x, low and high; `color` and `shape` are channels, or the colour of all; `zero` marks no difference
-    by a line; `side` is the axis of the labels.
+    A row has label, x, low and high.
     """
-    filled = alt.value(color) if isinstance(color, str) else color
-    base = alt.Chart(table(rows)).encode(y=names(rows, side), color=filled, tooltip=tips)
+    style = style or IntervalStyle()
+    filled = alt.value(style.color) if isinstance(style.color, str) else style.color
+    base = alt.Chart(table(rows)).encode(y=names(rows, style.side), color=filled, tooltip=tips)
     lines = base.mark_rule(strokeWidth=2.2).encode(x=axis.x("low"), x2="high:Q")
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(x=axis.x())
-    layers: list[Any] = [lines, dots if shape is None else dots.encode(shape=shape)]
-    if zero:
+    layers: list[Any] = [lines, dots if style.shape is None else dots.encode(shape=style.shape)]
+    if style.zero:
         origin = alt.Chart(table([{"x": 0}])).mark_rule(color=INK, strokeDash=[3, 3])
         layers.insert(0, origin.encode(x=axis.x()))
     if any(row.get("text") for row in rows):
-        layers.append(_texts(rows, width))
-    return alt.layer(*layers).properties(width=width, height=alt.Step(step))
+        layers.append(_texts(rows, style.width))
+    return alt.layer(*layers).properties(width=style.width, height=alt.Step(style.step))
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------
@@ -126,13 +131,11 @@ Kind = Literal["line", "dots", "rest", "cross"]
 def lines(
     rows: Rows,
     *,
-    x: Axis,
-    y: Axis,
+    plane: Plane,
     series: Series,
     tips: Tips,
     cross_tips: Tips = (),
     hover: bool = True,
-    size: tuple[int, int],
 ) -> Any:
     """A line for each series, a band where the rows have low and high, and what else their `kind` says.
 
@@ -140,6 +143,7 @@ def lines(
     under the pointer stands out.
     """
     kinds = {row["kind"] for row in rows}
+    x, y, (width, height) = plane.x, plane.y, plane.size
     base = alt.Chart().encode(x=x.x(), y=y.y())
     coloured = base.encode(color=alt.Color("series:N", scale=series.color, legend=series.legend), tooltip=tips)
     coloured = coloured.encode(detail=f"{series.detail}:N") if series.detail else coloured
@@ -162,7 +166,7 @@ def lines(
     if "cross" in kinds:
         crosses = coloured.transform_filter("datum.kind == 'cross'").encode(tooltip=cross_tips)
         layers.append(crosses.mark_text(text="×", fontSize=20, fontWeight="bold"))
-    return alt.layer(*layers, data=table(rows)).properties(width=size[0], height=size[1])
+    return alt.layer(*layers, data=table(rows)).properties(width=width, height=height)
 
 
 def _when(selection: alt.Parameter, value: float, otherwise: float) -> Any:
@@ -215,19 +219,18 @@ def matrix(
 def scatter(
     points: Rows,
     *,
-    x: Axis,
-    y: Axis,
+    plane: Plane,
     tips: Tips,
     faint: tuple[Rows, Tips],
     steps: Rows,
     named: Rows,
-    size: tuple[int, int],
 ) -> Any:
     """Points, `faint` ones behind them, a line of `steps`, crosses on those that are `unfinished`, and names.
 
     A point has x, y, `front` (drawn in orange) and `unfinished`. A row of `named` has a label, its place x2 and y2, the
     point x and y that it names, and the side of the point on which it stands.
     """
+    x, y, (width, height) = plane.x, plane.y, plane.size
     base = alt.Chart().encode(x=x.x(), y=y.y())
     behind, behind_tips = faint
     few = len(points) <= 100
@@ -243,10 +246,10 @@ def scatter(
         layers.append(crosses.mark_text(text="×", fontSize=20, fontWeight="bold", color=INK))
     if named:
         layers += _names_of_points(base.properties(data=table(named)), x=x, y=y)
-    return alt.layer(*layers).properties(width=size[0], height=size[1])
+    return alt.layer(*layers).properties(width=width, height=height)
 
 
-def _names_of_points(base: alt.Chart, *, x: Axis, y: Axis) -> list[alt.Chart]:
+def _names_of_points(base: alt.Chart, *, x: PlotAxis, y: PlotAxis) -> list[alt.Chart]:
     """Lines from points to their names, and the names, with a halo so that lines behind do not cross them out."""
     layers = [base.mark_rule(color=GREY, strokeWidth=0.8).encode(x2="x2:Q", y2="y2:Q")]
     sides: list[tuple[str, Literal["left", "right"]]] = [("left", "right"), ("right", "left")]
@@ -257,4 +260,4 @@ def _names_of_points(base: alt.Chart, *, x: Axis, y: Axis) -> list[alt.Chart]:
     return layers
 
 
-__all__ = ["Kind", "Series", "Side", "intervals", "lines", "matrix", "names", "ranked_bars", "scatter"]
+__all__ = ["IntervalStyle", "Kind", "Series", "Side", "intervals", "lines", "matrix", "names", "ranked_bars", "scatter"]

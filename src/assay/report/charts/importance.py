@@ -7,7 +7,7 @@ from typing import Any
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import ranked_bars
 from assay.report.charts.frames import Frame, best_of, checked, omitted
-from assay.report.charts.style import Axis, Rows, dressed, message, number, short, tooltip, unique, word
+from assay.report.charts.style import PlotAxis, Rows, dressed, message, number, short, tooltip, unique, word
 
 _BARS = 25
 
@@ -30,7 +30,7 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
         for (name, share), label in zip(kept, names, strict=True)
     ]
     limits = [min(0.0, kept[-1][1]), max(kept[0][1], 0.01)]
-    axis = Axis("fraction of the variance that the axis explains", limits, format="%")
+    axis = PlotAxis("fraction of the variance that the axis explains", limits, format="%")
     chart = ranked_bars(rows, axis=axis, tips=tooltip(name="axis", x=("fraction", ".2%")))
     notes = [
         best_of(len(kept), len(measured), "axes"),

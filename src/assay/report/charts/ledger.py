@@ -9,7 +9,7 @@ import altair as alt
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import ranked_bars
 from assay.report.charts.frames import Frame, best_of, checked, ended, headed, mixed, nothing, statistics
-from assay.report.charts.style import COLOURS, GREEN, Axis, Rows, dressed, labels, message, tooltip
+from assay.report.charts.style import COLOURS, GREEN, PlotAxis, Rows, dressed, labels, message, tooltip
 
 _BARS = 25
 _USES = {
@@ -55,7 +55,7 @@ def ledger(
         n=("trials", "d"),
     )
     chart = ranked_bars(
-        sums, axis=Axis(unit, [0, longest], format="%" if fraction else "~g"), tips=tips,
+        sums, axis=PlotAxis(unit, [0, longest], format="%" if fraction else "~g"), tips=tips,
         parts=_parts(kept, named, fraction=fraction),
     )  # fmt: skip
     notes = [

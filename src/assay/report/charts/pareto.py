@@ -26,7 +26,8 @@ from assay.report.charts.frames import (
 from assay.report.charts.placing import placed
 from assay.report.charts.style import (
     WIDTH,
-    Axis,
+    Plane,
+    PlotAxis,
     Rows,
     axis_format,
     dressed,
@@ -59,19 +60,17 @@ def accuracy_against_time(
         return message(nothing(trials, f"a {TEST_SCORE.label} and a time"), heading, mixed(trials))
     means = _means(seeds, trials, by)
     front = means[means["front"]].sort_values("x", kind="stable")
-    x, y = _axes(seeds)
+    plane = _plane(seeds)
     corners = _records(front.iloc[evenly(len(front), _FRONT)])
     shown = _thinned(seeds, _SEEDS)
     exact = {"x": ("seconds", ".4~g"), "y": (TEST_SCORE.name.replace("_", " "), _SCORE.exact)}
     chart = scatter(
         _records(_with_front(_thinned(means, _MEANS), front)),
-        x=x,
-        y=y,
+        plane=plane,
         tips=tooltip(name=by, **exact, n=("trials", "d"), unfinished=("of them unfinished", "d")),
         faint=(_records(shown), tooltip(name=by, **exact, how="outcome")),
-        steps=_steps(corners, x.limits[1]),
-        named=placed(corners, labels(means["name"]), x=x, y=y, size=_SIZE, most=most_labels),
-        size=_SIZE,
+        steps=_steps(corners, plane.x.limits[1]),
+        named=placed(corners, labels(means["name"]), plane=plane, most=most_labels),
     )
     notes = [
         f"configurations: {len(means):,}, trials (grey): {len(seeds):,}, Pareto-optimal (orange): {len(front):,}",
@@ -103,14 +102,15 @@ def _means(seeds: Frame, trials: Frame, by: str) -> Frame:
     return means.reset_index()
 
 
-def _axes(seeds: Frame) -> tuple[Axis, Axis]:
+def _plane(seeds: Frame) -> Plane:
     """Axes with room for the names left of the fastest and above the front."""
     left, right = span(seeds["x"].tolist(), log=True, pad=0.1)
     low, high = _SCORE.span(seeds["y"].tolist(), pad=0.05)
     form = axis_format(low, high, percent=TEST_SCORE.is_fraction)
-    return (
-        Axis(_COST.title, (left * (left / right) ** 0.15, right), log=True),
-        Axis(_SCORE.title, (low, high + (high - low) * 0.1), format=form, count=7),
+    return Plane(
+        PlotAxis(_COST.title, (left * (left / right) ** 0.15, right), log=True),
+        PlotAxis(_SCORE.title, (low, high + (high - low) * 0.1), format=form, count=7),
+        _SIZE,
     )
 
 

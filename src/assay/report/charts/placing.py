@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
-from assay.report.charts.style import Axis, Rows
+from assay.report.charts.style import Plane, Rows
 from assay.report.thinning import evenly
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -15,37 +15,36 @@ _LETTER, _LINE = 6.6, 14  # the pixels of a letter, and of a line of text
 
 @dataclass(frozen=True)
 class _Plot:
-    """From values to pixels and back; x is logarithmic."""
+    """From the values of a plane to pixels and back; x is logarithmic."""
 
-    x: Axis
-    y: Axis
-    width: int
-    height: int
+    plane: Plane
 
     def pixels(self, x: float, y: float) -> tuple[float, float]:
-        low, high = log(self.x.limits[0]), log(self.x.limits[1])
-        bottom, top = self.y.limits
-        return (log(x) - low) / (high - low) * self.width, (top - y) / (top - bottom) * self.height
+        low, high = map(log, self.plane.x.limits)
+        bottom, top = self.plane.y.limits
+        width, height = self.plane.size
+        return (log(x) - low) / (high - low) * width, (top - y) / (top - bottom) * height
 
     def values(self, left: float, top: float) -> tuple[float, float]:
-        low, high = log(self.x.limits[0]), log(self.x.limits[1])
-        bottom, upper = self.y.limits
-        return exp(low + left / self.width * (high - low)), upper - top / self.height * (upper - bottom)
+        low, high = map(log, self.plane.x.limits)
+        bottom, upper = self.plane.y.limits
+        width, height = self.plane.size
+        return exp(low + left / width * (high - low)), upper - top / height * (upper - bottom)
 
 
-def placed(points: Rows, named: Mapping[str, str], *, x: Axis, y: Axis, size: tuple[int, int], most: int) -> Rows:
+def placed(points: Rows, named: Mapping[str, str], *, plane: Plane, most: int) -> Rows:
     """The names of at most `most` points with their places: left above a point of a front, where no point can be.
 
     A name for which there is no room is left to its tooltip.
     """
-    plot = _Plot(x, y, *size)
+    plot = _Plot(plane)
     places = [plot.pixels(point["x"], point["y"]) for point in points]
     taken: list[Box] = [(left - 5, top - 5, left + 5, top + 5) for left, top in places]
     rows: Rows = []
     for i in evenly(len(points), most):
         point, (left, _) = points[i], places[i]
         label = named[point["name"]]
-        box = _free(places[i], _LETTER * len(label), taken, size)
+        box = _free(places[i], _LETTER * len(label), taken, plane.size)
         if box is None:
             continue
         taken.append(box)

@@ -13,8 +13,9 @@ from assay.report.charts.frames import Frame, best_of, checked, ended, headed, n
 from assay.report.charts.style import (
     SERIES,
     WIDTH,
-    Axis,
     Measure,
+    Plane,
+    PlotAxis,
     Rows,
     axis_format,
     dressed,
@@ -59,15 +60,17 @@ def sensitivity(
     log = bool((plain["x"] > 0).all() and plain["x"].max() / plain["x"].min() > 5)
     chart = lines(
         rows,
-        x=Axis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
-        y=Axis(quantity.title, limits, format=axis_format(*limits, percent=quantity.quantity.is_fraction)),
+        plane=Plane(
+            PlotAxis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
+            PlotAxis(quantity.title, limits, format=axis_format(*limits, percent=quantity.quantity.is_fraction)),
+            (WIDTH - 40, 340),
+        ),
         series=Series.of(list(named.values()), f"{short(by)}, best first", shown=len(named) > 1),
         tips=[
             *tooltip(name=by, x=(short(x), ",~r"), y=("median", ".4~f"), low=("lowest", ".4~f")),
             *tooltip(high=("highest", ".4~f"), n=("trials", "d")),
         ],
         cross_tips=tooltip(name=by, x=(short(x), ",~r"), n=("unfinished trials", "d")),
-        size=(WIDTH - 40, 340),
     )
     notes = [
         f"best median: {quantity.text(best['y'])} by {best['series']} at {best['x']:g}",

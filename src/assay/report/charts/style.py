@@ -162,7 +162,7 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tu
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """A quantitative axis: its title, its limits, the format of its labels and about how many there are.
 
     `values` are the places of the labels where Vega is not to choose them; without `labels` it is a grid alone.
@@ -201,6 +201,15 @@ class Axis:
         else:
             axis.format = "~r" if self.format == "~g" and not self.log else self.format  # ~g would write 50 as 5e+1
         return axis
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two quantitative axes, and the size of the plot in pixels."""
+
+    x: PlotAxis
+    y: PlotAxis
+    size: tuple[int, int]
 
 
 def axis_format(low: float, high: float, *, percent: bool) -> str:

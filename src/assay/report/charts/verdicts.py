@@ -8,14 +8,14 @@ import altair as alt
 
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import intervals
+from assay.report.charts.forms import IntervalStyle, intervals
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
     WIDTH,
-    Axis,
     Measure,
+    PlotAxis,
     Rows,
     dressed,
     labels,
@@ -54,8 +54,8 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     color = alt.Color("verdict:N", scale=kinds, legend=alt.Legend(title=None, orient="top"))
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=[_YES, _NO], range=["circle", "diamond"]))
     tips = tooltip(a="a", b="b", x=("a − b", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"), verdict="verdict")
-    axis = Axis(quantity.difference, limits, count=7)
-    chart = intervals(rows, axis=axis, tips=tips, color=color, shape=shape, zero=True, width=WIDTH - 130)
+    axis = PlotAxis(quantity.difference, limits, count=7)
+    chart = intervals(rows, axis=axis, tips=tips, style=IntervalStyle(color, shape, zero=True, width=WIDTH - 130))
     significant = sum(row["verdict"] == _YES for row in rows)
     notes = [
         f"{significant} of {len(rows)} significant",
