@@ -27,6 +27,8 @@ from assay.report.charts.style import (
     tooltip,
 )
 
+_MEDIAN = {"y": ("median", ".4~f"), "low": ("lowest", ".4~f"), "high": ("highest", ".4~f")}
+
 
 def sensitivity(
     trials: Frame,
@@ -60,16 +62,9 @@ def sensitivity(
     log = bool((plain["x"] > 0).all() and plain["x"].max() / plain["x"].min() > 5)
     chart = lines(
         rows,
-        plane=Plane(
-            PlotAxis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
-            PlotAxis(quantity.title, limits, format=axis_format(*limits, percent=quantity.quantity.is_fraction)),
-            (WIDTH - 40, 340),
-        ),
+        plane=_plane(rows, quantity, along, limits=limits, log=log),
         series=Series.of(list(named.values()), f"{short(by)}, best first", shown=len(named) > 1),
-        tips=[
-            *tooltip(name=by, x=(short(x), ",~r"), y=("median", ".4~f"), low=("lowest", ".4~f")),
-            *tooltip(high=("highest", ".4~f"), n=("trials", "d")),
-        ],
+        tips=tooltip(name=by, x=(short(x), ",~r"), **_MEDIAN, n=("trials", "d")),
         cross_tips=tooltip(name=by, x=(short(x), ",~r"), n=("unfinished trials", "d")),
     )
     notes = [
@@ -78,6 +73,15 @@ def sensitivity(
         f"{ended(trials)} (× at the lower edge)" if ended(trials) else "",
     ]
     return dressed(chart, heading, notes)
+
+
+def _plane(rows: Rows, quantity: Measure, along: str, *, limits: tuple[float, float], log: bool) -> Plane:
+    form = axis_format(*limits, percent=quantity.quantity.is_fraction)
+    return Plane(
+        PlotAxis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
+        PlotAxis(quantity.title, limits, format=form),
+        (WIDTH - 40, 340),
+    )
 
 
 def _ranked(finite: Frame, quantity: Measure) -> list[str]:
