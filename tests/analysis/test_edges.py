@@ -15,9 +15,10 @@ from assay.analysis.curves import gap, overfitting, plateaus, settled, zoom
 from assay.analysis.effort import comparable, effort
 from assay.analysis.importance import importance
 from assay.analysis.pareto import front, performance_profile
+from assay.analysis.quantities import MEASURES
 from assay.analysis.sensitivity import anova, effects, learning_rate_curve, main_effects
 from assay.analysis.targets import default_target, summary, times_to
-from assay.analysis.verdicts import MEASURES, best, pairwise
+from assay.analysis.verdicts import best, pairwise
 from assay.errors import AssayError
 from tests.analysis.frames import curves, trials
 
@@ -114,6 +115,6 @@ def test_any_curve(values: list[float]) -> None:
 def test_every_measure_is_compared(measure: str) -> None:
     frame = trials({"a": [0.1, 0.2, 0.3, 0.4], "b": [0.5, 0.7, 0.6, 0.8]})
     frame[measure] = frame["accuracy"] * 1e6
-    winner = "b" if MEASURES[measure][1] else "a"
+    winner = "b" if MEASURES[measure].higher_is_better else "a"
     assert pairwise(frame, measure=measure)["sentence"][0].startswith(f"{winner} beats ")
     assert best(frame, measure=measure).name == winner

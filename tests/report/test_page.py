@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assay.errors import AssayError, FileError
-from assay.report.page import SECTIONS, page
+from assay.report.page import fitting, page
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
@@ -20,6 +20,7 @@ from assay.studies.study import Study
 from tests.store.makers import made_end
 
 EVIL = '</script><script>document.title="evil"</script><img src=x onerror="document.title=1">'
+_UNSEEN = ("confused", "weights")  # need weights, which were not kept
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -50,14 +51,17 @@ def results(tmp_path: Path, *, finished: bool = True, repeats: int = 3, **raw: A
 
 
 def test_the_page_holds_question_answers_tables_charts_and_data(tmp_path: Path) -> None:
-    path = results(tmp_path).report(tmp_path / "made.html")
+    study = results(tmp_path)
+    path = study.report(tmp_path / "made.html")
     text = path.read_text()
     assert path.stat().st_size < 3_000_000
     for said in ("is best: accuracy", "Least effort", "trials.csv", "curves.csv", "machine", "assay run made.toml"):
         assert said in text
     for name in ("curves", "pareto", "effort", "grid", "verdicts", "ledger", "confusion"):
         assert f'id="chart-{name}"' in text
-        assert name in SECTIONS
+    suitable = [chart.name for chart in fitting(study)]
+    assert re.findall(r'<figure id="chart-([a-z-]+)"', text) == [name for name in suitable if name not in _UNSEEN]
+    assert not {"factors", "parallel", "sensitivity", "bench", "activations"} & set(suitable)
     assert not re.search(r'(src|href)="https?:', text)
 
 

@@ -121,7 +121,7 @@ def test_imported_curves_take_no_part_in_verdicts_and_rankings_of_time(store: St
     with pytest.raises(AssayError, match="these seconds are not comparable"):
         Results(store, "made").effort()
     told = answers(trials, Results(store, "made").curves())
-    assert any(line.startswith("Imported from logs, and judged by no verdict: net (imported)") for line in told)
+    assert any(line.startswith("Imported from logs, without a verdict: net (imported)") for line in told)
     for name in ("effort", "pareto"):
         said = json.dumps(Results(store, "made").picture(name).to_dict())
         assert "net (imported) left out" in said

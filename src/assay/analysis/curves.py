@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import need, numbers
+from assay.analysis.quantities import AXES, LOSS, SCORE, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 
-AXES = ("iteration", "examples", "seconds", "flops")
 Floats = NDArray[np.float64]
 
 
@@ -29,13 +29,16 @@ def zoom(curves: pd.DataFrame, start: float, stop: float, *, by: str = "iteratio
     return curves.iloc[np.flatnonzero((positions >= start) & (positions <= stop))]
 
 
-def moving_average(values: ArrayLike, window: int) -> Floats:
+def moving_average(values: ArrayLike, window: int, *, partial: bool = False) -> Floats:
     """The trailing mean of each value and the window - 1 values before it, with the length of `values`.
 
-    The first window - 1 means are NaN because they have no full window. A window that holds a NaN gives NaN.
+    The first window - 1 values have no full window: their means are NaN, or with `partial` those of the values up to
+    them. A window that holds a NaN gives NaN.
 
     >>> moving_average([1.0, 2.0, 6.0, 1.0], 2).tolist()
     [nan, 1.5, 4.0, 3.5]
+    >>> moving_average([1.0, 2.0, 6.0, 1.0], 2, partial=True).tolist()
+    [1.0, 1.5, 4.0, 3.5]
 
     Raises AssayError for a window below 1.
     """
@@ -45,11 +48,14 @@ def moving_average(values: ArrayLike, window: int) -> Floats:
     smoothed = np.full(x.size, np.nan)
     if x.size >= window:
         smoothed[window - 1 :] = np.lib.stride_tricks.sliding_window_view(x, window).mean(axis=1)
+    if partial:
+        first = x[: window - 1]
+        smoothed[: first.size] = np.cumsum(first) / np.arange(1, first.size + 1)
     return smoothed
 
 
 def plateaus(
-    curve: pd.DataFrame, *, column: str = "test_accuracy", within: float = 0.005, fraction: float = 0.1
+    curve: pd.DataFrame, *, column: str = TEST_SCORE.name, within: float = 0.005, fraction: float = 0.1
 ) -> pd.DataFrame:
     """The maximal stretches of one curve over which the range of a column (max - min) is below `within`.
 
@@ -79,7 +85,7 @@ def plateaus(
 
 
 def settled(
-    curve: pd.DataFrame, *, column: str = "test_accuracy", fraction: float = 0.1, within: float = 0.005
+    curve: pd.DataFrame, *, column: str = TEST_SCORE.name, fraction: float = 0.1, within: float = 0.005
 ) -> bool:
     """Whether the column moved by less than `within` over the last fraction of the measured points, at least two.
 
@@ -100,9 +106,9 @@ def gap(curves: pd.DataFrame) -> pd.DataFrame:
     """
     need(curves, ["trial", "iteration"], what="curves")
     columns = {
-        f"{quantity}_gap": numbers(curves, f"train_{quantity}", what="curves")
-        - numbers(curves, f"test_{quantity}", what="curves")
-        for quantity in ("accuracy", "loss")
+        f"{metric.name}_gap": numbers(curves, name_of("train", metric.name), what="curves")
+        - numbers(curves, name_of("test", metric.name), what="curves")
+        for metric in (SCORE, LOSS)
     }
     return curves[["trial", "iteration"]].assign(**columns)
 
@@ -116,7 +122,7 @@ def overfitting(curve: pd.DataFrame, *, fraction: float = 0.1, window: int = 1) 
 
     Raises AssayError if the frame holds several trials.
     """
-    iterations, (losses, accuracies) = _points(curve, "train_loss", "test_accuracy")
+    iterations, (losses, accuracies) = _points(curve, name_of("train", LOSS.name), TEST_SCORE.name)
     smoothed = moving_average(losses, window)
     first = None
     falling, highest = True, -math.inf

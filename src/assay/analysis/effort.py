@@ -18,6 +18,7 @@ from assay.analysis.frames import (
     same_clock,
     spread,
 )
+from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops")
@@ -56,13 +57,13 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     """
     if cost not in COSTS:
         raise AssayError(unknown("cost", cost, COSTS))
-    need(trials, ["configuration", "outcome", "accuracy", cost])
+    need(trials, ["configuration", "outcome", TEST_SCORE.column, cost])
     if cost == "seconds":
         same_clock(_with_effort(trials, cost))
     ranking: list[dict[str, object]] = []
     for label, group in groups(trials, "configuration"):
         finished = _with_effort(group, cost)
-        accuracies, costs = numbers(finished, "accuracy"), numbers(finished, cost)
+        accuracies, costs = numbers(finished, TEST_SCORE.column), numbers(finished, cost)
         efforts = costs / accuracies
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
         row["effort"] = float(np.median(efforts)) if efforts.size else np.nan
@@ -74,5 +75,5 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
 
 
 def _with_effort(trials: pd.DataFrame, cost: str) -> pd.DataFrame:
-    finished = measured(trials, "accuracy", cost)
-    return rows(finished, numbers(finished, "accuracy") > 0)
+    finished = measured(trials, TEST_SCORE.column, cost)
+    return rows(finished, numbers(finished, TEST_SCORE.column) > 0)

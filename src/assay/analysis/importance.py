@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import measured, need, numbers
-from assay.analysis.verdicts import MEASURES
+from assay.analysis.quantities import MEASURES, TEST_SCORE
 from assay.errors import AssayError, unknown
 
 Floats = NDArray[np.float64]
@@ -19,7 +19,7 @@ Leaves = tuple[Floats, list[Floats]]  # the value of each leaf (L,); for each ax
 
 
 def importance(
-    trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy", trees: int = 64, seed: int = 0
+    trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column, trees: int = 64, seed: int = 0
 ) -> pd.DataFrame:
     """The fraction of the variance that each axis explains alone, and that each two axes explain by their interaction.
 

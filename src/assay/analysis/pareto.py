@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import groups, listed, measured, need, numbers, outcomes, same_clock, spread
+from assay.analysis.quantities import SCORES, TEST_SCORE
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops", "parameters")
-GAINS = ("accuracy", "validation_accuracy", "train_accuracy")
 
 
-def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = "accuracy") -> pd.DataFrame:
+def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE.column) -> pd.DataFrame:
     """Every configuration by its mean cost and mean gain, with the Pareto-optimal ones marked.
 
     One configuration dominates another if it costs no more, gains no less, and is better in one of the two. Means are
@@ -28,7 +28,7 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = "accuracy"
 
     Raises AssayError for an unknown cost or gain, and if the seconds are not comparable.
     """
-    for kind, name, known in (("cost", cost, COSTS), ("gain", gain, GAINS)):
+    for kind, name, known in (("cost", cost, COSTS), ("gain", gain, SCORES)):
         if name not in known:
             raise AssayError(unknown(kind, name, known))
     need(trials, ["configuration", "outcome", cost, gain])
@@ -43,11 +43,30 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = "accuracy"
     table = pd.DataFrame(means).sort_values(
         list(ascending), ascending=list(ascending.values()), kind="stable", na_position="last", ignore_index=True
     )
-    dominators = _dominators(numbers(table, cost), numbers(table, gain))
+    costs, gains = numbers(table, cost), numbers(table, gain)
+    dominators = _dominators(costs, gains)
     labels = table["configuration"].tolist()
-    table.insert(1, "front", [i is None and n > 0 for i, n in zip(dominators, table["n"].tolist(), strict=True)])
+    table.insert(1, "front", undominated(costs, gains))
     table.insert(2, "dominated_by", pd.Series([None if i is None else labels[i] for i in dominators], dtype=object))
     return table
+
+
+def undominated(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each point is Pareto-optimal: no other one costs no more, gains no less, and is better in one of the two.
+
+    A point without a number is not.
+
+    >>> undominated(np.array([1.0, 2.0, 3.0]), np.array([0.8, 0.7, 0.9])).tolist()
+    [True, False, True]
+    """
+    optimal = np.zeros(costs.size, dtype=np.bool_)
+    known = np.flatnonzero(np.isfinite(costs) & np.isfinite(gains))
+    order = known[np.lexsort((-gains[known], costs[known]))]
+    best, at = -math.inf, math.nan  # the greatest gain so far, and the least cost that has it
+    for place in order:
+        if gains[place] > best or (gains[place] == best and costs[place] == at):
+            optimal[place], best, at = True, float(gains[place]), float(costs[place])
+    return optimal
 
 
 def _dominators(cost: NDArray[np.float64], gain: NDArray[np.float64]) -> list[int | None]:

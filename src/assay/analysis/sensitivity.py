@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, spread
-from assay.analysis.verdicts import MEASURES, compare
+from assay.analysis.quantities import MEASURES, TEST_SCORE
+from assay.analysis.verdicts import compare
 from assay.errors import AssayError, unknown
 
 Floats = NDArray[np.float64]
@@ -22,7 +23,7 @@ def effects(
     axes: Sequence[str],
     baseline: str | Mapping[str, object],
     *,
-    measure: str = "accuracy",
+    measure: str = TEST_SCORE.column,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """The effect of changing one axis alone: the paired difference from the baseline, for each value of each axis.
@@ -44,7 +45,7 @@ def effects(
     if not base:
         where = ", ".join(f"{axis} = {value}" for axis, value in origin.items())
         raise AssayError(f"no trial with a number for {measure!r} is at the baseline ({where})")
-    unit, higher = MEASURES[measure]
+    unit, higher = MEASURES[measure].unit, MEASURES[measure].higher_is_better
     differences: list[dict[str, object]] = []
     for i, axis in enumerate(axes):
         only_this = trials.iloc[np.flatnonzero(changed[i] & (changed.sum(axis=0) == 1))]
@@ -62,7 +63,7 @@ def effects(
     return pd.DataFrame(differences, columns=columns)
 
 
-def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy") -> pd.DataFrame:
+def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
     """The mean at each value of each axis of a balanced grid, and its deviation from the mean of all.
 
     Columns: axis, value, mean, deviation, n (trials).
@@ -84,7 +85,7 @@ def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "a
     return pd.DataFrame(means)
 
 
-def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy") -> pd.DataFrame:
+def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
     """The analysis of variance of a balanced grid: main effects, two-way interactions, and the rest.
 
     SS_a = sum over trials of (mean_a - mean)^2; SS_ab = sum of (mean_ab - mean_a - mean_b + mean)^2. "within" is the
@@ -118,7 +119,7 @@ def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = "accuracy
     return table.assign(share=table["sum_of_squares"] / total)
 
 
-def learning_rate_curve(trials: pd.DataFrame, *, measure: str = "accuracy") -> pd.DataFrame:
+def learning_rate_curve(trials: pd.DataFrame, *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
     """The measure against the learning rate, for each optimizer, with its band over the finished trials.
 
     Columns: optimizer, learning_rate, `measure` (mean), `measure`_min, `measure`_max, n, trials, diverged, missing.

@@ -11,10 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from assay.analysis.frames import groups, have, measured, need, numbers, own, same_clock
+from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
-
-AXES = ("iteration", "examples", "seconds", "flops")
-SPLITS = ("train", "validation", "test")
 
 
 def default_target(trials: pd.DataFrame) -> float:
@@ -24,12 +22,13 @@ def default_target(trials: pd.DataFrame) -> float:
 
     Raises AssayError if no trial has an accuracy.
     """
-    need(trials, ["outcome", "accuracy"])
+    score = TEST_SCORE.column
+    need(trials, ["outcome", score])
     trials, _ = own(trials)
-    accuracies = numbers(measured(trials, "accuracy"), "accuracy")
-    if not accuracies.size:
-        raise AssayError("no finished trial has an accuracy, so there is no target to choose")
-    return float(np.median(accuracies))
+    scores = numbers(measured(trials, score), score)
+    if not scores.size:
+        raise AssayError(f"no finished trial has an {SCORE.name}, so there is no target to choose")
+    return float(np.median(scores))
 
 
 def times_to(
@@ -62,10 +61,11 @@ def times_to(
     if by == "seconds":
         same_clock(trials)
     target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy
-    column = f"{split}_{'accuracy' if loss is None else 'loss'}"
+    metric = SCORE if loss is None else LOSS
+    column = name_of(split, metric.name)
     for name in ("trial", by, column):
         have(curves, name, what="curves")
-    sign = 1.0 if loss is None else -1.0
+    sign = 1.0 if metric.higher_is_better else -1.0
     of_trial = {
         trial: _crossing(numbers(curve, by), sign * numbers(curve, column), sign * target)
         for trial, curve in groups(curves, "trial")

@@ -21,25 +21,11 @@ from assay.analysis.paired import (
     t_interval,
     t_test,
 )
+from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.errors import AssayError, unknown
 
 BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
 _FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
-
-# What is measured: its unit, and whether more of it is better.
-MEASURES = {
-    "accuracy": ("points", True),
-    "validation_accuracy": ("points", True),
-    "train_accuracy": ("points", True),
-    "test_loss": ("", False),
-    "train_loss": ("", False),
-    "seconds": ("seconds", False),
-    "effort": ("seconds", False),
-    "flops": ("operations", False),
-    "iterations": ("iterations", False),
-    "examples": ("examples", False),
-    "parameters": ("parameters", False),
-}
 
 
 @dataclass(frozen=True)
@@ -79,8 +65,8 @@ class Verdict:
     level: float
     method: str
     decided: bool
-    unit: str = "points"
-    higher_is_better: bool = True
+    unit: str = SCORE.unit
+    higher_is_better: bool = SCORE.higher_is_better
 
     @property
     def winner(self) -> str | None:
@@ -136,8 +122,8 @@ def compare(
     *,
     names: tuple[str, str] = ("A", "B"),
     alpha: float = 0.05,
-    unit: str = "points",
-    higher_is_better: bool = True,
+    unit: str = SCORE.unit,
+    higher_is_better: bool = SCORE.higher_is_better,
 ) -> Verdict:
     """The verdict on two configurations from their values at equal seeds, pair by pair.
 
@@ -215,7 +201,7 @@ def _interval(d: NDArray[np.float64], *, alpha: float, resolved: bool) -> tuple[
 
 
 def pairwise(
-    trials: pd.DataFrame, *, measure: str = "accuracy", by: str = "configuration", alpha: float = 0.05
+    trials: pd.DataFrame, *, measure: str = TEST_SCORE.column, by: str = "configuration", alpha: float = 0.05
 ) -> pd.DataFrame:
     """Every pair of configurations compared at equal repeats, with Holm's correction for multiple comparisons.
 
@@ -242,7 +228,9 @@ def pairwise(
     return pd.DataFrame(table).astype({"more_seeds": "Int64"})
 
 
-def between(trials: pd.DataFrame, a: str, b: str, *, measure: str = "accuracy", by: str = "configuration") -> Verdict:
+def between(
+    trials: pd.DataFrame, a: str, b: str, *, measure: str = TEST_SCORE.column, by: str = "configuration"
+) -> Verdict:
     """The verdict on two configurations alone, at equal repeats.
 
     Raises AssayError for an unknown name, two trials of one repeat, and seconds that are not comparable.
@@ -277,12 +265,11 @@ class Best:
 
     def sentence(self) -> str:
         """The best configuration in words, with its evidence."""
-        unit = MEASURES[self.measure][0]
-        value = f"{100 * self.mean:.2f} %" if unit == "points" else f"{self.mean:.4g} {unit}".rstrip()
-        sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {value}, "
+        quantity = MEASURES[self.measure]
+        sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {quantity.text(self.mean)}, "
         sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
         sentence += "" if self.n == self.trials else f" of {self.trials}"
-        sentence += " (selected on test)" if self.measure in ("accuracy", "test_loss") else ""
+        sentence += " (selected on test)" if quantity.split == "test" else ""
         sentence += f"; it beats {listed(self.beats)}" if self.beats else ""
         sentence += f"; no significant difference from {listed(self.ties)}" if self.ties else ""
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
@@ -299,14 +286,15 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
     need(trials, ["outcome", by])
     trials = paired(trials)
     if measure is None:
-        tested = len(measured(trials, "accuracy"))
-        validated = "validation_accuracy" in trials.columns and len(measured(trials, "validation_accuracy")) == tested
-        measure = "validation_accuracy" if validated and tested else "accuracy"
+        test, validation = TEST_SCORE.column, VALIDATION_SCORE.column
+        tested = len(measured(trials, test))
+        validated = validation in trials.columns and len(measured(trials, validation)) == tested
+        measure = validation if validated and tested else test
     values = _matched(trials, measure, by)
     means = {name: float(np.mean(list(by_repeat.values()))) for name, by_repeat in values.items() if by_repeat}
     if not means:
         raise AssayError(f"no finished trial has a number for {measure!r}, so none is best")
-    name = (max if MEASURES[measure][1] else min)(means, key=lambda label: means[label])
+    name = (max if MEASURES[measure].higher_is_better else min)(means, key=lambda label: means[label])
     verdicts = _family(trials, measure, by, alpha)[0] if len(values) > 1 else []
     beats = [v.names[v.names[0] == name] for v in verdicts if v.winner == name]
     return Best(
@@ -340,7 +328,7 @@ def _family(
 
 
 def _verdict(values: Mapping[str, Mapping[str, float]], a: str, b: str, *, measure: str, alpha: float) -> Verdict:
-    unit, higher = MEASURES[measure]
+    unit, higher = MEASURES[measure].unit, MEASURES[measure].higher_is_better
     common = [repeat for repeat in values[a] if repeat in values[b]]
     if not common:
         return _no_pairs((a, b), alpha=alpha, unit=unit, higher_is_better=higher)
@@ -374,7 +362,7 @@ def _matched(trials: pd.DataFrame, measure: str, by: str) -> dict[str, dict[str,
         raise AssayError(unknown("measure", measure, MEASURES))
     trials = paired(trials)
     need(trials, [by, "repeat", "outcome", measure])
-    if measure in ("seconds", "effort"):
+    if MEASURES[measure].is_timed:
         same_clock(measured(trials, measure))
     values: dict[str, dict[str, float]] = {}
     for label, group in groups(trials, by):

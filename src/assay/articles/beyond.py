@@ -14,7 +14,9 @@ from assay.articles.page import Page, Picture, Table
 from assay.articles.spec import ReproductionSpec, plans, study
 from assay.errors import AssayError
 from assay.recipe.toml import read_toml
-from assay.report.charts import accuracy_against_time, learning_curves, sensitivity
+from assay.report.charts.curves import CurveOptions, learning_curves
+from assay.report.charts.pareto import accuracy_against_time
+from assay.report.charts.sensitivity import sensitivity
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled
@@ -133,7 +135,7 @@ def _record_parts(result: Results, target: float) -> list[Table | Picture]:
     curves = result.curves()
     named = trials.assign(configuration=trials["configuration"].map(_shortened(list(groups))))
     begin = curves.loc[curves["test_accuracy"] >= target - _SHOWN, "seconds"].min()
-    chart = learning_curves(named, curves, x="seconds", start=float(begin), title=said)
+    chart = learning_curves(named, curves, CurveOptions(x="seconds", start=float(begin), title=said))
     return [Table(head, rows, title, note), Picture("record", chart, said)]
 
 

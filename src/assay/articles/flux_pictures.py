@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.curves import moving_average
 from assay.articles.flux_findings import MODELS, VARIANTS
 from assay.articles.page import Picture
 from assay.articles.spec import ReproductionSpec
-from assay.report.charts import effort_ranking, learning_curves, sensitivity
-from assay.report.charts.thinning import smoothed
+from assay.report.charts.curves import CurveOptions, learning_curves
+from assay.report.charts.effort import effort_ranking
+from assay.report.charts.sensitivity import sensitivity
 from assay.results.results import Results
 
 Frame = Any  # a pandas frame, whose stubs are too incomplete
@@ -26,7 +28,7 @@ def descent_pictures(
     beginnings = _with_panel(first)
     beginnings = beginnings[beginnings["optimizer"] == "descent"]
     lines: dict[str, Any] = {"by": "variant", "facet": "model", "order": VARIANTS}
-    accuracy = learning_curves(trials, curves, log="x", title="Test accuracy with Descent", **lines)
+    accuracy = learning_curves(trials, curves, CurveOptions(log="x", title="Test accuracy with Descent", **lines))
     farthest = trials.groupby("cell")["iterations"].transform("max")
     ended = trials[trials["iterations"] == farthest]
     cost = effort_ranking(ended, by="cell", log=True, title="What the accuracy at the end of each curve cost")
@@ -45,7 +47,9 @@ def adam_pictures(
     """ADAM's pictures: one panel per configuration, one line per optimizer."""
     trials, curves = longest(results, ["descent", "adam"])
     lines: dict[str, Any] = {"by": "optimizer", "facet": "panel", "order": ("descent", "adam")}
-    accuracy = learning_curves(trials, curves, log="x", title="Test accuracy with ADAM and with Descent", **lines)
+    accuracy = learning_curves(
+        trials, curves, CurveOptions(log="x", title="Test accuracy with ADAM and with Descent", **lines)
+    )
     return [
         *_losses(trials, curves, "Training loss with ADAM and with Descent", **lines),
         Picture("accuracy", accuracy, "The test accuracy with ADAM and with Descent"),
@@ -66,7 +70,9 @@ def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Pict
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
         head = f"{title}, {loss}"
-        chart = learning_curves(some, curves, measure="loss", split="train", log="xy", title=head, **lines)
+        chart = learning_curves(
+            some, curves, CurveOptions(measure="loss", split="train", log="xy", title=head, **lines)
+        )
         pictures.append(Picture(f"loss-{name}", chart, head))
     return pictures
 
@@ -76,7 +82,7 @@ def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: A
     for (name, loss), models in LOSSES.items():
         some = trials[trials["model"].isin(models)]
         head = f"The first {spec.iterations(500)} iterations, training loss, {loss}"
-        chart = learning_curves(some, curves, measure="loss", split="train", start=1, title=head, **lines)
+        chart = learning_curves(some, curves, CurveOptions(measure="loss", split="train", start=1, title=head, **lines))
         pictures.append(Picture(f"first-{name}", chart, head, _FIRST))
     return pictures
 
@@ -124,12 +130,14 @@ def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Picture]:
         chart = learning_curves(
             trials,
             curves,
-            measure="loss",
-            split="train",
-            start=spec.iterations(start),
-            stop=spec.iterations(stop),
-            order=list(dict.fromkeys(trials["configuration"])),
-            title=head,
+            CurveOptions(
+                measure="loss",
+                split="train",
+                start=spec.iterations(start),
+                stop=spec.iterations(stop),
+                order=list(dict.fromkeys(trials["configuration"])),
+                title=head,
+            ),
         )
         pictures.append(Picture(f"from-{start}", chart, head, _EVERY))
     return pictures
@@ -140,7 +148,9 @@ def _averaged(stretches: Results) -> Picture:
     trials, curves = with_averages(stretches, ["2LR adam stochastic"], 100)
     head = "2LR, stochastic, ADAM: the loss and its moving average"
     order = list(dict.fromkeys(trials["configuration"]))
-    chart = learning_curves(trials, curves, measure="loss", split="train", log="y", order=order, title=head)
+    chart = learning_curves(
+        trials, curves, CurveOptions(measure="loss", split="train", log="y", order=order, title=head)
+    )
     return Picture("average", chart, head, _EVERY)
 
 
@@ -151,7 +161,7 @@ def with_averages(results: Results, labels: Sequence[str], window: int) -> tuple
     trials = trials[trials["configuration"].isin(labels)]
     curves = curves[curves["trial"].isin(trials["trial"])]
     averages = curves.assign(
-        train_loss=curves.groupby("trial", sort=False)["train_loss"].transform(smoothed, window),
+        train_loss=curves.groupby("trial", sort=False)["train_loss"].transform(moving_average, window, partial=True),
         trial=curves["trial"].astype(str) + " averaged",  # a frame without rows has no text to add to
     )
     copies = trials.assign(

@@ -22,8 +22,8 @@ from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
 from assay.parts.layers import initial_weights
 from assay.recipe.model import Recipe
-from assay.report.charts import learning_curves
 from assay.report.charts.costs import costs_chart
+from assay.report.charts.curves import CurveOptions, learning_curves
 from assay.results.results import Results
 from assay.studies.plan import Plan, plan
 from assay.training.loop import Training, prepared
@@ -74,7 +74,7 @@ def _epochs(result: Results) -> Picture:
     trials = result.frame()
     trials = trials[trials["configuration"] == "epoch 10"].assign(configuration="784-30-10, sigmoid")
     head = "Test accuracy of the network from scratch, by examples seen"
-    chart = learning_curves(trials, result.curves(), x="examples", start=1, title=head)
+    chart = learning_curves(trials, result.curves(), CurveOptions(x="examples", start=1, title=head))
     return Picture("accuracy", chart, head, "Twenty seeds, or as many as specified; one point per epoch.")
 
 

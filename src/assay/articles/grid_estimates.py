@@ -23,8 +23,10 @@ from assay.articles.published import article
 from assay.errors import AssayError
 from assay.execution.estimates import estimated
 from assay.parts.models import MLP
-from assay.report.charts import effects, heat_map, parallel_coordinates
-from assay.report.charts import importance as importance_chart
+from assay.report.charts.factors import effects
+from assay.report.charts.grid import heat_map
+from assay.report.charts.importance import importance as importance_chart
+from assay.report.charts.parallel import parallel_coordinates
 from assay.report.text import duration
 from assay.results.results import Results
 from assay.studies.plan import Job, Plan

@@ -13,6 +13,7 @@ import pandas as pd
 
 from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
+from assay.analysis.quantities import MEASURED
 from assay.articles.agreement import Run
 from assay.results.results import Results
 
@@ -25,7 +26,7 @@ class MeasuredCurve:
     def __init__(self, frame: pd.DataFrame) -> None:
         self.iterations: list[int] = [int(t) for t in frame["iteration"].tolist()]
         self._columns: dict[str, list[float]] = {}
-        for name in ("train_loss", "test_loss", "test_accuracy", "train_accuracy"):
+        for name in MEASURED:
             self._columns[name] = [math.nan if value is None else float(value) for value in frame[name].tolist()]
         self.is_settled = settled(frame)
 

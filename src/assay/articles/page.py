@@ -5,25 +5,18 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from assay.report import html
 from assay.report.charts.writing import svg
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222;
-  background: #fff; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 14px; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid #888; }
-.note { color: #555; font-size: 14px; }
-figure { margin: 1rem 0; overflow-x: auto; }
+main { max-width: 72rem; }
+table { margin: 1rem 0; }
+figure { margin: 1rem 0; }
 figure img { background: #fff; max-width: 100%; }
 .banner { border-left: 4px solid #b45309; padding: .5rem 1rem; background: #fef3c7; }
-@media (prefers-color-scheme: dark) {
-  body { color: #ddd; background: #181818; } th, td { border-color: #444; } .note { color: #aaa; }
-  .banner { background: #3b2f12; }
-}
+@media (prefers-color-scheme: dark) { .banner { background: #3b2f12; } }
 """
 
 
@@ -148,29 +141,22 @@ class Page:
 
     def html(self) -> str:
         """The page as one HTML file that loads nothing."""
-        body = [f"<h1>{escape(self.title)}</h1>"]
-        body += [f'<p class="banner">{escape(self.banner)}</p>'] if self.banner else []
-        body += [f"<p>{escape(sentence)}</p>" for sentence in self.lead]
+        body = [f"<h1>{html.text(self.title)}</h1>"]
+        body += [f'<p class="banner">{html.text(self.banner)}</p>'] if self.banner else []
+        body += [f"<p>{html.text(sentence)}</p>" for sentence in self.lead]
         for part in self.all_parts():
-            body += [f"<h2>{escape(part.title)}</h2>"] if part.title and isinstance(part, Table) else []
-            body.append(_image(part) if isinstance(part, Picture) else _table(part))
-            body += [f'<p class="note">{escape(part.note)}</p>'] if part.note else []
+            body += [f"<h2>{html.text(part.title)}</h2>"] if part.title and isinstance(part, Table) else []
+            body.append(_image(part) if isinstance(part, Picture) else html.rows_table(part.head, part.rows))
+            body += [f'<p class="note">{html.text(part.note)}</p>'] if part.note else []
         if self.sources:
             body.append('<p class="note">Sources: ' + "; ".join(_source(*source) for source in self.sources) + ".</p>")
-        head = f'<meta charset="utf-8"><title>{escape(self.title)}</title><style>{_STYLE}</style>'
-        page = f'<html lang="en"><head>{head}</head><body>\n' + "\n".join(body)
-        return "<!doctype html>\n" + page + "\n</body></html>\n"
+        return html.page(self.title, body, style=_STYLE)
 
 
 def _image(picture: Picture) -> str:
     """The chart as an image inside the page: what its labels say can neither run nor load anything."""
     content = b64encode(svg(picture.chart).encode()).decode()
-    return f'<figure><img alt="{escape(picture.title)}" src="data:image/svg+xml;base64,{content}"></figure>'
-
-
-def _table(table: Table) -> str:
-    rows = [_cells(row, "td") for row in table.rows]
-    return "\n".join(["<table><thead>" + _cells(table.head, "th") + "</thead><tbody>", *rows, "</tbody></table>"])
+    return f'<figure><img alt="{html.text(picture.title)}" src="data:image/svg+xml;base64,{content}"></figure>'
 
 
 def _marked(text: str) -> str:
@@ -184,12 +170,8 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(_marked(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _cells(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
 def _source(title: str, url: str) -> str:
-    return f'<a href="{escape(url)}">{escape(title)}</a>' if url.startswith("https://") else escape(title)
+    return f'<a href="{html.text(url)}">{html.text(title)}</a>' if url.startswith("https://") else html.text(title)
 
 
 __all__ = ["Finding", "Page", "Picture", "Table", "verdict"]

@@ -14,7 +14,7 @@ from assay.articles.measurements import Measurements, percent_cell
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec
-from assay.report.charts import effects as draw_effects
+from assay.report.charts.factors import effects as draw_effects
 from assay.results.results import Results
 
 BASE = "baseline"

@@ -58,7 +58,7 @@ def _trials(study: str, store: str | None, configurations: list[str], measure: s
     Raises:
         AssayError: There is no such measure or configuration.
     """
-    from assay.analysis.verdicts import MEASURES
+    from assay.analysis.quantities import MEASURES
     from assay.errors import unknown
 
     if measure not in MEASURES:

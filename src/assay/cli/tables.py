@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.text import clean, number, percent, plain_cell
+from assay.report.thinning import evenly
 
 if TYPE_CHECKING:
     import pandas
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from assay.training.history import History, Point, Source
 
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
-_QUANTITIES = ("test_accuracy", "validation_accuracy", "train_accuracy", "test_loss", "validation_loss", "train_loss")
 
 
 def curve(history: History) -> Table:
@@ -70,10 +71,11 @@ def imported(history: History) -> Table:
     """Results, seconds, units and line counts of an imported log."""
     source = history.source
     assert source is not None  # an imported curve has one
-    last = {name: value for name in _QUANTITIES if (value := history.last(name)) is not None}
+    names = [name_of(split, metric.name) for metric in (SCORE, LOSS) for split in reversed(SPLITS)]
+    last = {name: value for name in names if (value := history.last(name)) is not None}
     lines: list[tuple[str, object]] = [("outcome", f"{history.outcome}: {history.reason}")]
     lines += [
-        (name.replace("_", " "), percent(value) if name.endswith("accuracy") else number(value))
+        (name.replace("_", " "), percent(value) if QUANTITIES[name].is_fraction else number(value))
         for name, value in last.items()
     ]
     lines += [("seconds", f"{_log_seconds(source)} (imported: {source.clock})")]
@@ -119,10 +121,7 @@ def pairs(lines: Sequence[tuple[str, object]]) -> Table:
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
     """At most `most` points, evenly spaced, with the first and the last."""
-    if len(points) <= most:
-        return list(points)
-    chosen = sorted({round(i * (len(points) - 1) / (most - 1)) for i in range(most)})
-    return [points[i] for i in chosen]
+    return [points[i] for i in evenly(len(points), most)]
 
 
 def prediction(label: str, probabilities: dict[str, float]) -> str:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from assay.analysis.quantities import MEASURED
 from assay.errors import AssayError, unknown
 
-QUANTITIES = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-)
+QUANTITIES = MEASURED
 STEPS = ("iteration", "epoch")
 TARGETS = (*STEPS, "examples", "seconds", *QUANTITIES)
 """What a column or a tag can be read as."""

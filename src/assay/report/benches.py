@@ -32,11 +32,11 @@ def _median(name: str) -> Callable[[Plain], str]:
 
 
 def _range(name: str) -> Callable[[Plain], str]:
-    def said(row: Plain) -> str:
-        found = row["summary"][name]
-        return f"{seconds(found['min'])} .. {seconds(found['max'])}, n = {found['n']}" if found else "-"
+    def text(row: Plain) -> str:
+        summary = row["summary"][name]
+        return f"{seconds(summary['min'])} .. {seconds(summary['max'])}, n = {summary['n']}" if summary else "-"
 
-    return said
+    return text
 
 
 def _number(name: str, form: str) -> Callable[[Plain], str]:
@@ -44,19 +44,19 @@ def _number(name: str, form: str) -> Callable[[Plain], str]:
 
 
 def _parity(row: Plain) -> str:
-    found = row["certificate"]
-    if found is None:
+    certificate = row["certificate"]
+    if certificate is None:
         return "-"
-    worst = [value for value in (found["losses"], found["weights"]) if value is not None]
-    off = f"{max(worst):.0e} off" if len(worst) == 2 else "not finite"
-    if found["holds"] and found.get("parted"):
-        off = f"but for {found['parted']:.2%} of the weights"
-    return f"{'holds' if found['holds'] else 'FAILS'}, {off}"
+    worst = [value for value in (certificate["losses"], certificate["weights"]) if value is not None]
+    difference = f"max. difference {max(worst):.0e}" if len(worst) == 2 else "not finite"
+    if certificate["holds"] and certificate.get("parted"):
+        difference = f"except {certificate['parted']:.2%} of the weights"
+    return f"{'equivalent' if certificate['holds'] else 'NOT EQUIVALENT'}, {difference}"
 
 
 def _accuracy(row: Plain) -> str:
-    found = row["summary"]["accuracy"]
-    return f"{found['median']:.2%}" if found else "-"
+    accuracy = row["summary"]["accuracy"]
+    return f"{accuracy['median']:.2%}" if accuracy else "-"
 
 
 def _memory(row: Plain) -> str:
@@ -65,8 +65,8 @@ def _memory(row: Plain) -> str:
 
 
 def _ratio(row: Plain) -> str:
-    found = row["summary"]["ratio"]
-    return f"{found['median']:.2f} ({found['min']:.2f} .. {found['max']:.2f})" if found else "-"
+    ratio = row["summary"]["ratio"]
+    return f"{ratio['median']:.2f} ({ratio['min']:.2f} .. {ratio['max']:.2f})" if ratio else "-"
 
 
 def _whole(plain: Plain) -> list[Column]:
@@ -88,7 +88,7 @@ _LATER: list[Column] = [
     ("validation", _median("validate")),
     ("examples/s", _number("examples_per_second", ",.0f")),
     ("GFLOP/s", _number("gflops", ",.3g")),
-    ("x limit", _number("times_limit", ".1f")),
+    ("x roofline", _number("times_limit", ".1f")),
     ("peak MiB", _memory),
     ("x baseline", _ratio),
 ]
@@ -99,7 +99,7 @@ def _measured(plain: Plain) -> list[Plain]:
 
 
 def _rows(plain: Plain, columns: Sequence[Column]) -> list[list[str]]:
-    return [[row["label"], *(said(row) for _, said in columns)] for row in _measured(plain)]
+    return [[row["label"], *(text_of(row) for _, text_of in columns)] for row in _measured(plain)]
 
 
 def tables(plain: Plain) -> list[TableData]:
@@ -111,34 +111,35 @@ def tables(plain: Plain) -> list[TableData]:
             result.append((f"{plain['name']}: {title}", header, rows))
     ended = [[row["label"], row["state"], row["reason"]] for row in plain["rows"] if row["reason"]]
     if ended:
-        result.append(("ended before their time", ["row", "state", "reason"], ended))
+        result.append(("not completed", ["row", "state", "reason"], ended))
     return result
 
 
 def lines(plain: Plain) -> list[str]:
-    """The same, a line for each row, for what is no terminal."""
+    """The same as plain lines, one per row, for output that is not a terminal."""
     columns = dict([*_whole(plain), *_LATER])
-    found = [
-        f"{row['label']}: " + "; ".join([row["state"], *(f"{name} {said(row)}" for name, said in columns.items())])
+    lines = [
+        f"{row['label']}: "
+        + "; ".join([row["state"], *(f"{name} {text_of(row)}" for name, text_of in columns.items())])
         for row in _measured(plain)
     ]
-    found += [f"{row['label']}: {row['state']}: {row['reason']}" for row in plain["rows"] if row["reason"]]
-    return found
+    lines += [f"{row['label']}: {row['state']}: {row['reason']}" for row in plain["rows"] if row["reason"]]
+    return lines
 
 
 def sentences(plain: Plain) -> list[str]:
-    """What the bench says, and what must be known to read it."""
+    """The findings of the bench, and what is needed to read them."""
     data, machine = plain["data"], plain["machine"]
     epochs, repeats = plain["epochs"], plain["repeats"]
-    examples = f"{data['name']}, {data['examples']:,} examples, {data['iterations_per_epoch']:,} iterations an epoch"
+    examples = f"{data['name']}, {data['examples']:,} examples, {data['iterations_per_epoch']:,} iterations per epoch"
     times = f"{repeats} times" if repeats > 1 else "once"
-    found = [f"{epochs} epochs, {times} from a new process; {examples}. Baseline: {plain['baseline']['why']}."]
+    sentences = [f"{epochs} epochs, {times} from a new process; {examples}. Baseline: {plain['baseline']['why']}."]
     timed = [row for row in plain["rows"] if row["summary"]["ratio"]]
     if timed:
         best = max(timed, key=lambda row: row["summary"]["ratio"]["median"])
         ratio = best["summary"]["ratio"]
-        found.append(
-            f"Fastest in later epochs: {best['label']}, {seconds(best['summary']['train']['median'])} of training an "
+        sentences.append(
+            f"Fastest in later epochs: {best['label']}, {seconds(best['summary']['train']['median'])} of training per "
             f"epoch, {ratio['median']:.2f} times as fast as the baseline ({ratio['min']:.2f} to {ratio['max']:.2f} in "
             f"{ratio['n']} rounds)."
         )
@@ -146,21 +147,25 @@ def sentences(plain: Plain) -> list[str]:
     if whole:
         first = min(whole, key=lambda row: row["summary"]["total"]["median"])
         total = seconds(first["summary"]["total"]["median"])
-        found.append(f"First to the end of {epochs} epochs from the start of its process: {first['label']}, {total}.")
-    found += [f"Certificate of {row['label']}: {_certified(row)}." for row in plain["rows"] if row["certificate"]]
-    found.append(f"Machine: {machine['cpu']}, {machine['cores']} cores. {_calibrated(plain)}")
-    return found + [f"Note: {note}." for note in plain["notes"]]
+        sentences.append(
+            f"Shortest total time of {epochs} epochs, from the start of the process: {first['label']}, {total}."
+        )
+    sentences += [f"Certificate of {row['label']}: {_certified(row)}." for row in plain["rows"] if row["certificate"]]
+    sentences.append(f"Machine: {machine['cpu']}, {machine['cores']} cores. {_calibrated(plain)}")
+    return sentences + [f"Note: {note}." for note in plain["notes"]]
 
 
 def _certified(row: Plain) -> str:
-    found = row["certificate"]
-    losses, weights = (f"{v:.1e}" if v is not None else "not finite" for v in (found["losses"], found["weights"]))
-    notes = "".join(f"; {note}" for note in found["notes"])
-    parted = f", {found['parted']:.2%} of the weights further" if found.get("parted") else ""
-    but = f" but for {found['may_part']:.0%} of the weights" if found.get("may_part") else ""
+    certificate = row["certificate"]
+    losses, weights = (
+        f"{v:.1e}" if v is not None else "not finite" for v in (certificate["losses"], certificate["weights"])
+    )
+    notes = "".join(f"; {note}" for note in certificate["notes"])
+    outliers = f", {certificate['parted']:.2%} of the weights beyond" if certificate.get("parted") else ""
+    allowed = f" except for {certificate['may_part']:.0%} of the weights" if certificate.get("may_part") else ""
     return (
-        f"losses {losses}, weights {weights} off {found['reference']}, after {found['iterations']} iterations, "
-        f"allowed {found['tolerance']:.0e}{but}{parted}{notes}"
+        f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations: "
+        f"losses {losses}, weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}{notes}"
     )
 
 
@@ -180,21 +185,21 @@ _PARITY = ("losses", "weights", "parted", "tolerance", "iterations")
 
 
 def summary_frame(plain: Plain) -> pandas.DataFrame:
-    """A row for each combination, its figures as numbers: seconds are medians unless the name says otherwise."""
+    """One row per combination, its figures as numbers: seconds are medians unless the name says otherwise."""
     import pandas
 
     records: list[dict[str, Any]] = []
     for row in plain["rows"]:
-        found, certificate = row["summary"], row["certificate"] or {}
+        summary, certificate = row["summary"], row["certificate"] or {}
         record = {name: row[name] for name in ("label", "engine", "device", "threads", "precision", "state", "reason")}
         record |= {f"parity_{name}": certificate.get(name) for name in _PARITY}
         for name in ("start_up", "data", "compile", "first_epoch", "later_epoch", "train", "validate", "total"):
-            record[f"{name}_seconds"] = (found[name] or {}).get("median")
-        record |= {f"train_{end}": (found["train"] or {}).get(end) for end in ("min", "max", "n")}
-        record |= {name: found[name] for name in ("examples_per_second", "gflops", "limit", "times_limit")}
-        record |= {f"ratio_{end}": (found["ratio"] or {}).get(end) for end in ("median", "min", "max")}
+            record[f"{name}_seconds"] = (summary[name] or {}).get("median")
+        record |= {f"train_{end}": (summary["train"] or {}).get(end) for end in ("min", "max", "n")}
+        record |= {name: summary[name] for name in ("examples_per_second", "gflops", "limit", "times_limit")}
+        record |= {f"ratio_{end}": (summary["ratio"] or {}).get(end) for end in ("median", "min", "max")}
         record |= {name: row[name] for name in ("peak_memory_bytes", "peak_device_memory_bytes")}
-        records.append(record | {"final_accuracy": (found["accuracy"] or {}).get("median")})
+        records.append(record | {"final_accuracy": (summary["accuracy"] or {}).get("median")})
     return pandas.DataFrame.from_records(records)
 
 
@@ -204,7 +209,7 @@ EPOCHS = (
 
 
 def epochs_frame(plain: Plain) -> pandas.DataFrame:
-    """A row for each epoch of each combination: `seconds` of all of it, `elapsed` from the start of the process."""
+    """One row per epoch of each combination: `seconds` of all of it, `elapsed` from the start of the process."""
     import pandas
 
     records: list[dict[str, Any]] = []

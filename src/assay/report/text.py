@@ -46,8 +46,8 @@ def clean_lines(text: str) -> str:
 
 def markdown(frame: Any) -> str:
     """Any frame as a Markdown table."""
-    head = [str(column) for column in frame.columns]
-    lines = [head, ["---"] * len(head)]
+    header = [str(column) for column in frame.columns]
+    lines = [header, ["---"] * len(header)]
     lines += [[plain_cell(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
     return "\n".join("| " + " | ".join(clean(cell) for cell in line) + " |" for line in lines)
 

@@ -1,14 +1,14 @@
-"""What a study gave, as tidy frames: one row a trial, or one row a point of a curve."""
+"""The results of a study as tidy frames: one row per trial, or one row per point of a curve."""
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
@@ -16,7 +16,7 @@ from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
-from assay.training.history import History
+from assay.training.history import History, drawn_from
 
 if TYPE_CHECKING:
     import altair
@@ -24,21 +24,8 @@ if TYPE_CHECKING:
 
     from assay.analysis.verdicts import Verdict
 
-COLUMNS = (
-    "accuracy",
-    "test_loss",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "seconds",
-    "effort",
-    "iterations",
-    "examples",
-    "flops",
-    "parameters",
-    "peak_memory_bytes",
-)
+COLUMNS = tuple(dict.fromkeys([TEST_SCORE.column, name_of("test", LOSS.name), *MEASURES, "peak_memory_bytes"]))
+"""The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
 
 
 class Results:
@@ -281,16 +268,11 @@ class Results:
 
         if name not in CHARTS:
             raise AssayError(unknown("chart", name, CHARTS))
-        entry = CHARTS[name]
-        known = [p.name for p in inspect.signature(entry.draw).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        for option in options:
-            if option not in known:
-                raise AssayError(f"chart {name!r}: {unknown('option', option, known)}")
-        if "axes" in known:
-            options.setdefault("axes", self.axes or None)
-        if name == "curves":
-            options.setdefault("split", self._split())
-        return entry.draw(*self._drawn_from(entry.needs, trial), **options)
+        chart = CHARTS[name]
+        defaults = {"axes": lambda: self.axes or None, "split": self._split}
+        options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
+        chart.check(options)
+        return chart(*self._drawn_from(chart.needs, trial), **options)
 
     def report(self, path: str | Path) -> Path:
         """Writes the study as one HTML page that needs no network, and returns its path."""
@@ -300,23 +282,23 @@ class Results:
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
-        found: dict[str, list[str]] = {}
+        entries: dict[str, list[str]] = {}
         for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
             # a machine is one under every version of Assay; the one in its description is that of its first trial
             libraries = {name: v for name, v in description.get("versions", {}).items() if name != "assay"}
             versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
             place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
-            found.setdefault("machine", []).append(place)
-            found.setdefault("versions", []).append(versions)
-            found.setdefault("Python", []).append(str(description.get("python")))
+            entries.setdefault("machine", []).append(place)
+            entries.setdefault("versions", []).append(versions)
+            entries.setdefault("Python", []).append(str(description.get("python")))
         for row in self._rows:
             if row.get("origin") == "imported":
-                said = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
-                found.setdefault("imported", []).append(said)
+                log = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
+                entries.setdefault("imported", []).append(log)
         for column in ("engine", "timing", "source_commit"):
             values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
-            found[column.replace("_", " ")] = values
-        return [(name, "; ".join(dict.fromkeys(values))) for name, values in found.items() if values]
+            entries[column.replace("_", " ")] = values
+        return [(name, "; ".join(dict.fromkeys(values))) for name, values in entries.items() if values]
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
@@ -331,8 +313,8 @@ class Results:
         if needs not in ("trials", "verdicts"):
             trials, _ = own(trials)
         if needs == "effects":
-            found = sensitivity.effects(trials, self.axes, "baseline")
-            return (found.rename(columns={"difference": "effect"}),)
+            effects = sensitivity.effects(trials, self.axes, "baseline")
+            return (effects.rename(columns={"difference": "effect"}),)
         if needs == "importance":
             return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -340,7 +322,7 @@ class Results:
             "own trials": lambda: (trials,),
             "verdicts": lambda: (self.verdicts(),),
             "nothing": lambda: (),
-            "history": lambda: (self._drawable(trial),),
+            "history": lambda: drawn_from(self._drawable(trial)),
             "confusion": lambda: self._confusion(trial),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),
@@ -354,13 +336,13 @@ class Results:
         return "validation" if validated and not tested else "test"
 
     def _drawable(self, trial: str | None) -> History:
-        """The history of a trial, or of an imported curve where it is asked for or there is nothing else."""
+        """The history of a trial, or of an imported curve where it is matching for or there is nothing else."""
         foreign = [row for row in self._rows if row.get("origin") == "imported"]
-        asked = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
-        if asked or (foreign and trial is None and len(foreign) == len(self._rows)):
-            found = imported.find(self.store.database, (asked or foreign)[0]["trial"])
-            assert found is not None
-            return imported.history_of(found)
+        matching = [row for row in foreign if trial is not None and row["trial"].startswith(trial)]
+        if matching or (foreign and trial is None and len(foreign) == len(self._rows)):
+            curve = imported.find(self.store.database, (matching or foreign)[0]["trial"])
+            assert curve is not None
+            return imported.history_of(curve)
         return self._history(trial)
 
     def _chosen(self, trial: str | None) -> dict[str, Any]:
@@ -377,13 +359,13 @@ class Results:
         row = self._chosen(trial)
         history = self.store.history(row["trial"])
         if history is None:
-            raise AssayError(f"the weights of trial {row['trial'][:8]} were not kept; --again trains it anew")
+            raise AssayError(f"the weights of trial {row['trial'][:8]} were not kept; --again retrains it")
         return history
 
     def _confusion(self, trial: str | None) -> tuple[Any, ...]:
         row = self._chosen(trial)
         if not row["confusion"]:
-            raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not come to an end by itself")
+            raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not finish")
         return json.loads(row["confusion"]), json.loads(row["classes"])
 
     def _repr_html_(self) -> str:

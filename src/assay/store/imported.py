@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from assay.analysis.quantities import MEASURED, QUANTITIES
 from assay.errors import StoreError
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
@@ -21,7 +22,6 @@ STUDY = "imported"
 """The study of the curves that are imported without naming a study."""
 _ABOUT = {"name": STUDY, "about": "Training logs of other frameworks."}
 _WIDE = ("curve", "warnings", "source")
-_MEASURED = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
     source = history.source
     assert source is not None
     last = history.points[-1]
-    measured = {quantity: history.last(quantity) for quantity in _MEASURED}
+    measured = {QUANTITIES[name].column: history.last(name) for name in MEASURED}
     return measured | {
         "key": source.key,
         "name": name,
@@ -162,7 +162,6 @@ def _row(history: History, name: str) -> dict[str, Any]:
         "source": dumped(source.plain() | {"name": name}),
         "outcome": str(history.outcome),
         "reason": history.reason,
-        "accuracy": history.accuracy,
         "seconds": last.seconds,
         "effort": history.effort,
         "iterations": last.iteration if source.steps == "iterations" else None,

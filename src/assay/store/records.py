@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.quantities import end_columns
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
 from assay.studies.plan import Trial
@@ -161,10 +162,8 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         return row
     last = history.points[-1] if history.points else None
     if last is not None:
-        measured = ("test_loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-        row |= {name: getattr(last, name) for name in measured}
-        row |= {"accuracy": last.test_accuracy, "seconds": last.seconds, "examples": last.examples}
-        row |= {"effort": history.effort}
+        row |= end_columns(last)
+        row |= {"seconds": last.seconds, "examples": last.examples, "effort": history.effort}
     return row | {
         "iterations": history.iterations,
         "flops": float(history.flops),

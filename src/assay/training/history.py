@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import altair
     import pandas
 
+    from assay.report.charts.curve import CurveText
+
 
 class Outcome(StrEnum):
     """How a trial ended, a closed set. A diverged trial is a result, an interrupted one is not finished.
@@ -274,9 +276,9 @@ class History:
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
-        from assay.report.charts import learning_curve
+        from assay.report.charts.curve import learning_curve
 
-        return learning_curve(self, x=x)
+        return learning_curve(*drawn_from(self), x=x)
 
     def plain(self) -> dict[str, Any]:
         """The result as plain data: what `--json` prints."""
@@ -326,6 +328,33 @@ class History:
 
     def _repr_html_(self) -> str:
         return self.frame().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
+
+
+def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
+    """What the chart of a learning curve is drawn from."""
+    from assay.report.charts.curve import CurveText
+
+    source = history.source
+    if source is not None:
+        text = CurveText(source.label, _imported_subtitle(history, source), loss="", steps=source.steps)
+        return history.frame(), text
+    recipe = history.recipe
+    geometric = recipe.log.interval()[1] == "geometric"
+    return history.frame(), CurveText(recipe.label(), _subtitle(history), recipe.loss, geometric=geometric)
+
+
+def _imported_subtitle(history: History, source: Source) -> str:
+    scores = [("test", history.accuracy), ("validation", history.last("validation_accuracy"))]
+    accuracy = next((f"{split} accuracy {value:.2%}, " for split, value in scores if value is not None), "")
+    seconds = "" if history.final.seconds is None else f", {history.final.seconds:.2f} s ({source.clock})"
+    return f"{accuracy}{history.final.iteration:,} {source.steps}{seconds}, from {source.file}"
+
+
+def _subtitle(history: History) -> str:
+    accuracy = f"test accuracy {history.accuracy:.2%}" if history.accuracy is not None else "no log point"
+    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
+    ending = "" if history.outcome == "completed" else f" - {history.outcome}: {history.reason}"
+    return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
 
 
 def member_checkpoint(checkpoint: Checkpoint, number: int, t: int) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from assay.analysis.quantities import LOSS, SCORE, name_of
 from assay.recipe.settings import Stop
 from assay.training.history import Point
 
@@ -21,8 +22,12 @@ def stopped(stop: Stop, points: Sequence[Point]) -> str:
 
 def _loss_and_accuracy(point: Point) -> tuple[float, float]:
     """The loss and the accuracy that stopping rules read: on the validation set if any, else on the test set."""
-    loss = point.test_loss if point.validation_loss is None else point.validation_loss
-    accuracy = point.test_accuracy if point.validation_accuracy is None else point.validation_accuracy
+    loss, score = _judged_on_validation(point, LOSS.name), _judged_on_validation(point, SCORE.name)
     assert loss is not None  # the test set is evaluated at every point
-    assert accuracy is not None
-    return loss, accuracy
+    assert score is not None
+    return loss, score
+
+
+def _judged_on_validation(point: Point, metric: str) -> float | None:
+    validation: float | None = getattr(point, name_of("validation", metric))
+    return getattr(point, name_of("test", metric)) if validation is None else validation

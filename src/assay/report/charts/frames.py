@@ -8,35 +8,20 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis.frames import FINISHED
+from assay.analysis.quantities import MEASURES, QUANTITIES
 from assay.errors import AssayError, unknown
-from assay.report.charts.theme import MEASURES, Measure, clean, counted, number, word
+from assay.report.charts.style import counted, number, word
+from assay.report.text import clean
 
 Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
 
-# what a trial gave or where it ran; every other column may be an axis of the study
-_MEASURED = (
-    "trial",
-    "study",
-    "configuration",
-    "seed",
-    "repeat",
-    "outcome",
-    "accuracy",
-    "test_loss",
-    "train_loss",
-    "train_accuracy",
-    "validation_accuracy",
-    "validation_loss",
-    "test_accuracy",
-    "seconds",
-    "flops",
-    "iterations",
-    "examples",
-    "parameters",
-    "effort",
-    "timing",
-    "threads",
-    "machine",
+# which trial it is, what it gave and where it ran; every other column may be an axis of the study
+_NOT_AXES = frozenset(
+    (
+        *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
+        *MEASURES,
+        *QUANTITIES,
+    )
 )
 
 
@@ -46,13 +31,6 @@ def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Fr
         if column not in frame.columns:
             raise AssayError(f"{what}: " + unknown("column", column, [str(c) for c in frame.columns]))
     return frame
-
-
-def measure_of(name: str) -> Measure:
-    """How the quantity is written. Raises: AssayError."""
-    if name not in MEASURES:
-        raise AssayError(unknown("measure", name, MEASURES))
-    return MEASURES[name]
 
 
 def words(frame: Frame, column: str) -> list[str]:
@@ -68,8 +46,8 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
 
 
 def axes_of(trials: Frame) -> list[str]:
-    """The columns that differ between trials and are no measurement: the axes of the study."""
-    names = [str(c) for c in trials.columns if c not in _MEASURED and not str(c).startswith("ledger_")]
+    """The columns that differ between trials and are not measured: the axes of the study."""
+    names = [str(c) for c in trials.columns if c not in _NOT_AXES and not str(c).startswith("ledger_")]
     return [name for name in names if len(set(words(trials, name))) > 1]
 
 
@@ -82,11 +60,6 @@ def ordered(values: Iterable[Any]) -> list[str]:
     if len(plain) == len(seen) and all(value is not None for value in plain.values()):
         return sorted(seen, key=lambda label: plain[label] or 0.0)
     return list(seen)
-
-
-def framed(**columns: Sequence[Any]) -> Frame:
-    """A frame of columns."""
-    return pd.DataFrame(columns)
 
 
 def outcomes(trials: Frame) -> dict[str, int]:
@@ -109,23 +82,23 @@ def ended(trials: Frame) -> str:
     return counted(outcomes(trials), len(trials))
 
 
-def nothing(trials: Frame, said: str) -> str:
+def nothing(trials: Frame, wanted: str) -> str:
     """Why there is nothing to draw."""
     if not len(trials):
         return "There are no trials."
     how = ended(trials)
-    return f"No trial came to {said}" + (f": {how}." if how else ".")
+    return f"No trial has {wanted}" + (f": {how}." if how else ".")
 
 
 def mixed(trials: Frame) -> str:
     """The sentence about times that cannot be compared, empty where they can."""
     kinds = {"machine": "machines", "threads": "numbers of threads", "timing": "kinds of timing"}
-    found = [
+    counts = [
         f"{count} {plural}"
         for column, plural in kinds.items()
         if column in trials.columns and (count := len(set(words(trials, column)))) > 1
     ]
-    return f"times from {', '.join(found)} are not comparable" if found else ""
+    return f"times from {', '.join(counts)} are not comparable" if counts else ""
 
 
 def studies(trials: Frame) -> str:
@@ -135,13 +108,13 @@ def studies(trials: Frame) -> str:
 
 
 def headed(trials: Frame, text: str, title: str | None) -> str:
-    """The title that was asked for, or the text with the name of the study before it."""
+    """The given title, or the text after the name of the study."""
     study = studies(trials)
     return title if title is not None else f"{study}: {text}" if study else text
 
 
 def statistics(trials: Frame, by: str, columns: Sequence[str]) -> Frame:
-    """A row for each value of `by`: n, unfinished (how many did not finish) and min, median, mean, max.
+    """One row per value of `by`: n, unfinished (how many did not finish) and min, median, mean, max.
 
     The statistics are over finite values; their columns are called accuracy_min and so on.
     """
@@ -149,8 +122,26 @@ def statistics(trials: Frame, by: str, columns: Sequence[str]) -> Frame:
     for column in columns:
         plain[column] = pd.Series(numbers(trials, column), dtype="float64")
     groups = plain.groupby("name", sort=False)
-    found = pd.DataFrame({"n": groups.size(), "unfinished": groups["bad"].sum()})
+    table = pd.DataFrame({"n": groups.size(), "unfinished": groups["bad"].sum()})
     for column in columns:
         for statistic in ("min", "median", "mean", "max"):
-            found[f"{column}_{statistic}"] = groups[column].agg(statistic)
-    return found.reset_index()
+            table[f"{column}_{statistic}"] = groups[column].agg(statistic)
+    return table.reset_index()
+
+
+def best_of(kept: int, total: int, what: str = "") -> str:
+    """The note that not all are shown, empty where all are.
+
+    >>> best_of(12, 40, "configurations"), best_of(3, 3)
+    ('showing 12 of 40 configurations', '')
+    """
+    return f"showing {kept:,} of {total:,} {what}".rstrip() if kept < total else ""
+
+
+def omitted(count: int, why: str) -> str:
+    """The note that some are not drawn, empty where all are.
+
+    >>> omitted(3, "without a time"), omitted(0, "without a time")
+    ('3 without a time omitted', '')
+    """
+    return f"{count:,} {why} omitted" if count else ""

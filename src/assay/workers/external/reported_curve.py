@@ -7,19 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from assay.analysis.quantities import MEASURED, QUANTITIES
 from assay.engines.base import Evaluation
 from assay.errors import ProgramError, unknown
 from assay.training.history import Point
 from assay.workers.external.process import LONGEST_LINE
 
-MEASURED = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-)
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 _FLIPPED = 1e-3  # share of the examples whose class rounding may turn
 
@@ -61,7 +54,7 @@ class ReportedCurve:
         for key in self._needed:
             if key not in values and not (key == "train_loss" and self._batch_loss and expected == 0):
                 raise ProgramError(f"{where}: {key} is missing")
-        for key in ("train_accuracy", "validation_accuracy", "test_accuracy"):
+        for key in (name for name in MEASURED if QUANTITIES[name].is_fraction):
             if not math.isnan(values.get(key, math.nan)) and not 0 <= values[key] <= 1:
                 raise ProgramError(f"{where}: {key}: got {values[key]:g}; expected a share from 0 to 1")
         point = Point(expected, examples, self._clock(table, where, seconds), **values)

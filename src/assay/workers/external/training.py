@@ -17,6 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from assay.analysis.quantities import METRICS, name_of
 from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Cohort, Evaluation, Numbers, Splits, fresh
 from assay.engines.numpy_engine import NumpyEngine
@@ -61,7 +62,7 @@ class ExternalTraining:
         self.splits = splits_of(recipe, data)
         self.budget = log_points[-1]
         measured = ("test",) if data.x_validation is None else ("test", "validation")
-        needed = ["train_loss", *(f"{split}_{what}" for split in measured for what in ("loss", "accuracy"))]
+        needed = ["train_loss", *(name_of(split, metric) for split in measured for metric in METRICS)]
         self.curve = ReportedCurve(log_points, needed, batch_loss=recipe.log.train_loss == "batch")
         self.points: list[Point] = []
         self.outcome, self.reason, self.done = Outcome.INTERRUPTED, "", 0

@@ -1,59 +1,90 @@
-"""What the charts have in common: colours, sizes, labels, titles, and the chart that says why there is none."""
+"""What the charts have in common: colours, sizes, labels, axes, titles, and the chart that says why it is empty."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite, log10
+from math import ceil, isfinite
 from typing import Any
 
 import altair as alt
 
+from assay.analysis.quantities import MEASURES, Quantity
+from assay.errors import AssayError, unknown
 from assay.report.text import clean
 
 Rows = list[dict[str, Any]]
 
-# Okabe and Ito, "Color universal design" (2008): told apart with every common kind of colour blindness
+# Okabe and Ito, "Color universal design" (2008): distinguished with every common kind of colour blindness
 PALETTE = {"training": "#0072B2", "validation": "#009E73", "test": "#D55E00"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BLUE, ORANGE, GREEN = COLOURS[:3]
 GREY, INK = "#8a8a8a", "#222222"
 DASHES = ([1, 0], [6, 3], [2, 2])  # a second and a third round through the colours
 WIDTH = 600  # of the plot alone: with its axis and its legend about 800 pixels
-SERIES = 12  # more lines than that cannot be told apart
-LABEL = 36  # letters of a label; the whole name stands in the tooltip
+SERIES = 12  # more lines than that cannot be distinguished
+LABEL = 36  # letters of a label; the tooltip has the whole name
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a measured quantity is written: its title, the format of its numbers, and that of a difference."""
+    """How a quantity is written in a chart."""
 
-    title: str
-    format: str
-    difference: str
-    factor: float = 1.0  # from a difference to the unit of its title
+    quantity: Quantity
+
+    @property
+    def title(self) -> str:
+        """The title of an axis of its values."""
+        unit = f" [{self.quantity.symbol}]" if self.quantity.symbol else ""
+        return f"{self.quantity.label}{unit}"
+
+    @property
+    def difference(self) -> str:
+        """The title of an axis of its differences, in multiples of 1 / `factor`."""
+        unit = " [percentage points]" if self.quantity.is_fraction else ""
+        return f"difference in {self.title}{unit}"
+
+    @property
+    def factor(self) -> float:
+        """From a difference to the unit of its title."""
+        return 100.0 if self.quantity.is_fraction else 1.0
+
+    @property
+    def format(self) -> str:
+        """The format of its values in labels."""
+        return ".1%" if self.quantity.is_fraction else ".3~g"
+
+    @property
+    def exact(self) -> str:
+        """The format of its values in tooltips."""
+        return ".2%" if self.quantity.is_fraction else ".4~g"
+
+    def text(self, value: float) -> str:
+        """A value in a sentence."""
+        return f"{value:.2%}" if self.quantity.is_fraction else f"{value:.3g}"
+
+    def span(self, values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
+        """The limits of an axis of the values: `span`, within what is possible."""
+        low, high = span(values, log=log, pad=pad)
+        bottom, top = self.quantity.low, self.quantity.high
+        return low if bottom is None or log else max(low, bottom), high if top is None else min(high, top)
 
 
-_POINTS = "[percentage points]"
-MEASURES = {
-    "accuracy": Measure("test accuracy", ".1%", f"difference in test accuracy {_POINTS}", 100),
-    "validation_accuracy": Measure("validation accuracy", ".1%", f"difference in validation accuracy {_POINTS}", 100),
-    "train_accuracy": Measure("training accuracy", ".1%", f"difference in training accuracy {_POINTS}", 100),
-    "test_loss": Measure("test loss", ".3~g", "difference in test loss"),
-    "train_loss": Measure("training loss", ".3~g", "difference in training loss"),
-    "seconds": Measure("training time [s]", ".3~g", "difference in training time [s]"),
-    "effort": Measure("effort [s of training / accuracy]", ".3~g", "difference in effort [s / accuracy]"),
-}
+def measure_of(column: str) -> Measure:
+    """How a quantity, by its column in a frame of trials, is written. Raises: AssayError."""
+    if column not in MEASURES:
+        raise AssayError(unknown("measure", column, MEASURES))
+    return Measure(MEASURES[column])
 
 
 def number(value: Any) -> float | None:
     """The value as a plain float, None where it is not a finite number: what JSON can hold."""
     try:
-        found = float(value)
+        plain = float(value)
     except (TypeError, ValueError):
         return None
-    return found if isfinite(found) else None
+    return plain if isfinite(plain) else None
 
 
 def word(value: Any) -> str:
@@ -85,13 +116,13 @@ def unique(texts: Iterable[str]) -> list[str]:
     >>> unique(["a", "b", "a"])
     ['a', 'b', 'a (2)']
     """
-    found: dict[str, None] = {}
+    labels: dict[str, None] = {}
     for text in texts:
         label, count = text, 2
-        while label in found:
+        while label in labels:
             label, count = f"{text} ({count})", count + 1
-        found[label] = None
-    return list(found)
+        labels[label] = None
+    return list(labels)
 
 
 def labels(names: Iterable[str], *, most: int = LABEL) -> dict[str, str]:
@@ -119,36 +150,10 @@ def strokes(title: str | None, **more: Any) -> alt.Legend:
     return alt.Legend(title=title, symbolFillColor="transparent", **style, **more)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Where a logarithmic axis has labels: decades; 1, 2, 5 of each where those are fewer; or steps of one size.
-
-    >>> ticks(0.5, 2000), ticks(3, 30), ticks(2.3, 2.7)
-    ([1.0, 10.0, 100.0, 1000.0], [5.0, 10.0, 20.0], [2.3, 2.4, 2.5, 2.6, 2.7])
-    """
-    if not 0 < low <= high:
-        return []
-    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    decades = [10.0**p for p in powers if low <= 10.0**p <= high]
-    fine = [float(f"{m}e{p}") for p in powers for m in (1, 2, 5) if low <= float(f"{m}e{p}") <= high]
-    if len(decades) > 2:
-        return decades[:: ceil(len(decades) / 9)]
-    return fine if len(fine) > 2 else _steps(low, high)
-
-
-def _steps(low: float, high: float) -> list[float]:
-    """Three to seven round numbers from low to high."""
-    if low == high:
-        return [low]
-    power = floor(log10((high - low) / 3))
-    step = max((m for m in (1, 2, 5) if m * 10.0**power <= (high - low) / 3), default=1) * 10.0**power
-    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
-    return [round(i * step, 15 - max(0, power)) for i in range(first, last + 1)]
-
-
 def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
     """The ends of an axis that shows all values with some room; never of length zero."""
-    found = list(values) or [0.0, 1.0]
-    low, high = min(found), max(found)
+    plain = list(values) or [0.0, 1.0]
+    low, high = min(plain), max(plain)
     if log:
         ratio = (high / low) ** pad if high > low else 1.5
         return low / ratio, high * ratio
@@ -156,12 +161,55 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tu
     return low - room, high + room
 
 
-def axis(limits: Sequence[float], *, log: bool = False, format: str = "~g", count: int = 6) -> alt.Axis:
-    """An axis between two limits, with the labels that its scale needs."""
-    written = f"format(datum.value, '{format}')"  # each by itself: a scale drops labels, and writes 0 as 0k
-    if log:
-        return alt.Axis(labelExpr=written, values=ticks(limits[0], limits[1]))
-    return alt.Axis(labelExpr=written, tickCount=count, labelOverlap=True)
+@dataclass(frozen=True)
+class PlotAxis:
+    """A quantitative axis: its title, its limits, the format of its labels and about how many there are.
+
+    `values` are the places of the labels where Vega is not to choose them; without `labels` it is a grid alone.
+    """
+
+    title: str | None
+    limits: Sequence[float]
+    log: bool = False
+    format: str = "~g"
+    count: int = 6
+    values: Sequence[float] | None = None
+    labels: bool = True
+
+    def x(self, field: str = "x") -> alt.X:
+        """The axis as the channel x of a field."""
+        return alt.X(f"{field}:Q", title=self._title(), scale=self._scale(), axis=self._axis())
+
+    def y(self, field: str = "y") -> alt.Y:
+        """The axis as the channel y of a field."""
+        return alt.Y(f"{field}:Q", title=self._title(), scale=self._scale(), axis=self._axis())
+
+    def _title(self) -> str | None:
+        return f"{self.title} (log scale)" if self.title and self.log else self.title
+
+    def _scale(self) -> alt.Scale:
+        return alt.Scale(type="log" if self.log else "linear", domain=list(self.limits), nice=False, zero=False)
+
+    def _axis(self) -> alt.Axis:
+        count = 10 if self.log else self.count  # of a decade's ten places Vega labels those that it has room for
+        axis = alt.Axis(tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels)
+        if self.values is not None:
+            axis.values = list(self.values)
+        if self.format == "~s" and not self.log:  # each label by itself: one format for all would write 0 as 0k
+            axis.labelExpr = "format(datum.value, '~s')"
+            axis.labelOverlap = True
+        else:
+            axis.format = "~r" if self.format == "~g" and not self.log else self.format  # ~g would write 50 as 5e+1
+        return axis
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two quantitative axes, and the size of the plot in pixels."""
+
+    x: PlotAxis
+    y: PlotAxis
+    size: tuple[int, int]
 
 
 def axis_format(low: float, high: float, *, percent: bool) -> str:
@@ -173,13 +221,12 @@ def axis_format(low: float, high: float, *, percent: bool) -> str:
 
 def dressed(chart: Any, title: str, notes: Iterable[str] = ()) -> Any:
     """The chart with its title, the notes below it as a subtitle, and the style that all charts share."""
-    said = "; ".join(note for note in notes if note)
-    lines = textwrap.wrap(said, 112, max_lines=4, placeholder=" …")
+    subtitle = textwrap.wrap("; ".join(note for note in notes if note), 112, max_lines=4, placeholder=" …")
     text = textwrap.wrap(clean(title), 80, max_lines=2, placeholder=" …") or [""]
-    head = alt.TitleParams(text[0] if len(text) == 1 else text, anchor="start", offset=12)
-    if lines:
-        head.subtitle = lines if len(lines) > 1 else lines[0]
-    return styled(chart.properties(title=head))
+    heading = alt.TitleParams(text[0] if len(text) == 1 else text, anchor="start", offset=12)
+    if subtitle:
+        heading.subtitle = subtitle if len(subtitle) > 1 else subtitle[0]
+    return styled(chart.properties(title=heading))
 
 
 def styled(chart: Any) -> Any:
@@ -195,7 +242,7 @@ def styled(chart: Any) -> Any:
 
 
 def message(text: str, title: str, *notes: str) -> Any:
-    """A chart that holds nothing but a sentence: why there is nothing to draw."""
+    """A chart that holds a sentence alone: why there is nothing to draw."""
     lines = textwrap.wrap(clean(text), 80) or [""]
     mark = alt.Chart(table([{"text": "\n".join(lines)}])).mark_text(fontSize=15, color=INK, lineBreak="\n")
     return dressed(mark.encode(text="text:N").properties(width=WIDTH, height=120), title, notes)
@@ -203,13 +250,12 @@ def message(text: str, title: str, *notes: str) -> Any:
 
 def tooltip(**fields: str | tuple[str, str]) -> list[alt.Tooltip]:
     """Tooltips from field=(title, format) or field=title."""
-    found: list[alt.Tooltip] = []
-    for field, said in fields.items():
-        if isinstance(said, tuple):
-            found.append(alt.Tooltip(f"{field}:Q", title=said[0], format=said[1]))
-        else:
-            found.append(alt.Tooltip(f"{field}:N", title=said))
-    return found
+    return [
+        alt.Tooltip(f"{field}:N", title=title)
+        if isinstance(title, str)
+        else alt.Tooltip(f"{field}:Q", title=title[0], format=title[1])
+        for field, title in fields.items()
+    ]
 
 
 def counted(counts: Mapping[str, int], total: int) -> str:

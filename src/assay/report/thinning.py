@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +33,10 @@ def thinned(x: Floats, values: Sequence[Floats], *, most: int, log: bool = False
     return np.array(sorted(chosen), dtype=np.intp)
 
 
-def spread(n: int, most: int) -> list[int]:
-    """At most `most` of the places 0 to n - 1, evenly, the first and the last among them.
+def evenly(n: int, most: int) -> list[int]:
+    """At most `most` of the places 0 to n - 1, evenly spaced, the first and the last among them.
 
-    >>> spread(9, 3), spread(2, 5)
+    >>> evenly(9, 3), evenly(2, 5)
     ([0, 4, 8], [0, 1])
     """
     if n <= most:
@@ -45,13 +44,3 @@ def spread(n: int, most: int) -> list[int]:
     if most < 2:
         return [0][:most]
     return sorted({round(i * (n - 1) / (most - 1)) for i in range(most)})
-
-
-def smoothed(values: Any, window: int) -> Floats:
-    """The mean of each value and the up to `window` - 1 values before it.
-
-    >>> smoothed(np.array([1.0, 3.0, 5.0]), 2).tolist()
-    [1.0, 2.0, 4.0]
-    """
-    found = np.asarray(values, dtype=float)
-    return np.array([found[max(0, i + 1 - window) : i + 1].mean() for i in range(len(found))])

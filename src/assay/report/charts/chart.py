@@ -1,0 +1,81 @@
+"""What a chart is: an entry of the table CHARTS."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from assay.errors import AssayError, unknown
+
+Needs = Literal[
+    "history",  # the curve of one training, and what to say of it
+    "trials",
+    "own trials",  # none that was imported
+    "trials and curves",
+    "effects",
+    "importance",
+    "verdicts",
+    "confusion",  # of one trial, as the next two
+    "confused",
+    "weights",
+    "epochs",  # of a bench
+    "nothing",
+]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a study is like, as far as it decides which charts are worth drawing."""
+
+    design: str
+    axes: int
+    repeats: int
+    configurations: int
+    learning_rates: int
+
+
+def _never(_: Shape) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: its name, the data that it needs, the function that draws it, its title, and a line about it.
+
+    `draw` takes the data, and its options by keyword, or together as one object of the class `options`. `suits` says
+    of which studies the chart is a part of the page; `keeps_colours`: a dark page must not invert it.
+    """
+
+    name: str
+    needs: Needs
+    draw: Callable[..., Any]
+    title: str
+    about: str
+    options: type[Any] | None = None
+    suits: Callable[[Shape], bool] = _never
+    keeps_colours: bool = False
+
+    def __call__(self, *data: Any, **options: Any) -> Any:
+        """The chart of the data. Raises: AssayError for an option that it does not have."""
+        self.check(options)
+        return self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+
+    def check(self, options: Iterable[str]) -> None:
+        """Raises AssayError for an option that it does not have."""
+        known = self.option_names
+        for option in options:
+            if option not in known:
+                raise AssayError(f"chart {self.name!r}: {unknown('option', option, known)}")
+
+    @property
+    def option_names(self) -> list[str]:
+        """The names of its options."""
+        if self.options is not None:
+            return [field.name for field in fields(self.options)]
+        parameters = inspect.signature(self.draw).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+__all__ = ["Chart", "Needs", "Shape"]

@@ -1,0 +1,263 @@
+"""The five forms of most charts: ranked bars, intervals, lines with bands, a matrix of cells, scattered points.
+
+A form takes rows of plain values with fixed names and draws them; a chart makes the rows of a frame and says in words
+what is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+
+from assay.report.charts.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    WIDTH,
+    Plane,
+    PlotAxis,
+    Rows,
+    colours,
+    strokes,
+    table,
+)
+
+Tips = Sequence[alt.Tooltip]
+
+
+# --- names down the side ---------------------------------------------------------------------------------------------
+
+
+def names(rows: Rows, axis: alt.Axis | None = None) -> alt.Y:
+    """The labels of the rows down the side, in the order of the rows."""
+    axis = axis or alt.Axis(title=None, ticks=False, domain=False, labelPadding=8)
+    return alt.Y("label:N", sort=[row["label"] for row in rows], axis=axis)
+
+
+def _texts(rows: Rows, width: int) -> alt.Chart:
+    """The texts of the rows at the right of the plot."""
+    mark = alt.Chart(table(rows)).mark_text(align="left", dx=8, fontSize=12, color=INK)
+    return mark.encode(x=alt.value(width), y=names(rows), text="text:N")
+
+
+def ranked_bars(
+    rows: Rows,
+    *,
+    axis: PlotAxis,
+    tips: Tips,
+    parts: tuple[Rows, alt.Color] | None = None,
+    whiskers: bool = False,
+    width: int = WIDTH - 90,
+) -> Any:
+    """Bars from zero in the order of the rows, their text at the right.
+
+    A row has label, x, text, and with `whiskers` low and high. `parts`: the rows of the parts of each bar (label, x,
+    rank) and their colour, where a bar is stacked.
+    """
+    stacked, color = parts or (rows, alt.value(BLUE))
+    bars = alt.Chart(table(stacked)).mark_bar(opacity=1 if parts else 0.75, height={"band": 0.65})
+    bars = bars.encode(x=axis.x(), y=names(rows), color=color, tooltip=tips)
+    layers: list[Any] = [bars.encode(order="rank:Q") if parts else bars]
+    if whiskers:
+        lines = alt.Chart(table(rows)).mark_rule(color=INK, strokeWidth=1.5)
+        layers.append(lines.encode(x=axis.x("low"), x2="high:Q", y=names(rows), tooltip=tips))
+    layers.append(_texts(rows, width))
+    return alt.layer(*layers).properties(width=width, height=alt.Step(24))
+
+
+@dataclass(frozen=True)
+class IntervalStyle:
+    """How intervals look: `color` and `shape` are channels, or the colour of all; `zero` marks no difference by a line.
+
+    `side` is the axis of the labels, `step` the pixels of a row.
+    """
+
+    color: Any = BLUE
+    shape: Any = None
+    zero: bool = False
+    side: alt.Axis | None = None
+    step: int = 24
+    width: int = WIDTH - 90
+
+
+def intervals(rows: Rows, *, axis: PlotAxis, tips: Tips, style: IntervalStyle | None = None) -> Any:
+    """A dot with its interval for each row, and the text of rows that have one at the right.
+
+    A row has label, x, low and high.
+    """
+    style = style or IntervalStyle()
+    filled = alt.value(style.color) if isinstance(style.color, str) else style.color
+    base = alt.Chart(table(rows)).encode(y=names(rows, style.side), color=filled, tooltip=tips)
+    lines = base.mark_rule(strokeWidth=2.2).encode(x=axis.x("low"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=80, opacity=1).encode(x=axis.x())
+    layers: list[Any] = [lines, dots if style.shape is None else dots.encode(shape=style.shape)]
+    if style.zero:
+        origin = alt.Chart(table([{"x": 0}])).mark_rule(color=INK, strokeDash=[3, 3])
+        layers.insert(0, origin.encode(x=axis.x()))
+    if any(row.get("text") for row in rows):
+        layers.append(_texts(rows, style.width))
+    return alt.layer(*layers).properties(width=style.width, height=alt.Step(style.step))
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Series:
+    """The colours and dashes of lines, and their legend; `detail` is the field of the lines within a series."""
+
+    color: alt.Scale
+    dash: alt.Scale | None
+    legend: alt.Legend | None
+    detail: str | None = None
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], title: str | None, *, shown: bool = True, detail: str | None = None, **legend: Any
+    ) -> Series:
+        """A colour and a dash for each name, with a legend where it is `shown`."""
+        color, dash = colours(names)
+        return cls(color, dash, strokes(title, **legend) if shown else None, detail)
+
+
+Kind = Literal["line", "dots", "rest", "cross"]
+"""What a row is a part of: a line, a line with a dot at each point, a faint grey line, or a cross alone."""
+
+
+def lines(
+    rows: Rows,
+    *,
+    plane: Plane,
+    series: Series,
+    tips: Tips,
+    cross_tips: Tips = (),
+    hover: bool = True,
+) -> Any:
+    """A line for each series, a band where the rows have low and high, and what else their `kind` says.
+
+    A row has series, x, y and kind, and for a band low, high and n, the number of curves in it. With `hover` the line
+    under the pointer stands out.
+    """
+    kinds = {row["kind"] for row in rows}
+    x, y, (width, height) = plane.x, plane.y, plane.size
+    base = alt.Chart().encode(x=x.x(), y=y.y())
+    coloured = base.encode(color=alt.Color("series:N", scale=series.color, legend=series.legend), tooltip=tips)
+    coloured = coloured.encode(detail=f"{series.detail}:N") if series.detail else coloured
+    pointed = alt.selection_point(name="trial", fields=["series"], on="pointerover", clear="pointerout")
+    drawn = coloured.transform_filter("datum.kind == 'line' || datum.kind == 'dots'")
+    layers: list[Any] = []
+    if "rest" in kinds:
+        rest = base.transform_filter("datum.kind == 'rest'").encode(detail="name:N")
+        layers.append(rest.mark_line(color=GREY, strokeWidth=1, strokeOpacity=0.3, clip=True))
+    if any(row.get("n", 1) > 1 for row in rows if row["kind"] in ("line", "dots")):
+        band = drawn.transform_filter("datum.n > 1").mark_area(clip=True).encode(y=y.y("low"), y2="high:Q")
+        layers.append(band.encode(fillOpacity=_when(pointed, 0.16, 0.03) if hover else alt.value(0.16)))
+    line = drawn.mark_line(strokeWidth=2.2, clip=True)
+    if series.dash is not None:
+        line = line.encode(strokeDash=alt.StrokeDash("series:N", scale=series.dash, legend=series.legend))
+    layers.append(line.add_params(pointed).encode(strokeOpacity=_when(pointed, 1, 0.2)) if hover else line)
+    if "dots" in kinds:
+        dots = coloured.transform_filter("datum.kind == 'dots'")
+        layers.append(dots.mark_point(filled=True, size=36, opacity=1, clip=True))
+    if "cross" in kinds:
+        crosses = coloured.transform_filter("datum.kind == 'cross'").encode(tooltip=cross_tips)
+        layers.append(crosses.mark_text(text="×", fontSize=20, fontWeight="bold"))
+    return alt.layer(*layers, data=table(rows)).properties(width=width, height=height)
+
+
+def _when(selection: alt.Parameter, value: float, otherwise: float) -> Any:
+    return alt.condition(selection, alt.value(value), alt.value(otherwise))
+
+
+# --- cells -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Side:
+    """The labels along one side of a matrix, in order, its title, and the pixels of a cell."""
+
+    labels: Sequence[str]
+    title: str
+    step: int
+
+    def axis(self, *, angle: float = 0) -> alt.Axis:
+        """The axis of the labels; Vega leaves some out where the cells are too small for all."""
+        overlap = self.step < 14
+        return alt.Axis(ticks=False, domain=False, labelLimit=200, labelAngle=angle, labelOverlap=overlap)
+
+
+def matrix(
+    rows: Rows, *, x: Side, y: Side, shades: Sequence[tuple[str, alt.Color]], tips: Tips, texts: bool = True
+) -> Any:
+    """Cells with their texts: each of the `shades` colours those for which its condition holds, others are grey.
+
+    A row has x, y and text, and `light` where the text stands on a dark colour.
+    """
+    angle = 0 if max(map(len, x.labels)) * 7 < x.step else -40
+    base = alt.Chart(table(rows)).encode(
+        x=alt.X("x:N", sort=list(x.labels), title=x.title, axis=x.axis(angle=angle)),
+        y=alt.Y("y:N", sort=list(y.labels), title=y.title, axis=y.axis()),
+        tooltip=tips,
+    )
+    layers: list[Any] = [base.mark_rect(color="#eeeeee", stroke="white")]
+    layers += [base.transform_filter(when).mark_rect(stroke="white").encode(color=color) for when, color in shades]
+    if texts and x.step >= 26:
+        mark = base.mark_text(fontSize=12 if x.step >= 44 else 10)
+        ink = alt.condition("datum.light", alt.value("#ffffff"), alt.value(INK))
+        layers.append(mark.encode(text="text:N", color=ink))
+    chart = alt.layer(*layers).resolve_scale(color="independent")
+    return chart.properties(width=alt.Step(x.step), height=alt.Step(y.step))
+
+
+# --- points ----------------------------------------------------------------------------------------------------------
+
+
+def scatter(
+    points: Rows,
+    *,
+    plane: Plane,
+    tips: Tips,
+    faint: tuple[Rows, Tips],
+    steps: Rows,
+    named: Rows,
+) -> Any:
+    """Points, `faint` ones behind them, a line of `steps`, crosses on those that are `unfinished`, and names.
+
+    A point has x, y, `front` (drawn in orange) and `unfinished`. A row of `named` has a label, its place x2 and y2, the
+    point x and y that it names, and the side of the point on which it stands.
+    """
+    x, y, (width, height) = plane.x, plane.y, plane.size
+    base = alt.Chart().encode(x=x.x(), y=y.y())
+    behind, behind_tips = faint
+    few = len(points) <= 100
+    dots = base.properties(data=table(points)).encode(tooltip=tips)
+    dots = dots.mark_circle(size=70, opacity=0.9) if few else dots.mark_circle(size=30, opacity=0.6)
+    layers: list[Any] = [
+        base.properties(data=table(behind)).mark_circle(size=22, opacity=0.25, color=GREY).encode(tooltip=behind_tips),
+        base.properties(data=table(steps)).mark_line(color=ORANGE, strokeWidth=1.5, strokeDash=[5, 3]),
+        dots.encode(color=alt.condition("datum.front", alt.value(ORANGE), alt.value(BLUE))),
+    ]
+    if crossed := [point for point in points if point["unfinished"]]:
+        crosses = base.properties(data=table(crossed)).encode(tooltip=tips)
+        layers.append(crosses.mark_text(text="×", fontSize=20, fontWeight="bold", color=INK))
+    if named:
+        layers += _names_of_points(base.properties(data=table(named)), x=x, y=y)
+    return alt.layer(*layers).properties(width=width, height=height)
+
+
+def _names_of_points(base: alt.Chart, *, x: PlotAxis, y: PlotAxis) -> list[alt.Chart]:
+    """Lines from points to their names, and the names, with a halo so that lines behind do not cross them out."""
+    layers = [base.mark_rule(color=GREY, strokeWidth=0.8).encode(x2="x2:Q", y2="y2:Q")]
+    sides: list[tuple[str, Literal["left", "right"]]] = [("left", "right"), ("right", "left")]
+    for side, align in sides:
+        texts = base.transform_filter(f"datum.side == '{side}'").encode(x=x.x("x2"), y=y.y("y2"), text="label:N")
+        layers.append(texts.mark_text(align=align, baseline="middle", fontSize=12, stroke="white", strokeWidth=4))
+        layers.append(texts.mark_text(align=align, baseline="middle", fontSize=12, color=INK))
+    return layers
+
+
+__all__ = ["IntervalStyle", "Kind", "Series", "Side", "intervals", "lines", "matrix", "names", "ranked_bars", "scatter"]

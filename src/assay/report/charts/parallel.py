@@ -1,0 +1,174 @@
+"""Parallel coordinates: every axis of a study and the score, a line for each configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log as log_
+from typing import Any
+
+import altair as alt
+
+from assay.analysis.quantities import TEST_SCORE
+from assay.report.charts.chart import Chart
+from assay.report.charts.frames import (
+    Frame,
+    axes_of,
+    checked,
+    ended,
+    headed,
+    nothing,
+    omitted,
+    ordered,
+    statistics,
+    words,
+)
+from assay.report.charts.style import (
+    INK,
+    WIDTH,
+    Rows,
+    dressed,
+    measure_of,
+    message,
+    number,
+    short,
+    table,
+    tooltip,
+    word,
+)
+from assay.report.thinning import evenly
+
+_SCORE = TEST_SCORE.column
+_EVEN = 8  # different values up to which they stand at equal distances
+
+
+def parallel_coordinates(
+    trials: Frame,
+    *,
+    axes: list[str] | None = None,
+    by: str = "configuration",
+    most: int = 300,
+    title: str | None = None,
+) -> Any:
+    """A line for each configuration through its values on every axis to its mean score, which colours it.
+
+    Without `axes`: those of the study. More than `most` configurations are thinned evenly by score.
+    Raises: AssayError.
+    """
+    names = axes_of(trials) if axes is None else list(axes)
+    checked(trials, [by, _SCORE, *names])
+    heading = headed(trials, "parallel coordinates", title)
+    means = statistics(trials, by, [_SCORE]).set_index("name")[f"{_SCORE}_mean"]
+    measured = means[means.notna()].sort_values(kind="stable")
+    if not len(measured) or not names:
+        return message(
+            "No axis varies in these trials." if len(measured) else nothing(trials, f"a {TEST_SCORE.label}"), heading
+        )
+    kept = measured.iloc[evenly(len(measured), most)]
+    limits = measure_of(_SCORE).span(measured.tolist(), pad=0.02)
+    firsts = trials.assign(_by=words(trials, by)).drop_duplicates("_by").set_index("_by").loc[kept.index.tolist()]
+    uprights = [_upright(name, firsts[name].tolist(), trials[name].tolist()) for name in names]
+    uprights.append(_score_upright(kept.tolist(), limits))
+    chart = _layers(uprights, [str(name) for name in kept.index], kept.tolist(), limits=limits, by=by)
+    drawn, total = len(kept), len(measured)
+    notes = [
+        f"showing {drawn:,} of {total:,} configurations, evenly by {TEST_SCORE.label}" if drawn < total else "",
+        f"one line for each of {drawn:,} configurations" if drawn == total else "",
+        omitted(len(means) - total, f"without a {TEST_SCORE.label}"),
+        ended(trials),
+    ]
+    return dressed(chart, heading, notes)
+
+
+@dataclass(frozen=True)
+class _Upright:
+    """One of the parallel axes: the heights of the lines from 0 to 1, their values in words, and its labels."""
+
+    name: str
+    heights: Sequence[float]
+    values: Sequence[str]
+    labels: Sequence[tuple[float, str]]
+
+
+def _upright(name: str, values: list[Any], everything: list[Any]) -> _Upright:
+    """Few different values, and all that are not numbers, stand at equal distances; more numbers stand to scale."""
+    levels = ordered(everything)
+    plain = [number(value) for value in everything if not isinstance(value, (bool, str))]
+    finite = [value for value in plain if value is not None]
+    texts = [word(value) for value in values]
+    if len(levels) <= _EVEN or len(finite) < len(everything):
+        place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
+        shown = [levels[i] for i in evenly(len(levels), 16)]
+        return _Upright(name, [place[text] for text in texts], texts, [(place[level], level) for level in shown])
+    low, high = min(finite), max(finite)
+    log = low > 0 and high / low > 50
+
+    def height(value: float) -> float:
+        return log_(value / low) / log_(high / low) if log else (value - low) / (high - low)
+
+    marks = [low * (high / low) ** (i / 4) if log else low + (high - low) * i / 4 for i in range(5)]
+    return _Upright(name, [height(float(v)) for v in values], texts, [(height(v), f"{v:.3g}") for v in marks])
+
+
+def _score_upright(scores: list[float], limits: tuple[float, float]) -> _Upright:
+    low, high = limits
+    heights = [(score - low) / (high - low) for score in scores]
+    marks = [(i / 4, f"{low + (high - low) * i / 4:.1%}") for i in range(5)]
+    return _Upright(TEST_SCORE.label, heights, [f"{score:.2%}" for score in scores], marks)
+
+
+def _layers(
+    uprights: list[_Upright], names: list[str], scores: list[float], *, limits: tuple[float, float], by: str
+) -> Any:
+    last = len(uprights) - 1
+    x = alt.X("place:Q", axis=None, scale=alt.Scale(domain=[0, last], nice=False))
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False))
+    marks: Rows = [
+        {"place": place, "y": at, "text": short(text, 18)}
+        for place, upright in enumerate(uprights)
+        for at, text in upright.labels
+    ]
+    headings: Rows = [{"place": place, "text": short(upright.name, 20)} for place, upright in enumerate(uprights)]
+    posts: Rows = [{"place": place, "y": 0, "top": 1} for place in range(last + 1)]
+    texts = alt.Chart(table(marks)).encode(x=x, y=y, text="text:N")
+    return alt.layer(
+        alt.Chart(table(posts)).mark_rule(color="#555").encode(x=x, y=y, y2="top:Q"),
+        _lines(uprights, names, scores, limits=limits, by=by).encode(x=x, y=y),
+        texts.mark_text(fontSize=11, align="left", dx=6, stroke="white", strokeWidth=4, opacity=0.9),
+        texts.mark_text(fontSize=11, align="left", dx=6, color=INK),
+        alt.Chart(table(headings))
+        .mark_text(fontSize=13, fontWeight="bold", dy=-16, color=INK)
+        .encode(x=x, y=alt.value(0), text="text:N"),
+    ).properties(width=max(WIDTH, 110 * last), height=360)
+
+
+def _lines(
+    uprights: list[_Upright], names: list[str], scores: list[float], *, limits: tuple[float, float], by: str
+) -> alt.Chart:
+    rows: Rows = [
+        {"name": name, "place": place, "y": y, "score": score, "axis": upright.name, "value": value}
+        for place, upright in enumerate(uprights)
+        for name, y, score, value in zip(names, upright.heights, scores, upright.values, strict=True)
+    ]
+    hover = alt.selection_point(name="trial", fields=["name"], on="pointerover", clear="pointerout")
+    opacity = 0.9 if len(names) <= 30 else 0.6 if len(names) <= 120 else 0.35
+    scale = alt.Scale(scheme="viridis", reverse=False, domain=list(limits))
+    lines = alt.Chart(table(rows)).mark_line(strokeWidth=1.8, interpolate="monotone")
+    return lines.encode(
+        detail="name:N",
+        color=alt.Color("score:Q", scale=scale, legend=None),
+        strokeOpacity=alt.condition(hover, alt.value(opacity), alt.value(0.04)),
+        tooltip=tooltip(name=by, axis="axis", value="value", score=(f"mean {TEST_SCORE.label}", ".2%")),
+    ).add_params(hover)
+
+
+CHART = Chart(
+    "parallel",
+    "own trials",
+    parallel_coordinates,
+    "Parallel coordinates",
+    "every axis and the accuracy, one line per configuration",
+    suits=lambda shape: shape.axes > 2,
+)
+
+__all__ = ["CHART", "parallel_coordinates"]

@@ -1,0 +1,138 @@
+"""HTML pages of one file that load nothing: the shell, its style, escaping, tables and downloads.
+
+What stands in a page is text: no name, label or sentence of a study can run, load or break anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import Any
+
+Frame = Any
+_MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+_SCRIPTS_TOO = "; script-src 'unsafe-inline' 'unsafe-eval'"
+
+
+def text(value: object) -> str:
+    """The value as text of a page, also inside quotes.
+
+    >>> text('<b title="x">')
+    '&lt;b title=&quot;x&quot;&gt;'
+    """
+    return html.escape(str(value), quote=True)
+
+
+def page(title: str, parts: Sequence[str], *, style: str = "", scripts: Sequence[str] = ()) -> str:
+    """A page of the parts, which are HTML; `style` follows the style of every page, `scripts` are whole elements."""
+    return _SHELL.format(
+        title=text(title),
+        policy=_POLICY + (_SCRIPTS_TOO if scripts else ""),
+        style=STYLE + style,
+        body="\n".join(part for part in parts if part),
+        scripts="\n".join(scripts),
+    )
+
+
+def items(lines: Sequence[str]) -> str:
+    """Sentences as a list."""
+    return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
+
+
+def rows_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words below a header."""
+    lines = "\n".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    names = "".join(f"<th>{text(name)}</th>" for name in header)
+    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>\n{lines}\n</tbody></table></div>'
+
+
+def frame_table(frame: Frame, key: str) -> str:
+    """A frame as a table whose rows a script can filter, sort, and choose by the column `key`."""
+    columns = [str(column) for column in frame.columns]
+    names = "".join(f'<th scope="col"><button>{text(column.replace("_", " "))}</button></th>' for column in columns)
+    body: list[str] = []
+    for record in frame.head(_MOST_ROWS).to_dict("records"):
+        cells = "".join(_cell(column, record[column]) for column in columns)
+        body.append(f'<tr data-name="{text(record.get(key, ""))}">{cells}</tr>')
+    more = len(frame) - _MOST_ROWS
+    note = f'<p class="note">{more:,} more rows are in the data below.</p>' if more > 0 else ""
+    rows = "\n".join(body)
+    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None or value != value:
+        return "<td>-</td>"
+    if isinstance(value, bool):
+        return f"<td>{'yes' if value else 'no'}</td>"
+    if isinstance(value, int | float) or hasattr(value, "dtype"):
+        number = float(value)
+        fractions = ("accuracy", "low", "high", "success", "difference")
+        if any(column.startswith(word) or column.endswith("accuracy") for word in fractions) and abs(number) <= 1:
+            return f'<td class="number" data-value="{number!r}">{number:.2%}</td>'
+        written = f"{number:,.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
+        return f'<td class="number" data-value="{number!r}">{written}</td>'
+    word = str(value)
+    return f"<td>{text(word[:8] if column == 'trial' else word)}</td>"
+
+
+def pairs(lines: Sequence[tuple[str, str]]) -> str:
+    """Names with their values."""
+    rows = "".join(f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in lines)
+    return f'<div class="wide"><table class="pairs"><tbody>{rows}</tbody></table></div>'
+
+
+def download(name: str, frame: Frame) -> str:
+    """A link that saves the frame as CSV, which the page holds."""
+    content = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    return f'<p><a download="{name}" href="data:text/csv;base64,{content}">{name}</a>, {len(frame):,} rows</p>'
+
+
+_SHELL = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+{scripts}
+</body>
+</html>
+"""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --faint: #666; --line: #ddd; --mark: #fff3c4; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --paper: #16181b; --faint: #a0a0a0; --line: #3a3d42; --mark: #4a4320; }
+}
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1 { margin: 0.5rem 0 0; overflow-wrap: anywhere; }
+h2 { margin: 2.2rem 0 0.6rem; font-size: 1.25rem; }
+.question { font-size: 1.1rem; color: var(--faint); margin-top: 0.2rem; }
+.note { color: var(--faint); font-size: 0.9rem; }
+figure { margin: 0; overflow-x: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.9rem; }
+th, td { text-align: left; padding: 0.25rem 0.7rem 0.25rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+pre { overflow-x: auto; font-size: 0.85rem; border: 1px solid var(--line); padding: 0.7rem; }
+@media print {
+  figure, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+  figure, .wide { overflow: visible; }
+  table { font-size: 0.6rem; }
+  th, td { padding-right: 0.35rem; }
+}
+"""
+
+__all__ = ["STYLE", "download", "frame_table", "items", "page", "pairs", "rows_table", "text"]
