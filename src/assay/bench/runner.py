@@ -20,8 +20,8 @@ from safetensors.numpy import load as arrays_of
 from assay.bench.calibration import MOVED, calibrate, work_of
 from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
 from assay.bench.rows import Bench, Contender, Epoch, Row, StartUp, State
-from assay.bench.schedule import BenchStatus, Schedule
 from assay.bench.spec import BenchSpec, impossible
+from assay.bench.timetable import BenchStatus, Timetable
 from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
@@ -91,7 +91,7 @@ class Benching:
         pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last is the reference's
         self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
-        self._schedule = Schedule(len(rows), repeats=asked.repeats, epochs=asked.epochs)
+        self._timetable = Timetable(len(rows), repeats=asked.repeats, epochs=asked.epochs)
         self._doing = "starts"
         self._stopped = False
         self._zero, self._saved = perf_counter(), -_SAVE_SECONDS
@@ -204,7 +204,7 @@ class Benching:
     def _end(self, i: int, state: State, reason: str) -> None:
         self.bench.rows[i].end(state, reason)
         self._workers.forget(i)
-        self._schedule.drop(i)
+        self._timetable.drop(i)
 
     # --- steps of one row ---
 
@@ -345,14 +345,14 @@ class Benching:
             took = perf_counter() - begin
             event["end"] = event["begin"] + took
             self.bench.events.append(event)
-        self._schedule.done(kind, i, took)
+        self._timetable.done(kind, i, took)
         sleep(_SETTLE_SECONDS)
 
     # --- how far it is ---
 
     def _do(self, doing: str, *, within: str = "") -> BenchStatus:
         self._doing = doing
-        return self._schedule.status(doing + (f", {within}" if within else ""))
+        return self._timetable.status(doing + (f", {within}" if within else ""))
 
     def _save(self, *, now: bool = False) -> None:
         measured = any(row.epochs for row in self.bench.rows)

@@ -17,8 +17,8 @@ from assay.errors import AssayError
 from assay.report.text import clean, duration
 
 if TYPE_CHECKING:
-    from assay.bench.schedule import BenchStatus
     from assay.bench.spec import BenchSpec
+    from assay.bench.timetable import BenchStatus
     from assay.store.store import Store
 
 

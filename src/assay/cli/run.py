@@ -96,13 +96,10 @@ def run(
 
 def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
     """The study with the changes that the options ask for."""
-    from assay.recipe.patches import assignment, merged, with_data
+    from assay.recipe.patches import assignment
     from assay.studies.study import Study
 
-    loaded = Study.load(name)
-    patches = [assignment(text) for text in sets]
-    patches += [with_data(merged(loaded.baseline, patches), data)] if data else []
-    return loaded.patched(changes | {"baseline": merged({}, patches)})
+    return Study.load(name, changes=changes, patches=[assignment(text) for text in sets], data=data)
 
 
 def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) -> None:

@@ -83,77 +83,114 @@ class _Reader:
         return None
 
 
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What bounds a training, and what it cost before it began.
+
+    Attributes:
+        data_seconds: What it took to load and prepare the data.
+        waited: Seconds until the machine was free.
+        time_limit: Seconds after which what has not ended times out; None: no limit.
+        cancelled: Asked between two chunks. Where it says so, the training is saved, if it can be resumed, and ends.
+    """
+
+    data_seconds: float = 0.0
+    waited: float = 0.0
+    time_limit: float | None = None
+    cancelled: Callable[[], bool] = lambda: False
+
+
 def train_together(
     recipes: Sequence[Recipe],
     engine: Engine | Program,
     data: Prepared,
     *,
     start: History | None = None,
-    data_seconds: float = 0.0,
-    waited: float = 0.0,
-    time_limit: float | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    limits: Limits | None = None,
 ) -> Iterator[Event]:
     """Trains once what several trials need, the shortest budget first, and yields each trial's end when it is there.
 
-    `start`: a history of the trajectory that `covers` them, to go on from. `cancelled` is asked between two chunks:
-    where it says so, the training is saved, if another can go on from it, and ends.
+    `start`: a history of the trajectory that `covers` them, to resume from.
     """
-    begin = perf_counter()
-    n = len(data.y_train)
-    readers = [_Reader(number, recipe, n) for number, recipe in enumerate(recipes)]
-    whole = recipes[-1]
-    marks: list[int] | None = None
-    if shareable(whole):
-        whole = whole.model_copy(update={"stop": Stop()})
-        marks = sorted({t for recipe in recipes for t in log_points(recipe, n)})
-    if start is not None:
-        start = replace(start, recipe=start.recipe.model_copy(update={"data": whole.data}))
-        for reader in readers:
-            reader.points = [point for point in start.points if reader.owns(point.iteration)]
-    history = [start] if start is not None else []
-    training = make_training(whole, engine, data, start=history, data_seconds=data_seconds, marks=marks)
-    training.ledger.wait += waited
-    training.ledger.wall += waited
-    seen = start.points[-1].iteration if start is not None else -1
-    saved = perf_counter()
-    for status in training:
-        yield ProgressEvent(status)
-        if marks is not None and status.new_point and status.point.iteration > seen:
-            seen = status.point.iteration
-            for reader in list(readers):
-                end = reader.read(status.point)
-                if end:
-                    readers.remove(reader)
-                    yield _ended(training, reader, *end)
-            if not readers:
+    limits = limits or Limits()
+    yield from _Batch(recipes, engine, data, start=start, limits=limits).events()
+
+
+class _Batch:
+    """One training, and the trials that are read off its curve."""
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        engine: Engine | Program,
+        data: Prepared,
+        *,
+        start: History | None,
+        limits: Limits,
+    ) -> None:
+        self._begin, self._limits = perf_counter(), limits
+        n, whole = len(data.y_train), recipes[-1]
+        self._readers = [_Reader(number, recipe, n) for number, recipe in enumerate(recipes)]
+        self._marks: list[int] | None = None
+        if shareable(whole):
+            whole = whole.model_copy(update={"stop": Stop()})
+            self._marks = sorted({t for recipe in recipes for t in log_points(recipe, n)})
+        if start is not None:
+            start = replace(start, recipe=start.recipe.model_copy(update={"data": whole.data}))
+            for reader in self._readers:
+                reader.points = [point for point in start.points if reader.owns(point.iteration)]
+        history = [start] if start is not None else []
+        self._training = make_training(
+            whole, engine, data, start=history, data_seconds=limits.data_seconds, marks=self._marks
+        )
+        self._training.ledger.wait += limits.waited
+        self._training.ledger.wall += limits.waited
+        self._seen = start.points[-1].iteration if start is not None else -1
+
+    def events(self) -> Iterator[Event]:
+        """Trains to the end of the last trial, or until it is cancelled or out of time."""
+        training, limit, saved = self._training, self._limits.time_limit, perf_counter()
+        for status in training:
+            yield ProgressEvent(status)
+            yield from self._read(status)
+            if not self._readers:
                 return
-        if cancelled():
-            if training.can_resume:
+            if self._limits.cancelled():
+                if training.can_resume:
+                    yield SavedEvent(training.histories()[0])
+                return
+            if limit is not None and perf_counter() - self._begin > limit:
+                for reader in self._readers:
+                    yield self._ended(reader, Outcome.TIMED_OUT, f"timed out after {limit:g} s")
+                return
+            if training.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
                 yield SavedEvent(training.histories()[0])
-            return
-        if time_limit is not None and perf_counter() - begin > time_limit:
-            for reader in readers:
-                yield _ended(training, reader, Outcome.TIMED_OUT, f"not done after {time_limit:g} s")
-            return
-        if training.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
-            yield SavedEvent(training.histories()[0])
-            saved = perf_counter()
-    final = training.histories()[0]
-    for reader in readers:  # ended by the training itself: diverged, or by a rule on the clock
-        if marks is None:
-            reader.points = list(final.points)
-        yield _ended(training, reader, final.outcome, final.reason)
+                saved = perf_counter()
+        final = training.histories()[0]
+        for reader in self._readers:  # ended by the training itself: diverged, or by a rule on the clock
+            if self._marks is None:
+                reader.points = list(final.points)
+            yield self._ended(reader, final.outcome, final.reason)
 
+    def _read(self, status: TrainingStatus) -> Iterator[Event]:
+        """Hands a new point to the trials that are open; yields those that end there."""
+        if self._marks is None or not status.new_point or status.point.iteration <= self._seen:
+            return
+        self._seen = status.point.iteration
+        for reader in list(self._readers):
+            end = reader.read(status.point)
+            if end:
+                self._readers.remove(reader)
+                yield self._ended(reader, *end)
 
-def _ended(training: Training | ExternalTraining, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
-    confusion = None
-    if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
-        with training.ledger.book("evaluate"):
-            confusion = confusion_of(training)
-    history = training.histories()[0]
-    end = replace(history, recipe=reader.recipe, points=tuple(reader.points), outcome=outcome, reason=reason)
-    return EndedEvent(reader.number, end, confusion)
+    def _ended(self, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
+        training, confusion = self._training, None
+        if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
+            with training.ledger.book("evaluate"):
+                confusion = confusion_of(training)
+        history = training.histories()[0]
+        end = replace(history, recipe=reader.recipe, points=tuple(reader.points), outcome=outcome, reason=reason)
+        return EndedEvent(reader.number, end, confusion)
 
 
 def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:
@@ -167,15 +204,15 @@ def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | N
     return np.bincount(data.y_test * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-# --- from a curve that is there already ------------------------------------------------------------------------------
+# --- from a stored curve ---------------------------------------------------------------------------------------------
 
 
 def covers(start: History, recipes: Sequence[Recipe], n: int) -> bool:
     """Whether a stored history has every point that the recipes' curves need up to where it stands."""
     if not all(shareable(recipe) for recipe in recipes):
         return False
-    there = {point.iteration for point in start.points}
-    return all(t in there for recipe in recipes for t in log_points(recipe, n) if t <= start.iterations)
+    measured = {point.iteration for point in start.points}
+    return all(t in measured for recipe in recipes for t in log_points(recipe, n) if t <= start.iterations)
 
 
 def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | None:

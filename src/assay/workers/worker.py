@@ -26,7 +26,7 @@ from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
-from assay.workers.batch import EndedEvent, ProgressEvent, SavedEvent, train_together
+from assay.workers.batch import EndedEvent, Limits, ProgressEvent, SavedEvent, train_together
 from assay.workers.messages import attend, send
 
 _STATUS_SECONDS = 0.2
@@ -86,16 +86,8 @@ class Worker:
             data = self._data.prepared(recipes[0].data.name, recipes[0].preparation)
             engine = self.engine = self._trainer(head)
             engine.choice = head["choice"]
-            events = train_together(
-                recipes,
-                engine,
-                data,
-                start=start,
-                data_seconds=perf_counter() - begin,
-                waited=waited,
-                time_limit=head["time_limit"],
-                cancelled=cancelled,
-            )
+            limits = Limits(perf_counter() - begin, waited, head["time_limit"], cancelled)
+            events = train_together(recipes, engine, data, start=start, limits=limits)
             last = 0.0
             for event in events:
                 if isinstance(event, ProgressEvent):

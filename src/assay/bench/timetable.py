@@ -17,7 +17,7 @@ class BenchStatus:
     eta_seconds: float | None
 
 
-class Schedule:
+class Timetable:
     """For each row a certificate, a start in each repeat, and the epochs of all repeats."""
 
     def __init__(self, rows: int, *, repeats: int, epochs: int) -> None:
