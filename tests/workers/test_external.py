@@ -602,7 +602,7 @@ def test_a_failing_program_is_a_sentence_of_train(invoke: Any, tmp_path: Path, p
     parrot("time.sleep(60)")
     code, _, err = invoke(*words, f"{sys.executable} parrot.py", "--time-limit", "0.5")
     assert code == 2
-    assert "timed out: timed out after 0.5 s, before the first log point" in err
+    assert "timed out after 0.5 s, before the first log point" in err
     for text, said in (("'", "No closing quotation"), ("", "expected a program"), ("nowhere", "not executable")):
         code, _, err = invoke(*words, text)
         assert (code, said in err) == (2, True), err

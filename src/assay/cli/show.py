@@ -88,7 +88,7 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str) -> None:
         screen.print(tables.curve(history))
         screen.print(tables.summary(history))
     elif history is not None:
-        screen.print(tables.pairs([("outcome", f"{history.outcome}: {history.reason}")]))
+        screen.print(tables.pairs([("outcome", history.ending)]))
     else:
         screen.print("in training" if row["running"] else "planned; no result yet")
     if row["error"]:

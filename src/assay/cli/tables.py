@@ -51,7 +51,7 @@ def summary(history: History) -> Table:
     last, ledger = history.final, history.ledger.plain()
     seconds = ", ".join(f"{name} {value:.3f}" for name, value in ledger.items() if value >= 0.0005 or name == "train")
     lines: list[tuple[str, str]] = [
-        ("outcome", f"{history.outcome}: {history.reason}"),
+        ("outcome", history.ending),
         ("test accuracy", percent(last.test_accuracy)),
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
@@ -73,7 +73,7 @@ def imported(history: History) -> Table:
     assert source is not None  # an imported curve has one
     names = [name_of(split, metric.name) for metric in (SCORE, LOSS) for split in reversed(SPLITS)]
     last = {name: value for name in names if (value := history.last(name)) is not None}
-    lines: list[tuple[str, object]] = [("outcome", f"{history.outcome}: {history.reason}")]
+    lines: list[tuple[str, object]] = [("outcome", history.ending)]
     lines += [
         (name.replace("_", " "), percent(value) if QUANTITIES[name].is_fraction else number(value))
         for name, value in last.items()

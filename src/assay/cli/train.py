@@ -117,7 +117,7 @@ def _train(execution: Execution, trial: Trial, *, name: str, repeat: str) -> _Tr
         history = _interrupted(execution, trial, reached, repeat)
     if not history.points:
         hint = f"; `assay show {trial.key[:8]}` shows the details" if history.outcome == "failed" else ""
-        raise AssayError(f"{history.outcome}: {history.reason}, before the first log point{hint}")
+        raise AssayError(f"{history.ending}, before the first log point{hint}")
     return _Trained(history, trial.key, store.name, from_store)
 
 

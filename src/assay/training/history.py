@@ -250,6 +250,12 @@ class History:
         return next((value for value in values if value is not None), None)
 
     @property
+    def ending(self) -> str:
+        """How the training ended and why, in words."""
+        outcome = str(self.outcome)
+        return self.reason if self.reason.startswith(outcome) else f"{outcome}: {self.reason}"
+
+    @property
     def iterations(self) -> int:
         """The number of iterations done."""
         return self.checkpoint.t
@@ -353,7 +359,7 @@ def _imported_subtitle(history: History, source: Source) -> str:
 def _subtitle(history: History) -> str:
     accuracy = f"test accuracy {history.accuracy:.2%}" if history.accuracy is not None else "no log point"
     cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
-    ending = "" if history.outcome == "completed" else f" - {history.outcome}: {history.reason}"
+    ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
 
 
