@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.analysis.curves import gap, overfitting, plateaus, settled, zoom
+from assay.analysis.curves import settled
 from assay.analysis.effort import comparable, effort
 from assay.analysis.importance import importance
-from assay.analysis.pareto import front, performance_profile
+from assay.analysis.pareto import front
 from assay.analysis.quantities import MEASURES
 from assay.analysis.sensitivity import anova, effects, learning_rate_curve, main_effects
 from assay.analysis.targets import default_target, summary, times_to
@@ -30,7 +30,6 @@ OF_TRIALS: dict[str, Callable[[Frame], Any]] = {
     "comparable": comparable,
     "default_target": default_target,
     "front": front,
-    "performance_profile": lambda t: performance_profile(t, problem="repeat", cost="seconds"),
     "pairwise": pairwise,
     "pairwise by seconds": lambda t: pairwise(t, measure="seconds"),
     "pairwise by optimizer": lambda t: pairwise(t, by="optimizer"),
@@ -42,11 +41,7 @@ OF_TRIALS: dict[str, Callable[[Frame], Any]] = {
     "learning_rate_curve": learning_rate_curve,
 }
 OF_CURVES: dict[str, Callable[[Frame], Any]] = {
-    "zoom": lambda c: zoom(c, 0, 5),
-    "plateaus": plateaus,
     "settled": settled,
-    "gap": gap,
-    "overfitting": overfitting,
 }
 FRAMES: dict[str, Frame] = {
     "nothing": pd.DataFrame(),

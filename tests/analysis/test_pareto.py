@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.analysis.pareto import front, performance_profile
+from assay.analysis.pareto import front
 from assay.errors import AssayError
 from tests.analysis.frames import trials
 
@@ -50,21 +49,6 @@ def test_seconds_that_do_not_compare_are_refused() -> None:
     assert len(front(frame, cost="parameters")) == 1
 
 
-@given(st.lists(st.tuples(costs, costs, costs), min_size=1, max_size=8), st.floats(1, 6))
-def test_the_profile_is_the_share_within_a_factor(table: list[tuple[float, float, float]], tau: float) -> None:
-    rows = [(p, s, cost) for p, line in enumerate(table) for s, cost in zip("abc", line, strict=True)]
-    profile = performance_profile(pd.DataFrame(rows, columns=["problem", "configuration", "seconds"]))
-    for number, name in enumerate("abc"):
-        steps = profile[profile["configuration"] == name]
-        share = steps["share"][steps["ratio"] <= tau].iloc[-1]
-        best = [min((c for c in line if math.isfinite(c)), default=math.nan) for line in table]
-        solved = sum(
-            math.isfinite(line[number]) and line[number] <= tau * b for line, b in zip(table, best, strict=True)
-        )
-        assert share == pytest.approx(solved / len(table))
-        assert steps["share"].is_monotonic_increasing and steps["ratio"].iloc[0] == 1.0
-
-
 def test_errors_are_explained_in_a_sentence() -> None:
     frame = trials({"a": [0.5]})
     with pytest.raises(AssayError, match="unknown cost 'flop'; did you mean 'flops'"):
@@ -73,12 +57,3 @@ def test_errors_are_explained_in_a_sentence() -> None:
         front(frame, gain="test_loss")
     with pytest.raises(AssayError, match="no trials"):
         front(frame.iloc[:0])
-    with pytest.raises(AssayError, match="unknown column 'problem'"):
-        performance_profile(frame)
-    profile = pd.DataFrame({"problem": list("ppq"), "configuration": list("aba"), "seconds": [1.0, 2.0, 3.0]})
-    with pytest.raises(AssayError, match="no row for q with b; a solver that was not tried"):
-        performance_profile(profile)
-    with pytest.raises(AssayError, match="more than one row for p with a"):
-        performance_profile(pd.concat([profile, profile.iloc[:1]]))
-    with pytest.raises(AssayError, match="every value of 'seconds' must be above 0"):
-        performance_profile(profile.assign(seconds=0.0))

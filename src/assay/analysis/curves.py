@@ -1,4 +1,4 @@
-"""Learning curves: zooming, smoothing, plateaus, the generalisation gap and overfitting."""
+"""Learning curves: smoothing, and whether they have settled."""
 
 from __future__ import annotations
 
@@ -9,24 +9,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import need, numbers
-from assay.analysis.quantities import AXES, LOSS, SCORE, TEST_SCORE, name_of
-from assay.errors import AssayError, unknown
+from assay.analysis.quantities import TEST_SCORE
+from assay.errors import AssayError
 
 Floats = NDArray[np.float64]
-
-
-def zoom(curves: pd.DataFrame, start: float, stop: float, *, by: str = "iteration") -> pd.DataFrame:
-    """The points of the curves from start to stop, both included, in units of `by`; all columns.
-
-    Raises AssayError for an unknown axis, and if start lies beyond stop.
-    """
-    if by not in AXES:
-        raise AssayError(unknown("axis", by, AXES))
-    need(curves, [by], what="curves")
-    if not start <= stop:
-        raise AssayError(f"the range must start before it stops, not run from {start:g} to {stop:g}")
-    positions = numbers(curves, by, what="curves")
-    return curves.iloc[np.flatnonzero((positions >= start) & (positions <= stop))]
 
 
 def moving_average(values: ArrayLike, window: int, *, partial: bool = False) -> Floats:
@@ -54,36 +40,6 @@ def moving_average(values: ArrayLike, window: int, *, partial: bool = False) -> 
     return smoothed
 
 
-def plateaus(
-    curve: pd.DataFrame, *, column: str = TEST_SCORE.name, within: float = 0.005, fraction: float = 0.1
-) -> pd.DataFrame:
-    """The maximal stretches of one curve over which the range of a column (max - min) is below `within`.
-
-    A stretch has at least two points and at least the given fraction of all measured points. It begins at the first
-    point from which such a stretch exists; the next stretch begins after its end.
-
-    Columns: start, stop (iterations), points, low, high (values).
-
-    Raises AssayError if the frame holds several trials.
-    """
-    iterations, (values,) = _points(curve, column)
-    least = _at_least(fraction, values.size)
-    stretches: list[dict[str, float]] = []
-    first = 0
-    while first + least <= values.size:
-        spans = np.maximum.accumulate(values[first:]) - np.minimum.accumulate(values[first:])
-        points = int(np.argmax(spans >= within)) if bool((spans >= within).any()) else values.size - first
-        if points < least:
-            first += 1
-            continue
-        part = values[first : first + points]
-        ends = {"start": iterations[first], "stop": iterations[first + points - 1], "points": points}
-        stretches.append({**ends, "low": float(part.min()), "high": float(part.max())})
-        first += points
-    table = pd.DataFrame(stretches, columns=["start", "stop", "points", "low", "high"])
-    return table.astype({"start": "int64", "stop": "int64", "points": "int64"})
-
-
 def settled(
     curve: pd.DataFrame, *, column: str = TEST_SCORE.name, fraction: float = 0.1, within: float = 0.005
 ) -> bool:
@@ -96,44 +52,6 @@ def settled(
     _, (values,) = _points(curve, column)
     last = values[-_at_least(fraction, values.size) :]
     return last.size > 1 and float(np.ptp(last)) < within
-
-
-def gap(curves: pd.DataFrame) -> pd.DataFrame:
-    """The generalisation gap at every point: train minus test, NaN where one of the two was not measured.
-
-    Columns: trial, iteration, accuracy_gap (a fraction; above 0 under overfitting), loss_gap (below 0 under
-    overfitting).
-    """
-    need(curves, ["trial", "iteration"], what="curves")
-    columns = {
-        f"{metric.name}_gap": numbers(curves, name_of("train", metric.name), what="curves")
-        - numbers(curves, name_of("test", metric.name), what="curves")
-        for metric in (SCORE, LOSS)
-    }
-    return curves[["trial", "iteration"]].assign(**columns)
-
-
-def overfitting(curve: pd.DataFrame, *, fraction: float = 0.1, window: int = 1) -> int | None:
-    """The iteration from which the train loss keeps falling to the end while the test accuracy no longer rises.
-
-    This is the first measured point after which every train loss is below the one before it and no test accuracy is
-    above that of the point. At least two points, and at least the given fraction of all points, must follow it. None
-    if there is no such point. `window`: a noisy train loss is first smoothed by a moving average over so many points.
-
-    Raises AssayError if the frame holds several trials.
-    """
-    iterations, (losses, accuracies) = _points(curve, name_of("train", LOSS.name), TEST_SCORE.name)
-    smoothed = moving_average(losses, window)
-    first = None
-    falling, highest = True, -math.inf
-    for i in range(losses.size - 1, -1, -1):
-        falling = falling and (i == losses.size - 1 or bool(smoothed[i + 1] < smoothed[i]))
-        if not falling:
-            break
-        if accuracies[i] >= highest and losses.size - 1 - i >= _at_least(fraction, losses.size):
-            first = int(iterations[i])
-        highest = max(highest, float(accuracies[i]))
-    return first
 
 
 def _points(curve: pd.DataFrame, *columns: str) -> tuple[Floats, list[Floats]]:

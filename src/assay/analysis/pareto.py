@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import groups, listed, measured, need, numbers, outcomes, same_clock, spread
+from assay.analysis.frames import groups, measured, need, numbers, outcomes, same_clock, spread
 from assay.analysis.quantities import SCORES, TEST_SCORE
 from assay.errors import AssayError, unknown
 
@@ -76,46 +75,3 @@ def _dominators(cost: NDArray[np.float64], gain: NDArray[np.float64]) -> list[in
         better = np.flatnonzero((cost <= c) & (gain >= g) & ((cost < c) | (gain > g)))
         dominators.append(int(better[0]) if better.size else None)
     return dominators
-
-
-def performance_profile(
-    frame: pd.DataFrame, *, problem: str = "problem", solver: str = "configuration", cost: str = "seconds"
-) -> pd.DataFrame:
-    """For each solver, the fraction of problems that it solves within a factor of the best solver's cost.
-
-    rho_s(tau) = |{p : cost_ps <= tau min_s' cost_ps'}| / number of problems. The frame has one row per problem and
-    solver. The cost is missing or infinite where the solver failed.
-
-    Columns: the one of `solver`, ratio (tau, from 1), share (rho); one row per step of rho, and one at tau = 1.
-
-    >>> frame = pd.DataFrame({"problem": list("ppqq"), "configuration": list("abab"), "seconds": [1.0, 2, 4, 2]})
-    >>> performance_profile(frame).to_dict("list")
-    {'configuration': ['a', 'a', 'b', 'b'], 'ratio': [1.0, 2.0, 1.0, 2.0], 'share': [0.5, 1.0, 0.5, 1.0]}
-
-    Raises AssayError if a pair has several rows or none, and for a cost that is 0 or less.
-    Source: Dolan, More, "Benchmarking optimization software with performance profiles" (2002).
-    """
-    need(frame, [problem, solver, cost], what="costs")
-    costs = numbers(frame, cost, what="costs")
-    if (costs <= 0).any():
-        raise AssayError(f"a performance profile compares ratios, so every value of {cost!r} must be above 0")
-    problems, solvers = ([str(value) for value in frame[name].tolist()] for name in (problem, solver))
-    pairs = list(zip(problems, solvers, strict=True))
-    duplicates = [f"{p} with {s}" for (p, s), count in Counter(pairs).items() if count > 1]
-    if duplicates:
-        raise AssayError(f"there is more than one row for {listed(duplicates)}; take their median first")
-    cost_of = dict(zip(pairs, costs.tolist(), strict=True))
-    names, tasks = list(dict.fromkeys(solvers)), list(dict.fromkeys(problems))
-    missing = [f"{p} with {s}" for p in tasks for s in names if (p, s) not in cost_of]
-    if missing:
-        raise AssayError(f"there is no row for {listed(missing)}; a solver that was not tried is not one that failed")
-    steps: list[dict[str, object]] = []
-    for name in names:
-        ratios: list[float] = []
-        for task in tasks:
-            solved = [cost_of[task, other] for other in names if math.isfinite(cost_of[task, other])]
-            if math.isfinite(cost_of[task, name]):
-                ratios.append(cost_of[task, name] / min(solved))
-        for tau in sorted({1.0, *ratios}):
-            steps.append({solver: name, "ratio": tau, "share": sum(ratio <= tau for ratio in ratios) / len(tasks)})
-    return pd.DataFrame(steps)
