@@ -184,6 +184,19 @@ def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
         assert expected in text
 
 
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_trained_or_stored(invoke: Any) -> None:
+    words = ["train", "--set", "model.hidden=[4]", "--engine", "numpy"]
+    assert invoke(*words, "--set", "budget.epochs=2", "--save", "w.safetensors")[0] == 0
+    for change, sentence in (
+        ("budget.epochs=1", "is at iteration 90; the budget is 45"),
+        ("optimizer=descent", "optimizer: differs from the training to resume"),
+        ("data.train=100", "data: differs from the training to resume"),
+    ):
+        code, _, err = invoke("train", "--start", "w.safetensors", "--set", change, "--engine", "numpy")
+        assert (code, sentence in err) == (2, True), err
+    assert json.loads(invoke("list", "--trials", "--json")[1])["count"] == 1
+
+
 def test_data_info_draws_a_contact_sheet(invoke: Any) -> None:
     code, out, _ = invoke("data", "info", "digits", "--json")
     assert code == 0

@@ -68,12 +68,24 @@ def train(
         settings = Settings.checked(engine=trainer, device=device, threads=threads, time_limit=time_limit)
         plan = plan_of_one(parsed, settings)
         trial = next(iter(plan.trials.values()))
-        starts = {trial.trajectory: saved} if saved else None
+        starts = {trial.trajectory: _checked_start(saved, trial)} if saved else None
         execution = Execution(plan, Store(store), retry=True, again=again, starts=starts, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     repeat = _command_text(recipe, sets or [], command, allow_code=allow_code)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, name=name, out=out, save=save, as_json=as_json, repeat=repeat)
+
+
+def _checked_start(saved: History, trial: Trial) -> History:
+    """The weights to resume from, if the trial can. Raises: RecipeError, AssayError."""
+    from assay.training.checks import check_start
+
+    if trial.program:
+        raise AssayError("--start: an external program cannot resume from saved weights")
+    data = saved.recipe.data.model_copy(update={"name": trial.recipe.data.name})  # the same data by another name
+    saved = replace(saved, recipe=saved.recipe.model_copy(update={"data": data}))
+    check_start([trial.recipe], [saved], data_checksum=trial.data_checksum, budget=trial.iterations)
+    return saved
 
 
 def _command_text(recipe: Path | None, sets: list[str], command: str | None, *, allow_code: bool) -> str:

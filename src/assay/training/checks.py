@@ -34,8 +34,8 @@ def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> 
     return problems
 
 
-def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_checksum: str) -> None:
-    """Checks that each recipe can resume from its history. Raises: RecipeError, AssayError."""
+def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_checksum: str, budget: int) -> None:
+    """Checks that each recipe can resume from its history; `budget` in iterations. Raises: RecipeError, AssayError."""
     for recipe, history in zip(recipes, start, strict=False):
         changed = _changed_fields(recipe, history.recipe)
         if changed:
@@ -48,6 +48,8 @@ def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_che
         if not checkpoint.weights or (checkpoint.t and type(recipe.optimizer).slots and not checkpoint.slots):
             missing = "optimizer state" if checkpoint.weights else "weights"
             raise AssayError(f"the training to resume, by {history.engine}, kept no {missing}; retrain it")
+        if checkpoint.t > budget:
+            raise AssayError(f"the training to resume is at iteration {checkpoint.t}; the budget is {budget}")
 
 
 def _changed_fields(new: Recipe, old: Recipe) -> list[str]:

@@ -115,16 +115,14 @@ class Training:
         problems = recipe_problems(self.cohort, len(data.y_train), engine)
         if problems:
             raise RecipeError(problems)
-        check_start(recipes, start, data_checksum=data.checksum)
-        self.ledger = Ledger(data=data_seconds)
         self.n = len(data.y_train)
         self.budget = self.recipe.iterations(self.n)
+        check_start(recipes, start, data_checksum=data.checksum, budget=self.budget)
+        self.ledger = Ledger(data=data_seconds)
         with self.ledger.book("data"):
             checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
             self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
         self.t = checkpoint.t
-        if self.t > self.budget:
-            raise AssayError(f"the training to resume is at iteration {self.t}; the budget is {self.budget}")
         self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
             trial.points = list(history.points)
