@@ -156,7 +156,8 @@ class Stored:
             for n, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True))
         ]
         columns = ["trial", "iteration", "test_loss", "test_accuracy"]
-        return pd.DataFrame(points, columns=columns).assign(train_loss=1.0, train_accuracy=float("nan"), seconds=1.0)
+        missing = dict.fromkeys(("train_accuracy", "validation_loss", "validation_accuracy"), float("nan"))
+        return pd.DataFrame(points, columns=columns).assign(train_loss=1.0, seconds=1.0, **missing)
 
     def verdict(self, a: str, b: str) -> Verdict:
         values = [[accuracies[-1] for _, accuracies in self._runs[name]] for name in (a, b)]

@@ -410,7 +410,7 @@ def test_where_nothing_can_run_the_reasons_are_told(invoke: Any, data: str) -> N
     code, out, err = invoke("bench", "mlp", *words, "--set", "batches.size=16")
     assert code == 2
     assert "this machine cannot run any of the rows:" in err
-    assert "native, cuda, float32: engine 'native' runs on device 'cpu' alone" in err
+    assert "native, cuda, float32: engine 'native' runs only on device 'cpu'" in err
     assert out == ""
     assert "no benches" in invoke("bench", "--stored")[1]
 
@@ -436,7 +436,7 @@ def test_a_bench_is_printed_stored_listed_shown_exported_and_removed(invoke: Any
     key = plain["bench"][:8]
     shown = json.loads(invoke("show", key, "--json")[1])
     assert shown == {name: value for name, value in plain.items() if name not in ("store", "files")}
-    assert "numpy, cpu, 1 thread, float32: measured; parity holds" in invoke("show", key)[1]
+    assert "numpy, cpu, 1 thread, float32: measured; parity equivalent" in invoke("show", key)[1]
     assert "hidden" in invoke("show", key, "--recipe")[1]
     code, out, _ = invoke("bench", "mlp", "--stored", "--out", "again")
     assert (code, "Baseline: numpy" in out) == (0, True)

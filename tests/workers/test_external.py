@@ -572,7 +572,7 @@ def test_train_by_a_program_is_stored_and_not_run_twice(invoke: Any, tmp_path: P
     code, _, err = invoke(*words[:4])
     assert (code, "--allow-code" in err) == (2, True)
     code, _, err = invoke(*words, "--engine", "torch")
-    assert (code, "--command: trains in place of an engine" in err) == (2, True)
+    assert (code, "--command: replaces the engine" in err) == (2, True)
     code, out, err = invoke(*words, "--save", "w.safetensors")
     assert code == 0, err
     first = json.loads(out)

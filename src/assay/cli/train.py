@@ -18,6 +18,7 @@ from assay.errors import AssayError, FileError
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
     from assay.execution.status import StudyStatus
+    from assay.store.store import Store
     from assay.studies.plan import Trial
     from assay.training.history import History
 
@@ -127,10 +128,22 @@ def _train(execution: Execution, trial: Trial, *, name: str, repeat: str) -> _Tr
         assert history is not None  # it has an outcome
     else:
         history = _interrupted(execution, trial, reached, repeat)
+    if history.outcome == "failed":
+        raise AssayError(_failure(store, trial.key))
     if not history.points:
-        hint = f"; `assay show {trial.key[:8]}` shows the details" if history.outcome == "failed" else ""
-        raise AssayError(f"{history.ending}, before the first log point{hint}")
+        raise AssayError(f"{history.ending}, before the first log point")
     return _Trained(history, trial.key, store.name, from_store)
+
+
+def _failure(store: Store, key: str) -> str:
+    """Why a trial failed: its reason, or what an external program wrote before it ended."""
+    from assay.store.queries import one_trial
+
+    row = one_trial(store.database, key)
+    text = row["error"] or row["reason"]
+    if text.startswith(row["reason"]):
+        return text
+    return f"{row['reason']}; `assay show {key[:8]}` shows the traceback"
 
 
 def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: str) -> History:
