@@ -225,7 +225,7 @@ def whole() -> Plan:
 
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
-    assert (whole.asked, whole.folded, len(whole.jobs)) == (2187, 729, 486)
+    assert (whole.requested, whole.folded, len(whole.jobs)) == (2187, 729, 486)
     part = sample_plan(whole, 0.05)
     assert len(part.jobs) == round(0.05 * len(whole.jobs))
     assert {len(job.trials) for job in part.jobs} == {3}, "a trajectory is taken with all its epochs"

@@ -1,4 +1,4 @@
-"""Seeds are added only where a verdict is open, and the winner is told again on fresh ones."""
+"""Seeds are added only where a verdict is open, and the winner is trained again on fresh ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store.db"))
     with pytest.raises(AssayError, match="at least 3 seeds"):
         until_decided(study(repeats=2), store, run)
-    with pytest.raises(AssayError, match="one configuration alone"):
+    with pytest.raises(AssayError, match="only one configuration"):
         until_decided(study(axes={}, design="one-at-a-time"), store, run)
 
 

@@ -128,7 +128,7 @@ def test_a_trial_whose_workers_vanish_is_lost_after_four(store: Store) -> None:
         assert store.lost(lease, job.trials, "killed by SIGKILL") == (number < RETRIES)
     (outcome,) = store.outcomes(plan.trials).values()
     assert outcome is Outcome.LOST
-    assert store.ask_again(plan.trials, failed_only=True) == 1
+    assert store.mark_stale(plan.trials, failed_only=True) == 1
     assert store.leases.claim(plan.jobs)
 
 
@@ -139,9 +139,9 @@ def test_retry_asks_for_what_failed_and_again_for_everything_and_old_results_sta
     lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     store.finish(lease, job.trials[0], Finished(Outcome.FAILED, "ValueError", error="Traceback ..."))
     store.leases.release(lease)
-    assert store.ask_again(plan.trials, failed_only=True) == 1
+    assert store.mark_stale(plan.trials, failed_only=True) == 1
     assert store.outcomes(plan.trials) == {good: Outcome.COMPLETED}
-    assert store.ask_again(plan.trials, failed_only=False) == 1
+    assert store.mark_stale(plan.trials, failed_only=False) == 1
     assert store.outcomes(plan.trials) == {}
     assert queries.one_trial(store.database, good)["accuracy"] == pytest.approx(0.9)
     finish_one(store, plan)

@@ -78,7 +78,7 @@ def test_a_named_component_replaces_and_an_unnamed_one_merges_whatever_the_order
 def test_keys_that_a_component_lacks_are_dropped_counted_and_folded() -> None:
     made = plan(Study.parse({"axes": {"momentum": MOMENTA, "optimizer": OPTIMIZERS}, "baseline": SHORT}))
     assert [member.label for member in made.members] == ["0.5, descent", "0.5, momentum", "0.9, momentum"]
-    assert (made.asked, made.folded, made.dropped) == (4, 1, {"optimizer.momentum": 2})
+    assert (made.requested, made.folded, made.dropped) == (4, 1, {"optimizer.momentum": 2})
 
 
 def test_a_key_that_no_component_has_is_an_error() -> None:
@@ -110,10 +110,13 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         ({"axes": {"a": RATES | {"low": 1.0, "high": 0.5, "values": None} | {}}, "design": "grid"}, "values"),
         ({"axes": {"a": {"key": "seed", "low": 5, "high": 1}}, "design": "random"}, "low < high"),
         ({"axes": {"a": {"key": "seed", "low": 0, "high": 1, "scale": "log"}}, "design": "random"}, "0 < low"),
-        ({"axes": {"a": {"key": "optimizer.learning_rate", "low": 0.1, "high": 1.0}}}, "is for design 'random'"),
+        (
+            {"axes": {"a": {"key": "optimizer.learning_rate", "low": 0.1, "high": 1.0}}},
+            "only design 'random' draws from a range",
+        ),
         ({"axes": {"a": {"key": "optimizer.learning_rate", "vlaues": [1.0]}}}, "did you mean 'values'"),
-        ({"trials": {"a": {"seed": 1}}}, "is for design 'list'"),
-        ({"design": "list", "axes": {"a": RATES}}, "has trials, not axes"),
+        ({"trials": {"a": {"seed": 1}}}, "only design 'list' has trials"),
+        ({"design": "list", "axes": {"a": RATES}}, "design 'list' has no axes"),
         ({"axes": {}}, "needs at least one"),
         ({"axes": {"a": {"key": "seed", "values": list(range(1001))}}, "repeats": 1000}, "more than 1,000,000"),
         ({"timing": "packd"}, "did you mean 'packed'"),

@@ -232,21 +232,24 @@ FAILURES = {
     "a missing key": ("del lines[0]['test_loss']; say(lines[0])", "line 1 of its output: test_loss is missing"),
     "a key unknown": ("say(lines[0] | {'tets_loss': 1})", "unknown key 'tets_loss'; did you mean 'test_loss'"),
     "a word": ("say(lines[0] | {'test_loss': 'low'})", "line 1 of its output: test_loss: got 'low'; expected a number"),
-    "a share": ("say(lines[0] | {'test_accuracy': 97.5})", "test_accuracy: got 97.5; expected a share from 0 to 1"),
+    "a share": ("say(lines[0] | {'test_accuracy': 97.5})", "test_accuracy: got 97.5; expected a fraction from 0 to 1"),
     "a clock ahead": ("say(lines[0] | {'seconds': 1e6})", r"seconds: got 1e\+06; expected from 0, .* to 0\.\d+"),
     "a clock back": (
         "say(lines[0] | {'seconds': 1e-3}); say(lines[1])",
         "line 2 .*: seconds: got 0; expected from 0.001",
     ),
     "no clock": ("del lines[0]['seconds']; say(lines[0])", "line 1 of its output: seconds: got nan"),
-    "another network": ("say(lines[0] | {'test_loss': 9})", "at iteration 0 test_loss is 9 by its own account; these"),
-    "too much": ("[say(line) for line in lines]; say(lines[3])", "line 5 of its output: got .*; the curve has its 4"),
-    "nothing": ("", "ended as if it were done after 0 of 4 log points"),
-    "too little": ("[say(line) for line in lines[:2]]", "done after 2 of 4 log points, the last at iteration 2"),
+    "another network": ("say(lines[0] | {'test_loss': 9})", "at iteration 0 test_loss is reported as 9; these"),
+    "too much": (
+        "[say(line) for line in lines]; say(lines[3])",
+        "line 5 of its output: got .*; expected nothing after the 4",
+    ),
+    "nothing": ("", "ended with code 0 after 0 of 4 log points"),
+    "too little": ("[say(line) for line in lines[:2]]", "code 0 after 2 of 4 log points, the last at iteration 2"),
     "a code": ("say(lines[0]); sys.exit('no idea')", r"ended with code 1 after 1 of 4 .*\n.*ends with:\nno idea"),
     "a code at the end": ("[say(line) for line in lines]; sys.exit(3)", "ended with code 3 after 4 of 4 log points"),
     "a signal": ("say(lines[0]); os.kill(os.getpid(), signal.SIGSEGV)", "was killed by SIGSEGV after 1 of 4"),
-    "gigabytes": ("while True: os.write(1, b'x' * 2**20)", "line 1 of its output: is longer than 65,536 bytes"),
+    "gigabytes": ("while True: os.write(1, b'x' * 2**20)", "line 1 of its output: longer than 65,536 bytes"),
     "gigabytes of lines": ("while True: print('{}')", "line 1 of its output: iteration: got None; expected 0"),
     "gigabytes of errors": (
         "for _ in range(300): os.write(2, b'y' * 2**20)\nsys.exit(2)",
@@ -401,7 +404,7 @@ def swapped(path: Path, make: Any) -> None:
 
 DAMAGE = {
     "a link": (lambda p: p.symlink_to("/etc/hostname"), "cannot be read"),
-    "a pipe": (os.mkfifo, "is no plain file"),
+    "a pipe": (os.mkfifo, "is not a regular file"),
     "nothing": (lambda p: None, "is missing; expected every array"),
     "text": (lambda p: p.write_text("weights"), "is not a .npy file"),
     "empty": (lambda p: p.write_bytes(b""), "is not a .npy file"),
@@ -544,7 +547,7 @@ def test_a_study_names_programs_beside_engines() -> None:
 def test_a_program_begins_anew(parrot: Any) -> None:
     recipe = Recipe.parse(SMALL)
     history = finished(run(recipe, *parrot("for line in lines: say(line)")))
-    with pytest.raises(AssayError, match="begins anew"):
+    with pytest.raises(AssayError, match="cannot resume from a history"):
         make_training(recipe, Program(Command(command=("true",))), data(recipe), start=[history])
     with pytest.raises(AssayError, match="by command:parrot.py, kept no weights"):
         train([recipe.with_budget(iterations=9)], load("numpy"), data(recipe), start=[history])

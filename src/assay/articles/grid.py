@@ -43,7 +43,7 @@ def sample_plan(whole: Plan, fraction: float) -> Plan:
     members = tuple(member for member in whole.members if member.key in trials)
     renamed = whole.study.patched({"name": f"{whole.study.name}-sample"})
     examples = {key: whole.examples[key] for key in trials}
-    return replace(whole, study=renamed, members=members, trials=trials, asked=len(members), examples=examples)
+    return replace(whole, study=renamed, members=members, trials=trials, requested=len(members), examples=examples)
 
 
 def grid_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:

@@ -164,8 +164,8 @@ class Benching:
         bench.before = calibrate(threads)
         for i in self._alive():
             yield from self._guarded(i, self._certify(i))
-            self._workers.forget(i)
-        self._workers.forget(len(bench.rows))
+            self._workers.kill(i)
+        self._workers.kill(len(bench.rows))
         for repeat in range(1, self.asked.repeats + 1):
             yield from self._repeat(repeat)
         yield self._do("calibrates")
@@ -185,7 +185,7 @@ class Benching:
                 yield from self._guarded(i, self._epoch(i, repeat, number))
                 self._save()
         for i in range(len(self.bench.rows)):
-            self._workers.forget(i)
+            self._workers.kill(i)
 
     def _alive(self) -> list[int]:
         return [i for i, row in enumerate(self.bench.rows) if row.state in _LIVE]
@@ -203,7 +203,7 @@ class Benching:
 
     def _end(self, i: int, state: State, reason: str) -> None:
         self.bench.rows[i].end(state, reason)
-        self._workers.forget(i)
+        self._workers.kill(i)
         self._timetable.drop(i)
 
     # --- steps of one row ---
@@ -236,7 +236,7 @@ class Benching:
         if (precision, iterations) not in self._references:
             number, contender = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
             try:
-                self._workers.forget(number)
+                self._workers.kill(number)
                 yield from self._load(number, contender, without_dropout(self._recipe(contender)))
                 _, content = yield from self._ask(number, "certify", iterations=iterations)
                 self._references[precision, iterations] = arrays_of(content)

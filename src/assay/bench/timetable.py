@@ -1,15 +1,15 @@
-"""The steps of a bench: how many are left, and how long they will take."""
+"""The steps of a bench: how many are left, and the estimated time left."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assay.workers.eta import Repeated
+from assay.workers.eta import RepeatedSteps
 
 
 @dataclass(frozen=True)
 class BenchStatus:
-    """Where a running bench stands: what it does now, its steps, and the seconds left where they are known."""
+    """The progress of a running bench: its current step, the number of steps, and the estimated seconds left."""
 
     doing: str
     done: int
@@ -18,27 +18,27 @@ class BenchStatus:
 
 
 class Timetable:
-    """For each row a certificate, a start in each repeat, and the epochs of all repeats."""
+    """The steps of each row: one certificate, one start in each repeat, and the epochs of all repeats."""
 
     def __init__(self, rows: int, *, repeats: int, epochs: int) -> None:
         counts = {"certify": 1, "begin": repeats, "epoch": repeats * epochs}
         self._left = {(kind, row): count for kind, count in counts.items() for row in range(rows)}
         self._steps = sum(self._left.values())
-        self._times = Repeated()
+        self._times = RepeatedSteps()
 
     def done(self, kind: str, row: int, seconds: float) -> None:
-        """Counts a step that has ended."""
+        """Counts a finished step."""
         self._left[kind, row] -= 1
         self._times.done((kind, row), seconds)
 
     def drop(self, row: int) -> None:
-        """Takes a row that has ended out of what is left."""
+        """Drops the remaining steps of a row that has ended."""
         for step, count in self._left.items():
             if step[1] == row:
                 self._steps -= count
                 self._left[step] = 0
 
     def status(self, doing: str) -> BenchStatus:
-        """Where the bench stands."""
+        """The progress of the bench."""
         done = self._steps - sum(self._left.values())
         return BenchStatus(doing, done, self._steps, self._times.remaining(self._left))

@@ -43,7 +43,7 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
     return {
         "study": execution.name,
         "trials": len(execution.trials),
-        "folded": sum(plan.asked for plan in execution.plans) - len(execution.trials),
+        "folded": sum(plan.requested for plan in execution.plans) - len(execution.trials),
         "dropped": dict(dropped),
         "stored": execution.stored,
         "to_train": sum(len(job.trials) for job in execution.open),

@@ -1,1 +1,1 @@
-"""From a plan to its end: the study loop, estimates, sequential looks, and fit in the caller's process."""
+"""Executes plans: the study loop, time estimates, sequential looks, and `fit` in the caller's process."""

@@ -1,4 +1,4 @@
-"""A job in the hands of a worker."""
+"""A job that a worker trains."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from time import monotonic
 
 from assay.store.leases import Lease
 from assay.studies.plan import Job, Trial
-from assay.workers.eta import Foreseen, Pace
+from assay.workers.eta import Estimates, Pace
 
 
 @dataclass
 class ActiveJob:
-    """A job that a worker has."""
+    """A job that a worker trains, and its progress as the worker last reported it."""
 
     lease: Lease
     job: Job
     open: dict[str, Trial]
-    since: float = field(default_factory=monotonic)
-    began: int | None = None  # the iteration of its first status
+    started: float = field(default_factory=monotonic)
+    first_iteration: int | None = None  # of the first status: not 0 if the job resumes
     iteration: int = 0
     accuracy: float | None = None
     loss: float | None = None
     waiting: bool = False
 
-    def pace(self, foreseen: Foreseen) -> Pace:
-        """Where the job stands."""
+    def pace(self, estimates: Estimates) -> Pace:
+        """The time that the job has taken, against its estimate."""
         end = max(self.job.iterations, 1)
-        elapsed, begin = monotonic() - self.since, (self.began or 0) / end
-        return foreseen.pace(self.job.trajectory, elapsed, begin, self.iteration / end)
+        elapsed, begin = monotonic() - self.started, (self.first_iteration or 0) / end
+        return estimates.pace(self.job.trajectory, elapsed, begin, self.iteration / end)

@@ -1,4 +1,4 @@
-"""From a recipe to its history in one call, or step by step where a caller draws progress."""
+"""Trains a recipe in one call, or step by step for callers that show progress."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def training(
     threads: int | None = None,
     start: History | None = None,
 ) -> Training | ExternalTraining:
-    """A training that is ready to be iterated over. Raises: AssayError and its kinds."""
+    """A training, ready to be iterated over. Raises: AssayError."""
     if threads is not None and threads < 1:
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
     chosen = choose(recipe, engine, device=device, threads=threads)

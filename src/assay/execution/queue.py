@@ -8,9 +8,9 @@ from assay.studies.plan import Job, Trial, jobs
 
 
 class Queue:
-    """The jobs that are open, by trajectory, in the order in which they are given out.
+    """The open jobs, by trajectory, in the order in which workers get them.
 
-    `elsewhere`: trajectories that other processes train; they are passed over.
+    `elsewhere`: trajectories that other processes train; they are skipped.
     """
 
     def __init__(self, trials: Iterable[Trial]) -> None:
@@ -24,17 +24,17 @@ class Queue:
         return len(self._jobs)
 
     def longest_first(self, seconds: Callable[[str], float]) -> None:
-        """Orders the jobs by what is foreseen for them, so that no worker waits for a long one at the end."""
+        """Sorts the jobs by their estimated seconds, so that no long job is left to one worker at the end."""
         self._jobs = dict(sorted(self._jobs.items(), key=lambda item: -seconds(item[0])))
 
-    def free(self, in_work: Container[str]) -> Iterator[Job]:
-        """The jobs that nobody is known to train; read while none is closed."""
+    def free(self, running: Container[str]) -> Iterator[Job]:
+        """The jobs that no process is known to train. Do not close a job while iterating."""
         for trajectory, job in self._jobs.items():
-            if trajectory not in in_work and trajectory not in self.elsewhere:
+            if trajectory not in running and trajectory not in self.elsewhere:
                 yield job
 
     def close(self, trajectory: str, ended: Container[str]) -> None:
-        """Leaves of a job what has not ended yet; a job without an open trial goes."""
+        """Removes the ended trials of a job, and the job if none is left."""
         job = self._jobs.get(trajectory)
         if job is None:
             return

@@ -15,7 +15,7 @@ from assay.system.signals import interruption
 
 
 class StudyInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a study: what was finished is stored, what was running has left a checkpoint."""
+    """Ctrl-C during a study. Finished trials are stored, and running trials have saved a checkpoint."""
 
 
 def run(
@@ -32,8 +32,8 @@ def run(
     Args:
         study: A Study, its plain data, the path of a TOML file, or the name of a bundled study.
         store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current folder.
-        retry: Train trials again that failed, were lost, timed out or ran out of memory.
-        again: Train every trial again.
+        retry: Retrain trials that failed, were lost, timed out or ran out of memory.
+        again: Retrain every trial.
 
     Returns:
         The results of the study, read from the store.
@@ -45,7 +45,7 @@ def run(
         CodeError: The study names third-party code outside `allowing_code`.
         FileError: There is no such file, and no bundled study of that name.
         StoreError: The store cannot be opened, read or written.
-        StudyInterrupted: On Ctrl-C. What was finished is stored, and running trials have saved a checkpoint.
+        StudyInterrupted: On Ctrl-C. Finished trials are stored, and running trials have saved a checkpoint.
 
     Examples:
         >>> import tempfile

@@ -26,36 +26,37 @@ from assay.system.machine import usable_cores
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
 from assay.workers.batch import covers, read_off
-from assay.workers.eta import Foreseen, remaining
+from assay.workers.eta import Estimates, remaining
 from assay.workers.pool import Workers, import_path
 
 _POLL_SECONDS = 0.1
-_OTHERS_SECONDS = 0.5  # between two looks at what other processes hold
-_TRUST_SECONDS = 5.0  # of training, from which its pace counts for more than the estimate
-_GRACE_SECONDS = 30.0  # beyond its time limit, before a worker that says nothing is killed
+_OTHERS_SECONDS = 0.5  # between two queries for what other processes hold
+_GRACE_SECONDS = 30.0  # after the time limit, before a worker that does not respond is killed
 
 
 def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
-    """Plans whose trials can share workers, together: those of equal timing, device, threads and limits."""
+    """Groups plans whose trials can share workers: those of equal timing, device, threads and limits."""
     groups: dict[tuple[object, ...], list[Plan]] = {}
-    for one in plans:
-        its = one.study.settings
-        groups.setdefault((its.timing, its.device, its.threads, its.memory_limit, its.time_limit), []).append(one)
+    for plan in plans:
+        settings = plan.study.settings
+        key = (settings.timing, settings.device, settings.threads, settings.memory_limit, settings.time_limit)
+        groups.setdefault(key, []).append(plan)
     return list(groups.values())
 
 
 class Execution:
-    """A plan on its way to its end: iterate over it; what is finished is stored at once.
+    """Executes a plan: iterate over it to run it. Each trial is stored as soon as it is finished.
 
-    Of several plans, one of the `pools`, what they ask of one trajectory is trained once.
+    Several plans, which must be one of the `pools`, train a trajectory that they share once.
 
     Args:
         plans: What to train.
         store: Where results are looked up and stored.
-        retry: Retrain what failed, was lost, timed out or ran out of memory.
-        again: Retrain everything, from the beginning.
+        retry: Retrain trials that failed, were lost, timed out or ran out of memory.
+        again: Retrain every trial, from its first iteration.
         starts: Histories to resume from, by trajectory, in place of the store's checkpoints.
-        reads_off: Whether a shorter trial is read off the stored curve of a longer one; it has no weights then.
+        reads_off: Whether a shorter trial may be read off the stored curve of a longer one, which leaves it without
+            weights.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class Execution:
     ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
-        self.trials = {key: trial for one in self.plans for key, trial in one.trials.items()}
-        self._examples = {key: n for one in self.plans for key, n in one.examples.items()}
-        self._settings = self.plans[0].study.settings  # of timing, device, threads and limits, which a pool shares
-        self._kept = {key for one in self.plans if one.study.settings.keep == "checkpoint" for key in one.trials}
+        self.trials = {key: trial for plan in self.plans for key, trial in plan.trials.items()}
+        self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
+        self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
+        self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
         self._retry, self._again = retry, again
         self._starts, self._reads_off = dict(starts or {}), reads_off
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self.stored = len(self.outcomes)
         self.open = Queue(trial for key, trial in self.trials.items() if key not in self.outcomes)
-        self._foreseen: Foreseen | None = None
+        self._estimates: Estimates | None = None
         self.labels = _labels(self.plans)
         self.best: tuple[str, float] | None = None
         self._active: dict[int, ActiveJob] = {}
@@ -89,28 +90,29 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """The names of its studies."""
-        return ", ".join(one.study.name for one in self.plans)
+        """The names of the studies."""
+        return ", ".join(plan.study.name for plan in self.plans)
 
     @property
     def timing(self) -> str:
-        """How its trials are timed: "isolated" or "packed"."""
+        """How trials are timed: "isolated" or "packed"."""
         return self._settings.timing
 
     @property
     def seconds(self) -> float:
-        """How long what is open will take, by stored trials or a calibration that is made when first asked for."""
-        if self._foreseen is None:
-            self._foreseen = Foreseen(estimated(list(self.open), self.store, self._examples) if len(self.open) else {})
-        return remaining([self._foreseen.of(job.trajectory) for job in self.open], self._count())
+        """The estimated seconds of the open jobs. The first access may calibrate, which takes seconds."""
+        if self._estimates is None:
+            seconds = estimated(list(self.open), self.store, self._examples) if len(self.open) else {}
+            self._estimates = Estimates(seconds)
+        return remaining([self._estimates.of(job.trajectory) for job in self.open], self._count())
 
     def register(self) -> None:
-        """Stores the studies with their trials, and which results are asked for again; the loop begins with it."""
-        for one in self.plans:
-            self.store.register(one)
+        """Stores the studies with their trials, and marks the results to be retrained. Iterating calls it first."""
+        for plan in self.plans:
+            self.store.register(plan)
         if self._again or self._retry or self._starts:
-            anew = self._again or bool(self._starts)
-            self.store.ask_again(self.trials, failed_only=not anew, keep_checkpoints=not self._again)
+            every = self._again or bool(self._starts)
+            self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
         self._again = self._retry = False
 
     def _count(self) -> int:
@@ -119,13 +121,13 @@ class Execution:
         return max(1, len(usable_cores()) // (self._settings.threads or 1))
 
     def stop(self) -> None:
-        """Asks for an end: the workers save what they train, and the loop ends when they have."""
-        self._stop = True  # told to them by the loop: a signal may come in the middle of another message
+        """Requests a stop: the workers save their checkpoints, then the loop ends."""
+        self._stop = True  # the loop sends it: a signal may interrupt another message
 
     # --- the loop ---
 
     def __iter__(self) -> Iterator[StudyStatus]:
-        """Trains until every trial has an end, yielding often. Raises: StoreError."""
+        """Trains until every trial has ended; yields several times a second. Raises: StoreError."""
         self.register()
         yield self._status()
         if not len(self.open):
@@ -135,16 +137,16 @@ class Execution:
             yield from self._loop()
         finally:
             self.workers.kill_all()
-            with suppress(Exception):  # a store that cannot be written to frees the leases by itself in time
+            with suppress(Exception):  # if the store cannot be written, its leases expire
                 for active in self._active.values():
                     self.store.leases.release(active.lease)
         yield self._status()
 
     def _workers(self) -> Workers:
-        """As many workers as fit the machine, pinned where trials run side by side."""
+        """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
         count, width = min(self._count(), len(self.open)), self._settings.threads or 1
-        if count > 1 and self._foreseen is not None:
-            self.open.longest_first(self._foreseen.of)
+        if count > 1 and self._estimates is not None:
+            self.open.longest_first(self._estimates.of)
         cores: list[list[int]] = []
         if self._settings.timing == "packed" and self._settings.device == "cpu":
             usable = usable_cores()
@@ -152,18 +154,18 @@ class Execution:
         return Workers(count, cores=cores, memory_limit=self._settings.memory_limit)
 
     def _loop(self) -> Iterator[StudyStatus]:
-        renewed = looked = monotonic()
+        renewed = synced = monotonic()
         while True:
             if not self._stop:
-                self._give_out()
+                self._assign()
             elif not self._stop_sent:
                 self._stop_sent = True
-                self.workers.tell("stop")
+                self.workers.broadcast("stop")
             if not self._active:
                 if self._stop or not len(self.open):
                     return
-                self._look_elsewhere()
-                looked = monotonic()
+                self._sync_with_others()
+                synced = monotonic()
                 yield self._status()
                 sleep(_OTHERS_SECONDS)
                 continue
@@ -173,31 +175,31 @@ class Execution:
             if monotonic() - renewed > leases.SECONDS / 4:
                 self.store.leases.renew([active.lease for active in self._active.values()])
                 renewed = monotonic()
-            if self.open.elsewhere and monotonic() - looked > _OTHERS_SECONDS * 10:
-                self._look_elsewhere()
-                looked = monotonic()
+            if self.open.elsewhere and monotonic() - synced > _OTHERS_SECONDS * 10:
+                self._sync_with_others()
+                synced = monotonic()
             yield self._status()
 
-    def _give_out(self) -> None:
-        """Gives every idle worker a job that nobody else has."""
+    def _assign(self) -> None:
+        """Gives every idle worker a job that no other process has."""
         for number in range(len(self.workers.processes)):
             while number not in self._active:
-                claimed, ended = self.store.leases.claim_or_done(self.open.free(self._in_work()))
+                claimed, ended = self.store.leases.claim_or_done(self.open.free(self._running()))
                 for key, outcome in ended.items():
                     self._note(key, outcome, None)
                 for key in ended:
                     self._close(self.trials[key].trajectory)
                 if claimed is None:
-                    if next(self.open.free(self._in_work()), None) is not None:
-                        self._look_elsewhere()
+                    if next(self.open.free(self._running()), None) is not None:
+                        self._sync_with_others()
                     return
                 self._begin(number, *claimed)
 
-    def _in_work(self) -> set[str]:
+    def _running(self) -> set[str]:
         return {active.lease.trajectory for active in self._active.values()}
 
     def _begin(self, number: int, lease: Lease, job: Job) -> None:
-        """Starts a claimed job; what a stored curve answers already is read off it."""
+        """Starts a claimed job, after reading off the stored curve every trial that it covers."""
         start, left = self.store.start_of(job.trajectory), list(job.trials)
         if start is not None and self._reads_off and job.trajectory not in self._starts:
             left = self._read_off(lease, left, start)
@@ -225,13 +227,14 @@ class Execution:
         )
 
     def _usable(self, start: History | None, trials: Sequence[Trial]) -> History | None:
-        """The stored history, where the trials can resume from it."""
+        """The stored history if the trials can resume from it, else None."""
         if start is None or trials[0].program or start.iterations >= trials[-1].iterations:
             return None
         covered = covers(start, [trial.recipe for trial in trials], self._examples[trials[0].key])
         return start if covered else None
 
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
+        """Stores the trials that end within a stored curve; returns the others."""
         left: list[Trial] = []
         for trial in trials:
             n = self._examples[trial.key]
@@ -245,22 +248,22 @@ class Execution:
                 self._note(trial.key, history.outcome, history.accuracy)
         return left
 
-    # --- what workers say ---
+    # --- messages of workers ---
 
     def _on_message(self, number: int, head: dict[str, Any] | None, content: bytes) -> None:
         active = self._active.get(number)
         if head is None:
-            how = self.workers.drop(number)
+            reason = self.workers.drop(number)
             if active is not None:
-                self._worker_lost(number, active, how)
+                self._worker_lost(number, active, reason)
             return
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            if active.waiting:  # what it waited is no part of its time limit
-                active.waiting, active.since = False, monotonic()
-            if active.began is None:
-                active.began, active.since = head["iteration"], monotonic()
+            if active.waiting:  # the time limit does not include the wait
+                active.waiting, active.started = False, monotonic()
+            if active.first_iteration is None:
+                active.first_iteration, active.started = head["iteration"], monotonic()
             active.iteration, active.accuracy, active.loss = head["iteration"], head["accuracy"], head["loss"]
         elif head["kind"] == "waiting":
             active.waiting = True
@@ -271,8 +274,8 @@ class Execution:
         elif head["kind"] == "idle":
             del self._active[number]
             active.iteration = active.job.iterations
-            if self._foreseen is not None:
-                self._foreseen.done(active.pace(self._foreseen))
+            if self._estimates is not None:
+                self._estimates.done(active.pace(self._estimates))
             self.store.leases.release(active.lease)
             self._close(active.job.trajectory)
 
@@ -300,21 +303,21 @@ class Execution:
         if self.store.finish(active.lease, trial, finished):
             self._note(trial.key, outcome, history.accuracy if history and history.points else None)
 
-    def _worker_lost(self, number: int, active: ActiveJob, how: str) -> None:
+    def _worker_lost(self, number: int, active: ActiveJob, reason: str) -> None:
         del self._active[number]
         trials = list(active.open.values())
-        if not self.store.lost(active.lease, trials, how):
+        if not self.store.lost(active.lease, trials, reason):
             for trial in trials:
                 self._note(trial.key, Outcome.LOST, None)
         self._close(active.job.trajectory)
 
     def _kill_silent(self) -> None:
-        """Ends workers that are far beyond their trial's time limit and do not come back from their engine."""
+        """Kills workers that are far beyond their time limit because their engine does not return."""
         limit = self._settings.time_limit
         if limit is None:
             return
         for number, active in list(self._active.items()):
-            if active.waiting or monotonic() - active.since < limit * len(active.job.trials) + _GRACE_SECONDS:
+            if active.waiting or monotonic() - active.started < limit * len(active.job.trials) + _GRACE_SECONDS:
                 continue
             self.workers.drop(number)
             del self._active[number]
@@ -325,7 +328,7 @@ class Execution:
             self.store.leases.release(active.lease)
             self._close(active.job.trajectory)
 
-    # --- what is done ---
+    # --- progress ---
 
     def _note(self, key: str, outcome: Outcome, accuracy: float | None) -> None:
         self.outcomes[key] = outcome
@@ -335,15 +338,15 @@ class Execution:
     def _close(self, trajectory: str) -> None:
         self.open.close(trajectory, self.outcomes)
 
-    def _look_elsewhere(self) -> None:
-        """Sees what other processes have finished meanwhile, and what they hold."""
+    def _sync_with_others(self) -> None:
+        """Updates which trials other processes have finished, and which trajectories they hold."""
         keys = [trial.key for job in self.open for trial in job.trials]
         for key, outcome in self.store.outcomes(keys).items():
             self._note(key, outcome, None)
         for job in list(self.open):
             self._close(job.trajectory)
         held = self.store.leases.held_by_others(job.trajectory for job in self.open)
-        self.open.elsewhere = held - self._in_work()
+        self.open.elsewhere = held - self._running()
 
     def _status(self) -> StudyStatus:
         running = tuple(
@@ -364,19 +367,19 @@ class Execution:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]
 
     def _eta(self) -> float | None:
-        if self._foreseen is None:
+        if self._estimates is None:
             return None
-        in_work = {active.job.trajectory: active.pace(self._foreseen) for active in self._active.values()}
-        pieces = [job.trajectory for job in self.open]
-        return self._foreseen.remaining(pieces, in_work, max(1, len(self.workers.processes)))
+        running = {active.job.trajectory: active.pace(self._estimates) for active in self._active.values()}
+        tasks = [job.trajectory for job in self.open]
+        return self._estimates.remaining(tasks, running, max(1, len(self.workers.processes)))
 
 
 def _labels(plans: Sequence[Plan]) -> dict[str, str]:
-    """What each trial is called where it runs: its configuration, its repeat and its study, where there are several."""
-    found: dict[str, str] = {}
-    for one in plans:
-        study = f"{one.study.name}: " if len(plans) > 1 else ""
-        for member in one.members:
-            repeat = f", repeat {member.repeat + 1}" if one.study.settings.repeats > 1 else ""
-            found.setdefault(member.key, f"{study}{member.label}{repeat}")
-    return found
+    """The label of each trial: its configuration, with its study and its repeat if there are several."""
+    trial_labels: dict[str, str] = {}
+    for plan in plans:
+        study = f"{plan.study.name}: " if len(plans) > 1 else ""
+        for member in plan.members:
+            repeat = f", repeat {member.repeat + 1}" if plan.study.settings.repeats > 1 else ""
+            trial_labels.setdefault(member.key, f"{study}{member.label}{repeat}")
+    return trial_labels

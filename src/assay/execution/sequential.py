@@ -1,4 +1,4 @@
-"""Adding seeds only where a verdict is open, at fixed looks that together keep the chance of a false one."""
+"""Adds seeds only to comparisons that are not significant yet, at interim looks that together keep alpha."""
 
 from __future__ import annotations
 
@@ -16,51 +16,52 @@ from assay.studies.plan import plan
 from assay.studies.study import Study
 
 LOOKS = 6
-_FRESH = 100_000  # how far the fresh seeds are from those that chose the winner
+_FRESH_OFFSET = 100_000  # of the fresh seeds, from those that selected the winner
 
 Run = Callable[[Execution], bool]
-"""Brings an execution to its end; True where the user broke it off."""
+"""Runs an execution to its end; returns whether the user interrupted it."""
 
 
 @dataclass
 class Decision:
-    """What the looks came to: a sentence for each pair, the seeds of each configuration, the winner on fresh seeds."""
+    """The result of all looks: one verdict per pair, the seeds of each configuration, the winner on fresh seeds."""
 
     sentences: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     open: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     seeds: dict[str, int] = field(default_factory=dict[str, int])
     looks: int = 0
     winner: str = ""
-    chosen_mean: float = float("nan")  # of the winner on the seeds that chose it
+    chosen_mean: float = float("nan")  # of the winner, on the seeds that selected it
     fresh_mean: float = float("nan")
     fresh_seeds: int = 0
     interrupted: bool = False
 
     def fresh_sentence(self) -> str:
-        """How much of the winner's accuracy was luck of its seeds."""
+        """The winner's mean on fresh seeds against that on the seeds that selected it, which is biased upwards."""
         return (
-            f"{self.winner}: {self.chosen_mean:.2%} on the seeds that chose it, "
-            f"{self.fresh_mean:.2%} on {self.fresh_seeds} fresh ones"
+            f"{self.winner}: {self.chosen_mean:.2%} on the seeds that selected it, "
+            f"{self.fresh_mean:.2%} on {self.fresh_seeds} fresh seeds"
         )
 
 
 def until_decided(
     study: Study, store: Store, run: Run, *, measure: str = "accuracy", alpha: float = 0.05, looks: int = LOOKS
 ) -> Decision:
-    """Runs a study look by look, each with as many new seeds as the study repeats, where a verdict is still open.
+    """Runs a study look by look; each look adds seeds to the configurations of pairs that are not significant yet.
 
-    At each look the pairs are judged with Holm's correction at the level that Lan and DeMets' spending leaves for it;
-    a pair that is decided stays so. At the end the configuration with the best mean is trained on fresh seeds, for the
-    best of many is over-reported on the seeds that chose it.
+    A look adds as many seeds as the study repeats. It tests the pairs with Holm's correction, at the level that Lan and
+    DeMets' alpha spending gives it; a pair that was significant once stays so. Finally, the configuration with the best
+    mean is trained on fresh seeds, because the best mean of many is biased upwards on the seeds that selected it.
 
-    Raises: AssayError for a study with one configuration or fewer than 3 repeats.
+    Raises:
+        AssayError: The study has one configuration only, or fewer than 3 repeats.
     """
     step = study.settings.repeats
     labels = list(dict.fromkeys(candidate.label for candidate in study.candidates()))
     if step < 3:
-        raise AssayError(f"repeats: got {step}; a verdict needs at least 3 seeds a look")
+        raise AssayError(f"repeats: got {step}; expected at least 3 seeds per look")
     if len(labels) < 2:
-        raise AssayError("one configuration alone cannot be compared")
+        raise AssayError("the study has only one configuration; a comparison needs at least two")
     decision = Decision(seeds=dict.fromkeys(labels, step))
     for look in range(1, looks + 1):
         decision.looks = look
@@ -94,23 +95,23 @@ def _judge(decision: Decision, rows: list[dict[Any, Any]]) -> None:
 
 
 def _fresh(decision: Decision, study: Study, store: Store, run: Run, measure: str) -> None:
-    """Trains the configuration with the best mean on seeds that had no part in choosing it."""
+    """Trains the configuration with the best mean on seeds that were not used to select it."""
     trials = _trials(store, study.name)
     best = verdicts.best(trials, measure=measure)
-    candidate = next(one for one in study.candidates() if one.label == best.name)
-    seed = int(candidate.table.get("seed", 1)) + _FRESH
+    candidate = next(c for c in study.candidates() if c.label == best.name)
+    seed = int(candidate.table.get("seed", 1)) + _FRESH_OFFSET
     count = max(study.settings.repeats, min(decision.seeds[best.name], 10))
     raw: Mapping[str, Any] = {
         **study.settings.model_dump(exclude_none=True),
         "engine": candidate.engine,
         "name": f"{study.name}, fresh seeds",
-        "about": f"{best.name} of {study.name} on seeds that had no part in choosing it",
+        "about": f"{best.name} of {study.name} on seeds that were not used to select it",
         "design": "one-at-a-time",
         "repeats": count,
         "baseline": {**candidate.table, "seed": seed},
     }
-    again = Study.parse(raw)
+    fresh = Study.parse(raw)
     decision.winner, decision.chosen_mean = best.name, best.mean
-    decision.interrupted = run(Execution(plan(again), store))
-    values = _trials(store, again.name)[measure].dropna()
+    decision.interrupted = run(Execution(plan(fresh), store))
+    values = _trials(store, fresh.name)[measure].dropna()
     decision.fresh_mean, decision.fresh_seeds = float(values.mean()), len(values)

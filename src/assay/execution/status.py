@@ -1,4 +1,4 @@
-"""Where a running study stands, as its driver shows it."""
+"""The progress of a running study."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from assay.training.history import Outcome
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial in training, as its worker last reported."""
+    """A running trial, as its worker last reported it."""
 
     label: str
     iteration: int
     iterations: int
     accuracy: float | None
     loss: float | None
-    waiting: bool  # for its turn on this machine
+    waiting: bool  # for another measurement on this machine to end
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Where a running study stands."""
+    """The progress of a running study."""
 
     trials: int
     stored: int  # before this run
@@ -30,9 +30,9 @@ class StudyStatus:
     running: tuple[RunningTrial, ...]
     elsewhere: int  # trajectories that other processes train
     best: tuple[str, float] | None
-    eta_seconds: float | None  # where `Execution.seconds` was asked for
+    eta_seconds: float | None  # None unless `Execution.seconds` was read before
 
     @property
     def done(self) -> int:
-        """Trials that have an end."""
+        """The number of trials that have ended."""
         return sum(self.outcomes.values())

@@ -103,7 +103,7 @@ class Store:
                 found |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
         return found
 
-    def ask_again(self, keys: Iterable[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
+    def mark_stale(self, keys: Iterable[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
         """Marks results as asked for again; each stands until the new one takes its place. Returns how many.
 
         Without `failed_only` the trajectories begin anew, unless `keep_checkpoints`.

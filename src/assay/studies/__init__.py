@@ -1,1 +1,1 @@
-"""Studies: many recipes from one baseline, by axes of named patches and a design."""
+"""Studies: a design combines the named patches of several axes into recipes that share a baseline."""

@@ -1,4 +1,4 @@
-"""Designs: which combinations of the axes' values a study tries."""
+"""Designs: which combinations of the axes' values a study trains."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from assay.rng import stream
 from assay.studies.space import Axis, Value
 
 Configuration = Mapping[str, Value]
-"""Axis -> value; an axis that is not named stays at the baseline."""
+"""Axis -> value; an axis that is not in it stays at the baseline."""
 
 
 def one_at_a_time(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
-    """The baseline, then each value of each axis alone."""
+    """The baseline, then each value of each axis on its own."""
     yield {}
     for axis in axes:
         for value in axis.patches:
@@ -21,13 +21,13 @@ def one_at_a_time(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Confi
 
 
 def grid(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
-    """Every combination of values, the last axis fastest."""
+    """Every combination of values; the last axis varies fastest."""
     for values in itertools.product(*(axis.patches for axis in axes)):
         yield {axis.name: value for axis, value in zip(axes, values, strict=True)}
 
 
 def random(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
-    """Independent draws; draw i of an axis is a function of (seed, axis, i) alone, so more draws keep the first ones.
+    """Independent draws. Draw i of an axis depends only on (seed, axis, i), so more draws keep the first ones.
 
     Source: Bergstra and Bengio, "Random search for hyper-parameter optimization" (JMLR 2012).
     """
@@ -41,5 +41,5 @@ DESIGNS: dict[str, Design] = {
     "one-at-a-time": one_at_a_time,
     "grid": grid,
     "random": random,
-    "list": one_at_a_time,  # its trials stand in one axis, and the baseline is not among them
+    "list": one_at_a_time,  # its trials are the values of one axis; the study skips the baseline
 }

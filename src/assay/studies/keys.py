@@ -1,4 +1,4 @@
-"""The two keys of a trial: what it shares with others, and what makes it the same trial wherever it turns up."""
+"""The two keys of a trial: that of its trajectory, which several trials can share, and its own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from assay.training.log_points import shareable
 def trajectory_key(
     recipe: Recipe, *, data_checksum: str, engine: Engine | Program, timing: str, threads: int | None
 ) -> str:
-    """The key of a training that trials share which differ in budget, log points and stopping rules alone.
+    """The key of a trajectory: trials share it if they differ only in budget, log points and stopping rules.
 
-    Beside the recipe and the data it holds the engine and its numerics, and what a point's numbers mean: on which
-    examples the training loss is measured, and how the seconds were timed. A program of the user's is in it with its
-    words and a hash of its files, so that a changed one is another trial.
+    In addition to the recipe and the data, it covers the engine with its numerics, the examples on which the training
+    loss is measured, and how seconds are timed. An external program enters with its arguments and a hash of its files,
+    so a changed program makes another trial.
     """
     form = recipe.canonical()
     if shareable(recipe):
         form = {key: value for key, value in form.items() if key not in ("budget", "log", "stop")}
     form["data"] = {key: value for key, value in form["data"].items() if key != "name"}
-    form["data"]["checksum"] = data_checksum  # the data themselves, whatever they are called
+    form["data"]["checksum"] = data_checksum  # the content counts, not the name
     form["measured"] = {"train_loss": recipe.log.train_loss, "timing": timing, "threads": threads}
     form["engine"] = [engine.name, engine.numerics, engine.device.partition(":")[0]]
     if isinstance(engine, Program):

@@ -1,4 +1,4 @@
-"""From a study to its trials: engines chosen, equal trials folded into one, trials of one trajectory together."""
+"""Plans a study: chooses engines, folds equal trials into one, and groups trials by trajectory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from assay.training.checks import recipe_problems
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe on one engine, with its keys and what it will cost."""
+    """One recipe on one engine, with its keys and its cost."""
 
     recipe: Recipe
     key: str
@@ -42,13 +42,13 @@ class Trial:
     data_checksum: str
     iterations: int
     flops: int
-    engine_choice: str = ""  # why this engine, in words
-    program: Program | None = None  # of the user's, in place of an engine
+    engine_choice: str = ""  # a sentence: why this engine was chosen
+    program: Program | None = None  # an external program in place of an engine
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trial's place in a study: the configuration that asked for it, and which of the paired seeds it is."""
+    """A trial's place in a study: its configuration, and the number of its seed."""
 
     key: str
     label: str
@@ -58,25 +58,25 @@ class Member:
 
 @dataclass(frozen=True)
 class Job:
-    """Trials that one training answers, the shortest first."""
+    """Trials of one trajectory, which one training covers, the shortest first."""
 
     trajectory: str
     trials: tuple[Trial, ...]
 
     @property
     def iterations(self) -> int:
-        """Those of the longest."""
+        """The iterations of the longest trial."""
         return self.trials[-1].iterations
 
     @property
     def flops(self) -> int:
-        """Those of the longest."""
+        """The operations of the longest trial."""
         return self.trials[-1].flops
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study comes to: its members, the distinct trials, the jobs, and what was folded and dropped.
+    """A study's members, its distinct trials, their jobs, and the keys that were dropped.
 
     The plan of a single recipe has a study that is not stored: `registers` is False.
     """
@@ -84,24 +84,24 @@ class Plan:
     study: Study
     members: tuple[Member, ...]
     trials: Mapping[str, Trial]
-    asked: int  # members before folding
-    examples: Mapping[str, int]  # N, the training examples of each trial
+    requested: int  # trials before folding
+    examples: Mapping[str, int]  # the number of training examples of each trial
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     registers: bool = True
 
     @property
     def folded(self) -> int:
-        """Trials that were equal to another one of the study."""
-        return self.asked - len(self.members)
+        """The number of trials that were equal to another one of the study."""
+        return self.requested - len(self.members)
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
-        """The trials by trajectory, in the order in which the study names them."""
+        """The trials grouped by trajectory, in the order of the study."""
         return jobs(self.trials.values())
 
 
 def jobs(trials: Any) -> tuple[Job, ...]:
-    """Trials grouped by trajectory, in the order of their first one."""
+    """Groups trials by trajectory, in the order of the first trial of each group."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.trajectory, []).append(trial)
@@ -112,7 +112,7 @@ Loader = Callable[[str], Dataset]
 
 
 class Planner:
-    """Makes trials of recipes: loads each data set and chooses each engine once."""
+    """Makes trials from recipes. It loads each data set and chooses each engine once."""
 
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
         self.settings, self._data = settings, DataCache(load=load_data)
@@ -120,35 +120,35 @@ class Planner:
         self._sizes: dict[Data, int] = {}
 
     def data(self, name: str) -> Dataset:
-        """The data set of a name, loaded once."""
+        """The data set of that name."""
         return self._data.dataset(name)
 
-    def engine(self, recipe: Recipe, asked: str | Command | None = None) -> Engine | Program:
-        """What trains a recipe, by `asked` in place of the settings' own. Raises: EngineError, CodeError."""
+    def engine(self, recipe: Recipe, requested: str | Command | None = None) -> Engine | Program:
+        """The engine of a recipe: `requested`, or that of the settings. Raises: EngineError, CodeError."""
         settings = self.settings
-        name = settings.engine if asked is None else asked
-        form = (static_form(recipe), name)
-        if form not in self._engines:
-            self._engines[form] = choose(recipe, name, device=settings.device, threads=settings.threads)
-        return self._engines[form]
+        name = settings.engine if requested is None else requested
+        key = (static_form(recipe), name)
+        if key not in self._engines:
+            self._engines[key] = choose(recipe, name, device=settings.device, threads=settings.threads)
+        return self._engines[key]
 
     def examples(self, recipe: Recipe) -> int:
-        """N, the training examples that the recipe's split leaves."""
+        """The number of training examples in the recipe's split."""
         if recipe.data not in self._sizes:
             rows, _ = split(self.data(recipe.data.name), train=recipe.data.train, validation=recipe.data.validation)
             self._sizes[recipe.data] = len(rows)
         return self._sizes[recipe.data]
 
-    def trial(self, recipe: Recipe, engine_asked: str | Command | None = None) -> Trial:
-        """The trial of a recipe. Raises: DataError, EngineError, CodeError."""
-        dataset, engine, settings = self.data(recipe.data.name), self.engine(recipe, engine_asked), self.settings
+    def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
+        """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
+        dataset, trainer, settings = self.data(recipe.data.name), self.engine(recipe, engine), self.settings
         n = self.examples(recipe)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
-        problems = recipe_problems(Cohort((recipe,), network), n, engine)
+        problems = recipe_problems(Cohort((recipe,), network), n, trainer)
         if problems:
             raise RecipeError(problems)
         trajectory = trajectory_key(
-            recipe, data_checksum=dataset.checksum, engine=engine, timing=settings.timing, threads=settings.threads
+            recipe, data_checksum=dataset.checksum, engine=trainer, timing=settings.timing, threads=settings.threads
         )
         iterations = recipe.iterations(n)
         seen = examples_seen(recipe.batches, iterations, n)
@@ -156,56 +156,62 @@ class Planner:
             recipe=recipe,
             key=trial_key(trajectory, recipe, n),
             trajectory=trajectory,
-            engine=engine.name,
-            numerics=engine.numerics,
+            engine=trainer.name,
+            numerics=trainer.numerics,
             device=settings.device,
             timing=settings.timing,
             threads=settings.threads,
             data_checksum=dataset.checksum,
             iterations=iterations,
             flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
-            engine_choice=engine.choice,
-            program=engine if isinstance(engine, Program) else None,
+            engine_choice=trainer.choice,
+            program=trainer if isinstance(trainer, Program) else None,
         )
 
 
 def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: Loader = load) -> Plan:
-    """The plan of a study; `repeats`: seeds of a configuration by its label, in place of the study's.
+    """The plan of a study.
 
-    Raises: RecipeError with every recipe that no engine can train or no data set fits."""
+    Args:
+        study: The study.
+        repeats: The number of seeds of a configuration, by its label, in place of the study's `repeats`.
+        load_data: Loads a data set by its name.
+
+    Raises:
+        RecipeError: A recipe does not fit its data set, or no engine can train it; all problems are listed.
+    """
     planner = Planner(study.settings, load_data=load_data)
     members: list[Member] = []
     trials: dict[str, Trial] = {}
     dropped: Counter[str] = Counter()
     problems: dict[str, str] = {}
-    taken: set[str] = set()
-    asked = 0
+    requested = 0
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
-        first = candidate.recipe
         for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
-            asked += 1
-            recipe = first.model_copy(update={"seed": first.seed + repeat}) if repeat else first
+            requested += 1
+            recipe = candidate.recipe
+            if repeat:
+                recipe = recipe.model_copy(update={"seed": recipe.seed + repeat})
             try:
                 trial = planner.trial(recipe, candidate.engine)
             except AssayError as error:
                 problems.setdefault(str(error), candidate.label)
                 break
-            if trial.key not in taken:  # the first configuration that asks for a trial gives it its name
-                taken.add(trial.key)
+            if trial.key not in trials:  # of equal trials, the first one counts
                 trials[trial.key] = trial
                 members.append(Member(trial.key, candidate.label, candidate.values, repeat))
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
-    return Plan(study, tuple(members), trials, asked, examples, dropped)
+    return Plan(study, tuple(members), trials, requested, examples, dropped)
 
 
 def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:
-    """The plan of a single recipe, which is stored without a study. Raises: RecipeError, DataError, EngineError."""
+    """The plan of a single recipe, stored without a study. Raises: RecipeError, DataError, EngineError."""
     planner = Planner(settings, load_data=load_data)
     trial = planner.trial(recipe)
     member = Member(trial.key, recipe.label(), {}, 0)
     examples = {trial.key: planner.examples(recipe)}
     study = Study(settings, recipe.plain(), (), {})
-    return Plan(study, (member,), {trial.key: trial}, asked=1, examples=examples, registers=False)
+    return Plan(study, (member,), {trial.key: trial}, requested=1, examples=examples, registers=False)

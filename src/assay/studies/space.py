@@ -1,4 +1,4 @@
-"""Axes: what varies in a study, as named patches of the recipe or as the values of one key."""
+"""Axes: what a study varies, as named patches of the recipe or as the values of one key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assay.recipe.patches import merged, names_component
 from assay.rng import Stream
 
 Value = str | int | float | bool
-"""The name of a value: for a key's values the value itself."""
+"""The name of a patch; for the values of one key, the value itself."""
 Patch = Mapping[str, Any]
 
 SCALES = ("linear", "log")
@@ -27,7 +27,7 @@ SCALES = ("linear", "log")
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that varies: `patches` by the names of its values, or a range from which `random` draws."""
+    """What an axis varies: named patches, or the range of a key from which the design "random" draws."""
 
     name: str
     patches: Mapping[Value, Patch]
@@ -39,15 +39,15 @@ class Axis:
 
     @property
     def is_range(self) -> bool:
-        """Whether the axis is a range in place of a list of values."""
+        """Whether the axis is a range, not a list of values."""
         return bool(self.key) and not self.patches
 
     def patch(self, value: Value) -> Patch:
-        """The patch that a value of the axis stands for."""
+        """The patch of a value."""
         return nested(self.key, value) if self.is_range else self.patches[value]
 
     def draw(self, random: Stream, index: int) -> Value:
-        """A value for the draw of that index: uniform over the list, or over the range on its scale."""
+        """The draw of that index: uniform over the list, or over the range on its scale."""
         u = float(random.uniform(1, start=index)[0])
         if not self.is_range:
             return list(self.patches)[int(u * len(self.patches))]
@@ -58,7 +58,7 @@ class Axis:
         return min(round(drawn), int(self.high)) if self.whole else float(f"{drawn:.6g}")
 
     def touches(self) -> set[str]:
-        """The keys that the axis sets, dotted; a component that it names stands for all of its keys."""
+        """The dotted keys that the axis sets; a component that it replaces stands for all of its keys."""
         patches = [nested(self.key, self.low)] if self.is_range else list(self.patches.values())
         return {key for patch in patches for key in _paths(patch)}
 
@@ -75,26 +75,26 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _paths(patch: Patch) -> list[str]:
-    found: list[str] = []
+    paths: list[str] = []
     for key, value in patch.items():
         if isinstance(value, Mapping) and not names_component(value):  # pyright: ignore[reportUnknownArgumentType]
-            found += [f"{key}.{inner}" for inner in value]
+            paths += [f"{key}.{inner}" for inner in value]
         else:
-            found.append(key)
-    return found
+            paths.append(key)
+    return paths
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- parsing ---------------------------------------------------------------------------------------------------------
 
 _KEYED = ("key", "values", "low", "high", "scale", "whole")
 
 
 def axis(name: str, table: object, problems: list[str]) -> Axis:
-    """The axis that a table of a study file says; what is wrong with it is added to `problems`."""
+    """Parses a table of a study file as an axis; adds its errors to `problems`."""
     where = f"axes.{name}"
     if not isinstance(table, Mapping) or not table:
         problems.append(
-            f"{where}: got {table!r}; expected a table of named patches, or key with values or low and high"
+            f"{where}: got {table!r}; expected a table of named patches, or a key with values or with low and high"
         )
         return Axis(name, {})
     raw: dict[str, Any] = {str(key): value for key, value in table.items()}  # pyright: ignore
@@ -117,7 +117,7 @@ def _keyed_axis(name: str, raw: Mapping[str, Any], problems: list[str]) -> Axis:
     if "values" in raw:
         values = raw["values"]
         if not isinstance(values, list) or not values or not all(isinstance(v, str | int | float) for v in values):
-            problems.append(f"{where}.values: got {values!r}; expected a list of numbers or words")
+            problems.append(f"{where}.values: got {values!r}; expected a list of numbers or strings")
             return Axis(name, {})
         return Axis(name, {value: nested(key, value) for value in values}, key=key)
     low, high, scale = raw.get("low"), raw.get("high"), raw.get("scale", "linear")
@@ -128,7 +128,7 @@ def _keyed_axis(name: str, raw: Mapping[str, Any], problems: list[str]) -> Axis:
     if len(numbers) < 2 or not numbers[0] < numbers[1] or (scale == "log" and numbers[0] <= 0):
         least = " and 0 < low" if scale == "log" else ""
         problems.append(
-            f"{where}: got low {low!r}, high {high!r}; expected values, or two numbers with low < high{least}"
+            f"{where}: got low {low!r} and high {high!r}; expected values, or two numbers with low < high{least}"
         )
         return Axis(name, {})
     return Axis(name, {}, key=key, low=numbers[0], high=numbers[1], scale=str(scale), whole=bool(whole))
@@ -147,24 +147,24 @@ _COMPONENTS: dict[str, tuple[Mapping[str, type[Part]], str, str]] = {  # field -
 def applied(baseline: Patch, patches: Sequence[Patch]) -> tuple[dict[str, Any], list[str]]:
     """A recipe's plain data with patches applied, and the keys that were dropped because a component lacks them.
 
-    Whatever the order of the axes, components are replaced first (models before all, for they bring their loss) and
-    keys set afterwards. A key is dropped where another entry of the component's table has it: momentum under descent.
+    In any order of the axes, components are replaced first (models before others, because they set the loss), then keys
+    are set. A key that the component lacks is dropped if another component has it: momentum with descent.
     """
     replacing = [{k: v for k, v in p.items() if not isinstance(v, Mapping) or names_component(v)} for p in patches]
     setting = [{k: v for k, v in p.items() if k not in r} for p, r in zip(patches, replacing, strict=True)]
     replacing = [p for p in replacing if "model" in p] + [p for p in replacing if "model" not in p]
     table, dropped = merged(baseline, replacing), list[str]()
     for patch in setting:
-        kept: dict[str, Any] = {}
+        fitting: dict[str, Any] = {}
         for field, values in patch.items():
-            kept[field], lost = _fitting(field, table.get(field), values)
+            fitting[field], lost = _fitting(field, table.get(field), values)
             dropped += lost
-        table = merged(table, [{field: values for field, values in kept.items() if values}])
+        table = merged(table, [{field: values for field, values in fitting.items() if values}])
     return table, dropped
 
 
 def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The keys of a patch that the component has or that nobody knows (an error later), and those that it lacks."""
+    """The keys of a patch to apply, and those that the component lacks. The recipe reports unknown keys."""
     if field not in _COMPONENTS:
         return dict(values), []
     entries, tag, name = _COMPONENTS[field]
@@ -175,7 +175,7 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
         name = table.get(tag, model_of(table) if field == "model" else name)
     entry = entries.get(str(name))
     if entry is None and field == "optimizer" and ":" in str(name):
-        with suppress(CodeError):  # the recipe will say what is wrong
+        with suppress(CodeError):  # the recipe reports the error
             entry = import_optimizer(str(name))
     if entry is None:
         return dict(values), []

@@ -1,4 +1,4 @@
-"""A study: a baseline recipe, axes, a design, and how it is to be run. Plain data, read from TOML."""
+"""A study: a baseline recipe, axes, a design, and how trials are run. Parsed from plain data or TOML."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from assay.studies.space import Axis, applied, axis
 
 LIST_AXIS = "trial"
 TIMINGS = ("isolated", "packed")
-_MANY = 1_000_000  # trials of one study, beyond which something is wrong with it
+_MAX_TRIALS = 1_000_000  # of one study; more is considered an error
 
 Bytes = Annotated[int, Field(ge=2**20)]
 
 
 def _engine(value: object) -> object:
-    """A name stands for an engine, a table for a program of the user's."""
+    """Parses an engine: a string is its name, a table is an external program."""
     if isinstance(value, Mapping):
         return Command(**value)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, str) and value not in (*ENGINES, "auto"):
@@ -45,7 +45,7 @@ class Settings(Part):
 
     Attributes:
         name: The name under which the study is stored.
-        about: The question, in a sentence; the report opens with it.
+        about: A sentence about the question that the study answers; the report begins with it.
         design: "grid", "one-at-a-time", "random" or "list".
         repeats: Number of paired seeds of each configuration, from the baseline's seed on.
         draws: Number of combinations that the design "random" draws.
@@ -85,24 +85,24 @@ class Settings(Part):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration: its label, the axes' values, its recipe with the plain data, the keys that were dropped."""
+    """One configuration: its label, the values of the axes, its recipe, and the keys that were dropped."""
 
     label: str
     values: Configuration
     table: dict[str, Any]
     recipe: Recipe
     dropped: tuple[str, ...]
-    engine: str | Command  # the study's, or the one that an axis sets
+    engine: str | Command  # that of the study, or the one that an axis sets
 
 
 @dataclass(frozen=True)
 class Study:
-    """A baseline recipe, axes of named patches, a design, and how it is run. Checked: every recipe in it is valid.
+    """A baseline recipe, axes of named patches, a design, and how trials are run. Every recipe in it is valid.
 
     Attributes:
         settings: The design, repeats, timing, engine and limits.
         baseline: The recipe that all configurations start from, as plain data.
-        axes: What is varied: each axis is a set of named patches to the baseline.
+        axes: What varies: each axis is a set of named patches of the baseline.
         raw: The whole definition, as plain data.
 
     Examples:
@@ -134,18 +134,18 @@ class Study:
         """Builds a study from plain data: a parsed TOML file or a dict.
 
         Args:
-            raw: The keys of the study; those left out have their defaults.
-            source: What the error names as the origin, such as a file's name.
+            raw: The keys of the study; missing keys have their defaults.
+            source: The origin of the data in error messages, such as a file's name.
 
         Raises:
             RecipeError: With all problems at once.
         """
         raw = tables(raw)
         problems: list[str] = []
-        rest = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
+        options = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
         settings = Settings()
         try:
-            settings = Settings(**rest)
+            settings = Settings(**options)
         except ValidationError as error:
             problems += sentences(error.errors(), _tables)
         axes = _axes(raw, settings.design, problems)
@@ -173,11 +173,11 @@ class Study:
             path: The file, or the name of a bundled study.
             changes: Settings in place of those in the file.
             patches: Patches of the baseline, applied in order.
-            data: The data set in place of the baseline's, split as that one is.
+            data: The data set in place of the baseline's, with the same split.
 
         Raises:
             FileError: There is no such file, and no bundled study of that name.
-            RecipeError: The study is wrong; the message holds every error.
+            RecipeError: The study is wrong; all problems are listed.
         """
         path = Path(path)
         if path.suffix != ".toml" and not path.exists():
@@ -213,7 +213,7 @@ class Study:
         return ", ".join(map(str, values.values()))
 
     def _check(self, problems: list[str]) -> None:
-        """Adds what is wrong with the baseline, the axes together, and every candidate's recipe."""
+        """Adds the errors of the baseline and of the axes to `problems`."""
         try:
             Recipe.parse(self.baseline)
         except RecipeError as error:
@@ -224,21 +224,22 @@ class Study:
         for ranged in self.axes:
             if ranged.is_range and self.settings.design != "random":
                 problems.append(
-                    f"axes.{ranged.name}: a range is for design 'random'; design {self.settings.design!r} needs values"
+                    f"axes.{ranged.name}: design {self.settings.design!r} needs values; "
+                    "only design 'random' draws from a range"
                 )
         if not self.axes and self.settings.design != "one-at-a-time":
-            problems.append(f"axes: none; design {self.settings.design!r} needs at least one")
+            problems.append(f"axes: got none; design {self.settings.design!r} needs at least one")
 
     def _expanded(self, problems: list[str]) -> list[Candidate]:
-        """Every configuration with its recipe; what is wrong with one is added to `problems`, each sentence once."""
+        """Every configuration with its recipe; adds their errors to `problems`, each one once."""
         settings = self.settings
         candidates: list[Candidate] = []
         reported: set[str] = set()
         for number, values in enumerate(DESIGNS[settings.design](self.axes, settings.draws, settings.seed)):
             if settings.design == "list" and not values:
                 continue
-            if number * settings.repeats >= _MANY:
-                problems.append(f"more than {_MANY:,} trials; make the axes shorter or use design 'random'")
+            if number * settings.repeats >= _MAX_TRIALS:
+                problems.append(f"more than {_MAX_TRIALS:,} trials; shorten the axes or use design 'random'")
                 break
             patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
             table, dropped = applied(self.baseline, patches)
@@ -250,14 +251,14 @@ class Study:
             except ValidationError as error:
                 problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), _tables)]
             except RecipeError as error:
-                fresh = [problem for problem in error.problems if problem not in reported]
-                reported |= set(fresh)
-                problems += [f"{label}: {problem}" for problem in fresh]
+                new = [problem for problem in error.problems if problem not in reported]
+                reported |= set(new)
+                problems += [f"{label}: {problem}" for problem in new]
         return candidates
 
 
 def _tables(location: Sequence[int | str]) -> tuple[str, list[str]]:
-    """The tables of a study file, for its errors: their names and the keys that they may have."""
+    """The owner of a key, as error messages name it, and the keys that it has."""
     if location[:1] == ("engine",):
         return "a command", list(Command.model_fields)
     return "a study", [*Settings.model_fields, "baseline", "axes", "trials"]
@@ -273,8 +274,8 @@ def bundled(name: str) -> Path:
     """The file of a bundled study. Raises: FileError, with the nearest name."""
     names = bundled_names()
     if name not in names:
-        near = nearest(name, names)
-        hint = f"; did you mean {near!r}?" if near else "."
+        guess = nearest(name, names)
+        hint = f"; did you mean {guess!r}?" if guess else "."
         raise FileError(f"{name}: neither a file nor a bundled study{hint} Bundled: {', '.join(names)}")
     return Path(str(resources.files("assay.studies") / "bundled" / f"{name}.toml"))
 
@@ -290,24 +291,26 @@ def _table(raw: Mapping[str, Any], key: str, problems: list[str]) -> dict[str, A
 def _axes(raw: Mapping[str, Any], design: str, problems: list[str]) -> tuple[Axis, ...]:
     if design == "list":
         if "axes" in raw:
-            problems.append("axes: design 'list' has trials, not axes: [trials.NAME] with a patch each")
+            problems.append(
+                "axes: design 'list' has no axes; expected trials, with a patch in each table [trials.NAME]"
+            )
         return (axis(LIST_AXIS, _table(raw, "trials", problems), problems),)
     if "trials" in raw:
-        problems.append(f"trials: is for design 'list'; design {design!r} has axes")
+        problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(axis(name, table, problems) for name, table in _table(raw, "axes", problems).items())
 
 
 def _conflicts(axes: tuple[Axis, ...]) -> list[str]:
-    """Axes that set the same key, so that one would silently undo the other."""
-    found: list[str] = []
+    """The errors of axes that set the same key, so that one would silently override the other."""
+    conflicts: list[str] = []
     for i, first in enumerate(axes):
         for second in axes[i + 1 :]:
             both = sorted(first.touches() & second.touches())
             if both:
-                found.append(
-                    f"axes.{first.name} and axes.{second.name}: both set {', '.join(both)}; one undoes the other"
+                conflicts.append(
+                    f"axes.{first.name} and axes.{second.name}: both set {', '.join(both)}; one overrides the other"
                 )
-    return found
+    return conflicts
 
 
 __all__ = ["Candidate", "Settings", "Study", "bundled", "bundled_names"]

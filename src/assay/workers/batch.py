@@ -1,4 +1,4 @@
-"""One training that answers several trials: those that differ in budget, log points and stopping rules alone."""
+"""Trains several trials at once that differ only in budget, log points and stopping rules."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from assay.training.stopping import stopped
 from assay.workers.external.training import ExternalTraining, make_training
 
 CHECKPOINT_SECONDS = 30.0
-"""How often a long training leaves a checkpoint to go on from."""
+"""How often a training saves a checkpoint to resume from."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProgressEvent:
-    """A training has moved on."""
+    """The progress of the training."""
 
     status: TrainingStatus
 
 
 @dataclass(frozen=True, eq=False)
 class EndedEvent:
-    """A trial has its end; `number` is its place among the recipes."""
+    """A trial has ended; `number` is its index in the recipes."""
 
     number: int
     history: History
@@ -43,7 +43,7 @@ class EndedEvent:
 
 @dataclass(frozen=True, eq=False)
 class SavedEvent:
-    """The training as it stands, to go on from later."""
+    """A checkpoint of the training, to resume from."""
 
     history: History
 
@@ -71,7 +71,7 @@ class _Reader:
         return t < self.budget and t == next_log_point(self.recipe, self.n, t - 1)
 
     def read(self, point: Point) -> tuple[Outcome, str] | None:
-        """Takes a point of the curve; says how the trial ends there, if it does."""
+        """Takes a point of the curve. Returns the outcome and its reason if the trial ends there."""
         if not self.owns(point.iteration):
             return None
         self.points.append(point)
@@ -85,13 +85,13 @@ class _Reader:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """What bounds a training, and what it cost before it began.
+    """The limits of a training, and the seconds spent before it began.
 
     Attributes:
-        data_seconds: What it took to load and prepare the data.
+        data_seconds: Seconds spent on loading and preparing the data.
         waited: Seconds until the machine was free.
-        time_limit: Seconds after which what has not ended times out; None: no limit.
-        cancelled: Asked between two chunks. Where it says so, the training is saved, if it can be resumed, and ends.
+        time_limit: Seconds after which open trials time out; None for no limit.
+        cancelled: Called between chunks. If it returns True, the training ends, after a checkpoint if it can resume.
     """
 
     data_seconds: float = 0.0
@@ -108,9 +108,14 @@ def train_together(
     start: History | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Event]:
-    """Trains once what several trials need, the shortest budget first, and yields each trial's end when it is there.
+    """Trains several trials in one training, and yields the end of each as soon as it is reached.
 
-    `start`: a history of the trajectory that `covers` them, to resume from.
+    Args:
+        recipes: The recipes of the trials, the shortest budget first.
+        engine: What trains them.
+        data: The prepared data.
+        start: A history of the trajectory that `covers` the recipes, to resume from.
+        limits: The limits of the training.
     """
     limits = limits or Limits()
     yield from _Batch(recipes, engine, data, start=start, limits=limits).events()
@@ -129,26 +134,26 @@ class _Batch:
         limits: Limits,
     ) -> None:
         self._begin, self._limits = perf_counter(), limits
-        n, whole = len(data.y_train), recipes[-1]
+        n, longest = len(data.y_train), recipes[-1]
         self._readers = [_Reader(number, recipe, n) for number, recipe in enumerate(recipes)]
-        self._marks: list[int] | None = None
-        if shareable(whole):
-            whole = whole.model_copy(update={"stop": Stop()})
-            self._marks = sorted({t for recipe in recipes for t in log_points(recipe, n)})
+        self._log_points: list[int] | None = None
+        if shareable(longest):
+            longest = longest.model_copy(update={"stop": Stop()})
+            self._log_points = sorted({t for recipe in recipes for t in log_points(recipe, n)})
         if start is not None:
-            start = replace(start, recipe=start.recipe.model_copy(update={"data": whole.data}))
+            start = replace(start, recipe=start.recipe.model_copy(update={"data": longest.data}))
             for reader in self._readers:
                 reader.points = [point for point in start.points if reader.owns(point.iteration)]
         history = [start] if start is not None else []
         self._training = make_training(
-            whole, engine, data, start=history, data_seconds=limits.data_seconds, marks=self._marks
+            longest, engine, data, start=history, data_seconds=limits.data_seconds, log_points=self._log_points
         )
         self._training.ledger.wait += limits.waited
         self._training.ledger.wall += limits.waited
-        self._seen = start.points[-1].iteration if start is not None else -1
+        self._last_read = start.points[-1].iteration if start is not None else -1
 
     def events(self) -> Iterator[Event]:
-        """Trains to the end of the last trial, or until it is cancelled or out of time."""
+        """Trains until the last trial has ended, or the training is cancelled or times out."""
         training, limit, saved = self._training, self._limits.time_limit, perf_counter()
         for status in training:
             yield ProgressEvent(status)
@@ -167,16 +172,16 @@ class _Batch:
                 yield SavedEvent(training.histories()[0])
                 saved = perf_counter()
         final = training.histories()[0]
-        for reader in self._readers:  # ended by the training itself: diverged, or by a rule on the clock
-            if self._marks is None:
+        for reader in self._readers:  # ended by the training itself: diverged, or by a stopping rule on seconds
+            if self._log_points is None:
                 reader.points = list(final.points)
             yield self._ended(reader, final.outcome, final.reason)
 
     def _read(self, status: TrainingStatus) -> Iterator[Event]:
-        """Hands a new point to the trials that are open; yields those that end there."""
-        if self._marks is None or not status.new_point or status.point.iteration <= self._seen:
+        """Passes a new point to the open trials; yields those that end there."""
+        if self._log_points is None or not status.new_point or status.point.iteration <= self._last_read:
             return
-        self._seen = status.point.iteration
+        self._last_read = status.point.iteration
         for reader in list(self._readers):
             end = reader.read(status.point)
             if end:
@@ -194,8 +199,10 @@ class _Batch:
 
 
 def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:
-    """Counts (C, C) of the test examples: true class by predicted class, for the first trial; None where a program
-    left no weights."""
+    """The confusion matrix (C, C) of the first trial on the test examples, true class by predicted class.
+
+    None if an external program has saved no weights.
+    """
     data = training.data
     outputs = training.outputs(data.x_test)
     if outputs is None:
@@ -208,7 +215,7 @@ def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | N
 
 
 def covers(start: History, recipes: Sequence[Recipe], n: int) -> bool:
-    """Whether a stored history has every point that the recipes' curves need up to where it stands."""
+    """Whether a stored history has every log point of the recipes up to its own last iteration."""
     if not all(shareable(recipe) for recipe in recipes):
         return False
     measured = {point.iteration for point in start.points}
@@ -216,13 +223,14 @@ def covers(start: History, recipes: Sequence[Recipe], n: int) -> bool:
 
 
 def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | None:
-    """A trial's history read off a longer training's curve, without weights; None where it does not end within it."""
+    """Reads a trial's history, without weights, off a longer curve. None if the trial does not end within the curve."""
     reader = _Reader(0, recipe, n)
     for point in start.points:
         end = reader.read(point)
         if end is None:
             continue
-        assert point.examples is not None  # of a trained recipe both are there
+        outcome, reason = end
+        assert point.examples is not None  # a trained recipe has both
         assert point.seconds is not None
         t, network = point.iteration, recipe.model.network(start.shape or start.inputs, classes)
         flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
@@ -230,8 +238,8 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
             start,
             recipe=recipe,
             points=tuple(reader.points),
-            outcome=end[0],
-            reason=end[1] + "; read off the curve of a longer trial",
+            outcome=outcome,
+            reason=reason + "; read off the curve of a longer trial",
             ledger=Ledger(train=point.seconds, wall=point.seconds),
             flops=flops,
             checkpoint=Checkpoint(t, {}, {}),

@@ -1,4 +1,4 @@
-"""What a driver and its workers say to each other: a JSON object and bytes, over a socket that only the two have."""
+"""Messages between a driver and its workers: a JSON object and bytes, over a private socket pair."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import Any
 
 
 def send(connection: Connection, kind: str, *, content: bytes = b"", **values: Any) -> None:
-    """Sends a message of a kind. Raises: OSError where the other side is gone."""
-    head = json.dumps({"kind": kind, **values}, allow_nan=False).encode()
-    connection.send_bytes(len(head).to_bytes(8, "little") + head + content)
+    """Sends a message of a kind. Raises: OSError if the other side is gone."""
+    header = json.dumps({"kind": kind, **values}, allow_nan=False).encode()
+    connection.send_bytes(len(header).to_bytes(8, "little") + header + content)
 
 
 def receive(connection: Connection) -> tuple[dict[str, Any], bytes]:
-    """The next message. Raises: EOFError, OSError where the other side is gone."""
+    """Receives the next message. Raises: EOFError, OSError if the other side is gone."""
     raw = connection.recv_bytes()
     size = int.from_bytes(raw[:8], "little")
     return json.loads(raw[8 : 8 + size]), raw[8 + size :]
 
 
 def attend(connection: Connection, take: Callable[[dict[str, Any], bytes], None], serve: Callable[[], None]) -> None:
-    """A worker's life: every message goes to `take`, on a thread of its own, while `serve` does what was asked. Ctrl-C
-    reaches the whole group of processes and is ignored here, for the driver decides what to do."""
+    """Runs a worker: `serve` does the work, while a second thread passes every message to `take`.
+
+    Ctrl-C reaches the whole process group; it is ignored here, because the driver handles it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=listen, args=(connection, take), daemon=True).start()
     try:
@@ -36,7 +38,7 @@ def attend(connection: Connection, take: Callable[[dict[str, Any], bytes], None]
 
 
 def listen(connection: Connection, take: Callable[[dict[str, Any], bytes], None]) -> None:
-    """Hands every message to `take`; when the other side is gone, ends this process at once."""
+    """Passes every message to `take`; when the other side is gone, ends this process at once."""
     try:
         while True:
             take(*receive(connection))

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: started, pinned to cores, listened to, replaced."""
+"""Worker processes on this machine: starts them, pins them to cores, receives their messages, replaces them."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from assay.workers.messages import receive, send
 
 @dataclass
 class Process:
-    """One worker process, as its driver sees it."""
+    """A worker process, as its driver sees it."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def send(self, kind: str, *, content: bytes = b"", **values: Any) -> None:
-        """Sends a message; nothing happens where the worker is gone."""
+        """Sends a message; does nothing if the worker is gone."""
         with suppress(OSError):
             send(self.connection, kind, content=content, **values)
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """Kills the process."""
         self.process.kill()
         self.process.wait()
         self.connection.close()
 
-    def ended(self) -> str:
-        """How the process ended, in words."""
+    def exit_reason(self) -> str:
+        """A sentence: how the process ended."""
         code = self.process.wait()
         if code < 0:
-            return f"its worker was killed by {signal.Signals(-code).name}"
-        return f"its worker ended with code {code}"
+            return f"the worker was killed by {signal.Signals(-code).name}"
+        return f"the worker ended with code {code}"
 
 
 class Workers:
-    """A fixed number of workers; one that vanished is replaced when it is asked for."""
+    """A fixed number of workers; one that is gone is replaced when it is needed again."""
 
     def __init__(
         self,
@@ -56,73 +56,78 @@ class Workers:
         memory_limit: int | None = None,
         module: str = "assay.workers.worker",
     ) -> None:
-        """`cores`: for each worker those it is pinned to, or nothing; `memory_limit`: bytes of each; `module`: the
-        program that they run."""
+        """
+        Args:
+            count: The number of workers.
+            cores: The cores that each worker is pinned to; empty to pin none.
+            memory_limit: Maximum number of bytes of each worker; None for no limit.
+            module: The module that they run.
+        """
         self._cores, self._memory_limit, self._module = cores, memory_limit, module
         self.processes: list[Process | None] = [None] * count
 
     def start(self, number: int) -> Process:
-        """The worker of a number, started if need be."""
-        found = self.processes[number]
-        if found is None:
-            mine = list(self._cores[number]) if self._cores else []
-            found = self.processes[number] = _start(mine, self._memory_limit, self._module)
-        return found
+        """The worker of a number, started if needed."""
+        worker = self.processes[number]
+        if worker is None:
+            cores = list(self._cores[number]) if self._cores else []
+            worker = self.processes[number] = _start(cores, self._memory_limit, self._module)
+        return worker
 
     def drop(self, number: int) -> str:
-        """Forgets a worker, ending it if it has not ended, and says how it ended."""
-        found = self.processes[number]
-        assert found is not None  # it had a job
+        """Removes a worker that is gone. Returns how it ended, in a sentence."""
+        worker = self.processes[number]
+        assert worker is not None  # it had a job
         self.processes[number] = None
-        found.process.kill()  # the connection may have ended before the process
-        found.connection.close()
-        return found.ended()
+        worker.process.kill()  # the connection may have ended before the process
+        worker.connection.close()
+        return worker.exit_reason()
 
-    def forget(self, number: int) -> None:
-        """Ends a worker at once, if there is one."""
-        found = self.processes[number]
-        if found is not None:
-            found.kill()
+    def kill(self, number: int) -> None:
+        """Kills a worker, if it runs."""
+        worker = self.processes[number]
+        if worker is not None:
+            worker.kill()
             self.processes[number] = None
 
     def messages(self, timeout: float) -> list[tuple[int, dict[str, Any] | None, bytes]]:
-        """What workers have said, by number; None in place of a message where one is gone."""
+        """The messages of workers, each with the worker's number; None in place of a header if the worker is gone."""
         alive = {p.connection: number for number, p in enumerate(self.processes) if p is not None}
         if not alive:
             return []
-        found: list[tuple[int, dict[str, Any] | None, bytes]] = []
+        messages: list[tuple[int, dict[str, Any] | None, bytes]] = []
         for connection in wait(list(alive), timeout):
             number = alive[connection]  # pyright: ignore[reportArgumentType]
             try:
                 head, content = receive(connection)  # pyright: ignore[reportArgumentType]
             except (EOFError, OSError):
-                found.append((number, None, b""))
+                messages.append((number, None, b""))
                 continue
             process = self.processes[number]
             if head["kind"] == "ready" and process is not None:
                 process.machine = head["machine"]
-            found.append((number, head, content))
-        return found
+            messages.append((number, head, content))
+        return messages
 
     def train(self, number: int, content: bytes, **job: Any) -> None:
         """Gives a worker a job."""
-        # a worker that is gone is noticed when its messages are read
+        # if the worker is gone, reading its messages will show it
         self.start(number).send("train", content=content, **job)
 
-    def tell(self, kind: str) -> None:
+    def broadcast(self, kind: str) -> None:
         """Sends a message to every worker."""
         for process in self.processes:
             if process is not None:
                 process.send(kind)
 
     def kill_all(self) -> None:
-        """Ends every worker at once."""
+        """Kills every worker."""
         for number in range(len(self.processes)):
-            self.forget(number)
+            self.kill(number)
 
 
 def import_path() -> list[str]:
-    """Where this process finds modules, for a worker that is to find the same."""
+    """The folders where this process finds modules, for workers to find the same ones."""
     return [folder or str(Path.cwd()) for folder in sys.path]
 
 

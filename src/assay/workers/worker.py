@@ -1,4 +1,4 @@
-"""A worker process: takes jobs from its driver one after the other, trains them, and dies when the driver does.
+"""A worker process: trains the jobs of its driver one after the other, and ends when the driver does.
 
 Started as `python -P -m assay.workers.worker FD` with one end of a socket pair.
 """
@@ -26,6 +26,7 @@ from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import Outcome
+from assay.training.loop import TrainingStatus
 from assay.workers.batch import EndedEvent, Limits, ProgressEvent, SavedEvent, train_together
 from assay.workers.messages import attend, send
 
@@ -33,7 +34,7 @@ _STATUS_SECONDS = 0.2
 
 
 class Worker:
-    """The state of a worker: data and engines that it has loaded, and whether its driver asked it to stop."""
+    """A worker's jobs, the data and engines that it has loaded, and whether the driver has cancelled the job."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -44,7 +45,7 @@ class Worker:
         self._data = DataCache(latest_only=True)
 
     def take(self, head: dict[str, Any], content: bytes) -> None:
-        """Puts a job in the queue, or notes that the driver wants an end."""
+        """Puts a job in the queue, or cancels the running one."""
         if head["kind"] == "train":
             self.jobs.put((head, content))
         else:
@@ -67,7 +68,7 @@ class Worker:
                 lines = text.strip().splitlines()
                 reason = lines[0 if isinstance(error, ProgramError) else -1][:500]
                 error = None
-                self._forget()
+                self._release()
                 for trial in head["trials"]:
                     if trial["key"] not in ended:
                         self._end(trial["key"], outcome, reason, error=text)
@@ -93,9 +94,7 @@ class Worker:
                 if isinstance(event, ProgressEvent):
                     if perf_counter() - last > _STATUS_SECONDS:
                         last = perf_counter()
-                        s = event.status
-                        told: dict[str, Any] = {"accuracy": s.point.test_accuracy, "loss": s.point.train_loss}
-                        send(self.connection, "status", iteration=s.iteration, iterations=s.iterations, **told)
+                        self._send_status(event.status)
                 elif isinstance(event, SavedEvent):
                     history = event.history
                     send(self.connection, "saved", iteration=history.iterations, content=to_bytes(history))
@@ -103,6 +102,16 @@ class Worker:
                     ended.add(keys[event.number])
                     self._send_end(keys[event.number], event)
             self.engine = None
+
+    def _send_status(self, status: TrainingStatus) -> None:
+        send(
+            self.connection,
+            "status",
+            iteration=status.iteration,
+            iterations=status.iterations,
+            accuracy=status.point.test_accuracy,
+            loss=status.point.train_loss,
+        )
 
     def _send_end(self, key: str, event: EndedEvent) -> None:
         history = event.history
@@ -119,7 +128,7 @@ class Worker:
         send(self.connection, "ended", key=key, outcome=str(outcome), reason=reason, content=content, **values)
 
     def _trainer(self, head: dict[str, Any]) -> Engine | Program:
-        """The engine of a job, or the program, which its driver was allowed to run. Raises: CodeError."""
+        """The engine of a job, or the program, which the driver was allowed to run. Raises: CodeError."""
         if head["program"]:
             return Program.planned(head["program"], device=head["device"], threads=head["threads"])
         return self._engine(head["engine"], head["device"], head["threads"])
@@ -129,17 +138,18 @@ class Worker:
             self._engines[name, device, threads] = load_engine(name, device=device, threads=threads)
         return self._engines[name, device, threads]
 
-    def _forget(self) -> None:
-        """Gives back what a failed job held, so that the next one has its memory."""
+    def _release(self) -> None:
+        """Releases the data and engines of a failed job, so that the next one has their memory."""
         self.engine = None
         self._engines.clear()
         self._data.clear()
 
 
 def recipes_of(head: dict[str, Any]) -> list[Recipe]:
-    """The recipes of a job. A user's own optimizer, which the driver has imported, is imported here too.
+    """The recipes of a job. A user optimizer, which the driver was allowed to import, is imported here too.
 
-    Raises: CodeError where its source has changed since, for the trial's key holds the other one.
+    Raises:
+        CodeError: The optimizer's source has changed since; the trial's key has the hash of the former source.
     """
     if not head["code"]:
         return [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
@@ -153,14 +163,14 @@ def recipes_of(head: dict[str, Any]) -> list[Recipe]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, in the words of whoever raised it."""
+    """Whether an error, of any library, says that memory ran out."""
     text = str(error).casefold()
-    words = ("out of memory", "can't allocate memory", "cannot allocate memory", "resource_exhausted", "bad_alloc")
-    return isinstance(error, MemoryError) or any(word in text for word in words)
+    phrases = ("out of memory", "can't allocate memory", "cannot allocate memory", "resource_exhausted", "bad_alloc")
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in phrases)
 
 
 def main(arguments: list[str]) -> None:
-    """Runs a worker on the socket whose descriptor is the first argument; the second limits its memory in bytes."""
+    """Runs a worker. Arguments: the descriptor of its socket, and the limit of its memory in bytes (0 for none)."""
     if len(arguments) > 1 and int(arguments[1]):
         resource.setrlimit(resource.RLIMIT_DATA, (int(arguments[1]), int(arguments[1])))
     worker = Worker(Connection(int(arguments[0])))

@@ -1,1 +1,1 @@
-"""Training by a program of the user: the folder that it is given, its process, and what it says while it trains."""
+"""Training by an external program: its folder, its process, and the curve that it reports."""

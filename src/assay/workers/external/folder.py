@@ -1,4 +1,4 @@
-"""The folder that a program is given, and the weights that it may leave there: the contract of docs/runners.md."""
+"""The folder that a program gets, and the weights that it may save there: the contract of docs/runners.md."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from assay.parts.batches import Batches, make_batches
 from assay.parts.layers import BatchNorm, Layer, Network, Pool, Weighted
 
 FORMAT = 1
-_ROWS = 2**20  # row numbers made at once
+_ROWS = 2**20  # row numbers written at once
 _LONGEST_HEADER = 10_000  # bytes; NumPy's own limit
 
 
 def write_folder(folder: Path, cohort: Cohort, splits: Splits, program: Program, log_points: Sequence[int]) -> None:
-    """Writes everything that a program needs to train the cohort's one recipe up to the last log point.
+    """Writes everything that a program needs to train the cohort's only recipe up to the last log point.
 
-    Raises: AssayError where the disk has no room for it.
+    Raises: AssayError if the disk has too little space.
     """
     recipe, network, iterations = cohort.first, cohort.network, log_points[-1]
     element = np.dtype(np.float64 if recipe.precision == "float64" else np.float32)
@@ -40,7 +40,7 @@ def write_folder(folder: Path, cohort: Cohort, splits: Splits, program: Program,
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AssayError(
-            f"{folder}: what the program needs takes {needed / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free; "
+            f"{folder}: the program's folder takes {needed / 2**30:,.1f} GiB, only {free / 2**30:,.1f} GiB are free; "
             "set TMPDIR to a larger disk, or train fewer iterations"
         )
     for name in ("weights", "data", "batches", "final"):
@@ -56,12 +56,12 @@ def write_folder(folder: Path, cohort: Cohort, splits: Splits, program: Program,
     rates = cohort.step_values(1, iterations)[0]["learning_rate"] if iterations else np.empty(0)
     np.save(folder / "learning_rates.npy", rates)
     np.save(folder / "log_points.npy", np.array(log_points, np.int64))
-    about = description(cohort, splits, program, iterations=iterations, batches=kind)
-    (folder / "recipe.json").write_text(json.dumps(about, indent=1, allow_nan=False), encoding="utf-8")
+    content = description(cohort, splits, program, iterations=iterations, batches=kind)
+    (folder / "recipe.json").write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def description(cohort: Cohort, splits: Splits, program: Program, *, iterations: int, batches: str) -> dict[str, Any]:
-    """What stands in recipe.json."""
+    """The content of recipe.json."""
     recipe, network = cohort.first, cohort.network
     subset = recipe.log.train_loss
     return {
@@ -90,12 +90,12 @@ def description(cohort: Cohort, splits: Splits, program: Program, *, iterations:
 def _layers(network: Network) -> list[dict[str, Any]]:
     """The layers in order, each with its kind and its settings; those with weights are numbered."""
     return [
-        asdict(layer) | {"kind": _word(layer)} | ({"number": number} if isinstance(layer, Weighted) else {})
+        asdict(layer) | {"kind": _kind_of_layer(layer)} | ({"number": number} if isinstance(layer, Weighted) else {})
         for number, layer in network.numbered()
     ]
 
 
-def _word(layer: Layer) -> str:
+def _kind_of_layer(layer: Layer) -> str:
     """The kind of a layer, spelt as in a recipe."""
     if isinstance(layer, Pool):
         return f"{layer.kind}_pool"
@@ -103,7 +103,7 @@ def _word(layer: Layer) -> str:
 
 
 def _batches(cohort: Cohort, examples: int, iterations: int) -> Iterator[Batches]:
-    """The batches of all iterations, in pieces that fit into memory."""
+    """The batches of all iterations, in chunks that fit into memory."""
     kind = cohort.first.batches
     step = max(1, _ROWS // kind.width(examples))
     for first in range(1, iterations + 1, step):
@@ -120,45 +120,45 @@ def _kind(batches: Batches | None) -> str:
 def _write_batches(folder: Path, cohort: Cohort, examples: int, iterations: int, kind: str) -> None:
     width = min(cohort.first.batches.width(examples), examples)
     with (folder / "sizes.npy").open("wb") as sizes:
-        _begin(sizes, (iterations,))
+        _write_header(sizes, (iterations,))
         if kind == "full":
             for batches in _batches(cohort, examples, iterations):
                 sizes.write(batches.sizes.tobytes())
             return
         with (folder / f"{kind}.npy").open("wb") as file:
-            _begin(file, (iterations, width) if kind == "rows" else (iterations,))
+            _write_header(file, (iterations, width) if kind == "rows" else (iterations,))
             for batches in _batches(cohort, examples, iterations):
                 sizes.write(batches.sizes.tobytes())
-                places = batches.rows if kind == "rows" else batches.starts
-                assert places is not None  # of this kind
-                file.write(np.ascontiguousarray(places[0], np.int32).tobytes())
+                indices = batches.rows if kind == "rows" else batches.starts
+                assert indices is not None  # by the kind
+                file.write(np.ascontiguousarray(indices[0], np.int32).tobytes())
 
 
-def _begin(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Writes the head of a .npy file of int32 numbers, whose content follows piece by piece."""
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Writes the header of a .npy file of int32 numbers, whose content follows in chunks."""
     npy.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": shape})
 
 
-# --- what the program leaves -----------------------------------------------------------------------------------------
+# --- the program's final weights --------------------------------------------------------------------------------------
 
 
 def final_weights(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float64]]:
-    """The weights that the program left in `final`, by name, or nothing where it left none.
+    """The weights that the program saved in `final`, by name; empty if it saved none.
 
-    Links are not followed, and sizes are checked before memory is taken. Raises: ProgramError.
+    Links are not followed, and sizes are checked before memory is allocated. Raises: ProgramError.
     """
     try:
-        place = os.open(folder / "final", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        descriptor = os.open(folder / "final", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise ProgramError(f"its folder 'final' cannot be read: {error.strerror}") from None
+        raise ProgramError(f"the folder 'final' cannot be read: {error.strerror}") from None
     try:
-        there = sorted(os.listdir(place))  # noqa: PTH208 (a descriptor, not a path)
-        missing = [name for name in shapes if f"{name}.npy" not in there]
-        if there and missing:
+        files = sorted(os.listdir(descriptor))  # noqa: PTH208 (a descriptor, not a path)
+        missing = [name for name in shapes if f"{name}.npy" not in files]
+        if files and missing:
             raise ProgramError(f"final/{missing[0]}.npy is missing; expected every array of weights, or none")
-        return {name: _read(place, name, shape) for name, shape in shapes.items()} if there else {}
+        return {name: _read(descriptor, name, shape) for name, shape in shapes.items()} if files else {}
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
 def _read(folder: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -167,18 +167,18 @@ def _read(folder: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]
     except OSError as error:
         raise ProgramError(f"final/{name}.npy cannot be read: {error.strerror}") from None
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise ProgramError(f"final/{name}.npy is no plain file")
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ProgramError(f"final/{name}.npy is not a regular file")
         try:
             read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-            found, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
+            read_shape, fortran, dtype = read(file, max_header_size=_LONGEST_HEADER)
         except (ValueError, EOFError) as error:
             raise ProgramError(f"final/{name}.npy is not a .npy file: {error}") from None
         size = int(np.prod(shape)) * dtype.itemsize
-        if found != shape or dtype.kind != "f" or about.st_size - file.tell() != size:
+        if read_shape != shape or dtype.kind != "f" or status.st_size - file.tell() != size:
             raise ProgramError(
-                f"final/{name}.npy: got {dtype} of shape {found}, {about.st_size - file.tell():,} bytes; "
+                f"final/{name}.npy: got {dtype} of shape {read_shape}, {status.st_size - file.tell():,} bytes; "
                 f"expected floating-point numbers of shape {shape}, {size:,} bytes"
             )
         array = np.frombuffer(file.read(size), dtype).reshape(shape, order="F" if fortran else "C")

@@ -1,4 +1,4 @@
-"""A program in its own session, as Assay sees it: lines of its output, the tail of its errors, how it ended."""
+"""The process of an external program: the lines of its output, the tail of its errors, how it ended."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from typing import Any
 
 LONGEST_LINE = 2**16  # bytes
 TAIL = 2**13  # bytes of standard error that are kept
-_AT_ONCE = 2**16  # bytes read from a stream before the others get their turn
+_AT_ONCE = 2**16  # bytes read from a stream before the next one is read
 _GRACE_SECONDS = 2.0  # for the streams to close after the program has ended, and for the guard to end
 
 
 @dataclass(frozen=True)
 class End:
-    """How a program ended: the code that it gave, negative for a signal, and the most memory that it held."""
+    """How a program ended: its exit code, negative for a signal, and its peak memory."""
 
     code: int
     peak_memory_bytes: int
 
     @property
     def text(self) -> str:
-        """The same in words."""
+        """How the program ended, as the end of a sentence."""
         if self.code >= 0:
             return f"ended with code {self.code}"
         try:
@@ -41,16 +41,16 @@ class End:
 
 
 class ProgramProcess:
-    """A running program. It reads no faster than its lines are asked for, so a talkative one waits."""
+    """A running program. Its output is read only when `lines` is called, so a program that prints too much waits."""
 
-    def __init__(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-        """Starts the program under a guard (see `guard`), which ends it, and removes the folder, when this process
-        lets go of it or dies."""
+    def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        """Starts the program under a guard (see `guard`), which kills it and removes the folder when this process
+        closes it or dies."""
         ours, theirs = socket.socketpair()
         guard = str(Path(__file__).with_name("guard.py"))
         with theirs:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", guard, str(theirs.fileno()), str(folder), *words],
+                [sys.executable, "-I", guard, str(theirs.fileno()), str(folder), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -61,34 +61,36 @@ class ProgramProcess:
             )
         self._lifeline = ours
         self.end: End | None = None
-        self.trouble = ""  # why it could not be started, or was lost
-        self._partial, self._told, self._errors = b"", b"", b""
+        self.failure = ""  # why it could not be started, or was lost
+        self._partial, self._partial_report, self._errors = b"", b"", b""
         self._group: int | None = None
         self._ended_at: float | None = None
         assert self._guard.stdout is not None  # asked for above
         assert self._guard.stderr is not None
         self._selector = selectors.DefaultSelector()
-        for place, stream in (("lines", self._guard.stdout), ("errors", self._guard.stderr), ("told", ours)):
-            self._selector.register(stream, selectors.EVENT_READ, place)
+        for name, stream in (("lines", self._guard.stdout), ("errors", self._guard.stderr), ("reports", ours)):
+            self._selector.register(stream, selectors.EVENT_READ, name)
 
     @property
     def done(self) -> bool:
-        """Whether the program has ended and everything it said was read."""
-        if self.end is None and not self.trouble:
+        """Whether the program has ended and all of its output was read."""
+        if self.end is None and not self.failure:
             return False
         late = self._ended_at is not None and monotonic() - self._ended_at > _GRACE_SECONDS
-        return late or all(key.data == "told" for key in self._selector.get_map().values())
+        return late or all(key.data == "reports" for key in self._selector.get_map().values())
 
     @property
-    def last_words(self) -> str:
+    def last_errors(self) -> str:
         """The end of what the program wrote on standard error."""
         text = self._errors.decode(errors="replace").strip()
         return text if len(self._errors) < TAIL else "... " + text[-TAIL // 2 :]
 
     def lines(self, timeout: float) -> list[bytes]:
-        """The lines that have come meanwhile, without their ends; waits for something to happen. A line that is longer
-        than LONGEST_LINE comes as far as it was read."""
-        found: list[bytes] = []
+        """The new lines of the output, without line breaks. It waits for output until the timeout.
+
+        A line that is longer than LONGEST_LINE is cut where it was read.
+        """
+        lines: list[bytes] = []
         for key, _ in self._selector.select(timeout):
             try:
                 content = os.read(key.fd, _AT_ONCE)
@@ -98,37 +100,36 @@ class ProgramProcess:
                 self._selector.unregister(key.fileobj)
             if key.data == "errors":
                 self._errors = (self._errors + content)[-TAIL:]
-            elif key.data == "told":
-                self._hear(content)
+            elif key.data == "reports":
+                self._read_reports(content)
             else:
-                found += self._cut(content)
-        return found
+                lines += self._split(content)
+        return lines
 
-    def _cut(self, content: bytes) -> list[bytes]:
-        *whole, self._partial = (self._partial + content).split(b"\n")
+    def _split(self, content: bytes) -> list[bytes]:
+        *complete, self._partial = (self._partial + content).split(b"\n")
         if self._partial and (not content or len(self._partial) > LONGEST_LINE):
-            whole, self._partial = [*whole, self._partial], b""
-        return whole
+            complete, self._partial = [*complete, self._partial], b""
+        return complete
 
-    def _hear(self, content: bytes) -> None:
-        """What the guard tells: the program's process group, then how it ended."""
-        self._told += content
-        *whole, self._told = self._told.split(b"\n")
-        for line in whole:
-            said: dict[str, Any] = json.loads(line)
-            self._group = said.get("group", self._group)
-            if "error" in said:
-                self.trouble = f"cannot be started: {said['error']}"
-            if "code" in said:
-                self.end = End(said["code"], said["peak"])
-        if not content and self.end is None and not self.trouble:
-            self.trouble = "was lost: the process that kept it was killed"
-        if (self.end or self.trouble) and self._ended_at is None:
+    def _read_reports(self, content: bytes) -> None:
+        """Reads the guard's reports: the program's process group, then how it ended."""
+        *complete, self._partial_report = (self._partial_report + content).split(b"\n")
+        for line in complete:
+            report: dict[str, Any] = json.loads(line)
+            self._group = report.get("group", self._group)
+            if "error" in report:
+                self.failure = f"cannot be started: {report['error']}"
+            if "code" in report:
+                self.end = End(report["code"], report["peak"])
+        if not content and self.end is None and not self.failure:
+            self.failure = "was lost: its guard process was killed"
+        if (self.end or self.failure) and self._ended_at is None:
             self._ended_at = monotonic()
 
     def kill(self) -> None:
-        """Ends the program and all that it has started, and lets go of it."""
-        self._lifeline.close()  # the guard takes that as the sign
+        """Kills the program with all its descendants, and closes it."""
+        self._lifeline.close()  # the guard ends when it sees that
         with suppress(subprocess.TimeoutExpired):
             self._guard.wait(_GRACE_SECONDS * 4)
         if self._guard.returncode != 0 and self._group is not None:
