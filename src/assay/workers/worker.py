@@ -19,7 +19,7 @@ from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
-from assay.errors import CodeError, ProgramError
+from assay.errors import AssayError, CodeError, ProgramError
 from assay.parts.user_optimizers import allowing_code, code_hash
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
@@ -64,14 +64,14 @@ class Worker:
                 self._train(head, content, ended)
             except Exception as error:
                 outcome = Outcome.OUT_OF_MEMORY if out_of_memory(error) else Outcome.FAILED
-                text = str(error) if isinstance(error, ProgramError) else traceback.format_exc()
-                lines = text.strip().splitlines()
-                reason = lines[0 if isinstance(error, ProgramError) else -1][:500]
+                details = str(error) if isinstance(error, ProgramError) else traceback.format_exc()
+                sentence = str(error) if isinstance(error, AssayError) else details.strip().splitlines()[-1]
+                reason = sentence.strip().splitlines()[0][:500]
                 error = None
                 self._release()
                 for trial in head["trials"]:
                     if trial["key"] not in ended:
-                        self._end(trial["key"], outcome, reason, error=text)
+                        self._end(trial["key"], outcome, reason, error=details)
             send(self.connection, "idle")
 
     def _train(self, head: dict[str, Any], content: bytes, ended: set[str]) -> None:
