@@ -21,7 +21,7 @@ from assay.bench import parity
 from assay.bench import runner as running
 from assay.bench.calibration import Calibration
 from assay.bench.rows import Certificate, State
-from assay.bench.runner import Benching
+from assay.bench.runner import BenchRunner
 from assay.bench.spec import BenchSpec, combinations, recipe_of
 from assay.engines import ENGINES, installed
 from assay.errors import AssayError, RecipeError
@@ -60,23 +60,23 @@ def recipe(data: str, **changes: Any) -> Recipe:
     return Recipe.parse(raw | changes)
 
 
-def benching(data: str, engines: list[str], baseline: str = "numpy", **asked: Any) -> Benching:
+def bench_runner(data: str, engines: list[str], baseline: str = "numpy", **asked: Any) -> BenchRunner:
     made = combinations(engines, ["cpu"], [1], ["float32"], baseline)
     more = {"epochs": 3, "repeats": 1, "baseline": baseline} | asked
-    return Benching(BenchSpec("made", recipe(data), made, **more))
+    return BenchRunner(BenchSpec("made", recipe(data), made, **more))
 
 
-def run(benching: Benching) -> dict[str, Any]:
-    for _ in benching:
+def run(runner: BenchRunner) -> dict[str, Any]:
+    for _ in runner:
         pass
-    return benching.bench.plain()
+    return runner.bench.plain()
 
 
 # --- rows that are measured ------------------------------------------------------------------------------------------
 
 
 def test_engines_and_the_baseline_are_certified_and_measured(data: str) -> None:
-    plain = run(benching(data, OTHERS))
+    plain = run(bench_runner(data, OTHERS))
     assert [row["state"] for row in plain["rows"]] == ["measured"] * (len(OTHERS) + 1)
     for row in plain["rows"]:
         certificate, summary = row["certificate"], row["summary"]
@@ -94,7 +94,7 @@ def test_engines_and_the_baseline_are_certified_and_measured(data: str) -> None:
 
 
 def test_every_round_has_an_epoch_of_each_row_and_one_alone_computes(data: str) -> None:
-    plain = run(benching(data, ["numpy", "native"], repeats=2))
+    plain = run(bench_runner(data, ["numpy", "native"], repeats=2))
     events = plain["timeline"]
     labels = [row["label"] for row in plain["rows"]]
     done = [(e["repeat"], e["epoch"], e["row"]) for e in events if e["what"] == "epoch"]
@@ -104,7 +104,7 @@ def test_every_round_has_an_epoch_of_each_row_and_one_alone_computes(data: str) 
 
 
 def test_two_repeats_train_the_same(data: str) -> None:
-    (row,) = run(benching(data, ["numpy"], repeats=2))["rows"]
+    (row,) = run(bench_runner(data, ["numpy"], repeats=2))["rows"]
     losses = [epoch["loss"] for epoch in row["epochs"]]
     assert losses[:3] == losses[3:]
     assert row["summary"]["start_up"]["n"] == 2
@@ -131,7 +131,7 @@ ENDS = {
 
 @pytest.mark.usefixtures("_fakes")
 def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: str) -> None:
-    plain = run(benching(data, list(ENDS)))
+    plain = run(bench_runner(data, list(ENDS)))
     *dead, alive = plain["rows"]
     for row, (engine, (state, epochs, said)) in zip(dead, ENDS.items(), strict=True):
         assert (row["engine"], row["state"], len(row["epochs"])) == (engine, state, epochs)
@@ -146,9 +146,9 @@ def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: s
 
 
 def test_a_process_that_dies_while_it_waits_is_noticed(data: str) -> None:
-    made = benching(data, ["numpy", "native"])
+    made = bench_runner(data, ["numpy", "native"])
     for status in made:
-        if "epoch 2 of 3: numpy" in status.doing:
+        if "epoch 2 of 3: numpy" in status.step:
             other = made._workers.processes[1]
             if other is not None:
                 other.process.kill()
@@ -161,7 +161,7 @@ def test_a_process_that_dies_while_it_waits_is_noticed(data: str) -> None:
 def test_what_cannot_run_has_its_reason(data: str) -> None:
     cores = len(running.usable_cores())
     made = combinations(["numpy", "native"], ["cpu"], [1, cores + 1], ["float32", "bfloat16"], "numpy")
-    plain = run(Benching(BenchSpec("made", recipe(data), made, 2, 1, "numpy")))
+    plain = run(BenchRunner(BenchSpec("made", recipe(data), made, 2, 1, "numpy")))
     reasons = {row["label"]: row["reason"] for row in plain["rows"] if row["state"] == "impossible"}
     assert len(reasons) == 6
     assert "has no bfloat16" in reasons["native, cpu, 1 thread, bfloat16"]
@@ -172,7 +172,7 @@ def test_a_training_that_diverges_is_a_row_that_says_so(data: str) -> None:
     hot = recipe(data, model={"hidden": [5], "activation": "relu", "output": "identity"}, loss="mse")
     hot = hot.patched({"optimizer": {"name": "descent", "learning_rate": 1e30}, "batches": {"kind": "full"}})
     made = combinations(["numpy"], ["cpu"], [1], ["float64"], "numpy")
-    plain = run(Benching(BenchSpec("hot", hot, made, 9, 1, "numpy")))
+    plain = run(BenchRunner(BenchSpec("hot", hot, made, 9, 1, "numpy")))
     assert plain["rows"][0]["state"] in ("diverged", "fails parity")
     assert "not finite" in plain["rows"][0]["reason"]
 
@@ -182,10 +182,10 @@ def test_a_training_that_diverges_is_a_row_that_says_so(data: str) -> None:
 
 def test_an_interrupted_bench_keeps_what_was_measured(data: str) -> None:
     saved: list[dict[str, Any]] = []
-    made = benching(data, ["numpy", "native"])
+    made = bench_runner(data, ["numpy", "native"])
     made._save_plain = saved.append
     for status in made:
-        if "epoch 2 of 3: native" in status.doing:
+        if "epoch 2 of 3: native" in status.step:
             made.stop()
     plain = made.bench.plain()
     assert plain["outcome"] == "interrupted"

@@ -434,7 +434,7 @@ def test_one_training_with_points_that_are_no_numbers() -> None:
         ({"facet": "nothing"}, "trials: unknown column 'nothing'"),
         ({"log": "z"}, "log: unknown choice 'z'"),
         ({"smooth": 0}, "smooth: got 0; expected a number of points >= 1"),
-        ({"start": 5, "stop": 5}, "start: got 5, which is not before stop, 5"),
+        ({"start": 5, "stop": 5}, "start: got 5; expected a value before stop, 5"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(words: dict, said: str) -> None:

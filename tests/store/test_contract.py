@@ -185,7 +185,7 @@ def test_filters(store: Store) -> None:
     assert queries.trials(store.database, sort="accuracy", limit=1)[0][0]["key"] == key
     for wrong, said in (
         ("optimiser=adam", "did you mean 'optimizer'"),
-        ("accuracy>high", "is a number"),
+        ("accuracy>high", "expected a number"),
         ("x", "COLUMN"),
     ):
         with pytest.raises(StoreError, match=said):

@@ -24,9 +24,9 @@ from assay.studies.study import Study, bundled
 MODELS = ("4LS", "3LS", "2LR")
 _FIRST = ("beyond-race", "beyond-tuning", "beyond-family")
 _FINALISTS = 3  # configurations of the race that are timed again
-_QUICK_TARGET = 0.6  # an accuracy that a few iterations on the digits reach
-_SHOWN = 0.07  # of accuracy below the target, in the picture of the record: below that, curves coincide
-_TUNED_BY = 3  # one in three seeds tunes, the others judge
+_QUICK_TARGET = 0.6  # accuracy; a few iterations on the digits reach it
+_SHOWN = 0.07  # accuracy shown below the target in the picture of the record; further below, curves coincide
+_TUNED_BY = 3  # one in three seeds is for tuning, the others for testing
 _COPIED = ("model", "loss", "input", "optimizer", "schedule", "batches")  # recipe keys copied from a winner
 
 
@@ -37,7 +37,7 @@ def beyond_plans(spec: ReproductionSpec) -> list[Plan]:
 
 
 def beyond_finals(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
-    """The finals of what the searches chose; a search without a choice has none."""
+    """The finals of the configurations that the searches selected; none for a search without a result."""
     finals: list[Plan] = []
     if finalists := fastest(trial_rows(results["beyond-race"]))[:_FINALISTS]:
         trials = _with_winners("beyond-record", "beyond-race", finalists)
@@ -131,12 +131,12 @@ def _record_parts(result: Results, target: float) -> list[Table | Picture]:
     trials: Any = result.frame()
     if not trials["outcome"].isin(FINISHED).any():
         return [Table(head, rows, title, note)]
-    said = "Test accuracy against seconds of training"
+    caption = "Test accuracy against seconds of training"
     curves = result.curves()
     named = trials.assign(configuration=trials["configuration"].map(_shortened(list(groups))))
     begin = curves.loc[curves["test_accuracy"] >= target - _SHOWN, "seconds"].min()
-    chart = learning_curves(named, curves, CurveOptions(x="seconds", start=float(begin), title=said))
-    return [Table(head, rows, title, note), Picture("record", chart, said)]
+    chart = learning_curves(named, curves, CurveOptions(x="seconds", start=float(begin), title=caption))
+    return [Table(head, rows, title, note), Picture("record", chart, caption)]
 
 
 def _shortened(names: Sequence[str]) -> dict[str, str]:
@@ -247,9 +247,9 @@ def _optimizer_parts(result: Results) -> list[Table | Picture]:
         accuracies = [percent_cell(validated), _range(list(tested.values()), percent_cell), str(len(tested))]
         verdict = "-" if name == order[0] else _against((order[0], name), tuned[order[0]][2], tested)
         rows.append([name, f"{rate:g}", *accuracies, verdict, f"{seconds:.1f}", f"{flops / 1e12:.2f}"])
-    said = "Test accuracy of 2LR after three epochs against the rate"
-    chart = sensitivity(result.frame(), title=said)
-    return [Table(head, rows, title, note), Picture("rates", chart, said)]
+    caption = "Test accuracy of 2LR after three epochs against the rate"
+    chart = sensitivity(result.frame(), title=caption)
+    return [Table(head, rows, title, note), Picture("rates", chart, caption)]
 
 
 def _against(names: tuple[str, str], a: Mapping[int, float], b: Mapping[int, float]) -> str:
@@ -279,8 +279,8 @@ def tuned_rate(trials: Sequence[TrialRow]) -> tuple[float, float, dict[int, floa
     tuning = _grouped([row for row in trials if _tunes(row, trials)], "learning_rate")
     means = {rate: mean(float(row["validation_accuracy"]) for row in rows) for rate, rows in tuning.items()}
     best = max(means, key=lambda rate: means[rate])
-    judged = [row for row in trials if str(row["learning_rate"]) == best and not _tunes(row, trials)]
-    return float(best), means[best], {int(row["repeat"]): float(row["accuracy"]) for row in judged}
+    tested = [row for row in trials if str(row["learning_rate"]) == best and not _tunes(row, trials)]
+    return float(best), means[best], {int(row["repeat"]): float(row["accuracy"]) for row in tested}
 
 
 __all__ = ["best_of_each", "beyond_finals", "beyond_page", "beyond_plans", "fastest", "tuned_rate"]

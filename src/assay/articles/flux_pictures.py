@@ -68,10 +68,10 @@ def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Pict
     """The whole curves, one picture per kind of loss."""
     pictures: list[Picture] = []
     for (name, loss), models in LOSSES.items():
-        some = trials[trials["model"].isin(models)]
+        of_loss = trials[trials["model"].isin(models)]
         head = f"{title}, {loss}"
         chart = learning_curves(
-            some, curves, CurveOptions(measure="loss", split="train", log="xy", title=head, **lines)
+            of_loss, curves, CurveOptions(measure="loss", split="train", log="xy", title=head, **lines)
         )
         pictures.append(Picture(f"loss-{name}", chart, head))
     return pictures
@@ -80,9 +80,11 @@ def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Pict
 def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
     pictures: list[Picture] = []
     for (name, loss), models in LOSSES.items():
-        some = trials[trials["model"].isin(models)]
+        of_loss = trials[trials["model"].isin(models)]
         head = f"The first {spec.iterations(500)} iterations, training loss, {loss}"
-        chart = learning_curves(some, curves, CurveOptions(measure="loss", split="train", start=1, title=head, **lines))
+        chart = learning_curves(
+            of_loss, curves, CurveOptions(measure="loss", split="train", start=1, title=head, **lines)
+        )
         pictures.append(Picture(f"first-{name}", chart, head, _FIRST))
     return pictures
 

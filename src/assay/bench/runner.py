@@ -1,7 +1,7 @@
-"""The bench: certificates first, then round after round an epoch of every row, one row at a time.
+"""Runs a bench: first certifies every row, then measures the epochs of all rows, interleaved.
 
-Each row has a process of its own, pinned to as many cores as it has threads; all of them stay alive side by side and
-wait while one computes. The machine-wide turn is held throughout.
+Each row has its own process, pinned to as many cores as it has threads. All processes stay alive, but only one computes
+at a time. The machine lock is held throughout.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from assay.training.loop import prepared
 from assay.workers.pool import Workers, import_path
 
 WORKER = "assay.bench.worker"
-"""The program of a row's process."""
+"""The module that a row's process runs."""
 _POLL_SECONDS = 0.1
-_SETTLE_SECONDS = 0.02  # after a row's turn: its libraries' threads poll for more work before they sleep
+_SETTLE_SECONDS = 0.02  # after each step, because the threads of libraries spin before they sleep
 _SAVE_SECONDS = 2.0
 
 _LIVE = (State.OPEN, State.CERTIFIED, State.MEASURED)
 
 Reply = tuple[dict[str, Any], bytes]
-Steps = Generator["BenchStatus", None, Reply]
+PendingReply = Generator[BenchStatus, None, Reply]
 
 
 class _EndError(Exception):
-    """A row has come to its end before it was measured."""
+    """A row ended before it was measured."""
 
     def __init__(self, state: State, reason: str) -> None:
         super().__init__(reason)
@@ -53,57 +53,63 @@ class _EndError(Exception):
 
 
 class _StoppedError(Exception):
-    """The user wants an end."""
+    """The user requested a stop."""
 
 
-class Benching:
-    """A bench on its way to its end: iterate over it; `bench` holds what there is by then.
+class BenchRunner:
+    """Runs a bench: iterate over it; `bench` holds the measurements so far.
 
-    `save` is called with the plain data every few seconds and at the end, so that nothing measured is lost.
+    `save` is called with the plain data every few seconds and at the end, so that no measurement is lost.
     """
 
     def __init__(
         self,
-        asked: BenchSpec,
+        spec: BenchSpec,
         *,
         save: Callable[[dict[str, Any]], None] = lambda plain: None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_wait` is called where another measurement on this machine must end first.
+        """
+        Args:
+            spec: What to measure.
+            save: Stores the plain data of the bench.
+            on_wait: Called if another measurement on this machine must end first.
 
-        Raises: AssayError where recipe and data do not fit."""
-        self.asked, self._save_plain, self._on_wait = asked, save, on_wait
-        recipe, n = asked.recipe, self._measure_data()
+        Raises:
+            AssayError: The recipe does not fit its data set.
+        """
+        self.spec, self._save_plain, self._on_wait = spec, save, on_wait
+        recipe, n = spec.recipe, self._measure_data()
         self.bench = Bench(
             key=secrets.token_hex(16),
-            name=asked.name,
+            name=spec.name,
             recipe=recipe.plain(),
-            data=self._about_data,
-            epochs=asked.epochs,
-            repeats=asked.repeats,
-            wanted_baseline=asked.baseline,
+            data=self._data,
+            epochs=spec.epochs,
+            repeats=spec.repeats,
+            wanted_baseline=spec.baseline,
             work=self._work,
             machine=describe(),
-            rows=[Row(contender) for contender in asked.contenders],
-            notes=[*warnings(recipe), *_notes(asked, n)],
+            rows=[Row(contender) for contender in spec.contenders],
+            notes=[*warnings(recipe), *_notes(spec, n)],
         )
         rows = self.bench.rows
-        pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last is the reference's
+        pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last one is for the reference
         self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
         self._references: dict[tuple[str, int], Arrays | _EndError] = {}
-        self._timetable = Timetable(len(rows), repeats=asked.repeats, epochs=asked.epochs)
-        self._doing = "starts"
+        self._timetable = Timetable(len(rows), repeats=spec.repeats, epochs=spec.epochs)
+        self._step = "starts"
         self._stopped = False
-        self._zero, self._saved = perf_counter(), -_SAVE_SECONDS
+        self._started, self._saved = perf_counter(), -_SAVE_SECONDS
         self._folder = Path()
-        self._caches = 0
+        self._processes = 0  # started so far; each has its own cache folder
         for i, row in enumerate(rows):
             if reason := impossible(row.contender):
                 self._end(i, State.IMPOSSIBLE, reason)
 
     def _measure_data(self) -> int:
-        """Loads the data once for what a bench says about them. Returns N."""
-        recipe = self.asked.recipe
+        """Loads the data once and describes them. Returns the number of training examples."""
+        recipe = self.spec.recipe
         data = prepared(recipe, load(recipe.data.name))
         n, network = len(data.y_train), recipe.model.network(data.shape, data.classes)
         size = recipe.batches.settings().get("size", 1)
@@ -112,7 +118,7 @@ class Benching:
         iterations = max(1, round(iterations_per_epoch(recipe.batches, n)))
         self._network = network
         self._work = work_of(recipe, network, data.x_train, iterations=iterations, examples=n)
-        self._about_data = {
+        self._data = {
             "name": recipe.data.name,
             "examples": n,
             "test_examples": len(data.y_test),
@@ -125,17 +131,17 @@ class Benching:
         return n
 
     def stop(self) -> None:
-        """Asks for an end that keeps what was measured; may be called by a signal handler."""
+        """Requests a stop that keeps the measurements. Signal handlers may call it."""
         self._stopped = True
 
     # --- the run ---
 
     def __iter__(self) -> Iterator[BenchStatus]:
         """Runs to the end; yields several times a second."""
-        waiting = machine_lock("isolated", cancelled=lambda: self._stopped, on_wait=self._on_wait)
+        lock = machine_lock("isolated", cancelled=lambda: self._stopped, on_wait=self._on_wait)
         try:
-            with self._ending(), waiting as waited, TemporaryDirectory(prefix="assay-bench-") as folder:
-                self._zero, self._folder = perf_counter(), Path(folder)
+            with self._recorded_outcome(), lock as waited, TemporaryDirectory(prefix="assay-bench-") as folder:
+                self._started, self._folder = perf_counter(), Path(folder)
                 if waited > 1.0:
                     self.bench.notes.append(f"waited {waited:.0f} s for another measurement on this machine")
                 yield from self._run()
@@ -144,7 +150,8 @@ class Benching:
             self._save(now=True)
 
     @contextmanager
-    def _ending(self) -> Generator[None]:
+    def _recorded_outcome(self) -> Generator[None]:
+        """Records in the bench whether it was completed or interrupted."""
         try:
             yield
             self.bench.outcome = "completed"
@@ -166,21 +173,21 @@ class Benching:
             yield from self._guarded(i, self._certify(i))
             self._workers.kill(i)
         self._workers.kill(len(bench.rows))
-        for repeat in range(1, self.asked.repeats + 1):
+        for repeat in range(1, self.spec.repeats + 1):
             yield from self._repeat(repeat)
         yield self._do("calibrates")
         bench.after = calibrate(threads)
         moved = bench.before.moved(bench.after)
         if moved > MOVED:
             bench.notes.append(
-                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios hold better than seconds"
+                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios are more reliable than seconds"
             )
 
     def _repeat(self, repeat: int) -> Iterator[BenchStatus]:
-        """A process for every row, then in each round an epoch of each."""
+        """Starts a process for each row, then measures one epoch of each row per round."""
         for i in self._alive():
             yield from self._guarded(i, self._begin(i, repeat))
-        for number in range(1, self.asked.epochs + 1):
+        for number in range(1, self.spec.epochs + 1):
             for i in self._alive():
                 yield from self._guarded(i, self._epoch(i, repeat, number))
                 self._save()
@@ -191,10 +198,10 @@ class Benching:
         return [i for i, row in enumerate(self.bench.rows) if row.state in _LIVE]
 
     def _guarded(self, i: int, steps: Iterator[BenchStatus]) -> Iterator[BenchStatus]:
-        """The steps of a row; where one ends it, the row has its reason and its process goes."""
+        """The steps of a row. If one of them ends the row, its reason is recorded and its process is killed."""
         if self._stopped:
             raise _StoppedError
-        if self.bench.rows[i].state not in _LIVE:  # its process has ended while another row had its turn
+        if self.bench.rows[i].state not in _LIVE:  # its process has died while another row computed
             return
         try:
             yield from steps
@@ -213,7 +220,7 @@ class Benching:
         yield self._do(f"certifies {row.label}")
         recipe = self._recipe(row.contender)
         n = int(self.bench.data["examples"])
-        tolerance, iterations = compared(recipe, self._network, n, quick=self.asked.quick)
+        tolerance, iterations = compared(recipe, self._network, n, quick=self.spec.quick)
         with self._timed(i, "certify"):
             yield from self._load(i, row.contender, without_dropout(recipe))
             reference = yield from self._reference(recipe, iterations)
@@ -231,7 +238,7 @@ class Benching:
         row.state = State.CERTIFIED
 
     def _reference(self, recipe: Recipe, iterations: int) -> Generator[BenchStatus, None, Arrays]:
-        """The reference's losses and weights, computed once for all rows of a precision."""
+        """The losses and weights of the reference, computed once per precision."""
         precision = "float64" if recipe.precision == "float64" else "float32"
         if (precision, iterations) not in self._references:
             number, contender = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
@@ -241,24 +248,24 @@ class Benching:
                 _, content = yield from self._ask(number, "certify", iterations=iterations)
                 self._references[precision, iterations] = arrays_of(content)
             except _EndError as end:
-                reason = f"there is no reference to certify it by: {end.reason}"
+                reason = f"the reference cannot be computed: {end.reason}"
                 self._references[precision, iterations] = _EndError(State.IMPOSSIBLE, reason)
-        found = self._references[precision, iterations]
-        if isinstance(found, _EndError):
-            raise found
-        return found
+        reference = self._references[precision, iterations]
+        if isinstance(reference, _EndError):
+            raise reference
+        return reference
 
     def _begin(self, i: int, repeat: int) -> Iterator[BenchStatus]:
         row = self.bench.rows[i]
-        yield self._do(f"starts {row.label}, repeat {repeat} of {self.asked.repeats}")
+        yield self._do(f"starts {row.label}, repeat {repeat} of {self.spec.repeats}")
         with self._timed(i, "begin", repeat=repeat):
             started = yield from self._load(i, row.contender, self._recipe(row.contender))
             head, _ = yield from self._ask(i, "begin")
         row.starts.append(StartUp(repeat, started, head["data"], head["compile"]))
 
     def _epoch(self, i: int, repeat: int, number: int) -> Iterator[BenchStatus]:
-        row, asked = self.bench.rows[i], self.asked
-        yield self._do(f"repeat {repeat} of {asked.repeats}, epoch {number} of {asked.epochs}: {row.label}")
+        row, spec = self.bench.rows[i], self.spec
+        yield self._do(f"repeat {repeat} of {spec.repeats}, epoch {number} of {spec.epochs}: {row.label}")
         with self._timed(i, "epoch", repeat=repeat, epoch=number) as event:
             head, _ = yield from self._ask(i, "epoch")
         if number == 1:
@@ -281,16 +288,16 @@ class Benching:
             row.peak_device_memory_bytes = max(row.peak_device_memory_bytes or 0, head["peak_device_memory_bytes"])
 
     def _load(self, i: int, contender: Contender, recipe: Recipe) -> Generator[BenchStatus, None, float]:
-        """Starts a row's process and lets it load its engine; the seconds from the start of the process."""
+        """Starts a row's process, which loads its engine. Returns the seconds since the process was started."""
         begin = perf_counter()
-        self._caches += 1
+        self._processes += 1
         yield from self._ask(
             i,
             "load",
             engine=contender.engine,
             device=contender.device,
             threads=contender.threads,
-            cache=str(self._folder / str(self._caches)),
+            cache=str(self._folder / str(self._processes)),
             trials=[{"recipe": recipe.plain()}],
             code=code_hash(recipe.optimizer),
             path=import_path(),
@@ -298,61 +305,61 @@ class Benching:
         return perf_counter() - begin
 
     def _recipe(self, contender: Contender) -> Recipe:
-        """What a row trains: the recipe in its precision, with a point after each epoch and without stopping rules."""
-        return self.asked.recipe.patched(
+        """The recipe of a row: in its precision, with a log point after each epoch and without stopping rules."""
+        return self.spec.recipe.patched(
             {
                 "precision": contender.precision,
-                "budget": {"epochs": float(self.asked.epochs)},
+                "budget": {"epochs": float(self.spec.epochs)},
                 "log": {"every": "1 epoch", "train_loss": "batch"},
             }
-        ).model_copy(update={"stop": type(self.asked.recipe.stop)()})
+        ).model_copy(update={"stop": type(self.spec.recipe.stop)()})
 
     # --- messages ---
 
-    def _ask(self, i: int, kind: str, **values: Any) -> Steps:
-        """Sends a row's process a message and waits for the answer. Raises: _EndError, _StoppedError."""
+    def _ask(self, i: int, kind: str, **values: Any) -> PendingReply:
+        """Sends a message to a row's process and waits for the reply. Raises: _EndError, _StoppedError."""
         self._workers.start(i).send(kind, **values)
         while True:
             for number, head, content in self._workers.messages(_POLL_SECONDS):
                 if head is None:
-                    self._gone(number, asked=i)
+                    self._lost(number, current=i)
                 elif number == i and head["kind"] == "status":
-                    yield self._do(self._doing, within=f"{head['iteration']:,}/{head['iterations']:,} iterations")
+                    yield self._do(self._step, within=f"{head['iteration']:,}/{head['iterations']:,} iterations")
                 elif number == i and head["kind"] != "ready":
                     _raise_end(head)
                     return head, content
             if self._stopped:
                 raise _StoppedError
-            yield self._do(self._doing)
+            yield self._do(self._step)
 
-    def _gone(self, number: int, *, asked: int) -> None:
-        """A process has ended: that of the row in turn, or another one while it waited."""
-        how = self._workers.drop(number)
-        if number == asked:
-            raise _EndError(State.FAILED, how)
+    def _lost(self, number: int, *, current: int) -> None:
+        """Ends the row of a process that died: the current row, or another one, which was waiting."""
+        reason = self._workers.drop(number)
+        if number == current:
+            raise _EndError(State.FAILED, reason)
         if number < len(self.bench.rows):
-            self._end(number, State.FAILED, how)
+            self._end(number, State.FAILED, reason)
 
     @contextmanager
     def _timed(self, i: int, kind: str, **about: int) -> Generator[dict[str, Any]]:
-        """Notes in the timeline when a row computed; settles afterwards."""
+        """Records in the timeline when a row computed; then waits for its threads to sleep."""
         event: dict[str, Any] = {"what": kind, "row": self.bench.rows[i].label, **about}
         begin = perf_counter()
-        event["begin"] = begin - self._zero
+        event["begin"] = begin - self._started
         try:
             yield event
         finally:
-            took = perf_counter() - begin
-            event["end"] = event["begin"] + took
+            seconds = perf_counter() - begin
+            event["end"] = event["begin"] + seconds
             self.bench.events.append(event)
-        self._timetable.done(kind, i, took)
+        self._timetable.done(kind, i, seconds)
         sleep(_SETTLE_SECONDS)
 
-    # --- how far it is ---
+    # --- progress ---
 
-    def _do(self, doing: str, *, within: str = "") -> BenchStatus:
-        self._doing = doing
-        return self._timetable.status(doing + (f", {within}" if within else ""))
+    def _do(self, step: str, *, within: str = "") -> BenchStatus:
+        self._step = step
+        return self._timetable.status(step + (f", {within}" if within else ""))
 
     def _save(self, *, now: bool = False) -> None:
         measured = any(row.epochs for row in self.bench.rows)
@@ -367,7 +374,7 @@ def _cores(contender: Contender) -> list[int]:
 
 
 def _raise_end(head: dict[str, Any]) -> None:
-    """Raises: _EndError where a row's process says that it cannot go on."""
+    """Raises: _EndError if a row's process reports that it cannot continue."""
     kind = head["kind"]
     if kind == "cannot":
         raise _EndError(State.IMPOSSIBLE, head["reason"])
@@ -377,11 +384,11 @@ def _raise_end(head: dict[str, Any]) -> None:
         raise _EndError(State.OUT_OF_MEMORY if head["out_of_memory"] else State.FAILED, head["reason"])
 
 
-def _notes(asked: BenchSpec, n: int) -> list[str]:
-    """What must be known to read the rows."""
-    found: list[str] = []
-    if asked.quick:
-        found.append(f"scaled down by --quick: {n:,} training examples, few epochs; it says little about a full run")
-    if any(c.engine == REFERENCE and c.precision != "float64" for c in asked.contenders):
-        found.append(f"engine {REFERENCE!r} computes in float64 whatever the precision")
-    return found
+def _notes(spec: BenchSpec, n: int) -> list[str]:
+    """What readers of the rows must know."""
+    notes: list[str] = []
+    if spec.quick:
+        notes.append(f"scaled down by --quick: {n:,} training examples, few epochs; not representative of a full run")
+    if any(c.engine == REFERENCE and c.precision != "float64" for c in spec.contenders):
+        notes.append(f"engine {REFERENCE!r} computes in float64 in every precision")
+    return notes

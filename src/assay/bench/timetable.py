@@ -11,7 +11,7 @@ from assay.workers.eta import RepeatedSteps
 class BenchStatus:
     """The progress of a running bench: its current step, the number of steps, and the estimated seconds left."""
 
-    doing: str
+    step: str
     done: int
     steps: int
     eta_seconds: float | None
@@ -38,7 +38,7 @@ class Timetable:
                 self._steps -= count
                 self._left[step] = 0
 
-    def status(self, doing: str) -> BenchStatus:
+    def status(self, step: str) -> BenchStatus:
         """The progress of the bench."""
         done = self._steps - sum(self._left.values())
-        return BenchStatus(doing, done, self._steps, self._times.remaining(self._left))
+        return BenchStatus(step, done, self._steps, self._times.remaining(self._left))

@@ -1,7 +1,7 @@
-"""The process of one row: loads its engine, is certified, or trains an epoch whenever its driver says so.
+"""The process of one row: loads its engine, computes its certificate, or trains an epoch, as its driver requests.
 
-Started as `python -P -m assay.bench.worker FD 0` with one end of a socket pair. It computes nothing between two
-messages, so that of many rows kept alive side by side one alone uses the machine.
+Started as `python -P -m assay.bench.worker FD 0` with one end of a socket pair. Between two messages it
+computes nothing, so that only one of many rows uses the machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STATUS_SECONDS = 0.5
 
 
 class RowWorker:
-    """One row's engine, and its training once it has begun."""
+    """The engine of one row, and its training once it has begun."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -49,22 +49,25 @@ class RowWorker:
         self.messages.put(head)
 
     def serve(self) -> None:
-        """Does what the driver says until it is gone."""
-        does = {"load": self._load, "certify": self._certify, "begin": self._begin, "epoch": self._epoch}
+        """Handles the driver's messages until it is gone."""
+        handlers = {"load": self._load, "certify": self._certify, "begin": self._begin, "epoch": self._epoch}
         while True:
             head = self.messages.get()
             try:
-                does[head["kind"]](head)
+                handlers[head["kind"]](head)
             except EngineError as error:
                 send(self.connection, "cannot", reason=str(error))
             except Exception as error:
-                mistake = isinstance(error, AssayError)
-                reason = " ".join(str(error).split()) if mistake else traceback.format_exc().strip().splitlines()[-1]
+                expected = isinstance(error, AssayError)
+                reason = " ".join(str(error).split()) if expected else traceback.format_exc().strip().splitlines()[-1]
                 send(self.connection, "failed", reason=reason[:500], out_of_memory=out_of_memory(error))
 
     def _load(self, head: dict[str, Any]) -> None:
-        """Imports and makes the engine. Programs that it compiles are kept in an empty folder, so that every start
-        compiles anew; a GPU's memory is taken as it is needed, so that rows can share it."""
+        """Imports and makes the engine.
+
+        Its compilation cache is an empty folder, so that every start compiles. GPU memory is allocated on demand, so
+        that rows can share it.
+        """
         os.environ["ASSAY_CACHE"] = head["cache"]
         os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
@@ -79,7 +82,7 @@ class RowWorker:
         return prepared(self.recipe, load(self.recipe.data.name))
 
     def _certify(self, head: dict[str, Any]) -> None:
-        """The first losses, and the weights after them."""
+        """Sends the first losses, and the weights after them."""
         training = Training([self.recipe], self.engine, self._data())
         batches = make_batches(self.recipe.batches, training.cohort.seeds, 1, head["iterations"], training.n)
         state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
@@ -93,14 +96,14 @@ class RowWorker:
         )
 
     def _begin(self, head: dict[str, Any]) -> None:
-        """Brings the data to the engine, and evaluates the initial weights."""
+        """Passes the data to the engine, and evaluates the initial weights."""
         begin = perf_counter()
         data = self._data()
         self.training = Training([self.recipe], self.engine, data, data_seconds=perf_counter() - begin)
-        brought = perf_counter() - begin
+        data_seconds = perf_counter() - begin
         self._epochs = self._log_points()
         next(self._epochs)
-        send(self.connection, "begun", data=brought, compile=perf_counter() - begin - brought)
+        send(self.connection, "begun", data=data_seconds, compile=perf_counter() - begin - data_seconds)
 
     def _epoch(self, head: dict[str, Any]) -> None:
         """Trains to the next log point, which the recipe has after every epoch."""
@@ -128,14 +131,14 @@ class RowWorker:
         )
 
     def _log_points(self) -> Generator[None]:
-        """Trains; comes back at every log point, and tells the driver now and then how far it is."""
-        told = perf_counter()
+        """Trains; yields at every log point, and reports its progress to the driver in between."""
+        reported = perf_counter()
         for status in self.training:
             if status.new_point:
                 yield
-                told = perf_counter()
-            elif perf_counter() - told > _STATUS_SECONDS:
-                told = perf_counter()
+                reported = perf_counter()
+            elif perf_counter() - reported > _STATUS_SECONDS:
+                reported = perf_counter()
                 send(self.connection, "status", iteration=status.iteration, iterations=status.iterations)
 
 

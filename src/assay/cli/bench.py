@@ -148,13 +148,13 @@ def _run(spec: BenchSpec, store: Store) -> tuple[dict[str, Any], bool]:
     Raises:
         AssayError: This machine can run none of the rows.
     """
-    from assay.bench.runner import Benching
+    from assay.bench.runner import BenchRunner
     from assay.store import benches
 
-    benching = Benching(spec, save=lambda plain: benches.save(store.database, plain), on_wait=lambda: note(WAITING))
+    runner = BenchRunner(spec, save=lambda plain: benches.save(store.database, plain), on_wait=lambda: note(WAITING))
     note(_plan_sentence(spec))
-    interrupted = run_with_progress(benching, benching.stop, _bench_bar(benching.bench.name))
-    plain = benching.bench.plain()
+    interrupted = run_with_progress(runner, runner.stop, _bench_bar(runner.bench.name))
+    plain = runner.bench.plain()
     if not interrupted and all(row["state"] == "impossible" for row in plain["rows"]):
         reasons = "".join(f"\n  - {row['label']}: {row['reason']}" for row in plain["rows"])
         raise AssayError(f"this machine cannot run any of the rows:{reasons}")
@@ -180,7 +180,7 @@ def _bench_bar(name: str) -> Generator[Callable[[BenchStatus], None]]:
 
 def _status_text(status: BenchStatus) -> str:
     eta = "" if status.eta_seconds is None else f", ETA {duration(status.eta_seconds)}"
-    return f"{status.done}/{status.steps}{eta}: {status.doing}"
+    return f"{status.done}/{status.steps}{eta}: {status.step}"
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The process that holds a lease, named so that it is never taken for a later one with its number."""
+"""The process that holds a lease, identified so that no later process with the same id is mistaken for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Holder:
-    """A process, so that it is never taken for a later one with its number."""
+    """The identity of a process: its host, the boot of the host, its id and its start."""
 
     host: str
     boot: str
@@ -22,7 +22,7 @@ class Holder:
     started: str
 
     def gone(self) -> bool:
-        """Whether the process is known to have ended; of another machine's it is not known."""
+        """Whether the process is known to have ended. That is unknown for processes of other machines."""
         if self.host != socket.gethostname():
             return False
         return self.boot != boot() or _started(self.pid) != self.started
@@ -35,7 +35,7 @@ def me() -> Holder:
 
 @cache
 def boot() -> str:
-    """What tells one start of this machine from the next."""
+    """An id of the current boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -43,8 +43,8 @@ def boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in the system's own terms, or None where there is none."""
-    try:  # the ticks do not move when the clock is set, psutil's seconds do
+    """When a process was started, in a form of the operating system; None if there is no such process."""
+    try:  # setting the clock changes psutil's seconds, but not these ticks
         text = Path(f"/proc/{pid}/stat").read_text()
         fields = text.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]

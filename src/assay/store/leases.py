@@ -1,4 +1,4 @@
-"""Leases: who trains a trajectory now, and their SQL; a commit under a lease that was taken over is refused."""
+"""Leases: which process trains a trajectory. A commit under a lease that was taken over is refused."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from assay.studies.plan import Job
 from assay.training.history import Outcome
 
 SECONDS = 60.0
-"""How long a lease lasts unless it is renewed; its holder renews it every quarter of that."""
+"""How long a lease lasts. Its holder renews it four times as often."""
 RETRIES = 3
-"""How often a trial whose worker vanished is tried again by itself."""
-_FIRST = 16  # jobs that are looked at first; most often one of them is free
-_MORE = 400
+"""How often a trial whose worker was lost is retried automatically."""
+_FIRST_BATCH = 16  # jobs; usually one of them is free
+_NEXT_BATCH = 400
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to train a trajectory; a commit under it is refused once somebody else has it."""
+    """The right to train a trajectory; a commit under it is refused once another process has it."""
 
     trajectory: str
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 class Leases:
-    """The leases of a store: claimed by one process at a time, renewed, released, taken over."""
+    """The leases of a store. At any time, a trajectory is leased to one process at most."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._me = me()
 
     def claim(self, jobs: Iterable[Job]) -> tuple[Lease, Job] | None:
-        """The first of the jobs that nobody else has, with those of its trials that have no result yet."""
+        """Leases the first job that no other process has. Returns it with only those trials that have no result yet."""
         return self.claim_or_done(jobs)[0]
 
     def claim_or_done(self, jobs: Iterable[Job]) -> tuple[tuple[Lease, Job] | None, dict[str, Outcome]]:
-        """As `claim`; and the outcomes of trials that were found to be finished on the way.
+        """As `claim`; also returns the outcomes of trials that turned out to be finished.
 
-        The jobs are read only as far as needed.
+        `jobs` is consumed only as far as needed.
         """
         done: dict[str, Outcome] = {}
-        rest = iter(jobs)
-        batch = list(itertools.islice(rest, _FIRST))
+        remaining = iter(jobs)
+        batch = list(itertools.islice(remaining, _FIRST_BATCH))
         if not batch:
             return None, done
         with self.database.write() as connection:
@@ -59,7 +59,7 @@ class Leases:
                 claimed = self._claim_one(connection, batch, now, done)
                 if claimed is not None:
                     return claimed, done
-                batch = list(itertools.islice(rest, _MORE))
+                batch = list(itertools.islice(remaining, _NEXT_BATCH))
         return None, done
 
     def _claim_one(
@@ -82,7 +82,7 @@ class Leases:
         return None
 
     def held_by_others(self, keys: Iterable[str]) -> set[str]:
-        """Those trajectories that another living process trains now."""
+        """The trajectories that another running process trains."""
         held: set[str] = set()
         with self.database.read() as connection:
             now = self.database.now(connection)
@@ -93,47 +93,47 @@ class Leases:
         return held
 
     def renew(self, held: Iterable[Lease]) -> None:
-        """Extends leases."""
+        """Renews leases."""
         with self.database.write() as connection:
             expires = self.database.now(connection) + SECONDS
             for lease in held:
                 connection.execute(fenced(lease).values(expires=expires))
 
     def release(self, lease: Lease) -> None:
-        """Gives a trajectory back."""
+        """Ends a lease."""
         with self.database.write() as connection:
             connection.execute(fenced(lease).values(token=None, expires=None))
 
 
 def holds(connection: sa.Connection, lease: Lease) -> int | None:
-    """The iteration of the trajectory's checkpoint where the lease still holds, else None."""
+    """The iteration of the trajectory's checkpoint if the lease still holds, else None."""
     query = sa.select(trajectory.c.iteration)
-    mine = query.where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
-    return connection.execute(mine).scalar()
+    held = query.where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
+    return connection.execute(held).scalar()
 
 
 def note_checkpoint(connection: sa.Connection, lease: Lease, iteration: int, artifact: str) -> bool:
-    """Notes from where the trajectory can resume. False where the lease no longer holds."""
+    """Stores the checkpoint that the trajectory can resume from. Returns False if the lease no longer holds."""
     values = {"iteration": iteration, "checkpoint": artifact, "losses": 0}
     return bool(connection.execute(fenced(lease).values(**values)).rowcount)
 
 
 def give_up(connection: sa.Connection, lease: Lease) -> bool:
-    """Releases the lease of a worker that vanished. True where its trials were tried often enough and are lost."""
+    """Ends the lease of a worker that was lost. Returns True if its trials have no retry left and are lost."""
     query = sa.select(trajectory.c.losses).where(trajectory.c.key == lease.trajectory)
     losses = connection.execute(query).scalar_one()
-    again = losses < RETRIES
-    values = {"token": None, "expires": None, "losses": losses + 1 if again else 0}
-    return bool(connection.execute(fenced(lease).values(**values)).rowcount) and not again
+    retry = losses < RETRIES
+    values = {"token": None, "expires": None, "losses": losses + 1 if retry else 0}
+    return bool(connection.execute(fenced(lease).values(**values)).rowcount) and not retry
 
 
 def fenced(lease: Lease) -> sa.Update:
-    """An update of the lease's trajectory that does nothing once somebody else has it."""
+    """An update of the lease's trajectory that does nothing once another process has it."""
     return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
 
 
 def _free(row: Any, now: float) -> bool:
-    """Whether a trajectory may be claimed: no lease, an expired one, or one whose holder is known to have ended."""
+    """Whether a trajectory is free: it has no lease, or an expired one, or the holder is known to have ended."""
     if row.token is None or row.expires is None or row.expires < now:
         return True
     return Holder(row.host, row.boot, row.pid, row.started).gone()

@@ -1,4 +1,4 @@
-"""What is asked of a store: studies, trials by filters, the rows of a study."""
+"""Queries: studies, trials by filters, the rows of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILTERS: dict[str, sa.Column[Any]] = {
         c.name: c for c in result.columns if c.name not in ("trial", "ledger", "curve", "confusion", "classes", "error")
     },
 }
-"""What trials can be filtered and sorted by: a column each."""
+"""The columns by which trials can be filtered and sorted."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -36,36 +36,36 @@ _FILTER = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 
 
 def condition(text: str) -> sa.ColumnElement[bool]:
-    """What a filter such as `optimizer=adam` or `accuracy>0.95` asks for. Raises: StoreError."""
-    found = condition_on(text, FILTERS)
-    assert found is not None
-    return found
+    """Parses a filter such as `optimizer=adam` or `accuracy>0.95`. Raises: StoreError."""
+    parsed = condition_on(text, FILTERS)
+    assert parsed is not None  # FILTERS has every column
+    return parsed
 
 
 def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnElement[bool] | None:
-    """A filter on the columns of another table than that of trials; None where it has no such column."""
+    """Parses a filter of trials for the columns of another table. Returns None if it lacks the column."""
     match = _FILTER.fullmatch(text)
     if not match or not match[3]:
         raise StoreError(f"filter {text!r}: expected COLUMN=VALUE, or with != > < >= <=, such as accuracy>0.95")
-    name, sign, word = match.groups()
+    name, operation, text_value = match.groups()
     if name not in FILTERS:
         raise StoreError(unknown("filter", name, FILTERS))
     if name not in columns:
         return None
     column = columns[name]
-    value: Any = word
+    value: Any = text_value
     if not isinstance(column.type, sa.Text | sa.String):
         try:
-            value = float(word)
+            value = float(text_value)
         except ValueError:
-            raise StoreError(f"filter {text!r}: {name} is a number; got {word!r}") from None
+            raise StoreError(f"filter {text!r}: got {text_value!r}; expected a number") from None
     elif name == "key":
-        return column.like(re.sub(r"[^0-9a-f]", "", word) + "%")
-    return _OPERATORS[sign](column, value)
+        return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
+    return _OPERATORS[operation](column, value)
 
 
 def studies(database: Database) -> list[Row]:
-    """Every study with how many trials it has, how many are finished, its best accuracy, and its imported curves."""
+    """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy."""
     finished = sa.func.count(result.c.trial).label("finished")
     curves = sa.select(sa.func.count()).where(imported.c.study == study.c.id).scalar_subquery()
     query = (
@@ -88,19 +88,23 @@ def studies(database: Database) -> list[Row]:
 
 
 def study_definition(database: Database, name: str) -> Row:
-    """A study's row. Raises: StoreError, with the nearest name."""
+    """The row of a study. Raises: StoreError, with the nearest name."""
     with database.read() as connection:
-        found = connection.execute(sa.select(study).where(study.c.name == name)).mappings().first()
+        row = connection.execute(sa.select(study).where(study.c.name == name)).mappings().first()
         names = connection.execute(sa.select(study.c.name)).scalars().all()
-    if found is None:
-        hint = unknown("study", name, names) if names else f"unknown study {name!r}; the store has none yet"
-        raise StoreError(hint)
-    return dict(found)
+    if row is None:
+        raise StoreError(unknown_study(name, names))
+    return dict(row)
+
+
+def unknown_study(name: str, names: Sequence[str]) -> str:
+    """The message for a study that the store does not have."""
+    return unknown("study", name, names) if names else f"unknown study {name!r}; the store has no studies yet"
 
 
 def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
-    """A study's definition, and its trials with their results (None where there is none yet), in its order."""
-    found = study_definition(database, name)
+    """The definition of a study, and its trials in order, with None in place of missing results."""
+    row = study_definition(database, name)
     query = (
         sa.select(
             member.c.trial,
@@ -112,25 +116,33 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
         )
         .select_from(member.join(trial, trial.c.key == member.c.trial))
         .join(result, result.c.trial == member.c.trial, isouter=True)
-        .where(member.c.study == found["id"])
+        .where(member.c.study == row["id"])
         .order_by(member.c.position)
     )
     with database.read() as connection:
-        return json.loads(found["definition"]), [dict(row) for row in connection.execute(query).mappings()]
+        return json.loads(row["definition"]), [dict(trial_row) for trial_row in connection.execute(query).mappings()]
 
 
 def trials(
     database: Database, filters: Sequence[str] = (), *, study_name: str = "", sort: str = "-finished", limit: int = 50
 ) -> tuple[list[Row], int]:
-    """Trials that pass the filters, at most `limit` of them, and how many pass; `sort` by a column, "-" descending."""
+    """The trials that pass the filters, and how many they are.
+
+    Args:
+        database: The database.
+        filters: Filters such as `accuracy>0.95`.
+        study_name: Only trials of this study; empty for all.
+        sort: A column to sort by; "-" in front sorts in descending order.
+        limit: Maximum number of rows to return.
+    """
     name = sort.removeprefix("-")
     if name not in FILTERS:
         raise StoreError(unknown("column to sort by", name, FILTERS))
     where = [condition(text) for text in filters]
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True)
     if study_name:
-        number = study_definition(database, study_name)["id"]
-        where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == number)))
+        study_id = study_definition(database, study_name)["id"]
+        where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == study_id)))
     wide = ("trial", "ledger", "curve", "confusion", "classes", "error", "warnings")
     columns = [c for c in trial.columns if c.name != "recipe"] + [c for c in result.columns if c.name not in wide]
     column = FILTERS[name]
@@ -143,7 +155,7 @@ def trials(
 
 
 def one_trial(database: Database, prefix: str) -> Row:
-    """Everything stored of the one trial whose key begins so. Raises: StoreError where there is none, or several."""
+    """Everything stored about the trial whose key begins with a prefix. Raises: StoreError if not exactly one does."""
     clean = prefix.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{4,64}", clean):
         raise StoreError(
@@ -159,28 +171,28 @@ def one_trial(database: Database, prefix: str) -> Row:
         .limit(2)
     )
     with database.read() as connection:
-        found = [dict(row) for row in connection.execute(query).mappings()]
-        if len(found) != 1:
-            what = "no trial has" if not found else "more than one trial has"
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        if len(rows) != 1:
+            what = "no trial has" if not rows else "more than one trial has"
             raise StoreError(f"{what} a key that begins with {clean!r}")
         names = (
             sa.select(study.c.name, member.c.label)
             .join(member, member.c.study == study.c.id)
-            .where(member.c.trial == found[0]["key"])
+            .where(member.c.trial == rows[0]["key"])
         )
-        found[0]["studies"] = [tuple(row) for row in connection.execute(names)]
-        state = sa.select(trajectory).where(trajectory.c.key == found[0]["trajectory"])
+        rows[0]["studies"] = [tuple(row) for row in connection.execute(names)]
+        state = sa.select(trajectory).where(trajectory.c.key == rows[0]["trajectory"])
         lease = connection.execute(state).mappings().first()
-        found[0]["running"] = bool(lease and lease["token"])
-    return found[0]
+        rows[0]["running"] = bool(lease and lease["token"])
+    return rows[0]
 
 
 def machines_of(database: Database, keys: Sequence[str]) -> list[Row]:
-    """The descriptions of the machines on which trials were made."""
-    found: dict[str, Row] = {}
+    """The descriptions of the machines on which trials were trained."""
+    descriptions: dict[str, Row] = {}
     with database.read() as connection:
         for start in range(0, len(keys), 400):
-            place = sa.select(result.c.machine).where(result.c.trial.in_(keys[start : start + 400]))
-            query = sa.select(machine).where(machine.c.hash.in_(place))
-            found |= {row.hash: json.loads(row.description) for row in connection.execute(query)}
-    return list(found.values())
+            hashes = sa.select(result.c.machine).where(result.c.trial.in_(keys[start : start + 400]))
+            query = sa.select(machine).where(machine.c.hash.in_(hashes))
+            descriptions |= {row.hash: json.loads(row.description) for row in connection.execute(query)}
+    return list(descriptions.values())

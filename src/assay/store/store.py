@@ -1,4 +1,4 @@
-"""The store: studies and trials, claimed by one process at a time, finished in one transaction each."""
+"""The store: studies, trials and their results. Each result is stored in one transaction."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, StoreError, unknown
+from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
 from assay.store.database import DEFAULT, Database, chunks
 from assay.store.leases import RETRIES, Lease, Leases
-from assay.store.queries import one_trial
+from assay.store.queries import one_trial, unknown_study
 from assay.store.records import Finished, dumped, history_of, machine_row, places, result_row, trial_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.plan import Plan, Trial
@@ -31,7 +31,7 @@ def default_url() -> str:
 
 
 class PastCost(NamedTuple):
-    """The seconds of an iteration and of a log point of a stored trial, and its iterations."""
+    """The cost of a stored trial: its seconds per iteration and per log point, and its iterations."""
 
     recipe: Recipe
     engine: str
@@ -43,7 +43,7 @@ class PastCost(NamedTuple):
 
 
 class Store:
-    """A store by URL: sqlite:///FILE (or a path), postgresql+psycopg://... Raises: StoreError."""
+    """A store, by its URL: sqlite:///FILE (or a path), or postgresql+psycopg://... Raises: StoreError."""
 
     def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
         self.database = Database(url or default_url(), read_only=read_only)
@@ -52,7 +52,7 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The store as messages name it."""
+        """The name of the store in messages."""
         return self.database.name
 
     def close(self) -> None:
@@ -62,9 +62,9 @@ class Store:
     # --- studies and trials ---
 
     def register(self, plan: Plan) -> None:
-        """Stores a plan's trials and, where it is a study's, the definition and the members.
+        """Stores the trials of a plan and, for the plan of a study, the study's definition and members.
 
-        A study of that name is defined anew.
+        They replace those of a stored study of the same name.
         """
         with self.database.write() as connection:
             now = self.database.now(connection)
@@ -72,17 +72,17 @@ class Store:
             if not plan.registers:
                 return
             definition = {"definition": dumped(dict(plan.study.raw)), "digest": plan.study.digest, "updated": now}
-            found = connection.execute(sa.select(study.c.id).where(study.c.name == plan.study.name)).scalar()
-            if found is None:
+            study_id = connection.execute(sa.select(study.c.id).where(study.c.name == plan.study.name)).scalar()
+            if study_id is None:
                 values = definition | {"name": plan.study.name, "created": now}
-                made = connection.execute(sa.insert(study).values(**values))
-                found = made.inserted_primary_key[0]  # pyright: ignore[reportOptionalSubscript]
+                inserted = connection.execute(sa.insert(study).values(**values))
+                study_id = inserted.inserted_primary_key[0]  # pyright: ignore[reportOptionalSubscript]
             else:
-                connection.execute(sa.update(study).where(study.c.id == found).values(**definition))
-                connection.execute(sa.delete(member).where(member.c.study == found))
+                connection.execute(sa.update(study).where(study.c.id == study_id).values(**definition))
+                connection.execute(sa.delete(member).where(member.c.study == study_id))
             rows = [
                 {
-                    "study": found,
+                    "study": study_id,
                     "position": position,
                     "trial": m.key,
                     "label": m.label,
@@ -95,36 +95,42 @@ class Store:
                 connection.execute(sa.insert(member), rows)
 
     def outcomes(self, keys: Iterable[str]) -> dict[str, Outcome]:
-        """The outcomes of those trials that have a result which still counts."""
-        found: dict[str, Outcome] = {}
+        """The outcomes of those trials that have a result which is not stale."""
+        outcomes: dict[str, Outcome] = {}
         with self.database.read() as connection:
-            for some in chunks(list(keys)):
-                query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(some), ~result.c.stale)
-                found |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
-        return found
+            for chunk in chunks(list(keys)):
+                query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(chunk), ~result.c.stale)
+                outcomes |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
+        return outcomes
 
     def mark_stale(self, keys: Iterable[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
-        """Marks results as asked for again; each stands until the new one takes its place. Returns how many.
+        """Marks results as stale, so that their trials are retrained; each stays until the new one replaces it.
 
-        Without `failed_only` the trajectories begin anew, unless `keep_checkpoints`.
+        Args:
+            keys: The trials.
+            failed_only: Mark only results that failed. Otherwise, checkpoints are dropped as well.
+            keep_checkpoints: Do not drop checkpoints.
+
+        Returns:
+            The number of results that were marked.
         """
         count = 0
         with self.database.write() as connection:
-            for some in chunks(list(keys)):
-                update = sa.update(result).where(result.c.trial.in_(some), ~result.c.stale)
+            for chunk in chunks(list(keys)):
+                update = sa.update(result).where(result.c.trial.in_(chunk), ~result.c.stale)
                 if failed_only:
                     update = update.where(result.c.outcome.in_([str(outcome) for outcome in RETRIED]))
                 count += connection.execute(update.values(stale=True)).rowcount
                 if not failed_only and not keep_checkpoints:
-                    those = sa.select(trial.c.trajectory).where(trial.c.key.in_(some))
+                    trajectories = sa.select(trial.c.trajectory).where(trial.c.key.in_(chunk))
                     fresh = {"iteration": 0, "checkpoint": None, "losses": 0}
-                    connection.execute(sa.update(trajectory).where(trajectory.c.key.in_(those)).values(**fresh))
+                    connection.execute(sa.update(trajectory).where(trajectory.c.key.in_(trajectories)).values(**fresh))
         return count
 
     # --- results ---
 
     def lost(self, lease: Lease, trials: Sequence[Trial], reason: str) -> bool:
-        """Notes that the worker of a lease vanished. True where its trials will be tried again, else they are lost."""
+        """Records that the worker of a lease was lost. Returns True if its trials are retried, else they are lost."""
         with self.database.write() as connection:
             if not leases.give_up(connection, lease):
                 return True
@@ -134,7 +140,7 @@ class Store:
             return False
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
-        """Stores a trial's end in one transaction, its artifact before. False where somebody else has the lease now."""
+        """Stores the artifact of a trial, then its result. Returns False if another process has the lease now."""
         name = self.artifacts.put(finished.content) if finished.content is not None else None
         with self.database.write() as connection:
             held = leases.holds(connection, lease)
@@ -147,7 +153,7 @@ class Store:
         return True
 
     def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
-        """Stores from where a trajectory that is being trained can go on."""
+        """Stores a checkpoint from which a running trajectory can resume."""
         name = self.artifacts.put(content)
         with self.database.write() as connection:
             old = connection.execute(
@@ -162,7 +168,7 @@ class Store:
             self.artifacts.remove(old)
 
     def start_of(self, key: str) -> History | None:
-        """The furthest that a trajectory was trained, or None where it must begin anew."""
+        """The latest checkpoint of a trajectory, or None if it has none."""
         with self.database.read() as connection:
             name = connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalar()
         if name is None:
@@ -170,16 +176,16 @@ class Store:
         try:
             return from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
         except AssayError:
-            return None  # damaged or gone: trained anew, which costs time alone; `store check` names it
+            return None  # damaged or missing: retraining only costs time; `store check` reports it
 
     def history(self, key: str) -> History | None:
-        """A stored trial's history with its weights, where its artifact was kept."""
+        """The history of a stored trial with its weights, or None if its artifact was not kept."""
         with self.database.read() as connection:
             name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == key)).scalar()
         return from_bytes(self.artifacts.get(name), source=f"{self.name}, trial {key[:8]}") if name else None
 
     def result(self, key: str) -> History | None:
-        """A stored trial's history, with its weights where they were kept; None where it has no result."""
+        """The history of a stored trial, with its weights if they were kept; None if it has no result."""
         row = one_trial(self.database, key)
         if row["outcome"] is None:
             return None
@@ -194,32 +200,34 @@ class Store:
         )
 
     def remove_trials(self, keys: Sequence[str]) -> int:
-        """Removes trials, their results and their places in studies; artifacts go with `vacuum`. Returns how many."""
+        """Removes trials from the store and from studies; `vacuum` removes their artifacts. Returns how many."""
         with self.database.write() as connection:
             count = 0
-            for some in chunks(list(keys)):
-                those = connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(some))).scalars().all()
-                connection.execute(sa.delete(member).where(member.c.trial.in_(some)))
-                connection.execute(sa.delete(result).where(result.c.trial.in_(some)))
-                count += connection.execute(sa.delete(trial).where(trial.c.key.in_(some))).rowcount
+            for chunk in chunks(list(keys)):
+                trajectories = (
+                    connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(chunk))).scalars().all()
+                )
+                connection.execute(sa.delete(member).where(member.c.trial.in_(chunk)))
+                connection.execute(sa.delete(result).where(result.c.trial.in_(chunk)))
+                count += connection.execute(sa.delete(trial).where(trial.c.key.in_(chunk))).rowcount
                 used = sa.select(trial.c.trajectory)
-                empty = sa.delete(trajectory).where(trajectory.c.key.in_(those), trajectory.c.key.not_in(used))
+                empty = sa.delete(trajectory).where(trajectory.c.key.in_(trajectories), trajectory.c.key.not_in(used))
                 connection.execute(empty)
             return count
 
     def remove_study(self, name: str) -> list[str]:
-        """Removes a study with its imported curves; returns the keys of those of its trials that no other one names."""
+        """Removes a study with its imported curves. Returns the keys of its trials that are in no other study."""
         with self.database.write() as connection:
-            number = _study_id(connection, name)
-            mine = set(connection.execute(sa.select(member.c.trial).where(member.c.study == number)).scalars())
-            connection.execute(sa.delete(member).where(member.c.study == number))
-            connection.execute(sa.delete(imported).where(imported.c.study == number))
-            connection.execute(sa.delete(study).where(study.c.id == number))
-            shared = set(connection.execute(sa.select(member.c.trial)).scalars())
-            return sorted(mine - shared)
+            study_id = _study_id(connection, name)
+            keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
+            connection.execute(sa.delete(member).where(member.c.study == study_id))
+            connection.execute(sa.delete(imported).where(imported.c.study == study_id))
+            connection.execute(sa.delete(study).where(study.c.id == study_id))
+            others = set(connection.execute(sa.select(member.c.trial)).scalars())
+            return sorted(keys - others)
 
     def recent_costs(self) -> Iterator[PastCost]:
-        """What an iteration and a log point have cost on this machine in each of its last trials, the latest first."""
+        """The costs of the latest trials on this machine, the latest first."""
         columns = (trial.c.recipe, trial.c.engine, trial.c.device, trial.c.timing)
         recent = (
             sa.select(*columns, result.c.ledger, result.c.iterations, result.c.curve)
@@ -249,22 +257,22 @@ class Store:
 
 
 def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:
-    trajectories = list(dict.fromkeys(one.trajectory for one in planned))
+    trajectories = list(dict.fromkeys(added.trajectory for added in planned))
     for table, column, rows in (
         (trajectory, trajectory.c.key, {key: {"key": key, "iteration": 0, "losses": 0} for key in trajectories}),
-        (trial, trial.c.key, {one.key: trial_row(one, now) for one in planned}),
+        (trial, trial.c.key, {added.key: trial_row(added, now) for added in planned}),
     ):
-        there: set[str] = set()
-        for some in chunks(list(rows)):
-            there |= set(connection.execute(sa.select(column).where(column.in_(some))).scalars())
-        new: list[dict[str, Any]] = [dict(row) for key, row in rows.items() if key not in there]
+        stored: set[str] = set()
+        for chunk in chunks(list(rows)):
+            stored |= set(connection.execute(sa.select(column).where(column.in_(chunk))).scalars())
+        new: list[dict[str, Any]] = [dict(row) for key, row in rows.items() if key not in stored]
         if new:
             connection.execute(sa.insert(table), new)
 
 
 def _study_id(connection: sa.Connection, name: str) -> int:
-    found = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
-    if found is None:
+    study_id = connection.execute(sa.select(study.c.id).where(study.c.name == name)).scalar()
+    if study_id is None:
         names = connection.execute(sa.select(study.c.name)).scalars().all()
-        raise StoreError(unknown("study", name, names) if names else f"unknown study {name!r}; the store has none yet")
-    return int(found)
+        raise StoreError(unknown_study(name, names))
+    return int(study_id)

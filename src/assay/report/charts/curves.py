@@ -84,11 +84,11 @@ class CurveOptions:
         if self.smooth < 1:
             raise AssayError(f"smooth: got {self.smooth}; expected a number of points >= 1")
         if self.start is not None and self.stop is not None and self.start >= self.stop:
-            raise AssayError(f"start: got {self.start:g}, which is not before stop, {self.stop:g}")
+            raise AssayError(f"start: got {self.start:g}; expected a value before stop, {self.stop:g}")
 
     @property
     def quantity(self) -> Quantity:
-        """What is drawn."""
+        """The quantity on the y axis."""
         return QUANTITIES[name_of(self.split, self.measure)]
 
 
@@ -97,47 +97,49 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
 
     Raises: AssayError.
     """
-    asked = options or CurveOptions()
-    checked(trials, ["trial", asked.by, *([asked.facet] if asked.facet else [])])
+    options = options or CurveOptions()
+    checked(trials, ["trial", options.by, *([options.facet] if options.facet else [])])
     checked(curves, ["trial"], what="curves")
-    label = asked.quantity.label
-    heading = headed(trials, label + (f" by {short(asked.by)}" if asked.by != "configuration" else ""), asked.title)
-    points = _points(trials, curves, asked)
-    if asked.smooth > 1:
+    label = options.quantity.label
+    heading = headed(
+        trials, label + (f" by {short(options.by)}" if options.by != "configuration" else ""), options.title
+    )
+    points = _points(trials, curves, options)
+    if options.smooth > 1:
         by_trial = points.groupby("trial", sort=False)["y"]
-        points["y"] = by_trial.transform(moving_average, asked.smooth, partial=True)
-    if asked.order is not None:
-        points = points[points["series"].isin(asked.order)]
+        points["y"] = by_trial.transform(moving_average, options.smooth, partial=True)
+    if options.order is not None:
+        points = points[points["series"].isin(options.order)]
     zoomed = points["trial"].nunique() > 0
-    points = within(points, start=asked.start, stop=asked.stop, log=asked.log)
+    points = within(points, start=options.start, stop=options.stop, log=options.log)
     if not len(points):
         what = f"a point of {label}"
         why = f"No point of {label} lies between start and stop." if zoomed else nothing(trials, what)
         return message(why, heading)
-    chart, notes = _drawn(points, asked, _choice(points, asked, trials), along=_along(trials, asked.x))
+    chart, notes = _drawn(points, options, _choice(points, options, trials), along=_along(trials, options.x))
     notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points)]
-    notes += [mixed(trials) if asked.x == "seconds" else ""]
-    notes += [f"moving average over {asked.smooth} points" if asked.smooth > 1 else ""]
+    notes += [mixed(trials) if options.x == "seconds" else ""]
+    notes += [f"moving average over {options.smooth} points" if options.smooth > 1 else ""]
     return dressed(chart, heading, notes)
 
 
-def _points(trials: Frame, curves: Frame, asked: CurveOptions) -> Frame:
+def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
     """The finite points in columns of fixed names, each with its series and panel, sorted by trial and x."""
     columns = {
         "trial": trials["trial"].to_numpy(),
-        "series": words(trials, asked.by),
-        "panel": words(trials, asked.facet) if asked.facet else "",
+        "series": words(trials, options.by),
+        "panel": words(trials, options.facet) if options.facet else "",
         "unfinished": unfinished(trials),
         "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
     }
-    x = np.array(numbers(curves, asked.x), dtype=float)
+    x = np.array(numbers(curves, options.x), dtype=float)
     steps = np.array(numbers(curves, "iteration"), dtype=float)
     points = pd.DataFrame(
         {
-            "trial": curves["trial"].to_numpy(dtype=object),  # also where there is none
+            "trial": curves["trial"].to_numpy(dtype=object),  # also for a frame without rows
             "x": x,
-            "y": np.array(numbers(curves, asked.quantity.name), dtype=float),
-            "step": np.where(np.isfinite(steps), steps, x) if asked.x == "seconds" else x,
+            "y": np.array(numbers(curves, options.quantity.name), dtype=float),
+            "step": np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x,
         }
     )
     points = points.dropna().merge(pd.DataFrame(columns).drop_duplicates("trial"), on="trial", how="inner")
@@ -155,39 +157,39 @@ class _Choice:
     panels: int
 
 
-def _choice(points: Frame, asked: CurveOptions, trials: Frame) -> _Choice:
-    most = min(asked.most, 3 * SERIES // 2)
-    names = ranked(points, asked.order)
+def _choice(points: Frame, options: CurveOptions, trials: Frame) -> _Choice:
+    most = min(options.most, 3 * SERIES // 2)
+    names = ranked(points, options.order)
     kept, rest = names[:most], names[most:]
-    every = ordered(trials[asked.facet].tolist()) if asked.facet else [""]
-    panels = [name for name in every if name in set(points["panel"])]
-    if asked.facet == asked.by:  # a panel for each series: those of the best, and none in grey
+    all_panels = ordered(trials[options.facet].tolist()) if options.facet else [""]
+    panels = [name for name in all_panels if name in set(points["panel"])]
+    if options.facet == options.by:  # a panel for each series: those of the best, and none in grey
         panels, rest = [name for name in panels if name in kept[:_PANELS]], []
         kept = kept[:_PANELS]
-    named = labels(kept if asked.order is None else asked.order)
+    named = labels(kept if options.order is None else options.order)
     grey = [rest[i] for i in evenly(len(rest), _REST)]
-    shown = labels(panels[:_PANELS])
-    return _Choice({name: named[name] for name in kept}, grey, shown, len(names), len(panels))
+    shown_panels = labels(panels[:_PANELS])
+    return _Choice({name: named[name] for name in kept}, grey, shown_panels, len(names), len(panels))
 
 
-def _drawn(points: Frame, asked: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
-    """The chart, and what its subtitle has to say about series that were left out and points that were thinned."""
-    top = top_of(points, bounded=asked.quantity.high is not None)
+def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
+    """The chart, and the notes of its subtitle on omitted series and thinned points."""
+    top = top_of(points, bounded=options.quantity.high is not None)
     points = points[points["panel"].isin(list(choice.shown)) & points["series"].isin([*choice.kept, *choice.grey])]
-    rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in asked.log)
+    rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in options.log)
     highest = max((row["high"] for row in rows if row["kind"] != "cross"), default=top)
     notes = [
-        _who(choice, points),
-        f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are left out"
+        _composition(choice, points),
+        f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are omitted"
         if len(choice.shown) < choice.panels
         else "",
         f"the axis ends at {top:.3g}, the highest value of the trials that finished" if top < highest else "",
         f"lines of up to {longest:,} points are thinned, their extremes kept" if longest else "",
     ]
-    return _chart(rows, asked, choice, along=along, top=top), notes
+    return _chart(rows, options, choice, along=along, top=top), notes
 
 
-def _who(choice: _Choice, points: Frame) -> str:
+def _composition(choice: _Choice, points: Frame) -> str:
     if choice.series > len(choice.kept):
         others = f", {len(choice.grey):,} others in grey" if choice.grey else ""
         return f"the best {len(choice.kept)} of {choice.series:,} by final {TEST_SCORE.label}{others}"
@@ -205,17 +207,17 @@ def _along(trials: Frame, x: str) -> str:
 
 
 def _not_drawn(trials: Frame, points: Frame) -> str:
-    """The sentence on imported curves without a point: another set was measured, or their log counts epochs alone."""
+    """The note on imported curves without a point: their log lacks the quantity, or has epochs only."""
     foreign = trials[is_imported(trials)]
     names = foreign["configuration"][~foreign["trial"].isin(points["trial"])].tolist() if len(foreign) else []
-    return f"{listed(names)} not drawn: its log has no such numbers" if names else ""
+    return f"{listed(names)} not drawn: its log lacks these values" if names else ""
 
 
-def _chart(rows: Rows, asked: CurveOptions, choice: _Choice, *, along: str, top: float) -> Any:
+def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, top: float) -> Any:
     width, height, columns = _size(len(choice.shown))
-    label = asked.quantity.label
+    label = options.quantity.label
     tips = tooltip(
-        name=asked.by,
+        name=options.by,
         x=(along, ",~r"),
         y=(f"median {label}", ".4~f"),
         low=("lowest", ".4~f"),
@@ -224,44 +226,44 @@ def _chart(rows: Rows, asked: CurveOptions, choice: _Choice, *, along: str, top:
     )
     chart = lines(
         rows,
-        plane=Plane(_x(rows, asked, along, width=width), _y(rows, asked, top), (width, height)),
-        series=_series(asked, choice),
+        plane=Plane(_x(rows, options, along, width=width), _y(rows, options, top), (width, height)),
+        series=_series(options, choice),
         tips=tips,
-        cross_tips=tooltip(name=asked.by, how="outcome", x=(along, ",~r")),
+        cross_tips=tooltip(name=options.by, how="outcome", x=(along, ",~r")),
     )
-    if asked.facet is None:
+    if options.facet is None:
         return chart
-    header = alt.Header(title=short(asked.facet), labelFontWeight="bold")
+    header = alt.Header(title=short(options.facet), labelFontWeight="bold")
     return chart.facet(facet=alt.Facet("panel:N", sort=list(choice.shown.values()), header=header), columns=columns)
 
 
-def _series(asked: CurveOptions, choice: _Choice) -> Series:
+def _series(options: CurveOptions, choice: _Choice) -> Series:
     """The colours of the series; where an order is given, also of those that are missing here."""
     names = list(choice.kept.values())
-    every = names if asked.order is None else list(labels(asked.order).values())
-    title = short(asked.by)
-    shown = len(names) > 1 and asked.facet != asked.by
+    labelled = names if options.order is None else list(labels(options.order).values())
+    title = short(options.by)
+    shown = len(names) > 1 and options.facet != options.by
     if len(choice.shown) > 1:
-        return Series.of(every, title, shown=shown, values=names, orient="bottom", columns=3)
-    return Series.of(every, title + (", best first" if asked.order is None else ""), shown=shown, values=names)
+        return Series.of(labelled, title, shown=shown, values=names, orient="bottom", columns=3)
+    return Series.of(labelled, title + (", best first" if options.order is None else ""), shown=shown, values=names)
 
 
-def _x(rows: Rows, asked: CurveOptions, along: str, *, width: int) -> PlotAxis:
+def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis:
     places = [float(row["x"]) for row in rows]
-    log, limits = "x" in asked.log, (min(places), max(places))
-    format, count = "~g" if asked.x == "seconds" else "~s", max(3, width // 90)
+    log, limits = "x" in options.log, (min(places), max(places))
+    format, count = "~g" if options.x == "seconds" else "~s", max(3, width // 90)
     if limits[0] < limits[1]:
         return PlotAxis(along, limits, log=log, format=format, count=count)
     around = span(places, log=True) if log else (limits[0] - 1, limits[1] + 1)
     return PlotAxis(along, around, log=log, format=format, values=limits[:1])
 
 
-def _y(rows: Rows, asked: CurveOptions, top: float) -> PlotAxis:
-    log = "y" in asked.log
+def _y(rows: Rows, options: CurveOptions, top: float) -> PlotAxis:
+    log = "y" in options.log
     values = [min(row[end], top) for row in rows if row["kind"] != "cross" for end in ("low", "high")]
-    limits = Measure(asked.quantity).span(values, log=log)
-    percent = asked.quantity.is_fraction and not log
-    return PlotAxis(asked.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))
+    limits = Measure(options.quantity).span(values, log=log)
+    percent = options.quantity.is_fraction and not log
+    return PlotAxis(options.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))
 
 
 def _size(panels: int) -> tuple[int, int, int]:
