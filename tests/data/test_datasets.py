@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import DATASETS, load
@@ -22,6 +23,19 @@ def tiny(n: int = 12, element: str = "uint8") -> dict[str, Any]:
     x = (np.arange(n * 6).reshape(n, 2, 3) * 7 % 256).astype(element)
     y = np.arange(n) % 3
     return {"x_train": x, "y_train": y, "x_test": x[:6], "y_test": y[:6]}
+
+
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    bunch = load_digits()
+    data = load("digits")
+    ours = sorted(
+        x.tobytes() + bytes([y])
+        for x, y in zip(
+            np.concatenate([data.x_train, data.x_test]), np.concatenate([data.y_train, data.y_test]), strict=True
+        )
+    )
+    theirs = sorted(x.tobytes() + bytes([y]) for x, y in zip(bunch.data.astype(np.uint8), bunch.target, strict=True))
+    assert ours == theirs
 
 
 def test_the_digits_are_split_as_documented() -> None:

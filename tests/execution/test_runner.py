@@ -86,7 +86,10 @@ def test_a_study_gives_what_single_trainings_give(store: Store) -> None:
             np.testing.assert_array_equal(weights, stored.checkpoint.weights[name])
 
 
-@pytest.mark.parametrize("engine", ["numpy", "native", "torch", "jax"])
+SLOW = [pytest.param(name, marks=pytest.mark.endurance) for name in ("torch", "jax")]  # to import, in each worker
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native", *SLOW])
 def test_budgets_share_one_training(engine: str, store: Store) -> None:
     budgets = {"budget": {"key": "budget.epochs", "values": [2, 5]}}
     made = study(axes=budgets, design="grid", engine=engine, baseline={"model": {"hidden": [4]}, "log": "1 epoch"})
