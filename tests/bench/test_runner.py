@@ -321,8 +321,8 @@ def test_a_fraction_of_the_weights_may_deviate_where_the_engine_allows_it() -> N
     assert not judge(3, 0.01).holds
     assert not judge(1, 0.0).holds
     assert not judge(2, 0.01, loss=1.001).holds
-    assert "(1.50% of them above the tolerance)" in judge(3, 0.01).sentence()
-    assert judge(3, 0.01).sentence().endswith("expected below 1e-04, except for 1% of the weights")
+    assert "(1.50 % of them above the tolerance)" in judge(3, 0.01).sentence()
+    assert judge(3, 0.01).sentence().endswith("expected below 1e-04, except for 1 % of the weights")
 
 
 @pytest.mark.parametrize(

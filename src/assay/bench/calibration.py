@@ -176,7 +176,8 @@ class Report:
         moved = self.before.moved(self.after)
         if moved > MOVED:
             self.notes.append(
-                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios are more reliable than seconds"
+                f"the machine changed during the run: sgemm moved by {100 * moved:.0f} %; "
+                "ratios are more reliable than seconds"
             )
 
     def markdown(self) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from assay.bench.calibration import Calibration, Work
+from assay.report.text import percent
 from assay.store.benches import FORMAT
 
 
@@ -79,8 +80,8 @@ class Certificate:
     def sentence(self) -> str:
         """The certificate in words."""
         losses, weights = ("not finite" if v is None else f"differ by {v:.1e}" for v in (self.losses, self.weights))
-        outliers = f" ({self.outlier_fraction:.2%} of them above the tolerance)" if self.outlier_fraction else ""
-        allowed = f", except for {self.allowed_outliers:.0%} of the weights" if self.allowed_outliers else ""
+        outliers = f" ({percent(self.outlier_fraction)} of them above the tolerance)" if self.outlier_fraction else ""
+        allowed = f", except for {100 * self.allowed_outliers:.0f} % of the weights" if self.allowed_outliers else ""
         return (
             f"losses {losses}, weights {weights}{outliers} after {self.iterations:,} iterations; "
             f"expected below {self.tolerance:.0e}{allowed}"

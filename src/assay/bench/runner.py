@@ -180,7 +180,8 @@ class BenchRunner:
         moved = bench.before.moved(bench.after)
         if moved > MOVED:
             bench.notes.append(
-                f"the machine changed during the run: sgemm moved by {moved:.0%}; ratios are more reliable than seconds"
+                f"the machine changed during the run: sgemm moved by {100 * moved:.0f} %; "
+                "ratios are more reliable than seconds"
             )
 
     def _repeat(self, repeat: int) -> Iterator[BenchStatus]:

@@ -11,7 +11,17 @@ from assay.cli.printing import note, print_frame, print_line
 from assay.errors import AssayError
 
 _IMPORTED = "an imported log is a single run without paired seeds"
-_COLUMNS = ["a", "b", "difference", "low", "high", "n", "p_holm", "decided", "more_seeds"]
+_HEADERS = {
+    "a": "a",
+    "b": "b",
+    "difference": "difference",
+    "low": "low",
+    "high": "high",
+    "n": "n",
+    "p_holm": "p (Holm)",
+    "decided": "significant",
+    "more_seeds": "more seeds",
+}
 
 
 def compare(
@@ -44,7 +54,10 @@ def compare(
     if to_terminal:
         for sentence in table["sentence"].tolist():
             print_line(sentence)
-    table = table[_COLUMNS] if to_terminal else table.drop(columns=["sentence"])
+    if to_terminal:
+        table = table[list(_HEADERS)].set_axis(list(_HEADERS.values()), axis="columns")
+    else:
+        table = table.drop(columns=["sentence"])
     print_frame(table, title="verdicts", imported=curves, **formats)
     if len(curves) and not as_json:
         note("not compared: " + _IMPORTED)

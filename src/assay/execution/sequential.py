@@ -10,6 +10,7 @@ from assay.analysis import verdicts
 from assay.analysis.alpha_spending import alpha_at
 from assay.errors import AssayError
 from assay.execution.runner import Execution
+from assay.report.text import percent
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
@@ -39,8 +40,8 @@ class Decision:
     def fresh_sentence(self) -> str:
         """The winner's mean on fresh seeds against that on the seeds that selected it, which is biased upwards."""
         return (
-            f"{self.winner}: {self.chosen_mean:.2%} on the seeds that selected it, "
-            f"{self.fresh_mean:.2%} on {self.fresh_seeds} fresh seeds"
+            f"{self.winner}: {percent(self.chosen_mean)} on the seeds that selected it, "
+            f"{percent(self.fresh_mean)} on {self.fresh_seeds} fresh seeds"
         )
 
 

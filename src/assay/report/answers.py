@@ -11,6 +11,7 @@ from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import is_imported
 from assay.analysis.quantities import SCORE, TEST_SCORE
 from assay.errors import AssayError
+from assay.report.text import percent
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
 _PAIRS = 6  # verdicts in words
@@ -40,7 +41,7 @@ def _imported(trials: Frame) -> list[str]:
     curves: list[str] = []
     for row in trials[is_imported(trials)].to_dict("records"):
         splits = (("test", row["accuracy"]), ("validation", row["validation_accuracy"]))
-        ends = [f"{split} accuracy {value:.2%}" for split, value in splits if value == value]
+        ends = [f"{split} accuracy {percent(value)}" for split, value in splits if value == value]
         ends += [f"{row['seconds']:.4g} s by its own clock"] if row["seconds"] == row["seconds"] else []
         curves.append(f"{row['configuration']}: {', '.join(ends) or 'losses only'}")
     return [f"Imported from logs, without a verdict: {'; '.join(curves)}."] if curves else []
@@ -104,7 +105,7 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]
     """Which configurations reach an accuracy, how often and how soon."""
     times = targets.times_to(curves, trials, accuracy=accuracy)
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
-    goal = f"{accuracy:.2%} {TEST_SCORE.label}"
+    goal = f"{percent(accuracy)} {TEST_SCORE.label}"
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
     first = table.iloc[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from assay.report.text import percent
+
 if TYPE_CHECKING:
     import pandas
 
@@ -50,13 +52,13 @@ def _parity(row: Plain) -> str:
     worst = [value for value in (certificate["losses"], certificate["weights"]) if value is not None]
     difference = f"max. difference {max(worst):.0e}" if len(worst) == 2 else "not finite"
     if certificate["holds"] and certificate.get("parted"):
-        difference = f"except {certificate['parted']:.2%} of the weights"
+        difference = f"except {percent(certificate['parted'])} of the weights"
     return f"{'equivalent' if certificate['holds'] else 'NOT EQUIVALENT'}, {difference}"
 
 
 def _accuracy(row: Plain) -> str:
     accuracy = row["summary"]["accuracy"]
-    return f"{accuracy['median']:.2%}" if accuracy else "-"
+    return percent(accuracy["median"]) if accuracy else "-"
 
 
 def _memory(row: Plain) -> str:
@@ -161,8 +163,8 @@ def _certified(row: Plain) -> str:
         f"{v:.1e}" if v is not None else "not finite" for v in (certificate["losses"], certificate["weights"])
     )
     notes = "".join(f"; {note}" for note in certificate["notes"])
-    outliers = f", {certificate['parted']:.2%} of the weights beyond" if certificate.get("parted") else ""
-    allowed = f" except for {certificate['may_part']:.0%} of the weights" if certificate.get("may_part") else ""
+    outliers = f", {percent(certificate['parted'])} of the weights beyond" if certificate.get("parted") else ""
+    allowed = f" except for {100 * certificate['may_part']:.0f} % of the weights" if certificate.get("may_part") else ""
     return (
         f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations: "
         f"losses {losses}, weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}{notes}"

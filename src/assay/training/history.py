@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
+from assay.report.text import percent
 from assay.training.source import NO_RECIPE, Source
 
 if TYPE_CHECKING:
@@ -351,13 +352,13 @@ def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
 
 def _imported_subtitle(history: History, source: Source) -> str:
     scores = [("test", history.accuracy), ("validation", history.last("validation_accuracy"))]
-    accuracy = next((f"{split} accuracy {value:.2%}, " for split, value in scores if value is not None), "")
+    accuracy = next((f"{split} accuracy {percent(value)}, " for split, value in scores if value is not None), "")
     seconds = "" if history.final.seconds is None else f", {history.final.seconds:.2f} s ({source.clock})"
     return f"{accuracy}{history.final.iteration:,} {source.steps}{seconds}, from {source.file}"
 
 
 def _subtitle(history: History) -> str:
-    accuracy = f"test accuracy {history.accuracy:.2%}" if history.accuracy is not None else "no log point"
+    accuracy = f"test accuracy {percent(history.accuracy)}" if history.accuracy is not None else "no log point"
     cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
     ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
