@@ -188,7 +188,9 @@ class PlotAxis:
         return f"{self.title} (log scale)" if self.title and self.log else self.title
 
     def _scale(self) -> alt.Scale:
-        return alt.Scale(type="log" if self.log else "linear", domain=list(self.limits), nice=False, zero=False)
+        if self.log:  # which has no zero; Vega warns where it is named
+            return alt.Scale(type="log", domain=list(self.limits), nice=False)
+        return alt.Scale(domain=list(self.limits), nice=False, zero=False)
 
     def _axis(self) -> alt.Axis:
         count = 10 if self.log else self.count  # of a decade's ten places Vega labels those that it has room for
