@@ -13,6 +13,7 @@ from assay.errors import AssayError
 from assay.logs import FORMATS, Options, looks_like
 from assay.logs.curves import LogFile, counts, history_of
 from assay.logs.lines import lines_of
+from tests.logs import samples
 from tests.logs.samples import SAMPLES
 
 some = settings(max_examples=150, deadline=None)
@@ -100,3 +101,11 @@ def test_the_order_of_records_does_not_matter(format: str, seed: int) -> None:
     asked = Options()
     whole, mixed = (FORMATS[format].read(content, asked) for content in (SAMPLES[format], b"".join(lines)))
     assert dict(sorted(whole.records.items())) == dict(sorted(mixed.records.items()))
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_count_that_no_training_has_is_a_malformed_line(digits: int) -> None:
+    content = samples.pytorch().replace("epoch 1", "epoch 1" + "9" * digits, 1)
+    reading = FORMATS["pytorch"].read(content.encode(), Options())
+    assert any("counts beyond" in problem.reason for problem in reading.problems)
+    survives("pytorch", content.encode(), Options())

@@ -82,3 +82,12 @@ def accuracy_unit(values: Iterable[float | None], specified: str) -> tuple[float
     if unit == "percent":
         return 100.0, f"percent in the log ({reason}), fractions here"
     return 1.0, f"fractions in the log ({reason})"
+
+
+def whole_number(digits: str) -> int:
+    """The number that digits write; Python reads no more than 4,300 of them, and no count has more than 18.
+
+    >>> whole_number("60000"), whole_number("9" * 5000)
+    (60000, 1000000000000000000)
+    """
+    return int(digits) if len(digits) <= 18 else 10**18

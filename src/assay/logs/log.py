@@ -60,6 +60,10 @@ class Options:
                 raise AssayError(f"{name}: got {number}; expected a number >= 1")
 
 
+MAX_COUNT = 2**53
+"""The largest iteration, epoch or number of examples; up to it a float holds every whole number."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A malformed line: it should be a record and cannot be read as one."""
@@ -150,6 +154,10 @@ class Reading:
 
     def add(self, line: int, record: Record, text: str = "") -> None:
         """Adds the record of a line, joined with those of the same step; a repeated value is a problem."""
+        counts = (record.iteration, record.epoch, record.examples)
+        if any(count is not None and count > MAX_COUNT for count in counts):
+            self.reject(line, f"counts beyond {MAX_COUNT:,}", text)
+            return
         same_step = self.records.get(record.step)
         if same_step is None:
             self.records[record.step] = replace(record, values=dict(record.values))

@@ -8,7 +8,16 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from assay.logs.lines import NUMBER, accuracy_unit, finite, fraction, lines_of, number_of, seconds_of
+from assay.logs.lines import (
+    NUMBER,
+    accuracy_unit,
+    finite,
+    fraction,
+    lines_of,
+    number_of,
+    seconds_of,
+    whole_number,
+)
 from assay.logs.log import Options, Reading, Record
 
 _ENTRY = re.compile(rf",?\s*([A-Za-z][A-Za-z ]*?)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
@@ -130,7 +139,7 @@ def _line(number: int, text: str, style: Style) -> _Line | str:
     split = _SPLITS[begin[1].casefold()]
     percent = entries.get("accuracy", ("", False))[1]
     numbers = values.get("loss"), values.get("accuracy")
-    return _Line(number, text, split, int(begin[2]), *numbers, percent, seconds, frozenset(ignored))
+    return _Line(number, text, split, whole_number(begin[2]), *numbers, percent, seconds, frozenset(ignored))
 
 
 def _total(reading: Reading, number: int, text: str) -> None:
