@@ -161,6 +161,9 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tu
     return low - room, high + room
 
 
+_LABEL_PIXELS = 6  # between two labels of an axis, so that they do not read as one number
+
+
 @dataclass(frozen=True)
 class PlotAxis:
     """A quantitative axis: its title, its limits, the format of its labels and about how many there are.
@@ -194,7 +197,9 @@ class PlotAxis:
 
     def _axis(self) -> alt.Axis:
         count = 10 if self.log else self.count  # of a decade's ten places Vega labels those that it has room for
-        axis = alt.Axis(tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels)
+        axis = alt.Axis(
+            tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels, labelSeparation=_LABEL_PIXELS
+        )
         if self.values is not None:
             axis.values = list(self.values)
         if self.format == "~s" and not self.log:  # each label by itself: one format for all would write 0 as 0k
