@@ -15,6 +15,7 @@ import pytest
 
 from assay.errors import AssayError, StoreError
 from assay.store import imported, integrity, queries
+from assay.store.salvage import salvage
 from assay.store.schema import VERSION
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
@@ -124,7 +125,7 @@ def test_a_store_cut_short_is_told_and_what_is_left_can_be_saved(seed: int, tmp_
             Store(str(path), read_only=read_only)
     assert path.read_bytes() == whole[:cut]
     try:
-        target, kept = integrity.salvage(path)
+        target, kept = salvage(path)
     except AssayError:
         return
     store = Store(str(target))
@@ -150,7 +151,7 @@ def test_a_page_of_noise_is_told_or_goes_round(seed: int, tmp_path: Path) -> Non
         assert findings or queries.trials(store.database)[1] == 30
     except StoreError:
         pass
-    target, kept = integrity.salvage(path)
+    target, kept = salvage(path)
     assert kept <= 30
     assert not [f for f in integrity.check(Store(str(target))) if f.kind in ("damaged", "unreadable")]
 

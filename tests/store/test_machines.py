@@ -17,6 +17,7 @@ from assay.results.results import Results
 from assay.store import integrity
 from assay.store.exchange import read_back
 from assay.store.records import machine_row, places
+from assay.store.salvage import salvage
 from assay.store.schema import VERSION, bench, machine, metadata, result
 from assay.store.store import Store
 from assay.system import machine as system
@@ -127,7 +128,7 @@ def test_an_export_with_a_damaged_machine_is_refused(description: Any, tmp_path:
 def test_what_is_salvaged_of_an_old_store_has_the_hashes_of_today(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     old_store(f"sqlite:///{path}")
-    target, kept = integrity.salvage(path)
+    target, kept = salvage(path)
     assert kept == 5
     store = Store(str(target))
     assert hashes(store) == expected()

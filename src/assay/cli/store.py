@@ -1,4 +1,4 @@
-"""`assay store`: check, repair, export, import, vacuum."""
+"""`assay store`: check, repair, back up, export, import, vacuum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from assay.cli.options import Json, StoreUrl
 from assay.cli.printing import note, print_json, print_line
 
-app = typer.Typer(help="Check, repair, export and import a store of trials.", no_args_is_help=True)
+app = typer.Typer(help="Check, repair, back up, export and import a store of trials.", no_args_is_help=True)
 
 
 @app.command()
@@ -35,7 +35,14 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def repair(store: StoreUrl = None, as_json: Json = False) -> None:
+def repair(
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Put the new file in the place of a damaged one, which gets another name."),
+    ] = False,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
     """Repair a store: set unreadable rows aside, free expired leases.
 
     Of a damaged file, what can still be read is saved into a new one.
@@ -43,25 +50,57 @@ def repair(store: StoreUrl = None, as_json: Json = False) -> None:
     from assay.errors import StoreError
     from assay.store.database import sqlite_path
     from assay.store.integrity import repair as repair_store
-    from assay.store.integrity import salvage
     from assay.store.store import Store, default_url
 
     url = store or default_url()
-    done: list[str] = []
     try:
         done = repair_store(Store(url))
     except StoreError as error:
         path = sqlite_path(url)
         if path is None or "damaged" not in str(error):
             raise
-        target, count = salvage(path)
-        done = [f"saved {count:,} results to {target}; check it, then move it to {path}"]
+        done = _salvaged(path, in_place=in_place)
     if as_json:
         print_json({"done": done})
     for line in done if not as_json else []:
         print_line(line)
     if not done:
         note("nothing to repair")
+
+
+def _salvaged(path: Path, *, in_place: bool) -> list[str]:
+    """Saves what can be read of a damaged file; says where it is, and where the damaged file is."""
+    from assay.store.salvage import salvage, salvage_in_place
+
+    if in_place:
+        kept, count = salvage_in_place(path)
+        return [f"saved {count:,} results to {path}", f"the damaged file is kept as {kept}"]
+    target, count = salvage(path)
+    return [
+        f"saved {count:,} results to {target}",
+        "to use it: `assay store repair --in-place` puts it in the place of the damaged file, which gets another name"
+        f" (by hand, move {path.name}-wal and {path.name}-shm away as well)",
+    ]
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Output file; its artifacts go to FILE.artifacts.")],
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Copy a store with its artifacts, even while programs use it.
+
+    A copy of the database file alone lacks the results that are still in its write-ahead log.
+    """
+    from assay.store.backup import backup as backup_store
+    from assay.store.store import Store
+
+    trials, artifacts = backup_store(Store(store, read_only=True), file)
+    if as_json:
+        print_json({"file": str(file), "results": trials, "artifacts": artifacts})
+    else:
+        print_line(f"{trials:,} results and {artifacts:,} artifacts are in {file}")
 
 
 @app.command(name="export")

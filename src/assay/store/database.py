@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -22,6 +25,8 @@ T = TypeVar("T")
 DEFAULT = "sqlite:///assay.db"
 _KEYS = 400  # in one query
 _BUSY_SECONDS = 60.0
+_SILENT_SECONDS = 2.0  # of waiting, after which it is said
+_log = logging.getLogger("assay.store")
 _LOCK = 0x61737361  # PostgreSQL's advisory lock: it serialises the writers, as SQLite does
 
 
@@ -31,7 +36,7 @@ class Database:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = _parsed(url)
         self.read_only = read_only
-        self.name = self.url.render_as_string(hide_password=True)
+        self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
         with self._explaining():
             if self.url.get_backend_name() == "sqlite":
@@ -77,27 +82,64 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
+            if self.path is not None and "not a database" in str(error):
+                raise StoreError(_not_a_database(self.path)) from error
             raise StoreError(_sentence(self.name, error)) from error
 
     # --- SQLite ---
 
     def _open_sqlite(self, path: Path) -> sa.Engine:
+        if path.is_dir():
+            raise StoreError(f"{path}: a folder; expected the file of a store")
         is_new = not path.exists() or path.stat().st_size == 0
         if self.read_only and is_new:
             raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
-        if not is_new:
-            _check_header(path)
+        if not is_new and not os.access(path, os.R_OK):
+            raise StoreError(f"{path}: cannot be read: permission denied")
         engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
             # a deferred transaction that reads first cannot wait for the lock when it writes: it fails immediately
             writes = connection.get_execution_options().get("assay_write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            statements = ["BEGIN IMMEDIATE"] if writes else ["BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1"]
+            for statement in statements:  # the second takes the state that is read, and with it the lock
+                self._locking(connection, statement)
 
-        if not self.read_only:
+        version = None if is_new else self._check_application(path)
+        if not self.read_only and version != VERSION:
             self._migrate_sqlite(engine, path)
         return engine
+
+    def _check_application(self, path: Path) -> str | None:
+        """Checks that the database is one of Assay, without changing it; returns the version of its schema.
+
+        The file is never opened here but by SQLite: closing it would drop the locks of this process's connections, and
+        other programs would then write over what these still read.
+        """
+        connection = self._connect(path)
+        try:
+            application = _patiently(self.name, lambda: connection.execute("PRAGMA application_id").fetchone()[0])
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if application != APPLICATION and tables:
+                raise StoreError(f"{path}: a database of another program; expected a store of Assay")
+            return _sqlite_version(connection)
+        finally:
+            connection.close()
+
+    def _locking(self, connection: sa.Connection, statement: str) -> None:
+        """Executes a statement that may have to wait for a lock, and says so when the wait becomes long."""
+        try:
+            connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            if "locked" not in str(error.orig):
+                raise
+            _say_waiting(self.name)
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {(_BUSY_SECONDS - _SILENT_SECONDS) * 1000:.0f}")
+            try:
+                connection.exec_driver_sql(statement)
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SILENT_SECONDS * 1000:.0f}")
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         target = quote(str(path.absolute()))
@@ -106,20 +148,33 @@ class Database:
         if self.read_only:
             try:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError:  # the folder is read-only, so the index of the log cannot be created
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    return connection  # the transaction waits
                 connection.close()
-                connection = _raw(f"file:{target}?mode=ro&immutable=1")
+                connection = self._connect_immutable(path, target)
             return connection
         connection.execute("PRAGMA synchronous = NORMAL")  # in WAL mode a power cut may lose only the last commits
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
+    def _connect_immutable(self, path: Path, target: str) -> sqlite3.Connection:
+        """A connection to a store in a folder that is read-only, where no index of the write-ahead log can be made.
+
+        SQLite ignores the log there, so a store with one is refused: the newest results would be missing.
+        """
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise StoreError(
+                f"{path}: its newest results are in {wal.name}, which cannot be read from a read-only folder; copy "
+                f"{path.name} and {wal.name} together into a folder that may be written to"
+            )
+        return _raw(f"file:{target}?mode=ro&immutable=1")
+
     def _migrate_sqlite(self, engine: sa.Engine, path: Path) -> None:
         raw = self._connect(path)
         try:
-            if _sqlite_version(raw) == VERSION:
-                return
-            _patiently(lambda: raw.execute("PRAGMA journal_mode = WAL"))
+            _patiently(self.name, lambda: raw.execute("PRAGMA journal_mode = WAL"))
         finally:
             raw.close()
         with engine.execution_options(assay_write=True).connect() as connection, connection.begin():
@@ -155,12 +210,14 @@ class Database:
 
 
 def _raw(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, timeout=_SILENT_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _parsed(url: str) -> sa.URL:
+    """A URL, or the path of an SQLite file: what has no `://` is a path, whatever characters it has."""
     if "://" not in url:
-        url = f"sqlite:///{url}"
+        return sa.URL.create("sqlite", database=url)
+    shown = without_password(url)
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
@@ -168,13 +225,25 @@ def _parsed(url: str) -> sa.URL:
             parsed.get_dialect().import_dbapi()
     except ModuleNotFoundError:
         raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise StoreError(f"store {url!r}: {error}; expected sqlite:///FILE or postgresql+psycopg://...") from None
+    except NoSuchModuleError:
+        backend = url.partition("://")[0]
+    except (ArgumentError, ValueError):
+        raise StoreError(f"store {shown!r}: not a URL; expected sqlite:///FILE or postgresql+psycopg://...") from None
     if backend not in ("sqlite", "postgresql"):
-        raise StoreError(f"store {url!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
+        raise StoreError(f"store {shown!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
     if backend == "sqlite" and not parsed.database:
-        raise StoreError(f"store {url!r}: names no file; expected sqlite:///FILE")
+        raise StoreError(f"store {shown!r}: names no file; expected sqlite:///FILE")
     return parsed
+
+
+def without_password(url: str) -> str:
+    """A URL, well-formed or not, with its password replaced.
+
+    >>> without_password("postgres://ada:secret@host:port/x?password=secret&sslmode=require")
+    'postgres://ada:***@host:port/x?password=***&sslmode=require'
+    """
+    masked = re.sub(r"(://[^/@:]*:).*(?=@)", r"\1***", url)
+    return re.sub(r"(?i)((?:password|passwd|pwd|sslpassword|token)=)[^&\s]*", r"\1***", masked)
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -183,25 +252,12 @@ def sqlite_path(url: str) -> Path | None:
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
-def _check_header(path: Path) -> None:
-    """Checks that the file is an SQLite database of Assay, as long as its header says. Raises: StoreError."""
-    if path.is_dir():
-        raise StoreError(f"{path}: a folder; expected the file of a store")
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not header.startswith(b"SQLite format 3\0"[: max(1, len(header))]):
-        raise StoreError(f"{path}: not a store of Assay; expected an SQLite database")
-    if len(header) < 100:
-        raise StoreError(_damaged(path, "it ends inside its header"))
-    if int.from_bytes(header[68:72], "big") != APPLICATION and int.from_bytes(header[28:32], "big") > 1:
-        raise StoreError(f"{path}: a database of another program; expected a store of Assay")
-    page = int.from_bytes(header[16:18], "big")
-    expected, size = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page), path.stat().st_size
-    if size < expected:
-        raise StoreError(_damaged(path, f"it has {size:,} bytes of {expected:,}"))
+def _not_a_database(path: Path) -> str:
+    """A sentence for a file that SQLite does not recognise: it is something else, or its first page is lost."""
+    with path.open("rb") as file:
+        if file.read(16) == b"SQLite format 3\0":
+            return _damaged(path, "its header is not that of a database")
+    return f"{path}: not a store of Assay; expected an SQLite database"
 
 
 def _damaged(where: object, how: str) -> str:
@@ -232,17 +288,28 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _patiently(action: Any) -> None:
-    """Retries while another process holds the file: SQLite does not wait when the journal mode is changed."""
-    deadline = time.monotonic() + _BUSY_SECONDS
+def _patiently(name: str, action: Callable[[], T]) -> T:
+    """Retries while another process holds the file, and says so when the wait becomes long.
+
+    SQLite itself does not always wait, for instance when the journal mode is changed.
+    """
+    begin, silent = time.monotonic(), True
     while True:
         try:
-            action()
-            return
+            return action()
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            waited = time.monotonic() - begin
+            if "locked" not in str(error) or waited > _BUSY_SECONDS:
                 raise
+            if silent and waited >= _SILENT_SECONDS:
+                silent = _say_waiting(name)
             time.sleep(0.01)
+
+
+def _say_waiting(name: str) -> bool:
+    """Says that another program is waited for; returns False: from now on, the wait is not silent."""
+    _log.warning("%s: in use by another program; waiting for up to %.0f s", name, _BUSY_SECONDS)
+    return False
 
 
 def _sentence(where: str, error: Exception) -> str:

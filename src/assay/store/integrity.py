@@ -1,15 +1,11 @@
-"""The integrity of a store: checking, repairing, vacuuming, and salvaging a damaged database."""
+"""The integrity of a store: checking, repairing and vacuuming it."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -18,8 +14,8 @@ from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.holder import Holder
 from assay.store.imported import history_of
-from assay.store.records import points_of, stored_machine
-from assay.store.schema import bench, imported, machine, metadata, result, trajectory, trial
+from assay.store.records import points_of
+from assay.store.schema import bench, imported, result, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
 from assay.training.history import Outcome
@@ -83,19 +79,19 @@ def _rows(store: Store) -> Iterator[Defect]:
                 yield Defect("unreadable", row["key"], f"the imported curve {row['key'][:8]} cannot be read: {reason}")
 
 
-def _owners(store: Store) -> dict[str, str]:
+def owners(store: Store) -> dict[str, str]:
     """The name of every artifact that is referenced, and a description of the row that refers to it."""
     with store.database.read() as connection:
         checkpoints = sa.select(trajectory.c.checkpoint, trajectory.c.key).where(trajectory.c.checkpoint.is_not(None))
         results = sa.select(result.c.artifact, result.c.trial).where(result.c.artifact.is_not(None))
-        owners = {name: f"trajectory {key[:8]}" for name, key in connection.execute(checkpoints)}
-        return owners | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
+        described = {name: f"trajectory {key[:8]}" for name, key in connection.execute(checkpoints)}
+        return described | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
 
 
 def _artifacts(store: Store) -> Iterator[Defect]:
-    owners = _owners(store)
+    owner_of = owners(store)
     existing = set(store.artifacts.names())
-    for name, owner in owners.items():
+    for name, owner in owner_of.items():
         if name not in existing:
             yield Defect("missing", name, f"artifact {name[:16]} of {owner} is missing")
             continue
@@ -103,7 +99,7 @@ def _artifacts(store: Store) -> Iterator[Defect]:
             store.artifacts.get(name)
         except StoreError as error:
             yield Defect("missing", name, f"artifact of {owner}: {error}")
-    for name in sorted(existing - set(owners)):
+    for name in sorted(existing - set(owner_of)):
         yield Defect("orphan", name, f"artifact {name[:16]} is not referenced; `assay store vacuum` removes it")
 
 
@@ -168,10 +164,10 @@ def vacuum(store: Store) -> tuple[int, int]:
     A process that is storing a trial may have written its artifact but not yet its row. Artifacts of the last hour
     are therefore kept.
     """
-    owners = _owners(store)
+    owner_of = owners(store)
     count = size = 0
     for name in list(store.artifacts.names()):
-        if name in owners or store.artifacts.is_young(name):
+        if name in owner_of or store.artifacts.is_young(name):
             continue
         size += len(store.artifacts.get(name))
         store.artifacts.remove(name)
@@ -181,99 +177,3 @@ def vacuum(store: Store) -> tuple[int, int]:
             raw: Any = connection.connection.driver_connection
             raw.execute("VACUUM")
     return count, size
-
-
-# --- a database that cannot be opened --------------------------------------------------------------------------------
-
-
-def salvage(path: Path) -> tuple[Path, int]:
-    """Copies every readable row of a damaged SQLite file into a new store in the same folder.
-
-    The damaged file is not changed. Returns the new file and the number of results in it. Raises: StoreError.
-    """
-    target = path.with_name(f"{path.name}.repaired")
-    if target.exists():
-        raise StoreError(f"{target}: already exists; move it away first")
-    padded = path.with_name(f"{path.name}.whole")
-    _copy_padded(path, padded)
-    source = sqlite3.connect(f"file:{quote(str(padded.absolute()))}?mode=ro&immutable=1", uri=True)
-    store = Store(f"sqlite:///{target}")
-    try:
-        with store.database.write() as connection:
-            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-            hashes: dict[Any, Any] = {}
-            for table in metadata.sorted_tables:
-                names = [c.name for c in table.columns]
-                insert = sa.insert(table).prefix_with("OR IGNORE")
-                rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
-                if table is machine:  # the damaged store may have an older schema, whose hashes were others
-                    hashes = {row["hash"]: _current_hash(row) for row in rows}
-                for name in (c.name for c in table.columns if c is machine.c.hash or c.references(machine.c.hash)):
-                    rows = [row | {name: hashes.get(row[name], row[name])} for row in rows]
-                if rows:
-                    connection.execute(insert, rows)
-            _drop_dangling_references(connection)
-        repair(store)  # a row may have been read whose end was lost
-        with store.database.read() as connection:
-            results = int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
-    finally:
-        source.close()
-        padded.unlink()
-        store.close()
-    old, new = path.with_name(path.name + ".artifacts"), target.with_name(target.name + ".artifacts")
-    if old.is_dir() and not new.exists():
-        new.symlink_to(old.name, target_is_directory=True)
-    return target, results
-
-
-def _drop_dangling_references(connection: sa.Connection) -> None:
-    """Sets references to missing rows to null, or removes the rows that cannot be without them."""
-    for table in metadata.sorted_tables:  # referenced tables come before those that refer to them
-        for column in table.columns:
-            for reference in column.foreign_keys:
-                dangling = sa.and_(column.is_not(None), column.not_in(sa.select(reference.column)))
-                if column.nullable and not column.primary_key:
-                    connection.execute(sa.update(table).where(dangling).values({column: None}))
-                else:
-                    connection.execute(sa.delete(table).where(dangling))
-
-
-def _current_hash(row: dict[str, Any]) -> Any:
-    """A machine's hash by its description; as it was read where the description is damaged."""
-    try:
-        return stored_machine(row)["hash"]
-    except (ValueError, TypeError):
-        return row["hash"]
-
-
-def _copy_padded(path: Path, copy: Path) -> None:
-    """Copies a file, padded to the size in its header; SQLite reads nothing of a shorter file. Raises: StoreError."""
-    try:
-        shutil.copyfile(path, copy)
-        with copy.open("r+b") as file:
-            header = file.read(100)
-            if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-                raise StoreError(f"{path}: the header of the store is lost")
-            page = int.from_bytes(header[16:18], "big")
-            size = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
-            file.truncate(max(copy.stat().st_size, min(size, 2 * copy.stat().st_size + 2**30)))
-    except (OSError, StoreError) as error:
-        copy.unlink(missing_ok=True)
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{copy}: cannot be written: {error.strerror or error}") from None
-
-
-def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> list[tuple[Any, ...]]:
-    """The rows of a table, read from both ends up to where it is damaged."""
-    by_id: dict[int, tuple[Any, ...]] = {}
-    for order in ("ASC", "DESC"):
-        try:
-            columns = ", ".join(f'"{name}"' for name in names)
-            rows = source.execute(f'SELECT rowid, {columns} FROM "{table}" ORDER BY rowid {order}')  # noqa: S608
-            while (row := rows.fetchone()) is not None:
-                by_id[row[0]] = row[1:]
-            break
-        except sqlite3.DatabaseError:
-            continue
-    return [by_id[key] for key in sorted(by_id)]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from assay.errors import FileError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError."""
+    """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError.
+
+    The folder is flushed as well: before that, a power cut can undo the rename.
+    """
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
@@ -19,8 +23,19 @@ def write_atomically(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
                 Path(file.name).chmod(0o644)  # only the owner can read a temporary file
                 Path(file.name).replace(path)
+                sync_folder(path.parent)
             except BaseException:
-                Path(file.name).unlink()
+                Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes the names of a folder to disk, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,99 @@
+"""A copy of a store in use: SQLite's own backup of one consistent state, then the artifacts that it refers to."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from assay.errors import StoreError
+from assay.store.artifacts import Folder
+from assay.store.integrity import check, owners, repair
+from assay.store.schema import result
+from assay.store.store import Store
+from assay.system.files import sync_folder
+
+
+def backup(store: Store, path: Path) -> tuple[int, int]:
+    """Copies an SQLite store with its artifacts to another file, while other programs may write to it.
+
+    Args:
+        store: The store, which may be read-only.
+        path: The file of the copy; it must not exist yet.
+
+    Returns:
+        The number of results and of artifacts in the copy.
+
+    Raises:
+        StoreError: The store is not in SQLite, or the copy exists or cannot be written.
+    """
+    if store.database.path is None:
+        raise StoreError(f"{store.name}: a store in PostgreSQL; back it up with pg_dump, or with `assay store export`")
+    for existing in (path, path.with_name(path.name + ".artifacts")):
+        if existing.exists():
+            raise StoreError(f"{existing}: already exists; expected the name of a new file")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    _remove(unfinished)
+    try:
+        counts = _copy(store, unfinished)
+        artifacts = unfinished.with_name(unfinished.name + ".artifacts")
+        if artifacts.exists():
+            artifacts.rename(path.with_name(path.name + ".artifacts"))
+        unfinished.rename(path)  # last: whoever sees the file sees a whole store
+        sync_folder(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from None
+    finally:
+        _remove(unfinished)
+    return counts
+
+
+def _copy(store: Store, unfinished: Path) -> tuple[int, int]:
+    _copy_database(store, unfinished)
+    copy = Store(str(unfinished))
+    try:
+        artifacts = _copy_artifacts(store, copy)
+        if any(defect.kind == "missing" for defect in check(copy)):
+            repair(copy)  # a checkpoint that a later one has replaced since
+        with copy.database.read() as connection:
+            results = connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one()
+        with copy.database.engine.connect() as connection:  # into the one file that is renamed
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(results), artifacts
+    finally:
+        copy.close()
+
+
+def _remove(unfinished: Path) -> None:
+    """Removes what an interrupted backup left."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+    shutil.rmtree(f"{unfinished}.artifacts", ignore_errors=True)
+
+
+def _copy_database(store: Store, target: Path) -> None:
+    with store.database.engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        destination = sqlite3.connect(target)
+        try:
+            raw.backup(destination)
+        finally:
+            destination.close()
+
+
+def _copy_artifacts(store: Store, copy: Store) -> int:
+    """Copies the artifacts that the copy refers to; returns how many."""
+    assert isinstance(copy.artifacts, Folder)
+    count = 0
+    for name in owners(copy):
+        try:
+            content = store.artifacts.get(name)
+        except StoreError:
+            continue  # said by `check`, or a checkpoint that was replaced while the copy was made
+        copy.artifacts.put(content)
+        count += 1
+    return count
