@@ -83,7 +83,7 @@ def test_a_commit_is_refused_once_somebody_else_has_the_lease(store: Store, monk
     store.register(plan)
     monkeypatch.setattr(leases, "SECONDS", -1.0)  # expired when it is given
     late, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
-    monkeypatch.undo()
+    store.leases.held_by_others([late.trajectory])  # seen once
     new, _ = store.leases.claim(plan.jobs) or pytest.fail("the lease had expired")
     assert not store.finish(late, job.trials[0], made_end(job.trials[0], accuracy=0.1))
     assert store.finish(new, job.trials[0], made_end(job.trials[0], accuracy=0.8))
@@ -95,17 +95,48 @@ def test_a_lease_of_a_dead_process_is_taken_over_at_once_and_that_of_a_living_on
     store.register(plan)
     lease, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
     assert store.leases.claim(plan.jobs) is None
-    for change in ({"started": "1"}, {"boot": "an earlier one"}, {"pid": 2**22 + 1}):
+    for change in ({"started": "1"}, {"pid": 2**22 + 1}):
         with store.database.write() as connection:
             mine = trajectory.c.key == lease.trajectory
             connection.execute(sa.update(trajectory).where(mine).values(**change))
         taken = store.leases.claim(plan.jobs)
         assert taken, change
-    with store.database.write() as connection:  # of another machine nothing is known before it expires
-        connection.execute(sa.update(trajectory).values(host="elsewhere", started="1"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"host": "elsewhere"}, {"boot": "of another container"}, {"boot": holder.boot()[:36]}]
+)
+def test_a_lease_whose_holder_cannot_be_seen_is_taken_over_only_after_a_minute_without_renewal(
+    change: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    lease, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+    clock = [1000.0]
+    monkeypatch.setattr(leases, "monotonic", lambda: clock[0])
+
+    def renewed(expires: float) -> None:
+        with store.database.write() as connection:
+            values = {"boot": "elsewhere", **change, "started": "1", "expires": expires}
+            connection.execute(sa.update(trajectory).values(**values))
+
+    with store.database.read() as connection:
+        now = store.database.now(connection)
+    if store.database.path is None:  # the server's clock decides
+        renewed(now + 50)
+        assert store.leases.claim(plan.jobs) is None
+        renewed(now - 1)
+        assert store.leases.claim(plan.jobs)
+        return
+    renewed(now - 3600)  # the holder's clock is an hour behind
+    for _ in range(3):
+        assert store.leases.claim(plan.jobs) is None
+        clock[0] += 59
+        assert store.leases.held_by_others([lease.trajectory]) == {lease.trajectory}
+        renewed(now - 3600 + clock[0])
     assert store.leases.claim(plan.jobs) is None
-    with store.database.write() as connection:
-        connection.execute(sa.update(trajectory).values(expires=0.0))
+    clock[0] += 60
+    assert store.leases.held_by_others([lease.trajectory]) == set()
     assert store.leases.claim(plan.jobs)
 
 
@@ -296,4 +327,5 @@ def test_the_holder_of_a_lease_is_this_process() -> None:
     assert me.pid == os.getpid()
     assert not me.gone()
     assert replace(me, started="1").gone()
-    assert not replace(me, host="elsewhere", started="1").gone()
+    assert replace(me, host="renamed", started="1").gone()
+    assert not replace(me, boot="elsewhere", started="1").gone()

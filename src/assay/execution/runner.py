@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from assay.workers.eta import Estimates, remaining
 from assay.workers.pool import Workers, import_path
 
 _POLL_SECONDS = 0.1
+_log = logging.getLogger("assay.execution")
 _OTHERS_SECONDS = 0.5  # between two queries for what other processes hold
 _GRACE_SECONDS = 30.0  # after the time limit, before a worker that does not respond is killed
 
@@ -302,6 +304,12 @@ class Execution:
         )
         if self.store.finish(active.lease, trial, finished):
             self._note(trial.key, outcome, history.accuracy if history and history.points else None)
+        else:
+            _log.warning(
+                "the result of %s was not stored: its lease went unrenewed for %.0f s, and another process trains it",
+                self.labels[trial.key],
+                leases.SECONDS,
+            )
 
     def _worker_lost(self, number: int, active: ActiveJob, reason: str) -> None:
         del self._active[number]

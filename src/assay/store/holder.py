@@ -14,7 +14,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Holder:
-    """The identity of a process: its host, the boot of the host, its id and its start."""
+    """The identity of a process: its host, the boot of the host with the namespace of its id, its id and its start."""
 
     host: str
     boot: str
@@ -22,10 +22,12 @@ class Holder:
     started: str
 
     def gone(self) -> bool:
-        """Whether the process is known to have ended. That is unknown for processes of other machines."""
-        if self.host != socket.gethostname():
-            return False
-        return self.boot != boot() or _started(self.pid) != self.started
+        """Whether this process can see that the other has ended.
+
+        It cannot for processes of another machine, boot or container: equal host names prove nothing, and a process id
+        means something only in its own namespace.
+        """
+        return self.boot == boot() and _sees_processes() and _started(self.pid) != self.started
 
 
 def me() -> Holder:
@@ -35,11 +37,23 @@ def me() -> Holder:
 
 @cache
 def boot() -> str:
-    """An id of the current boot of this machine."""
+    """An id of the current boot of this machine, and of the namespace in which process ids count."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return f"{platform.node()} {int(psutil.boot_time()) // 10}"
+    try:
+        return f"{boot_id} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return boot_id
+
+
+def _sees_processes() -> bool:
+    """Whether /proc, where there is one, shows the processes of this process's own namespace."""
+    try:
+        return str(Path("/proc/self").readlink()) == str(os.getpid())
+    except OSError:
+        return not Path("/proc").is_dir() or platform.system() != "Linux"
 
 
 def _started(pid: int) -> str | None:

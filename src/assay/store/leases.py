@@ -6,6 +6,7 @@ import itertools
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from assay.studies.plan import Job
 from assay.training.history import Outcome
 
 SECONDS = 60.0
-"""How long a lease lasts. Its holder renews it four times as often."""
+"""How long a lease lasts without being renewed. Its holder renews it four times as often."""
 RETRIES = 3
 """How often a trial whose worker was lost is retried automatically."""
 _FIRST_BATCH = 16  # jobs; usually one of them is free
@@ -38,6 +39,7 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._me = me()
+        self._unrenewed: dict[str, tuple[tuple[str, float], float]] = {}  # a lease as it was seen first, and when
 
     def claim(self, jobs: Iterable[Job]) -> tuple[Lease, Job] | None:
         """Leases the first job that no other process has. Returns it with only those trials that have no result yet."""
@@ -73,7 +75,7 @@ class Leases:
             done |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
         for key, job in by_key.items():
             open_trials = tuple(planned for planned in job.trials if planned.key not in done)
-            if not open_trials or key not in rows or not _free(rows[key], now):
+            if not open_trials or key not in rows or not self._is_free(rows[key], now):
                 continue
             lease = Lease(key)
             values = asdict(self._me) | {"token": lease.token, "expires": now + SECONDS}
@@ -88,9 +90,29 @@ class Leases:
             now = self.database.now(connection)
             for chunk in chunks(list(keys)):
                 for row in connection.execute(sa.select(trajectory).where(trajectory.c.key.in_(chunk))):
-                    if not _free(row, now):
+                    if not self._is_free(row, now):
                         held.add(row.key)
         return held
+
+    def _is_free(self, row: Any, now: float) -> bool:
+        """Whether a trajectory is free: without a lease, or its holder has ended or has not renewed it for too long.
+
+        A server has one clock for everybody. Where the database is a file, the clocks of two machines may differ, so
+        this process waits by its own clock until it has seen the lease unrenewed for the whole time.
+        """
+        if row.token is None or row.expires is None:
+            self._unrenewed.pop(row.key, None)
+            return True
+        if Holder(row.host, row.boot, row.pid, row.started).gone():
+            return True
+        if self.database.path is None:
+            return row.expires < now
+        state = (row.token, row.expires)
+        first_seen, since = self._unrenewed.get(row.key, (None, 0.0))
+        if first_seen != state:
+            self._unrenewed[row.key] = (state, monotonic())
+            return False
+        return monotonic() - since >= SECONDS
 
     def renew(self, held: Iterable[Lease]) -> None:
         """Renews leases."""
@@ -130,10 +152,3 @@ def give_up(connection: sa.Connection, lease: Lease) -> bool:
 def fenced(lease: Lease) -> sa.Update:
     """An update of the lease's trajectory that does nothing once another process has it."""
     return sa.update(trajectory).where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
-
-
-def _free(row: Any, now: float) -> bool:
-    """Whether a trajectory is free: it has no lease, or an expired one, or the holder is known to have ended."""
-    if row.token is None or row.expires is None or row.expires < now:
-        return True
-    return Holder(row.host, row.boot, row.pid, row.started).gone()
