@@ -191,12 +191,10 @@ def test_removing_a_study_leaves_what_another_one_has(store: Store) -> None:
     store.register(small := made_plan(2, name="small"))
     store.register(made_plan(4, name="large"))
     finish_one(store, small)
-    doomed = store.remove_study("large")
-    assert len(doomed) == 2
-    assert store.remove_trials(doomed) == 2
+    assert store.remove(studies=["large"]) == 2
     assert queries.trials(store.database)[1] == 2
     with pytest.raises(StoreError, match="did you mean 'small'"):
-        store.remove_study("smal")
+        store.remove(studies=["smal"])
 
 
 def test_filters(store: Store) -> None:

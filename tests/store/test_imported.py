@@ -141,7 +141,7 @@ def test_a_study_takes_its_curves_with_it_and_a_curve_goes_alone(store: Store, t
     assert imported.remove(store.database, [key]) == 1
     imported.add(store.database, read(tmp_path, samples.flux()), study_name="made")
     assert queries.studies(store.database)[0]["imported"] == 1
-    store.remove_study("made")
+    store.remove(studies=["made"])
     assert imported.listed(store.database) == []
     assert integrity.check(store) == []
 

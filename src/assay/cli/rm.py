@@ -75,12 +75,9 @@ def _remove(store: Store, selection: _Selection) -> str:
     """Removes what is selected; how much it was."""
     from assay.store import benches, imported
 
-    trials = [*selection.trials]
-    for name in selection.studies:
-        trials += store.remove_study(name)
     counts = (
         ("study", "studies", len(selection.studies)),
-        ("trial", "trials", store.remove_trials(trials)),
+        ("trial", "trials", store.remove(studies=selection.studies, trials=selection.trials)),
         ("bench", "benches", benches.remove(store.database, selection.benches)),
         ("imported curve", "imported curves", imported.remove(store.database, selection.curves)),
     )

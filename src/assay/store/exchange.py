@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of, stored_machine
 from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
+from assay.system.files import write_atomically
 from assay.training.history import Outcome
 
 if TYPE_CHECKING:
@@ -65,21 +67,27 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pandas.DataFrame(rows, columns=[c.key for c in columns]).to_parquet(folder / "trials.parquet", index=False)
-        _curves(rows).to_parquet(folder / "curves.parquet", index=False)
+        _write_parquet(pandas.DataFrame(rows, columns=[c.key for c in columns]), folder / "trials.parquet")
+        _write_parquet(_curves(rows), folder / "curves.parquet")
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
-        (folder / "studies.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-        (folder / "imported.json").write_text(json.dumps(curves, indent=1), encoding="utf-8")
-        (folder / "machines.json").write_text(json.dumps(machines, indent=1), encoding="utf-8")
+        write_atomically(folder / "studies.json", json.dumps(about, indent=1).encode())
+        write_atomically(folder / "imported.json", json.dumps(curves, indent=1).encode())
+        write_atomically(folder / "machines.json", json.dumps(machines, indent=1).encode())
         if not study_name:
-            (folder / "benches.json").write_text(json.dumps(bench_rows, indent=1), encoding="utf-8")
+            write_atomically(folder / "benches.json", json.dumps(bench_rows, indent=1).encode())
         if artifacts:
             (folder / "artifacts").mkdir(exist_ok=True)
             for name in {row[_PREFIX + "artifact"] for row in rows} - {None}:
-                (folder / "artifacts" / name).write_bytes(store.artifacts.get(name))
+                write_atomically(folder / "artifacts" / name, store.artifacts.get(name))
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return len(rows)
+
+
+def _write_parquet(frame: pandas.DataFrame, path: Path) -> None:
+    content = io.BytesIO()
+    frame.to_parquet(content, index=False)
+    write_atomically(path, content.getvalue())
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -125,6 +133,8 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
+    for name in artifacts & {ended["artifact"] for _, ended in export.trials if ended is not None}:
+        store.artifacts.put((folder / "artifacts" / name).read_bytes())  # before the rows that refer to it
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
@@ -141,8 +151,6 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
             _add_study(connection, row)
         for row in export.curves:
             added += _add_curve(connection, row)
-    for name in {ended["artifact"] for _, ended in export.trials if ended is not None} - {None}:
-        store.artifacts.put((folder / "artifacts" / name).read_bytes())
     return added, len(export.trials) + len(export.curves) - added
 
 

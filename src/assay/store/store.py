@@ -199,32 +199,22 @@ class Store:
             peak_device_memory_bytes=history.peak_device_memory_bytes,
         )
 
-    def remove_trials(self, keys: Sequence[str]) -> int:
-        """Removes trials from the store and from studies; `vacuum` removes their artifacts. Returns how many."""
-        with self.database.write() as connection:
-            count = 0
-            for chunk in chunks(list(keys)):
-                trajectories = (
-                    connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(chunk))).scalars().all()
-                )
-                connection.execute(sa.delete(member).where(member.c.trial.in_(chunk)))
-                connection.execute(sa.delete(result).where(result.c.trial.in_(chunk)))
-                count += connection.execute(sa.delete(trial).where(trial.c.key.in_(chunk))).rowcount
-                used = sa.select(trial.c.trajectory)
-                empty = sa.delete(trajectory).where(trajectory.c.key.in_(trajectories), trajectory.c.key.not_in(used))
-                connection.execute(empty)
-            return count
+    def remove(self, *, studies: Sequence[str] = (), trials: Sequence[str] = ()) -> int:
+        """Removes trials, and studies with their imported curves and the trials that are in no other study.
 
-    def remove_study(self, name: str) -> list[str]:
-        """Removes a study with its imported curves. Returns the keys of its trials that are in no other study."""
+        One transaction: all of it, or nothing. `vacuum` removes the artifacts.
+
+        Returns:
+            The number of trials removed.
+
+        Raises:
+            StoreError: There is no study of one of the names.
+        """
         with self.database.write() as connection:
-            study_id = _study_id(connection, name)
-            keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
-            connection.execute(sa.delete(member).where(member.c.study == study_id))
-            connection.execute(sa.delete(imported).where(imported.c.study == study_id))
-            connection.execute(sa.delete(study).where(study.c.id == study_id))
-            others = set(connection.execute(sa.select(member.c.trial)).scalars())
-            return sorted(keys - others)
+            keys = list(trials)
+            for name in studies:
+                keys += _remove_study(connection, name)
+            return _remove_trials(connection, list(dict.fromkeys(keys)))
 
     def recent_costs(self) -> Iterator[PastCost]:
         """The costs of the latest trials on this machine, the latest first."""
@@ -268,6 +258,31 @@ def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float)
         new: list[dict[str, Any]] = [dict(row) for key, row in rows.items() if key not in stored]
         if new:
             connection.execute(sa.insert(table), new)
+
+
+def _remove_study(connection: sa.Connection, name: str) -> list[str]:
+    """Removes a study with its imported curves; returns the keys of its trials that are in no other study."""
+    study_id = _study_id(connection, name)
+    keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
+    connection.execute(sa.delete(member).where(member.c.study == study_id))
+    connection.execute(sa.delete(imported).where(imported.c.study == study_id))
+    connection.execute(sa.delete(study).where(study.c.id == study_id))
+    others = set(connection.execute(sa.select(member.c.trial)).scalars())
+    return sorted(keys - others)
+
+
+def _remove_trials(connection: sa.Connection, keys: Sequence[str]) -> int:
+    """Removes trials from the store and from studies, and the trajectories that nothing uses any more."""
+    count = 0
+    for chunk in chunks(keys):
+        trajectories = connection.execute(sa.select(trial.c.trajectory).where(trial.c.key.in_(chunk))).scalars().all()
+        connection.execute(sa.delete(member).where(member.c.trial.in_(chunk)))
+        connection.execute(sa.delete(result).where(result.c.trial.in_(chunk)))
+        count += connection.execute(sa.delete(trial).where(trial.c.key.in_(chunk))).rowcount
+        used = sa.select(trial.c.trajectory)
+        empty = sa.delete(trajectory).where(trajectory.c.key.in_(trajectories), trajectory.c.key.not_in(used))
+        connection.execute(empty)
+    return count
 
 
 def _study_id(connection: sa.Connection, name: str) -> int:
