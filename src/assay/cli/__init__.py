@@ -8,6 +8,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m assay.cli`, which imports this before i
     leave_out_current_folder()
 
 import os
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from assay.cli.bench import bench
 from assay.cli.compare import compare
 from assay.cli.data import app as data
 from assay.cli.doctor import doctor
+from assay.cli.exits import Exit
 from assay.cli.import_log import import_log
 from assay.cli.list import list_trials
 from assay.cli.plot import plot
@@ -81,15 +83,47 @@ def root(
 
 
 def main() -> None:
-    """The entry point. An error the user can fix is printed as a sentence and exits with 2, Ctrl-C with 130."""
+    """The entry point. An error the user can fix is printed as a sentence and exits with 2, Ctrl-C with 130.
+
+    An unforeseen error is one sentence as well, and exits with 70; its traceback is in a file.
+    """
     try:
         app()
     except AssayError as error:
         note(f"error: {error}")
-        sys.exit(2)
+        sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
         note("interrupted")
-        sys.exit(130)
+        sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
+        _discard_output()
+        sys.exit(Exit.PIPE_CLOSED)
+    except Exception as error:
+        _discard_output()
+        sys.exit(_report_unforeseen(error))
+
+
+def _discard_output() -> None:
+    """Sends what is still to be printed nowhere: flushing it at the exit would fail once more."""
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+
+
+def _report_unforeseen(error: Exception) -> Exit:
+    """Prints a sentence for an error that no command foresees, and keeps its traceback in a file; the exit code."""
+    import errno
+    import tempfile
+    import traceback
+
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        note("error: no space left on the device that the output goes to; what is stored is safe")
+        return Exit.USAGE
+    cause = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="assay-error-", suffix=".txt", delete=False) as file:
+            file.write("".join(traceback.format_exception(error)))
+        details = f"the details are in {file.name}"
+    except OSError:
+        details = "the details could not be written to a file"
+    note(f"internal error: {cause}; {details}; what is stored is safe")
+    return Exit.INTERNAL

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
 from assay.cli.printing import console, note, print_json, print_line
@@ -79,9 +80,9 @@ def bench(
     _report(plain, out, as_json=as_json, store_name=opened.name)
     if interrupted:
         note("interrupted; rows measured so far are stored and shown")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
     if not any(row["epochs"] for row in plain["rows"]):
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NEGATIVE)
 
 
 # --- what the options ask for ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.printing import note
 from assay.errors import AssayError
 from assay.report.text import duration
@@ -71,4 +72,4 @@ def confirm_if_long(seconds: float, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise AssayError(f"this takes about {duration(seconds)}; give --yes to start it without confirmation")
     if not typer.confirm(f"This takes about {duration(seconds)}. Start?", err=True):
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NEGATIVE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes
 from assay.cli.plans import confirm_if_long, plan_sentence
@@ -81,7 +82,7 @@ def reproduce(
     _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, as_json=as_json)
     if interrupted:
         note("interrupted; run the same command to resume")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.options import StoreUrl, Yes
 from assay.cli.printing import note
 from assay.errors import AssayError
@@ -50,7 +51,7 @@ def rm(
         if not sys.stdin.isatty():
             raise AssayError(f"this removes {selection.text()}; give --yes to remove it without confirmation")
         if not typer.confirm(f"Remove {selection.text()}?", err=True):
-            raise typer.Exit(1)
+            raise typer.Exit(Exit.NEGATIVE)
     note(f"removed {_remove(opened, selection)}; `assay store vacuum` frees the space of their weights")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.options import (
     AllowCode,
     CommandLine,
@@ -91,7 +93,28 @@ def run(
     if interrupted:
         open_trials = sum(len(job.trials) for job in execution.open)
         note(f"interrupted; {open_trials:,} trials are open; run the same command to resume")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
+    if _say_failures(execution):
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _say_failures(execution: Execution) -> bool:
+    """Says how many trials have no result, and why; returns whether none has one."""
+    from assay.store.queries import one_trial
+    from assay.training.history import RETRIED
+
+    counts = Counter(execution.outcomes.values())
+    first = {outcome: key for key, outcome in reversed(execution.outcomes.items())}
+    parts = [
+        f"{counts[outcome]:,} {outcome} ({one_trial(execution.store.database, first[outcome])['reason']})"
+        for outcome in RETRIED
+        if counts[outcome]
+    ]
+    if not parts:
+        return False
+    results = sum(counts.values()) - sum(counts[outcome] for outcome in RETRIED)
+    note(f"{results:,} of {len(execution.trials):,} trials have a result: {', '.join(parts)}; --retry repeats these")
+    return not results
 
 
 def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
@@ -106,9 +129,13 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) 
     from assay.execution.sequential import until_decided
     from assay.results.results import Results
 
+    failed: list[bool] = []
+
     def run(execution: Execution) -> bool:
         announce(execution, yes=yes)
-        return execute(execution)
+        interrupted = execute(execution)
+        failed.append(_say_failures(execution))
+        return interrupted
 
     decision = until_decided(study, store, run)
     if as_json:
@@ -123,7 +150,9 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) 
             print_line(decision.fresh_sentence())
     if decision.interrupted:
         note("interrupted; run the same command to resume")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
+    if failed and all(failed):
+        raise typer.Exit(Exit.NEGATIVE)
 
 
 # --- results ---------------------------------------------------------------------------------------------------------

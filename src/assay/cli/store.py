@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.options import Json, StoreUrl
 from assay.cli.printing import note, print_json, print_line
 
@@ -31,7 +32,7 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
             print_line(f"{defect.kind}: {defect.sentence}")
         print_line(f"{opened.name}: {'not sound' if wrong else 'sound'}")
     if wrong:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NEGATIVE)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import AllowCode, CommandLine, Json, Out, Sets, StoreUrl, code_allowed, parse_command
 from assay.cli.printing import console, note, print_json
@@ -154,7 +155,7 @@ def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: str) 
     if history is None:
         checkpoint = "external programs leave no checkpoint" if trial.program else "there is no checkpoint yet"
         note(f"interrupted after {reached:,} iterations; {checkpoint}; start again with: {repeat}")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
     reason = f"interrupted after iteration {history.iterations:,}"
     return replace(history, outcome=Outcome.INTERRUPTED, reason=reason)
 
@@ -169,7 +170,7 @@ def _finish(trained: _Trained, *, name: str, out: Path, save: Path | None, as_js
     _print(trained, files, as_json=as_json)
     if interrupted:
         note(f"interrupted after {history.iterations:,} iterations; resume with: {repeat} --start {save}")
-        raise typer.Exit(130)
+        raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _write(history: History, plot: Path, save: Path | None) -> dict[str, str]:
