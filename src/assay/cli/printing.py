@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assay.report.text import clean, markdown
+from assay.report.text import clean, clean_lines, csv_cell, frame_csv, markdown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +23,8 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def note(text: str) -> None:
-    """Prints a message to stderr, so that it does not mix with the result."""
-    typer.echo(text, err=True)
+    """Prints a message to stderr, so that it does not mix with the result. It may hold names from files."""
+    typer.echo(clean_lines(text), err=True)
 
 
 def print_line(text: object) -> None:
@@ -38,12 +38,15 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def print_csv(rows: list[dict[str, Any]]) -> None:
-    """Prints rows as comma-separated values; the first row decides the columns."""
+    """Prints rows as comma-separated values; the first row decides the columns.
+
+    Texts may be names from a stranger's store: they are cleaned, and none is a formula to a spreadsheet.
+    """
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer.writerow({column: _cell(column) for column in rows[0]})
+        writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
     typer.echo(text.getvalue(), nl=False)
 
 
@@ -66,11 +69,15 @@ def print_frame(
         extra = {} if imported is None or not len(imported) else {"imported": frame_records(imported)}
         print_json({"title": title, "rows": frame_records(frame), **extra})
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(frame_csv(frame), nl=False)
     elif as_markdown:
         typer.echo(markdown(frame))
     else:
         console().print(tables.of_frame(frame, title))
+
+
+def _cell(value: Any) -> Any:
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def frame_records(frame: Any) -> list[dict[str, Any]]:

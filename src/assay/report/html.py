@@ -10,6 +10,8 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from assay.report.text import frame_csv
+
 Frame = Any
 _MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -86,7 +88,7 @@ def pairs(lines: Sequence[tuple[str, str]]) -> str:
 
 def download(name: str, frame: Frame) -> str:
     """A link that saves the frame as CSV, which the page holds."""
-    content = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    content = base64.b64encode(frame_csv(frame).encode()).decode()
     return f'<p><a download="{name}" href="data:text/csv;base64,{content}">{name}</a>, {len(frame):,} rows</p>'
 
 

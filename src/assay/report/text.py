@@ -34,6 +34,9 @@ def duration(seconds: float) -> str:
     return f"{amount:.0f} {unit}" if amount >= 9.95 or amount < 0.05 else f"{amount:.1f} {unit}"
 
 
+_FORMULA = ("=", "+", "-", "@")
+
+
 def clean(text: object) -> str:
     """Text from outside without control characters, so that a name cannot steer the terminal."""
     return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
@@ -42,6 +45,36 @@ def clean(text: object) -> str:
 def clean_lines(text: str) -> str:
     """`clean`, line by line."""
     return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell of a CSV file, which a spreadsheet must not take for a formula: with an apostrophe before it.
+
+    `from_csv_cell` gives the text back.
+
+    >>> csv_cell("=1+1"), csv_cell("adam"), csv_cell("'=1+1")
+    ("'=1+1", 'adam', "''=1+1")
+    """
+    cleaned = clean(text)
+    return "'" + cleaned if cleaned.lstrip("'")[:1] in _FORMULA else cleaned
+
+
+def from_csv_cell(cell: str) -> str:
+    """The text of a cell that `csv_cell` wrote.
+
+    >>> from_csv_cell("''=1+1"), from_csv_cell("it's")
+    ("'=1+1", "it's")
+    """
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in _FORMULA else cell
+
+
+def frame_csv(frame: Any) -> str:
+    """Any frame as CSV without its index. Texts may be names from a stranger's store: none is a formula."""
+
+    def cell(value: Any) -> Any:
+        return csv_cell(value) if isinstance(value, str) else value
+
+    return str(frame.rename(columns=cell).map(cell).to_csv(index=False))
 
 
 def markdown(frame: Any) -> str:
