@@ -32,6 +32,7 @@ from assay.parts.losses import head
 from assay.parts.models import MLP
 from assay.recipe.model import Recipe
 from assay.rng import stream
+from assay.system.machine import cores
 
 kernel: Any = importlib.import_module("assay._native")
 
@@ -72,6 +73,9 @@ class NativeEngine(Engine):
         self._pool: Any = None
         self._sparse: dict[tuple[int, int, str], Any] = {}
         self._native: Any = None  # the cohort that is training
+
+    def instruction_level(self) -> str:
+        return self.level
 
     def why_not(self, recipe: Recipe) -> str | None:
         return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
@@ -178,7 +182,7 @@ class NativeEngine(Engine):
         return buffers + max(8, vectors * element) * trials * cohort.network.parameters
 
     def _cores(self) -> int:
-        return min(self.threads or kernel.usable_cores(), kernel.usable_cores())
+        return min(self.threads or cores(), kernel.usable_cores())
 
     def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64]) -> Any:
         """A split in the kernel's form; sparse ones are cached while their arrays live, for all trials to share."""

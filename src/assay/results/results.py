@@ -13,7 +13,7 @@ from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows
-from assay.store.records import POINT
+from assay.store.records import POINT, PROCESSOR
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(dict.fromkeys([TEST_SCORE.column, name_of("test", LOSS.name), *MEASURES, "peak_memory_bytes"]))
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
+
+
+_DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
+_ENVIRONMENT = {"level": "instruction level"}
 
 
 class Results:
@@ -88,12 +92,14 @@ class Results:
             record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
             record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
             record |= {column: row[column] for column in COLUMNS}
-            for name in ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine"):
+            for name in _DESCRIBING:
                 record.setdefault(name, row[name])
             record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
             record |= {"origin": origin, "steps": row.get("steps", "iterations")}
             ledger = json.loads(row["ledger"] or "{}")
+            processor = ledger.pop(PROCESSOR, None) or {}
             record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
+            record |= {f"ledger_processor_{entry}": seconds for entry, seconds in processor.items()}
             records.append(record)
         frame = pandas.DataFrame.from_records(records)
         for column in COLUMNS:
@@ -295,9 +301,9 @@ class Results:
             if row.get("origin") == "imported":
                 log = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
                 entries.setdefault("imported", []).append(log)
-        for column in ("engine", "timing", "source_commit"):
+        for column in ("engine", "level", "timing", "source_commit"):
             values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
-            entries[column.replace("_", " ")] = values
+            entries[_ENVIRONMENT.get(column, column.replace("_", " "))] = values
         return [(name, "; ".join(dict.fromkeys(values))) for name, values in entries.items() if values]
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:

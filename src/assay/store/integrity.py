@@ -269,7 +269,9 @@ def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> 
     by_id: dict[int, tuple[Any, ...]] = {}
     for order in ("ASC", "DESC"):
         try:
-            columns = ", ".join(f'"{name}"' for name in names)
+            stored = {row[1] for row in source.execute(f'PRAGMA table_info("{table}")')}
+            # a column that an older schema lacks is null; by its quoted name, SQLite would read it as a string
+            columns = ", ".join(f'"{name}"' if name in stored else "NULL" for name in names)
             rows = source.execute(f'SELECT rowid, {columns} FROM "{table}" ORDER BY rowid {order}')  # noqa: S608
             while (row := rows.fetchone()) is not None:
                 by_id[row[0]] = row[1:]
