@@ -72,7 +72,20 @@ class NativeEngine(Engine):
             )
         self._pool: Any = None
         self._sparse: dict[tuple[int, int, str], Any] = {}
+        self._prepared: dict[tuple[int, int, str], float] = {}  # seconds of the first training with these examples
         self._native: Any = None  # the cohort that is training
+
+    def skipped(self, state: NativeState) -> float:
+        train = state.splits["train"]
+        return 1.0 - train.density if train.sparse else 0.0
+
+    def preparation(self, state: NativeState, seconds: float) -> float:
+        train = state.splits["train"]
+        key = next((key for key, examples in self._sparse.items() if examples is train), None)
+        if key is None:
+            return seconds
+        self._prepared[key] = max(seconds, self._prepared.get(key, 0.0))
+        return self._prepared[key]
 
     def instruction_level(self) -> str:
         return self.level
@@ -195,6 +208,7 @@ class NativeEngine(Engine):
             self._sparse[key] = examples
             for array in (x, y):  # an address may be used again once its array is gone
                 weakref.finalize(array, self._sparse.pop, key, None)
+                weakref.finalize(array, self._prepared.pop, key, None)
         return examples
 
 

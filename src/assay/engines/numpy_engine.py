@@ -108,6 +108,9 @@ class NumpyEngine(Engine):
         with self._blas.limit(limits=self.threads) if self._blas else nullcontext(), np.errstate(all="ignore"):
             yield
 
+    def skipped(self, state: NumpyState) -> float:
+        return 0.0
+
     def instruction_level(self) -> str | None:
         return blas_kernel()
 

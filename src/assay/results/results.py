@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     from assay.analysis.verdicts import Verdict
 
-COLUMNS = tuple(dict.fromkeys([TEST_SCORE.column, name_of("test", LOSS.name), *MEASURES, "peak_memory_bytes"]))
+COLUMNS = tuple(
+    dict.fromkeys(
+        [
+            TEST_SCORE.column,
+            name_of("test", LOSS.name),
+            *MEASURES,
+            "peak_memory_bytes",
+            "foreign_seconds",
+            "preparation_seconds",
+        ]
+    )
+)
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
 
 
@@ -77,6 +88,8 @@ class Results:
             A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
             `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
             the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
+            `processor_seconds` (of training), `busy` (True if foreign load took more than 5 % of training, missing if
+            unknown or too short to judge), `level` (the engine's instruction level),
             `parameters`, `peak_memory_bytes`, `engine`, `timing`, `threads`, `machine`, `clock` ("assay", or "program"
             for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
             `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
@@ -157,7 +170,8 @@ class Results:
 
         Returns:
             A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
-            `high` (its range), `seconds`, `effort` and `flops` (medians) and `origin`.
+            `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians), `busy` (trials on a busy
+            machine) and `origin`.
 
         Raises:
             AssayError: The study has no trials.
@@ -166,6 +180,7 @@ class Results:
         if frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
         frame["is_finished"], frame["is_diverged"] = frame["outcome"] != "planned", frame["outcome"] == "diverged"
+        frame["is_busy"] = [value is True for value in frame["busy"].tolist()]
         grouped = frame.groupby("configuration", sort=False)
         table = grouped.agg(
             trials=("trial", "size"),
@@ -175,6 +190,8 @@ class Results:
             low=("accuracy", "min"),
             high=("accuracy", "max"),
             seconds=("seconds", "median"),
+            processor_seconds=("processor_seconds", "median"),
+            busy=("is_busy", "sum"),
             effort=("effort", "median"),
             flops=("flops", "median"),
             origin=("origin", "first"),

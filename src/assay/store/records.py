@@ -93,6 +93,8 @@ def history_of(row: Mapping[str, Any]) -> History:
         cohort=row["cohort"] or 1,
         load=Load(row["processor_seconds"], row["foreign_seconds"], row["busy"]),
         level=row["level"],
+        preparation_seconds=row["preparation_seconds"],
+        skipped=row["skipped"],
     )
 
 
@@ -188,6 +190,8 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         "foreign_seconds": history.load.foreign,
         "busy": history.load.busy,
         "level": history.level,
+        "preparation_seconds": history.preparation_seconds,
+        "skipped": history.skipped,
     }
 
 

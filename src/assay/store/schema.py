@@ -107,8 +107,10 @@ result = Table(
     Column("foreign_seconds", Double),  # of training, in which foreign load kept it from running; null if unknown
     Column("busy", Boolean),  # whether that is more than 5 % of training; null if unknown or too short to judge
     Column("level", Text),  # the engine's instruction level on the processor; null if unknown
+    Column("preparation_seconds", Double),  # of a new engine for the data, not part of training; null if unknown
+    Column("skipped", Double),  # the fraction of flops that the engine skips; null if unknown
 )
-ADDED = ("processor_seconds", "foreign_seconds", "busy", "level")
+ADDED = ("processor_seconds", "foreign_seconds", "busy", "level", "preparation_seconds", "skipped")
 """The columns of `result` that stores, exports and frames from before version 0005 lack."""
 Index("result_finished", result.c.finished)
 

@@ -63,6 +63,8 @@ def to_bytes(history: History) -> bytes:
             "foreign_seconds": history.load.foreign,
             "busy": history.load.busy,
             "level": history.level,
+            "preparation_seconds": history.preparation_seconds,
+            "skipped": history.skipped,
         },
     }
     return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
@@ -138,6 +140,8 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         data_checksum=str(about["data_checksum"]),
         load=Load((ledger.processor or {}).get("train"), load.get("foreign_seconds"), load.get("busy")),
         level=load.get("level"),
+        preparation_seconds=load.get("preparation_seconds"),
+        skipped=load.get("skipped"),
     )
 
 

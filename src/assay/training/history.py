@@ -204,6 +204,8 @@ class History:
         source: the origin of an imported curve; None for a trained recipe.
         load: processor seconds and foreign load of the training.
         level: the instruction level of the engine on the processor, such as "avx2"; None if unknown.
+        preparation_seconds: what a new engine takes to place or convert the data, booked under data; None if unknown.
+        skipped: the fraction of `flops` that the engine skips, because inputs are zero; None if unknown.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -235,6 +237,8 @@ class History:
     source: Source | None = None
     load: Load = field(default_factory=Load)
     level: str | None = None
+    preparation_seconds: float | None = None
+    skipped: float | None = None
 
     @classmethod
     def imported(
@@ -339,8 +343,10 @@ class History:
             "foreign_seconds": self.load.foreign,
             "busy": self.load.busy,
             "level": self.level,
+            "preparation_seconds": self.preparation_seconds,
             "effort": self.effort,
             "flops": self.flops,
+            "skipped": self.skipped,
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_device_memory_bytes": self.peak_device_memory_bytes,
             "engine": self.engine,

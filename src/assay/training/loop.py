@@ -25,7 +25,7 @@ from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
-from assay.parts.batches import examples_seen, make_batches
+from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe, warnings
@@ -74,6 +74,8 @@ class TrialEnd:
     checkpoint: Checkpoint
     peak_memory_bytes: int
     load: Load = field(default_factory=Load)
+    preparation_seconds: float | None = None
+    skipped: float | None = None
 
 
 class Training:
@@ -124,7 +126,9 @@ class Training:
         self._load = LoadMeter()
         with self.ledger.book("data"):
             checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
+            started = perf_counter()
             self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
+            self._preparation = engine.preparation(self.state, perf_counter() - started)
         self.t = checkpoint.t
         self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
@@ -319,8 +323,19 @@ class Training:
             checkpoint=member_checkpoint(checkpoint, number, trial.done),
             peak_memory_bytes=peak_memory(),
             load=self._load_with(earlier, ledger),
+            preparation_seconds=self._preparation,
+            skipped=self._skipped(),
         )
         return make_history(trial.recipe, self.cohort, self.data, self.engine, end)
+
+    def _skipped(self) -> float | None:
+        """The fraction of the counted operations that the engine skips; None if unknown."""
+        inputs, network, n = self.engine.skipped(self.state), self.cohort.network, self.n
+        if inputs is None:
+            return None
+        iterations = max(1, iterations_per_epoch(self.recipe.batches, n))
+        whole = flops_training(network, self.recipe.loss, self.recipe.optimizer, iterations=iterations, examples=n)
+        return inputs * n * sum(network.layers[0].flops(first=True)) / whole
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, C) of the first trial for inputs (N, D)."""
@@ -354,6 +369,8 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         cohort=len(cohort.recipes),
         load=end.load,
         level=engine.instruction_level(),
+        preparation_seconds=end.preparation_seconds,
+        skipped=end.skipped,
     )
 
 

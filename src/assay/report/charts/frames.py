@@ -19,7 +19,7 @@ Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
 _NOT_AXES = frozenset(
     (
         *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
-        *("level", "busy", "foreign_seconds"),
+        *("level", "busy", "foreign_seconds", "preparation_seconds"),
         *MEASURES,
         *QUANTITIES,
     )

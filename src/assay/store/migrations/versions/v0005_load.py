@@ -1,4 +1,7 @@
-"""Processor seconds, foreign load and instruction level of each result; those of older trials are unknown."""
+"""Processor seconds, foreign load, instruction level, preparation and skipped operations of each result.
+
+Those of older trials are unknown.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,5 +17,7 @@ def upgrade() -> None:
         ("foreign_seconds", sa.Double()),
         ("busy", sa.Boolean()),
         ("level", sa.Text()),
+        ("preparation_seconds", sa.Double()),
+        ("skipped", sa.Double()),
     ):
         op.add_column("result", sa.Column(name, kind))
