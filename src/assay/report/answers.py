@@ -94,6 +94,29 @@ def own_clocks(trials: Frame) -> list[str]:
     return sentences
 
 
+def processor_sentence(trials: Frame) -> str:
+    """The processor seconds of each configuration, and how many of its trials ran on a busy machine; "" if unknown."""
+    if not {"processor_seconds", "busy"} <= set(trials.columns):
+        return ""
+    parts: list[str] = []
+    for name, group in trials.groupby("configuration", sort=False):
+        median, busy = group["processor_seconds"].median(), sum(value is True for value in group["busy"].tolist())
+        if median == median or busy:
+            seconds = f"{median:.4g}" if median == median else "unknown"
+            parts.append(f"{name} {seconds}" + (f" ({busy} of {len(group)} trials on a busy machine)" if busy else ""))
+    return f"processor seconds of training (median): {'; '.join(parts)}" if parts else ""
+
+
+def preparation(trials: Frame) -> str:
+    """What the seconds of training leave out: preparing the data, by engine; "" where it is unknown."""
+    if not {"engine", "preparation_seconds"} <= set(trials.columns):
+        return ""
+    medians = trials.groupby("engine", sort=False)["preparation_seconds"].median().dropna()
+    parts = [f"{name} {seconds:.3g} s" for name, seconds in medians.items()]
+    once = "once per process, until a new engine has the data"
+    return f"seconds of training leave out the preparation ({once}): {', '.join(parts)} (median)" if parts else ""
+
+
 def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     def sentences(trials: Frame) -> list[str]:
         return target_sentences(trials, curves, targets.default_target(trials))
