@@ -117,6 +117,8 @@ class Results:
         frame = pandas.DataFrame.from_records(records)
         for column in COLUMNS:
             frame[column] = pandas.to_numeric(frame[column]) if len(frame) else frame.get(column)
+        for name in ("level", "busy"):  # else pandas makes NaN of what is unknown
+            frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
         if any(row.get("origin") == "imported" for row in self._rows):  # else the missing seeds make floats of all
             for name in ("seed", "repeat", "threads"):
                 frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
