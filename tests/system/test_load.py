@@ -34,7 +34,7 @@ def metered(
     """What a meter finds in blocks of so many seconds between the readings, on two cores."""
     left = list(readings)
     monkeypatch.setattr(load, "FOREIGN_LOAD_IS_KNOWN", True)
-    monkeypatch.setattr(load, "_core_count", lambda: 2)
+    monkeypatch.setattr(load, "core_count", lambda: 2)
     monkeypatch.setattr(load, "_read", lambda: left.pop(0))
     monkeypatch.setattr(load, "perf_counter", lambda: left[0].at if left else readings[-1].at)
     meter = LoadMeter()

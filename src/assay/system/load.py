@@ -29,10 +29,11 @@ BUSY_FRACTION = 0.05
 """Foreign load above this fraction of the training time marks a trial as "busy machine"."""
 JUDGED_SECONDS = 0.2
 """Trainings shorter than this are not judged: one time slice of another process is a large part of them."""
+WAKE_SECONDS = 20e-6
+"""What a thread waits for an idle core when it is woken: not foreign load."""
 
 _WINDOW_SECONDS = 0.05  # of a training in short chunks, between two readings
 _LONG_SECONDS = 0.005  # chunks from here on are read one by one; a reading takes some 0.00002 s
-_WAKE_SECONDS = 20e-6  # what a thread waits for an idle core when it is woken: not foreign load
 _BEAT_SECONDS = 0.05  # the sleep of the thread that measures halts
 _HALT_SECONDS = 0.02  # shorter halts are not told from timer slack
 _IDLE_SECONDS = 1.0  # without a training, after which that thread ends
@@ -136,12 +137,13 @@ def _run_delay(before: _Reading, after: _Reading) -> float:
     delay = 0.0
     for thread, (waited, slices) in after.threads.items():
         waited_before, slices_before = before.threads.get(thread, (0.0, 0))
-        delay += max(0.0, waited - waited_before - _WAKE_SECONDS * (slices - slices_before))
-    left = _core_count() * (after.at - before.at) - (after.processor - before.processor)
+        delay += max(0.0, waited - waited_before - WAKE_SECONDS * (slices - slices_before))
+    left = core_count() * (after.at - before.at) - (after.processor - before.processor)
     return max(0.0, min(delay, left))
 
 
-def _core_count() -> int:
+def core_count() -> int:
+    """The number of cores that this process may run on, whatever its quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -165,14 +167,14 @@ def _threads() -> Iterator[tuple[str, tuple[float, int]]]:
         for name in os.listdir(_TASKS):  # noqa: PTH208 - many times faster than pathlib
             if name == _halts.thread:
                 continue
-            with suppress(OSError, ValueError, IndexError):  # a thread may end at any moment
-                yield name, _schedstat(f"{_TASKS}/{name}/schedstat")
+            with suppress(OSError, ValueError):  # a thread may end at any moment
+                yield name, schedstat(f"{_TASKS}/{name}/schedstat")[1:]
 
 
-def _schedstat(path: str) -> tuple[float, int]:
-    """The run delay in seconds and the number of time slices. Raises: OSError, ValueError, IndexError."""
-    _, delay, slices = _content(path).split()
-    return int(delay) / 1e9, int(slices)
+def schedstat(path: str) -> tuple[float, float, int]:
+    """The processor seconds of a thread, its run delay in seconds, its time slices. Raises: OSError, ValueError."""
+    ran, delay, slices = _content(path).split()
+    return int(ran) / 1e9, int(delay) / 1e9, int(slices)
 
 
 def _content(path: str) -> bytes:
@@ -306,11 +308,11 @@ class _Halts:
         path = f"{_TASKS}/{self.thread}/schedstat"
         idle = 0.0
         while True:
-            begin, (delay, slices) = perf_counter(), _schedstat(path)
+            begin, (_, delay, slices) = perf_counter(), schedstat(path)
             self._due = begin + _BEAT_SECONDS
             time.sleep(_BEAT_SECONDS)
             overslept = perf_counter() - begin - _BEAT_SECONDS
-            delay_after, slices_after = _schedstat(path)
+            _, delay_after, slices_after = schedstat(path)
             # while it waits for the interpreter's lock, it wakes once in every switch interval
             locked = 1.1 * sys.getswitchinterval() * max(0, slices_after - slices - 1)
             halted = overslept - (delay_after - delay) - locked
@@ -329,7 +331,7 @@ _halts = _Halts()
 def _is_known() -> bool:
     """Whether the kernel counts run delay: some have the file and leave it at 0."""
     try:
-        _, slices = _schedstat(f"{_TASKS}/{os.getpid()}/schedstat")
+        *_, slices = schedstat(f"{_TASKS}/{os.getpid()}/schedstat")
     except (OSError, ValueError):
         return False
     return slices > 0 and hasattr(time, "CLOCK_BOOTTIME")
