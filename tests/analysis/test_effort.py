@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.analysis.effort import comparable, effort
+from assay.analysis.frames import clocks
 from assay.errors import AssayError
 from tests.analysis.frames import trials
 
@@ -86,3 +87,41 @@ def test_errors_are_explained_in_a_sentence() -> None:
         effort(frame.drop(columns="accuracy"))
     with pytest.raises(AssayError, match="'accuracy' .* not a number"):
         effort(frame.assign(accuracy="high"))
+
+
+LEVELS = {"engine": ["native"] * 5 + ["torch"] * 2, "level": ["avx512", "avx2", "avx512", None, np.nan, "avx2", "avx2"]}
+
+
+def test_seconds_of_different_known_instruction_levels_do_not_compare() -> None:
+    frame = trials({"a": [0.5] * 7}).assign(**LEVELS)
+    assert clocks(frame) == {
+        ("isolated", "3f2a", "2", ""): [0, 2, 3, 4, 5, 6],
+        ("isolated", "3f2a", "2", "native avx2"): [1],
+    }
+    with pytest.raises(AssayError, match="not comparable: 6 trials .*; 1 trial .*, instruction level native avx2"):
+        effort(frame)
+    kept, sentence = comparable(frame)
+    assert kept["level"].tolist()[:2] == ["avx512", "avx512"]
+    assert sentence == (
+        "left out: 1 trial isolated on machine 3f2a with 2 threads, instruction level native avx2; "
+        "2 trials stored without an instruction level are taken to have avx512 (native)"
+    )
+    assert len(effort(kept)) == 1
+
+
+def test_a_trial_without_a_level_joins_the_largest_group_on_its_own_machine() -> None:
+    frame = trials({"a": [0.5] * 5}).assign(engine="native", level=["avx2", "avx512", "avx2", None, "avx512"])
+    frame["machine"] = ["3f2a", "77aa", "3f2a", "77aa", "3f2a"]
+    assert clocks(frame) == {
+        ("isolated", "3f2a", "2", ""): [0, 2],
+        ("isolated", "77aa", "2", ""): [1, 3],
+        ("isolated", "3f2a", "2", "native avx512"): [4],
+    }
+
+
+def test_engines_that_choose_different_levels_by_themselves_compare() -> None:
+    frame = trials({"a": [0.5], "b": [0.5], "c": [0.5]})
+    frame = frame.assign(engine=["native", "numpy", "torch"], level=["avx512", "SkylakeX", None])
+    assert comparable(frame)[1] == "every trial compares by seconds"
+    assert len(effort(frame)) == 3
+    assert comparable(frame.drop(columns=["level"]))[1] == "every trial compares by seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from assay.cli.train import _started
+from assay.data.datasets import load as load_data
 from assay.data.idx import write_idx
 from assay.engines import ENGINES
+from assay.engines import load as load_engine
+from assay.execution.fit import fit
+from assay.recipe.model import Recipe
+from assay.store.records import Finished
+from assay.store.store import Store
+from assay.studies.plan import plan_of_one
+from assay.studies.study import Settings
+from assay.training.checkpoints import restore, to_bytes
+from assay.training.checkpoints import save as save_weights
+from assay.training.loop import Training, prepared
 from tests.folders import mnist_folder
 
 QUICK = ["--set", "budget.epochs=1", "--set", "model.hidden=[8]"]
@@ -257,3 +271,81 @@ def test_mnist_trains_from_a_folder(invoke: Any) -> None:
     )  # fmt: skip
     assert code == 0
     assert json.loads(out)["accuracy"] > 0.85
+
+
+def edited(source: str, target: str, **changes: Any) -> None:
+    """Copies a file of weights with the first bias changed, or with changes in its metadata alone."""
+    from safetensors.numpy import load, save
+
+    content = Path(source).read_bytes()
+    arrays = {name: array.copy() for name, array in load(content).items()}
+    about = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["assay"])
+    if not changes:
+        arrays["weights/0.bias"][0] += 1
+    Path(target).write_bytes(save(arrays, metadata={"assay": json.dumps(about | changes)}))
+
+
+def test_edited_weights_never_answer_for_the_plain_training(invoke: Any) -> None:
+    plain = ("train", "--json", "--engine", "numpy", "--set", "budget.epochs=2")
+    save_weights(fit({"budget": {"epochs": 1}}, engine="numpy"), "w.safetensors")
+    edited("w.safetensors", "edited.safetensors")
+    code, out, err = invoke(*plain, "--start", "edited.safetensors")
+    assert code == 0
+    assert "edited.safetensors: not a checkpoint of this training in assay.db" in " ".join(err.split())
+    started = json.loads(out)
+    assert [w for w in started["warnings"] if "started from the weights in edited.safetensors (sha256 " in w]
+    honest = json.loads(invoke(*plain)[1])
+    assert honest["trial"] != started["trial"]
+    assert not honest["from_store"]
+    assert honest["test_loss"] != started["test_loss"]
+    assert honest["warnings"] == []
+    assert json.loads(invoke("show", started["trial"][:8], "--json")[1])["warnings"] == started["warnings"]
+
+
+def test_weights_of_the_training_itself_keep_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint in the store and the initial weights do, with the store's own curve; changed ones do not."""
+    store, data = Store(str(tmp_path / "store.db")), load_data("digits")
+    recipe = Recipe.parse({"budget": {"iterations": 20}})
+    short = Training([recipe.with_budget(iterations=10)], load_engine("numpy"), prepared(recipe, data))
+    for _ in short:
+        break
+    begun = short.histories()[0]
+    for _ in short:
+        pass
+    ended = short.histories()[0]
+    plan = plan_of_one(recipe, Settings(engine="numpy"))
+    first = plan_of_one(ended.recipe, Settings(engine="numpy"))
+    store.register(first)
+    lease, job = store.leases.claim(first.jobs) or (None, None)
+    assert lease is not None and job is not None
+    store.finish(lease, job.trials[0], Finished(ended.outcome, ended.reason, ended, content=to_bytes(ended)))
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("begun", "ended", "no-begun", "no-ended", "curve")}
+    save_weights(begun, files["begun"])
+    save_weights(ended, files["ended"])
+    for name in ("begun", "ended"):
+        edited(str(files[name]), str(files[f"no-{name}"]))
+    (key,) = plan.trials
+    trajectory = plan.trials[key].trajectory
+    curve = [asdict(point) | {"test_accuracy": 1.0} for point in ended.points]
+    edited(str(files["ended"]), str(files["curve"]), points=curve)
+    found = {name: _started(path, restore(path), plan, store) for name, path in files.items()}
+    assert found["begun"] == (plan, {})
+    for name in ("ended", "curve"):
+        kept, starts = found[name]
+        assert (kept, list(starts)) == (plan, [trajectory])
+        assert starts[trajectory].points == ended.points
+    notes = capsys.readouterr().err
+    assert all((f"{path}: not a checkpoint" in notes) == name.startswith("no-") for name, path in files.items())
+    keys = {name: next(iter(found[name][0].trials)) for name in ("no-begun", "no-ended")}
+    assert len({key, *keys.values()}) == 3
+    again, starts = _started(files["no-ended"], restore(files["no-ended"]), plan, store)
+    assert list(again.trials) == [keys["no-ended"]]
+    assert [trial.trajectory for trial in again.trials.values()] == list(starts) != [trajectory]
+    assert [trial.start_note for trial in again.trials.values()] == [
+        f"started from the weights in no-ended.safetensors (sha256 {digest(files['no-ended'])[:16]}), "
+        "not from those of this recipe"
+    ]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from assay.store import integrity
 from assay.store.exchange import read_back
 from assay.store.records import machine_row, places
 from assay.store.salvage import salvage
-from assay.store.schema import VERSION, bench, machine, metadata, result
+from assay.store.schema import ADDED, VERSION, bench, machine, metadata, result
 from assay.store.store import Store
 from assay.system import machine as system
 
@@ -40,7 +40,8 @@ def old_store(url: str) -> str:
         config.attributes["connection"] = connection
         command.upgrade(config, "0003")
         for table in metadata.sorted_tables:
-            rows = [dict(row) for row in stored.execute(sa.select(table)).mappings()]
+            columns = [c for c in table.columns if table is not result or c.name not in ADDED]
+            rows = [dict(row) for row in stored.execute(sa.select(*columns)).mappings()]
             if rows:
                 connection.execute(sa.insert(table), rows)
     for opened in (engine, source):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from assay.analysis.frames import (
     CLOCK,
+    assumed_levels,
     clocks,
     described,
     groups,
@@ -27,6 +28,9 @@ COSTS = ("seconds", "flops")
 def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The largest group of trials with one timing, machine and number of threads, and a sentence on what is excluded.
 
+    Of one engine it has one instruction level. Trials stored without a level stay, and the sentence says what level
+    they are taken to have.
+
     Of two groups of equal size it is the one that comes first. Raises AssayError without trials.
 
     >>> frame = pd.DataFrame({"timing": ["isolated"] * 2 + ["packed"], "machine": "3f2a", "threads": 2})
@@ -35,10 +39,11 @@ def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     need(trials, CLOCK)
     (largest, *others) = clocks(trials).items()
-    if not others:
-        return trials, "every trial compares by seconds"
+    kept = trials.iloc[largest[1]] if others else trials
     excluded = "; ".join(described(clock, len(positions)) for clock, positions in others)
-    return trials.iloc[largest[1]], f"left out: {excluded}"
+    sentence = f"left out: {excluded}" if others else "every trial compares by seconds"
+    assumed = assumed_levels(kept)
+    return kept, f"{sentence}; {assumed}" if assumed else sentence
 
 
 def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:

@@ -107,17 +107,29 @@ def paired(trials: pd.DataFrame) -> pd.DataFrame:
     return rows(trials, ~imported) if imported.any() else trials
 
 
-def clocks(trials: pd.DataFrame) -> dict[tuple[str, str, str], list[int]]:
-    """The positions of the trials with comparable seconds, by (timing, machine, threads).
+def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
+    """The positions of the trials with comparable seconds, by (timing, machine, threads, level).
+
+    The instruction level separates trials of one engine alone, because engines choose theirs by themselves: `level` is
+    "" where the trials of each engine have one known level at most, and else "engine level" for those that do not have
+    the most frequent level of their engine. A trial without a known level joins that one.
 
     The largest group comes first. The groups of imported curves come last.
     """
     for column in CLOCK:
         have(trials, column)
     columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
-    positions: dict[tuple[str, str, str], list[int]] = {}
-    for position, (timing, machine, threads) in enumerate(zip(*columns, strict=True)):
-        positions.setdefault((timing, machine, threads), []).append(position)
+    places: dict[tuple[str, ...], list[int]] = {}
+    for position, clock in enumerate(zip(*columns, strict=True)):
+        places.setdefault(clock, []).append(position)
+    levels = _engine_levels(trials)
+    positions: dict[tuple[str, ...], list[int]] = {}
+    for clock, members in places.items():
+        main = _most_frequent(levels, members)
+        for position in members:
+            engine, level = levels[position]
+            other = f"{engine} {level}" if level is not None and level != main[engine] else ""
+            positions.setdefault((*clock, other), []).append(position)
     return dict(sorted(positions.items(), key=lambda item: (item[0][0].startswith("imported"), -len(item[1]))))
 
 
@@ -131,18 +143,68 @@ def same_clock(trials: pd.DataFrame) -> None:
         )
 
 
-def described(clock: tuple[str, str, str], count: int) -> str:
+def assumed_levels(trials: pd.DataFrame) -> str:
+    """The sentence on trials without a known instruction level that are compared with those of a known one, or "".
+
+    >>> frame = pd.DataFrame({"engine": "native", "level": ["avx2", "avx2", None]})
+    >>> assumed_levels(frame.assign(timing="isolated", machine="3f2a", threads=2))
+    '1 trial stored without an instruction level is taken to have avx2 (native)'
+    """
+    levels = _engine_levels(trials)
+    counts: dict[str, int] = {}
+    for members in clocks(trials).values():
+        main = _most_frequent(levels, members)
+        for position in members:
+            engine, level = levels[position]
+            if level is None and engine in main:
+                assumed = f"{main[engine]} ({engine})"
+                counts[assumed] = counts.get(assumed, 0) + 1
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    names = list(counts) if len(counts) == 1 else [f"{count} {level}" for level, count in counts.items()]
+    trials_are = (
+        "trial stored without an instruction level is"
+        if total == 1
+        else ("trials stored without an instruction level are")
+    )
+    return f"{total} {trials_are} taken to have {' and '.join(names)}"
+
+
+def _engine_levels(trials: pd.DataFrame) -> list[tuple[str, str | None]]:
+    """The engine of each trial and its instruction level, None where it is unknown."""
+    if "level" not in trials.columns or "engine" not in trials.columns:
+        return [("", None)] * len(trials)
+    pairs = zip(trials["engine"].tolist(), trials["level"].tolist(), strict=True)
+    return [(str(engine), None if _absent(level) else str(level)) for engine, level in pairs]
+
+
+def _most_frequent(levels: Sequence[tuple[str, str | None]], members: Iterable[int]) -> dict[str, str]:
+    """The most frequent known level of each engine, of equally frequent ones the first."""
+    counts: dict[str, dict[str, int]] = {}
+    for position in members:
+        engine, level = levels[position]
+        if level is not None:
+            of_engine = counts.setdefault(engine, {})
+            of_engine[level] = of_engine.get(level, 0) + 1
+    return {engine: max(of_engine, key=lambda level: of_engine[level]) for engine, of_engine in counts.items()}
+
+
+def described(clock: tuple[str, ...], count: int) -> str:
     """One group of trials with comparable seconds, in words.
 
     >>> described(("isolated", "3f2a", "2"), 8)
     '8 trials isolated on machine 3f2a with 2 threads'
+    >>> described(("isolated", "3f2a", "2", "native avx2"), 1)
+    '1 trial isolated on machine 3f2a with 2 threads, instruction level native avx2'
     """
-    timing, machine, threads = clock
+    timing, machine, threads, *level = clock
     if timing.startswith("imported"):
         curves = f"{count} imported curve{'' if count == 1 else 's'}"
         return f"{curves} with seconds of another framework ({timing.partition(': ')[2]}), machine {machine}"
     trials = f"{count} trial{'' if count == 1 else 's'}"
-    return f"{trials} {timing} on machine {machine} with {threads} thread{'' if threads == '1' else 's'}"
+    where = f"{trials} {timing} on machine {machine} with {threads} thread{'' if threads == '1' else 's'}"
+    return where + (f", instruction level {level[0]}" if level and level[0] else "")
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

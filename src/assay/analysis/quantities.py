@@ -110,6 +110,7 @@ QUANTITIES: dict[str, Quantity] = {
     for quantity in (
         *(_measured(split, metric) for split in SPLITS for metric in METRICS.values()),
         _cost("seconds", "training time", symbol="s"),
+        _cost("processor_seconds", "processor time of training", unit="seconds", symbol="processor s"),
         _cost("effort", unit="seconds", symbol="training s / accuracy"),
         _cost("iterations"),
         _cost("examples", "examples seen", unit="examples"),

@@ -38,7 +38,9 @@ def compare(
 ) -> None:
     """Compare configurations over paired seeds: differences, confidence intervals and significance."""
     from assay.analysis.frames import is_imported
+    from assay.analysis.quantities import MEASURES
     from assay.analysis.verdicts import pairwise
+    from assay.report.answers import processor_sentence
 
     trials = _trials(study, store, configurations or [], measure)
     curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
@@ -51,6 +53,8 @@ def compare(
         print_frame(curves, title="imported", **formats)
         return
     table = pairwise(measured, measure=measure, alpha=alpha)
+    if to_terminal and MEASURES[measure].is_timed and (sentence := processor_sentence(measured)):
+        note(sentence)
     if to_terminal:
         for sentence in table["sentence"].tolist():
             print_line(sentence)

@@ -13,12 +13,16 @@ from rich.text import Text
 from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.text import clean, number, percent, plain_cell
 from assay.report.thinning import evenly
+from assay.system.load import JUDGED_SECONDS
 
 if TYPE_CHECKING:
     import pandas
 
     from assay.training.history import History, Point, Source
 
+BUSY = "busy machine"
+"""The mark of a trial from which foreign load took more than 5 % of its training time."""
+_SECONDS = "seconds\n(processor)"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
 
 
@@ -56,11 +60,16 @@ def summary(history: History) -> Table:
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
         ("seconds", seconds),
+        ("processor seconds", _processor_seconds(history)),
+        ("foreign load", _foreign_load(history)),
         ("effort", "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"),
         ("operations", f"{history.flops / 1e9:,.3f} GFLOP" + _rate(history)),
         ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
         ("engine", f"{history.engine} on {history.device} ({history.engine_choice})"),
     ]
+    if history.preparation_seconds is not None:
+        seconds = f"{history.preparation_seconds:.3f} s"
+        lines.append(("preparation", f"{seconds} until a new engine has the data, part of data, not of train"))
     if history.peak_device_memory_bytes is not None:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
     lines += [("note", warning) for warning in history.warnings]
@@ -106,7 +115,28 @@ _LINE_KINDS = {"apart": "ignored"}  # how a kind of lines is shown, where it is 
 
 def _rate(history: History) -> str:
     seconds = history.final.seconds
-    return f", {history.flops / seconds / 1e9:,.2f} GFLOP/s" if seconds and history.iterations else ""
+    if not seconds or not history.iterations:
+        return ""
+    rate = f", effective {history.flops / seconds / 1e9:,.2f} GFLOP/s"
+    return rate + (f" ({percent(history.skipped)} of them skipped: zero inputs)" if history.skipped else "")
+
+
+def _processor_seconds(history: History) -> str:
+    ledger = history.ledger.plain_processor()
+    if ledger is None:
+        return "unknown"
+    return ", ".join(f"{name} {value:.3f}" for name, value in ledger.items() if value >= 0.0005 or name == "train")
+
+
+def _foreign_load(history: History) -> str:
+    """What foreign load took from the training, and whether that marks the trial."""
+    load, train = history.load, history.ledger.train
+    if load.foreign is None:
+        return BUSY if load.busy else "unknown"
+    text = f"{load.foreign:.3f} s"
+    if load.busy is None:
+        return f"{text}; trainings under {JUDGED_SECONDS:g} s are not judged"
+    return f"{text}, {percent(load.foreign / train)} of training" + (f": {BUSY}" if load.busy else "")
 
 
 def pairs(lines: Sequence[tuple[str, object]]) -> Table:
@@ -145,12 +175,13 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
     table = Table(title=clean(title), title_justify="left")
     table.add_column("configuration", overflow="fold")
-    for column in ("trials", "accuracy", "min .. max", "seconds", "effort"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
+        table.add_column(column, justify="right", no_wrap=column != "trials")
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
         count += f", {row['diverged']} div." if row["diverged"] else ""
+        count += f", {row['busy']} {BUSY}" if row["busy"] else ""
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
@@ -158,7 +189,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
             count,
             "-" if missing else percent(row["accuracy"]),
             spread,
-            _decimal(row["seconds"], ".3f"),
+            _seconds(row),
             _decimal(row["effort"], ".4f"),
         )
     return table
@@ -198,20 +229,27 @@ def trials(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table()
     table.add_column("trial", no_wrap=True)
     table.add_column("recipe", overflow="fold")
-    for column in ("seed", "budget", "accuracy", "seconds", "outcome"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("seed", "budget", "accuracy", _SECONDS, "outcome"):
+        table.add_column(column, justify="right", no_wrap=column != "outcome")
     for row in rows:
         if row.get("origin") == "imported":
             label = f"{row['label']}, {row['engine']}, {row['file']}"
-            numbers = ["-", _budget(row), percent(row["accuracy"]), _decimal(row["seconds"], ".3f"), row["outcome"]]
+            numbers = ["-", _budget(row), percent(row["accuracy"]), _seconds(row), row["outcome"]]
             table.add_row(*map(clean, [row["key"][:8], label, *numbers]))
             continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = f"{row['optimizer']} {row['learning_rate']:g}"
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
-        numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _decimal(row["seconds"], ".3f")]
-        table.add_row(*map(clean, [row["key"][:8], label, *numbers, row["outcome"] or "planned"]))
+        numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _seconds(row)]
+        outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
+        table.add_row(*map(clean, [row["key"][:8], label, *numbers, outcome]))
     return table
+
+
+def _seconds(row: dict[str, Any]) -> str:
+    """The seconds of training, and its processor seconds where they are known."""
+    processor = _decimal(row["processor_seconds"], ".3f")
+    return _decimal(row["seconds"], ".3f") + ("" if processor == "-" else f" ({processor})")
 
 
 def _budget(row: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def target(
     """
     from assay.analysis import targets
     from assay.analysis.frames import own
+    from assay.report.answers import preparation
     from assay.report.text import percent
 
     results = stored_results(study, store)
@@ -45,4 +46,6 @@ def target(
     title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
     table = table if as_csv or as_json or as_markdown else table[_COLUMNS]
+    if by == "seconds" and (sentence := preparation(trials)):
+        note(sentence)
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from assay.execution.runner import Execution
     from assay.execution.status import StudyStatus
     from assay.store.store import Store
-    from assay.studies.plan import Trial
+    from assay.studies.plan import Plan, Trial
     from assay.training.history import History
 
 
@@ -69,9 +70,12 @@ def train(
         prepare_folder(out)
         settings = Settings.checked(engine=trainer, device=device, threads=threads, time_limit=time_limit)
         plan = plan_of_one(parsed, settings)
+        opened = Store(store)
+        starts: dict[str, History] = {}
+        if saved and start:
+            plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
-        starts = {trial.trajectory: _checked_start(saved, trial)} if saved else None
-        execution = Execution(plan, Store(store), retry=True, again=again, starts=starts, reads_off=save is None)
+        execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     repeat = _command_text(recipe, sets or [], command, allow_code=allow_code)
     trained = _train(execution, trial, name=name, repeat=repeat)
@@ -88,6 +92,37 @@ def _checked_start(saved: History, trial: Trial) -> History:
     saved = replace(saved, recipe=saved.recipe.model_copy(update={"data": data}))
     check_start([trial.recipe], [saved], data_checksum=trial.data_checksum, budget=trial.iterations)
     return saved
+
+
+def _started(path: Path, saved: History, plan: Plan, store: Store) -> tuple[Plan, dict[str, History]]:
+    """The plan of a training that starts from a file, and what it starts from, by trajectory.
+
+    Weights that the plan's own training has, the initial ones or those of a checkpoint in the store, leave its keys as
+    they are, and the store's history is used. Others may have been edited: the file's digest then joins the keys, so
+    that their result never answers for the plain training.
+
+    Raises: RecipeError, AssayError where the training cannot resume from them.
+    """
+    from assay.studies.plan import started_from
+    from assay.training.checks import is_fresh, same_arrays
+
+    trial = next(iter(plan.trials.values()))
+    saved = _checked_start(saved, trial)
+    network = trial.recipe.model.network(saved.shape, len(saved.classes))
+    if is_fresh(saved.checkpoint, trial.recipe, network):
+        return plan, {}
+    for stored in store.checkpoints(trial.trajectory):
+        if same_arrays(stored.checkpoint, saved.checkpoint):
+            return plan, {trial.trajectory: _checked_start(stored, trial)}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    why = f"started from the weights in {path.name} (sha256 {digest[:16]}), not from those of this recipe"
+    own = started_from(plan, digest=digest, note=why)
+    (key,) = own.trials
+    note(
+        f"{path}: not a checkpoint of this training in {store.name}; the result is stored as trial {key[:8]}, "
+        "apart from that of the same command without --start"
+    )
+    return own, {own.trials[key].trajectory: saved}
 
 
 def _command_text(recipe: Path | None, sets: list[str], command: str | None, *, allow_code: bool) -> str:

@@ -207,6 +207,21 @@ class Engine(ABC):
     def cancel(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no cancelling)
         """Asks a running `advance` to return soon with nothing changed; called by a signal handler."""
 
+    def skipped(self, state: State) -> float | None:
+        """The fraction of the first layer's operations that it skips, because inputs are zero; None if unknown."""
+        return None
+
+    def preparation(self, state: State, seconds: float) -> float:
+        """The seconds that preparing the data takes this engine when it is new.
+
+        `seconds`: what `start` took for this state, less if it reused what an earlier training prepared.
+        """
+        return seconds
+
+    def instruction_level(self) -> str | None:
+        """The instructions that it uses on the processor, such as "avx2"; None if unknown, or on another device."""
+        return None
+
     def peak_device_memory(self) -> int | None:
         """The peak memory of the device in bytes, or None if the device is the host."""
         return None

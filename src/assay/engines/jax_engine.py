@@ -8,6 +8,7 @@ TensorFloat-32 is a precision of its own.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from assay.engines.jax_programs import (
 from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.recipe.model import Recipe
+from assay.system.machine import instruction_level
 
 _EVALUATION_ROWS = 4096  # a block's values stay small, whatever the size of the split
 _EVALUATION_VALUES = 2**23  # of the widest layer of images in a block: 32 MB in float32
@@ -69,6 +71,12 @@ class JaxEngine(Engine):
         _cache_on_disk()
         with _pool_of(threads):
             self._device = _device(device)
+
+    def instruction_level(self) -> str | None:
+        limit = re.search(r"--xla_cpu_max_isa=(\w+)", os.environ.get("XLA_FLAGS", ""))
+        if self.device != "cpu":
+            return None
+        return limit[1].lower() if limit else instruction_level()
 
     def why_not(self, recipe: Recipe) -> str | None:
         if self._device is None:

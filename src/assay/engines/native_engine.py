@@ -32,6 +32,7 @@ from assay.parts.losses import head
 from assay.parts.models import MLP
 from assay.recipe.model import Recipe
 from assay.rng import stream
+from assay.system.machine import cores
 
 kernel: Any = importlib.import_module("assay._native")
 
@@ -71,7 +72,23 @@ class NativeEngine(Engine):
             )
         self._pool: Any = None
         self._sparse: dict[tuple[int, int, str], Any] = {}
+        self._prepared: dict[tuple[int, int, str], float] = {}  # seconds of the first training with these examples
         self._native: Any = None  # the cohort that is training
+
+    def skipped(self, state: NativeState) -> float:
+        train = state.splits["train"]
+        return 1.0 - train.density if train.sparse else 0.0
+
+    def preparation(self, state: NativeState, seconds: float) -> float:
+        train = state.splits["train"]
+        key = next((key for key, examples in self._sparse.items() if examples is train), None)
+        if key is None:
+            return seconds
+        self._prepared[key] = max(seconds, self._prepared.get(key, 0.0))
+        return self._prepared[key]
+
+    def instruction_level(self) -> str:
+        return self.level
 
     def why_not(self, recipe: Recipe) -> str | None:
         return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
@@ -178,7 +195,7 @@ class NativeEngine(Engine):
         return buffers + max(8, vectors * element) * trials * cohort.network.parameters
 
     def _cores(self) -> int:
-        return min(self.threads or kernel.usable_cores(), kernel.usable_cores())
+        return min(self.threads or cores(), kernel.usable_cores())
 
     def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64]) -> Any:
         """A split in the kernel's form; sparse ones are cached while their arrays live, for all trials to share."""
@@ -191,6 +208,7 @@ class NativeEngine(Engine):
             self._sparse[key] = examples
             for array in (x, y):  # an address may be used again once its array is gone
                 weakref.finalize(array, self._sparse.pop, key, None)
+                weakref.finalize(array, self._prepared.pop, key, None)
         return examples
 
 

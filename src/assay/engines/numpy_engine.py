@@ -37,6 +37,7 @@ from assay.parts.losses import LOSSES, head
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.rng import stream
+from assay.system.machine import blas_kernel
 
 _EVALUATION_ROWS = 4096  # few enough that the values of a layer stay in the cache
 _EVALUATION_VALUES = 2**23  # 64 MB for the widest layer, which can be very wide for images
@@ -106,6 +107,12 @@ class NumpyEngine(Engine):
         """Limits BLAS to the engine's threads, and silences warnings of diverging trials, which are valid results."""
         with self._blas.limit(limits=self.threads) if self._blas else nullcontext(), np.errstate(all="ignore"):
             yield
+
+    def skipped(self, state: NumpyState) -> float:
+        return 0.0
+
+    def instruction_level(self) -> str | None:
+        return blas_kernel()
 
     def why_not(self, recipe: Recipe) -> str | None:
         return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name)

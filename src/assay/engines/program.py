@@ -124,6 +124,9 @@ class Program:
     def cancel(self) -> None:
         """Does nothing: a training by a program checks for cancellation ten times a second."""
 
+    def instruction_level(self) -> None:
+        """Always None: the program's instructions are unknown."""
+
     def peak_device_memory(self) -> None:
         """Always None: the program's device is unknown."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits
-from assay.engines.torch_engine import missing_device
+from assay.engines.torch_engine import cpu_capability, missing_device
 from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.parts.layers import (
@@ -103,6 +103,9 @@ class TorchEager(Engine):
     def __init__(self, *, device: str = "cpu", threads: int | None = None, compiled: bool = False) -> None:
         super().__init__(device=device, threads=threads)
         self.compiled = compiled
+
+    def instruction_level(self) -> str | None:
+        return cpu_capability(self.device)
 
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := missing_device(self.device):

@@ -59,6 +59,9 @@ class TorchEngine(Engine):
     name: ClassVar[str] = "torch"
     numerics: ClassVar[int] = 3
 
+    def instruction_level(self) -> str | None:
+        return cpu_capability(self.device)
+
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
             return reason
@@ -188,6 +191,11 @@ def missing_device(device: str) -> str | None:
     if device in devices:
         return None
     return f"device {device!r} is not one that torch sees on this machine; use {' or '.join(map(repr, devices))}"
+
+
+def cpu_capability(device: str) -> str | None:
+    """The instruction level of torch on the processor; None on another device."""
+    return torch.backends.cpu.get_cpu_capability().lower() if device == "cpu" else None
 
 
 def _tensor(array: NDArray[Any], device: torch.device, element: torch.dtype | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from assay.data.dataset import Dataset
@@ -43,13 +43,17 @@ def training(
     if threads is not None and threads < 1:
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
     chosen = choose(recipe, engine, device=device, threads=threads)
-    begin = perf_counter()
+    begin, processor_begin = perf_counter(), process_time()
     if data is None:
         data = load(recipe.data.name)
     elif data.name != recipe.data.name:
         recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name}})
     parts = prepared(recipe, data)
-    return make_training(recipe, chosen, parts, start=[start] if start else [], data_seconds=perf_counter() - begin)
+    seconds, processor = perf_counter() - begin, process_time() - processor_begin
+    made = make_training(recipe, chosen, parts, start=[start] if start else [], data_seconds=seconds)
+    for entry in ("data", "wall"):
+        made.ledger.add(entry, 0.0, processor)  # the seconds are booked
+    return made
 
 
 def fit(

@@ -290,7 +290,7 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=tuple(warnings(trial.recipe)),
+                warnings=(*warnings(trial.recipe), *([trial.start_note] if trial.start_note else [])),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")

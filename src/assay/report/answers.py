@@ -76,7 +76,7 @@ def _effort(trials: Frame) -> list[str]:
     most = ranked.dropna(subset=["effort"]).iloc[-1]
     if len(ranked) > 1 and least["effort"] > 0:
         sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that"
-    return [sentence + ".", *([left_out + "."] if len(fair) < len(trials) else [])]
+    return [sentence + ".", *([left_out + "."] if left_out != "every trial compares by seconds" else [])]
 
 
 def own_clocks(trials: Frame) -> list[str]:
@@ -92,6 +92,29 @@ def own_clocks(trials: Frame) -> list[str]:
                 f"its reading and its evaluations Assay's clock saw {reported + rest:.3g}."
             )
     return sentences
+
+
+def processor_sentence(trials: Frame) -> str:
+    """The processor seconds of each configuration, and how many of its trials ran on a busy machine; "" if unknown."""
+    if not {"processor_seconds", "busy"} <= set(trials.columns):
+        return ""
+    parts: list[str] = []
+    for name, group in trials.groupby("configuration", sort=False):
+        median, busy = group["processor_seconds"].median(), sum(value is True for value in group["busy"].tolist())
+        if median == median or busy:
+            seconds = f"{median:.4g}" if median == median else "unknown"
+            parts.append(f"{name} {seconds}" + (f" ({busy} of {len(group)} trials on a busy machine)" if busy else ""))
+    return f"processor seconds of training (median): {'; '.join(parts)}" if parts else ""
+
+
+def preparation(trials: Frame) -> str:
+    """What the seconds of training leave out: preparing the data, by engine; "" where it is unknown."""
+    if not {"engine", "preparation_seconds"} <= set(trials.columns):
+        return ""
+    medians = trials.groupby("engine", sort=False)["preparation_seconds"].median().dropna()
+    parts = [f"{name} {seconds:.3g} s" for name, seconds in medians.items()]
+    once = "once per process, until a new engine has the data"
+    return f"seconds of training leave out the preparation ({once}): {', '.join(parts)} (median)" if parts else ""
 
 
 def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:

@@ -147,7 +147,8 @@ def _filter(trials: Frame) -> str:
 
 
 def _columns(study: StudyResults) -> list[str]:
-    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds", "effort", "iterations"]
+    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds"]
+    wanted += ["processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 

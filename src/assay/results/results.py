@@ -13,7 +13,7 @@ from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows
-from assay.store.records import POINT
+from assay.store.records import POINT, PROCESSOR
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
@@ -24,8 +24,23 @@ if TYPE_CHECKING:
 
     from assay.analysis.verdicts import Verdict
 
-COLUMNS = tuple(dict.fromkeys([TEST_SCORE.column, name_of("test", LOSS.name), *MEASURES, "peak_memory_bytes"]))
+COLUMNS = tuple(
+    dict.fromkeys(
+        [
+            TEST_SCORE.column,
+            name_of("test", LOSS.name),
+            *MEASURES,
+            "peak_memory_bytes",
+            "foreign_seconds",
+            "preparation_seconds",
+        ]
+    )
+)
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
+
+
+_DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
+_ENVIRONMENT = {"level": "instruction level"}
 
 
 class Results:
@@ -73,6 +88,8 @@ class Results:
             A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
             `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
             the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
+            `processor_seconds` (of training), `busy` (True if foreign load took more than 5 % of training, missing if
+            unknown or too short to judge), `level` (the engine's instruction level),
             `parameters`, `peak_memory_bytes`, `engine`, `timing`, `threads`, `machine`, `clock` ("assay", or "program"
             for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
             `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
@@ -88,16 +105,20 @@ class Results:
             record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
             record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
             record |= {column: row[column] for column in COLUMNS}
-            for name in ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine"):
+            for name in _DESCRIBING:
                 record.setdefault(name, row[name])
             record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
             record |= {"origin": origin, "steps": row.get("steps", "iterations")}
             ledger = json.loads(row["ledger"] or "{}")
+            processor = ledger.pop(PROCESSOR, None) or {}
             record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
+            record |= {f"ledger_processor_{entry}": seconds for entry, seconds in processor.items()}
             records.append(record)
         frame = pandas.DataFrame.from_records(records)
         for column in COLUMNS:
             frame[column] = pandas.to_numeric(frame[column]) if len(frame) else frame.get(column)
+        for name in ("level", "busy"):  # else pandas makes NaN of what is unknown
+            frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
         if any(row.get("origin") == "imported" for row in self._rows):  # else the missing seeds make floats of all
             for name in ("seed", "repeat", "threads"):
                 frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
@@ -151,7 +172,8 @@ class Results:
 
         Returns:
             A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
-            `high` (its range), `seconds`, `effort` and `flops` (medians) and `origin`.
+            `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians), `busy` (trials on a busy
+            machine) and `origin`.
 
         Raises:
             AssayError: The study has no trials.
@@ -160,6 +182,7 @@ class Results:
         if frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
         frame["is_finished"], frame["is_diverged"] = frame["outcome"] != "planned", frame["outcome"] == "diverged"
+        frame["is_busy"] = [value is True for value in frame["busy"].tolist()]
         grouped = frame.groupby("configuration", sort=False)
         table = grouped.agg(
             trials=("trial", "size"),
@@ -169,6 +192,8 @@ class Results:
             low=("accuracy", "min"),
             high=("accuracy", "max"),
             seconds=("seconds", "median"),
+            processor_seconds=("processor_seconds", "median"),
+            busy=("is_busy", "sum"),
             effort=("effort", "median"),
             flops=("flops", "median"),
             origin=("origin", "first"),
@@ -295,9 +320,9 @@ class Results:
             if row.get("origin") == "imported":
                 log = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
                 entries.setdefault("imported", []).append(log)
-        for column in ("engine", "timing", "source_commit"):
+        for column in ("engine", "level", "timing", "source_commit"):
             values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
-            entries[column.replace("_", " ")] = values
+            entries[_ENVIRONMENT.get(column, column.replace("_", " "))] = values
         return [(name, "; ".join(dict.fromkeys(values))) for name, values in entries.items() if values]
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from assay.errors import StoreError, to_install
-from assay.store.schema import APPLICATION, READABLE, VERSION
+from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
 
 T = TypeVar("T")
 
@@ -47,7 +47,10 @@ class Database:
                 self.engine = sa.create_engine(self.url, pool_pre_ping=True)
                 if not read_only:
                     self._migrate_postgres()
-            self._check_version()
+            version = self._check_version()
+            if version != VERSION:  # opened to be read only
+                event.listen(self.engine, "connect", _fill_in)
+                self.engine.dispose()  # its connections are from before
 
     # --- transactions ---
 
@@ -196,7 +199,8 @@ class Database:
             if version is None or version < VERSION:
                 _upgrade(connection)
 
-    def _check_version(self) -> None:
+    def _check_version(self) -> str:
+        """The version of the schema. Raises: StoreError if it cannot be read."""
         with self.engine.connect() as connection:
             version = _version(connection)
         if version is None:
@@ -207,6 +211,21 @@ class Database:
             )
         if version not in READABLE:  # only a read-only store is not migrated
             raise StoreError(f"{self.name}: has schema version {version}; `assay store check` migrates it to {VERSION}")
+        return version
+
+
+def _fill_in(connection: Any, record: object) -> None:
+    """Lays a temporary view over `result` that has the columns which older versions lack, all null."""
+    schema = "main" if isinstance(connection, sqlite3.Connection) else "public"
+    types = {"busy": "BOOLEAN", "level": "TEXT"}
+    columns = ", ".join(f"CAST(NULL AS {types.get(name, 'DOUBLE PRECISION')}) AS {name}" for name in ADDED)
+    cursor = connection.cursor()
+    if schema == "main":
+        cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.execute(f"CREATE TEMPORARY VIEW result AS SELECT *, {columns} FROM {schema}.result")  # noqa: S608
+    cursor.close()
+    if schema == "public":
+        connection.commit()
 
 
 def _raw(uri: str) -> sqlite3.Connection:

@@ -26,7 +26,7 @@ from assay.store.artifacts import name_of
 from assay.store.imported import history_of, refuse_taken
 from assay.store.queries import study_definition
 from assay.store.records import POINT, points_of, stored_machine
-from assay.store.schema import VERSION, bench, imported, machine, member, result, study, trajectory, trial
+from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
 from assay.training.history import Outcome
@@ -189,10 +189,12 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
         raise ValueError(str(error)) from None
     if row[_PREFIX + "trial"] is None:
         return planned, None
-    ended = {c.name: row[_PREFIX + c.name] for c in result.columns}
+    old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
+    ended = {c.name: (row | old)[_PREFIX + c.name] for c in result.columns}
     Outcome(ended["outcome"])
     points_of(ended["curve"])
     ended["stale"] = bool(ended["stale"])
+    ended["busy"] = None if ended["busy"] is None else bool(ended["busy"])
     return planned, ended
 
 

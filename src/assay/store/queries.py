@@ -32,6 +32,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
 }
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _FILTER = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 
 
@@ -54,7 +55,11 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
         return None
     column = columns[name]
     value: Any = text_value
-    if not isinstance(column.type, sa.Text | sa.String):
+    if isinstance(column.type, sa.Boolean):
+        if text_value.lower() not in _TRUTH:
+            raise StoreError(f"filter {text!r}: got {text_value!r}; expected true or false")
+        value = _TRUTH[text_value.lower()]
+    elif not isinstance(column.type, sa.Text | sa.String):
         try:
             value = float(text_value)
         except ValueError:

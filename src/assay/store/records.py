@@ -15,10 +15,13 @@ from assay.analysis.quantities import end_columns
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
 from assay.studies.plan import Trial
+from assay.system.load import Load
 from assay.system.machine import cores, describe
 from assay.training.history import History, Ledger, Outcome, Point
 
 POINT = tuple(field.name for field in fields(Point))
+PROCESSOR = "processor"
+"""The key of the processor seconds in a stored ledger, next to its entries; older ledgers have none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +68,15 @@ def points_of(text: str) -> list[Point]:
 def history_of(row: Mapping[str, Any]) -> History:
     """The history of a stored trial without its weights, from its row joined with the row of its result."""
     recipe = Recipe.stored(json.loads(row["recipe"]))
-    ledger = {key: value for key, value in json.loads(row["ledger"]).items() if key != "other"}
+    seconds: dict[str, Any] = json.loads(row["ledger"])
+    processor = seconds.pop(PROCESSOR, None)
     return History(
         recipe=recipe,
         engine=row["engine"],
         engine_choice=row["engine_choice"] or "",
         device=row["device"],
         points=tuple(points_of(row["curve"])),
-        ledger=Ledger(**ledger),
+        ledger=Ledger.stored(seconds, processor),
         outcome=Outcome(row["outcome"]),
         reason=row["reason"],
         flops=int(row["flops"] or 0),
@@ -87,6 +91,10 @@ def history_of(row: Mapping[str, Any]) -> History:
         machine=json.loads(row.get("description") or "{}"),
         warnings=tuple(json.loads(row["warnings"])),
         cohort=row["cohort"] or 1,
+        load=Load(row["processor_seconds"], row["foreign_seconds"], row["busy"]),
+        level=row["level"],
+        preparation_seconds=row["preparation_seconds"],
+        skipped=row["skipped"],
     )
 
 
@@ -173,9 +181,20 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         "cohort": history.cohort,
         "engine_choice": history.engine_choice,
         "source_commit": history.machine.get("commit"),
-        "ledger": dumped(history.ledger.plain()),
+        "ledger": dumped(_ledger(history.ledger)),
         "curve": curve_text(history.points),
         "confusion": dumped(finished.confusion.tolist()) if finished.confusion is not None else None,
         "classes": dumped(list(history.classes)),
         "warnings": dumped(list(history.warnings)),
+        "processor_seconds": history.load.processor,
+        "foreign_seconds": history.load.foreign,
+        "busy": history.load.busy,
+        "level": history.level,
+        "preparation_seconds": history.preparation_seconds,
+        "skipped": history.skipped,
     }
+
+
+def _ledger(ledger: Ledger) -> dict[str, Any]:
+    processor = ledger.plain_processor()
+    return ledger.plain() | ({} if processor is None else {PROCESSOR: processor})

@@ -20,8 +20,8 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0004"
-READABLE = ("0003", VERSION)  # versions with these tables; what is only read need not be migrated
+VERSION = "0005"
+READABLE = ("0003", "0004", VERSION)  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()
@@ -103,7 +103,15 @@ result = Table(
     Column("source_commit", Text),  # of Assay
     _key("artifact"),
     Column("finished", Double, nullable=False),
+    Column("processor_seconds", Double),  # of training, user and system, all threads; null if unknown
+    Column("foreign_seconds", Double),  # of training, in which foreign load kept it from running; null if unknown
+    Column("busy", Boolean),  # whether that is more than 5 % of training; null if unknown or too short to judge
+    Column("level", Text),  # the engine's instruction level on the processor; null if unknown
+    Column("preparation_seconds", Double),  # of a new engine for the data, not part of training; null if unknown
+    Column("skipped", Double),  # the fraction of flops that the engine skips; null if unknown
 )
+ADDED = ("processor_seconds", "foreign_seconds", "busy", "level", "preparation_seconds", "skipped")
+"""The columns of `result` that stores, exports and frames from before version 0005 lack."""
 Index("result_finished", result.c.finished)
 
 machine = Table("machine", metadata, _key("hash", primary_key=True), Column("description", Text, nullable=False))

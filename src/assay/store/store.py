@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -177,6 +178,18 @@ class Store:
             return from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
         except AssayError:
             return None  # damaged or missing: retraining only costs time; `store check` reports it
+
+    def checkpoints(self, key: str) -> Iterator[History]:
+        """The histories of a trajectory whose weights are kept: its checkpoint, and the ends of its trials."""
+        ends = sa.select(result.c.artifact).join(trial, trial.c.key == result.c.trial).where(trial.c.trajectory == key)
+        with self.database.read() as connection:
+            names = (
+                connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalars().all()
+            )
+            names = [*names, *connection.execute(ends).scalars()]
+        for name in dict.fromkeys(name for name in names if name is not None):
+            with suppress(AssayError):  # damaged or missing: `store check` reports it
+                yield from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
 
     def history(self, key: str) -> History | None:
         """The history of a stored trial with its weights, or None if its artifact was not kept."""

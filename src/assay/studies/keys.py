@@ -33,6 +33,11 @@ def trajectory_key(
     return _digest(form)
 
 
+def started_key(trajectory: str, digest: str) -> str:
+    """The key of a trajectory that starts from a file of weights that are not its own, by the file's digest."""
+    return _digest({"trajectory": trajectory, "start": digest})
+
+
 def trial_key(trajectory: str, recipe: Recipe, examples: int) -> str:
     """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules."""
     form: dict[str, Any] = {

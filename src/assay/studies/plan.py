@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
-from assay.studies.keys import trajectory_key, trial_key
+from assay.studies.keys import started_key, trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
 from assay.training.checks import recipe_problems
@@ -44,6 +44,7 @@ class Trial:
     flops: int
     engine_choice: str = ""  # a sentence: why this engine was chosen
     program: Program | None = None  # an external program in place of an engine
+    start_note: str = ""  # a sentence: the file of weights that it starts from, if they are not its own
 
 
 @dataclass(frozen=True)
@@ -215,3 +216,12 @@ def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load)
     examples = {trial.key: planner.examples(recipe)}
     study = Study(settings, recipe.plain(), (), {})
     return Plan(study, (member,), {trial.key: trial}, requested=1, examples=examples, registers=False)
+
+
+def started_from(plan: Plan, *, digest: str, note: str) -> Plan:
+    """A plan of one recipe that starts from a file of weights: its keys contain the file's digest."""
+    (old,) = plan.trials.values()
+    trajectory, n = started_key(old.trajectory, digest), plan.examples[old.key]
+    trial = replace(old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, start_note=note)
+    member = replace(plan.members[0], key=trial.key)
+    return replace(plan, members=(member,), trials={trial.key: trial}, examples={trial.key: n})

@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 from threadpoolctl import threadpool_info
 
+from assay.system.load import quota
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
 
@@ -49,8 +51,33 @@ def cores() -> int:
 
 
 def usable_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    """The numbers of the cores that this process may use: by its affinity, and no more than its container's quota.
+
+    Of a quota of 2.5 cores, 2 are used: a third one would be throttled most of the time.
+    """
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    limit = quota()
+    return list(allowed) if limit is None else list(allowed)[: max(1, int(limit))]
+
+
+@functools.cache
+def instruction_level() -> str | None:
+    """The widest vector instructions of the processor: "avx512", "avx2" or "baseline"; None if unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), None)
+    if flags is None:
+        return None
+    levels = {"avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"}, "avx2": {"avx2", "fma"}}
+    return next((level for level, needed in levels.items() if needed <= flags), "baseline")
+
+
+@functools.cache
+def blas_kernel() -> str | None:
+    """The kernel of the loaded BLAS, such as "SkylakeX"; None if unknown."""
+    return next((pool["kernel"] for pool in blas() if pool["kernel"]), None)
 
 
 def blas() -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from assay.errors import AssayError, FileError
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
+from assay.system.load import Load
 from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
@@ -57,6 +58,14 @@ def to_bytes(history: History) -> bytes:
         "scaling": list(history.scaling),
         "data_checksum": history.data_checksum,
         "peak_memory_bytes": history.peak_memory_bytes,
+        "load": {
+            "processor_seconds": history.ledger.plain_processor(),
+            "foreign_seconds": history.load.foreign,
+            "busy": history.load.busy,
+            "level": history.level,
+            "preparation_seconds": history.preparation_seconds,
+            "skipped": history.skipped,
+        },
     }
     return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
 
@@ -102,6 +111,8 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         recipe.optimizer, UnloadedOptimizer
     ):  # a user optimizer whose class, and so its number of slots, is unknown
         slots = next((len(array) for name, array in tensors.items() if name.startswith("slots/")), 0)
+    load: dict[str, Any] = about.get("load", {})  # files of older versions have none
+    ledger = Ledger.stored(about["ledger"], load.get("processor_seconds"))
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     if tensors:  # an external program may return no weights, and never returns its slots
         weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
@@ -115,7 +126,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         engine_choice=str(about["engine_choice"]),
         device=str(about["device"]),
         points=tuple(Point(**point) for point in about["points"]),
-        ledger=Ledger(**about["ledger"]),
+        ledger=ledger,
         outcome=Outcome(about["outcome"]),
         reason=str(about["reason"]),
         flops=int(about["flops"]),
@@ -127,6 +138,10 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         shape=tuple(map(int, about["shape"])),
         scaling=(float(about["scaling"][0]), float(about["scaling"][1])),
         data_checksum=str(about["data_checksum"]),
+        load=Load((ledger.processor or {}).get("train"), load.get("foreign_seconds"), load.get("busy")),
+        level=load.get("level"),
+        preparation_seconds=load.get("preparation_seconds"),
+        skipped=load.get("skipped"),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import psutil
 
-from assay.engines.base import Cohort, Engine
+from assay.engines.base import Checkpoint, Cohort, Engine, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
+from assay.parts.layers import Network
 from assay.recipe.model import Recipe
 from assay.training.history import History
 
@@ -50,6 +52,29 @@ def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_che
             raise AssayError(f"the training to resume, by {history.engine}, kept no {missing}; retrain it")
         if checkpoint.t > budget:
             raise AssayError(f"the training to resume is at iteration {checkpoint.t}; the budget is {budget}")
+
+
+def same_arrays(a: Checkpoint, b: Checkpoint) -> bool:
+    """Whether two checkpoints have the same iteration, weights and optimizer slots, bit for bit."""
+    pairs = ((a.weights, b.weights), (a.slots, b.slots))
+    return a.t == b.t and all(
+        x.keys() == y.keys() and all(x[name].tobytes() == np.asarray(y[name], x[name].dtype).tobytes() for name in x)
+        for x, y in pairs
+    )
+
+
+def is_fresh(checkpoint: Checkpoint, recipe: Recipe, network: Network) -> bool:
+    """Whether a checkpoint is what a recipe's training begins with: its initial weights, and no slots but zeros."""
+    if checkpoint.t or any(slots.any() for slots in checkpoint.slots.values()):
+        return False
+    weights = {name: np.asarray(w, recipe_dtype(recipe)) for name, w in checkpoint.weights.items()}
+    own = {name: np.asarray(w, recipe_dtype(recipe)) for name, w in fresh(Cohort((recipe,), network)).weights.items()}
+    return same_arrays(Checkpoint(0, weights, {}), Checkpoint(0, own, {}))
+
+
+def recipe_dtype(recipe: Recipe) -> str:
+    """The type in which an engine keeps the recipe's weights."""
+    return "float64" if recipe.precision == "float64" else "float32"
 
 
 def _changed_fields(new: Recipe, old: Recipe) -> list[str]:

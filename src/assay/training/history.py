@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
 from assay.report.text import percent
+from assay.system.load import Load
 from assay.training.source import NO_RECIPE, Source
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Ledger:
         checkpoint: exporting the weights and the optimizer state.
         wait: waiting for other trials on this machine.
         wall: from the beginning to the end of the trial.
+        processor: processor seconds of the entries (user and system, all threads), those left out are 0; None if they
+            were not measured.
 
     >>> ledger = Ledger(train=2.0, evaluate=0.5, wall=3.0)
     >>> ledger.other
@@ -114,6 +117,7 @@ class Ledger:
     checkpoint: float = 0.0
     wait: float = 0.0
     wall: float = 0.0
+    processor: dict[str, float] | None = None
 
     @property
     def other(self) -> float:
@@ -123,22 +127,48 @@ class Ledger:
 
     @contextmanager
     def book(self, entry: str) -> Generator[None]:
-        """Adds the time of the block to an entry."""
-        begin = perf_counter()
+        """Adds the time and the processor seconds of the block to an entry."""
+        begin, processor_begin = perf_counter(), process_time()
         try:
             yield
         finally:
-            setattr(self, entry, getattr(self, entry) + perf_counter() - begin)
+            self.add(entry, perf_counter() - begin, process_time() - processor_begin)
+
+    def add(self, entry: str, seconds: float, processor: float) -> None:
+        """Adds seconds and processor seconds to an entry; where processor seconds are unknown, they stay so."""
+        setattr(self, entry, getattr(self, entry) + seconds)
+        if self.processor is not None:
+            self.processor[entry] = self.processor.get(entry, 0.0) + processor
 
     def plus(self, earlier: Ledger) -> Ledger:
         """The sum of two ledgers, the ledger of a resumed training."""
-        return Ledger(**{f.name: getattr(self, f.name) + getattr(earlier, f.name) for f in fields(self)})
+        seconds = {name: getattr(self, name) + getattr(earlier, name) for name in ENTRIES}
+        own, other = self.processor, earlier.processor
+        if own is None or other is None:
+            return Ledger(**seconds)
+        return Ledger(**seconds, processor={name: own.get(name, 0.0) + other.get(name, 0.0) for name in ENTRIES})
 
     def plain(self) -> dict[str, float]:
         """Every entry in seconds, `wall` last."""
-        entries = asdict(self)
+        entries = {name: getattr(self, name) for name in ENTRIES}
         wall = entries.pop("wall")
         return entries | {"other": self.other, "wall": wall}
+
+    def plain_processor(self) -> dict[str, float] | None:
+        """The processor seconds of every entry, as `plain` has its seconds; None if they were not measured."""
+        if self.processor is None:
+            return None
+        return Ledger(**{name: self.processor.get(name, 0.0) for name in ENTRIES}).plain()
+
+    @classmethod
+    def stored(cls, seconds: Mapping[str, float], processor: Mapping[str, float] | None) -> Ledger:
+        """The ledger of its plain forms; older ones have no processor seconds."""
+        own = None if processor is None else {name: float(processor.get(name, 0.0)) for name in ENTRIES}
+        return cls(**{name: value for name, value in seconds.items() if name != "other"}, processor=own)
+
+
+ENTRIES = tuple(f.name for f in fields(Ledger) if f.name != "processor")
+"""The entries of a ledger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +202,10 @@ class History:
         warnings: sentences on the recipe or on the log.
         cohort: T, the number of trials that were trained together.
         source: the origin of an imported curve; None for a trained recipe.
+        load: processor seconds and foreign load of the training.
+        level: the instruction level of the engine on the processor, such as "avx2"; None if unknown.
+        preparation_seconds: what a new engine takes to place or convert the data, booked under data; None if unknown.
+        skipped: the fraction of `flops` that the engine skips, because inputs are zero; None if unknown.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -201,6 +235,10 @@ class History:
     warnings: tuple[str, ...] = ()
     cohort: int = 1
     source: Source | None = None
+    load: Load = field(default_factory=Load)
+    level: str | None = None
+    preparation_seconds: float | None = None
+    skipped: float | None = None
 
     @classmethod
     def imported(
@@ -301,8 +339,14 @@ class History:
             "reason": self.reason,
             "iterations": self.iterations,
             "seconds": self.ledger.plain(),
+            "processor_seconds": self.ledger.plain_processor(),
+            "foreign_seconds": self.load.foreign,
+            "busy": self.load.busy,
+            "level": self.level,
+            "preparation_seconds": self.preparation_seconds,
             "effort": self.effort,
             "flops": self.flops,
+            "skipped": self.skipped,
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_device_memory_bytes": self.peak_device_memory_bytes,
             "engine": self.engine,

@@ -12,9 +12,9 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,11 @@ from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
-from assay.parts.batches import examples_seen, make_batches
+from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe, warnings
+from assay.system.load import Load, LoadMeter
 from assay.system.machine import describe
 from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Ledger, Outcome, Point, cohort_checkpoint, member_checkpoint
@@ -72,6 +73,9 @@ class TrialEnd:
     reason: str
     checkpoint: Checkpoint
     peak_memory_bytes: int
+    load: Load = field(default_factory=Load)
+    preparation_seconds: float | None = None
+    skipped: float | None = None
 
 
 class Training:
@@ -104,9 +108,9 @@ class Training:
         `start`: histories to resume from, one for each recipe. `data_seconds`: the seconds that preparing `data` took.
         `log_points`: the iterations at which the curves have points, ascending; by default those of the recipes.
         """
-        begin = perf_counter()
+        begin, processor_begin = perf_counter(), process_time()
         self.log_points = log_points
-        self._began: float | None = None  # the start of the loop, while it runs
+        self._began: tuple[float, float] | None = None  # the clock and the processor's, while the loop runs
         self.engine, self.data, self.earlier = engine, data, start
         self.recipe = recipes[0]
         if len({static_form(recipe) for recipe in recipes}) != 1:
@@ -118,10 +122,13 @@ class Training:
         self.n = len(data.y_train)
         self.budget = self.recipe.iterations(self.n)
         check_start(recipes, start, data_checksum=data.checksum, budget=self.budget)
-        self.ledger = Ledger(data=data_seconds)
+        self.ledger = Ledger(data=data_seconds, processor={})
+        self._load = LoadMeter()
         with self.ledger.book("data"):
             checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
+            started = perf_counter()
             self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
+            self._preparation = engine.preparation(self.state, perf_counter() - started)
         self.t = checkpoint.t
         self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
@@ -129,13 +136,13 @@ class Training:
         self.seconds = start[0].ledger.train if start else 0.0
         self._rate = 0.0  # iterations per second of the last chunk
         self._next_seconds = self._interval_seconds()
-        self.ledger.wall = data_seconds + perf_counter() - begin
+        self.ledger.add("wall", data_seconds + perf_counter() - begin, process_time() - processor_begin)
 
     # --- the loop ---
 
     def __iter__(self) -> Iterator[TrainingStatus]:
         """Trains to the end of the budget; yields after every chunk. Leaving the loop keeps a consistent state."""
-        self._began = perf_counter()
+        self._began = perf_counter(), process_time()
         try:
             if not self.trials[0].points:
                 self._log_point(np.full(len(self.trials), np.nan))
@@ -143,7 +150,8 @@ class Training:
             self._warm_up()
             yield from self._chunks()
         finally:
-            self.ledger.wall += perf_counter() - self._began
+            self._load.close()
+            self.ledger = self._spent()
             self._began = None
         for trial in self.trials:
             if trial.outcome is None:
@@ -155,9 +163,11 @@ class Training:
                 count = self._chunk_size()
                 batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
             alive = self._alive()
+            self._load.begin()
             begin = perf_counter()
             self.state, progress = self.engine.advance(self.state, batches, alive)
             elapsed = perf_counter() - begin
+            self._load.end(0.0 if progress.cancelled else elapsed)
             if progress.cancelled:  # the chunk is repeated, so its seconds do not count as training
                 yield self._status(new_point=False)
                 continue
@@ -279,29 +289,53 @@ class Training:
 
     def histories(self) -> list[History]:
         """The histories so far, one for each recipe; a trial that has not ended counts as interrupted."""
-        begin = perf_counter()
+        begin, processor_begin = perf_counter(), process_time()
+        self._load.close()
         with self.ledger.book("checkpoint"):
             checkpoint = self.engine.export(self.state)
         if self._began is None:
-            self.ledger.wall += perf_counter() - begin
+            self.ledger.add("wall", perf_counter() - begin, process_time() - processor_begin)
         return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
 
     def _spent(self) -> Ledger:
         """The ledger so far, also while the loop runs."""
-        running = perf_counter() - self._began if self._began is not None else 0.0
-        return replace(self.ledger, wall=self.ledger.wall + running)
+        ledger = replace(self.ledger, processor={**(self.ledger.processor or {}), "train": self._load.processor})
+        if self._began is not None:
+            ledger.add("wall", perf_counter() - self._began[0], process_time() - self._began[1])
+        return ledger
+
+    def _load_with(self, earlier: History | None, ledger: Ledger) -> Load:
+        """The load of the training, with that of the training it resumes."""
+        processor, foreign = (ledger.processor or {}).get("train"), self._load.foreign
+        if earlier is not None:
+            before = earlier.load.foreign
+            foreign = None if foreign is None or before is None else foreign + before
+        return Load.judged(processor=processor, foreign=foreign, seconds=ledger.train)
 
     def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
         earlier = self.earlier[number] if self.earlier else None
+        ledger = self._spent().plus(earlier.ledger) if earlier else self._spent()
         end = TrialEnd(
             points=trial.points,
-            ledger=self._spent().plus(earlier.ledger) if earlier else self._spent(),
+            ledger=ledger,
             outcome=trial.outcome or Outcome.INTERRUPTED,
             reason=trial.reason or f"interrupted after iteration {trial.done:,}",
             checkpoint=member_checkpoint(checkpoint, number, trial.done),
             peak_memory_bytes=peak_memory(),
+            load=self._load_with(earlier, ledger),
+            preparation_seconds=self._preparation,
+            skipped=self._skipped(),
         )
         return make_history(trial.recipe, self.cohort, self.data, self.engine, end)
+
+    def _skipped(self) -> float | None:
+        """The fraction of the counted operations that the engine skips; None if unknown."""
+        inputs, network, n = self.engine.skipped(self.state), self.cohort.network, self.n
+        if inputs is None:
+            return None
+        iterations = max(1, iterations_per_epoch(self.recipe.batches, n))
+        whole = flops_training(network, self.recipe.loss, self.recipe.optimizer, iterations=iterations, examples=n)
+        return inputs * n * sum(network.layers[0].flops(first=True)) / whole
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, C) of the first trial for inputs (N, D)."""
@@ -333,6 +367,10 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         machine=describe(),
         warnings=tuple(warnings(recipe)),
         cohort=len(cohort.recipes),
+        load=end.load,
+        level=engine.instruction_level(),
+        preparation_seconds=end.preparation_seconds,
+        skipped=end.skipped,
     )
 
 

@@ -15,6 +15,7 @@ from assay.engines.program import Program
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
+from assay.system.load import Load
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points, next_log_point, shareable
 from assay.training.loop import Training, TrainingStatus
@@ -89,12 +90,14 @@ class Limits:
 
     Attributes:
         data_seconds: Seconds spent on loading and preparing the data.
+        data_processor: Processor seconds of the same.
         waited: Seconds until the machine was free.
         time_limit: Seconds after which open trials time out; None for no limit.
         cancelled: Called between chunks. If it returns True, the training ends, after a checkpoint if it can resume.
     """
 
     data_seconds: float = 0.0
+    data_processor: float = 0.0
     waited: float = 0.0
     time_limit: float | None = None
     cancelled: Callable[[], bool] = lambda: False
@@ -148,8 +151,12 @@ class _Batch:
         self._training = make_training(
             longest, engine, data, start=history, data_seconds=limits.data_seconds, log_points=self._log_points
         )
-        self._training.ledger.wait += limits.waited
-        self._training.ledger.wall += limits.waited
+        for entry, seconds, processor in (
+            ("data", 0.0, limits.data_processor),  # its seconds are booked
+            ("wait", limits.waited, 0.0),
+            ("wall", limits.waited, limits.data_processor),
+        ):
+            self._training.ledger.add(entry, seconds, processor)
         self._last_read = start.points[-1].iteration if start is not None else -1
 
     def events(self) -> Iterator[Event]:
@@ -241,6 +248,7 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
             outcome=outcome,
             reason=reason + "; read off the curve of a longer trial",
             ledger=Ledger(train=point.seconds, wall=point.seconds),
+            load=Load(busy=True if start.load.busy else None),  # what was measured is of the longer training
             flops=flops,
             checkpoint=Checkpoint(t, {}, {}),
         )

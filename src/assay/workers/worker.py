@@ -12,7 +12,7 @@ import threading
 import traceback
 from functools import partial
 from multiprocessing.connection import Connection
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from assay.data.cache import DataCache
@@ -83,11 +83,12 @@ class Worker:
         with machine_lock(head["timing"], cancelled=cancelled, on_wait=waiting) as waited:
             if cancelled():
                 return
-            begin = perf_counter()
+            begin, processor_begin = perf_counter(), process_time()
             data = self._data.prepared(recipes[0].data.name, recipes[0].preparation)
             engine = self.engine = self._trainer(head)
             engine.choice = head["choice"]
-            limits = Limits(perf_counter() - begin, waited, head["time_limit"], cancelled)
+            spent = perf_counter() - begin, process_time() - processor_begin
+            limits = Limits(*spent, waited, head["time_limit"], cancelled)
             events = train_together(recipes, engine, data, start=start, limits=limits)
             last = 0.0
             for event in events:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from assay.analysis.frames import FINISHED
+from assay.analysis.frames import FINISHED, clocks
 from assay.analysis.quantities import MEASURES, QUANTITIES
 from assay.errors import AssayError, unknown
 from assay.report.charts.style import counted, number, word
@@ -19,6 +19,7 @@ Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
 _NOT_AXES = frozenset(
     (
         *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
+        *("level", "busy", "foreign_seconds", "preparation_seconds"),
         *MEASURES,
         *QUANTITIES,
     )
@@ -98,6 +99,8 @@ def mixed(trials: Frame) -> str:
         for column, plural in kinds.items()
         if column in trials.columns and (count := len(set(words(trials, column)))) > 1
     ]
+    if not counts and {*kinds, "level"} <= set(trials.columns) and any(level for *_, level in clocks(trials)):
+        counts = ["several instruction levels of one engine"]
     return f"times from {', '.join(counts)} are not comparable" if counts else ""
 
 

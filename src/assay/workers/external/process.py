@@ -80,6 +80,11 @@ class ProgramProcess:
         return late or all(key.data == "reports" for key in self._selector.get_map().values())
 
     @property
+    def group(self) -> int | None:
+        """The number of the program's process, also of its group; None before it runs."""
+        return self._group
+
+    @property
     def last_errors(self) -> str:
         """The end of what the program wrote on standard error."""
         text = self._errors.decode(errors="replace").strip()

@@ -31,6 +31,7 @@ from assay.training.log_points import log_points as log_points_of
 from assay.training.loop import Training, TrainingStatus, TrialEnd, make_history, splits_of
 from assay.training.stopping import stopped
 from assay.workers.external.folder import final_weights, write_folder
+from assay.workers.external.load import ProgramLoad
 from assay.workers.external.process import End, ProgramProcess
 from assay.workers.external.reported_curve import ReportedCurve, disagreement
 
@@ -68,6 +69,7 @@ class ExternalTraining:
         self.outcome, self.reason, self.iteration = Outcome.INTERRUPTED, "", 0
         self.weights: dict[str, Numbers] = {}
         self.end: End | None = None
+        self._load = ProgramLoad()
         self._evaluator = NumpyEngine(threads=engine.threads)
         self._state: Any = None  # of the evaluator, at the weights that the program saved
         self._began: float | None = None
@@ -107,7 +109,10 @@ class ExternalTraining:
         started = perf_counter()
         try:
             while not process.done and self.outcome is Outcome.INTERRUPTED:
-                for line in process.lines(_POLL_SECONDS):
+                lines = process.lines(_POLL_SECONDS)
+                if self.curve.points or lines:  # from its first log point on, it trains
+                    self._load.sample(process.group)
+                for line in lines:
                     yield from self._on_message(line, perf_counter() - started)
                     if self.outcome is not Outcome.INTERRUPTED:
                         break
@@ -214,6 +219,7 @@ class ExternalTraining:
             reason=self.reason or f"interrupted after iteration {self.iteration:,}",
             checkpoint=Checkpoint(self.iteration, weights, {}),
             peak_memory_bytes=self.end.peak_memory_bytes if self.end else 0,
+            load=self._load.load(self.ledger.train),
         )
         return [make_history(self.recipe, self.cohort, self.data, self.engine, end)]
 
