@@ -32,8 +32,6 @@ def from_openml(identity: str) -> Dataset:
     y = np.asarray(bunch.target)
     if x.dtype.kind not in "buif":
         raise DataError(f"openml:{identity}: examples have element type {x.dtype}; expected numbers")
-    if y.dtype.kind == "O":
-        y = y.astype(str)
     published = len(x) == _MNIST_EXAMPLES
     order = np.arange(len(x)) if published else stream(0, "openml-split").permutation(len(x))
     train, test = np.split(order, [len(x) - len(x) // 7])

@@ -243,6 +243,7 @@ class Execution:
             if history is None:
                 left.append(trial)
                 continue
+            history = replace(history, warnings=(*warnings(trial.recipe), *trial.notes))
             finished = Finished(history.outcome, history.reason, history)
             if self.store.finish(lease, trial, finished):
                 self._note(trial.key, history.outcome, history.accuracy)
@@ -288,7 +289,7 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=tuple(warnings(trial.recipe)),
+                warnings=(*warnings(trial.recipe), *trial.notes),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")

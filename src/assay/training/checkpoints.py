@@ -54,7 +54,7 @@ def to_bytes(history: History) -> bytes:
         "inputs": history.inputs,
         "classes": list(history.classes),
         "shape": list(history.shape),
-        "scaling": list(history.scaling),
+        "scaling": [*history.scaling, *([] if history.scale is None else [history.scale])],
         "data_checksum": history.data_checksum,
         "peak_memory_bytes": history.peak_memory_bytes,
     }
@@ -127,6 +127,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         shape=tuple(map(int, about["shape"])),
         scaling=(float(about["scaling"][0]), float(about["scaling"][1])),
         data_checksum=str(about["data_checksum"]),
+        scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
     )
 
 

@@ -331,8 +331,9 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         scaling=data.scaling,
         data_checksum=data.checksum,
         machine=describe(),
-        warnings=tuple(warnings(recipe)),
+        warnings=(*warnings(recipe), *data.notes),
         cohort=len(cohort.recipes),
+        scale=data.scale,
     )
 
 
