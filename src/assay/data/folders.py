@@ -142,8 +142,8 @@ def _contents(folder: Path) -> str:
         return f"{lacks}; to use {archives[0]}, give its path: {folder / archives[0]}"
     if any(path.name.startswith("data_batch_") for path in entries):
         return (
-            f"{lacks}; it holds CIFAR's batches, which are pickles and never read, or rows of bytes: make arrays of them "
-            "and call assay.from_arrays, or save them as an .npz file"
+            f"{lacks}; it holds CIFAR's batches, which are pickles and never read, or rows of bytes: make arrays of "
+            "them and call assay.from_arrays, or save them as an .npz file"
         )
     held = ", ".join(path.name + "/" * path.is_dir() for path in entries[:8]) or "nothing"
     kind = next((kind for path in entries if path.is_file() and (kind := kind_of_name(path))), None)
@@ -204,5 +204,3 @@ def _emnist_classes(variant: str, arrays: dict[str, NDArray[Any]]) -> Sequence[s
     first = 1 if variant == "letters" else 0
     complete = (int(np.min(arrays["y_train"])), int(np.max(arrays["y_train"]))) == (first, first + len(names) - 1)
     return tuple(names) if complete else None
-
-

@@ -12,9 +12,7 @@ from assay.errors import DataError
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 
-def in_order(
-    x: NDArray[Any], y: NDArray[Any], *, name: str, part: str
-) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
+def in_order(x: NDArray[Any], y: NDArray[Any], *, name: str, part: str) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
     """Examples as (N, D), (N, H, W) or (N, H, W, channels), their labels as (N,) or (N, columns), and sentences.
 
     Axes are moved only where the counts leave no other reading: the number of examples is that of the labels.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assay.data.orientation import lies_on_its_side
 
 _IMBALANCE = 5  # the largest class against the smallest
+_MANY = 20  # examples of the largest class, below which counts differ by chance
 _NAMES = 8  # classes named in a sentence
 
 
@@ -60,22 +61,20 @@ def split_notes(dataset: Sets, y_train: NDArray[Any], y_validation: NDArray[Any]
             f"({_listed([dataset.classes[k] for k in held])}): data.train takes the first examples; shuffle them "
             "before saving, or use more"
         )
-    if y_validation is not None and (
-        missing := _named(dataset, (_counts(dataset, y_validation) == 0) & (used > 0))
-    ):
+    if y_validation is not None and (missing := _named(dataset, (_counts(dataset, y_validation) == 0) & (used > 0))):
         notes.append(f"{missing} no validation example")
     present = used[used > 0]
-    if present.max() >= _IMBALANCE * present.min():
+    if present.max() >= max(_MANY, _IMBALANCE * present.min()):
         notes.append(_imbalance(dataset, used))
     return notes
 
 
 def _imbalance(dataset: Sets, used: NDArray[np.int64]) -> str:
     most, least = int(used.argmax()), int(np.where(used > 0, used, used.max() + 1).argmin())
-    test = _counts(dataset, dataset.y_test)
+    test, name = _counts(dataset, dataset.y_test), dataset.classes[most]
     return (
-        f"the classes are imbalanced: {used[most]:,} training examples of {dataset.classes[most]!r}, {used[least]:,} of "
-        f"{dataset.classes[least]!r}; the answer {dataset.classes[most]!r} alone reaches a test accuracy of "
+        f"the classes are imbalanced: {used[most]:,} training examples of {name!r}, {used[least]:,} of "
+        f"{dataset.classes[least]!r}; the answer {name!r} alone reaches a test accuracy of "
         f"{100 * test[most] / test.sum():.1f} %"
     )
 
@@ -134,8 +133,8 @@ def _duplicate_notes(dataset: Sets) -> list[str]:
     extra = f", {contradicting:,} of them with another label" if contradicting else ""
     total = len(dataset.x_test)
     return [
-        f"{len(pairs):,} of {total:,} test examples ({100 * len(pairs) / total:.2g} %) equal a training example{extra}: "
-        f"test {test_row} is training {train_row}; the test accuracy counts them"
+        f"{len(pairs):,} of {total:,} test examples ({100 * len(pairs) / total:.1f} %) equal a training example"
+        f"{extra}: test {test_row} is training {train_row}; the test accuracy counts them"
     ]
 
 

@@ -139,7 +139,9 @@ def _lacking(names: Sequence[str]) -> str:
     meanings = {meaning[1] for name in names if (meaning := role_of(name))}
     missing = ", ".join(role for role in ROLES if role not in meanings)
     if len(names) == 1:
-        return f"holds the single array {held}; expected {', '.join(ROLES)}: {SAVE_NPZ}, or give the folder of four files"
+        return (
+            f"holds the single array {held}; expected {', '.join(ROLES)}: {SAVE_NPZ}, or give the folder of four files"
+        )
     if not meanings & {"x_test", "y_test"}:
         cure = f"it has no test set: split its examples, and {SAVE_NPZ}"
     else:

@@ -19,7 +19,8 @@ _KINDS = {
 _PART = "|".join(sorted(_PARTS, key=len, reverse=True))
 _KIND = "|".join(sorted(_KINDS, key=len, reverse=True))
 _NAME = re.compile(
-    rf"(?:(?P<prefix>.*?)[-_. ])?(?:(?P<part>{_PART})[-_. ]?(?P<kind>{_KIND})|(?P<kind2>{_KIND})[-_. ]?(?P<part2>{_PART}))"
+    r"(?:(?P<prefix>.*?)[-_. ])?"
+    rf"(?:(?P<part>{_PART})[-_. ]?(?P<kind>{_KIND})|(?P<kind2>{_KIND})[-_. ]?(?P<part2>{_PART}))"
     r"(?:[-_. ]idx\d+[-_. ]\w+)?",
     re.IGNORECASE,
 )
