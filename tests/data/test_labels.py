@@ -92,6 +92,17 @@ def test_named_classes_order_named_labels() -> None:
         read(words, words_test, classes=("b", "c", "d"))
 
 
+def test_two_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(DataError, match="two classes are named 'a'"):
+        read(Y, Y_TEST, classes=("a", "b", "a", "c"))
+
+
+def test_more_test_than_training_examples_are_doubted() -> None:
+    notes = from_arrays(X_TEST, Y_TEST, X, Y).notes
+    assert any(note.startswith("there are more test examples (24) than training examples (12)") for note in notes)
+    assert not any("more test examples" in note for note in read(Y, Y_TEST).notes)
+
+
 def with_item(y: Any, row: int, value: Any) -> Any:
     changed = np.array(y, object)
     changed[row] = value

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
@@ -90,6 +91,10 @@ def test_examples_on_the_last_axis_are_moved_to_the_first() -> None:
         ((X[:-1], Y, X_TEST, Y_TEST), r"19 training examples but labels of shape \(20,\)"),
         ((X, Y, X_TEST[:, :, :4], Y_TEST), r"\(6, 5, 3\), test examples \(6, 4, 3\); expected the same"),
         ((X.astype(object), Y, X_TEST, Y_TEST), r"element type object; expected numbers: pass np.stack"),
+        (([*list(X[:-1]), X[0][:2]], Y, X_TEST, Y_TEST), "training examples are no array: .* expected examples of one"),
+        ((X, Y, csr_array(np.eye(10)), Y_TEST), r"have 0 dimensions; .* pass x.toarray\(\) for a sparse matrix"),
+        ((np.ma.masked_equal(X, 255), Y, X_TEST, Y_TEST), "the training examples have masked values"),
+        ((X, np.ma.masked_equal(Y, 2), X_TEST, Y_TEST), "the training labels have masked values"),
     ],
 )
 def test_arrays_that_fit_in_no_order_are_refused(arrays: Any, said: str) -> None:
@@ -333,6 +338,12 @@ def contents() -> dict[str, tuple[bytes, str]]:
         "pickle": (pickle.dumps([1]), "a pickle, which is never read"),
         "png": (b"\x89PNG\r\n\x1a\n", "a picture"),
     }
+
+
+def test_an_idx_file_in_the_wrong_byte_order_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes.fromhex("03080000" + "02000000" * 3) + b"\0" * 8)
+    with pytest.raises(DataError, match="little-endian byte order; expected big-endian"):
+        read_idx(tmp_path / "a")
 
 
 @pytest.mark.parametrize("name", contents())

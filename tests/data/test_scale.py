@@ -162,6 +162,23 @@ def test_features_of_different_magnitudes_and_small_sets_are_no_other_units() ->
     assert single.scale == x.astype(np.float32).max()
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_nothing_can_be_divided_by_is_refused(scale: float) -> None:
+    with pytest.raises(DataError, match=r"scale: got .*; expected a number > 0"):
+        dataset(TRAIN, TEST, scale=scale)
+
+
+def test_inverted_test_pictures_are_doubted() -> None:
+    ink = [np.where(x > 0.8, x, 0.0) for x in (TRAIN, TEST)]
+    said = ": is one set inverted?"
+    assert any(note.endswith(said) for note in dataset(ink[0], 1 - ink[1]).notes)
+    assert not any(said in note for note in [*dataset(*ink).notes, *dataset(TRAIN, 1 - TEST).notes])
+
+
+def test_values_just_below_0_are_no_other_unit() -> None:
+    assert dataset(TRAIN, np.where(TEST == 0, -1e-3, TEST)).scale == float(np.float32(TRAIN.max()))
+
+
 def test_half_the_range_is_doubted_and_not_refused() -> None:
     data = dataset(TRAIN * 2 - 1, TEST * 0.8 - 0.4)
     assert any("check that both are in the same units" in note for note in data.notes)

@@ -115,6 +115,8 @@ def from_arrays(
         >>> from_arrays(x, y, x, y).classes
         ('cat', 'dog')
     """
+    if scale is not None and not 0 < scale < np.inf:
+        raise DataError(f"{name}: scale: got {scale}; expected a number > 0")
     check_order(name, x_train, y_train, x_test, y_test)
     sets = [
         _ordered(x, y, name=name, part=part)
@@ -143,7 +145,8 @@ def from_arrays(
 
 def _ordered(x: Any, y: Any, *, name: str, part: str) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
     """Copies of checked examples, examples first and channels last, their labels, and what was assumed."""
-    x, y, notes = in_order(np.array(x), np.asarray(y), name=name, part=part)
+    x, y = _array(f"{name}: the {part} examples", x), _array(f"{name}: the {part} labels", y)
+    x, y, notes = in_order(x, y, name=name, part=part)
     if x.size == 0:
         raise DataError(f"{name}: the {part} set is empty; expected at least one example of at least one value")
     if x.dtype.kind not in "buif":
@@ -153,6 +156,16 @@ def _ordered(x: Any, y: Any, *, name: str, part: str) -> tuple[NDArray[Any], NDA
         row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise DataError(f"{name}: {part} example {row} holds NaN or infinity; expected finite numbers")
     return x, y, notes
+
+
+def _array(where: str, values: Any) -> NDArray[Any]:
+    """A copy of anything that NumPy takes for an array."""
+    if np.ma.is_masked(values):
+        raise DataError(f"{where} have masked values; expected values for all: fill them, or leave their rows out")
+    try:
+        return np.array(values)
+    except ValueError as error:  # a list of pictures of different sizes
+        raise DataError(f"{where} are no array: {error}; expected examples of one shape") from None
 
 
 def _as_float32(x: NDArray[Any], where: str) -> NDArray[np.float32]:

@@ -27,8 +27,9 @@ IDX_FILES = {
 }
 """The names of MNIST's files, without `.gz`."""
 
-_MAX_ENTRIES = 10_000  # of a folder that are looked at
-_MAX_FOLDERS = 200  # below a folder that are looked into
+_MAX_ENTRIES = 10_000  # of the given folder that are looked at
+_MAX_ENTRIES_BELOW = 1_000  # of each folder below it
+_MAX_FOLDERS = 200  # below it that are looked into
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
 _MERGED = _DIGITS + _LOWER.upper() + "abdefghnqrt"  # letters whose two cases look alike are one class
 _EMNIST_CLASSES = {
@@ -90,29 +91,31 @@ def _name_of(files: FileSet, found: Iterable[FileSet]) -> str:
     return str(files.folder if alone or not files.prefix else files.folder / files.prefix)
 
 
-def _entries(folder: Path) -> list[Path]:
-    return sorted(islice(folder.iterdir(), _MAX_ENTRIES))
+def _entries(folder: Path, most: int = _MAX_ENTRIES) -> list[Path]:
+    return sorted(islice(folder.iterdir(), most))
 
 
 def _below(folder: Path) -> list[FileSet]:
     """The complete sets in the folders below a folder, and in a `raw` or `gzip` of theirs."""
     folders = [path for path in _entries(folder) if path.is_dir()][:_MAX_FOLDERS]
     folders += [path / inner for path in folders for inner in ("raw", "gzip") if (path / inner).is_dir()]
-    return [files for path in folders for files in _sets_in(path) if files.complete]
+    return [files for path in folders for files in _sets_in(path, _MAX_ENTRIES_BELOW) if files.complete]
 
 
-def _sets_in(folder: Path) -> list[FileSet]:
+def _sets_in(folder: Path, most: int = _MAX_ENTRIES) -> list[FileSet]:
     """The files of data sets in a folder, complete or not, by the beginnings of their names."""
     if not folder.is_dir():
         return []
     sets: dict[tuple[str, str], dict[str, list[Path]]] = {}
-    for path in _entries(folder):
-        if path.is_dir():  # some archives unpack each file into a folder of its name
-            path /= path.name
+    for path in _entries(folder, most):
         stem = path.name.removesuffix(".gz")
         kind = ".npz" if stem.lower().endswith(".npz") else "idx"
         meaning = role_of(stem[: -len(".npz")] if kind == ".npz" else stem)
-        if meaning and (kind == ".npz" or "idx" in stem.lower() or "." not in stem) and path.is_file():
+        if not meaning or not (kind == ".npz" or "idx" in stem.lower() or "." not in stem):
+            continue
+        if path.is_dir():  # some archives unpack each file into a folder of its name
+            path /= path.name
+        if path.is_file():
             sets.setdefault((meaning[0], kind), {}).setdefault(meaning[1], []).append(path)
     return [
         FileSet(folder, prefix, {role: _one(paths) for role, paths in roles.items()})

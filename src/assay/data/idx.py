@@ -91,6 +91,8 @@ def _read_header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[A
     if magic[:2] != b"\0\0":
         if kind := kind_of(magic + file.read(HEADER_BYTES - len(magic))):
             raise DataError(f"{path}: not an IDX file but {kind}")
+        if magic[2:] == b"\0\0" and magic[1] in TYPES:
+            raise DataError(f"{path}: an IDX file in little-endian byte order; expected big-endian numbers")
         raise DataError(
             f"{path}: not an IDX file: starts with the bytes {magic.hex(' ')}; expected 00 00 TYPE DIMENSIONS"
         )

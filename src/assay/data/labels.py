@@ -54,6 +54,9 @@ def read_labels(name: str, y_train: NDArray[Any], y_test: NDArray[Any], classes:
         >>> read_labels("letters", np.array([1, 2, 1]), np.array([2]), None).names
         ('1', '2')
     """
+    if classes is not None and len(set(classes)) < len(classes):
+        twice = next(one for i, one in enumerate(classes) if one in classes[:i])
+        raise DataError(f"{name}: two classes are named {twice!r}; expected a name of its own for each")
     columns = [_column(f"{name}: the {part} labels", y) for part, y in (("training", y_train), ("test", y_test))]
     train, test = columns
     notes = list(dict.fromkeys(column.note for column in columns if column.note))

@@ -25,7 +25,8 @@ def in_order(x: NDArray[Any], y: NDArray[Any], *, name: str, part: str) -> tuple
     ((5, 32, 32, 3), ['examples of shape (3, 32, 32) are read as 32 x 32 pixels with 3 channels first'])
     """
     if x.ndim not in (2, 3, 4):
-        hint = f"; reshape them with x.reshape({len(y):,}, -1)" if y.ndim and len(y) else ""
+        hint = f"; reshape them with x.reshape({len(y)}, -1)" if x.ndim and y.ndim and len(y) else ""
+        hint = hint if x.ndim else "; pass x.toarray() for a sparse matrix"
         raise DataError(
             f"{name}: the {part} examples have {x.ndim} dimensions; expected (N, D), (N, H, W) or (N, H, W, C){hint}"
         )
@@ -64,7 +65,7 @@ def _channels_last(x: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
 
 def check_order(name: str, x_train: Any, y_train: Any, x_test: Any, y_test: Any) -> None:
     """Refuses arguments in the order of scikit-learn's `train_test_split`. Raises: DataError."""
-    shapes = [np.shape(array) for array in (x_train, y_train, x_test, y_test)]
+    shapes = [getattr(array, "shape", ()) for array in (x_train, y_train, x_test, y_test)]
     sizes = [shape[0] if shape else 0 for shape in shapes]
     if len(shapes[1]) > 1 == len(shapes[2]) and sizes[0] == sizes[2] != sizes[1] == sizes[3]:
         raise DataError(

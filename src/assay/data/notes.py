@@ -45,6 +45,11 @@ def dataset_notes(dataset: Sets) -> list[str]:
         notes.append(f"{unlearned} test examples but no training example")
     if unmeasured := _named(dataset, (train > 0) & (test == 0)):
         notes.append(f"{unmeasured} no test example, so no test accuracy")
+    if len(dataset.y_test) > len(dataset.y_train):
+        notes.append(
+            f"there are more test examples ({len(dataset.y_test):,}) than training examples "
+            f"({len(dataset.y_train):,}): check that the sets are not exchanged"
+        )
     if is_sorted(dataset.y_train):
         notes.append("the training examples are sorted by class: unshuffled batches see one class at a time")
     return [*notes, *_duplicate_notes(dataset), *_orientation_notes(dataset)]

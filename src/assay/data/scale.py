@@ -55,7 +55,7 @@ def unit_notes(name: str, x_train: NDArray[Any], x_test: NDArray[Any], *, given:
         return [f"{ranges}; both are divided by the stated scale {given:g}"]
     if ratio >= _DOUBTFUL_UNITS:
         return [f"{ranges}: check that both are in the same units"]
-    return _odd_values(x_train, x_test, samples[0])
+    return [*_inversion(*samples), *_odd_values(x_train, x_test, samples[0])]
 
 
 def range_of(x: NDArray[Any]) -> str:
@@ -80,12 +80,23 @@ def _ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 def _other_signs(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """Whether one set has many negative values and the other none, beyond chance: standardised against raw values."""
     for some_negative, none_negative in ((one, other), (other, one)):
-        if (none_negative < 0).any() or (some_negative < 0).mean() < 0.1:
+        negative = some_negative < -0.01 * np.abs(some_negative).max()  # resampling leaves values just below 0
+        if (none_negative < 0).any() or negative.mean() < 0.1:
             continue
-        without = int((some_negative >= 0).all(axis=1).sum())
+        without = int((~negative.any(axis=1)).sum())
         if ((without + 1) / (len(some_negative) + 1)) ** len(none_negative) < _CHANCE:
             return True
     return False
+
+
+def _inversion(train: NDArray[np.float64], test: NDArray[np.float64]) -> list[str]:
+    """A sentence where the test values seem to be the training values upside down: ink on paper, chalk on a board."""
+    lowest, highest = float(train.min()), float(train.max())
+    width, means = highest - lowest, (float(train.mean()), float(test.mean()))
+    mirrored = abs(means[0] + means[1] - lowest - highest) < 0.1 * width
+    if not mirrored or abs(means[0] - means[1]) < 0.3 * width:
+        return []
+    return [f"the mean training value is {means[0]:.3g}, the mean test value {means[1]:.3g}: is one set inverted?"]
 
 
 def _odd_values(x_train: NDArray[Any], x_test: NDArray[Any], sample: NDArray[np.float64]) -> list[str]:
