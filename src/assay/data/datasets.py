@@ -98,7 +98,9 @@ def _from_path(path: Path, name: str | Path) -> Dataset:
     if kind := kind_of_name(path):
         raise DataError(f"{path}: no such file; a file of this name would be {kind}")
     if len(path.parts) > 1:
-        raise DataError(f"{path}: no such folder or file; expected a folder of IDX files or an .npz file")
+        raise DataError(
+            f"unknown data set {str(path)!r}: no such folder or file; expected a folder of IDX files or an .npz file"
+        )
     raise DataError(f"{unknown('data set', name, DATASETS)}, a folder of IDX files, an .npz file, openml:ID")
 
 
