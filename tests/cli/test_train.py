@@ -341,7 +341,7 @@ def test_weights_of_the_training_itself_keep_its_key(tmp_path: Path, capsys: pyt
     again, starts = _started(files["no-ended"], restore(files["no-ended"]), plan, store)
     assert list(again.trials) == [keys["no-ended"]]
     assert [trial.trajectory for trial in again.trials.values()] == list(starts) != [trajectory]
-    assert [trial.start_note for trial in again.trials.values()] == [
+    assert [trial.notes[-1] for trial in again.trials.values()] == [
         f"started from the weights in no-ended.safetensors (sha256 {digest(files['no-ended'])[:16]}), "
         "not from those of this recipe"
     ]

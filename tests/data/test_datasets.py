@@ -280,6 +280,18 @@ def test_tables_of_openml_are_not_taken_for_pixels(monkeypatch: pytest.MonkeyPat
         load("openml:12")
 
 
+def test_missing_values_of_openml_are_named_by_their_published_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.arange(280.0).reshape(70, 4), np.array(list("ab") * 35, object)
+    gap, unlabelled = x.copy(), y.copy()
+    gap[41, 2], unlabelled[23] = np.nan, None
+    sets = iter([SimpleNamespace(data=gap, target=y), SimpleNamespace(data=x, target=unlabelled)])
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: next(sets))
+    with pytest.raises(DataError, match=r"missing values in row 41 \(1 in all\)"):
+        load("openml:11")
+    with pytest.raises(DataError, match=r"no label in row 23 \(1 in all\)"):
+        load("openml:11")
+
+
 def test_a_constant_image_is_named_by_its_number_in_the_published_set() -> None:
     arrays = tiny(50)
     arrays["x_train"][40] = 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from assay.cli.files import prepare_folder
 from assay.cli.options import Json, Out
 from assay.cli.printing import console, one_line, print_json, print_line
 from assay.errors import FileError
+
+if TYPE_CHECKING:
+    from assay.data.dataset import Dataset
 
 app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 
@@ -42,24 +45,35 @@ def info(
     out: Out = Path("assay-out"),
     as_json: Json = False,
 ) -> None:
-    """Describe a data set, and draw a contact sheet."""
+    """Describe a data set: ranges, classes, notes; and draw a contact sheet."""
     from assay.cli import tables
     from assay.data import overview
     from assay.data.datasets import load
 
     dataset = load(name)
     about = overview.info(dataset).as_dict()
-    prepare_folder(out)
-    sheet = out / f"{Path(name).stem or 'data'}-contact-sheet.png"
-    try:
-        overview.contact_sheet(dataset).save(sheet)
-    except OSError as error:
-        raise FileError(f"{sheet}: cannot be written: {error.strerror or error}") from None
-    about["contact_sheet"] = str(sheet)
+    sheet = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
+    about["contact_sheet"] = str(sheet) if sheet else None
     if as_json:
         print_json(about)
-    else:
-        console().print(tables.pairs([(key.replace("_", " "), one_line(value)) for key, value in about.items()]))
+        return
+    notes: list[str] = about.pop("notes")
+    lines = [(key.replace("_", " "), one_line(value)) for key, value in about.items() if value is not None]
+    console().print(tables.pairs([*lines, *(("note", note) for note in notes)]))
+
+
+def _contact_sheet(dataset: Dataset, path: Path) -> Path | None:
+    """Draws the contact sheet of a data set into a file; None for examples that are no pictures."""
+    from assay.data import overview
+
+    if not overview.drawable(dataset):
+        return None
+    prepare_folder(path.parent)
+    try:
+        overview.contact_sheet(dataset).save(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return path
 
 
 @contextmanager

@@ -56,8 +56,20 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
 
 def announce(execution: Execution, *, yes: bool) -> None:
     """Notes what a run will do, and asks for confirmation if it will take long."""
-    note(plan_sentence(execution))
+    show_plan(execution)
     confirm_if_long(execution.seconds, yes=yes)
+
+
+def show_plan(execution: Execution) -> None:
+    """Notes what a run will do, and what stands out in its data."""
+    for sentence in [plan_sentence(execution), *data_notes(execution)]:
+        note(sentence)
+
+
+def data_notes(execution: Execution) -> list[str]:
+    """What stands out in the data of a run, each sentence once, after the name of its data set."""
+    notes = {(trial.recipe.data.name, note) for trial in execution.trials.values() for note in trial.notes}
+    return [f"{name}: {note}" for name, note in sorted(notes)]
 
 
 def confirm_if_long(seconds: float, *, yes: bool) -> None:

@@ -20,7 +20,7 @@ from assay.cli.options import (
     code_allowed,
     parse_command,
 )
-from assay.cli.plans import announce, plan_counts, plan_sentence
+from assay.cli.plans import announce, plan_counts, show_plan
 from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
@@ -84,7 +84,7 @@ def run(
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:
-        note(plan_sentence(execution))
+        show_plan(execution)
         print_json(plan_counts(execution)) if as_json else None
         return
     announce(execution, yes=yes)

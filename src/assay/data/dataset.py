@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.labels import Labels, read_labels
+from assay.data.layout import check_order, in_order
+from assay.data.notes import dataset_notes
+from assay.data.scale import scale_of, unit_notes
 from assay.errors import DataError
-
-Labels = NDArray[np.int64]
-
-_MAX_CLASSES = 10_000  # more is a column of numbers that was mistaken for labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Dataset:
         y_test: Their labels.
         shape: The shape of one example, such as (28, 28); its product is D.
         classes: The names of the C classes.
-        scale: What the input scaling "unit" divides by, such as 255.
+        scale: What every input scaling divides by first, such as 255. It comes from the training set alone.
+        assumptions: What was assumed when the arrays were read, one sentence each.
 
     Examples:
         >>> import assay
@@ -47,6 +48,19 @@ class Dataset:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     scale: float
+    assumptions: tuple[str, ...] = ()
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was assumed, on gaps in the classes, and on test examples that are training examples too.
+
+        They are computed once, and stand with every result that was trained on the data.
+        """
+        return (*self.assumptions, *dataset_notes(self))
+
+    def noting(self, assumptions: Sequence[str]) -> Dataset:
+        """The same data set with more sentences on how it was read, before the others."""
+        return replace(self, assumptions=(*assumptions, *self.assumptions)) if assumptions else self
 
     @cached_property
     def checksum(self) -> str:
@@ -75,59 +89,83 @@ def from_arrays(
 ) -> Dataset:
     """Makes a data set from NumPy arrays. The arrays are copied.
 
+    Other layouts are read where the counts leave no doubt, and the data set's `notes` say so: examples on the last
+    axis, channels first, labels (N, 1), one-hot or numbered from 1.
+
     Args:
         x_train: Training examples: (N, D), or images (N, H, W) or (N, H, W, channels). Numbers, all finite. uint8 is
             kept; anything else becomes float32.
         y_train: Their labels, (N,): whole numbers from 0, or names.
-        x_test: Test examples, of the same example shape.
+        x_test: Test examples, of the same example shape and in the same units.
         y_test: Their labels.
         name: The name of the data set in tables and labels.
         classes: The names of the classes, in the order of their numbers. None takes the label names in sorted order, or
             the numbers.
-        scale: What the input scaling "unit" divides by. None takes 255 for uint8, else the largest absolute value.
+        scale: What every input scaling divides by first. None takes 255 for uint8 values that reach 128, else the
+            largest magnitude of the training set.
 
     Returns:
         The data set, with flat examples (N, D).
 
     Raises:
-        DataError: Counts, shapes, labels or values are wrong.
+        DataError: Counts, shapes, labels or values are wrong, or the two sets are not in the same units.
 
     Examples:
         >>> x, y = np.arange(12.0).reshape(4, 3), np.array(["cat", "dog", "cat", "dog"])
         >>> from_arrays(x, y, x, y).classes
         ('cat', 'dog')
     """
-    x_train, x_test = np.array(x_train), np.array(x_test)  # copies: the checksum is computed once
-    shape = x_train.shape[1:]
-    for part, x, y in (("training", x_train, y_train), ("test", x_test, y_test)):
-        _check_examples(name, part, x, np.asarray(y), shape)
-    labels, class_names = _labels(name, np.asarray(y_train), np.asarray(y_test), classes)
-    if x_train.dtype != np.uint8 or x_test.dtype != np.uint8:
-        x_train, x_test = _as_float32(x_train, f"{name}: training"), _as_float32(x_test, f"{name}: test")
-    if scale is None:
-        scale = 255.0 if x_train.dtype == np.uint8 else float(max(np.abs(x_train).max(), np.abs(x_test).max())) or 1.0
-    flat = [np.ascontiguousarray(x.reshape(len(x), -1)) for x in (x_train, x_test)]
-    for array in (*flat, *labels):
-        array.flags.writeable = False
-    return Dataset(name, flat[0], labels[0], flat[1], labels[1], shape, class_names, scale)
-
-
-def _check_examples(name: str, part: str, x: NDArray[Any], y: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if x.ndim not in (2, 3, 4):
+    if scale is not None and not 0 < scale < np.inf:
+        raise DataError(f"{name}: scale: got {scale}; expected a number > 0")
+    check_order(name, x_train, y_train, x_test, y_test)
+    sets = [
+        _ordered(x, y, name=name, part=part)
+        for part, x, y in (("training", x_train, y_train), ("test", x_test, y_test))
+    ]
+    (x_train, y_train, notes), (x_test, y_test, test_notes) = sets
+    if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(
-            f"{name}: the {part} examples have {x.ndim} dimensions; expected (N, D), (N, H, W) or (N, H, W, C)"
+            f"{name}: training examples have shape {x_train.shape[1:]}, test examples {x_test.shape[1:]}; "
+            "expected the same"
         )
-    if x.shape[1:] != shape:
-        raise DataError(f"{name}: training examples have shape {shape}, test examples {x.shape[1:]}; expected the same")
-    if len(x) != len(y) or y.ndim != 1:
-        raise DataError(f"{name}: {len(x):,} {part} examples but labels of shape {y.shape}; expected ({len(x)},)")
+    labels = read_labels(name, y_train, y_test, classes)
+    shape, element = x_train.shape[1:], x_train.dtype
+    if element != np.uint8 or x_test.dtype != np.uint8:
+        x_train, x_test = _as_float32(x_train, f"{name}: training"), _as_float32(x_test, f"{name}: test")
+    flat = [np.ascontiguousarray(x.reshape(len(x), -1)) for x in (x_train, x_test)]
+    notes = [*notes, *test_notes, *labels.notes, *unit_notes(name, *flat, given=scale)]
+    if scale is None:
+        scale, note = scale_of(flat[0], element)
+        notes += [note] if note else []
+    for array in (*flat, labels.train, labels.test):
+        array.flags.writeable = False
+    assumptions = tuple(dict.fromkeys(notes))  # what holds for both sets is said once
+    return Dataset(name, flat[0], labels.train, flat[1], labels.test, shape, labels.names, scale, assumptions)
+
+
+def _ordered(x: Any, y: Any, *, name: str, part: str) -> tuple[NDArray[Any], NDArray[Any], list[str]]:
+    """Copies of checked examples, examples first and channels last, their labels, and what was assumed."""
+    x, y = _array(f"{name}: the {part} examples", x), _array(f"{name}: the {part} labels", y)
+    x, y, notes = in_order(x, y, name=name, part=part)
     if x.size == 0:
         raise DataError(f"{name}: the {part} set is empty; expected at least one example of at least one value")
     if x.dtype.kind not in "buif":
-        raise DataError(f"{name}: the {part} examples have element type {x.dtype}; expected numbers")
+        hint = ": pass np.stack(list(x)) for a list of pictures, or x.astype(float)" if x.dtype.kind == "O" else ""
+        raise DataError(f"{name}: the {part} examples have element type {x.dtype}; expected numbers{hint}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise DataError(f"{name}: {part} example {row} holds NaN or infinity; expected finite numbers")
+    return x, y, notes
+
+
+def _array(where: str, values: Any) -> NDArray[Any]:
+    """A copy of anything that NumPy takes for an array."""
+    if np.ma.is_masked(values):
+        raise DataError(f"{where} have masked values; expected values for all: fill them, or leave their rows out")
+    try:
+        return np.array(values)
+    except ValueError as error:  # a list of pictures of different sizes
+        raise DataError(f"{where} are no array: {error}; expected examples of one shape") from None
 
 
 def _as_float32(x: NDArray[Any], where: str) -> NDArray[np.float32]:
@@ -138,28 +176,3 @@ def _as_float32(x: NDArray[Any], where: str) -> NDArray[np.float32]:
         row = int(np.flatnonzero(overflowed)[0])
         raise DataError(f"{where} example {row} holds numbers beyond the range of float32 (3.4e38)")
     return result
-
-
-def _labels(
-    name: str, y_train: NDArray[Any], y_test: NDArray[Any], classes: Sequence[str] | None
-) -> tuple[tuple[Labels, Labels], tuple[str, ...]]:
-    """Labels as class numbers, and the names of the classes; named labels are numbered in sorted order."""
-    y_train, y_test = (np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y for y in (y_train, y_test))
-    if y_train.dtype.kind == "U":
-        distinct: set[str] = set(y_train.tolist())
-        numeric = all(label.isascii() and label.isdecimal() for label in distinct)
-        names = sorted(distinct, key=lambda label: (int(label) if numeric else 0, label))  # "10" after "9"
-        if unseen := sorted(set(y_test.tolist()) - distinct):
-            raise DataError(f"{name}: test label {unseen[0]!r} does not occur in the training set")
-        numbers = {label: i for i, label in enumerate(names)}
-        both = [np.array([numbers[label] for label in y.tolist()], np.int64) for y in (y_train, y_test)]
-        return (both[0], both[1]), tuple(map(str, names))
-    for y in (y_train, y_test):
-        if y.dtype.kind not in "buif" or (y.dtype.kind == "f" and not (np.floor(y) == y).all()):
-            raise DataError(f"{name}: labels have element type {y.dtype}; expected whole numbers or names")
-    count = len(classes) if classes is not None else int(min(y_train.max(), _MAX_CLASSES)) + 1
-    lowest, highest = min(y.min() for y in (y_train, y_test)), max(y.max() for y in (y_train, y_test))
-    if lowest < 0 or highest >= min(count, _MAX_CLASSES):
-        raise DataError(f"{name}: labels run from {lowest} to {highest}; expected 0 to {min(count, _MAX_CLASSES) - 1}")
-    labels = y_train.astype(np.int64), y_test.astype(np.int64)
-    return labels, tuple(classes) if classes is not None else tuple(map(str, range(count)))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.digits import digits, digits_28
-from assay.data.idx import IDX_FILES, from_idx_folder, has_idx_files
-from assay.data.npz import read_npz
+from assay.data.folders import from_folder, from_prefix, has_idx_files
+from assay.data.foreign import HEADER_BYTES, kind_of, kind_of_name
+from assay.data.npz import read_npz_set
 from assay.data.openml import from_openml
+from assay.data.roles import ROLES
 from assay.errors import DataError, unknown
 
 
@@ -38,7 +40,7 @@ def _downloaded(name: str, classes: Sequence[str] | None = None) -> Dataset:
             f"data set {name!r} is missing or incomplete in {folder}: run `assay data fetch {name}`, or give the "
             "folder of its four IDX files in place of the name"
         )
-    return from_idx_folder(folder, name=name, classes=classes)
+    return from_folder(folder, name=name, classes=classes)
 
 
 _CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
@@ -59,11 +61,12 @@ def load(name: str | Path) -> Dataset:
 
     Args:
         name: "digits", "digits-28", "mnist" or "fashion-mnist"; the path of a folder with the four IDX files of MNIST,
-            or of an .npz file with `x_train`, `y_train`, `x_test` and `y_test`; or "openml:ID". A known name comes
-            before a folder of that name; a Path is always a path.
+            or above it; a folder and the beginning of its files' names, such as "emnist/emnist-letters"; the path of an
+            .npz file with `x_train`, `y_train`, `x_test` and `y_test`; or "openml:ID". "~" is the home folder. A known
+            name comes before a folder of that name; a Path is always a path.
 
     Returns:
-        The data set, with unscaled examples.
+        The data set, with unscaled examples. Its `notes` say what was assumed.
 
     Raises:
         DataError: It is unknown, missing or damaged, or has not been fetched yet.
@@ -77,11 +80,36 @@ def load(name: str | Path) -> Dataset:
     if isinstance(name, str) and name.startswith("openml:"):
         return from_openml(name.removeprefix("openml:"))
     try:
-        path = Path(name).expanduser()
-        if str(name) and path.is_dir():
-            return from_idx_folder(path)
+        return _from_path(Path(name).expanduser(), name)
     except (OSError, RuntimeError) as error:  # a name too long, "~nobody", a folder without permission
         raise DataError(f"{name}: cannot be read: {error}") from None
-    if path.suffix == ".npz":
-        return from_arrays(*read_npz(path, list(IDX_FILES)).values(), name=path.stem)
+
+
+def _from_path(path: Path, name: str | Path) -> Dataset:
+    if str(name) and path.is_dir():
+        return from_folder(path)
+    if path.suffix.lower() == ".npz":
+        arrays, notes = read_npz_set(path)
+        return from_arrays(*(arrays[role] for role in ROLES), name=path.stem).noting(notes)
+    if path.is_file():
+        raise DataError(f"{path}: {_file_kind(path)}")
+    if (dataset := from_prefix(path)) is not None:
+        return dataset
+    if kind := kind_of_name(path):
+        raise DataError(f"{path}: no such file; a file of this name would be {kind}")
+    if len(path.parts) > 1:
+        raise DataError(
+            f"unknown data set {str(path)!r}: no such folder or file; expected a folder of IDX files or an .npz file"
+        )
     raise DataError(f"{unknown('data set', name, DATASETS)}, a folder of IDX files, an .npz file, openml:ID")
+
+
+def _file_kind(path: Path) -> str:
+    """What a file is that is no data set by itself, and what to do."""
+    if kind := kind_of_name(path):
+        return kind
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if header[:2] == b"\0\0" or header[:2] == b"\x1f\x8b":
+        return f"a single file; a data set of IDX files is four in a folder: give {path.parent}"
+    return kind_of(header) or "not a data set; expected a folder of IDX files or an .npz file"

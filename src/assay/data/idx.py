@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST files, read and written, gzip or plain, and data sets in folders of four such files.
+"""The IDX format of the MNIST files, read and written, gzip or plain.
 
 A file is two zero bytes, a byte for the element type, a byte for the number of dimensions, the dimensions as big-endian
 32-bit numbers, and the elements, big-endian, the last dimension fastest. Source: http://yann.lecun.com/exdb/mnist/
@@ -10,14 +10,13 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.dataset import Dataset, from_arrays
+from assay.data.foreign import HEADER_BYTES, kind_of
 from assay.errors import DataError
 from assay.system.files import write_atomically
 
@@ -29,13 +28,6 @@ TYPES = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-"""The names of MNIST's files, without `.gz`."""
 
 _MAX_DIMENSIONS = 4
 _CHUNK_BYTES = 1 << 20  # read at a time, so that memory grows with what a file holds and not with what it claims
@@ -97,6 +89,10 @@ def _read_header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[A
     if len(magic) < 4:
         raise DataError(f"{path}: truncated header: got {len(magic)} bytes; expected at least 4")
     if magic[:2] != b"\0\0":
+        if kind := kind_of(magic + file.read(HEADER_BYTES - len(magic))):
+            raise DataError(f"{path}: not an IDX file but {kind}")
+        if magic[2:] == b"\0\0" and magic[1] in TYPES:
+            raise DataError(f"{path}: an IDX file in little-endian byte order; expected big-endian numbers")
         raise DataError(
             f"{path}: not an IDX file: starts with the bytes {magic.hex(' ')}; expected 00 00 TYPE DIMENSIONS"
         )
@@ -141,27 +137,3 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
     header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     content = header + array.astype(TYPES[code], copy=False).tobytes()
     write_atomically(path, gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)
-
-
-def from_idx_folder(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
-    """The data set in a folder of four IDX files, plain or .gz, spelt with `-idx` or `.idx`. Raises: DataError."""
-    arrays = [read_idx(_idx_file(folder, stem)) for stem in IDX_FILES.values()]
-    return from_arrays(*arrays, name=name or folder.resolve().name, classes=classes)
-
-
-def has_idx_files(folder: Path) -> bool:
-    """Whether a folder holds all four IDX files of a data set."""
-    return all(_find(folder, stem) for stem in IDX_FILES.values())
-
-
-def _idx_file(folder: Path, stem: str) -> Path:
-    if path := _find(folder, stem):
-        return path
-    dotted = stem.replace("-idx", ".idx")
-    raise DataError(f"{folder}: has no {stem} (also looked for .gz and {dotted}); expected the four IDX files of MNIST")
-
-
-def _find(folder: Path, stem: str) -> Path | None:
-    spellings = (stem, stem.replace("-idx", ".idx"))
-    candidates = [folder / f"{spelling}{ending}" for spelling in spellings for ending in ("", ".gz")]
-    return next((path for path in candidates if path.is_file()), None)

@@ -10,17 +10,22 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.foreign import HEADER_BYTES, SAVE_NPZ, kind_of
+from assay.data.roles import ROLES, by_role, role_of
 from assay.errors import DataError
 
 _MAX_HEADER_BYTES = 1 << 16  # the limit of version 1.0; NumPy itself stops at 10,000
 _MAX_DEFLATE_RATIO = 1032  # deflate cannot compress further (zlib's technical notes): a larger claim is false
 _CHUNK_BYTES = 1 << 20
+_UNNAMED = ("arr_0", "arr_1", "arr_2", "arr_3")
+_SKLEARN_ORDER = ("x_train", "x_test", "y_train", "y_test")
 
 
 def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -54,7 +59,94 @@ def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         RuntimeError,
         ValueError,
     ) as error:
-        raise DataError(f"{path}: not an .npz file, or damaged: {error}") from None
+        raise DataError(f"{path}: {_not_npz(path, error)}") from None
+
+
+def npz_names(path: str | Path) -> list[str]:
+    """The names of the arrays in an .npz file, in stored order. Raises: DataError."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; expected an .npz file")
+        with zipfile.ZipFile(path) as archive:
+            return [member.filename.removesuffix(".npy") for member in archive.infolist()]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: {_not_npz(path, error)}") from None
+
+
+def _not_npz(path: Path, error: Exception) -> str:
+    """Why a file cannot be read as .npz."""
+    with suppress(OSError), path.open("rb") as file:
+        if not zipfile.is_zipfile(path) and (kind := kind_of(file.read(HEADER_BYTES))):
+            return f"not an .npz file but {kind}"
+    return f"not an .npz file, or damaged: {error}"
+
+
+def read_npz_set(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The four arrays of a data set in an .npz file by our names, and sentences on how theirs were read.
+
+    Keras' names are taken first, then names that mean the same, such as `X_train` or `train_images`, then the unnamed
+    arrays of `np.savez(path, x_train, y_train, x_test, y_test)`, where shapes decide the order.
+
+    Raises: DataError if the file is missing or damaged, or does not hold the four.
+    """
+    names = npz_names(path)
+    if set(ROLES) <= set(names):
+        return read_npz(path, ROLES), []
+    if set(names) == set(_UNNAMED):
+        return _unnamed(path, list(read_npz(path, _UNNAMED).values()))
+    complete = [roles for roles in by_role(names).values() if set(ROLES) <= set(roles)]
+    if len(complete) != 1:
+        raise DataError(f"{path}: {_lacking(names)}")
+    roles = complete[0]
+    for role, alike in roles.items():
+        if len(alike) > 1:
+            raise DataError(f"{path}: {' and '.join(alike)} both mean {role}; expected one of them, as {role}")
+    chosen = [roles[role][0] for role in ROLES]
+    unused = [name for name in names if name not in chosen]
+    rest = f"; {', '.join(unused[:8])} not used" if unused else ""
+    note = f"the arrays {', '.join(chosen)} are read as {', '.join(ROLES)}{rest}"
+    return dict(zip(ROLES, read_npz(path, chosen).values(), strict=True)), [note]
+
+
+def _unnamed(path: Path, arrays: list[NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Four arrays without names in the one of the two usual orders that fits their shapes."""
+    orders = [order for order in (ROLES, _SKLEARN_ORDER) if _fits(dict(zip(order, arrays, strict=True)))]
+    if len(orders) != 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(_UNNAMED, arrays, strict=True))
+        raise DataError(f"{path}: holds {shapes}; which is which is unclear: {SAVE_NPZ}")
+    return dict(zip(orders[0], arrays, strict=True)), [f"the unnamed arrays are read as {', '.join(orders[0])}"]
+
+
+def _fits(arrays: dict[str, NDArray[Any]]) -> bool:
+    """Whether arrays can be examples and labels: counts agree, examples are alike, and labels hold fewer values."""
+    if not all(array.ndim for array in arrays.values()):
+        return False
+    examples, labels = (arrays["x_train"], arrays["x_test"]), (arrays["y_train"], arrays["y_test"])
+    return (
+        [len(x) for x in examples] == [len(y) for y in labels]
+        and examples[0].shape[1:] == examples[1].shape[1:]
+        and labels[0].shape[1:] == labels[1].shape[1:]
+        and math.prod(examples[0].shape[1:]) > math.prod(labels[0].shape[1:])
+    )
+
+
+def _lacking(names: Sequence[str]) -> str:
+    """What an archive of these names lacks to be a data set."""
+    held = ", ".join(sorted(names)[:20]) or "nothing"
+    meanings = {meaning[1] for name in names if (meaning := role_of(name))}
+    missing = ", ".join(role for role in ROLES if role not in meanings)
+    if len(names) == 1:
+        return (
+            f"holds the single array {held}; expected {', '.join(ROLES)}: {SAVE_NPZ}, or give the folder of four files"
+        )
+    if not meanings & {"x_test", "y_test"}:
+        cure = f"it has no test set: split its examples, and {SAVE_NPZ}"
+    else:
+        cure = SAVE_NPZ
+    return f"lacks {missing or 'one complete set'}; expected {', '.join(ROLES)}; holds {held}: {cure}"
 
 
 def _members(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -109,7 +201,8 @@ def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...],
         sentence = str(error).partition("\n")[0]
         raise DataError(f"{where}: not an array that NumPy wrote without pickle: {sentence}") from None
     if dtype.kind not in "biufSU" or not dtype.itemsize:
-        raise DataError(f"{where}: elements of type {dtype}; expected numbers or strings (pickle is never read)")
+        hint = ": save np.stack(list(x)) for pictures, y.astype(str) for labels" if dtype.kind == "O" else ""
+        raise DataError(f"{where}: elements of type {dtype}; expected numbers or strings (pickle is never read){hint}")
     if len(shape) > 8 or any(size < 0 for size in shape):
         raise DataError(f"{where}: got the shape {shape}; expected up to 8 dimensions, none negative")
     if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:

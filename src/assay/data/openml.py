@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, from_arrays
 from assay.errors import DataError
@@ -32,8 +33,7 @@ def from_openml(identity: str) -> Dataset:
     y = np.asarray(bunch.target)
     if x.dtype.kind not in "buif":
         raise DataError(f"openml:{identity}: examples have element type {x.dtype}; expected numbers")
-    if y.dtype.kind == "O":
-        y = y.astype(str)
+    _check_complete(f"openml:{identity}", x, y)
     published = len(x) == _MNIST_EXAMPLES
     order = np.arange(len(x)) if published else stream(0, "openml-split").permutation(len(x))
     train, test = np.split(order, [len(x) - len(x) // 7])
@@ -42,3 +42,13 @@ def from_openml(identity: str) -> Dataset:
     if pixels:
         x = x.astype(np.uint8).reshape(-1, 28, 28)
     return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
+
+
+def _check_complete(name: str, x: NDArray[Any], y: NDArray[Any]) -> None:
+    """Refuses missing values, with their rows in the published order. Raises: DataError."""
+    broken = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1)) if x.dtype.kind == "f" else []
+    if len(broken):
+        raise DataError(f"{name}: missing values in row {broken[0]} ({len(broken):,} in all); expected finite numbers")
+    missing = [i for i, value in enumerate(y.ravel().tolist()) if value is None or value != value]
+    if missing:
+        raise DataError(f"{name}: no label in row {missing[0]} ({len(missing):,} in all); expected a class for each")

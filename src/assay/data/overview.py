@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.data.dataset import Dataset
+from assay.data.dataset import Dataset, Labels
+from assay.data.notes import first_with_all_classes, split_notes
 from assay.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,14 +31,24 @@ class Info:
     unused_inputs: int
     classes: dict[str, int]  # training examples of each
     checksum: str
+    test_lowest: float
+    test_highest: float
+    divided_by: float
+    test_classes: dict[str, int]  # test examples of each
+    first_examples_with_all_classes: int
+    notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
-        return asdict(self) | {"shape": list(self.shape)}
+        return asdict(self) | {"shape": list(self.shape), "notes": list(self.notes)}
 
 
 def info(dataset: Dataset) -> Info:
-    """Counts, shape, range and classes; zeros and unused inputs (0 in every example) of the training set."""
+    """Counts, shape, ranges and classes of both sets; zeros and unused inputs (0 in every example) of the training set.
+
+    `divided_by` is what every input scaling divides by first. `notes` are those that stand with results of the whole
+    set; a part of it, or a validation set, may add others.
+    """
     x = dataset.x_train
     return Info(
         name=dataset.name,
@@ -49,11 +60,19 @@ def info(dataset: Dataset) -> Info:
         highest=float(x.max()),
         share_of_zeros=float(1 - np.count_nonzero(x) / x.size),
         unused_inputs=int((~x.any(axis=0)).sum()),
-        classes=dict(
-            zip(dataset.classes, map(int, np.bincount(dataset.y_train, minlength=len(dataset.classes))), strict=True)
-        ),
+        classes=_examples_of_each(dataset, dataset.y_train),
         checksum=dataset.checksum,
+        test_lowest=float(dataset.x_test.min()),
+        test_highest=float(dataset.x_test.max()),
+        divided_by=dataset.scale,
+        test_classes=_examples_of_each(dataset, dataset.y_test),
+        first_examples_with_all_classes=first_with_all_classes(dataset.y_train),
+        notes=(*dataset.notes, *split_notes(dataset, dataset.y_train, None)),
     )
+
+
+def _examples_of_each(dataset: Dataset, y: Labels) -> dict[str, int]:
+    return dict(zip(dataset.classes, map(int, np.bincount(y, minlength=len(dataset.classes))), strict=True))
 
 
 def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_per_class: int = 1, max_classes: int = 20) -> Image:
@@ -79,6 +98,11 @@ def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_per_class: int = 
             tile = tile.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
             sheet.paste(tile, (margin + i % columns * cell[0], top + i // columns * cell[1] + 2))
     return sheet
+
+
+def drawable(dataset: Dataset) -> bool:
+    """Whether the examples can be drawn: pictures, or flat squares."""
+    return len(dataset.shape) in (2, 3) or math.isqrt(dataset.shape[0]) ** 2 == dataset.shape[0]
 
 
 def _frame(dataset: Dataset) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, Labels
+from assay.data.notes import first_with_all_classes, split_notes
 from assay.errors import DataError, unknown
 from assay.rng import stream
 
@@ -20,7 +21,8 @@ _BLOCK = 4096  # examples scaled at once, so that float64 is never held for all 
 class Prepared:
     """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
 
-    `scaling`: the mean that was subtracted and the standard deviation that was divided by, after "unit".
+    `scaling`: the mean that was subtracted and the standard deviation that was divided by, after the division by
+    `scale`. `notes`: sentences on the data, for everyone who reads a result of theirs.
     """
 
     x_train: NDArray[Any]
@@ -33,6 +35,8 @@ class Prepared:
     class_names: tuple[str, ...]
     scaling: tuple[float, float]
     checksum: str
+    scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -77,7 +81,29 @@ def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDAr
             f"data.validation: got {validation:,}; expected fewer than the {len(first):,} training examples"
         )
     drawn = np.sort(pool[stream(0, "validation").permutation(len(pool))[:validation]])
-    return (first if pool is rest else np.setdiff1d(first, drawn)), drawn
+    training = first if pool is rest else np.setdiff1d(first, drawn)
+    _check_classes(dataset, dataset.y_train[training])
+    return training, drawn
+
+
+def notes_of(dataset: Dataset, training: NDArray[np.int64], validation: NDArray[np.int64]) -> tuple[str, ...]:
+    """Sentences on a data set and on its split into the rows that `split` gave."""
+    drawn = dataset.y_train[validation] if len(validation) else None
+    return (*dataset.notes, *split_notes(dataset, dataset.y_train[training], drawn))
+
+
+def _check_classes(dataset: Dataset, y: Labels) -> None:
+    """Refuses training examples of one class alone, which any network classifies. Raises: DataError."""
+    if y.min() != y.max():
+        return
+    label = dataset.classes[int(y[0])]
+    if dataset.y_train.min() == dataset.y_train.max():
+        raise DataError(f"{dataset.name}: all training examples are of class {label!r}; expected two classes or more")
+    raise DataError(
+        f"data.train: the first {len(y):,} training examples of {dataset.name} are all of class {label!r}; expected "
+        f"two classes or more: the first {first_with_all_classes(dataset.y_train):,} hold every class. Shuffle the "
+        "examples before saving them, or use more"
+    )
 
 
 def unit(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
@@ -140,6 +166,8 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         class_names=dataset.classes,
         scaling=(mean, deviation),
         checksum=dataset.checksum,
+        scale=dataset.scale,
+        notes=notes_of(dataset, training, validation),
     )
 
 

@@ -245,6 +245,7 @@ class Execution:
             if history is None:
                 left.append(trial)
                 continue
+            history = replace(history, warnings=(*warnings(trial.recipe), *trial.notes))
             finished = Finished(history.outcome, history.reason, history)
             if self.store.finish(lease, trial, finished):
                 self._note(trial.key, history.outcome, history.accuracy)
@@ -290,7 +291,7 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=(*warnings(trial.recipe), *([trial.start_note] if trial.start_note else [])),
+                warnings=(*warnings(trial.recipe), *trial.notes),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")

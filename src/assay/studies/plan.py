@@ -11,7 +11,7 @@ from typing import Any
 from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
-from assay.data.prepare import split
+from assay.data.prepare import notes_of, split
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine
 from assay.engines.program import Command, Program
@@ -44,7 +44,7 @@ class Trial:
     flops: int
     engine_choice: str = ""  # a sentence: why this engine was chosen
     program: Program | None = None  # an external program in place of an engine
-    start_note: str = ""  # a sentence: the file of weights that it starts from, if they are not its own
+    notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Planner:
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
         self.settings, self._data = settings, DataCache(load=load_data)
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
-        self._sizes: dict[Data, int] = {}
+        self._splits: dict[Data, tuple[int, tuple[str, ...]]] = {}
 
     def data(self, name: str) -> Dataset:
         """The data set of that name."""
@@ -135,10 +135,18 @@ class Planner:
 
     def examples(self, recipe: Recipe) -> int:
         """The number of training examples in the recipe's split."""
-        if recipe.data not in self._sizes:
-            rows, _ = split(self.data(recipe.data.name), train=recipe.data.train, validation=recipe.data.validation)
-            self._sizes[recipe.data] = len(rows)
-        return self._sizes[recipe.data]
+        return self._split(recipe)[0]
+
+    def notes(self, recipe: Recipe) -> tuple[str, ...]:
+        """Sentences on the recipe's data, computed once for each split."""
+        return self._split(recipe)[1]
+
+    def _split(self, recipe: Recipe) -> tuple[int, tuple[str, ...]]:
+        if recipe.data not in self._splits:
+            dataset = self.data(recipe.data.name)
+            rows, drawn = split(dataset, train=recipe.data.train, validation=recipe.data.validation)
+            self._splits[recipe.data] = (len(rows), notes_of(dataset, rows, drawn))
+        return self._splits[recipe.data]
 
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
@@ -167,6 +175,7 @@ class Planner:
             flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
+            notes=self.notes(recipe),
         )
 
 
@@ -222,6 +231,6 @@ def started_from(plan: Plan, *, digest: str, note: str) -> Plan:
     """A plan of one recipe that starts from a file of weights: its keys contain the file's digest."""
     (old,) = plan.trials.values()
     trajectory, n = started_key(old.trajectory, digest), plan.examples[old.key]
-    trial = replace(old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, start_note=note)
+    trial = replace(old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, notes=(*old.notes, note))
     member = replace(plan.members[0], key=trial.key)
     return replace(plan, members=(member,), trials={trial.key: trial}, examples={trial.key: n})

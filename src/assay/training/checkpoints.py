@@ -55,7 +55,7 @@ def to_bytes(history: History) -> bytes:
         "inputs": history.inputs,
         "classes": list(history.classes),
         "shape": list(history.shape),
-        "scaling": list(history.scaling),
+        "scaling": [*history.scaling, *([] if history.scale is None else [history.scale])],
         "data_checksum": history.data_checksum,
         "peak_memory_bytes": history.peak_memory_bytes,
         "load": {
@@ -142,6 +142,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         level=load.get("level"),
         preparation_seconds=load.get("preparation_seconds"),
         skipped=load.get("skipped"),
+        scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
     )
 
 

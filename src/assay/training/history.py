@@ -196,16 +196,18 @@ class History:
         inputs: D, the number of input features.
         classes: the names of the C classes.
         shape: of one input: (D,) or (height, width) or (height, width, channels).
-        scaling: the mean and the deviation of the input scaling "standardise", else 0 and 1.
+        scaling: the mean and the deviation of the input scaling "standardise", else 0 and 1; both after the division by
+            `scale`.
         data_checksum: of the prepared data.
         machine: a description of the machine.
-        warnings: sentences on the recipe or on the log.
+        warnings: sentences on the recipe and its data, or on the log.
         cohort: T, the number of trials that were trained together.
         source: the origin of an imported curve; None for a trained recipe.
         load: processor seconds and foreign load of the training.
         level: the instruction level of the engine on the processor, such as "avx2"; None if unknown.
         preparation_seconds: what a new engine takes to place or convert the data, booked under data; None if unknown.
         skipped: the fraction of `flops` that the engine skips, because inputs are zero; None if unknown.
+        scale: what the raw values were divided by before anything else, such as 255; None where it is not stored.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -239,6 +241,7 @@ class History:
     level: str | None = None
     preparation_seconds: float | None = None
     skipped: float | None = None
+    scale: float | None = None
 
     @classmethod
     def imported(

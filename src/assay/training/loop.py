@@ -365,12 +365,13 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         scaling=data.scaling,
         data_checksum=data.checksum,
         machine=describe(),
-        warnings=tuple(warnings(recipe)),
+        warnings=(*warnings(recipe), *data.notes),
         cohort=len(cohort.recipes),
         load=end.load,
         level=engine.instruction_level(),
         preparation_seconds=end.preparation_seconds,
         skipped=end.skipped,
+        scale=data.scale,
     )
 
 

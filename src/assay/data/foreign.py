@@ -1,0 +1,80 @@
+"""Files that are no data set of ours, named for what they are, by content or by name, with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEADER_BYTES = 512
+"""The bytes of a file from which `kind_of` recognises it."""
+
+SAVE_NPZ = "save its arrays with np.savez('data.npz', x_train=..., y_train=..., x_test=..., y_test=...)"
+
+_WEB_PAGE = "a web page, so the download went wrong: download it again"
+_LFS = "a Git LFS pointer, not the file itself: run `git lfs pull` in its repository, or download it again"
+_ZIP = "a zip archive: unpack it"
+_PICKLE = f"a pickle, which is never read because it can run code: load it where you trust it, and {SAVE_NPZ}"
+
+_CONTENTS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"version https://git-lfs", _LFS),
+    (0, b"PK\x03\x04", _ZIP),
+    (0, b"\x1f\x8b", "gzip inside gzip: unpack it once with gunzip"),
+    (0, b"\xfd7zXZ\x00", "an xz archive: unpack it with xz -d"),
+    (0, b"BZh", "a bzip2 archive: unpack it with bunzip2"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it with zstd -d"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it"),
+    (0, b"Rar!\x1a\x07", "a RAR archive: unpack it"),
+    (257, b"ustar", "a tar archive: unpack it with tar -x"),
+    (0, b"\x93NUMPY", f"a single NumPy array: {SAVE_NPZ}"),
+    (0, b"\x89HDF\r\n\x1a\n", f"an HDF5 file: read it with h5py, and {SAVE_NPZ}"),
+    (0, b"PAR1", f"a Parquet table: read it with pandas, and {SAVE_NPZ}"),
+    (0, b"MATLAB 5.0 MAT-file", f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}"),
+    (0, b"\x89PNG", "a picture, not a data set"),
+    (0, b"\xff\xd8\xff", "a picture, not a data set"),
+    *((0, b"\x80" + bytes([protocol]), _PICKLE) for protocol in range(2, 6)),
+    (0, b"%PDF", "a PDF document"),
+)
+
+_PICTURE = "a picture: pictures are for `assay predict WEIGHTS PICTURE`"
+_TABLE = f"a table: read it with pandas, and {SAVE_NPZ}"
+_MODEL = "the weights of a model, not a data set"
+_PACKED = "an archive: unpack it, and give the folder of its four IDX files or an .npz file"
+_SUFFIXES = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), f"a file of PyTorch, a pickle, which is never read: {SAVE_NPZ}"),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), f"a file of HDF5 or Keras: read it with h5py, and {SAVE_NPZ}"),
+    ".onnx": _MODEL,
+    ".safetensors": f"{_MODEL}; `assay predict` takes weights that `assay train --save` wrote",
+    **dict.fromkeys((".csv", ".tsv", ".parquet", ".feather", ".arrow", ".arff", ".xls", ".xlsx"), _TABLE),
+    ".json": _TABLE,
+    ".mat": f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}",
+    ".npy": f"a single NumPy array: {SAVE_NPZ}",
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst"), _PACKED),
+    ".toml": "a recipe or a study: run it with `assay train FILE` or `assay run FILE`",
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic"), _PICTURE),
+}
+
+
+def kind_of(header: bytes) -> str | None:
+    """What a file that begins with these bytes is, and what to do; None if it is not recognised.
+
+    >>> kind_of(b"<!DOCTYPE html>")
+    'a web page, so the download went wrong: download it again'
+    """
+    text = header.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        return _WEB_PAGE
+    return next((kind for start, magic, kind in _CONTENTS if header[start : start + len(magic)] == magic), None)
+
+
+def kind_of_name(path: Path) -> str | None:
+    """What a file of this name is, and what to do; None if its ending is not known.
+
+    >>> kind_of_name(Path("train.CSV")).partition(":")[0]
+    'a table'
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-2:-1] == [".tar"]:
+        return _PACKED
+    if suffixes[-1:] == [".gz"]:
+        del suffixes[-1]
+    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
