@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.picture_style import PictureStyle, picture_style
 from assay.errors import DataError
 
 Labels = NDArray[np.int64]
@@ -61,6 +62,11 @@ class Dataset:
             digest.update(f"{little_endian.dtype.str}{little_endian.shape}".encode())
             digest.update(little_endian.data)
         return digest.hexdigest()
+
+    @cached_property
+    def pictures(self) -> PictureStyle | None:
+        """What the training pictures look like, for which new ones are prepared; None for examples that are none."""
+        return picture_style(self.x_train, self.shape, self.scale)
 
 
 def from_arrays(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, Labels
+from assay.data.picture_style import PictureStyle
 from assay.errors import DataError, unknown
 from assay.rng import stream
 
@@ -20,7 +21,8 @@ _BLOCK = 4096  # examples scaled at once, so that float64 is never held for all 
 class Prepared:
     """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
 
-    `scaling`: the mean that was subtracted and the standard deviation that was divided by, after "unit".
+    `scaling`: the mean that was subtracted and the standard deviation that was divided by, after "unit". `pictures`:
+    what the training pictures look like.
     """
 
     x_train: NDArray[Any]
@@ -33,6 +35,7 @@ class Prepared:
     class_names: tuple[str, ...]
     scaling: tuple[float, float]
     checksum: str
+    pictures: PictureStyle | None = None
 
     @property
     def inputs(self) -> int:
@@ -140,6 +143,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         class_names=dataset.classes,
         scaling=(mean, deviation),
         checksum=dataset.checksum,
+        pictures=dataset.pictures,
     )
 
 

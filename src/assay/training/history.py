@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
 from assay.report.text import percent
@@ -172,6 +173,7 @@ class History:
         warnings: sentences on the recipe or on the log.
         cohort: T, the number of trials that were trained together.
         source: the origin of an imported curve; None for a trained recipe.
+        pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -201,6 +203,7 @@ class History:
     warnings: tuple[str, ...] = ()
     cohort: int = 1
     source: Source | None = None
+    pictures: PictureStyle | None = None
 
     @classmethod
     def imported(

@@ -333,6 +333,7 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         machine=describe(),
         warnings=tuple(warnings(recipe)),
         cohort=len(cohort.recipes),
+        pictures=data.pictures,
     )
 
 
