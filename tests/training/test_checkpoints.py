@@ -96,7 +96,7 @@ def test_a_transparent_ground_is_no_ink() -> None:
 def test_images_are_centred_by_mass() -> None:
     image = np.zeros((100, 60))
     image[10:30, 5:15] = 1.0
-    style = PictureStyle(0.0, side=20.0, centre=(13.5, 13.5), by_mass=True)
+    style = PictureStyle(0.0, side=20.0, centre=(13.5, 13.5), by_mass=(True, True))
     frame = fitted_ink(image, (28, 28), style)
     assert frame.shape == (28, 28)
     rows, columns = np.nonzero(frame)

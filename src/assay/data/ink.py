@@ -20,6 +20,7 @@ from assay.data.picture_style import several
 Values = NDArray[np.float64]
 
 FAINTEST = 0.06  # less contrast than this fraction of the paper's lightness is paper: its grain, its folds
+_FAINTEST_EXACT = 0.02  # on a background of exactly one colour
 _SURFACE_SAMPLES = 4096
 _ROUNDS = 12  # of the robust fit, which has settled after about eight
 
@@ -48,10 +49,10 @@ def ink_of(picture: Picture, *, may_have_several: bool = False) -> InkPicture:
     else:
         strength = _strength(colours, _surface(colours))
         strength, noise = _levelled(strength)
-    mask = strength > max(FAINTEST, 5 * noise)
+    mask = strength > (_FAINTEST_EXACT if constant is not None else max(FAINTEST, 5 * noise))
     notes: list[str] = []
     if mask.any():
-        mask &= strength > 0.15 * np.quantile(strength[mask], 0.9)
+        mask &= strength > (0.02 if constant is not None else 0.15) * np.quantile(strength[mask], 0.9)
     kept = without_lines(mask, notes)
     shapes = Shapes.of(kept, strength)
     if shapes is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ class PictureStyle:
         full: The value of the strongest ink, on one side of the border's.
         side: The longer side of the ink's bounding box in pixels; 0 where it varies.
         centre: Where the ink is centred: (row, column); where it varies, the middle of the picture.
-        by_mass: Whether the centre of mass lies there, as in MNIST, or the middle of the bounding box.
+        by_mass: Whether the centre of mass lies there, as in MNIST, or the middle of the bounding box; for each axis.
         peak: The strength of full strokes, as a fraction of the way from the border to `full`.
         several: The fraction of the pictures with several shapes next to one another.
         low: The lowest value of each channel.
@@ -38,7 +39,7 @@ class PictureStyle:
     full: float = 1.0
     side: float = 0.0
     centre: tuple[float, float] = (0.0, 0.0)
-    by_mass: bool = False
+    by_mass: tuple[bool, bool] = (False, False)
     peak: float = 1.0
     several: float = 0.0
     low: tuple[float, ...] = (0.0,)
@@ -54,9 +55,10 @@ class PictureStyle:
         values = dict(plain)
         for name in ("centre", "low", "high"):
             values[name] = tuple(map(float, values[name]))
+        values["by_mass"] = tuple(map(bool, values["by_mass"]))
         style = cls(**values)
         numbers = [style.full, style.side, style.peak, *style.centre, *style.low, *style.high, style.border or 0.0]
-        if len(style.centre) != 2 or not np.isfinite(numbers).all():
+        if len(style.centre) != 2 or len(style.by_mass) != 2 or not np.isfinite(numbers).all():
             raise ValueError(f"the picture style {plain} is not one")
         return style
 
@@ -112,16 +114,17 @@ def _placed(ink: Values, style: PictureStyle) -> PictureStyle:
     boxes = np.array([_box(picture) for picture in ink], np.float64)
     sides = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     centres = {False: (boxes[:, [0, 2]] + boxes[:, [1, 3]] - 1) / 2, True: np.array([_mass(p) for p in ink])}
-    by_mass = bool(centres[True].std(0).max() < centres[False].std(0).max())
+    by_mass = centres[True].std(0) < centres[False].std(0)
+    places = np.where(by_mass, centres[True], centres[False])
     low, middle, high = np.quantile(sides, [0.05, 0.5, 0.95])
-    steady = centres[by_mass].std(0).max() <= _STEADY * max(shape) and high - low <= _SPREAD * middle
+    steady = places.std(0).max() <= _STEADY * max(shape) and high - low <= _SPREAD * middle
     count = np.mean([several(picture > _INK * picture.max()) > 1 for picture in ink])
-    centre = centres[by_mass].mean(0) if steady else (np.array(shape) - 1) / 2
+    centre = places.mean(0) if steady else (np.array(shape) - 1) / 2
     return replace(
         style,
         side=float(middle) if steady else 0.0,
         centre=(float(centre[0]), float(centre[1])),
-        by_mass=by_mass,
+        by_mass=(bool(by_mass[0]), bool(by_mass[1])),
         peak=float(np.median([_peak(picture) for picture in ink])),
         several=float(count),
     )
@@ -161,56 +164,48 @@ def _peak(ink: Values) -> float:
 
 
 def _in_place(ink: Values, shape: tuple[int, int], style: PictureStyle) -> Values:
-    """Ink in a frame of `shape` at the size and place of the style."""
+    """Ink in a frame of `shape` at the size and place of the style, its bounding box on the frame's pixels."""
     if not style.side:
-        return ink if ink.shape == shape else _pasted(_scaled(ink, min(np.divide(shape, ink.shape))), shape)
-    box = _box(ink)
-    longer = max(box[1] - box[0], box[3] - box[2])
+        factor = max(np.divide(ink.shape, shape))
+        corner = [(side - size * factor) / 2 for side, size in zip(ink.shape, shape, strict=True)]
+        return ink if ink.shape == shape else _sampled(ink, shape, corner, float(factor))
+    top, bottom, left, right = _box(ink)
+    longer = max(bottom - top, right - left)
     if ink.shape == shape and abs(longer - style.side) <= max(1.0, 0.08 * style.side):
         offset = np.subtract(_centre(ink, style), style.centre)
         if np.abs(offset).max() <= max(1.0, 1.5 * _STEADY * max(shape)):
             return ink
-    pad = 1  # faint edges
-    cut = ink[max(0, box[0] - pad) : box[1] + pad, max(0, box[2] - pad) : box[3] + pad]
-    small = _scaled(cut, style.side / longer)
-    return _pasted(small, shape, at=style.centre, by=_centre(small, style))
+    factor = longer / style.side
+    corner: list[float] = []
+    for centre, target, start, stop, side in zip(
+        _centre(ink, style), style.centre, (top, left), (bottom, right), shape, strict=True
+    ):
+        first = round(target - ((centre + 0.5 - start) / factor - 0.5))
+        first = int(np.clip(first, 0, max(0, side - round((stop - start) / factor))))
+        corner.append(start - first * factor)
+    return _sampled(ink, shape, corner, factor)
 
 
 def _centre(ink: Values, style: PictureStyle) -> tuple[float, float]:
-    if style.by_mass:
-        return _mass(ink)
     top, bottom, left, right = _box(ink)
-    return (top + bottom - 1) / 2, (left + right - 1) / 2
+    mass = _mass(ink)
+    row = mass[0] if style.by_mass[0] else (top + bottom - 1) / 2
+    return row, mass[1] if style.by_mass[1] else (left + right - 1) / 2
 
 
-def _scaled(ink: Values, factor: float) -> Values:
-    """Ink scaled by averaging over the new pixels' areas, or by interpolation where it grows."""
+def _sampled(ink: Values, shape: tuple[int, int], corner: Sequence[float], factor: float) -> Values:
+    """The part of a picture that begins at `corner`, in pixels of `factor` old ones; beyond the picture is no ink.
+
+    Where it shrinks, values are averaged over the new pixels' areas, as MNIST's were; where it grows, interpolated.
+    """
     from PIL import Image
 
-    height, width = (max(1, round(side * factor)) for side in ink.shape)
-    if (height, width) == ink.shape:
-        return ink
-    how = Image.Resampling.BOX if factor <= 1 else Image.Resampling.BICUBIC
-    picture = Image.fromarray(ink.astype(np.float32)).resize((width, height), how)
-    return np.clip(np.asarray(picture, np.float64), 0.0, 1.0)
-
-
-Place = tuple[float, float] | None
-
-
-def _pasted(small: Values, shape: tuple[int, int], *, at: Place = None, by: Place = None) -> Values:
-    """Ink in an empty frame, so that its point `by` comes to lie at `at`, as far as the frame holds all of it."""
-    frame = np.zeros(shape)
-    target: list[slice] = []
-    source: list[slice] = []
-    for axis, (side, size) in enumerate(zip(shape, small.shape, strict=True)):
-        start = (side - size) // 2 if at is None or by is None else round(at[axis] - by[axis])
-        low, high = sorted((0, side - size))
-        start = int(np.clip(start, low, high))
-        target.append(slice(max(start, 0), min(start + size, side)))
-        source.append(slice(max(-start, 0), max(-start, 0) + min(size, side)))
-    frame[tuple(target)] = small[tuple(source)]
-    return frame
+    pad = int(np.ceil(factor * max(shape))) + 1
+    picture = Image.fromarray(np.pad(ink, pad).astype(np.float32))
+    top, left = (start + pad for start in corner)
+    box = (left, top, left + factor * shape[1], top + factor * shape[0])
+    how = Image.Resampling.BOX if factor >= 1 else Image.Resampling.BICUBIC
+    return np.clip(np.asarray(picture.resize((shape[1], shape[0]), how, box=box), np.float64), 0.0, 1.0)
 
 
 def several(mask: NDArray[np.bool_]) -> int:

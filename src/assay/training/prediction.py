@@ -104,7 +104,7 @@ def style_of(history: History, *, ink: bool | None = None) -> tuple[PictureStyle
 
 
 _OPTIONS = "(--ink or --no-ink says so)"
-_MNIST_STYLE = PictureStyle(0.0, 1.0, side=20 / 28, by_mass=True)  # the side as a fraction, until `_placed`
+_MNIST_STYLE = PictureStyle(0.0, 1.0, side=20 / 28, by_mass=(True, True))  # the side as a fraction, until `_placed`
 
 
 def _may_be_ink(shape: tuple[int, ...]) -> bool:
