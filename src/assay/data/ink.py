@@ -43,34 +43,72 @@ def ink_of(picture: Picture, *, may_have_several: bool = False) -> InkPicture:
     `may_have_several`: whether one example may consist of several shapes next to one another.
     """
     colours = opaque(picture)
+    marks = _marks_on(colours)
+    if marks.shape is not None and (sheet := _sheet(marks.shape)) is not None:
+        inner = _marks_on(colours[sheet])
+        if inner.shape is not None:
+            inner.notes.insert(0, "the sheet in the picture was taken for its paper")
+            marks = inner
+    if marks.shape is None:
+        problem = "no ink found: the picture has one tone, or specks and lines alone"
+        return InkPicture(np.zeros(marks.strength.shape), problem)
+    count = 1 if may_have_several else several(marks.shape)
+    problem = f"more than one digit? {count} separate shapes: crop the picture to one" if count > 1 else None
+    full = _full_strength(marks)
+    near = ndimage.binary_dilation(marks.shape, np.ones((3, 3), bool)) & (marks.shape | ~marks.mask)
+    return InkPicture(np.where(near, np.clip(marks.strength / full, 0, 1), 0.0), problem, marks.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Marks:
+    """The strength of the ink, the mask of all marks, and that of the shape that was meant; None if there is none."""
+
+    strength: Values
+    mask: Mask
+    shape: Mask | None
+    is_exact: bool  # the paper has one grey, exactly
+    notes: list[str]
+
+
+def _marks_on(colours: Values) -> _Marks:
     constant = _constant_paper(colours)
     if constant is not None:
-        strength, noise = _strength(colours, np.broadcast_to(constant, colours.shape)), 0.0
+        strength = _strength(colours, np.broadcast_to(constant, colours.shape))
+        mask, faint = strength > _FAINTEST_EXACT, 0.02
     else:
-        strength = _strength(colours, _surface(colours))
-        strength, noise = _levelled(strength)
-    mask = strength > (_FAINTEST_EXACT if constant is not None else max(FAINTEST, 5 * noise))
+        strength, noise = _levelled(_strength(colours, _surface(colours)))
+        mask, faint = strength > max(FAINTEST, 5 * noise), 0.15
     notes: list[str] = []
     if mask.any():
-        mask &= strength > (0.02 if constant is not None else 0.15) * np.quantile(strength[mask], 0.9)
+        mask &= strength > faint * np.quantile(strength[mask], 0.9)
     kept = without_lines(mask, notes)
     shapes = Shapes.of(kept, strength)
-    if shapes is None:
-        return InkPicture(np.zeros(mask.shape), "no ink found: the picture has one tone, or specks and lines alone")
-    kept = shapes.without_specks(notes)
-    count = 1 if may_have_several else several(kept)
-    problem = f"more than one digit? {count} separate shapes: crop the picture to one" if count > 1 else None
-    full = _full_strength(strength, kept, exact=constant is not None and colours.shape[2] == 1)
-    near = ndimage.binary_dilation(kept, np.ones((3, 3), bool)) & (kept | ~mask)
-    return InkPicture(np.where(near, np.clip(strength / full, 0, 1), 0.0), problem, notes)
+    shape = None if shapes is None else shapes.without_specks(notes)
+    return _Marks(strength, mask, shape, constant is not None and colours.shape[2] == 1, notes)
 
 
-def _full_strength(strength: Values, kept: Mask, *, exact: bool) -> float:
+def _sheet(shape: Mask) -> tuple[slice, slice] | None:
+    """The inside of a solid rectangle with holes: a sheet of paper on a table, and not ink."""
+    filled: Any = ndimage.binary_fill_holes(shape)
+    box = ndimage.find_objects(filled.astype(int))[0]
+    height, width = (s.stop - s.start for s in box)
+    if min(height, width) < max(16, 0.25 * min(shape.shape)):
+        return None
+    solid, holes = filled[box].mean(), (filled & ~shape)[box].mean()
+    if solid < 0.85 or not 0.002 < holes < 0.5:
+        return None
+    rows, columns = (slice(s.start + n // 25, s.stop - n // 25) for s, n in zip(box, (height, width), strict=True))
+    return rows, columns
+
+
+def _full_strength(marks: _Marks) -> float:
     """The strength that a full stroke has; strengths of a clean picture in black and white stay as they are."""
-    most = float(strength[kept].max())
-    if exact:
+    shape, strength = marks.shape, marks.strength
+    assert shape is not None  # the caller has looked
+    most = float(strength[shape].max())
+    if marks.is_exact:
         return 1.0 if most >= 0.85 else most
-    return float(np.quantile(strength[kept & (strength > 0.5 * most)], 0.9))
+    return float(np.quantile(strength[shape & (strength > 0.5 * most)], 0.9))
 
 
 def opaque(picture: Picture) -> Values:

@@ -34,13 +34,16 @@ class _Line:
     last: int
     thickness: float
 
-    def is_ruled(self, shape: tuple[int, ...], rest: Mask) -> bool:
-        """Whether it runs from edge to edge, and is no stroke of a shape that fills the picture."""
+    def spans(self, shape: tuple[int, ...]) -> bool:
+        """Whether it runs from edge to edge."""
         side = shape[0] if self.turned else shape[1]
-        margin = 0.03 * side
-        if self.first > margin or self.last < side - 1 - margin:
-            return False
+        return self.first <= 0.03 * side and self.last >= 0.97 * side - 1
+
+    def is_ruled(self, shape: tuple[int, ...], rest: Mask) -> bool:
+        """Whether it runs from edge to edge and beyond the rest, and is no stroke of a shape that fills the picture."""
         extent = _extent(rest)
+        if not self.spans(shape) or not self.encloses(extent, margin=0.03):
+            return False
         is_free = all(s.start > 0 and s.stop < n for s, n in zip(extent, shape, strict=True))
         touches = bool((ndimage.binary_dilation(self.pixels, _TOUCHING) & rest).any())
         return is_free or not touches or self.thickness <= 0.7 * _stroke(rest)
@@ -59,23 +62,30 @@ def without_lines(mask: Mask, notes: list[str]) -> Mask:
         notes.append("a frame was removed")
         mask = framed
     lines = _lines(mask, turned=False) + _lines(mask.T, turned=True)
-    rest = mask.copy()
+    rest = _less(mask, lines)
+    if not lines:
+        return mask
+    if not _substantial(rest):
+        return _less(mask, _ruled_alone(lines, mask.shape))
+    extent = _extent(rest)  # what touches a frame reaches its sides
+    removed = [line for line in _frame_sides(lines, mask.shape) if line.encloses(extent, margin=0.0)]
     for line in lines:
-        rest &= ~line.pixels
-    if not lines or not _substantial(rest):
-        return mask
-    sides = _frame_sides(lines, mask.shape)
-    extent = _extent(rest)
-    removed = [line for line in sides if line.encloses(extent, margin=0.0)]  # what touches a frame reaches its sides
-    removed += [
-        line
-        for line in lines
-        if line not in removed and line.is_ruled(mask.shape, rest) and line.encloses(extent, margin=0.03)
-    ]
-    if not removed:
-        return mask
-    notes.append("a line was removed" if len(removed) == 1 else f"{len(removed)} lines were removed")
-    return mask & ~np.any([line.pixels for line in removed], axis=0)
+        others = _less(mask, [other for other in lines if other.turned == line.turned])
+        if line not in removed and _substantial(others) and line.is_ruled(mask.shape, others):
+            removed.append(line)
+    if removed:
+        notes.append("a line was removed" if len(removed) == 1 else f"{len(removed)} lines were removed")
+    return _less(mask, removed)
+
+
+def _less(mask: Mask, lines: Sequence[_Line]) -> Mask:
+    return mask & ~np.any([line.pixels for line in lines], axis=0) if lines else mask
+
+
+def _ruled_alone(lines: Sequence[_Line], shape: tuple[int, ...]) -> list[_Line]:
+    """The lines from edge to edge of a picture that shows nothing else; one alone down the picture may be a 1."""
+    spanning = [line for line in lines if line.spans(shape)]
+    return spanning if len(spanning) > 1 or not all(line.turned for line in spanning) else []
 
 
 def _frame_sides(lines: Sequence[_Line], shape: tuple[int, ...]) -> list[_Line]:
@@ -192,7 +202,8 @@ def _line_at(mask: Mask, row: int, rise: int, *, turned: bool) -> tuple[Mask, _L
     pixels = plain & (distance > -above) & (distance < below)
     crossed = np.flatnonzero(on)
     whole = pixels.T if turned else pixels
-    return pixels, _Line(whole, turned, float(rows.mean()), int(crossed.min()), int(crossed.max()), typical)
+    middle = float(np.median(length[on]))
+    return pixels, _Line(whole, turned, float(rows.mean()), int(crossed.min()), int(crossed.max()), middle)
 
 
 def _reach(mask: Mask, rows: NDArray[np.int64]) -> NDArray[np.int64]:
