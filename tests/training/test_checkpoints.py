@@ -15,7 +15,9 @@ from safetensors.numpy import save_file
 import assay
 from assay.data.datasets import load
 from assay.data.idx import write_idx
-from assay.data.images import fitted, ink_of
+from assay.data.ink import ink_of
+from assay.data.picture_files import Picture
+from assay.data.picture_style import PictureStyle, fitted_ink
 from assay.errors import AssayError, DataError, FileError
 from assay.training.checkpoints import restore, save
 from assay.training.prediction import predict
@@ -84,21 +86,23 @@ def test_enlarged_digits_are_read(weights: Path, tmp_path: Path) -> None:
 
 
 def test_a_transparent_ground_is_no_ink() -> None:
-    image = np.zeros((4, 4, 2))
-    image[1:3, 1:3] = [0.0, 1.0]
-    assert ink_of(image)[2, 2] == 1.0
-    assert ink_of(image)[0, 0] == 0.0
+    colours, opacity = np.zeros((8, 8, 1)), np.zeros((8, 8))
+    opacity[2:6, 2:6] = 1.0
+    ink = ink_of(Picture(colours, opacity)).ink
+    assert ink[4, 4] == 1.0
+    assert ink[0, 0] == 0.0
 
 
 def test_images_are_centred_by_mass() -> None:
     image = np.zeros((100, 60))
     image[10:30, 5:15] = 1.0
-    frame = fitted(image, (28, 28))
+    style = PictureStyle(0.0, side=20.0, centre=(13.5, 13.5), by_mass=(True, True))
+    frame = fitted_ink(image, (28, 28), style)
     assert frame.shape == (28, 28)
     rows, columns = np.nonzero(frame)
     assert (rows.min(), rows.max() - rows.min() + 1) == (4, 20)
     assert abs(columns.mean() - 13.5) <= 0.5
-    assert fitted(np.zeros((50, 50)), (28, 28)).sum() == 0
+    assert fitted_ink(np.zeros((50, 50)), (28, 28), style).sum() == 0
 
 
 def test_wrong_files_are_told(weights: Path, tmp_path: Path) -> None:

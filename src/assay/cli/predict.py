@@ -8,23 +8,49 @@ from typing import Annotated
 import typer
 
 from assay.cli.options import Json
-from assay.cli.printing import console, print_json
+from assay.cli.printing import note, print_json, print_line
 
 
 def predict(
     weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.")],
-    images: Annotated[list[Path], typer.Argument(help="Images of any size, or IDX files.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size, or IDX files.")],
     as_json: Json = False,
+    show: Annotated[
+        Path | None,
+        typer.Option("--show", metavar="FILE", help="Write a picture of what the network is given (.png)."),
+    ] = None,
+    ink: Annotated[
+        bool | None,
+        typer.Option(
+            "--ink/--no-ink",
+            help="Prepare the pictures as ink on paper: without the paper, lines and specks, in the middle.",
+            show_default="as the training pictures are",
+        ),
+    ] = None,
 ) -> None:
-    """Classify images with trained weights."""
+    """Classify pictures with trained weights."""
     from assay.cli import tables
+    from assay.errors import FileError
     from assay.report.text import clean
     from assay.training.checkpoints import restore
-    from assay.training.prediction import predict as predict_images
+    from assay.training.prediction import predictions_of, prepare_images
 
-    predictions = predict_images(restore(weights), list(images))
+    if show is not None and (show.suffix.lower() != ".png" or not show.absolute().parent.is_dir()):
+        raise FileError(f"--show {show}: expected a file in an existing folder, with a name that ends in .png")
+    history = restore(weights)
+    given = prepare_images(history, list(images), ink=ink)
+    predictions = predictions_of(history, given)
+    if show is not None:
+        from assay.report.picture_sheet import sheet_of
+
+        try:
+            sheet_of(given, [p.label or p.problem for p in predictions]).save(show, format="PNG")
+        except OSError as error:
+            raise FileError(f"{show}: cannot be written: {error.strerror or error}") from None
+        note(f"what the network is given: {clean(show)}")
     if as_json:
         print_json({"predictions": [vars(p) for p in predictions]})
         return
     for p in predictions:
-        console().print(f"{clean(p.image)}: {tables.prediction(p.label, p.probabilities)}", markup=False)
+        result = p.problem if p.label is None else tables.prediction(p.label, p.probabilities)
+        print_line(f"{p.image}: {result}" + (f"   ({'; '.join(p.notes)})" if p.notes else ""))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from assay.data.labels import Labels, read_labels
 from assay.data.layout import check_order, in_order
 from assay.data.notes import dataset_notes
+from assay.data.picture_style import PictureStyle, picture_style
 from assay.data.scale import scale_of, unit_notes
 from assay.errors import DataError
 
@@ -75,6 +76,11 @@ class Dataset:
             digest.update(f"{little_endian.dtype.str}{little_endian.shape}".encode())
             digest.update(little_endian.data)
         return digest.hexdigest()
+
+    @cached_property
+    def pictures(self) -> PictureStyle | None:
+        """What the training pictures look like, for which new ones are prepared; None for examples that are none."""
+        return picture_style(self.x_train, self.shape, self.scale)
 
 
 def from_arrays(

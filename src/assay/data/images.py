@@ -1,79 +1,179 @@
-"""Images from files, fitted to the form of the training images."""
+"""Images from files, prepared as the training images of a network were: what a network is given."""
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.idx import read_idx
+from assay.data.idx import TYPES, read_idx
+from assay.data.ink import InkPicture, ink_of
+from assay.data.picture_files import Picture, foreign, read_picture
+from assay.data.picture_style import PictureStyle, fitted_ink
 from assay.errors import DataError, FileError
 
+Values = NDArray[np.float64]
 
-def read_images(path: Path, shape: tuple[int, ...]) -> list[tuple[str, NDArray[np.float64]]]:
-    """Every image in a file, named, as values in [0, 1] of the shape that the network was trained on.
+_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow turns colours into grey
+_SEVERAL = 0.01  # from this fraction of the training pictures on, several shapes are one example
+_SAME_RATIO = 1.05  # of the sides: up to it, a picture is squeezed into the frame and not cut
 
-    Raises: FileError if the file is missing or not an image, DataError if its images do not fit.
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """What a network is given of one image.
+
+    Attributes:
+        name: Of the file, with a number if the file holds several images.
+        values: In the network's shape and in the values of its training data, before the input scaling beyond "unit";
+            None if there is a problem.
+        problem: Why there is nothing to predict, a sentence; "" if there is.
+        notes: What was removed and what was assumed.
     """
+
+    name: str
+    values: Values | None
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_images(path: Path, shape: tuple[int, ...], style: PictureStyle) -> list[PreparedImage]:
+    """Every image in a file, prepared for a network of that shape and of training pictures of that style.
+
+    Raises: FileError if the file is missing or not an image, DataError if its images or the network's shape do not fit.
+    """
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        raise DataError(
+            f"the network was trained on examples of shape {shape}; expected (height, width), or (height, width, "
+            "channels) with 1, 3 or 4 channels, to predict pictures"
+        )
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; expected pictures, such as {path}/*.png")
     if not path.is_file():
         raise FileError(f"{path}: no such file")
-    if path.read_bytes()[:4][:2] in (b"\x00\x00", b"\x1f\x8b"):  # IDX, or gzip around it
-        array = read_idx(path)
-        if array.ndim != 3:
-            raise DataError(f"{path}: has {array.ndim} dimensions; expected images (count, height, width)")
-        scale = 255.0 if array.dtype == np.uint8 else float(np.abs(array).max() or 1)
-        return [(f"{path}[{i}]", fitted(image / scale, shape)) for i, image in enumerate(array)]
-    from PIL import Image, UnidentifiedImageError
+    return [prepared_image(name, picture, shape, style) for name, picture in _pictures(path, shape)]
 
+
+def _pictures(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[str, Picture]]:
     try:
-        with Image.open(path) as image:
-            grey = np.asarray(image.convert("RGBA").convert("LA"), np.float64) / 255.0
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise FileError(f"{path}: not an image, or damaged: {error}") from None
-    return [(str(path), fitted(ink_of(grey), shape))]
+        with path.open("rb") as file:
+            head = file.read(512)
+        unpacked = gzip.open(path).read(512) if head[:2] == b"\x1f\x8b" else head  # noqa: SIM115
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileError(f"{path}: damaged gzip: {error}") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if looks_like_idx(unpacked):
+        yield from _idx_pictures(path)
+        return
+    if kind := foreign(head):
+        raise FileError(f"{path}: {kind}")
+    if head[:2] == b"\x1f\x8b":
+        raise FileError(f"{path}: a gzip file that holds no IDX file; unpack it and give what is inside")
+    yield str(path), read_picture(path, largest=int(np.clip(14 * max(shape[:2]), 256, 1024)))
 
 
-def ink_of(grey: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ink as high values: (height, width, 2) of lightness and opacity to (height, width) with a background near 0.
+def looks_like_idx(head: bytes) -> bool:
+    """Whether a file begins as IDX does: two zero bytes, a known element type, 1 to 4 dimensions.
 
-    Transparent pixels count as background; an image with a light border is dark ink on paper and is inverted.
+    Icons, TGA, JPEG 2000, AVIF and HEIC files begin with two zero bytes too.
+
+    >>> looks_like_idx(bytes([0, 0, 8, 3])), looks_like_idx(bytes([0, 0, 1, 0]))
+    (True, False)
     """
-    lightness, opacity = grey[..., 0], grey[..., 1]
-    if _border(opacity).mean() < 0.5:  # a drawing on a transparent background: the opacity is the ink
-        return opacity
-    return 1.0 - lightness if _border(lightness).mean() > 0.5 else lightness
+    return head[:2] == b"\0\0" and len(head) >= 4 and head[2] in TYPES and 1 <= head[3] <= 4
 
 
-def _border(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+def _idx_pictures(path: Path) -> Iterator[tuple[str, Picture]]:
+    array = read_idx(path)
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
+        got = f"{array.ndim} dimensions" if array.ndim < 4 else f"the shape {array.shape}"
+        raise DataError(
+            f"{path}: has {got}; expected images (count, height, width) or (count, height, width, channels)"
+        )
+    if not array.size:
+        raise DataError(f"{path}: holds no pixels: its shape is {array.shape}; expected at least one image")
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: holds NaN or infinity; expected finite values")
+    low, high = float(array.min()), float(array.max())
+    scale = 255.0 if array.dtype == np.uint8 else 1.0 if low >= 0 and high <= 1 else max(high, -low)
+    notes = () if scale in (1.0, 255.0) else (f"values from {low:g} to {high:g} were divided by {scale:g}",)
+    for number, image in enumerate(array):
+        pixels = image.reshape(*image.shape[:2], -1) / scale
+        opacity = pixels[..., 3] if pixels.shape[2] == 4 else None
+        yield f"{path}[{number}]", Picture(pixels[..., :3], opacity, notes)
 
 
-def fitted(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """An image in the frame of the training images.
+def prepared_image(name: str, picture: Picture, shape: tuple[int, ...], style: PictureStyle) -> PreparedImage:
+    """One picture as a network is given it: its ink alone where the training pictures have a constant border."""
+    notes = list(picture.notes)
+    if style.border is None:
+        values = _coloured(picture, shape, notes)
+        return PreparedImage(name, _in_range(values, style, notes).reshape(shape), notes=tuple(notes))
+    result: InkPicture = ink_of(picture, may_have_several=style.several >= _SEVERAL)
+    notes += result.notes
+    if result.problem is not None:
+        return PreparedImage(name, None, result.problem, tuple(notes))
+    ink = fitted_ink(result.ink, (shape[0], shape[1]), style)
+    values = style.border + ink * (style.full - style.border)
+    if len(shape) == 3:
+        values = values[..., None].repeat(shape[2], axis=2)
+    return PreparedImage(name, values, notes=tuple(notes))
 
-    An image of that size is returned unchanged. Otherwise the ink is cropped, scaled to the frame (with MNIST's margin
-    of a seventh on frames of 16 pixels or more) and centred by its centre of mass, as MNIST was made (LeCun et al.
-    1998).
-    """
-    if len(shape) != 2:
-        raise DataError(f"the network was trained on examples of shape {shape}; images need (height, width)")
-    if image.shape == shape:
-        return image
+
+def _coloured(picture: Picture, shape: tuple[int, ...], notes: list[str]) -> Values:
+    """The colours of a picture at the network's size and number of channels; adds to `notes`."""
+    channels = shape[2] if len(shape) == 3 else 1
+    colours = picture.colours
+    if picture.opacity is not None and channels < 4:
+        notes.append("transparent pixels count as white")
+        opacity = picture.opacity[..., None]
+        colours = opacity * colours + (1 - opacity)
+    if channels == 1 and colours.shape[2] == 3:
+        colours = (colours @ _GREY)[..., None]
+    if channels >= 3 and colours.shape[2] == 1:
+        notes.append("a grey picture for a network of colours")
+        colours = colours.repeat(3, axis=2)
+    if channels == 4:
+        opacity = np.ones(colours.shape[:2]) if picture.opacity is None else picture.opacity
+        colours = np.concatenate([colours, opacity[..., None]], axis=2)
+    return _resized(colours, (shape[0], shape[1]), notes)
+
+
+def _resized(colours: Values, size: tuple[int, int], notes: list[str]) -> Values:
+    """Colours at a size: the middle of a picture of other proportions, pixels averaged; adds to `notes`."""
     from PIL import Image
 
-    rows, columns = np.nonzero(image > 0.2 * image.max()) if image.max() > 0 else (np.array([0]), np.array([0]))
-    ink = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    inner = [side - 2 * round(side / 7) if side >= 16 else side for side in shape]
-    scale = min(inner[0] / ink.shape[0], inner[1] / ink.shape[1])
-    size = [max(1, round(side * scale)) for side in ink.shape]
-    picture = Image.fromarray((ink * 255).astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.BOX)
-    small = np.asarray(picture, np.float64) / 255.0
-    total = small.sum() or 1.0
-    centre = [(small.sum(1 - axis) * np.arange(small.shape[axis])).sum() / total for axis in (0, 1)]
-    start = [
-        int(np.clip(round((side - 1) / 2 - c), 0, side - s)) for side, c, s in zip(shape, centre, size, strict=True)
+    height, width = colours.shape[:2]
+    if (height, width) == size:
+        return colours
+    ratio = (height / width) / (size[0] / size[1])
+    if max(ratio, 1 / ratio) > _SAME_RATIO:
+        side = (round(height / ratio), width) if ratio > 1 else (height, round(width * ratio))
+        kept = (max(1, side[0]), max(1, side[1]))
+        top, left = (height - kept[0]) // 2, (width - kept[1]) // 2
+        colours = colours[top : top + kept[0], left : left + kept[1]]
+        notes.append(f"cut to its middle, {kept[1]} of {width} columns and {kept[0]} of {height} rows")
+    how = Image.Resampling.BOX if colours.shape[0] >= size[0] else Image.Resampling.BICUBIC
+    planes = [
+        Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((size[1], size[0]), how)
+        for plane in np.moveaxis(colours, 2, 0)
     ]
-    frame = np.zeros(shape)
-    frame[start[0] : start[0] + size[0], start[1] : start[1] + size[1]] = small
-    return frame
+    return np.clip(np.stack([np.asarray(plane, np.float64) for plane in planes], axis=2), 0.0, 1.0)
+
+
+def _in_range(values: Values, style: PictureStyle, notes: list[str]) -> Values:
+    """Values from 0 to 1 in the training pictures' range, where that reaches below 0; adds to `notes`."""
+    low, high = np.array(style.low), np.array(style.high)
+    if low.min() >= 0:
+        return values
+    notes.append(f"black is {low.min():g} and white {high.max():g}, the range of the training pictures")
+    return low + values * (high - low)
+
+
+__all__ = ["PreparedImage", "looks_like_idx", "prepared_image", "read_images"]

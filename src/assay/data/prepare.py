@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, Labels
 from assay.data.notes import first_with_all_classes, split_notes
+from assay.data.picture_style import PictureStyle
 from assay.errors import DataError, unknown
 from assay.rng import stream
 
@@ -22,7 +23,8 @@ class Prepared:
     """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
 
     `scaling`: the mean that was subtracted and the standard deviation that was divided by, after the division by
-    `scale`. `notes`: sentences on the data, for everyone who reads a result of theirs.
+    `scale`. `notes`: sentences on the data, for everyone who reads a result of theirs. `pictures`: what the training
+    pictures look like.
     """
 
     x_train: NDArray[Any]
@@ -37,6 +39,7 @@ class Prepared:
     checksum: str
     scale: float = 1.0
     notes: tuple[str, ...] = ()
+    pictures: PictureStyle | None = None
 
     @property
     def inputs(self) -> int:
@@ -168,6 +171,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         checksum=dataset.checksum,
         scale=dataset.scale,
         notes=notes_of(dataset, training, validation),
+        pictures=dataset.pictures,
     )
 
 

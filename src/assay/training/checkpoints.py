@@ -7,13 +7,14 @@ needed to resume training and to predict. It is written to a temporary file, flu
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
@@ -24,6 +25,7 @@ from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
 _PREFIX = "assay"  # the key of our metadata in the header
+_PICTURES = "assay.pictures"  # the key of the style of the training pictures, which older files lack
 
 
 def save(history: History, path: str | Path) -> Path:
@@ -67,7 +69,10 @@ def to_bytes(history: History) -> bytes:
             "skipped": history.skipped,
         },
     }
-    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
+    metadata = {_PREFIX: json.dumps(about, allow_nan=False)}
+    if history.pictures is not None:
+        metadata[_PICTURES] = json.dumps(history.pictures.plain(), allow_nan=False)
+    return packed(tensors, metadata=metadata)
 
 
 def restore(path: str | Path) -> History:
@@ -91,6 +96,7 @@ def from_bytes(content: bytes, *, source: str) -> History:
         tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
         header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         about = json.loads(header["__metadata__"][_PREFIX])
+        pictures = json.loads(header["__metadata__"].get(_PICTURES, "null"))
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
     except (KeyError, ValueError):
@@ -98,7 +104,8 @@ def from_bytes(content: bytes, *, source: str) -> History:
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
-        return _history(about, tensors)
+        history = _history(about, tensors)
+        return replace(history, pictures=PictureStyle.stored(pictures)) if pictures is not None else history
     except (KeyError, TypeError, ValueError, AssayError) as error:
         raise FileError(f"{source}: damaged: {error}") from None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
 from assay.report.text import percent
@@ -208,6 +209,7 @@ class History:
         preparation_seconds: what a new engine takes to place or convert the data, booked under data; None if unknown.
         skipped: the fraction of `flops` that the engine skips, because inputs are zero; None if unknown.
         scale: what the raw values were divided by before anything else, such as 255; None where it is not stored.
+        pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -242,6 +244,7 @@ class History:
     preparation_seconds: float | None = None
     skipped: float | None = None
     scale: float | None = None
+    pictures: PictureStyle | None = None
 
     @classmethod
     def imported(

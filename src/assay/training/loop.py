@@ -372,6 +372,7 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         preparation_seconds=end.preparation_seconds,
         skipped=end.skipped,
         scale=data.scale,
+        pictures=data.pictures,
     )
 
 

@@ -2,44 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.images import read_images
+from assay.data.dataset import Dataset
+from assay.data.datasets import load
+from assay.data.images import PreparedImage, read_images
+from assay.data.picture_style import PictureStyle
 from assay.engines.base import Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
-from assay.errors import DataError
+from assay.errors import AssayError, DataError, FileError
 from assay.training.history import History
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image: the most likely class, and the probability of each class."""
+    """The prediction for one image.
+
+    Attributes:
+        image: The name of the file, with a number if it holds several images.
+        label: The most likely class; None if there is nothing to predict, as on a blank page.
+        probabilities: Of each class.
+        problem: Why there is nothing to predict, a sentence; "" if there is.
+        notes: What was removed from the image, and what was assumed about it.
+    """
 
     image: str
-    label: str
+    label: str | None
     probabilities: dict[str, float]
+    problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def predict(history: History, paths: list[str | Path]) -> list[Prediction]:
-    """Predicts the classes of images: PNG (or any format that Pillow reads) of any size, or IDX files of many images.
+def predict(history: History, paths: Sequence[str | Path], *, ink: bool | None = None) -> list[Prediction]:
+    """Predicts the classes of images: pictures that Pillow reads, of any size, or IDX files of many images.
+
+    `ink`: whether the images are prepared as ink on paper; by default, as the training pictures were.
 
     Raises: FileError, DataError.
     """
-    names, images = [], []
+    return predictions_of(history, prepare_images(history, paths, ink=ink))
+
+
+def prepare_images(history: History, paths: Sequence[str | Path], *, ink: bool | None = None) -> list[PreparedImage]:
+    """The images in files as the network is given them, before the input scaling. Raises: FileError, DataError."""
+    style, assumed = style_of(history, ink=ink)
+    images: list[PreparedImage] = []
+    problems: list[AssayError] = []
     for path in map(Path, paths):
-        for name, image in read_images(path, history.shape):
-            names.append(name)
-            images.append(image)
-    outputs = probabilities(history, np.stack(images).reshape(len(images), -1))
+        try:
+            images += read_images(path, history.shape, style)
+        except (FileError, DataError) as error:
+            problems.append(error)
+    if problems:
+        raise type(problems[0])("\n".join(dict.fromkeys(map(str, problems))))
+    return [replace(image, notes=(*image.notes, *assumed)) for image in images]
+
+
+def predictions_of(history: History, images: Sequence[PreparedImage]) -> list[Prediction]:
+    """The predictions for prepared images."""
+    given = [image.values.ravel() for image in images if image.values is not None]
+    outputs = iter(probabilities(history, np.stack(given)) if given else ())
     return [
-        Prediction(name, history.classes[int(p.argmax())], dict(zip(history.classes, map(float, p), strict=True)))
-        for name, p in zip(names, outputs, strict=True)
+        _prediction(image, next(outputs) if image.values is not None else None, history.classes) for image in images
     ]
+
+
+def _prediction(image: PreparedImage, output: NDArray[Any] | None, classes: tuple[str, ...]) -> Prediction:
+    if output is None:
+        return Prediction(image.name, None, {}, image.problem, image.notes)
+    likely = dict(zip(classes, map(float, output), strict=True))
+    return Prediction(image.name, classes[int(output.argmax())], likely, "", image.notes)
+
+
+def style_of(history: History, *, ink: bool | None = None) -> tuple[PictureStyle, tuple[str, ...]]:
+    """What the training pictures of a network look like, and sentences on what is assumed.
+
+    Weights that do not say so were saved by an older version. Their data set, if it is at hand, still does.
+
+    `ink`: True assumes ink on an empty border where the training pictures have none, False the opposite.
+    """
+    style, assumed = history.pictures, list[str]()
+    if style is None and (data := _training_data(history)) is not None:
+        style = data.pictures
+    if style is None:
+        style = _MNIST_STYLE if ink is None and _may_be_ink(history.shape) else PictureStyle(None)
+        kind = "ink on an empty border, as in MNIST" if style.border is not None else "of any kind"
+        if ink is None:
+            assumed.append(f"the weights do not say what their training pictures look like; assumed: {kind} {_OPTIONS}")
+    if ink is False:
+        return replace(style, border=None), tuple(assumed)
+    if ink and style.border is None:
+        style = replace(_MNIST_STYLE, low=style.low, high=style.high)
+        assumed.append("assumed: ink is light on an empty dark border, as in MNIST")
+    return _placed(style, history.shape), tuple(assumed)
+
+
+_OPTIONS = "(--ink or --no-ink says so)"
+_MNIST_STYLE = PictureStyle(0.0, 1.0, side=20 / 28, by_mass=(True, True))  # the side as a fraction, until `_placed`
+
+
+def _may_be_ink(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
+
+
+def _placed(style: PictureStyle, shape: tuple[int, ...]) -> PictureStyle:
+    """A style of MNIST's proportions in a frame of that shape: a margin of a seventh from 16 pixels on."""
+    if not 0 < style.side < 1 or len(shape) not in (2, 3):
+        return style
+    shorter = min(shape[:2])
+    side = shorter - 2 * round(shorter / 7) if shorter >= 16 else shorter
+    return replace(style, side=float(side), centre=((shape[0] - 1) / 2, (shape[1] - 1) / 2))
+
+
+def _training_data(history: History) -> Dataset | None:
+    """The data set that a network was trained on, if it is on this machine and still the same."""
+    if history.recipe.data.name.startswith("openml:"):
+        return None
+    try:
+        data = load(history.recipe.data.name)
+    except DataError:
+        return None
+    return data if data.checksum == history.data_checksum else None
 
 
 def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
