@@ -126,6 +126,8 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) 
         raise typer.Exit(130)
 
 
+_MOST_NOTES = 8  # at the end of a run
+
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -159,3 +161,8 @@ def _print_summary(results: Results) -> None:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
+    notes = results.notes()
+    for sentence in notes[:_MOST_NOTES]:
+        note(sentence)
+    if len(notes) > _MOST_NOTES:
+        note(f"{len(notes) - _MOST_NOTES:,} more notes; `assay report {results.name}` lists them")

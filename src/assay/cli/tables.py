@@ -55,6 +55,7 @@ def summary(history: History) -> Table:
         ("test accuracy", percent(last.test_accuracy)),
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
+        ("best point", _best(history)),
         ("seconds", seconds),
         ("effort", "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"),
         ("operations", f"{history.flops / 1e9:,.3f} GFLOP" + _rate(history)),
@@ -65,6 +66,17 @@ def summary(history: History) -> Table:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
     lines += [("note", warning) for warning in history.warnings]
     return pairs(lines)
+
+
+def _best(history: History) -> str:
+    """Where the lowest loss is, on which set, and the accuracy there."""
+    best = history.best
+    if best is None:
+        return "-"
+    steps = history.source.steps if history.source else "iterations"
+    accuracy = "" if best.accuracy is None else f", accuracy {percent(best.accuracy)}"
+    where = f"{steps.removesuffix('s')} {best.iteration:,}"
+    return f"{where}: lowest {best.set} loss {number(best.loss)}{accuracy}"
 
 
 def imported(history: History) -> Table:
@@ -78,6 +90,7 @@ def imported(history: History) -> Table:
         (name.replace("_", " "), percent(value) if QUANTITIES[name].is_fraction else number(value))
         for name, value in last.items()
     ]
+    lines += [("best point", _best(history))] if history.best else []
     lines += [("seconds", f"{_log_seconds(source)} (imported: {source.clock})")]
     lines += [("effort", f"{history.effort:.4f} s by the log's own clock / accuracy")] if history.effort else []
     lines += [

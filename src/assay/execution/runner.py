@@ -16,7 +16,6 @@ from assay.execution.estimates import estimated
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_hash
-from assay.recipe.model import warnings
 from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
@@ -25,7 +24,8 @@ from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
-from assay.workers.batch import covers, read_off
+from assay.training.stopping import own_points
+from assay.workers.batch import can_resume, covers, read_off
 from assay.workers.eta import Estimates, remaining
 from assay.workers.pool import Workers, import_path
 
@@ -75,6 +75,7 @@ class Execution:
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
         self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
+        self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
         self._retry, self._again = retry, again
         self._starts, self._reads_off = dict(starts or {}), reads_off
         known = {} if again or starts else store.outcomes(self.trials)
@@ -123,6 +124,14 @@ class Execution:
     def stop(self) -> None:
         """Requests a stop: the workers save their checkpoints, then the loop ends."""
         self._stop = True  # the loop sends it: a signal may interrupt another message
+
+    def checkpoint_of(self, trial: Trial) -> History | None:
+        """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
+        start = self._usable(self.store.start_of(trial.trajectory), [trial])
+        if start is None:
+            return None
+        points = own_points(trial.recipe, start.points, self._examples[trial.key])
+        return replace(start, recipe=trial.recipe, points=tuple(points))
 
     # --- the loop ---
 
@@ -214,7 +223,7 @@ class Execution:
         self.workers.train(
             number,
             content,
-            trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
+            trials=[self._message(trial) for trial in left],
             code=code_hash(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
@@ -226,19 +235,23 @@ class Execution:
             time_limit=self._settings.time_limit,
         )
 
+    def _message(self, trial: Trial) -> dict[str, Any]:
+        return {"key": trial.key, "recipe": trial.recipe.plain(), "save_best": trial.key in self._save_best}
+
     def _usable(self, start: History | None, trials: Sequence[Trial]) -> History | None:
         """The stored history if the trials can resume from it, else None."""
         if start is None or trials[0].program or start.iterations >= trials[-1].iterations:
             return None
-        covered = covers(start, [trial.recipe for trial in trials], self._examples[trials[0].key])
-        return start if covered else None
+        recipes, n = [trial.recipe for trial in trials], self._examples[trials[0].key]
+        save_best = [number for number, trial in enumerate(trials) if trial.key in self._save_best]
+        return start if can_resume(start, recipes, n, save_best=save_best) else None
 
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
         """Stores the trials that end within a stored curve; returns the others."""
         left: list[Trial] = []
         for trial in trials:
             n = self._examples[trial.key]
-            covered = covers(start, [trial.recipe], n)
+            covered = trial.key not in self._save_best and covers(start, [trial.recipe], n)
             history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
             if history is None:
                 left.append(trial)
@@ -288,7 +301,7 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=tuple(warnings(trial.recipe)),
+                warnings=tuple(head["warnings"]),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")

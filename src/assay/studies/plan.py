@@ -25,11 +25,12 @@ from assay.studies.keys import trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
 from assay.training.checks import recipe_problems
+from assay.training.snapshots import save_best_problem
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe on one engine, with its keys and its cost."""
+    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations."""
 
     recipe: Recipe
     key: str
@@ -143,8 +144,11 @@ class Planner:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
         dataset, trainer, settings = self.data(recipe.data.name), self.engine(recipe, engine), self.settings
         n = self.examples(recipe)
+        recipe = recipe.resolved(n)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
         problems = recipe_problems(Cohort((recipe,), network), n, trainer)
+        if settings.save_best and (problem := save_best_problem(recipe, external=isinstance(trainer, Program))):
+            problems.append(problem)
         if problems:
             raise RecipeError(problems)
         trajectory = trajectory_key(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.analysis.best import BestPoint, best_point
 from assay.engines.base import Checkpoint
+from assay.parts.layers import Weights
 from assay.recipe.model import Recipe
 from assay.report.text import percent
 from assay.training.source import NO_RECIPE, Source
@@ -172,6 +174,7 @@ class History:
         warnings: sentences on the recipe or on the log.
         cohort: T, the number of trials that were trained together.
         source: the origin of an imported curve; None for a trained recipe.
+        snapshots: weights (1, *shape) by name at best points, by iteration; empty without `save_best`.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -201,6 +204,7 @@ class History:
     warnings: tuple[str, ...] = ()
     cohort: int = 1
     source: Source | None = None
+    snapshots: Mapping[int, Weights] = field(default_factory=dict[int, Weights])
 
     @classmethod
     def imported(
@@ -251,6 +255,11 @@ class History:
         return next((value for value in values if value is not None), None)
 
     @property
+    def best(self) -> BestPoint | None:
+        """The point of the curve with the lowest loss on the validation set, or on the test set if there is none."""
+        return best_point(self.points)
+
+    @property
     def ending(self) -> str:
         """How the training ended and why, in words."""
         outcome = str(self.outcome)
@@ -297,6 +306,7 @@ class History:
             "test_loss": last.test_loss,
             "train_loss": last.train_loss,
             "validation_accuracy": last.validation_accuracy,
+            "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
             "iterations": self.iterations,
@@ -323,6 +333,7 @@ class History:
             "imported": True,
             "accuracy": self.accuracy,
             **{name: value for name in measured if (value := self.last(name)) is not None},
+            "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
             source.steps: self.final.iteration,

@@ -88,7 +88,8 @@ class Worker:
             engine = self.engine = self._trainer(head)
             engine.choice = head["choice"]
             limits = Limits(perf_counter() - begin, waited, head["time_limit"], cancelled)
-            events = train_together(recipes, engine, data, start=start, limits=limits)
+            save_best = [number for number, trial in enumerate(head["trials"]) if trial.get("save_best")]
+            events = train_together(recipes, engine, data, start=start, limits=limits, save_best=save_best)
             last = 0.0
             for event in events:
                 if isinstance(event, ProgressEvent):
@@ -121,6 +122,7 @@ class Worker:
             history.reason,
             confusion=event.confusion.tolist() if event.confusion is not None else None,
             peak_device_memory_bytes=history.peak_device_memory_bytes,
+            warnings=list(history.warnings),
             content=to_bytes(history),
         )
 
