@@ -252,7 +252,7 @@ class Execution:
         for trial in trials:
             n = self._examples[trial.key]
             covered = trial.key not in self._save_best and covers(start, [trial.recipe], n)
-            history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
+            history = read_off(start, trial.recipe, n, trial.test_counts) if covered else None
             if history is None:
                 left.append(trial)
                 continue

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
@@ -45,6 +47,7 @@ class Trial:
     flops: int
     engine_choice: str = ""  # a sentence: why this engine was chosen
     program: Program | None = None  # an external program in place of an engine
+    test_counts: tuple[int, ...] = ()  # test examples of each class
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class Planner:
         self.settings, self._data = settings, DataCache(load=load_data)
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._sizes: dict[Data, int] = {}
+        self._test_counts: dict[str, tuple[int, ...]] = {}
 
     def data(self, name: str) -> Dataset:
         """The data set of that name."""
@@ -139,6 +143,13 @@ class Planner:
             rows, _ = split(self.data(recipe.data.name), train=recipe.data.train, validation=recipe.data.validation)
             self._sizes[recipe.data] = len(rows)
         return self._sizes[recipe.data]
+
+    def test_counts(self, dataset: Dataset) -> tuple[int, ...]:
+        """The number of test examples of each class."""
+        if dataset.checksum not in self._test_counts:
+            counts = np.bincount(dataset.y_test, minlength=len(dataset.classes))
+            self._test_counts[dataset.checksum] = tuple(map(int, counts))
+        return self._test_counts[dataset.checksum]
 
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
@@ -170,6 +181,7 @@ class Planner:
             flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
+            test_counts=self.test_counts(dataset),
         )
 
 

@@ -5,7 +5,7 @@ They cost less than one evaluation of the test set, and most of them nothing unl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from assay.parts.layers import Activate, Dropout, Network
 from assay.parts.schedules import Constant, Exponential, Schedule, Step
 from assay.recipe.model import Recipe
 from assay.report.text import percent
-from assay.training.history import History, Outcome
+from assay.training.history import History, Outcome, Point
 
 _VANISHED = 1e-6  # of the learning rate at the start
-_SAMPLED = 256  # examples on which hidden units are looked at
+_SAMPLES = (32, 256)  # examples on which hidden units are looked at; the second only if half are dead on the first
 _DEAD = 0.5  # fraction of the hidden units
 
 Confusion = NDArray[np.int64]
@@ -108,19 +108,41 @@ def _vanished(schedule: Schedule, warm_up: int, done: int) -> list[str]:
 
 def _answers(history: History, data: Prepared, confusion: Callable[[], Confusion | None]) -> list[str]:
     """That the network is no better than naming the most frequent class of the test set."""
-    accuracy, counts = history.accuracy, np.bincount(data.y_test, minlength=data.classes)
-    majority = float(counts.max()) / len(data.y_test)
-    if accuracy is None or accuracy > majority + 1e-9:
+    notes = _majority(history.accuracy, np.bincount(data.y_test, minlength=data.classes), data.class_names)
+    matrix = confusion() if notes else None
+    if matrix is None or np.count_nonzero(matrix.sum(axis=0)) != 1:
+        return notes
+    only = data.class_names[int(matrix.sum(axis=0).argmax())]
+    return [f"the network answers {only!r} for every one of the {len(data.y_test):,} test examples"]
+
+
+def _majority(accuracy: float | None, counts: Sequence[int] | NDArray[np.int64], names: Sequence[str]) -> list[str]:
+    """That an accuracy is not above that of the most frequent class; `counts`: test examples of each class."""
+    largest = int(np.argmax(counts))
+    fraction = float(counts[largest]) / float(np.sum(counts))
+    if accuracy is None or accuracy > fraction + 1e-9:
         return []
-    matrix = confusion()
-    if matrix is not None and np.count_nonzero(matrix.sum(axis=0)) == 1:
-        only = data.class_names[int(matrix.sum(axis=0).argmax())]
-        return [f"the network answers {only!r} for every one of the {len(data.y_test):,} test examples"]
-    largest = data.class_names[int(counts.argmax())]
     return [
-        f"the test accuracy, {percent(accuracy)}, is not above the {percent(majority)} that always answering "
-        f"{largest!r}, the most frequent class of the test set, would give"
+        f"the test accuracy, {percent(accuracy)}, is not above the {percent(fraction)} that always answering "
+        f"{names[largest]!r}, the most frequent class of the test set, would give"
     ]
+
+
+def curve_notes(
+    recipe: Recipe, examples: int, end: Point, *, test_counts: Sequence[int], names: Sequence[str]
+) -> list[str]:
+    """The notes on a training of which only the curve is known.
+
+    Args:
+        recipe: The recipe, with lengths in iterations.
+        examples: The number of training examples.
+        end: The last point of the curve.
+        test_counts: The number of test examples of each class.
+        names: The names of the classes.
+    """
+    if not end.iteration:
+        return []
+    return schedule_notes(recipe, examples, end.iteration) + _majority(end.test_accuracy, test_counts, names)
 
 
 # --- hidden units -----------------------------------------------------------------------------------------------------
@@ -131,11 +153,12 @@ def _dead_units(history: History, data: Prepared) -> list[str]:
     network, weights = history.recipe.model.network(data.shape, data.classes), history.checkpoint.weights
     if not weights or not any(_is_relu(layer) for layer in network.layers):
         return []
-    step = -(-len(data.x_test) // _SAMPLED)
-    x = data.x_test[::step]
-    dead, units = _dead(network, {name: w[0] for name, w in weights.items()}, x)
-    if dead < _DEAD * units:
-        return []
+    arrays = {name: w[0] for name, w in weights.items()}
+    for most in _SAMPLES:
+        x = data.x_test[:: -(-len(data.x_test) // most)]
+        dead, units = _dead(network, arrays, x)
+        if dead < _DEAD * units:  # with more examples there are only fewer
+            return []
     return [f"{dead:,} of {units:,} hidden relu units are dead: 0 for each of {len(x):,} test examples"]
 
 

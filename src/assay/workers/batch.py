@@ -19,7 +19,7 @@ from assay.recipe.settings import Stop
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import has_point, log_points, log_points_up_to, shareable
 from assay.training.loop import Training, TrainingStatus
-from assay.training.notes import result_notes, schedule_notes
+from assay.training.notes import curve_notes, result_notes
 from assay.training.snapshots import snapshot_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
@@ -292,8 +292,15 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
     return True
 
 
-def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | None:
-    """Reads a trial's history, without weights, off a longer curve. None if the trial does not end within the curve."""
+def read_off(start: History, recipe: Recipe, n: int, test_counts: Sequence[int]) -> History | None:
+    """Reads a trial's history, without weights, off a longer curve. None if the trial does not end within the curve.
+
+    Args:
+        start: A history of the trajectory that `covers` the recipe.
+        recipe: The recipe of the trial.
+        n: The number of training examples.
+        test_counts: The number of test examples of each class.
+    """
     reader = _Reader(0, recipe, n)
     for point in start.points:
         end = reader.read(point)
@@ -302,8 +309,9 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
         outcome, reason = end
         assert point.examples is not None  # a trained recipe has both
         assert point.seconds is not None
-        t, network = point.iteration, recipe.model.network(start.shape or start.inputs, classes)
+        t, network = point.iteration, recipe.model.network(start.shape or start.inputs, len(start.classes))
         flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
+        notes = curve_notes(reader.recipe, n, point, test_counts=test_counts, names=start.classes)
         return replace(
             start,
             recipe=recipe,
@@ -313,7 +321,7 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
             ledger=Ledger(train=point.seconds, wall=point.seconds),
             flops=flops,
             checkpoint=Checkpoint(t, {}, {}),
-            warnings=(*warnings(recipe), *schedule_notes(reader.recipe, n, t)),
+            warnings=(*warnings(recipe), *notes),
             snapshots={},
         )
     return None
