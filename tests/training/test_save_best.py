@@ -230,6 +230,19 @@ def test_train_writes_them_and_show_fetches_them_from_a_study(invoke: Any, tmp_p
     assert f"iteration {read.iterations}: lowest validation loss" in " ".join(out.split())
 
 
+def test_a_study_says_which_stored_trials_lack_them(invoke: Any, tmp_path: Path) -> None:
+    text = "[baseline]\ndata.validation = 100\nbudget.iterations = 40\nlog = 5\nmodel.hidden = [8]\n"
+    text += 'optimizer = { name = "descent", learning_rate = 1.0 }\n[axes.seed]\nkey = "seed"\nvalues = [1, 2]\n'
+    (tmp_path / "s.toml").write_text(text)
+    assert invoke("run", "s.toml", "--engine", "numpy")[0] == 0
+    (tmp_path / "s.toml").write_text("save_best = true\n" + text)
+    said = "save_best: 2 trials were stored without the weights of their best point; --again retrains them"
+    assert said in " ".join(invoke("run", "s.toml", "--engine", "numpy")[2].split())
+    for words in (["--again"], []):
+        code, _, err = invoke("run", "s.toml", "--engine", "numpy", *words)
+        assert (code, "without the weights" in err) == (0, False)
+
+
 def test_train_refuses_before_training_what_it_could_not_write(invoke: Any) -> None:
     code, _, err = invoke("train", "--save-best", "nowhere/best.safetensors", "--set", "data.validation=100")
     assert (code, err) == (2, "error: --save-best nowhere/best.safetensors: its folder does not exist\n")

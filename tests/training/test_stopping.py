@@ -205,6 +205,22 @@ def test_a_study_folds_both_spellings_and_the_store_has_one(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("short", "table"),
+    [
+        ("5 epochs", {"epochs": 5.0}),
+        ("0.5 epochs", {"epochs": 0.5}),
+        ("500 iterations", {"iterations": 500}),
+        (500, None),
+    ],
+)
+def test_a_budget_has_a_short_form(short: Any, table: Any) -> None:
+    assert recipe(budget=short) == recipe(budget=table or {"iterations": 500})
+    assert recipe(budget=short).patched({"budget": {"epochs": 2}}).budget.epochs == 2
+    with pytest.raises(RecipeError, match="budget: got '5 fortnights'; expected a whole number >= 0 of iterations, or"):
+        recipe(budget="5 fortnights")
+
+
+@pytest.mark.parametrize(
     ("schedule", "problem"),
     [
         ({"name": "step", "every": "5 parsecs"}, "schedule.every: got '5 parsecs'; expected a whole number >= 1"),

@@ -88,6 +88,10 @@ def run(
     announce(execution, yes=yes)
     interrupted = execute(execution)
     _print_results(execution, planned.study.name, as_json=as_json)
+    if missing := execution.without_best():
+        note(
+            f"save_best: {missing:,} trials were stored without the weights of their best point; --again retrains them"
+        )
     if interrupted:
         open_trials = sum(len(job.trials) for job in execution.open)
         note(f"interrupted; {open_trials:,} trials are open; run the same command to resume")

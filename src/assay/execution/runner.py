@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
+from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_hash
@@ -80,10 +81,10 @@ class Execution:
         self._starts, self._reads_off = dict(starts or {}), reads_off
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
-        self.stored = len(self.outcomes)
+        self._stored = set(self.outcomes)
         self.open = Queue(trial for key, trial in self.trials.items() if key not in self.outcomes)
         self._estimates: Estimates | None = None
-        self.labels = _labels(self.plans)
+        self.labels = labels_of(self.plans)
         self.best: tuple[str, float] | None = None
         self._active: dict[int, ActiveJob] = {}
         self._stop = self._stop_sent = False
@@ -93,6 +94,11 @@ class Execution:
     def name(self) -> str:
         """The names of the studies."""
         return ", ".join(plan.study.name for plan in self.plans)
+
+    @property
+    def stored(self) -> int:
+        """The number of trials that were stored before."""
+        return len(self._stored)
 
     @property
     def timing(self) -> str:
@@ -124,6 +130,10 @@ class Execution:
     def stop(self) -> None:
         """Requests a stop: the workers save their checkpoints, then the loop ends."""
         self._stop = True  # the loop sends it: a signal may interrupt another message
+
+    def without_best(self) -> int:
+        """How many of the trials that were stored before lack the weights of the best point that `save_best` keeps."""
+        return sum(not self.store.has_best(key) for key in self._stored & self._save_best)
 
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
@@ -385,14 +395,3 @@ class Execution:
         running = {active.job.trajectory: active.pace(self._estimates) for active in self._active.values()}
         tasks = [job.trajectory for job in self.open]
         return self._estimates.remaining(tasks, running, max(1, len(self.workers.processes)))
-
-
-def _labels(plans: Sequence[Plan]) -> dict[str, str]:
-    """The label of each trial: its configuration, with its study and its repeat if there are several."""
-    trial_labels: dict[str, str] = {}
-    for plan in plans:
-        study = f"{plan.study.name}: " if len(plans) > 1 else ""
-        for member in plan.members:
-            repeat = f", repeat {member.repeat + 1}" if plan.study.settings.repeats > 1 else ""
-            trial_labels.setdefault(member.key, f"{study}{member.label}{repeat}")
-    return trial_labels

@@ -31,7 +31,7 @@ from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
-from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
+from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budget_table
 from assay.recipe.toml import read_toml
 from assay.recipe.upgrades import upgraded
 
@@ -85,11 +85,11 @@ class Recipe(Part):
         loss: The loss function. Left out, it is the one that fits the model's output.
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
             `allowing_code`.
-        schedule: The learning-rate schedule with its warm-up.
+        schedule: The learning-rate schedule with its warm-up. Its lengths are iterations, or texts such as "5 epochs".
         regularisation: L1 and L2 terms of the loss that is minimised.
         clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
         batches: How batches are drawn: "full", "single", "window", "shuffled" or "replacement", with their `size`.
-        budget: How long to train, in `iterations` or in `epochs`.
+        budget: How long to train, in `iterations` or in `epochs`; "5 epochs" is the short form.
         stop: Rules that end a trial before its budget.
         log: Where the learning curve has its points.
         seed: The seed of splits, initial weights, batches and dropout.
@@ -115,7 +115,7 @@ class Recipe(Part):
     regularisation: Regularisation = Regularisation()
     clip_norm: Positive | None = None
     batches: BatchesPart = BATCHES["shuffled"]()
-    budget: Budget = Budget(epochs=30)
+    budget: Annotated[Budget, BeforeValidator(budget_table)] = Budget(epochs=30)
     stop: Stop = Stop()
     log: Annotated[Log, _short_form("every")] = Log()
     seed: WholeNumber = 1

@@ -61,6 +61,14 @@ class Budget(Part):
         return self
 
 
+def budget_table(value: object) -> object:
+    """A budget's short form as its table: "5 epochs", "500 iterations" or 500. Raises: ValueError."""
+    if isinstance(value, int | float | str):
+        length = duration(value, ("iterations", "epochs"), least=0)
+        return {length.unit: int(length.number) if length.unit == "iterations" else length.number}
+    return value
+
+
 _PATIENCE_UNITS = ("points", "epochs", "iterations")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from assay.engines.base import Checkpoint
@@ -10,7 +9,7 @@ from assay.errors import AssayError
 from assay.parts.layers import Weights
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
-from assay.training.history import History, Ledger, Point
+from assay.training.history import History, Ledger
 
 
 def save_best_problem(recipe: Recipe, *, external: bool) -> str:
@@ -25,11 +24,11 @@ def save_best_problem(recipe: Recipe, *, external: bool) -> str:
     return ""
 
 
-def snapshot_at(history: History, best: Point) -> Weights | None:
-    """The weights of a history at a point of its curve, if it has them."""
-    if best.iteration == history.checkpoint.t and history.checkpoint.weights:
+def weights_at(history: History, t: int) -> Weights | None:
+    """The weights of a history after t iterations, if it has them."""
+    if t == history.checkpoint.t and history.checkpoint.weights:
         return history.checkpoint.weights
-    return history.snapshots.get(best.iteration)
+    return history.snapshots.get(t)
 
 
 def at_best(history: History) -> History:
@@ -39,7 +38,7 @@ def at_best(history: History) -> History:
     """
     best = history.best
     point = next((p for p in history.points if best and p.iteration == best.iteration), None)
-    weights = snapshot_at(history, point) if point is not None and best is not None else None
+    weights = weights_at(history, point.iteration) if point is not None else None
     if best is None or best.set != "validation" or point is None or weights is None:
         raise AssayError(
             "the weights of the best validation point of this trial were not kept; train it again with `save_best`: "
@@ -51,14 +50,10 @@ def at_best(history: History) -> History:
     recipe, t = history.recipe, point.iteration
     return replace(
         history,
-        points=_until(history.points, t),
+        points=tuple(p for p in history.points if p.iteration <= t),
         ledger=Ledger(train=point.seconds, wall=point.seconds),
         reason=f"weights of the best validation point, iteration {t:,} of {history.iterations:,}",
         flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples),
         checkpoint=Checkpoint(t, dict(weights), {}),
         snapshots={},
     )
-
-
-def _until(points: Sequence[Point], t: int) -> tuple[Point, ...]:
-    return tuple(point for point in points if point.iteration <= t)

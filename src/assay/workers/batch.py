@@ -20,7 +20,7 @@ from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import has_point, log_points, log_points_up_to, shareable
 from assay.training.loop import Training, TrainingStatus
 from assay.training.notes import curve_notes, result_notes
-from assay.training.snapshots import snapshot_at
+from assay.training.snapshots import weights_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
 
@@ -168,7 +168,7 @@ class _Batch:
                 if end and self._log_points is not None and point.iteration == start.iterations:
                     ended.append((reader, end))
             if reader.saves_best and reader.rules.best is not None:
-                reader.best_weights = snapshot_at(start, reader.rules.best)
+                reader.best_weights = weights_at(start, reader.rules.best.iteration)
         return ended
 
     def events(self) -> Iterator[Event]:
@@ -287,7 +287,7 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
             ends = bool(rules.read(point)) or point.iteration == recipe.iterations(n)
             if ends and point.iteration < start.iterations:
                 return False
-        if number in save_best and (rules.best is None or snapshot_at(start, rules.best) is None):
+        if number in save_best and (rules.best is None or weights_at(start, rules.best.iteration) is None):
             return False
     return True
 
