@@ -55,6 +55,9 @@ FEATURES: dict[str, dict[str, Any]] = {
     "input": {"input": "standardise"},
     "input-each": {"input": "standardise-each"},
     "stop": {"stop": {"accuracy": 0.9, "patience": 3}},
+    "stop-points": {"stop": {"accuracy": 0.9, "patience": "3 points"}},
+    "stop-epochs": {"stop": {"patience": "3 epochs"}},
+    "schedule-epochs": {"schedule": {"name": "cosine", "horizon": "5 epochs", "warm_up": "0.5 epochs"}},
     "stop-seconds": {"stop": {"seconds": 2.5}},
     "log-epochs": {"log": {"every": "2 epochs", "train_loss": 100}},
     "log-seconds": {"log": {"every": "0.5 s", "train_loss": "batch"}},
@@ -69,7 +72,7 @@ TIMINGS = [("isolated", None), ("packed", 1)]
 
 
 def _recipes() -> dict[str, Recipe]:
-    named = {name: Recipe.parse(raw) for name, raw in FEATURES.items()}
+    named = {name: Recipe.stored(raw).resolved(EXAMPLES) for name, raw in FEATURES.items()}
     return named | {f"case {n}": Recipe.parse(cases.raw(case)) for n, case in enumerate(cases.pairwise(cases.AXES))}
 
 

@@ -104,7 +104,9 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
     history = run(recipe(optimizer={"name": "descent", "learning_rate": 20.0}, stop={"patience": 3}, log=1))[0]
     assert history.outcome is Outcome.STOPPED
     losses = [p.test_loss for p in history.points if p.test_loss is not None]
-    assert len(losses) - 1 - losses.index(min(losses)) == 3
+    lowest = losses.index(min(losses))
+    assert history.iterations == max(lowest + 3, 12)  # the first epoch ends at iteration 10, which counts
+    assert history.reason == f"no lower loss for 3 log points (lowest at iteration {lowest})"
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch", "jax"])

@@ -34,6 +34,7 @@ from assay.studies.study import Study
 from assay.training.history import History, Outcome
 from assay.training.log_points import log_points
 from assay.training.loop import prepared, train
+from assay.workers.batch import EndedEvent, train_together
 from assay.workers.external.folder import final_weights
 from assay.workers.external.reported_curve import ReportedCurve
 from assay.workers.external.training import ExternalTraining, make_training
@@ -648,3 +649,24 @@ def test_a_study_with_programs_from_its_plan_to_its_tables(
     shown = json.loads(invoke("show", shorter["c"]["trial"][:12], "--json")[1])
     assert "read off the curve of a longer trial" in shown["reason"]
     assert invoke("store", "check")[1] == "assay.db: sound\n"
+
+
+def test_points_of_another_trial_do_not_count_for_a_stopping_rule(parrot: Any, truth: list[dict[str, Any]]) -> None:
+    """A recipe with a point at iteration 2 shares the program's training; the goal is reached there already."""
+    goal = truth[1]["test_accuracy"]
+    dense = Recipe.parse(SMALL)
+    coarse = Recipe.parse(SMALL | {"log": 5, "stop": {"accuracy": goal}})
+    own = [0, 5, 6]
+    truth_at = {
+        point.iteration: point for point in train([dense.patched({"log": 1})], load("numpy"), data(dense))[0].points
+    }
+    reached = [t for t in own if (truth_at[t].test_accuracy or 0.0) >= goal]
+    lines = [truth[0] | vars(truth_at[t]) | {"seconds": 0.0} for t in (0, 2, 4, 5, 6)]
+    kept = [{key: line[key] for key in truth[0]} for line in lines]
+    program = Program(Command(command=parrot(f"for line in {kept!r}: say(line)")), threads=1)
+    events = train_together([dense, coarse], program, data(dense))
+    ended = {event.number: event.history for event in events if isinstance(event, EndedEvent)}
+    assert [p.iteration for p in ended[0].points] == [0, 2, 4, 6]
+    assert ended[1].iterations == (reached[0] if reached else 6)
+    assert [p.iteration for p in ended[1].points] == [t for t in own if t <= ended[1].iterations]
+    assert ended[1].outcome is (Outcome.STOPPED if reached else Outcome.COMPLETED)

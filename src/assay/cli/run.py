@@ -90,6 +90,10 @@ def run(
     announce(execution, yes=yes)
     interrupted = execute(execution)
     _print_results(execution, planned.study.name, as_json=as_json)
+    if missing := execution.without_best():
+        note(
+            f"save_best: {missing:,} trials were stored without the weights of their best point; --again retrains them"
+        )
     if interrupted:
         open_trials = sum(len(job.trials) for job in execution.open)
         note(f"interrupted; {open_trials:,} trials are open; run the same command to resume")
@@ -155,6 +159,8 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) 
         raise typer.Exit(Exit.NEGATIVE)
 
 
+_MOST_NOTES = 8  # at the end of a run
+
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -188,3 +194,8 @@ def _print_summary(results: Results) -> None:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
+    notes = results.notes()
+    for sentence in notes[:_MOST_NOTES]:
+        note(sentence)
+    if len(notes) > _MOST_NOTES:
+        note(f"{len(notes) - _MOST_NOTES:,} more notes; `assay report {results.name}` lists them")

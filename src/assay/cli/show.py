@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.options import Json, StoreUrl
-from assay.cli.printing import console, print_json
+from assay.cli.printing import console, note, print_json
 from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.store.store import Store
 
 
 def show(
@@ -18,6 +22,10 @@ def show(
     recipe: Annotated[bool, typer.Option("--recipe", help="Print only the recipe, as TOML.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
+    save_best: Annotated[
+        Path | None,
+        typer.Option(help="Save the weights of a trial's best validation point, which `save_best` kept, to this file."),
+    ] = None,
 ) -> None:
     """Show a stored trial, bench or imported curve.
 
@@ -26,13 +34,28 @@ def show(
     from assay.store import benches, imported, queries
     from assay.store.store import Store
 
-    database = Store(store, read_only=True).database
-    if (bench := benches.find(database, trial)) is not None:
+    opened = Store(store, read_only=True)
+    database = opened.database
+    if save_best is not None:
+        _save_best(opened, queries.one_trial(database, trial)["key"], save_best)
+    elif (bench := benches.find(database, trial)) is not None:
         _show_bench(bench, recipe=recipe, as_json=as_json)
     elif curve := imported.find(database, trial):
         _show_imported(curve, recipe=recipe, as_json=as_json)
     else:
         _show_trial(queries.one_trial(database, trial), recipe=recipe, as_json=as_json)
+
+
+def _save_best(store: Store, key: str, path: Path) -> None:
+    """Writes the weights of a trial's best validation point. Raises: AssayError, FileError."""
+    from assay.training.checkpoints import save
+    from assay.training.snapshots import at_best
+
+    history = store.history(key)
+    if history is None:
+        raise AssayError(f"the weights of trial {key[:8]} were not kept; --again retrains it")
+    best = at_best(history)
+    note(f"{best.reason}: {save(best, path)}")
 
 
 def _show_bench(bench: dict[str, Any], *, recipe: bool, as_json: bool) -> None:

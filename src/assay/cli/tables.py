@@ -59,6 +59,7 @@ def summary(history: History) -> Table:
         ("test accuracy", percent(last.test_accuracy)),
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
+        ("best point", _best(history)),
         ("seconds", seconds),
         ("processor seconds", _processor_seconds(history)),
         ("foreign load", _foreign_load(history)),
@@ -76,6 +77,17 @@ def summary(history: History) -> Table:
     return pairs(lines)
 
 
+def _best(history: History) -> str:
+    """Where the lowest loss is, on which set, and the accuracy there."""
+    best = history.best
+    if best is None:
+        return "-"
+    steps = history.source.steps if history.source else "iterations"
+    accuracy = "" if best.accuracy is None else f", accuracy {percent(best.accuracy)}"
+    where = f"{steps.removesuffix('s')} {best.iteration:,}"
+    return f"{where}: lowest {best.set} loss {number(best.loss)}{accuracy}"
+
+
 def imported(history: History) -> Table:
     """Results, seconds, units and line counts of an imported log."""
     source = history.source
@@ -87,6 +99,7 @@ def imported(history: History) -> Table:
         (name.replace("_", " "), percent(value) if QUANTITIES[name].is_fraction else number(value))
         for name, value in last.items()
     ]
+    lines += [("best point", _best(history))] if history.best else []
     lines += [("seconds", f"{_log_seconds(source)} (imported: {source.clock})")]
     lines += [("effort", f"{history.effort:.4f} s by the log's own clock / accuracy")] if history.effort else []
     lines += [

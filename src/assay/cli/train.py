@@ -45,6 +45,10 @@ def train(
     again: Annotated[bool, typer.Option("--again", help="Retrain even if the result is stored.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
+    save_best: Annotated[
+        Path | None,
+        typer.Option(help="Also save the weights of the point with the lowest validation loss to this file."),
+    ] = None,
 ) -> None:
     """Train one recipe, and show its learning curve and its cost.
 
@@ -68,7 +72,11 @@ def train(
         if start:  # again, because its optimizer may be the one that was just imported
             saved = restore(start)
         prepare_folder(out)
-        settings = Settings.checked(engine=trainer, device=device, threads=threads, time_limit=time_limit)
+        if save_best is not None and not save_best.parent.is_dir():
+            raise FileError(f"--save-best {save_best}: its folder does not exist")
+        settings = Settings.checked(
+            engine=trainer, device=device, threads=threads, time_limit=time_limit, save_best=save_best is not None
+        )
         plan = plan_of_one(parsed, settings)
         opened = Store(store)
         starts: dict[str, History] = {}
@@ -78,11 +86,12 @@ def train(
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     repeat = _command_text(recipe, sets or [], command, allow_code=allow_code)
+    repeat += f" --save-best {shlex.quote(str(save_best))}" if save_best else ""
     trained = _train(execution, trial, name=name, repeat=repeat)
-    _finish(trained, name=name, out=out, save=save, as_json=as_json, repeat=repeat)
+    _finish(trained, name=name, out=out, save=save, save_best=save_best, as_json=as_json, repeat=repeat)
 
 
-def _checked_start(saved: History, trial: Trial) -> History:
+def _checked_start(saved: History, trial: Trial, examples: int) -> History:
     """The weights to resume from, if the trial can. Raises: RecipeError, AssayError."""
     from assay.training.checks import check_start
 
@@ -90,7 +99,7 @@ def _checked_start(saved: History, trial: Trial) -> History:
         raise AssayError("--start: an external program cannot resume from saved weights")
     data = saved.recipe.data.model_copy(update={"name": trial.recipe.data.name})  # the same data by another name
     saved = replace(saved, recipe=saved.recipe.model_copy(update={"data": data}))
-    check_start([trial.recipe], [saved], data_checksum=trial.data_checksum, budget=trial.iterations)
+    check_start([trial.recipe], [saved], data_checksum=trial.data_checksum, examples=examples)
     return saved
 
 
@@ -107,13 +116,14 @@ def _started(path: Path, saved: History, plan: Plan, store: Store) -> tuple[Plan
     from assay.training.checks import is_fresh, same_arrays
 
     trial = next(iter(plan.trials.values()))
-    saved = _checked_start(saved, trial)
+    examples = plan.examples[trial.key]
+    saved = _checked_start(saved, trial, examples)
     network = trial.recipe.model.network(saved.shape, len(saved.classes))
     if is_fresh(saved.checkpoint, trial.recipe, network):
         return plan, {}
     for stored in store.checkpoints(trial.trajectory):
         if same_arrays(stored.checkpoint, saved.checkpoint):
-            return plan, {trial.trajectory: _checked_start(stored, trial)}
+            return plan, {trial.trajectory: _checked_start(stored, trial, examples)}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     why = f"started from the weights in {path.name} (sha256 {digest[:16]}), not from those of this recipe"
     own = started_from(plan, digest=digest, note=why)
@@ -186,7 +196,7 @@ def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: str) 
     """The checkpoint that Ctrl-C left; ends the command where there is none."""
     from assay.training.history import Outcome
 
-    history = None if trial.program else execution.store.start_of(trial.trajectory)
+    history = None if trial.program else execution.checkpoint_of(trial)
     if history is None:
         checkpoint = "external programs leave no checkpoint" if trial.program else "there is no checkpoint yet"
         note(f"interrupted after {reached:,} iterations; {checkpoint}; start again with: {repeat}")
@@ -195,30 +205,37 @@ def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: str) 
     return replace(history, outcome=Outcome.INTERRUPTED, reason=reason)
 
 
-def _finish(trained: _Trained, *, name: str, out: Path, save: Path | None, as_json: bool, repeat: str) -> None:
+def _finish(
+    trained: _Trained, *, name: str, out: Path, save: Path | None, save_best: Path | None, as_json: bool, repeat: str
+) -> None:
     """Writes weights and chart, and prints; after Ctrl-C, keeps the weights and says how to resume."""
     history = trained.history
     interrupted = history.outcome == "interrupted"
     if interrupted and save is None:
         save = out / f"{name}.safetensors"
-    files = _write(history, out / f"{name}-{history.recipe.key()[:8]}.png", save)
+    best = None if interrupted else save_best
+    files = _write(history, out / f"{name}-{history.recipe.key()[:8]}.png", save, save_best=best)
     _print(trained, files, as_json=as_json)
     if interrupted:
         note(f"interrupted after {history.iterations:,} iterations; resume with: {repeat} --start {save}")
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-def _write(history: History, plot: Path, save: Path | None) -> dict[str, str]:
-    """Writes the chart, and the weights if a file for them is given; the files by kind."""
+def _write(history: History, plot: Path, save: Path | None, *, save_best: Path | None) -> dict[str, str]:
+    """Writes the chart, and the weights if files for them are given; the files by kind."""
     from assay.report import charts
     from assay.training.checkpoints import save as save_checkpoint
+    from assay.training.snapshots import at_best
 
     if save is not None and not history.checkpoint.weights:
         raise FileError(f"{save}: the weights of this trial were not kept; --again retrains it")
     if save is not None:
         save_checkpoint(history, save)
-    written = charts.write(history.plot(), plot)
-    return {"plot": str(written)} | ({"weights": str(save)} if save else {})
+    if save_best is not None:
+        save_checkpoint(at_best(history), save_best)
+    files = {"plot": plot, "weights": save, "best weights": save_best}
+    files["plot"] = charts.write(history.plot(), plot)
+    return {kind: str(file) for kind, file in files.items() if file}
 
 
 def _print(trained: _Trained, files: dict[str, str], *, as_json: bool) -> None:

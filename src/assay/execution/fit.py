@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter, process_time
 from typing import Any
 
@@ -15,6 +16,8 @@ from assay.recipe.model import Recipe
 from assay.system.signals import interruption
 from assay.training.history import History
 from assay.training.loop import Training, prepared
+from assay.training.notes import result_notes
+from assay.workers.batch import confusion_of
 from assay.workers.external.training import ExternalTraining, make_training
 
 
@@ -101,4 +104,6 @@ def fit(
         for _ in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])
-    return run.histories()[0]
+    history = run.histories()[0]
+    notes = result_notes(history, run.data, lambda: confusion_of(run))
+    return replace(history, warnings=(*history.warnings, *notes))

@@ -14,10 +14,10 @@ import numpy as np
 
 from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
+from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_hash
-from assay.recipe.model import warnings
 from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
@@ -26,7 +26,8 @@ from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.history import RETRIED, History, Outcome
-from assay.workers.batch import covers, read_off
+from assay.training.stopping import own_points
+from assay.workers.batch import can_resume, covers, read_off
 from assay.workers.eta import Estimates, remaining
 from assay.workers.pool import Workers, import_path
 
@@ -77,14 +78,15 @@ class Execution:
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
         self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
+        self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
         self._retry, self._again = retry, again
         self._starts, self._reads_off = dict(starts or {}), reads_off
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
-        self.stored = len(self.outcomes)
+        self._stored = set(self.outcomes)
         self.open = Queue(trial for key, trial in self.trials.items() if key not in self.outcomes)
         self._estimates: Estimates | None = None
-        self.labels = _labels(self.plans)
+        self.labels = labels_of(self.plans)
         self.best: tuple[str, float] | None = None
         self._active: dict[int, ActiveJob] = {}
         self._stop = self._stop_sent = False
@@ -94,6 +96,11 @@ class Execution:
     def name(self) -> str:
         """The names of the studies."""
         return ", ".join(plan.study.name for plan in self.plans)
+
+    @property
+    def stored(self) -> int:
+        """The number of trials that were stored before."""
+        return len(self._stored)
 
     @property
     def timing(self) -> str:
@@ -125,6 +132,18 @@ class Execution:
     def stop(self) -> None:
         """Requests a stop: the workers save their checkpoints, then the loop ends."""
         self._stop = True  # the loop sends it: a signal may interrupt another message
+
+    def without_best(self) -> int:
+        """How many of the trials that were stored before lack the weights of the best point that `save_best` keeps."""
+        return sum(not self.store.has_best(key) for key in self._stored & self._save_best)
+
+    def checkpoint_of(self, trial: Trial) -> History | None:
+        """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
+        start = self._usable(self.store.start_of(trial.trajectory), [trial])
+        if start is None:
+            return None
+        points = own_points(trial.recipe, start.points, self._examples[trial.key])
+        return replace(start, recipe=trial.recipe, points=tuple(points))
 
     # --- the loop ---
 
@@ -216,7 +235,7 @@ class Execution:
         self.workers.train(
             number,
             content,
-            trials=[{"key": trial.key, "recipe": trial.recipe.plain()} for trial in left],
+            trials=[self._message(trial) for trial in left],
             code=code_hash(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
@@ -228,24 +247,28 @@ class Execution:
             time_limit=self._settings.time_limit,
         )
 
+    def _message(self, trial: Trial) -> dict[str, Any]:
+        return {"key": trial.key, "recipe": trial.recipe.plain(), "save_best": trial.key in self._save_best}
+
     def _usable(self, start: History | None, trials: Sequence[Trial]) -> History | None:
         """The stored history if the trials can resume from it, else None."""
         if start is None or trials[0].program or start.iterations >= trials[-1].iterations:
             return None
-        covered = covers(start, [trial.recipe for trial in trials], self._examples[trials[0].key])
-        return start if covered else None
+        recipes, n = [trial.recipe for trial in trials], self._examples[trials[0].key]
+        save_best = [number for number, trial in enumerate(trials) if trial.key in self._save_best]
+        return start if can_resume(start, recipes, n, save_best=save_best) else None
 
     def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
         """Stores the trials that end within a stored curve; returns the others."""
         left: list[Trial] = []
         for trial in trials:
             n = self._examples[trial.key]
-            covered = covers(start, [trial.recipe], n)
-            history = read_off(start, trial.recipe, n, len(start.classes)) if covered else None
+            covered = trial.key not in self._save_best and covers(start, [trial.recipe], n)
+            history = read_off(start, trial.recipe, n, trial.test_counts) if covered else None
             if history is None:
                 left.append(trial)
                 continue
-            history = replace(history, warnings=(*warnings(trial.recipe), *trial.notes))
+            history = replace(history, warnings=(*history.warnings, *trial.notes))
             finished = Finished(history.outcome, history.reason, history)
             if self.store.finish(lease, trial, finished):
                 self._note(trial.key, history.outcome, history.accuracy)
@@ -291,7 +314,7 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=(*warnings(trial.recipe), *trial.notes),
+                warnings=tuple(dict.fromkeys((*head["warnings"], *trial.notes))),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")
@@ -381,14 +404,3 @@ class Execution:
         running = {active.job.trajectory: active.pace(self._estimates) for active in self._active.values()}
         tasks = [job.trajectory for job in self.open]
         return self._estimates.remaining(tasks, running, max(1, len(self.workers.processes)))
-
-
-def _labels(plans: Sequence[Plan]) -> dict[str, str]:
-    """The label of each trial: its configuration, with its study and its repeat if there are several."""
-    trial_labels: dict[str, str] = {}
-    for plan in plans:
-        study = f"{plan.study.name}: " if len(plans) > 1 else ""
-        for member in plan.members:
-            repeat = f", repeat {member.repeat + 1}" if plan.study.settings.repeats > 1 else ""
-            trial_labels.setdefault(member.key, f"{study}{member.label}{repeat}")
-    return trial_labels

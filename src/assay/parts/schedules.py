@@ -1,17 +1,19 @@
 """Learning-rate schedules: factors on the optimizer's rate, computed in float64 outside the engines.
 
 The iteration count t starts at 1, and the factor is 1 at the first iteration after the warm-up. Horizons are explicit
-numbers of iterations and never default to the budget, so that a longer budget continues the same training.
+and never default to the budget, so that a longer budget continues the same training. Lengths are whole numbers of
+iterations, or texts such as "5 epochs", which `resolved` turns into iterations; factors need them in iterations.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.parts.part import Count, Fraction, Part, Ratio, WholeNumber, table_of
+from assay.parts.durations import Length, LengthOrNone, in_iterations, iterations
+from assay.parts.part import Fraction, Part, Ratio, table_of
 
 Numbers = NDArray[np.float64]
 
@@ -19,13 +21,20 @@ Numbers = NDArray[np.float64]
 class Schedule(Part):
     """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations."""
 
-    warm_up: WholeNumber = 0
+    warm_up: LengthOrNone = 0
 
     def factors(self, first: int, count: int) -> Numbers:
         """The factors of iterations first ... first + count - 1, (count,)."""
-        t = np.arange(first, first + count, dtype=np.float64)
-        after_warm_up = self.decay(np.maximum(t - 1 - self.warm_up, 0.0))
-        return np.minimum(t / self.warm_up, 1.0) * after_warm_up if self.warm_up else after_warm_up
+        t, warm_up = np.arange(first, first + count, dtype=np.float64), iterations(self.warm_up)
+        after_warm_up = self.decay(np.maximum(t - 1 - warm_up, 0.0))
+        return np.minimum(t / warm_up, 1.0) * after_warm_up if warm_up else after_warm_up
+
+    def resolved(self, per_epoch: float) -> Self:
+        """This schedule with every length in iterations, for the number of iterations `per_epoch`."""
+        lengths = {name: value for name, value in self.settings().items() if isinstance(value, str)}
+        least = {"warm_up": 0}
+        changes = {name: in_iterations(value, per_epoch, least=least.get(name, 1)) for name, value in lengths.items()}
+        return self.model_copy(update=changes) if changes else self
 
     def decay(self, s: Numbers) -> Numbers:
         """The factor s iterations after the warm-up, s from 0."""
@@ -45,44 +54,44 @@ class Step(Schedule):
     """factor ** floor(s / every): the rate falls by `factor` every `every` iterations, torch's StepLR."""
 
     name: Literal["step"] = "step"
-    every: Count
+    every: Length
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
-        return self.factor ** np.floor(s / self.every)
+        return self.factor ** np.floor(s / iterations(self.every))
 
 
 class Exponential(Schedule):
     """factor ** (s / every): a smooth decay by `factor` over `every` iterations, torch's ExponentialLR."""
 
     name: Literal["exponential"] = "exponential"
-    every: Count
+    every: Length
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
-        return self.factor ** (s / self.every)
+        return self.factor ** (s / iterations(self.every))
 
 
 class Cosine(Schedule):
     """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016)."""
 
     name: Literal["cosine"] = "cosine"
-    horizon: Count
+    horizon: Length
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
-        return self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * np.minimum(s / self.horizon, 1.0)))
+        return self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * np.minimum(s / iterations(self.horizon), 1.0)))
 
 
 class Linear(Schedule):
     """1 + (final - 1) s / horizon, then `final`: a linear decay."""
 
     name: Literal["linear"] = "linear"
-    horizon: Count
+    horizon: Length
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
-        return 1 + (self.final - 1) * np.minimum(s / self.horizon, 1.0)
+        return 1 + (self.final - 1) * np.minimum(s / iterations(self.horizon), 1.0)
 
 
 SCHEDULES = table_of(Constant, Step, Exponential, Cosine, Linear)

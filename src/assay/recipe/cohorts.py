@@ -23,7 +23,12 @@ def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
 def static_form(recipe: Recipe) -> str:
     """Everything that the recipes of one cohort have in common, as text."""
     form = recipe.plain() | {"model": jsonable(recipe.model.canonical())}
-    form |= {"seed": 0, "schedule": None, "optimizer": recipe.optimizer.entry + code_hash(recipe.optimizer)}
+    form |= {
+        "stop": recipe.stop.canonical(),
+        "seed": 0,
+        "schedule": None,
+        "optimizer": recipe.optimizer.entry + code_hash(recipe.optimizer),
+    }
     form["clip_norm"] = recipe.clip_norm is not None
     form["regularisation"] = recipe.regularisation.biases
     return json.dumps(form, sort_keys=True)

@@ -31,8 +31,9 @@ from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
-from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
+from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budget_table
 from assay.recipe.toml import read_toml
+from assay.recipe.upgrades import upgraded
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -84,11 +85,11 @@ class Recipe(Part):
         loss: The loss function. Left out, it is the one that fits the model's output.
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
             `allowing_code`.
-        schedule: The learning-rate schedule with its warm-up.
+        schedule: The learning-rate schedule with its warm-up. Its lengths are iterations, or texts such as "5 epochs".
         regularisation: L1 and L2 terms of the loss that is minimised.
         clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
         batches: How batches are drawn: "full", "single", "window", "shuffled" or "replacement", with their `size`.
-        budget: How long to train, in `iterations` or in `epochs`.
+        budget: How long to train, in `iterations` or in `epochs`; "5 epochs" is the short form.
         stop: Rules that end a trial before its budget.
         log: Where the learning curve has its points.
         seed: The seed of splits, initial weights, batches and dropout.
@@ -114,7 +115,7 @@ class Recipe(Part):
     regularisation: Regularisation = Regularisation()
     clip_norm: Positive | None = None
     batches: BatchesPart = BATCHES["shuffled"]()
-    budget: Budget = Budget(epochs=30)
+    budget: Annotated[Budget, BeforeValidator(budget_table)] = Budget(epochs=30)
     stop: Stop = Stop()
     log: Annotated[Log, _short_form("every")] = Log()
     seed: WholeNumber = 1
@@ -174,6 +175,7 @@ class Recipe(Part):
         Raises:
             RecipeError: The stored data are not a recipe.
         """
+        raw = upgraded(raw)
         with refusing_code():
             unloaded = unloaded_optimizer(raw.get("optimizer"), code=code)
             if unloaded is None:
@@ -221,7 +223,7 @@ class Recipe(Part):
         A user optimizer is part of it with its name, its settings and a hash of its source, so that a changed rule is
         another trial. Code that the class calls elsewhere is not covered.
         """
-        form = self.plain() | {"model": jsonable(self.model.canonical())}
+        form = self.plain() | {"model": jsonable(self.model.canonical()), "stop": self.stop.canonical()}
         if code := code_hash(self.optimizer):
             form["optimizer"]["code"] = code
         return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
@@ -244,6 +246,18 @@ class Recipe(Part):
         """How the data set is split and scaled for this recipe."""
         dtype = "float64" if self.precision == "float64" else "float32"
         return Preparation(self.input, dtype, train=self.data.train, validation=self.data.validation)
+
+    def resolved(self, examples: int) -> Recipe:
+        """This recipe with every length of its schedule, and its patience, in iterations, for N training `examples`.
+
+        Keys of trials are those of the resolved recipe, so that "5 epochs" and the equal number of iterations are the
+        same training.
+        """
+        per_epoch = iterations_per_epoch(self.batches, examples)
+        schedule, stop = self.schedule.resolved(per_epoch), self.stop.resolved(per_epoch)
+        if schedule is self.schedule and stop is self.stop:
+            return self
+        return self.model_copy(update={"schedule": schedule, "stop": stop})
 
     def iterations(self, examples: int) -> int:
         """The budget in iterations, for N training `examples`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     field_validator,
     model_validator,
 )
 
+from assay.parts.durations import Duration, duration
 from assay.parts.part import Count, NonNegative, Part, Positive, Ratio, WholeNumber
 
 
@@ -60,18 +61,70 @@ class Budget(Part):
         return self
 
 
+def budget_table(value: object) -> object:
+    """A budget's short form as its table: "5 epochs", "500 iterations" or 500. Raises: ValueError."""
+    if isinstance(value, int | float | str):
+        length = duration(value, ("iterations", "epochs"), least=0)
+        return {length.unit: int(length.number) if length.unit == "iterations" else length.number}
+    return value
+
+
+_PATIENCE_UNITS = ("points", "epochs", "iterations")
+
+
 class Stop(Part):
     """Rules that end a trial before its budget. They read the validation set, or the test set if there is none.
 
     Attributes:
         accuracy: Stop when this accuracy is reached, as a fraction.
         seconds: Stop after this much training time.
-        patience: Stop after this many log points without a lower loss.
+        patience: Stop after this much training without a lower loss: n or "n points" (log points), "n epochs" or
+            "n iterations". The first epoch does not count, but its losses do: the loss must fall below all earlier
+            ones.
+        patience_from_start: Count the first epoch as well, as Assay 0.2 did.
     """
 
     accuracy: Ratio | None = None
     seconds: Positive | None = None
-    patience: Count | None = None
+    patience: str | None = None
+    patience_from_start: bool | None = None
+
+    @field_validator("patience", mode="before")
+    @classmethod
+    def _with_unit(cls, patience: object) -> str | None:
+        return None if patience is None else str(duration(patience, _PATIENCE_UNITS))
+
+    @field_validator("patience_from_start")
+    @classmethod
+    def _true_or_none(cls, value: bool | None) -> bool | None:
+        return value or None
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> Stop:
+        if self.patience_from_start and self.patience is None:
+            raise ValueError("patience_from_start says how patience counts; give patience, or leave it out")
+        return self
+
+    def waits(self) -> Duration | None:
+        """How long the loss may stay as it is; None without `patience`."""
+        return None if self.patience is None else duration(self.patience, _PATIENCE_UNITS)
+
+    def canonical(self) -> dict[str, Any]:
+        """The form that is hashed: a count of log points from the start is a number, as it always was."""
+        form = self.model_dump(mode="json", exclude_none=True)
+        length = self.waits()
+        if length is not None and length.unit == "points" and form.pop("patience_from_start", False):
+            form["patience"] = int(length.number)
+        return form
+
+    def resolved(self, per_epoch: float) -> Stop:
+        """These rules with a patience of epochs in iterations, for the number of iterations `per_epoch`."""
+        length = self.waits()
+        if length is None or length.unit != "epochs":
+            return self
+        return self.model_copy(
+            update={"patience": str(Duration(max(1, round(length.number * per_epoch)), "iterations"))}
+        )
 
 
 _EVERY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(iterations?|epochs?|s|seconds?)\s*")

@@ -28,6 +28,8 @@ class StudyResults(Protocol):
     def summary(self) -> Frame: ...
     def verdicts(self) -> Frame: ...
     def targets(self) -> Frame: ...
+    def best_points(self) -> Frame: ...
+    def notes(self) -> list[str]: ...
     def answers(self) -> list[str]: ...
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
@@ -59,6 +61,7 @@ def page(study: StudyResults) -> str:
         f'<p class="question">{text(study.about.get("about") or "A study without a question.")}</p>',
         "<h2>Answers</h2>",
         html.items(answers),
+        *_notes(study),
         _filter(trials) if finished else "",
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
@@ -66,7 +69,7 @@ def page(study: StudyResults) -> str:
         *_optional_table(study, "Verdicts over paired seeds", "verdicts"),
         *_optional_table(study, "Time to target", "targets"),
         "<h2>Trials</h2>",
-        html.frame_table(trials[_columns(study)], "configuration"),
+        html.frame_table(_with_best(trials[_columns(study)], study), "configuration"),
         "<h2>Data</h2>",
         html.download("trials.csv", trials),
         html.download("curves.csv", study.curves()),
@@ -150,6 +153,23 @@ def _columns(study: StudyResults) -> list[str]:
     wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds"]
     wanted += ["processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
+
+
+_MOST_NOTES = 30
+
+
+def _notes(study: StudyResults) -> list[str]:
+    """The notes on the trials; the first ones if there are many."""
+    notes = study.notes()
+    shown = notes[:_MOST_NOTES]
+    if len(notes) > _MOST_NOTES:
+        shown.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
+    return ["<h2>Notes</h2>", html.items(shown)] if notes else []
+
+
+def _with_best(trials: Frame, study: StudyResults) -> Frame:
+    """The trials with their best points: the lowest loss on the validation set, or on the test set if there is none."""
+    return trials.merge(study.best_points(), on="trial", how="left")
 
 
 def _optional_table(study: StudyResults, heading: str, name: str) -> list[str]:

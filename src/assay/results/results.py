@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 from assay.results.inspection import first_layer, most_confused
+from assay.results.notes import notes_of
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT, PROCESSOR
@@ -199,6 +200,21 @@ class Results:
             origin=("origin", "first"),
         )
         return table.reset_index()
+
+    def best_points(self) -> pandas.DataFrame:
+        """The point with the lowest loss of each trial: on the validation set, or on the test set if there is none.
+
+        Returns:
+            A frame with the columns `trial`, `best_iteration`, `best_set` ("validation" or "test"), `best_loss` and
+            `best_accuracy`. `accuracy` of `frame` is that of the end.
+        """
+        from assay.analysis.best import best_points
+
+        return best_points(self.curves())
+
+    def notes(self) -> list[str]:
+        """What is unusual in the trials and their results: each note with the configurations that it is about."""
+        return notes_of(self._rows)
 
     # --- what it means ---
 

@@ -24,6 +24,7 @@ from assay.studies.plan import Plan, Trial
 from assay.system.machine import cores, describe
 from assay.training.checkpoints import from_bytes
 from assay.training.history import RETRIED, History, Outcome
+from assay.training.snapshots import weights_at
 
 
 def default_url() -> str:
@@ -196,6 +197,12 @@ class Store:
         with self.database.read() as connection:
             name = connection.execute(sa.select(result.c.artifact).where(result.c.trial == key)).scalar()
         return from_bytes(self.artifacts.get(name), source=f"{self.name}, trial {key[:8]}") if name else None
+
+    def has_best(self, key: str) -> bool:
+        """Whether the weights of a trial's best validation point are stored."""
+        history = self.history(key)
+        best = history.best if history is not None else None
+        return history is not None and best is not None and weights_at(history, best.iteration) is not None
 
     def result(self, key: str) -> History | None:
         """The history of a stored trial, with its weights if they were kept; None if it has no result."""

@@ -19,7 +19,7 @@ def trajectory_key(
 
     In addition to the recipe and the data, it covers the engine with its numerics, the examples on which the training
     loss is measured, and how seconds are timed. An external program enters with its arguments and a hash of its files,
-    so a changed program makes another trial.
+    so a changed program makes another trial. Lengths in epochs must be resolved (`Recipe.resolved`).
     """
     form = recipe.canonical()
     if shareable(recipe):
@@ -39,12 +39,15 @@ def started_key(trajectory: str, digest: str) -> str:
 
 
 def trial_key(trajectory: str, recipe: Recipe, examples: int) -> str:
-    """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules."""
+    """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules.
+
+    Lengths in epochs must be resolved (`Recipe.resolved`).
+    """
     form: dict[str, Any] = {
         "trajectory": trajectory,
         "iterations": recipe.iterations(examples),
         "every": list(recipe.log.interval()),
-        "stop": recipe.stop.model_dump(exclude_none=True),
+        "stop": recipe.stop.canonical(),
     }
     return _digest(form)
 

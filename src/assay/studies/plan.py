@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
@@ -25,11 +27,12 @@ from assay.studies.keys import started_key, trajectory_key, trial_key
 from assay.studies.space import Value
 from assay.studies.study import Settings, Study
 from assay.training.checks import recipe_problems
+from assay.training.snapshots import save_best_problem
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe on one engine, with its keys and its cost."""
+    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations."""
 
     recipe: Recipe
     key: str
@@ -45,6 +48,7 @@ class Trial:
     engine_choice: str = ""  # a sentence: why this engine was chosen
     program: Program | None = None  # an external program in place of an engine
     notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
+    test_counts: tuple[int, ...] = ()  # test examples of each class
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Planner:
         self.settings, self._data = settings, DataCache(load=load_data)
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._splits: dict[Data, tuple[int, tuple[str, ...]]] = {}
+        self._test_counts: dict[str, tuple[int, ...]] = {}
 
     def data(self, name: str) -> Dataset:
         """The data set of that name."""
@@ -148,12 +153,22 @@ class Planner:
             self._splits[recipe.data] = (len(rows), notes_of(dataset, rows, drawn))
         return self._splits[recipe.data]
 
+    def test_counts(self, dataset: Dataset) -> tuple[int, ...]:
+        """The number of test examples of each class."""
+        if dataset.checksum not in self._test_counts:
+            counts = np.bincount(dataset.y_test, minlength=len(dataset.classes))
+            self._test_counts[dataset.checksum] = tuple(map(int, counts))
+        return self._test_counts[dataset.checksum]
+
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
         dataset, trainer, settings = self.data(recipe.data.name), self.engine(recipe, engine), self.settings
         n = self.examples(recipe)
+        recipe = recipe.resolved(n)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
         problems = recipe_problems(Cohort((recipe,), network), n, trainer)
+        if settings.save_best and (problem := save_best_problem(recipe, external=isinstance(trainer, Program))):
+            problems.append(problem)
         if problems:
             raise RecipeError(problems)
         trajectory = trajectory_key(
@@ -176,6 +191,7 @@ class Planner:
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
             notes=self.notes(recipe),
+            test_counts=self.test_counts(dataset),
         )
 
 

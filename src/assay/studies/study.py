@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from assay.engines import ENGINES, not_an_engine
@@ -58,6 +58,7 @@ class Settings(Part):
         memory_limit: Maximum number of bytes of each worker; None for no limit.
         keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
             to resume from) or "nothing".
+        save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
     """
 
     name: str = Field(default="study", min_length=1, max_length=200)
@@ -73,6 +74,13 @@ class Settings(Part):
     time_limit: Positive | None = None
     memory_limit: Bytes | None = None
     keep: Literal["checkpoint", "nothing"] = "checkpoint"
+    save_best: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_what_it_saves(self) -> Settings:
+        if self.save_best and self.keep == "nothing":
+            raise ValueError("save_best: keeps weights, and keep = 'nothing' does not; use keep = 'checkpoint'")
+        return self
 
     @classmethod
     def checked(cls, **values: Any) -> Settings:

@@ -1,12 +1,14 @@
 """Checkpoints: trained weights in safetensors files.
 
 A checkpoint holds the weights, the optimizer slots and, as metadata, the history without its machine: all that is
-needed to resume training and to predict. It is written to a temporary file, flushed and renamed.
+needed to resume training and to predict. With `save_best` it also holds the weights at the best points. It is written
+to a temporary file, flushed and renamed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
+from assay.parts.layers import Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.files import write_atomically
@@ -26,6 +29,7 @@ from assay.training.history import History, Ledger, Outcome, Point
 FORMAT = 1
 _PREFIX = "assay"  # the key of our metadata in the header
 _PICTURES = "assay.pictures"  # the key of the style of the training pictures, which older files lack
+_BEST = "best"  # weights at the best points, best/ITERATION/NAME; only with `save_best`
 
 
 def save(history: History, path: str | Path) -> Path:
@@ -41,6 +45,8 @@ def to_bytes(history: History) -> bytes:
 
     tensors = {f"weights/{name}": np.ascontiguousarray(w[0]) for name, w in history.checkpoint.weights.items()}
     tensors |= {f"slots/{name}": np.ascontiguousarray(s[:, 0]) for name, s in history.checkpoint.slots.items()}
+    for t, snapshot in history.snapshots.items():
+        tensors |= {f"{_BEST}/{t}/{name}": np.ascontiguousarray(w[0]) for name, w in snapshot.items()}
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
@@ -150,7 +156,16 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         preparation_seconds=load.get("preparation_seconds"),
         skipped=load.get("skipped"),
         scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
+        snapshots={t: _snapshot(tensors, t, network.arrays) for t in _snapshot_iterations(tensors)},
     )
+
+
+def _snapshot_iterations(tensors: Mapping[str, Any]) -> list[int]:
+    return sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
+
+
+def _snapshot(tensors: dict[str, NDArray[Any]], t: int, arrays: Mapping[str, tuple[int, ...]]) -> Weights:
+    return {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:

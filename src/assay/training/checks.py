@@ -13,6 +13,8 @@ from assay.errors import AssayError, RecipeError
 from assay.parts.layers import Network
 from assay.recipe.model import Recipe
 from assay.training.history import History
+from assay.training.log_points import log_points_up_to
+from assay.training.stopping import first_stop
 
 
 def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> list[str]:
@@ -36,10 +38,13 @@ def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> 
     return problems
 
 
-def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_checksum: str, budget: int) -> None:
-    """Checks that each recipe can resume from its history; `budget` in iterations. Raises: RecipeError, AssayError."""
+def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_checksum: str, examples: int) -> None:
+    """Checks that each recipe can resume from its history, for N training `examples`. Raises: RecipeError, AssayError.
+
+    The result must be that of an uninterrupted training, so the stopping rules must not end it before the start.
+    """
     for recipe, history in zip(recipes, start, strict=False):
-        changed = _changed_fields(recipe, history.recipe)
+        changed = _changed_fields(recipe.resolved(examples), history.recipe.resolved(examples))
         if changed:
             raise RecipeError(
                 [f"{name}: differs from the training to resume; only budget, log and stop may" for name in changed]
@@ -50,8 +55,34 @@ def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_che
         if not checkpoint.weights or (checkpoint.t and type(recipe.optimizer).slots and not checkpoint.slots):
             missing = "optimizer state" if checkpoint.weights else "weights"
             raise AssayError(f"the training to resume, by {history.engine}, kept no {missing}; retrain it")
+        budget = recipe.iterations(examples)
         if checkpoint.t > budget:
             raise AssayError(f"the training to resume is at iteration {checkpoint.t}; the budget is {budget}")
+        _check_rules(recipe, history, examples)
+
+
+def _check_rules(recipe: Recipe, history: History, examples: int) -> None:
+    """Checks that the rules on log points can be read off the curve of the training to resume. Raises: AssayError."""
+    if recipe.stop.accuracy is None and recipe.stop.patience is None:
+        return
+    t = history.checkpoint.t
+    stop = first_stop(recipe, history.points, examples)
+    if stop is not None and stop[0] < t:
+        raise AssayError(
+            f"the training to resume is at iteration {t:,}, but the recipe's stopping rule ends it before: {stop[1]}; "
+            "change `stop`, or train from the beginning"
+        )
+    if recipe.log.interval()[1] == "seconds":
+        covered = recipe.log == history.recipe.log
+    else:
+        measured = {point.iteration for point in history.points}
+        covered = measured.issuperset(log_points_up_to(recipe, examples, t))
+    if not covered:
+        raise AssayError(
+            f"the stopping rules read the log points of log.every = {recipe.log.every!r}, and the training to resume, "
+            f"with log.every = {history.recipe.log.every!r}, does not have them up to iteration {t:,}; keep its "
+            "log.every, change `stop`, or train from the beginning"
+        )
 
 
 def same_arrays(a: Checkpoint, b: Checkpoint) -> bool:

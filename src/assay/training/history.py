@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.analysis.best import BestPoint, best_point
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
+from assay.parts.layers import Weights
 from assay.recipe.model import Recipe
 from assay.report.text import percent
 from assay.system.load import Load
@@ -210,6 +212,7 @@ class History:
         skipped: the fraction of `flops` that the engine skips, because inputs are zero; None if unknown.
         scale: what the raw values were divided by before anything else, such as 255; None where it is not stored.
         pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
+        snapshots: weights (1, *shape) by name at best points, by iteration; empty without `save_best`.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -245,6 +248,7 @@ class History:
     skipped: float | None = None
     scale: float | None = None
     pictures: PictureStyle | None = None
+    snapshots: Mapping[int, Weights] = field(default_factory=dict[int, Weights])
 
     @classmethod
     def imported(
@@ -295,6 +299,11 @@ class History:
         return next((value for value in values if value is not None), None)
 
     @property
+    def best(self) -> BestPoint | None:
+        """The point of the curve with the lowest loss on the validation set, or on the test set if there is none."""
+        return best_point(self.points)
+
+    @property
     def ending(self) -> str:
         """How the training ended and why, in words."""
         outcome = str(self.outcome)
@@ -341,6 +350,7 @@ class History:
             "test_loss": last.test_loss,
             "train_loss": last.train_loss,
             "validation_accuracy": last.validation_accuracy,
+            "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
             "iterations": self.iterations,
@@ -373,6 +383,7 @@ class History:
             "imported": True,
             "accuracy": self.accuracy,
             **{name: value for name in measured if (value := self.last(name)) is not None},
+            "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
             source.steps: self.final.iteration,

@@ -36,6 +36,24 @@ def log_points(recipe: Recipe, n: int) -> list[int]:
     return [*points, end] if end else points
 
 
+def log_points_up_to(recipe: Recipe, n: int, t: int) -> list[int]:
+    """The log points of a recipe's curve up to iteration t; points at seconds of training are not among them."""
+    end = recipe.iterations(n)
+    points = [0]
+    while (point := next_log_point(recipe, n, points[-1])) <= min(t, end):
+        points.append(point)
+    return [*points, end] if points[-1] < end <= t else points
+
+
+def has_point(recipe: Recipe, n: int, t: int) -> bool:
+    """Whether a recipe's curve has a point at iteration t; False for points at seconds, except the first and the last.
+
+    A stored curve can have more points, because trials of one trajectory share a training.
+    """
+    end = recipe.iterations(n)
+    return t in (0, end) or (t < end and t == next_log_point(recipe, n, t - 1))
+
+
 def number_of_log_points(recipe: Recipe, n: int) -> int:
     """The approximate number of points of a recipe's curve."""
     number, unit = recipe.log.interval()

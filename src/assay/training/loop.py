@@ -26,6 +26,7 @@ from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
+from assay.parts.layers import Weights
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe, warnings
@@ -34,7 +35,7 @@ from assay.system.machine import describe
 from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Ledger, Outcome, Point, cohort_checkpoint, member_checkpoint
 from assay.training.log_points import next_log_point
-from assay.training.stopping import stopped
+from assay.training.stopping import StoppingRules, own_points
 
 _CHUNK_SECONDS = 0.1
 _CHUNK_ROWS = 2**20  # of row numbers generated at once
@@ -58,6 +59,7 @@ class _Trial:
 
     recipe: Recipe
     points: list[Point]
+    rules: StoppingRules
     outcome: Outcome | None = None
     reason: str = ""
     done: int = 0  # iterations
@@ -112,16 +114,17 @@ class Training:
         self.log_points = log_points
         self._began: tuple[float, float] | None = None  # the clock and the processor's, while the loop runs
         self.engine, self.data, self.earlier = engine, data, start
+        self.n = len(data.y_train)
+        recipes = [recipe.resolved(self.n) for recipe in recipes]
         self.recipe = recipes[0]
         if len({static_form(recipe) for recipe in recipes}) != 1:
             raise AssayError("the recipes of one cohort may differ only in traced numbers; group them with cohorts()")
         self.cohort = Cohort(tuple(recipes), self.recipe.model.network(data.shape, data.classes))
-        problems = recipe_problems(self.cohort, len(data.y_train), engine)
+        problems = recipe_problems(self.cohort, self.n, engine)
         if problems:
             raise RecipeError(problems)
-        self.n = len(data.y_train)
         self.budget = self.recipe.iterations(self.n)
-        check_start(recipes, start, data_checksum=data.checksum, budget=self.budget)
+        check_start(recipes, start, data_checksum=data.checksum, examples=self.n)
         self.ledger = Ledger(data=data_seconds, processor={})
         self._load = LoadMeter()
         with self.ledger.book("data"):
@@ -130,9 +133,10 @@ class Training:
             self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
             self._preparation = engine.preparation(self.state, perf_counter() - started)
         self.t = checkpoint.t
-        self.trials = [_Trial(recipe, [], done=self.t) for recipe in recipes]
+        self.trials = [_Trial(recipe, [], StoppingRules(recipe, self.n), done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
             trial.points = list(history.points)
+            self._replay(trial)
         self.seconds = start[0].ledger.train if start else 0.0
         self._rate = 0.0  # iterations per second of the last chunk
         self._next_seconds = self._interval_seconds()
@@ -271,9 +275,16 @@ class Training:
                     self._end(trial, Outcome.DIVERGED, f"loss not finite at iteration {int(t):,}")
 
     def _apply_point_rules(self, trial: _Trial) -> None:
-        reason = stopped(trial.recipe.stop, trial.points)
+        reason = trial.rules.read(trial.points[-1])
         if reason:
             self._end(trial, Outcome.STOPPED, reason)
+
+    def _replay(self, trial: _Trial) -> None:
+        """Passes the points of a start to the rules, which end the trial if they do so at the start's last point."""
+        for point in own_points(trial.recipe, trial.points, self.n):
+            reason = trial.rules.read(point)
+            if reason and point.iteration == self.t:
+                self._end(trial, Outcome.STOPPED, reason)
 
     def _apply_seconds_rule(self) -> None:
         limit = self.recipe.stop.seconds
@@ -336,6 +347,11 @@ class Training:
         iterations = max(1, iterations_per_epoch(self.recipe.batches, n))
         whole = flops_training(network, self.recipe.loss, self.recipe.optimizer, iterations=iterations, examples=n)
         return inputs * n * sum(network.layers[0].flops(first=True)) / whole
+
+    def weights(self) -> Weights:
+        """A copy of the weights (1, *shape) of the first trial by name."""
+        checkpoint = self.engine.export(self.state)
+        return member_checkpoint(replace(checkpoint, slots={}), 0, self.t).weights
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, C) of the first trial for inputs (N, D)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Engine
 from assay.engines.program import Program
+from assay.parts.layers import Weights
 from assay.parts.models import flops_training
-from assay.recipe.model import Recipe
+from assay.recipe.model import Recipe, warnings
 from assay.recipe.settings import Stop
 from assay.system.load import Load
 from assay.training.history import History, Ledger, Outcome, Point
-from assay.training.log_points import log_points, next_log_point, shareable
+from assay.training.log_points import has_point, log_points, log_points_up_to, shareable
 from assay.training.loop import Training, TrainingStatus
-from assay.training.stopping import stopped
+from assay.training.notes import curve_notes, result_notes
+from assay.training.snapshots import weights_at
+from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
 
 CHECKPOINT_SECONDS = 30.0
@@ -52,31 +55,34 @@ class SavedEvent:
 Event = ProgressEvent | EndedEvent | SavedEvent
 
 
-@dataclass
 class _Reader:
-    """Reads one trial off the curve of the whole training."""
+    """Reads one trial off the curve of the whole training, and no points that only another trial has."""
 
-    number: int
-    recipe: Recipe
-    n: int
-    points: list[Point] = field(default_factory=list[Point])
+    def __init__(self, number: int, recipe: Recipe, n: int, *, saves_best: bool = False) -> None:
+        self.number, self.recipe, self.n = number, recipe.resolved(n), n
+        self.budget = recipe.iterations(n)
+        self.points: list[Point] = []
+        self.rules = StoppingRules(self.recipe, n)
+        self.saves_best = saves_best
+        self.best_weights: Weights | None = None
+
+    def owns(self, point: Point) -> bool:
+        """Whether the trial's own curve has this point. A training with points at seconds is of one trial alone."""
+        return not shareable(self.recipe) or has_point(self.recipe, self.n, point.iteration)
 
     @property
-    def budget(self) -> int:
-        return self.recipe.iterations(self.n)
-
-    def owns(self, t: int) -> bool:
-        """Whether the trial's own curve has a point at iteration t."""
-        if t in (0, self.budget):
-            return True
-        return t < self.budget and t == next_log_point(self.recipe, self.n, t - 1)
+    def snapshots(self) -> dict[int, Weights]:
+        """The weights at the best point so far, by its iteration; empty if they are not kept."""
+        if self.best_weights is None or self.rules.best is None:
+            return {}
+        return {self.rules.best.iteration: self.best_weights}
 
     def read(self, point: Point) -> tuple[Outcome, str] | None:
         """Takes a point of the curve. Returns the outcome and its reason if the trial ends there."""
-        if not self.owns(point.iteration):
+        if not self.owns(point):
             return None
         self.points.append(point)
-        reason = stopped(self.recipe.stop, self.points)
+        reason = self.rules.read(point)
         if reason:
             return Outcome.STOPPED, reason
         if point.iteration == self.budget:
@@ -110,6 +116,7 @@ def train_together(
     *,
     start: History | None = None,
     limits: Limits | None = None,
+    save_best: Collection[int] = (),
 ) -> Iterator[Event]:
     """Trains several trials in one training, and yields the end of each as soon as it is reached.
 
@@ -117,11 +124,13 @@ def train_together(
         recipes: The recipes of the trials, the shortest budget first.
         engine: What trains them.
         data: The prepared data.
-        start: A history of the trajectory that `covers` the recipes, to resume from.
+        start: A history of the trajectory from which the recipes `can_resume`.
         limits: The limits of the training.
+        save_best: The indices of the recipes whose weights at the best validation point are kept as well.
     """
-    limits = limits or Limits()
-    yield from _Batch(recipes, engine, data, start=start, limits=limits).events()
+    limits, n = limits or Limits(), len(data.y_train)
+    readers = [_Reader(number, recipe, n, saves_best=number in save_best) for number, recipe in enumerate(recipes)]
+    yield from _Batch(readers, engine, data, start=start, limits=limits).events()
 
 
 class _Batch:
@@ -129,7 +138,7 @@ class _Batch:
 
     def __init__(
         self,
-        recipes: Sequence[Recipe],
+        readers: Sequence[_Reader],
         engine: Engine | Program,
         data: Prepared,
         *,
@@ -137,16 +146,13 @@ class _Batch:
         limits: Limits,
     ) -> None:
         self._begin, self._limits = perf_counter(), limits
-        n, longest = len(data.y_train), recipes[-1]
-        self._readers = [_Reader(number, recipe, n) for number, recipe in enumerate(recipes)]
+        self._readers, longest = list(readers), readers[-1].recipe
         self._log_points: list[int] | None = None
         if shareable(longest):
             longest = longest.model_copy(update={"stop": Stop()})
-            self._log_points = sorted({t for recipe in recipes for t in log_points(recipe, n)})
+            self._log_points = sorted({t for reader in readers for t in log_points(reader.recipe, reader.n)})
         if start is not None:
             start = replace(start, recipe=start.recipe.model_copy(update={"data": longest.data}))
-            for reader in self._readers:
-                reader.points = [point for point in start.points if reader.owns(point.iteration)]
         history = [start] if start is not None else []
         self._training = make_training(
             longest, engine, data, start=history, data_seconds=limits.data_seconds, log_points=self._log_points
@@ -157,11 +163,27 @@ class _Batch:
             ("wall", limits.waited, limits.data_processor),
         ):
             self._training.ledger.add(entry, seconds, processor)
+        self._ended_at_start = self._replay(start) if start is not None else []
         self._last_read = start.points[-1].iteration if start is not None else -1
+
+    def _replay(self, start: History) -> list[tuple[_Reader, tuple[Outcome, str]]]:
+        """Passes the points of a start to the readers. Returns those that end at its last iteration, and how."""
+        ended: list[tuple[_Reader, tuple[Outcome, str]]] = []
+        for reader in self._readers:
+            for point in start.points:
+                end = reader.read(point)
+                if end and self._log_points is not None and point.iteration == start.iterations:
+                    ended.append((reader, end))
+            if reader.saves_best and reader.rules.best is not None:
+                reader.best_weights = weights_at(start, reader.rules.best.iteration)
+        return ended
 
     def events(self) -> Iterator[Event]:
         """Trains until the last trial has ended, or the training is cancelled or times out."""
         training, limit, saved = self._training, self._limits.time_limit, perf_counter()
+        for reader, end in self._ended_at_start:
+            self._readers.remove(reader)
+            yield self._ended(reader, *end)
         for status in training:
             yield ProgressEvent(status)
             yield from self._read(status)
@@ -169,14 +191,14 @@ class _Batch:
                 return
             if self._limits.cancelled():
                 if training.can_resume:
-                    yield SavedEvent(training.histories()[0])
+                    yield self._saved()
                 return
             if limit is not None and perf_counter() - self._begin > limit:
                 for reader in self._readers:
                     yield self._ended(reader, Outcome.TIMED_OUT, f"timed out after {limit:g} s")
                 return
             if training.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
-                yield SavedEvent(training.histories()[0])
+                yield self._saved()
                 saved = perf_counter()
         final = training.histories()[0]
         for reader in self._readers:  # ended by the training itself: diverged, or by a stopping rule on seconds
@@ -185,13 +207,20 @@ class _Batch:
             yield self._ended(reader, final.outcome, final.reason)
 
     def _read(self, status: TrainingStatus) -> Iterator[Event]:
-        """Passes a new point to the open trials; yields those that end there."""
-        if self._log_points is None or not status.new_point or status.point.iteration <= self._last_read:
+        """Passes a new point to the open trials; yields those that end there.
+
+        A training that depends on wall time ends by itself, and may add a last point after its chunk.
+        """
+        point, shared = status.point, self._log_points is not None
+        if point.iteration <= self._last_read or (shared and not status.new_point):
             return
-        self._last_read = status.point.iteration
+        self._last_read = point.iteration
+        snapshot: Weights | None = None  # of this point, for all trials that have their lowest loss here
         for reader in list(self._readers):
-            end = reader.read(status.point)
-            if end:
+            end = reader.read(point)
+            if reader.saves_best and reader.owns(point) and reader.rules.is_best:
+                snapshot = reader.best_weights = self._weights() if snapshot is None else snapshot
+            if end and shared:
                 self._readers.remove(reader)
                 yield self._ended(reader, *end)
 
@@ -201,8 +230,30 @@ class _Batch:
             with training.ledger.book("evaluate"):
                 confusion = confusion_of(training)
         history = training.histories()[0]
-        end = replace(history, recipe=reader.recipe, points=tuple(reader.points), outcome=outcome, reason=reason)
-        return EndedEvent(reader.number, end, confusion)
+        end = replace(
+            history,
+            recipe=reader.recipe,
+            points=tuple(reader.points),
+            outcome=outcome,
+            reason=reason,
+            snapshots=reader.snapshots,
+        )
+        with training.ledger.book("evaluate"):
+            notes = result_notes(end, training.data, lambda: confusion)
+        of_training = set(warnings(training.recipe))
+        of_data = [warning for warning in history.warnings if warning not in of_training]
+        return EndedEvent(reader.number, replace(end, warnings=(*warnings(reader.recipe), *of_data, *notes)), confusion)
+
+    def _saved(self) -> SavedEvent:
+        """A checkpoint, with the weights at the best point so far of every open trial that keeps them."""
+        snapshots = {t: weights for reader in self._readers for t, weights in reader.snapshots.items()}
+        return SavedEvent(replace(self._training.histories()[0], snapshots=snapshots))
+
+    def _weights(self) -> Weights:
+        """The weights of the training now."""
+        assert isinstance(self._training, Training)  # external programs keep no best weights
+        with self._training.ledger.book("checkpoint"):
+            return self._training.weights()
 
 
 def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:
@@ -226,11 +277,37 @@ def covers(start: History, recipes: Sequence[Recipe], n: int) -> bool:
     if not all(shareable(recipe) for recipe in recipes):
         return False
     measured = {point.iteration for point in start.points}
-    return all(t in measured for recipe in recipes for t in log_points(recipe, n) if t <= start.iterations)
+    return all(measured.issuperset(log_points_up_to(recipe, n, start.iterations)) for recipe in recipes)
 
 
-def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | None:
-    """Reads a trial's history, without weights, off a longer curve. None if the trial does not end within the curve."""
+def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: Collection[int] = ()) -> bool:
+    """Whether trials can resume from a stored history, with the result of a training from the beginning.
+
+    It must cover the log points, no trial may end before its last iteration, and where the weights at the best point
+    are kept it must have those of the best point so far.
+    """
+    if not covers(start, recipes, n):
+        return False
+    for number, recipe in enumerate(recipes):
+        rules = StoppingRules(recipe, n)
+        for point in own_points(recipe, start.points, n):
+            ends = bool(rules.read(point)) or point.iteration == recipe.iterations(n)
+            if ends and point.iteration < start.iterations:
+                return False
+        if number in save_best and (rules.best is None or weights_at(start, rules.best.iteration) is None):
+            return False
+    return True
+
+
+def read_off(start: History, recipe: Recipe, n: int, test_counts: Sequence[int]) -> History | None:
+    """Reads a trial's history, without weights, off a longer curve. None if the trial does not end within the curve.
+
+    Args:
+        start: A history of the trajectory that `covers` the recipe.
+        recipe: The recipe of the trial.
+        n: The number of training examples.
+        test_counts: The number of test examples of each class.
+    """
     reader = _Reader(0, recipe, n)
     for point in start.points:
         end = reader.read(point)
@@ -239,8 +316,9 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
         outcome, reason = end
         assert point.examples is not None  # a trained recipe has both
         assert point.seconds is not None
-        t, network = point.iteration, recipe.model.network(start.shape or start.inputs, classes)
+        t, network = point.iteration, recipe.model.network(start.shape or start.inputs, len(start.classes))
         flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=t, examples=point.examples)
+        notes = curve_notes(reader.recipe, n, point, test_counts=test_counts, names=start.classes)
         return replace(
             start,
             recipe=recipe,
@@ -251,5 +329,7 @@ def read_off(start: History, recipe: Recipe, n: int, classes: int) -> History | 
             load=Load(busy=True if start.load.busy else None),  # what was measured is of the longer training
             flops=flops,
             checkpoint=Checkpoint(t, {}, {}),
+            warnings=(*warnings(recipe), *notes),
+            snapshots={},
         )
     return None

@@ -89,7 +89,8 @@ class Worker:
             engine.choice = head["choice"]
             spent = perf_counter() - begin, process_time() - processor_begin
             limits = Limits(*spent, waited, head["time_limit"], cancelled)
-            events = train_together(recipes, engine, data, start=start, limits=limits)
+            save_best = [number for number, trial in enumerate(head["trials"]) if trial.get("save_best")]
+            events = train_together(recipes, engine, data, start=start, limits=limits, save_best=save_best)
             last = 0.0
             for event in events:
                 if isinstance(event, ProgressEvent):
@@ -122,6 +123,7 @@ class Worker:
             history.reason,
             confusion=event.confusion.tolist() if event.confusion is not None else None,
             peak_device_memory_bytes=history.peak_device_memory_bytes,
+            warnings=list(history.warnings),
             content=to_bytes(history),
         )
 

@@ -29,7 +29,7 @@ from assay.training.checks import recipe_problems
 from assay.training.history import History, Ledger, Outcome, Point
 from assay.training.log_points import log_points as log_points_of
 from assay.training.loop import Training, TrainingStatus, TrialEnd, make_history, splits_of
-from assay.training.stopping import stopped
+from assay.training.stopping import StoppingRules
 from assay.workers.external.folder import final_weights, write_folder
 from assay.workers.external.load import ProgramLoad
 from assay.workers.external.process import End, ProgramProcess
@@ -53,9 +53,10 @@ class ExternalTraining:
         data_seconds: float = 0.0,
         log_points: Sequence[int],
     ) -> None:
-        self.recipe, self.engine, self.data = recipe, engine, data
-        self.cohort = Cohort((recipe,), recipe.model.network(data.shape, data.classes))
         self.n = len(data.y_train)
+        self.recipe, self.engine, self.data = recipe.resolved(self.n), engine, data
+        recipe = self.recipe
+        self.cohort = Cohort((recipe,), recipe.model.network(data.shape, data.classes))
         problems = recipe_problems(self.cohort, self.n, engine)
         if problems:
             raise RecipeError(problems)
@@ -66,6 +67,7 @@ class ExternalTraining:
         required = ["train_loss", *(name_of(split, metric) for split in measured for metric in METRICS)]
         self.curve = ReportedCurve(log_points, required, batch_loss=recipe.log.train_loss == "batch")
         self.points: list[Point] = []
+        self._rules = StoppingRules(recipe, self.n)
         self.outcome, self.reason, self.iteration = Outcome.INTERRUPTED, "", 0
         self.weights: dict[str, Numbers] = {}
         self.end: End | None = None
@@ -148,7 +150,7 @@ class ExternalTraining:
     def _add(self, point: Point) -> None:
         """Adds a point to the curve, and applies the stopping rules."""
         self.points.append(point)
-        reason = stopped(self.recipe.stop, self.points)
+        reason = self._rules.read(point)
         if reason:
             self.outcome, self.reason = Outcome.STOPPED, reason
 

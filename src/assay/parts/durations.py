@@ -1,0 +1,101 @@
+"""Lengths of a training in a unit: "500 iterations", "3 epochs", "8 points" (log points)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator
+
+_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*([a-z ]*[a-z])\s*")
+_UNITS = {
+    "iteration": "iterations",
+    "iterations": "iterations",
+    "epoch": "epochs",
+    "epochs": "epochs",
+    "point": "points",
+    "points": "points",
+    "log point": "points",
+    "log points": "points",
+}
+
+
+class Duration(NamedTuple):
+    """A number and its unit: "iterations", "epochs" or "points". Only epochs may be a fraction."""
+
+    number: float
+    unit: str
+
+    def __str__(self) -> str:
+        """The text that `duration` reads back."""
+        return f"{plain_number(self.number)} {self.unit if self.number != 1 else self.unit[:-1]}"
+
+
+def plain_number(number: float) -> str:
+    """A number without a fraction of zero: "3", "0.5"."""
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration:
+    """Parses a duration; a number without a unit has the first of the `units`.
+
+    Args:
+        value: A whole number, or a number with its unit as text.
+        units: The units that are possible here.
+        least: The smallest number of iterations or points; any number of epochs above 0, or from 0 on if it is 0.
+
+    Raises:
+        ValueError: It is something else; the message lists what is possible.
+
+    Examples:
+        >>> duration("3 epochs", ["iterations", "epochs"])
+        Duration(number=3.0, unit='epochs')
+        >>> str(duration(500, ["iterations", "epochs"]))
+        '500 iterations'
+    """
+    number, unit = _parts(value, units[0])
+    whole = unit != "epochs"
+    fits = number is not None and unit in units and (number >= least if whole else number > 0 or not least)
+    if number is None or not fits or (whole and number != int(number)):
+        first = {"points": "log points"}.get(units[0], units[0])
+        others = [f"'n {unit}'" for unit in units]
+        ways = f"{', '.join(others[:-1])} or {others[-1]}"
+        raise ValueError(f"got {value!r}; expected a whole number >= {least} of {first}, or {ways}")
+    return Duration(float(number), unit)
+
+
+def _parts(value: object, unit: str) -> tuple[float | None, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value), unit
+    match = _TEXT.fullmatch(value) if isinstance(value, str) else None
+    return (float(match[1]), _UNITS.get(match[2], "")) if match else (None, "")
+
+
+def in_iterations(value: int | str, per_epoch: float, *, least: int = 1) -> int:
+    """A length in iterations, at least `least`, for the number of iterations `per_epoch`."""
+    if isinstance(value, int):
+        return value
+    length = duration(value, ("iterations", "epochs"), least=0)
+    return max(least, round(length.number * (per_epoch if length.unit == "epochs" else 1)))
+
+
+def iterations(value: int | str) -> int:
+    """A length that is in iterations already. Raises: ValueError for one in epochs, which needs the training set."""
+    if isinstance(value, int):
+        return value
+    raise ValueError(f"{value!r} depends on the training examples; use the recipe that Recipe.resolved returns")
+
+
+def _iterations_or_epochs(least: int) -> BeforeValidator:
+    def parse(value: object) -> object:
+        length = duration(value, ("iterations", "epochs"), least=least)
+        return int(length.number) if length.unit == "iterations" or not length.number else str(length)
+
+    return BeforeValidator(parse)
+
+
+Length = Annotated[int | str, _iterations_or_epochs(1)]
+"""At least one iteration: a number of them, "n iterations", or "n epochs", which stays text until it is resolved."""
+LengthOrNone = Annotated[int | str, _iterations_or_epochs(0)]
+"""The same, or 0."""
