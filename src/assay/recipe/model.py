@@ -29,6 +29,7 @@ from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
+from assay.recipe.aliases import resolved
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
@@ -121,10 +122,13 @@ class Recipe(Part):
     precision: PrecisionName = "float32"
 
     def __init__(self, **raw: Any) -> None:
+        plain, problems = resolved(raw)
         try:
-            super().__init__(**_plain(raw))
+            super().__init__(**_plain(plain))
         except ValidationError as error:
-            raise RecipeError(sentences(error.errors(), _keys_at)) from None
+            raise RecipeError([*problems, *sentences(error.errors(), _keys_at)]) from None
+        if problems:
+            raise RecipeError(problems)
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,11 @@ from pydantic import (
     model_validator,
 )
 
-from assay.parts.part import Count, NonNegative, Part, Positive, Ratio, WholeNumber
+from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, WholeNumber
+
+
+_ESCAPES = "\a\b\t\n\v\f\r\x1b"
+"""Characters that no data set's name has, and that a path with backslashes gets where they are escapes."""
 
 
 class Data(Part):
@@ -25,6 +29,16 @@ class Data(Part):
     name: str = "digits"
     train: Count | None = None
     validation: WholeNumber = 0
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_mangled_path(cls, name: str) -> str:
+        if any(c in name for c in _ESCAPES):
+            raise ValueError(
+                f"got {name!r}; in double quotes a backslash is an escape, such as \\n or \\t; "
+                "use single quotes: 'C:\\new\\data'"
+            )
+        return name
 
 
 class Regularisation(Part):
@@ -64,12 +78,12 @@ class Stop(Part):
     """Rules that end a trial before its budget. They read the validation set, or the test set if there is none.
 
     Attributes:
-        accuracy: Stop when this accuracy is reached, as a fraction.
+        accuracy: Stop when this accuracy is reached: a fraction, or a text such as "97 %".
         seconds: Stop after this much training time.
         patience: Stop after this many log points without a lower loss.
     """
 
-    accuracy: Ratio | None = None
+    accuracy: Accuracy | None = None
     seconds: Positive | None = None
     patience: Count | None = None
 

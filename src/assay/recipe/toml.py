@@ -9,20 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import FileError, nearest
+from assay.recipe.toml_hints import cause, decoded
+from assay.system.command_line import command_line
+from assay.system.file_kinds import kind_of_file
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file. Raises: FileError if it cannot be read or is not TOML."""
+    """The table in a TOML file. A byte-order mark of UTF-8, UTF-16 or UTF-32 is obeyed.
+
+    Raises:
+        FileError: It cannot be read, is another kind of file, or is not TOML; with the likely cause.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         guess = nearest(path.name, names)
         raise FileError(f"{path}: no such file" + (f"; did you mean {guess!r}?" if guess else "")) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise FileError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        text = decoded(content)
+    except ValueError as error:
+        raise FileError(f"{path}: {_another_kind(path) or f'cannot be read as text: {error}'}") from None
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: not valid TOML: {error}") from None
+        kind = _another_kind(path)
+        reason = kind or f"not valid TOML: {error}{cause(text, str(error))}"
+        raise FileError(f"{path}: {reason}") from None
+
+
+_EXPECTED = "expected a recipe or a study in TOML"
+_NOT_TOML = ("", "a TOML file")
+
+
+def _another_kind(path: Path) -> str:
+    """What a file is that is no TOML, with what to do about it; "" if that is unknown."""
+    kind = kind_of_file(path)
+    if kind in _NOT_TOML:
+        return ""
+    if kind.startswith("a safetensors"):
+        return f"is {kind}; {_EXPECTED}; weights that Assay saved are resumed by {command_line('assay train', start=path)}"
+    return f"is {kind}; {_EXPECTED}"
 
 
 def toml_text(table: Mapping[str, Any], path: str = "") -> str:

@@ -23,6 +23,7 @@ from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_toml
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
+from assay.studies.words import canonical_study, sgd_problem
 
 LIST_AXIS = "trial"
 TIMINGS = ("isolated", "packed")
@@ -140,7 +141,7 @@ class Study:
         Raises:
             RecipeError: With all problems at once.
         """
-        raw = tables(raw)
+        raw = canonical_study(tables(raw))
         problems: list[str] = []
         options = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
         settings = Settings()
@@ -246,6 +247,8 @@ class Study:
             engine = table.pop("engine", None)
             label = self._label(values)
             try:
+                if problem := sgd_problem(table):
+                    raise RecipeError([problem])
                 trainer = settings.engine if engine is None else Settings(engine=engine).engine
                 candidates.append(Candidate(label, values, table, Recipe.parse(table), tuple(dropped), trainer))
             except ValidationError as error:
