@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.files import file_stem
 from assay.cli.options import StoreUrl, StudyName, stored_results
 from assay.cli.printing import console, note
+from assay.report.text import file_stem
 
 _BY_CHART = "chosen by the chart"
 

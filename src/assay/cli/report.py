@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.files import file_stem
 from assay.cli.options import Json, StoreUrl, StudyName, stored_results
 from assay.cli.printing import note, print_json, print_line
+from assay.report.text import file_stem
 
 
 def report(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import StoreUrl, Yes
+from assay.cli.options import StoreUrl, Yes, typed_store
 from assay.cli.printing import note
 from assay.errors import AssayError
+from assay.system.command_line import command_line
 
 if TYPE_CHECKING:
     from assay.store.store import Store
@@ -51,7 +52,8 @@ def rm(
             raise AssayError(f"this removes {selection.text()}; give --yes to remove it without confirmation")
         if not typer.confirm(f"Remove {selection.text()}?", err=True):
             raise typer.Exit(1)
-    note(f"removed {_remove(opened, selection)}; `assay store vacuum` frees the space of their weights")
+    vacuum = command_line("assay store vacuum", store=typed_store(store))
+    note(f"removed {_remove(opened, selection)}; `{vacuum}` frees the space of their weights")
 
 
 def _select(store: Store, names: list[str]) -> _Selection:

@@ -21,7 +21,7 @@ def fraction(value: str | float) -> float:
     try:
         amount = Decimal(number)
     except InvalidOperation:
-        raise AssayError(f"got {value!r}; expected a fraction between 0 and 1, such as 0.9") from None
+        raise AssayError(f"got {value!r}; expected a number between 0 and 1, such as 0.9") from None
     if not amount.is_finite():
         raise AssayError(f"got {number}; expected a fraction between 0 and 1, such as 0.9")
     if number != text:

@@ -80,7 +80,10 @@ NAMES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
 """Keys whose values are names -> these names, and other words of equal meaning (as `_folded` writes them)."""
 
 _LAYER_NAMES = {
-    "kind": (LAYERS, {"linear": "dense", "maxpool2d": "max_pool", "avgpool2d": "average_pool", "avgpool": "average_pool"}),
+    "kind": (
+        LAYERS,
+        {"linear": "dense", "maxpool2d": "max_pool", "avgpool2d": "average_pool", "avgpool": "average_pool"},
+    ),
     "activation": NAMES["model.activation"],
     "function": NAMES["model.activation"],
 }

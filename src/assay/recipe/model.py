@@ -33,7 +33,7 @@ from assay.recipe.aliases import resolved
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
-from assay.recipe.toml import read_toml
+from assay.recipe.toml import read_recipe
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -198,10 +198,10 @@ class Recipe(Part):
             patches: Plain data that are merged in, in order.
 
         Raises:
-            FileError: The file cannot be read, or is not TOML.
+            FileError: The file cannot be read, is not TOML, or is a study.
             RecipeError: With all problems at once.
         """
-        return cls.parse(merged(read_toml(Path(path)), patches), source=str(path))
+        return cls.parse(merged(read_recipe(Path(path)), patches), source=str(path))
 
     def patched(self, *patches: Mapping[str, Any]) -> Recipe:
         """This recipe with patches merged in. A patch that names a component replaces it with its defaults.

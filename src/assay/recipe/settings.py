@@ -12,7 +12,6 @@ from pydantic import (
 
 from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, WholeNumber
 
-
 _ESCAPES = "\a\b\t\n\v\f\r\x1b"
 """Characters that no data set's name has, and that a path with backslashes gets where they are escapes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,38 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise FileError(f"{path}: {reason}") from None
 
 
+_OF_STUDIES = ("baseline", "axes", "trials")
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The table in a recipe's TOML file. Raises: FileError as `read_toml` does, and for a study."""
+    table = read_toml(path)
+    keys = [key for key in _OF_STUDIES if isinstance(table.get(key), Mapping)]
+    if keys:
+        raise FileError(
+            f"{path}: is a study, because it has {' and '.join(keys)}; expected a recipe; "
+            f"run it: {command_line('assay run', path)}"
+        )
+    return table
+
+
+def read_study(path: Path, *, recipe_keys: Iterable[str]) -> dict[str, Any]:
+    """The table in a study's TOML file. Raises: FileError as `read_toml` does, and for a recipe.
+
+    Args:
+        path: The file.
+        recipe_keys: The keys that a recipe has and a study has not.
+    """
+    table = read_toml(path)
+    keys = [key for key in recipe_keys if key in table]
+    if keys and not any(key in table for key in _OF_STUDIES):
+        raise FileError(
+            f"{path}: is a recipe, because it has {' and '.join(keys)} and no baseline or axes; expected a study; "
+            f"train it: {command_line('assay train', path)}"
+        )
+    return table
+
+
 _EXPECTED = "expected a recipe or a study in TOML"
 _NOT_TOML = ("", "a TOML file")
 
@@ -50,12 +82,14 @@ def _another_kind(path: Path) -> str:
     if kind in _NOT_TOML:
         return ""
     if kind.startswith("a safetensors"):
-        return f"is {kind}; {_EXPECTED}; weights that Assay saved are resumed by {command_line('assay train', start=path)}"
+        return (
+            f"is {kind}; {_EXPECTED}; weights that Assay saved are resumed by {command_line('assay train', start=path)}"
+        )
     return f"is {kind}; {_EXPECTED}"
 
 
 def toml_text(table: Mapping[str, Any], path: str = "") -> str:
-    """A table as TOML that `tomllib` reads back.
+    """A table as TOML that `tomllib` reads back; entries that are None are left out.
 
     >>> print(toml_text({"seed": 1, "batches": {"size": 64}}), end="")
     seed = 1
@@ -63,7 +97,8 @@ def toml_text(table: Mapping[str, Any], path: str = "") -> str:
     [batches]
     size = 64
     """
-    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in table.items() if not isinstance(value, Mapping)]
+    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             inner = f"{path}.{_key(key)}" if path else _key(key)
@@ -82,6 +117,10 @@ def _value(value: Any) -> str:
         return _text(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):  # in a list: a table of its own would need another form of header
+        items: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        pairs = [f"{_key(key)} = {_value(item)}" for key, item in items.items() if item is not None]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     return repr(value)
 
 

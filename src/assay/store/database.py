@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -16,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from assay.errors import StoreError, to_install
 from assay.store.schema import APPLICATION, READABLE, VERSION
+from assay.system.command_line import command_line
+from assay.system.file_kinds import kind_of_file, kind_of_name
 
 T = TypeVar("T")
 
@@ -83,9 +86,9 @@ class Database:
 
     def _open_sqlite(self, path: Path) -> sa.Engine:
         is_new = not path.exists() or path.stat().st_size == 0
-        if self.read_only and is_new:
-            raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
-        if not is_new:
+        if is_new:
+            _check_new(path, read_only=self.read_only)
+        else:
             _check_header(path)
         engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
 
@@ -151,36 +154,74 @@ class Database:
                 f"{self.name}: has schema version {version}, this Assay reads up to {VERSION}; update Assay to open it"
             )
         if version not in READABLE:  # only a read-only store is not migrated
-            raise StoreError(f"{self.name}: has schema version {version}; `assay store check` migrates it to {VERSION}")
+            line = command_line("assay store check", store=self.name)
+            raise StoreError(f"{self.name}: has schema version {version}; `{line}` migrates it to {VERSION}")
 
 
 def _raw(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+_SCHEME = re.compile(r"(sqlite|postgres|postgresql)(\+\w+)?:(?!//)")
+
+
 def _parsed(url: str) -> sa.URL:
+    if match := _SCHEME.match(url):
+        raise StoreError(f"store {url!r}: expected two slashes after {match[0]!r}, as in {_FORMS}")
     if "://" not in url:
         url = f"sqlite:///{url}"
     try:
-        parsed = sa.make_url(url)
+        parsed = _with_driver(sa.make_url(url))
         backend = parsed.get_backend_name()
         if backend == "postgresql":
             parsed.get_dialect().import_dbapi()
     except ModuleNotFoundError:
         raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise StoreError(f"store {url!r}: {error}; expected sqlite:///FILE or postgresql+psycopg://...") from None
+        raise StoreError(f"store {url!r}: {error}; expected {_FORMS}") from None
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(f"store {url!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
     if backend == "sqlite" and not parsed.database:
         raise StoreError(f"store {url!r}: names no file; expected sqlite:///FILE")
+    if backend == "sqlite" and parsed.database and parsed.database.startswith("~"):
+        return parsed.set(database=_home_expanded(parsed.database))
     return parsed
+
+
+_FORMS = "sqlite:///FILE or postgresql+psycopg://..."
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    """A PostgreSQL URL that names no driver, with the one that Assay installs."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+
+
+def _home_expanded(name: str) -> str:
+    try:
+        return str(Path(name).expanduser())
+    except RuntimeError:
+        user = name.partition("/")[0]
+        raise StoreError(f"store {name!r}: there is no home folder of {user!r} on this machine") from None
 
 
 def sqlite_path(url: str) -> Path | None:
     """The file that a URL names; None if it is not an SQLite URL."""
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _check_new(path: Path, *, read_only: bool) -> None:
+    """Checks that a store may be created under a name. Raises: StoreError."""
+    folder = path.parent
+    if not folder.is_dir():
+        if folder.exists():
+            raise StoreError(f"{path}: cannot be opened: {folder} is a file; expected a folder")
+        line = command_line("mkdir -p", folder)
+        raise StoreError(f"{path}: cannot be opened: the folder {folder} does not exist; create it: {line}")
+    if read_only:
+        raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
+    if not path.exists() and (kind := kind_of_name(path)):
+        raise StoreError(f"{path}: by its name {kind}; expected the file of a store, such as assay.db")
 
 
 def _check_header(path: Path) -> None:
@@ -193,7 +234,9 @@ def _check_header(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not header.startswith(b"SQLite format 3\0"[: max(1, len(header))]):
-        raise StoreError(f"{path}: not a store of Assay; expected an SQLite database")
+        kind = kind_of_file(path)
+        named = f"is {kind}, not a store of Assay" if kind else "not a store of Assay"
+        raise StoreError(f"{path}: {named}; expected an SQLite database")
     if len(header) < 100:
         raise StoreError(_damaged(path, "it ends inside its header"))
     if int.from_bytes(header[68:72], "big") != APPLICATION and int.from_bytes(header[28:32], "big") > 1:
@@ -205,7 +248,8 @@ def _check_header(path: Path) -> None:
 
 
 def _damaged(where: object, how: str) -> str:
-    return f"{where}: damaged: {how}; `assay store repair` saves what can be read into a new file"
+    line = command_line("assay store repair", store=str(where))
+    return f"{where}: damaged: {how}; `{line}` saves what can be read into a new file"
 
 
 def _sqlite_version(connection: sqlite3.Connection) -> str | None:

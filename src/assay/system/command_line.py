@@ -9,21 +9,21 @@ from pathlib import Path
 Value = str | int | float | Path | bool | None | Iterable[str]
 
 
-def command_line(command: str, *arguments: str | Path, **options: Value) -> str:
+def command_line(program: str, /, *arguments: str | Path, **options: Value) -> str:
     """A command with its arguments and options, quoted for a POSIX shell.
 
     Args:
-        command: The program and its subcommand, such as "assay train".
+        program: The program and its subcommand, such as "assay train".
         arguments: Positional arguments, in order. One that begins with "-" is given after "--".
         options: By name, with "_" for "-". True is a flag; False and None are left out; a list repeats the option.
 
     >>> command_line("assay train", "my recipe.toml", set=["model.hidden=[8, 4]"], threads=2, again=False)
     "assay train 'my recipe.toml' --set 'model.hidden=[8, 4]' --threads 2"
     """
-    words = command.split()
+    words = program.split()
     positional = [str(argument) for argument in arguments]
     dashed = any(argument.startswith("-") for argument in positional)
-    named = [word for name, value in options.items() for word in _option(f"--{name.strip('_').replace('_', '-')}", value)]
+    named = [word for name, value in options.items() for word in _option("--" + name.replace("_", "-"), value)]
     ordered = [*named, "--", *positional] if dashed else [*positional, *named]
     return shlex.join([*words, *ordered])
 

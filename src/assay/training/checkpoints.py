@@ -18,10 +18,12 @@ from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
+from assay.system.file_kinds import PICKLES, kind_of_file
 from assay.system.files import write_atomically
 from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
+_EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"
 _PREFIX = "assay"  # the key of our metadata in the header
 
 
@@ -65,7 +67,12 @@ def restore(path: str | Path) -> History:
     """The history in a checkpoint file. Raises: FileError where it is missing, damaged or of another kind."""
     path = Path(path)
     if not path.is_file():
-        raise FileError(f"{path}: no such file; expected weights that `assay train --save` wrote")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise FileError(f"{path}: {what}; {_EXPECTED}")
+    kind = kind_of_file(path)
+    if kind and not kind.startswith("a safetensors"):
+        pickled = ", which holds pickled objects; Assay reads no pickle" if kind in PICKLES else ""
+        raise FileError(f"{path}: is {kind}{pickled}; {_EXPECTED}")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -85,7 +92,7 @@ def from_bytes(content: bytes, *, source: str) -> History:
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
     except (KeyError, ValueError):
-        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote") from None
+        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote; {_EXPECTED}") from None
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
