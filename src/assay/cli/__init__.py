@@ -20,7 +20,7 @@ from assay.cli.import_log import import_log
 from assay.cli.list import list_trials
 from assay.cli.plot import plot
 from assay.cli.predict import predict
-from assay.cli.printing import note
+from assay.cli.printing import note, print_any_character
 from assay.cli.report import report
 from assay.cli.reproduce import reproduce
 from assay.cli.rm import rm
@@ -82,10 +82,14 @@ def root(
 
 def main() -> None:
     """The entry point. An error the user can fix is printed as a sentence and exits with 2, Ctrl-C with 130."""
+    print_any_character()
     try:
         app()
     except AssayError as error:
         note(f"error: {error}")
+        sys.exit(2)
+    except UnicodeEncodeError as error:  # of a file name or of the store: what is printed takes any character
+        note(f"error: {error.object!a} has characters that this locale's encoding lacks; set PYTHONUTF8=1")
         sys.exit(2)
     except KeyboardInterrupt:
         note("interrupted")

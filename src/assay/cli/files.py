@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from assay.errors import FileError
+from assay.report.text import file_stem
 from assay.system.command_line import command_line
 
 
@@ -21,6 +22,11 @@ def prepare_folder(folder: Path) -> None:
         raise FileError(f"{folder}: cannot create this output folder: {error.strerror or error}") from None
     if not os.access(folder, os.W_OK):
         raise FileError(f"{folder}: not writable")
+
+
+def file_named(stem: str, ending: str) -> Path:
+    """A file by a stored name, as UTF-8 on disk even where the locale's encoding lacks its characters."""
+    return Path(os.fsdecode(f"{file_stem(stem)}{ending}".encode()))
 
 
 def check_file(file: Path, option: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Json, StoreUrl
+from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import console, note, print_json, print_line
 from assay.errors import AssayError
 
@@ -25,7 +25,7 @@ _DETECTED = "detected"
 
 
 def import_log(
-    log: Annotated[Path, typer.Argument(help="Log file of another framework.")],
+    log: Annotated[Path, typer.Argument(help="Log file of another framework.", callback=home_expanded)],
     format: Annotated[
         str | None,
         typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),

@@ -11,6 +11,7 @@ import typer
 
 from assay.errors import AssayError
 from assay.report.text import readable
+from assay.system import files
 
 if TYPE_CHECKING:
     from assay.engines.program import Command
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def home_expanded(value: Path | None) -> Path | None:
-    """A path with its leading `~` replaced, which a shell does not do in `--out=~/runs`. Raises: AssayError."""
-    if value is None or not str(value).startswith("~"):
-        return value
-    try:
-        return value.expanduser()
-    except RuntimeError:
-        raise AssayError(f"{value}: there is no home folder of {value.parts[0]!r} on this machine") from None
+    """A path with its leading `~` replaced, which a shell does not do in `--out=~/runs`. Raises: FileError."""
+    return None if value is None else files.home_expanded(value)
+
+
+def homes_expanded(values: list[Path]) -> list[Path]:
+    """The same for an argument that takes several paths."""
+    return [files.home_expanded(value) for value in values]
 
 
 AllowCode = Annotated[

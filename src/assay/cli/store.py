@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Json, StoreUrl
+from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
 
 app = typer.Typer(help="Check, repair, export and import a store of trials.", no_args_is_help=True)
@@ -66,7 +66,7 @@ def repair(store: StoreUrl = None, as_json: Json = False) -> None:
 
 @app.command(name="export")
 def export_store(
-    folder: Annotated[Path, typer.Argument(help="Output folder.")],
+    folder: Annotated[Path, typer.Argument(help="Output folder.", callback=home_expanded)],
     study: Annotated[str, typer.Option(help="Only the trials of this study.")] = "",
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also export the weights.")] = False,
     store: StoreUrl = None,
@@ -85,7 +85,7 @@ def export_store(
 
 @app.command(name="import")
 def import_store(
-    folder: Annotated[Path, typer.Argument(help="Folder written by `assay store export`.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by `assay store export`.", callback=home_expanded)],
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:

@@ -34,6 +34,7 @@ from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
 from assay.recipe.toml import read_recipe
+from assay.system.files import home_expanded
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -201,7 +202,7 @@ class Recipe(Part):
             FileError: The file cannot be read, is not TOML, or is a study.
             RecipeError: With all problems at once.
         """
-        return cls.parse(merged(read_recipe(Path(path)), patches), source=str(path))
+        return cls.parse(merged(read_recipe(home_expanded(path)), patches), source=str(path))
 
     def patched(self, *patches: Mapping[str, Any]) -> Recipe:
         """This recipe with patches merged in. A patch that names a component replaces it with its defaults.

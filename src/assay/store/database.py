@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from assay.errors import StoreError, to_install
+from assay.errors import FileError, StoreError, to_install
 from assay.store.schema import APPLICATION, READABLE, VERSION
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
+from assay.system.files import home_expanded
 
 T = TypeVar("T")
 
@@ -198,10 +199,9 @@ def _with_driver(url: sa.URL) -> sa.URL:
 
 def _home_expanded(name: str) -> str:
     try:
-        return str(Path(name).expanduser())
-    except RuntimeError:
-        user = name.partition("/")[0]
-        raise StoreError(f"store {name!r}: there is no home folder of {user!r} on this machine") from None
+        return str(home_expanded(name))
+    except FileError as error:
+        raise StoreError(f"store {error}") from None
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -28,6 +28,7 @@ from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
 from assay.studies.words import canonical_study, sgd_problem
 from assay.system.command_line import command_line
+from assay.system.files import home_expanded
 
 LIST_AXIS = "trial"
 TIMINGS = ("isolated", "packed")
@@ -187,7 +188,7 @@ class Study:
             FileError: There is no such file, and no bundled study of that name.
             RecipeError: The study is wrong; all problems are listed.
         """
-        path = Path(path)
+        path = home_expanded(path)
         if path.suffix != ".toml" and not path.exists():
             raw = read_toml(bundled(str(path)))
         else:

@@ -19,7 +19,7 @@ from assay.errors import AssayError, FileError
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
-from assay.system.files import write_atomically
+from assay.system.files import home_expanded, write_atomically
 from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
@@ -29,7 +29,7 @@ _PREFIX = "assay"  # the key of our metadata in the header
 
 def save(history: History, path: str | Path) -> Path:
     """Writes a history's checkpoint. Raises: FileError where it cannot be written; an older file then stays intact."""
-    path = Path(path)
+    path = home_expanded(path)
     write_atomically(path, to_bytes(history))
     return path
 
@@ -65,7 +65,7 @@ def to_bytes(history: History) -> bytes:
 
 def restore(path: str | Path) -> History:
     """The history in a checkpoint file. Raises: FileError where it is missing, damaged or of another kind."""
-    path = Path(path)
+    path = home_expanded(path)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise FileError(f"{path}: {what}; {_EXPECTED}")
