@@ -161,21 +161,26 @@ def _nested(key: str, value: Any) -> Any:
 
 def resolved(table: Mapping[str, Any]) -> tuple[Table, list[str]]:
     """A recipe's plain data without aliases, and a sentence for each word that has to be replaced by hand."""
-    result, problems = canonical(table), list[str]()
-    for key in [key for key in result if key in TOP]:
-        if TOP[key] != key:
-            problems.append(f"{key}: is another name of {TOP[key]}, which is given too; leave one of them out")
-            del result[key]
-    for key, inner in INNER.items():
-        section = result.get(key)
-        if isinstance(section, Mapping):
-            result[key] = _without_doubles(key, section, inner, problems)  # pyright: ignore[reportUnknownArgumentType]
+    result, problems = without_doubles(table)
     if _names_sgd(result.get("optimizer")):
         result["optimizer"] = resolved_sgd(result["optimizer"], problems)
     if is_batch_hint(_name_in(result.get("batches"), "kind")):
         problems.append(f"batches: {BATCH_HINT}")
         del result["batches"]
     return _without_hints(result, problems), problems
+
+
+def without_doubles(table: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """A recipe or patch without the aliases that stand next to their names, and a sentence for each of them."""
+    result, problems = canonical(table), list[str]()
+    for key in [key for key in result if key in TOP]:
+        problems.append(f"{key}: is another name of {TOP[key]}, which is given too; leave one of them out")
+        del result[key]
+    for key, inner in INNER.items():
+        section = result.get(key)
+        if isinstance(section, Mapping):
+            result[key] = _without_doubles(key, section, inner, problems)  # pyright: ignore[reportUnknownArgumentType]
+    return result, problems
 
 
 def resolved_sgd(optimizer: str | Mapping[str, Any], problems: list[str]) -> Table:
@@ -215,9 +220,13 @@ def is_sgd(name: object) -> bool:
 
 
 def sgd_settings(table: Mapping[str, Any]) -> bool:
-    """Whether a patch sets what decides which optimizer "sgd" is."""
+    """Whether a patch of an optimizer that it does not name sets what decides which optimizer "sgd" is."""
     optimizer = table.get("optimizer")
-    return isinstance(optimizer, Mapping) and ("momentum" in optimizer or "nesterov" in optimizer)
+    return (
+        isinstance(optimizer, Mapping)
+        and "name" not in optimizer
+        and ("momentum" in optimizer or "nesterov" in optimizer)
+    )
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------
@@ -251,13 +260,15 @@ def _inner(section: str, table: Mapping[Any, Any], base: Any) -> Table:
     name = _name_in(result, tag) or _name_in(base, tag)
     if section == "optimizer" and ":" in name:
         return result
-    for alias, key in INNER.get(section, {}).items():
-        if alias in result and key not in result and _has(section, name, key):
+    aliases = INNER.get(section, {})
+    for alias in [alias for alias in aliases if alias in result]:
+        key = aliases[alias]
+        if key not in result and _has(section, name, key):
             result = {key if old == alias else old: value for old, value in result.items()}
     if section == "optimizer" and name in ("", "adam", "adamw"):
         result = _without_betas(result)
     for key in result:
-        if key != tag and f"{section}.{key}" in NAMES:
+        if key != tag and section == "model":
             result[key] = _name(f"{section}.{key}", result[key])
     if section == "model" and isinstance(layers := result.get("layers"), list | tuple):
         result["layers"] = [_layer(layer) for layer in layers]  # pyright: ignore[reportUnknownVariableType]
@@ -305,7 +316,7 @@ def _name_in(value: Any, tag: str) -> str:
 
 def _name(key: str, value: Any) -> Any:
     """A name as its table writes it. A data set's name may also be that of a file, which then counts."""
-    if key not in NAMES or not isinstance(value, str):
+    if key not in NAMES or not isinstance(value, str) or value in NAMES[key][0]:
         return value
     if key == "data.name" and (value.startswith("openml:") or _exists(value)):
         return value

@@ -88,6 +88,12 @@ _INNER: dict[str, dict[str, str]] = {
     },
 }
 
+_DECAY = (
+    "{owner} has no such key; decoupled decay is optimizer = {{ name = 'adamw', weight_decay = {value} }}; a penalty "
+    "in the loss, as torch's Adam and SGD have it, is regularisation = {{ l2 = {value}, biases = true }}"
+)
+_MOMENTUM = "{owner} has no momentum; optimizer 'momentum' and 'nesterov' have it"
+
 _DEFAULTS = {("optimizer", "amsgrad"), ("optimizer", "centered"), ("optimizer", "dampening"), ("batches", "drop_last")}
 
 
@@ -111,24 +117,19 @@ def hint(section: str, key: str, value: Any, *, component: str = "") -> str:
         value: Its value, which the sentence repeats.
         component: The name of the component that the table describes.
     """
+    if not section and key == "loss":
+        return _loss_hint(value)
+    if section == "optimizer" and key == "weight_decay" and component != "adamw":
+        template = _DECAY
+    elif section == "optimizer" and key == "momentum" and component in OPTIMIZERS:
+        template = "" if "momentum" in OPTIMIZERS[component].model_fields else _MOMENTUM
+    else:
+        template = _INNER.get(section, {}).get(key, "") if section else _TOP.get(key, "")
+    if not template:
+        return ""
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     shown = text if len(text) <= 40 else "..."
-    if not section:
-        template = _TOP.get(key, "") if key != "loss" else _loss_hint(value)
-        return template.format(value=shown, key=key) if key != "loss" else template
-    if section == "optimizer" and key == "weight_decay" and component != "adamw":
-        owner = f"optimizer {component or 'adam'!r} has no such key; "
-        ways = (
-            f"decoupled decay is optimizer = {{ name = 'adamw', weight_decay = {shown} }}; ",
-            f"a penalty in the loss, as torch's Adam and SGD have it, is regularisation = {{ l2 = {shown}, "
-            "biases = true }",
-        )
-        return owner + ways[0] + ways[1]
-    if section == "optimizer" and key == "momentum" and component in OPTIMIZERS:
-        if "momentum" not in OPTIMIZERS[component].model_fields:
-            return f"optimizer {component!r} has no momentum; optimizer 'momentum' and 'nesterov' have it"
-        return ""
-    return _INNER.get(section, {}).get(key, "").format(value=shown, key=key)
+    return template.format(value=shown, key=key, owner=f"optimizer {component or 'adam'!r}")
 
 
 def _loss_hint(value: Any) -> str:

@@ -26,7 +26,7 @@ from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
-from assay.studies.words import canonical_study, sgd_problem
+from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
 
@@ -152,6 +152,7 @@ class Study:
         problems += [
             f"{key}: is a key of the baseline; write it under [baseline]" for key in _RECIPE_KEYS if key in raw
         ]
+        problems += doubled_words(raw)
         settings = Settings()
         try:
             settings = Settings(**options)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from assay.recipe.aliases import canonical, canonical_key, canonical_value, is_sgd, sgd_settings, without_sgd
+from assay.recipe.aliases import (
+    canonical,
+    canonical_key,
+    canonical_value,
+    is_sgd,
+    sgd_settings,
+    without_doubles,
+    without_sgd,
+)
 from assay.recipe.model import Recipe
 
 Table = dict[str, Any]
@@ -36,6 +44,15 @@ def canonical_study(raw: Mapping[str, Any]) -> Table:
     if "baseline" in raw:
         result["baseline"] = base
     return result
+
+
+def doubled_words(study: Mapping[str, Any]) -> list[str]:
+    """A sentence for each alias that stands next to its name in a patch of a canonical study.
+
+    >>> doubled_words({"trials": {"a": {"lr": 0.1, "optimizer": {"learning_rate": 0.2}}}})
+    ['lr: is another name of optimizer.learning_rate, which is given too; leave one of them out']
+    """
+    return list(dict.fromkeys(problem for patch in _patches(study) for problem in without_doubles(patch)[1]))
 
 
 def sgd_problem(table: Mapping[str, Any]) -> str:
