@@ -12,6 +12,7 @@ import typer
 from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import console, note, print_json, print_line
 from assay.errors import AssayError
+from assay.report.text import readable
 
 if TYPE_CHECKING:
     from assay.logs import Options
@@ -31,7 +32,9 @@ def import_log(
         typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name in tables and charts.", show_default="the file's name")] = None,
-    study: Annotated[str, typer.Option(help="Study to add the curve to.", show_default="imported")] = "",
+    study: Annotated[
+        str, typer.Option(help="Study to add the curve to.", show_default="imported", callback=readable)
+    ] = "",
     column: Annotated[
         list[str] | None,
         typer.Option("--column", "--tag", help="QUANTITY=NAME of a column or tag: test_accuracy=val_acc. Repeatable."),

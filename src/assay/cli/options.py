@@ -28,6 +28,11 @@ def homes_expanded(values: list[Path]) -> list[Path]:
     return [files.home_expanded(value) for value in values]
 
 
+def readable_names(values: list[str] | None) -> list[str] | None:
+    """Names as UTF-8, in which they are stored, where the locale's encoding could not read them."""
+    return None if values is None else [readable(value) for value in values]
+
+
 AllowCode = Annotated[
     bool,
     typer.Option(

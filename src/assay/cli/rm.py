@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import StoreUrl, Yes, typed_store
+from assay.cli.options import StoreUrl, Yes, readable_names, typed_store
 from assay.cli.printing import note
 from assay.errors import AssayError
 from assay.system.command_line import command_line
@@ -35,7 +35,10 @@ class _Selection:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Study names, or keys of trials, benches or imported curves.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Study names, or keys of trials, benches or imported curves.", callback=readable_names),
+    ],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
+from assay.report.text import readable
 
 app = typer.Typer(help="Check, repair, export and import a store of trials.", no_args_is_help=True)
 
@@ -67,7 +68,7 @@ def repair(store: StoreUrl = None, as_json: Json = False) -> None:
 @app.command(name="export")
 def export_store(
     folder: Annotated[Path, typer.Argument(help="Output folder.", callback=home_expanded)],
-    study: Annotated[str, typer.Option(help="Only the trials of this study.")] = "",
+    study: Annotated[str, typer.Option(help="Only the trials of this study.", callback=readable)] = "",
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also export the weights.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
