@@ -148,7 +148,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path, undisturbed:
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
     printed = shlex.split(errors.decode().split("run the same command to resume: ")[1])
-    assert printed == "assay run crash.toml --engine numpy --yes --store store.db".split()
+    assert printed == ["assay", "run", "crash.toml", "--engine", "numpy", "--yes", "--store", "store.db"]
     assert not psutil.wait_procs(workers, timeout=5)[1]
     subprocess.run([sys.executable, "-m", "assay.cli", *printed[1:]], cwd=tmp_path, check=True, capture_output=True)
     compare(tmp_path, undisturbed("numpy"))

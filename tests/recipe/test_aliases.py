@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +186,9 @@ def test_a_file_of_a_data_sets_name_counts_before_the_alias(tmp_path: Any, monke
     (tmp_path / "MNIST").mkdir()
     assert Recipe.parse({"data": "MNIST"}).data.name == "MNIST"
     assert Recipe.parse({"data": "Mnist"}).data.name == "mnist"
+
+
+def test_the_documentation_lists_every_alias() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipe-words.md").read_text(encoding="utf-8")
+    for word in [*TOP, *(alias for inner in INNER.values() for alias in inner)]:
+        assert f"`{word}`" in page, word
