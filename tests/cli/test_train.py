@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -166,17 +167,24 @@ def test_divergence_is_a_result_with_exit_code_0(invoke: Any) -> None:
 
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "assay.cli", "train", "--set", "budget.iterations=100000000"]
+    words += ["--json", "--store", "my store.db", "--out", "my runs", "--set", "model.hidden=[8, 4]"]
+    words += ["--engine", "numpy", "--threads", "1", "--again"]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("training quickstart: ")  # the first line of progress
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "--start assay-out/quickstart.safetensors" in err
     iterations = int(err.split("interrupted after ")[1].split()[0].replace(",", ""))
-    budget = f"budget.iterations={iterations + 5}"
-    done = assay("train", "--start", "assay-out/quickstart.safetensors", "--json", "--set", budget, cwd=tmp_path)
-    assert json.loads(done.stdout)["iterations"] == iterations + 5
+    printed = shlex.split(err.split("resume with: ")[1])
+    options = ["--threads", "1", "--out", "my runs", "--start", "my runs/quickstart.safetensors"]
+    options += ["--store", "my store.db", "--json"]
+    assert printed == ["assay", *words[3:6], "--set", "model.hidden=[8, 4]", "--engine", "numpy", *options]
+    done = assay(*printed[1:], "--set", f"max_steps={iterations + 5}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    resumed = json.loads(done.stdout)
+    assert (resumed["iterations"], resumed["store"]) == (iterations + 5, "my store.db")
+    assert resumed["engine"] == "numpy"
 
 
 def test_a_terminal_shows_a_progress_bar(tmp_path: Path) -> None:

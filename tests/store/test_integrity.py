@@ -15,6 +15,7 @@ import pytest
 
 from assay.errors import AssayError, StoreError
 from assay.store import imported, integrity, queries
+from assay.store.database import _parsed as parsed_url  # pyright: ignore[reportPrivateUsage]
 from assay.store.salvage import salvage
 from assay.store.schema import VERSION
 from assay.store.store import Store
@@ -261,3 +262,9 @@ def test_eight_writers_of_500_trials_each(url: str, record_property: pytest.Reco
     assert sum(counts) == 4000
     record_property("overhead_ms", 1000 * (seconds / 500 - 0.01))
     print(f"8 writers: {1000 * seconds / 500 - 10:.1f} ms a trial beyond its own 10 ms")
+
+
+def test_a_postgresql_url_without_a_driver_uses_the_one_that_is_installed() -> None:
+    for scheme in ("postgres", "postgresql"):
+        assert parsed_url(f"{scheme}://me@host/x").drivername == "postgresql+psycopg"
+    assert parsed_url("postgresql+psycopg://me@host/x").drivername == "postgresql+psycopg"

@@ -13,6 +13,7 @@ from scipy import special
 from assay.analysis.frames import groups, have, measured, need, numbers, own, same_clock
 from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
+from assay.parts.fractions import fraction
 
 
 def default_target(trials: pd.DataFrame) -> float:
@@ -49,7 +50,8 @@ def times_to(
 
     Columns: trial, configuration, outcome, time (in units of `by`), reached. `.attrs` holds target, by and quantity.
 
-    Raises AssayError for an unknown axis or split, and if `by` is "seconds" and the seconds are not comparable.
+    Raises AssayError for an unknown axis or split, for an accuracy that is no fraction, and if `by` is "seconds" and
+    the seconds are not comparable.
     """
     if by not in AXES:
         raise AssayError(unknown("axis", by, AXES))
@@ -60,6 +62,8 @@ def times_to(
     need(trials, ["trial", "configuration", "outcome"])
     if by == "seconds":
         same_clock(trials)
+    if accuracy is not None:
+        accuracy = _fraction(accuracy)
     target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy
     metric = SCORE if loss is None else LOSS
     column = name_of(split, metric.name)
@@ -75,6 +79,13 @@ def times_to(
     table = table.assign(time=[time for time, _ in crossings], reached=[reached for _, reached in crossings])
     table.attrs = {"target": float(target), "by": by, "quantity": column}
     return table
+
+
+def _fraction(accuracy: float) -> float:
+    try:
+        return fraction(accuracy)
+    except AssayError as error:
+        raise AssayError(f"accuracy: {error}") from None
 
 
 def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: float) -> tuple[float, bool]:

@@ -71,7 +71,8 @@ def parse_spec(
     if seeds is not None and seeds < 1:
         raise AssayError(f"--seeds: got {seeds}; expected a number >= 1")
     if sample is not None and not 0 < sample <= 1:
-        raise AssayError(f"--sample: got {sample:g}; expected a fraction above 0 and up to 1")
+        percent = f": {sample / 100:g} is {sample:g} %" if 1 < sample <= 100 else ""
+        raise AssayError(f"--sample: got {sample:g}; expected a fraction above 0 and up to 1{percent}")
     if epochs is not None and epochs < 1:
         raise AssayError(f"--epochs: got {epochs}; expected a number >= 1")
     name = data or ("digits" if quick else "mnist")

@@ -15,7 +15,8 @@ from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.parts.models import MLP, MODELS
 from assay.recipe.model import PRECISIONS, Recipe
 from assay.recipe.patches import merged, with_data
-from assay.recipe.toml import read_toml
+from assay.recipe.toml import read_recipe
+from assay.report.text import readable
 from assay.system.machine import cores
 
 DEFAULTS: dict[str, Any] = {
@@ -49,7 +50,7 @@ def recipe_of(
     """
     path = Path(word)
     if path.suffix == ".toml" or path.is_file():
-        name, raw = path.stem, read_toml(path)
+        name, raw = readable(path.stem), read_recipe(path)
         data = data or ("digits" if quick else None)
     elif word in MODELS:
         name, raw = word, DEFAULTS | {"model": word}

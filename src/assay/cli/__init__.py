@@ -22,7 +22,7 @@ from assay.cli.import_log import import_log
 from assay.cli.list import list_trials
 from assay.cli.plot import plot
 from assay.cli.predict import predict
-from assay.cli.printing import note
+from assay.cli.printing import note, print_any_character
 from assay.cli.report import report
 from assay.cli.reproduce import reproduce
 from assay.cli.rm import rm
@@ -87,10 +87,14 @@ def main() -> None:
 
     An unforeseen error is one sentence as well, and exits with 70; its traceback is in a file.
     """
+    print_any_character()
     try:
         app()
     except AssayError as error:
         note(f"error: {error}")
+        sys.exit(Exit.USAGE)
+    except UnicodeEncodeError as error:  # of a file name or of the store: what is printed takes any character
+        note(f"error: {error.object!a} has characters that this locale's encoding lacks; set PYTHONUTF8=1")
         sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
         note("interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,6 +238,7 @@ def _write(plain: dict[str, Any], out: Path) -> list[Path]:
     from assay.system.files import write_atomically
 
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in plain["name"]).lstrip(".") or "bench"
+    stem = os.fsdecode(stem.encode())  # UTF-8 on disk, whatever the locale's encoding
     epochs = benches.epochs_frame(plain)
     files = [
         charts.write(charts.CHARTS[name].draw(epochs), out / f"{stem}-{name}.png") for name in ("bench", "bench-totals")

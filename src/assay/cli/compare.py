@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_results
+from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, readable_names, stored_results
 from assay.cli.printing import note, print_frame, print_line
 from assay.errors import AssayError
 
@@ -27,7 +27,8 @@ _HEADERS = {
 def compare(
     study: StudyName,
     configurations: Annotated[
-        list[str] | None, typer.Argument(help="Configurations to compare, two or more.", show_default="all")
+        list[str] | None,
+        typer.Argument(help="Configurations to compare, two or more.", show_default="all", callback=readable_names),
     ] = None,
     measure: Annotated[str, typer.Option(help="Measure: accuracy, test_loss, effort, seconds, ...")] = "accuracy",
     alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level.")] = 0.05,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.files import prepare_folder
-from assay.cli.options import Json, Out
+from assay.cli.options import Json, Out, home_expanded
 from assay.cli.printing import console, one_line, print_json, print_line
 from assay.errors import FileError
 
@@ -24,7 +24,8 @@ app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 def fetch(
     name: Annotated[str, typer.Argument(help="Data set: mnist or fashion-mnist.")],
     folder: Annotated[
-        Path | None, typer.Option(help="Folder to download to.", show_default="the user's data folder")
+        Path | None,
+        typer.Option(help="Folder to download to.", show_default="the user's data folder", callback=home_expanded),
     ] = None,
     as_json: Json = False,
 ) -> None:

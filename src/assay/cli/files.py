@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from assay.errors import FileError
+from assay.report.text import file_stem
+from assay.system.command_line import command_line
 
 
 def prepare_folder(folder: Path) -> None:
@@ -22,6 +24,25 @@ def prepare_folder(folder: Path) -> None:
         raise FileError(f"{folder}: not writable")
 
 
-def file_stem(study: str) -> str:
-    """A study's name as the stem of a file name: no path, no control characters."""
-    return "".join(c if c.isalnum() or c in "-_. " else "-" for c in study).strip(". ") or "study"
+def file_named(stem: str, ending: str) -> Path:
+    """A file by a stored name, as UTF-8 on disk even where the locale's encoding lacks its characters."""
+    return Path(os.fsdecode(f"{file_stem(stem)}{ending}".encode()))
+
+
+def check_file(file: Path, option: str) -> None:
+    """Checks that a file can be written, so that a wrong name is reported before any work is done.
+
+    Raises:
+        FileError: Its folder does not exist or is not writable, or the name is that of a folder.
+    """
+    if file.is_dir():
+        raise FileError(f"{option} {file}: a folder; expected the name of a file in it")
+    folder = file.parent
+    if not folder.is_dir():
+        if folder.exists():
+            raise FileError(f"{option} {file}: {folder} is a file; expected a folder")
+        raise FileError(
+            f"{option} {file}: the folder {folder} does not exist; create it: {command_line('mkdir -p', folder)}"
+        )
+    if not os.access(folder, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
+        raise FileError(f"{option} {file}: not writable")

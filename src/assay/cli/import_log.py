@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Json, StoreUrl
+from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import console, note, print_json, print_line
 from assay.errors import AssayError
+from assay.report.text import readable
 
 if TYPE_CHECKING:
     from assay.logs import Options
@@ -25,13 +26,15 @@ _DETECTED = "detected"
 
 
 def import_log(
-    log: Annotated[Path, typer.Argument(help="Log file of another framework.")],
+    log: Annotated[Path, typer.Argument(help="Log file of another framework.", callback=home_expanded)],
     format: Annotated[
         str | None,
         typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name in tables and charts.", show_default="the file's name")] = None,
-    study: Annotated[str, typer.Option(help="Study to add the curve to.", show_default="imported")] = "",
+    study: Annotated[
+        str, typer.Option(help="Study to add the curve to.", show_default="imported", callback=readable)
+    ] = "",
     column: Annotated[
         list[str] | None,
         typer.Option("--column", "--tag", help="QUANTITY=NAME of a column or tag: test_accuracy=val_acc. Repeatable."),

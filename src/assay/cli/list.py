@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, StoreUrl
+from assay.cli.options import Csv, Json, StoreUrl, readable_names
 from assay.cli.printing import console, note, print_csv, print_json
+from assay.report.text import readable
 
 if TYPE_CHECKING:
     from assay.store.store import Store
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 def list_trials(
     filters: Annotated[
         list[str] | None,
-        typer.Argument(help="COLUMN=VALUE, or with !=, >, <, >= or <=; e.g. optimizer=adam.", show_default=False),
+        typer.Argument(
+            help="COLUMN=VALUE, or with !=, >, <, >= or <=; e.g. optimizer=adam.",
+            show_default=False,
+            callback=readable_names,
+        ),
     ] = None,
-    study: Annotated[str, typer.Option(help="Only trials of this study.")] = "",
+    study: Annotated[str, typer.Option(help="Only trials of this study.", callback=readable)] = "",
     sort: Annotated[str, typer.Option(help="Column to sort by; prefix it with - for descending order.")] = "-finished",
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 30,
     trials: Annotated[bool, typer.Option("--trials", help="List trials even without filters.")] = False,

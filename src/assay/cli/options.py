@@ -10,10 +10,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.errors import AssayError
+from assay.report.text import readable
+from assay.system import files
 
 if TYPE_CHECKING:
     from assay.engines.program import Command
     from assay.results.results import Results
+
+
+def home_expanded(value: Path | None) -> Path | None:
+    """A path with its leading `~` replaced, which a shell does not do in `--out=~/runs`. Raises: FileError."""
+    return None if value is None else files.home_expanded(value)
+
+
+def homes_expanded(values: list[Path]) -> list[Path]:
+    """The same for an argument that takes several paths."""
+    return [files.home_expanded(value) for value in values]
+
+
+def readable_names(values: list[str] | None) -> list[str] | None:
+    """Names as UTF-8, in which they are stored, where the locale's encoding could not read them."""
+    return None if values is None else [readable(value) for value in values]
+
 
 AllowCode = Annotated[
     bool,
@@ -38,7 +56,7 @@ DataSet = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
-Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.")]
+Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.", callback=home_expanded)]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")]
 Sets = Annotated[
@@ -54,7 +72,7 @@ StoreUrl = Annotated[
         show_default="$ASSAY_STORE or ./assay.db",
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Name of a stored study; `assay list` shows them.")]
+StudyName = Annotated[str, typer.Argument(help="Name of a stored study; `assay list` shows them.", callback=readable)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -92,6 +110,29 @@ def parse_command(text: str, engine: str | None) -> Command:
     if not words or not all(word.isprintable() and word for word in words):
         raise AssayError(f"--command: got {text!r}; expected a program and its arguments, in printable characters")
     return Command(command=tuple(words))
+
+
+def accuracy_of(text: str, option: str) -> float:
+    """An accuracy as a fraction, of "0.9" or "90%". Raises: AssayError, which names the option."""
+    from assay.parts.fractions import fraction
+
+    try:
+        return fraction(text)
+    except AssayError as error:
+        raise AssayError(f"{option}: {error}") from None
+
+
+def typed_store(store: str | None) -> str | None:
+    """The store as a printed command names it: as typed, without a password; None for that of the environment."""
+    if store is None or "://" not in store:
+        return store
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(store).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return store
 
 
 def stored_results(study: str, store: str | None) -> Results:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli.files import file_stem
-from assay.cli.options import StoreUrl, StudyName, stored_results
+from assay.cli.files import file_named
+from assay.cli.options import StoreUrl, StudyName, home_expanded, stored_results
 from assay.cli.printing import console, note
 
 _BY_CHART = "chosen by the chart"
@@ -19,7 +19,13 @@ def plot(
     chart: Annotated[str, typer.Argument(help="Name of the chart, e.g. curves, effort or pareto; `list` shows all.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Output file (.png, .svg, .html or .json).", show_default="STUDY-CHART.png"),
+        typer.Option(
+            "-o",
+            "--out",
+            help="Output file (.png, .svg, .html or .json).",
+            show_default="STUDY-CHART.png",
+            callback=home_expanded,
+        ),
     ] = None,
     x: Annotated[
         str | None,
@@ -63,4 +69,4 @@ def plot(
     if "log" in options and chart != "curves":
         options["log"] = True
     picture = stored_results(study, store).picture(chart, trial=trial, **options)
-    note(str(charts.write(picture, out or Path(f"{file_stem(study)}-{chart}.png"))))
+    note(str(charts.write(picture, out or file_named(study, f"-{chart}.png"))))

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Json
+from assay.cli.options import Json, home_expanded, homes_expanded
 from assay.cli.printing import note, print_json, print_line
 
 
 def predict(
-    weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures of any size, or IDX files.")],
+    weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.", callback=home_expanded)],
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size, or IDX files.", callback=homes_expanded)],
     as_json: Json = False,
     show: Annotated[
         Path | None,

@@ -7,20 +7,22 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.files import file_stem
-from assay.cli.options import Json, StoreUrl, StudyName, stored_results
+from assay.cli.files import file_named
+from assay.cli.options import Json, StoreUrl, StudyName, home_expanded, stored_results
 from assay.cli.printing import note, print_json, print_line
 
 
 def report(
     study: StudyName,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file.", show_default="STUDY.html")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Output file.", show_default="STUDY.html", callback=home_expanded)
+    ] = None,
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML report of a study: answers, tables, charts and data."""
     results = stored_results(study, store)
-    path = results.report(out or Path(f"{file_stem(study)}.html"))
+    path = results.report(out or file_named(study, ".html"))
     if as_json:
         print_json({"report": str(path), "bytes": path.stat().st_size, "answers": results.answers()})
         return

@@ -11,12 +11,13 @@ import typer
 
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
-from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes
+from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_store
 from assay.cli.plans import confirm_if_long, plan_sentence
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
 from assay.errors import AssayError, FileError
 from assay.report.text import clean, duration
+from assay.system.command_line import command_line
 
 if TYPE_CHECKING:
     from assay.articles.page import Page
@@ -81,7 +82,20 @@ def reproduce(
         page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(times)}."])
     _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, as_json=as_json)
     if interrupted:
-        note("interrupted; run the same command to resume")
+        line = command_line(
+            "assay reproduce",
+            name,
+            data=data,
+            quick=quick,
+            seeds=seeds,
+            sample=sample,
+            epochs=epochs,
+            yes=yes,
+            store=typed_store(store),
+            out=out,
+            json=as_json,
+        )
+        note(f"interrupted; run the same command to resume: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.exits import Exit
-from assay.cli.options import StoreUrl, Yes
+from assay.cli.options import StoreUrl, Yes, readable_names, typed_store
 from assay.cli.printing import note
 from assay.errors import AssayError
+from assay.system.command_line import command_line
 
 if TYPE_CHECKING:
     from assay.store.store import Store
@@ -35,7 +36,10 @@ class _Selection:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Study names, or keys of trials, benches or imported curves.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Study names, or keys of trials, benches or imported curves.", callback=readable_names),
+    ],
     yes: Yes = False,
     store: StoreUrl = None,
 ) -> None:
@@ -52,7 +56,8 @@ def rm(
             raise AssayError(f"this removes {selection.text()}; give --yes to remove it without confirmation")
         if not typer.confirm(f"Remove {selection.text()}?", err=True):
             raise typer.Exit(Exit.NEGATIVE)
-    note(f"removed {_remove(opened, selection)}; `assay store vacuum` frees the space of their weights")
+    vacuum = command_line("assay store vacuum", store=typed_store(store))
+    note(f"removed {_remove(opened, selection)}; `{vacuum}` frees the space of their weights")
 
 
 def _select(store: Store, names: list[str]) -> _Selection:

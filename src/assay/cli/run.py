@@ -19,11 +19,13 @@ from assay.cli.options import (
     Yes,
     code_allowed,
     parse_command,
+    typed_store,
 )
 from assay.cli.plans import announce, plan_counts, show_plan
 from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
+from assay.system.command_line import Value, command_line
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -77,10 +79,15 @@ def run(
     trainer = engine if command is None else parse_command(command, engine).model_dump()
     settings = {"engine": trainer, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    given: dict[str, Value] = {"set": sets or [], "data": data, "engine": engine, "command": command, "device": device}
+    given |= {"threads": threads, "timing": timing, "repeats": repeats, "until_decided": until_decided}
+    given |= {"allow_code": allow_code, "yes": yes, "store": typed_store(store), "json": as_json}
+    same = "run the same command, without --again, to resume" if again else "run the same command to resume"
+    resume = f"{same}: {command_line('assay run', study, **given)}"
     with code_allowed(allow_code):
         loaded = _load(study, changes, sets or [], data)
         if until_decided:
-            return _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json)
+            return _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json, resume=resume)
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:
@@ -96,7 +103,7 @@ def run(
         )
     if interrupted:
         open_trials = sum(len(job.trials) for job in execution.open)
-        note(f"interrupted; {open_trials:,} trials are open; run the same command to resume")
+        note(f"interrupted; {open_trials:,} trials are open; {resume}")
         raise typer.Exit(Exit.INTERRUPTED)
     if _say_failures(execution):
         raise typer.Exit(Exit.NEGATIVE)
@@ -129,7 +136,7 @@ def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None)
     return Study.load(name, changes=changes, patches=[assignment(text) for text in sets], data=data)
 
 
-def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) -> None:
+def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, resume: str) -> None:
     from assay.execution.sequential import until_decided
     from assay.results.results import Results
 
@@ -153,7 +160,7 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool) 
         if decision.winner:
             print_line(decision.fresh_sentence())
     if decision.interrupted:
-        note("interrupted; run the same command to resume")
+        note(f"interrupted; {resume}")
         raise typer.Exit(Exit.INTERRUPTED)
     if failed and all(failed):
         raise typer.Exit(Exit.NEGATIVE)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Json, StoreUrl
+from assay.cli.files import check_file
+from assay.cli.options import Json, StoreUrl, home_expanded, typed_store
 from assay.cli.printing import console, note, print_json
 from assay.errors import AssayError
+from assay.system.command_line import command_line
+from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
     from assay.store.store import Store
@@ -24,26 +26,41 @@ def show(
     as_json: Json = False,
     save_best: Annotated[
         Path | None,
-        typer.Option(help="Save the weights of a trial's best validation point, which `save_best` kept, to this file."),
+        typer.Option(
+            help="Save the weights of a trial's best validation point, which `save_best` kept, to this file.",
+            callback=home_expanded,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="With --recipe: write it to this file.", callback=home_expanded),
     ] = None,
 ) -> None:
     """Show a stored trial, bench or imported curve.
 
     For a trial: its learning curve, time breakdown, machine, recipe, and the command that repeats it.
     """
+    from assay.recipe.toml import toml_text
     from assay.store import benches, imported, queries
     from assay.store.store import Store
 
+    if out is not None and not recipe:
+        raise AssayError("--out: only with --recipe, which it writes to a file")
     opened = Store(store, read_only=True)
     database = opened.database
     if save_best is not None:
+        check_file(save_best, "--save-best")
         _save_best(opened, queries.one_trial(database, trial)["key"], save_best)
     elif (bench := benches.find(database, trial)) is not None:
-        _show_bench(bench, recipe=recipe, as_json=as_json)
+        _show_bench(bench, recipe=recipe, as_json=as_json, out=out)
     elif curve := imported.find(database, trial):
         _show_imported(curve, recipe=recipe, as_json=as_json)
     else:
-        _show_trial(queries.one_trial(database, trial), recipe=recipe, as_json=as_json)
+        row = queries.one_trial(database, trial)
+        if recipe:
+            _print_or_write(toml_text(json.loads(row["recipe"])), out)
+            return
+        _show_trial(row, as_json=as_json, store=typed_store(store))
 
 
 def _save_best(store: Store, key: str, path: Path) -> None:
@@ -58,12 +75,12 @@ def _save_best(store: Store, key: str, path: Path) -> None:
     note(f"{best.reason}: {save(best, path)}")
 
 
-def _show_bench(bench: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
+def _show_bench(bench: dict[str, Any], *, recipe: bool, as_json: bool, out: Path | None) -> None:
     from assay.cli.bench import print_bench
     from assay.recipe.toml import toml_text
 
     if recipe:
-        typer.echo(toml_text(bench["recipe"]), nl=False)
+        _print_or_write(toml_text(bench["recipe"]), out)
     elif as_json:
         print_json(bench)
     else:
@@ -85,26 +102,28 @@ def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
     console().print(tables.pairs([("imported", row["key"]), ("study", row["study_name"])]))
 
 
-def _show_trial(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
+def _show_trial(row: dict[str, Any], *, as_json: bool, store: str | None) -> None:
     from assay.recipe.toml import toml_text
     from assay.store.records import history_of
 
     plain_recipe = json.loads(row["recipe"])
-    if recipe:
-        typer.echo(toml_text(plain_recipe), nl=False)
-        return
     history = history_of(row) if row["outcome"] else None
     if not as_json:
-        _print_trial(row, history, toml_text(plain_recipe))
+        _print_trial(row, history, toml_text(plain_recipe), store=store)
         return
     plain = history.plain() if history and history.points else {"recipe": plain_recipe}
-    extra = {"trial": row["key"], "outcome": row["outcome"], "error": row["error"], "command": _repeat_command(row)}
+    extra = {
+        "trial": row["key"],
+        "outcome": row["outcome"],
+        "error": row["error"],
+        "command": _repeat_command(row, store),
+    }
     print_json(plain | extra | {"studies": row["studies"], "timing": row["timing"]})
 
 
-def _print_trial(row: dict[str, Any], history: Any, recipe_text: str) -> None:
+def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: str | None) -> None:
     from assay.cli import tables
-    from assay.report.text import clean_lines
+    from assay.report.text import clean, clean_lines
 
     screen = console()
     if history is not None and history.points:
@@ -120,18 +139,48 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str) -> None:
     machine = ", ".join(str(description[key]) for key in ("cpu", "cores", "system") if key in description)
     lines = [("trial", row["key"]), ("timing", row["timing"]), ("machine", machine or "-")]
     lines += [("study", f"{name}: {label}") for name, label in row["studies"]]
-    screen.print(tables.pairs([*lines, ("repeat with", _repeat_command(row))]))
+    repeat = _repeat_command(row, store)
+    if row["timing"] != "isolated":
+        lines.append(("note", f"it was timed {row['timing']}; `assay train` times isolated, which is another trial"))
+    lines.append(("repeat with", "" if repeat else "-; the command line of its program is stored when it has run"))
+    screen.print(tables.pairs(lines))
+    if repeat is not None:
+        typer.echo(clean(repeat))  # in one line, so that it can be copied from a narrow terminal
     typer.echo("\n" + clean_lines(recipe_text), nl=False)
 
 
-def _repeat_command(row: dict[str, Any]) -> str:
-    """The command that trains a trial again."""
-    key, threads = row["key"][:12], f" --threads {row['threads']}" if row["threads"] else ""
-    device = "" if row["device"] == "cpu" else f" --device {row['device']}"
-    engine = f"--engine {row['engine']}"
-    if row["engine"].startswith("command:"):
-        words = (row["engine_choice"] or "").partition("run as: ")[2] or "..."
-        engine = f"--command {shlex.quote(words)}"
-    allow_code = " --allow-code" if ":" in row["optimizer"] + row["engine"] else ""
-    train = f"assay train recipe.toml {engine}{device}{threads} --again{allow_code}"
-    return f"assay show {key} --recipe > recipe.toml && {train}"
+def _repeat_command(row: dict[str, Any], store: str | None) -> str | None:
+    """The commands that train a trial again; None for an external program that has not run, so that none is stored.
+
+    The recipe goes into a file by an option, which writes all of it or nothing, and not by a redirect.
+    """
+    command, engine = None, str(row["engine"])
+    if engine.startswith("command:"):
+        engine, command = "", (row["engine_choice"] or "").partition("run as: ")[2]
+        if not command:
+            return None
+    key = row["key"][:12]
+    file = f"recipe-{key}.toml"
+    show = command_line("assay show", key, recipe=True, out=file, store=store)
+    train = command_line(
+        "assay train",
+        file,
+        engine=engine or None,
+        command=command,
+        device=None if row["device"] == "cpu" else row["device"],
+        threads=row["threads"],
+        store=store,
+        again=True,
+        allow_code=":" in row["optimizer"] + row["engine"],
+    )
+    return f"{show} && {train}"
+
+
+def _print_or_write(text: str, out: Path | None) -> None:
+    """Prints a recipe, or writes it to a file that --out names."""
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    check_file(out, "--out")
+    write_atomically(out, text.encode())
+    note(str(out))

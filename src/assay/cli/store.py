@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from assay.cli.exits import Exit
-from assay.cli.options import Json, StoreUrl
+from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
+from assay.report.text import readable
 
 app = typer.Typer(help="Check, repair, back up, export and import a store of trials.", no_args_is_help=True)
 
@@ -86,7 +87,9 @@ def _salvaged(path: Path, *, in_place: bool) -> list[str]:
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Output file; its artifacts go to FILE.artifacts.")],
+    file: Annotated[
+        Path, typer.Argument(help="Output file; its artifacts go to FILE.artifacts.", callback=home_expanded)
+    ],
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -106,8 +109,8 @@ def backup(
 
 @app.command(name="export")
 def export_store(
-    folder: Annotated[Path, typer.Argument(help="Output folder.")],
-    study: Annotated[str, typer.Option(help="Only the trials of this study.")] = "",
+    folder: Annotated[Path, typer.Argument(help="Output folder.", callback=home_expanded)],
+    study: Annotated[str, typer.Option(help="Only the trials of this study.", callback=readable)] = "",
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also export the weights.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
@@ -125,7 +128,7 @@ def export_store(
 
 @app.command(name="import")
 def import_store(
-    folder: Annotated[Path, typer.Argument(help="Folder written by `assay store export`.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by `assay store export`.", callback=home_expanded)],
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:

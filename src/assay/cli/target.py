@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_results
+from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, accuracy_of, stored_results
 from assay.cli.printing import note, print_frame
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
@@ -15,7 +15,12 @@ _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restrict
 def target(
     study: StudyName,
     accuracy: Annotated[
-        float | None, typer.Option(help="Target accuracy, between 0 and 1.", show_default="the study's median")
+        str | None,
+        typer.Option(
+            metavar="FRACTION",
+            help="Target accuracy: a fraction such as 0.9, or 90%.",
+            show_default="the study's median",
+        ),
     ] = None,
     loss: Annotated[float | None, typer.Option(help="Target loss, instead of an accuracy.")] = None,
     by: Annotated[str, typer.Option(help="Unit of time: iteration, examples, seconds or flops.")] = "iteration",
@@ -34,15 +39,16 @@ def target(
     from assay.report.answers import preparation
     from assay.report.text import percent
 
+    wanted = None if accuracy is None else accuracy_of(accuracy, "--accuracy")
     results = stored_results(study, store)
     trials = results.frame()
-    if accuracy is None and loss is None:
-        accuracy = targets.default_target(trials)
+    if wanted is None and loss is None:
+        wanted = targets.default_target(trials)
     if by == "seconds":
         trials, left_out = own(trials)
         note(left_out) if left_out else None
-    times = targets.times_to(results.curves(), trials, accuracy=accuracy, loss=loss, by=by, split=split)
-    goal = f"{percent(accuracy)} accuracy" if loss is None else f"loss {loss:g}"
+    times = targets.times_to(results.curves(), trials, accuracy=wanted, loss=loss, by=by, split=split)
+    goal = f"{percent(wanted)} accuracy" if loss is None else f"loss {loss:g}"
     title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
     table = table if as_csv or as_json or as_markdown else table[_COLUMNS]

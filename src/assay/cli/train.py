@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.exits import Exit
-from assay.cli.files import prepare_folder
-from assay.cli.options import AllowCode, CommandLine, Json, Out, Sets, StoreUrl, code_allowed, parse_command
+from assay.cli.files import check_file, prepare_folder
+from assay.cli.options import (
+    AllowCode,
+    CommandLine,
+    Json,
+    Out,
+    Sets,
+    StoreUrl,
+    code_allowed,
+    home_expanded,
+    parse_command,
+    typed_store,
+)
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
+from assay.system.command_line import Value, command_line
+from assay.system.file_kinds import kind_of_name
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -25,20 +37,32 @@ if TYPE_CHECKING:
     from assay.training.history import History
 
 
+_OUT = Path("assay-out")
+
+
 def train(
     recipe: Annotated[
-        Path | None, typer.Argument(help="Recipe in TOML.", show_default="the quickstart on the embedded digits")
+        Path | None,
+        typer.Argument(
+            help="Recipe in TOML.", show_default="the quickstart on the embedded digits", callback=home_expanded
+        ),
     ] = None,
     sets: Sets = None,
     engine: Annotated[str, typer.Option(help="Engine: numpy, native, jax, torch or auto.")] = "auto",
     command: CommandLine = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Number of threads.", show_default="chosen by the engine")] = None,
-    out: Out = Path("assay-out"),
-    save: Annotated[Path | None, typer.Option(help="Save the trained weights to this file (.safetensors).")] = None,
+    out: Out = _OUT,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Save the trained weights to this file (.safetensors).", callback=home_expanded),
+    ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="Resume from weights saved by --save; their recipe is used unless RECIPE is given."),
+        typer.Option(
+            help="Resume from weights saved by --save; their recipe is used unless RECIPE is given.",
+            callback=home_expanded,
+        ),
     ] = None,
     store: StoreUrl = None,
     time_limit: Annotated[float | None, typer.Option(min=0.001, help="Stop after this many seconds.")] = None,
@@ -47,7 +71,10 @@ def train(
     as_json: Json = False,
     save_best: Annotated[
         Path | None,
-        typer.Option(help="Also save the weights of the point with the lowest validation loss to this file."),
+        typer.Option(
+            help="Also save the weights of the point with the lowest validation loss to this file.",
+            callback=home_expanded,
+        ),
     ] = None,
 ) -> None:
     """Train one recipe, and show its learning curve and its cost.
@@ -57,14 +84,13 @@ def train(
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
     from assay.recipe.patches import assignment, merged
-    from assay.recipe.toml import read_toml
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
     from assay.studies.study import Settings
     from assay.training.checkpoints import restore
 
     saved = restore(start) if start else None
-    base = read_toml(recipe) if recipe else saved.recipe.plain() if saved else {}
+    base = _base(recipe) if recipe else saved.recipe.plain() if saved else {}
     patches = [assignment(text) for text in sets or []]
     with code_allowed(allow_code):
         parsed = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
@@ -72,8 +98,8 @@ def train(
         if start:  # again, because its optimizer may be the one that was just imported
             saved = restore(start)
         prepare_folder(out)
-        if save_best is not None and not save_best.parent.is_dir():
-            raise FileError(f"--save-best {save_best}: its folder does not exist")
+        _check_save(save, "--save")
+        _check_save(save_best, "--save-best")
         settings = Settings.checked(
             engine=trainer, device=device, threads=threads, time_limit=time_limit, save_best=save_best is not None
         )
@@ -85,10 +111,24 @@ def train(
         trial = next(iter(plan.trials.values()))
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
-    repeat = _command_text(recipe, sets or [], command, allow_code=allow_code)
-    repeat += f" --save-best {shlex.quote(str(save_best))}" if save_best else ""
+    options: dict[str, Value] = {
+        "set": sets or [],
+        "engine": None if engine == "auto" else engine,
+        "command": command,
+        "device": None if device == "cpu" else device,
+        "threads": threads,
+        "out": None if out == _OUT else out,
+        "save": save,
+        "save_best": save_best,
+        "start": start,
+        "store": typed_store(store),
+        "time_limit": time_limit,
+        "allow_code": allow_code,
+        "json": as_json,
+    }
+    repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
-    _finish(trained, name=name, out=out, save=save, save_best=save_best, as_json=as_json, repeat=repeat)
+    _finish(trained, _Files(out, save, save_best), name=name, as_json=as_json, repeat=repeat)
 
 
 def _checked_start(saved: History, trial: Trial, examples: int) -> History:
@@ -135,12 +175,41 @@ def _started(path: Path, saved: History, plan: Plan, store: Store) -> tuple[Plan
     return own, {own.trials[key].trajectory: saved}
 
 
-def _command_text(recipe: Path | None, sets: list[str], command: str | None, *, allow_code: bool) -> str:
-    """The command that trains the same recipe again."""
-    words = ["assay train", *([str(recipe)] if recipe else []), *(f"--set {text}" for text in sets)]
-    words += ["--command", shlex.quote(command)] if command else []
-    words += ["--allow-code"] if allow_code else []
-    return " ".join(words)
+def _base(recipe: Path) -> dict[str, Any]:
+    """The plain data of a recipe's file. Raises: FileError, with the command for what it is instead."""
+    from assay.parts.models import MODELS
+    from assay.recipe.toml import read_recipe
+    from assay.studies.study import bundled_names
+
+    word = str(recipe)
+    if not recipe.exists() and word in bundled_names():
+        raise FileError(f"{word}: is a bundled study, not a recipe; run it: {command_line('assay run', word)}")
+    if not recipe.exists() and word in MODELS:
+        line = command_line("assay train", set=[f"model={word}"])
+        raise FileError(f"{word}: is a model, not the file of a recipe; train it: {line}")
+    return read_recipe(recipe)
+
+
+def _check_save(save: Path | None, option: str) -> None:
+    """Checks that weights can be saved, before any training. Raises: FileError."""
+    if save is None:
+        return
+    check_file(save, option)
+    kind = kind_of_name(save)
+    if kind and not kind.startswith("a safetensors"):
+        note(f"{option} {save}: its name says {kind}, but it will hold safetensors; .safetensors is the usual ending")
+
+
+@dataclass(frozen=True)
+class _Repeat:
+    """What was typed: its arguments and options, from which the commands that repeat it are written."""
+
+    arguments: tuple[Path, ...]
+    options: dict[str, Value]
+
+    def text(self, **changes: Value) -> str:
+        """The command that trains the same again, with some options changed."""
+        return command_line("assay train", *self.arguments, **(self.options | changes))
 
 
 @dataclass(frozen=True)
@@ -153,7 +222,7 @@ class _Trained:
     from_store: bool
 
 
-def _train(execution: Execution, trial: Trial, *, name: str, repeat: str) -> _Trained:
+def _train(execution: Execution, trial: Trial, *, name: str, repeat: _Repeat) -> _Trained:
     """Trains the trial with a progress bar unless it is stored; after Ctrl-C, what was done until then.
 
     Raises: AssayError where the trial has no log point.
@@ -175,13 +244,13 @@ def _train(execution: Execution, trial: Trial, *, name: str, repeat: str) -> _Tr
     else:
         history = _interrupted(execution, trial, reached, repeat)
     if history.outcome == "failed":
-        raise AssayError(_failure(store, trial.key))
+        raise AssayError(_failure(store, trial.key, repeat))
     if not history.points:
         raise AssayError(f"{history.ending}, before the first log point")
     return _Trained(history, trial.key, store.name, from_store)
 
 
-def _failure(store: Store, key: str) -> str:
+def _failure(store: Store, key: str, repeat: _Repeat) -> str:
     """Why a trial failed: its reason, or what an external program wrote before it ended."""
     from assay.store.queries import one_trial
 
@@ -189,53 +258,61 @@ def _failure(store: Store, key: str) -> str:
     text = row["error"] or row["reason"]
     if text.startswith(row["reason"]):
         return text
-    return f"{row['reason']}; `assay show {key[:8]}` shows the traceback"
+    line = command_line("assay show", key[:8], store=repeat.options["store"])
+    return f"{row['reason']}; `{line}` shows the traceback"
 
 
-def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: str) -> History:
+def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: _Repeat) -> History:
     """The checkpoint that Ctrl-C left; ends the command where there is none."""
     from assay.training.history import Outcome
 
     history = None if trial.program else execution.checkpoint_of(trial)
     if history is None:
         checkpoint = "external programs leave no checkpoint" if trial.program else "there is no checkpoint yet"
-        note(f"interrupted after {reached:,} iterations; {checkpoint}; start again with: {repeat}")
+        note(f"interrupted after {reached:,} iterations; {checkpoint}; start again with: {repeat.text()}")
         raise typer.Exit(Exit.INTERRUPTED)
     reason = f"interrupted after iteration {history.iterations:,}"
     return replace(history, outcome=Outcome.INTERRUPTED, reason=reason)
 
 
-def _finish(
-    trained: _Trained, *, name: str, out: Path, save: Path | None, save_best: Path | None, as_json: bool, repeat: str
-) -> None:
+@dataclass(frozen=True)
+class _Files:
+    """The files to write: the folder of the chart, and where weights go, at the end and at the best point."""
+
+    folder: Path
+    weights: Path | None
+    best: Path | None
+
+
+def _finish(trained: _Trained, files: _Files, *, name: str, as_json: bool, repeat: _Repeat) -> None:
     """Writes weights and chart, and prints; after Ctrl-C, keeps the weights and says how to resume."""
     history = trained.history
     interrupted = history.outcome == "interrupted"
-    if interrupted and save is None:
-        save = out / f"{name}.safetensors"
-    best = None if interrupted else save_best
-    files = _write(history, out / f"{name}-{history.recipe.key()[:8]}.png", save, save_best=best)
-    _print(trained, files, as_json=as_json)
     if interrupted:
-        note(f"interrupted after {history.iterations:,} iterations; resume with: {repeat} --start {save}")
+        weights = files.weights or files.folder / f"{name}.safetensors"
+        files = _Files(files.folder, weights, None)
+    _print(trained, _write(history, files, f"{name}-{history.recipe.key()[:8]}.png"), as_json=as_json)
+    if interrupted:
+        line = repeat.text(start=files.weights)
+        note(f"interrupted after {history.iterations:,} iterations; resume with: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-def _write(history: History, plot: Path, save: Path | None, *, save_best: Path | None) -> dict[str, str]:
+def _write(history: History, files: _Files, plot: str) -> dict[str, str]:
     """Writes the chart, and the weights if files for them are given; the files by kind."""
     from assay.report import charts
     from assay.training.checkpoints import save as save_checkpoint
     from assay.training.snapshots import at_best
 
-    if save is not None and not history.checkpoint.weights:
-        raise FileError(f"{save}: the weights of this trial were not kept; --again retrains it")
-    if save is not None:
-        save_checkpoint(history, save)
-    if save_best is not None:
-        save_checkpoint(at_best(history), save_best)
-    files = {"plot": plot, "weights": save, "best weights": save_best}
-    files["plot"] = charts.write(history.plot(), plot)
-    return {kind: str(file) for kind, file in files.items() if file}
+    if files.weights is not None and not history.checkpoint.weights:
+        raise FileError(f"{files.weights}: the weights of this trial were not kept; --again retrains it")
+    if files.weights is not None:
+        save_checkpoint(history, files.weights)
+    if files.best is not None:
+        save_checkpoint(at_best(history), files.best)
+    chart = charts.write(history.plot(), files.folder / plot)
+    written = {"plot": chart, "weights": files.weights, "best weights": files.best}
+    return {kind: str(file) for kind, file in written.items() if file}
 
 
 def _print(trained: _Trained, files: dict[str, str], *, as_json: bool) -> None:

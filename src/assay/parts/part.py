@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from assay.errors import unknown
+from assay.errors import AssayError, unknown
+from assay.parts.fractions import fraction
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -18,8 +19,27 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A number in [0, 1): a decay, a momentum, a dropout rate."""
 Ratio = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1]: an accuracy, a factor."""
-Count = Annotated[int, Field(ge=1)]
-WholeNumber = Annotated[int, Field(ge=0)]
+
+
+def _whole(value: object) -> object:
+    """A float without a fraction as the whole number that it is: 6.4e4 is 64000."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+
+
+def _fraction(value: object) -> object:
+    """An accuracy with a percent sign as a fraction; a number above 1 is refused."""
+    try:
+        return fraction(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+    except AssayError as error:
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
+
+
+Accuracy = Annotated[float, BeforeValidator(_fraction)]
+"""An accuracy: a number in [0, 1], or a text such as "97 %"."""
 
 
 class Part(BaseModel):

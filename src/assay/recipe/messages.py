@@ -64,7 +64,33 @@ def _sentence(details: ErrorDetails, keys_at: Keys) -> str:
     expected = _EXPECTED.get(kind, details["msg"]).format(**context)
     shown = repr(details["input"])
     got = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"{where}: got {got}; expected {expected}"
+    return f"{where}: got {got}; expected {expected}{_cure(kind, details, context)}"
+
+
+def _cure(kind: str, details: ErrorDetails, context: dict[str, object]) -> str:
+    """What to write in place of a value whose meaning is plain, as the end of a sentence."""
+    value, key = details["input"], (_where(details["loc"]) if details["loc"] else "").rpartition(".")[2]
+    if kind in ("int_type", "int_from_float") and isinstance(value, float) and 0 < value < 1:
+        return " (a count, not a fraction)"
+    if kind in ("less_than", "less_than_equal") and key in _FRACTIONS and 1 < value <= 100:
+        return f" (a fraction: {value / 100:g} is {value:g} %)"
+    if kind == "tuple_type" and key == "hidden" and isinstance(value, int) and not isinstance(value, bool):
+        return " with the units of each hidden layer, such as [64, 32]"
+    if kind in ("int_type", "float_type") and isinstance(value, str) and is_number(value):
+        return f" (without quotes: {value.strip()})"
+    return ""
+
+
+_FRACTIONS = ("dropout", "rate", "accuracy")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number as Python writes it, also without a digit before or after the point."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 _UNION_MEMBERS = {"int", "str", "float", "constrained-int", "constrained-float"}

@@ -29,11 +29,13 @@ from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
+from assay.recipe.aliases import resolved
 from assay.recipe.messages import sentences
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budget_table
-from assay.recipe.toml import read_toml
+from assay.recipe.toml import read_recipe
 from assay.recipe.upgrades import upgraded
+from assay.system.files import home_expanded
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -122,10 +124,13 @@ class Recipe(Part):
     precision: PrecisionName = "float32"
 
     def __init__(self, **raw: Any) -> None:
+        plain, problems = resolved(raw)
         try:
-            super().__init__(**_plain(raw))
+            super().__init__(**_plain(plain))
         except ValidationError as error:
-            raise RecipeError(sentences(error.errors(), _keys_at)) from None
+            raise RecipeError([*problems, *sentences(error.errors(), _keys_at)]) from None
+        if problems:
+            raise RecipeError(problems)
 
     @model_validator(mode="before")
     @classmethod
@@ -196,10 +201,10 @@ class Recipe(Part):
             patches: Plain data that are merged in, in order.
 
         Raises:
-            FileError: The file cannot be read, or is not TOML.
+            FileError: The file cannot be read, is not TOML, or is a study.
             RecipeError: With all problems at once.
         """
-        return cls.parse(merged(read_toml(Path(path)), patches), source=str(path))
+        return cls.parse(merged(read_recipe(home_expanded(path)), patches), source=str(path))
 
     def patched(self, *patches: Mapping[str, Any]) -> Recipe:
         """This recipe with patches merged in. A patch that names a component replaces it with its defaults.

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assay.errors import RecipeError
 from assay.parts.part import Part
+from assay.recipe.aliases import SHORT_FORMS, canonical
 
 
 def assignment(text: str) -> dict[str, Any]:
     """Parses `key.key=value` into a patch; the value is TOML, or a plain word.
 
-    >>> assignment("optimizer.learning_rate=0.1"), assignment("model=3LS")
-    ({'optimizer': {'learning_rate': 0.1}}, {'model': '3LS'})
+    >>> assignment("optimizer.learning_rate=0.1"), assignment("model=3LS"), assignment("clip_norm=.5")
+    ({'optimizer': {'learning_rate': 0.1}}, {'model': '3LS'}, {'clip_norm': 0.5})
     """
     path, equals, word = text.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
         raise RecipeError([f"got {text!r}; expected KEY=VALUE, such as optimizer.learning_rate=0.1"], source="--set")
-    try:
-        patch: Any = tomllib.loads(f"value = {word.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        patch = word.strip()
+    patch = _word(word.strip())
     for key in reversed(keys):
         patch = {key: patch}
     return patch
 
 
-_SHORT_FORMS = {
-    "data": "name",
-    "model": "name",
-    "optimizer": "name",
-    "schedule": "name",
-    "batches": "kind",
-    "log": "every",
-}
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+def _word(word: str) -> Any:
+    """A value as TOML, as Python writes numbers and constants (.001, 1., True), or the word itself."""
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    if word in _PYTHON:
+        return _PYTHON[word]
+    return float(word) if _NUMBER.fullmatch(word) else word
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?")
 
 
 def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -44,10 +50,11 @@ def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> di
 
     A table that names a component replaces it, and its other settings take their defaults (Adam never inherits
     Descent's learning rate). A table without a name is merged key by key. A patch that replaces the model but names no
-    loss takes the new model's default loss.
+    loss takes the new model's default loss. Aliases are rewritten first.
     """
-    result = dict(table)
-    for patch in patches:
+    result = canonical(table)
+    for raw_patch in patches:
+        patch = canonical(raw_patch, base=result)
         if "model" in patch and "loss" not in patch and names_component(patch["model"]):
             result.pop("loss", None)
         for key, value in patch.items():
@@ -64,8 +71,8 @@ def with_data(table: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _merged_value(key: str, old: object, new: object) -> object:
     if not isinstance(new, Mapping) or names_component(new):  # pyright: ignore[reportUnknownArgumentType]
         return new
-    if key in _SHORT_FORMS and isinstance(old, str):
-        old = {_SHORT_FORMS[key]: old}
+    if key in SHORT_FORMS and isinstance(old, str):
+        old = {SHORT_FORMS[key]: old}
     if key == "budget":  # iterations or epochs: the new key replaces the old one
         old = None
     old = tables(old)

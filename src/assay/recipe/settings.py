@@ -11,7 +11,10 @@ from pydantic import (
 )
 
 from assay.parts.durations import Duration, duration
-from assay.parts.part import Count, NonNegative, Part, Positive, Ratio, WholeNumber
+from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, WholeNumber
+
+_ESCAPES = "\a\b\t\n\v\f\r\x1b"
+"""Characters that no data set's name has, and that a path with backslashes gets where they are escapes."""
 
 
 class Data(Part):
@@ -26,6 +29,16 @@ class Data(Part):
     name: str = "digits"
     train: Count | None = None
     validation: WholeNumber = 0
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_mangled_path(cls, name: str) -> str:
+        if any(c in name for c in _ESCAPES):
+            raise ValueError(
+                f"got {name!r}; in double quotes a backslash is an escape, such as \\n or \\t; "
+                "use single quotes: 'C:\\new\\data'"
+            )
+        return name
 
 
 class Regularisation(Part):
@@ -76,7 +89,7 @@ class Stop(Part):
     """Rules that end a trial before its budget. They read the validation set, or the test set if there is none.
 
     Attributes:
-        accuracy: Stop when this accuracy is reached, as a fraction.
+        accuracy: Stop when this accuracy is reached: a fraction, or a text such as "97 %".
         seconds: Stop after this much training time.
         patience: Stop after this much training without a lower loss: n or "n points" (log points), "n epochs" or
             "n iterations". The first epoch does not count, but its losses do: the loss must fall below all earlier
@@ -84,7 +97,7 @@ class Stop(Part):
         patience_from_start: Count the first epoch as well, as Assay 0.2 did.
     """
 
-    accuracy: Ratio | None = None
+    accuracy: Accuracy | None = None
     seconds: Positive | None = None
     patience: str | None = None
     patience_from_start: bool | None = None

@@ -4,29 +4,92 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.errors import FileError, nearest
+from assay.recipe.toml_hints import cause, decoded
+from assay.system.command_line import command_line
+from assay.system.file_kinds import kind_of_file
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file. Raises: FileError if it cannot be read or is not TOML."""
+    """The table in a TOML file. A byte-order mark of UTF-8, UTF-16 or UTF-32 is obeyed.
+
+    Raises:
+        FileError: It cannot be read, is another kind of file, or is not TOML; with the likely cause.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         guess = nearest(path.name, names)
         raise FileError(f"{path}: no such file" + (f"; did you mean {guess!r}?" if guess else "")) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise FileError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        text = decoded(content)
+    except ValueError as error:
+        raise FileError(f"{path}: {_another_kind(path) or f'cannot be read as text: {error}'}") from None
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: not valid TOML: {error}") from None
+        kind = _another_kind(path)
+        reason = kind or f"not valid TOML: {error}{cause(text, str(error))}"
+        raise FileError(f"{path}: {reason}") from None
+
+
+_OF_STUDIES = ("baseline", "axes", "trials")
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The table in a recipe's TOML file. Raises: FileError as `read_toml` does, and for a study."""
+    table = read_toml(path)
+    keys = [key for key in _OF_STUDIES if isinstance(table.get(key), Mapping)]
+    if keys:
+        raise FileError(
+            f"{path}: is a study, because it has {' and '.join(keys)}; expected a recipe; "
+            f"run it: {command_line('assay run', path)}"
+        )
+    return table
+
+
+def read_study(path: Path, *, recipe_keys: Iterable[str]) -> dict[str, Any]:
+    """The table in a study's TOML file. Raises: FileError as `read_toml` does, and for a recipe.
+
+    Args:
+        path: The file.
+        recipe_keys: The keys that a recipe has and a study has not.
+    """
+    table = read_toml(path)
+    keys = [key for key in recipe_keys if key in table]
+    if keys and not any(key in table for key in _OF_STUDIES):
+        raise FileError(
+            f"{path}: is a recipe, because it has {' and '.join(keys)} and no baseline or axes; expected a study; "
+            f"train it: {command_line('assay train', path)}"
+        )
+    return table
+
+
+_EXPECTED = "expected a recipe or a study in TOML"
+_NOT_TOML = ("", "a TOML file")
+
+
+def _another_kind(path: Path) -> str:
+    """What a file is that is no TOML, with what to do about it; "" if that is unknown."""
+    kind = kind_of_file(path)
+    if kind in _NOT_TOML:
+        return ""
+    if kind.startswith("a safetensors"):
+        return (
+            f"is {kind}; {_EXPECTED}; weights that Assay saved are resumed by {command_line('assay train', start=path)}"
+        )
+    return f"is {kind}; {_EXPECTED}"
 
 
 def toml_text(table: Mapping[str, Any], path: str = "") -> str:
-    """A table as TOML that `tomllib` reads back.
+    """A table as TOML that `tomllib` reads back; entries that are None are left out.
 
     >>> print(toml_text({"seed": 1, "batches": {"size": 64}}), end="")
     seed = 1
@@ -34,7 +97,8 @@ def toml_text(table: Mapping[str, Any], path: str = "") -> str:
     [batches]
     size = 64
     """
-    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in table.items() if not isinstance(value, Mapping)]
+    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             inner = f"{path}.{_key(key)}" if path else _key(key)
@@ -53,6 +117,10 @@ def _value(value: Any) -> str:
         return _text(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):  # in a list: a table of its own would need another form of header
+        items: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        pairs = [f"{_key(key)} = {_value(item)}" for key, item in items.items() if item is not None]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     return repr(value)
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.errors import AssayError, FileError
+from assay.recipe.toml import toml_text
 from assay.report import benches, figures, html
 from assay.report.charts import CHARTS, Chart, Shape
 from assay.report.html import text
+from assay.report.text import file_stem
+from assay.system.command_line import command_line
 from assay.system.files import write_atomically
 
 Frame = Any
@@ -55,6 +58,7 @@ def page(study: StudyResults) -> str:
         raise AssayError(f"study {study.name!r} has no trials")
     finished = int((trials["outcome"] != "planned").sum())
     specs, left_out = _specs(study) if finished else ({}, [])
+    file = f"{file_stem(study.name)}.toml"
     answers = study.answers() if finished else [f"None of its {len(trials):,} trials is finished yet."]
     parts = [
         f"<h1>{text(study.name)}</h1>",
@@ -75,8 +79,9 @@ def page(study: StudyResults) -> str:
         html.download("curves.csv", study.curves()),
         "<h2>How it was made</h2>",
         html.pairs(study.environment()),
-        f"<p>Again: <code>assay run {text(study.name)}.toml</code> with this definition:</p>",
-        f"<pre>{text(json.dumps(study.about, indent=1))}</pre>",
+        f"<p>Again: save this definition as <code>{text(file)}</code>, then "
+        f"<code>{text(command_line('assay run', file))}</code></p>",
+        f"<pre>{text(toml_text(study.about))}</pre>",
         *(f'<p class="note">Not drawn: {text(line)}</p>' for line in left_out),
     ]
     return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))

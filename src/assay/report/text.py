@@ -42,6 +42,23 @@ def clean(text: object) -> str:
     return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
+def readable(text: str) -> str:
+    """A name from the command line or the file system, read as UTF-8 where the locale's encoding could not.
+
+    >>> readable("caf\\udcc3\\udca9")
+    'café'
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def file_stem(study: str) -> str:
+    """A study's name as the stem of a file name: no path, no control characters."""
+    return "".join(c if c.isalnum() or c in "-_. " else "-" for c in study).strip(". ") or "study"
+
+
 def clean_lines(text: str) -> str:
     """`clean`, line by line."""
     return "\n".join(clean(line) for line in text.split("\n"))

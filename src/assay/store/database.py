@@ -17,8 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from assay.errors import StoreError, to_install
+from assay.errors import FileError, StoreError, to_install
 from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
+from assay.system.command_line import command_line
+from assay.system.file_kinds import kind_of_file, kind_of_name
+from assay.system.files import home_expanded
 
 T = TypeVar("T")
 
@@ -95,9 +98,9 @@ class Database:
         if path.is_dir():
             raise StoreError(f"{path}: a folder; expected the file of a store")
         is_new = not path.exists() or path.stat().st_size == 0
-        if self.read_only and is_new:
-            raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
-        if not is_new and not os.access(path, os.R_OK):
+        if is_new:
+            _check_new(path, read_only=self.read_only)
+        elif not os.access(path, os.R_OK):
             raise StoreError(f"{path}: cannot be read: permission denied")
         engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
 
@@ -210,7 +213,8 @@ class Database:
                 f"{self.name}: has schema version {version}, this Assay reads up to {VERSION}; update Assay to open it"
             )
         if version not in READABLE:  # only a read-only store is not migrated
-            raise StoreError(f"{self.name}: has schema version {version}; `assay store check` migrates it to {VERSION}")
+            line = command_line("assay store check", store=self.name)
+            raise StoreError(f"{self.name}: has schema version {version}; `{line}` migrates it to {VERSION}")
         return version
 
 
@@ -232,13 +236,18 @@ def _raw(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_SILENT_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+_SCHEME = re.compile(r"(sqlite|postgres|postgresql)(\+\w+)?:(?!//)")
+
+
 def _parsed(url: str) -> sa.URL:
     """A URL, or the path of an SQLite file: what has no `://` is a path, whatever characters it has."""
+    if match := _SCHEME.match(url):
+        raise StoreError(f"store {without_password(url)!r}: expected two slashes after {match[0]!r}, as in {_FORMS}")
     if "://" not in url:
         return sa.URL.create("sqlite", database=url)
     shown = without_password(url)
     try:
-        parsed = sa.make_url(url)
+        parsed = _with_driver(sa.make_url(url))
         backend = parsed.get_backend_name()
         if backend == "postgresql":
             parsed.get_dialect().import_dbapi()
@@ -247,11 +256,13 @@ def _parsed(url: str) -> sa.URL:
     except NoSuchModuleError:
         backend = url.partition("://")[0]
     except (ArgumentError, ValueError):
-        raise StoreError(f"store {shown!r}: not a URL; expected sqlite:///FILE or postgresql+psycopg://...") from None
+        raise StoreError(f"store {shown!r}: not a URL; expected {_FORMS}") from None
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(f"store {shown!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
     if backend == "sqlite" and not parsed.database:
         raise StoreError(f"store {shown!r}: names no file; expected sqlite:///FILE")
+    if backend == "sqlite" and parsed.database and parsed.database.startswith("~"):
+        return parsed.set(database=_home_expanded(parsed.database))
     return parsed
 
 
@@ -265,6 +276,21 @@ def without_password(url: str) -> str:
     return re.sub(r"(?i)((?:password|passwd|pwd|sslpassword|token)=)[^&\s]*", r"\1***", masked)
 
 
+_FORMS = "sqlite:///FILE or postgresql+psycopg://..."
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    """A PostgreSQL URL that names no driver, with the one that Assay installs."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+
+
+def _home_expanded(name: str) -> str:
+    try:
+        return str(home_expanded(name))
+    except FileError as error:
+        raise StoreError(f"store {error}") from None
+
+
 def sqlite_path(url: str) -> Path | None:
     """The file that a URL names; None if it is not an SQLite URL."""
     parsed = _parsed(url)
@@ -276,11 +302,28 @@ def _not_a_database(path: Path) -> str:
     with path.open("rb") as file:
         if file.read(16) == b"SQLite format 3\0":
             return _damaged(path, "its header is not that of a database")
-    return f"{path}: not a store of Assay; expected an SQLite database"
+    kind = kind_of_file(path)
+    named = f"is {kind}, not a store of Assay" if kind else "not a store of Assay"
+    return f"{path}: {named}; expected an SQLite database"
+
+
+def _check_new(path: Path, *, read_only: bool) -> None:
+    """Checks that a store may be created under a name. Raises: StoreError."""
+    folder = path.parent
+    if not folder.is_dir():
+        if folder.exists():
+            raise StoreError(f"{path}: cannot be opened: {folder} is a file; expected a folder")
+        line = command_line("mkdir -p", folder)
+        raise StoreError(f"{path}: cannot be opened: the folder {folder} does not exist; create it: {line}")
+    if read_only:
+        raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
+    if not path.exists() and (kind := kind_of_name(path)):
+        raise StoreError(f"{path}: by its name {kind}; expected the file of a store, such as assay.db")
 
 
 def _damaged(where: object, how: str) -> str:
-    return f"{where}: damaged: {how}; `assay store repair` saves what can be read into a new file"
+    line = command_line("assay store repair", store=str(where))
+    return f"{where}: damaged: {how}; `{line}` saves what can be read into a new file"
 
 
 def _sqlite_version(connection: sqlite3.Connection) -> str | None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.errors import StoreError, unknown
+from assay.analysis.quantities import MEASURES
+from assay.errors import AssayError, StoreError, unknown
+from assay.parts.fractions import fraction
 from assay.store.database import Database
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 
@@ -60,13 +62,23 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
             raise StoreError(f"filter {text!r}: got {text_value!r}; expected true or false")
         value = _TRUTH[text_value.lower()]
     elif not isinstance(column.type, sa.Text | sa.String):
-        try:
-            value = float(text_value)
-        except ValueError:
-            raise StoreError(f"filter {text!r}: got {text_value!r}; expected a number") from None
+        value = _number(text, name, text_value)
     elif name == "key":
         return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
     return _OPERATORS[operation](column, value)
+
+
+def _number(text: str, name: str, value: str) -> float:
+    """The number that a filter compares a column with; an accuracy is a fraction. Raises: StoreError."""
+    if name in MEASURES and MEASURES[name].is_fraction:
+        try:
+            return fraction(value)
+        except AssayError as error:
+            raise StoreError(f"filter {text!r}: {error}") from None
+    try:
+        return float(value)
+    except ValueError:
+        raise StoreError(f"filter {text!r}: got {value!r}; expected a number") from None
 
 
 def studies(database: Database) -> list[Row]:

@@ -15,6 +15,7 @@ from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.parts.user_optimizers import import_optimizer
+from assay.recipe.aliases import is_sgd
 from assay.recipe.patches import merged, names_component
 from assay.rng import Stream
 
@@ -173,7 +174,7 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
     elif isinstance(component, Mapping):
         table: Mapping[str, Any] = component  # pyright: ignore[reportUnknownVariableType]
         name = table.get(tag, model_of(table) if field == "model" else name)
-    entry = entries.get(str(name))
+    entry = entries.get("momentum" if field == "optimizer" and is_sgd(name) else str(name))
     if entry is None and field == "optimizer" and ":" in str(name):
         with suppress(CodeError):  # the recipe reports the error
             entry = import_optimizer(str(name))

@@ -16,13 +16,19 @@ from pydantic_core import PydanticCustomError
 from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
+from assay.parts.models import MODELS
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
+from assay.recipe.aliases import TOP
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
 from assay.recipe.patches import merged, tables, with_data
-from assay.recipe.toml import read_toml
+from assay.recipe.toml import read_study, read_toml
+from assay.report.text import readable
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.space import Axis, applied, axis
+from assay.studies.words import canonical_study, doubled_words, sgd_problem
+from assay.system.command_line import command_line
+from assay.system.files import home_expanded
 
 LIST_AXIS = "trial"
 TIMINGS = ("isolated", "packed")
@@ -148,9 +154,13 @@ class Study:
         Raises:
             RecipeError: With all problems at once.
         """
-        raw = tables(raw)
+        raw = canonical_study(tables(raw))
         problems: list[str] = []
-        options = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials")}
+        options = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials", *_RECIPE_KEYS)}
+        problems += [
+            f"{key}: is a key of the baseline; write it under [baseline]" for key in _RECIPE_KEYS if key in raw
+        ]
+        problems += doubled_words(raw)
         settings = Settings()
         try:
             settings = Settings(**options)
@@ -187,11 +197,11 @@ class Study:
             FileError: There is no such file, and no bundled study of that name.
             RecipeError: The study is wrong; all problems are listed.
         """
-        path = Path(path)
+        path = home_expanded(path)
         if path.suffix != ".toml" and not path.exists():
             raw = read_toml(bundled(str(path)))
         else:
-            raw = {"name": path.stem, **read_toml(path)}
+            raw = {"name": readable(path.stem), **read_study(path, recipe_keys=_RECIPE_KEYS)}
         baseline: Any = raw.get("baseline", {})
         if isinstance(baseline, Mapping) and (patches or data):
             patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
@@ -254,6 +264,8 @@ class Study:
             engine = table.pop("engine", None)
             label = self._label(values)
             try:
+                if problem := sgd_problem(table):
+                    raise RecipeError([problem])
                 trainer = settings.engine if engine is None else Settings(engine=engine).engine
                 candidates.append(Candidate(label, values, table, Recipe.parse(table), tuple(dropped), trainer))
             except ValidationError as error:
@@ -263,6 +275,10 @@ class Study:
                 reported |= set(new)
                 problems += [f"{label}: {problem}" for problem in new]
         return candidates
+
+
+_RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in Settings.model_fields)
+"""What a recipe can have at its top and a study cannot."""
 
 
 def _tables(location: Sequence[int | str]) -> tuple[str, list[str]]:
@@ -281,6 +297,12 @@ def bundled_names() -> list[str]:
 def bundled(name: str) -> Path:
     """The file of a bundled study. Raises: FileError, with the nearest name."""
     names = bundled_names()
+    if name not in names and Path(f"{name}.toml").is_file():
+        line = command_line("assay run", f"{name}.toml")
+        raise FileError(f"{name}: neither a file nor a bundled study; did you mean the file {name}.toml? {line}")
+    if name not in names and name in MODELS:
+        line = command_line("assay train", set=[f"model={name}"])
+        raise FileError(f"{name}: is a model, not a study; train it: {line}")
     if name not in names:
         guess = nearest(name, names)
         hint = f"; did you mean {guess!r}?" if guess else "."

@@ -10,6 +10,14 @@ from pathlib import Path
 from assay.errors import FileError
 
 
+def home_expanded(path: str | Path) -> Path:
+    """A path with its leading `~` replaced by the home folder. Raises: FileError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileError(f"{path}: there is no home folder of {Path(path).parts[0]!r} on this machine") from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError.
 

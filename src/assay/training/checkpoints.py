@@ -22,11 +22,13 @@ from assay.errors import AssayError, FileError
 from assay.parts.layers import Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
-from assay.system.files import write_atomically
+from assay.system.file_kinds import PICKLES, kind_of_file
+from assay.system.files import home_expanded, write_atomically
 from assay.system.load import Load
 from assay.training.history import History, Ledger, Outcome, Point
 
 FORMAT = 1
+_EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"
 _PREFIX = "assay"  # the key of our metadata in the header
 _PICTURES = "assay.pictures"  # the key of the style of the training pictures, which older files lack
 _BEST = "best"  # weights at the best points, best/ITERATION/NAME; only with `save_best`
@@ -34,7 +36,7 @@ _BEST = "best"  # weights at the best points, best/ITERATION/NAME; only with `sa
 
 def save(history: History, path: str | Path) -> Path:
     """Writes a history's checkpoint. Raises: FileError where it cannot be written; an older file then stays intact."""
-    path = Path(path)
+    path = home_expanded(path)
     write_atomically(path, to_bytes(history))
     return path
 
@@ -83,9 +85,14 @@ def to_bytes(history: History) -> bytes:
 
 def restore(path: str | Path) -> History:
     """The history in a checkpoint file. Raises: FileError where it is missing, damaged or of another kind."""
-    path = Path(path)
+    path = home_expanded(path)
     if not path.is_file():
-        raise FileError(f"{path}: no such file; expected weights that `assay train --save` wrote")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise FileError(f"{path}: {what}; {_EXPECTED}")
+    kind = kind_of_file(path)
+    if kind and not kind.startswith("a safetensors"):
+        pickled = ", which holds pickled objects; Assay reads no pickle" if kind in PICKLES else ""
+        raise FileError(f"{path}: is {kind}{pickled}; {_EXPECTED}")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -106,7 +113,7 @@ def from_bytes(content: bytes, *, source: str) -> History:
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
     except (KeyError, ValueError):
-        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote") from None
+        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote; {_EXPECTED}") from None
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:

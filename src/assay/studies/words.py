@@ -1,0 +1,131 @@
+"""The definition of a study with aliases rewritten: its baseline, its axes and its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from assay.recipe.aliases import (
+    canonical,
+    canonical_key,
+    canonical_value,
+    is_sgd,
+    sgd_settings,
+    without_doubles,
+    without_sgd,
+)
+from assay.recipe.model import Recipe
+
+Table = dict[str, Any]
+
+
+def canonical_study(raw: Mapping[str, Any]) -> Table:
+    """A study's plain data in the words of its recipes, so that labels and keys do not depend on how it is spelt.
+
+    "sgd" stays only if an axis sets `optimizer.momentum` or `optimizer.nesterov`, which decides what it is.
+
+    >>> canonical_study({"axes": {"optimizer.lr": [0.1, 0.2]}})
+    {'axes': {'optimizer.learning_rate': {'key': 'optimizer.learning_rate', 'values': [0.1, 0.2]}}}
+    """
+    result: Table = dict(raw)
+    baseline: Any = result.get("baseline", {})
+    if not isinstance(baseline, Mapping):
+        return result
+    base: Table = canonical(baseline)  # pyright: ignore[reportUnknownArgumentType]
+    for field in ("axes", "trials"):
+        if isinstance(result.get(field), Mapping):
+            entries = [entry for name, table in result[field].items() for entry in _entries(field, name, table)]
+            result[field] = dict(_axis(field, name, table, base) for name, table in entries)
+    if not any(map(sgd_settings, _patches(result))):
+        base = without_sgd(base)
+        for field in ("axes", "trials"):
+            if isinstance(result.get(field), Mapping):
+                result[field] = {name: _without_sgd(table) for name, table in result[field].items()}
+    if "baseline" in raw:
+        result["baseline"] = base
+    return result
+
+
+def doubled_words(study: Mapping[str, Any]) -> list[str]:
+    """A sentence for each alias that stands next to its name in a patch of a canonical study.
+
+    >>> doubled_words({"trials": {"a": {"lr": 0.1, "optimizer": {"learning_rate": 0.2}}}})
+    ['lr: is another name of optimizer.learning_rate, which is given too; leave one of them out']
+    """
+    return list(dict.fromkeys(problem for patch in _patches(study) for problem in without_doubles(patch)[1]))
+
+
+def sgd_problem(table: Mapping[str, Any]) -> str:
+    """Why "sgd" cannot stand for several optimizers in one study here; "" if it can.
+
+    >>> sgd_problem({"optimizer": {"name": "sgd", "momentum": 0.9, "learning_rate": 0.1}})
+    ''
+    """
+    optimizer = table.get("optimizer")
+    name = optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer  # pyright: ignore
+    if not is_sgd(name) or (isinstance(optimizer, Mapping) and "learning_rate" in optimizer):
+        return ""
+    return (
+        "optimizer.learning_rate: is missing; an axis sets the momentum of 'sgd', and without momentum another "
+        "rate is the default (0.1) than with it (0.01); give one for both"
+    )
+
+
+def _entries(field: str, name: str, table: Any) -> list[tuple[str, Any]]:
+    """An axis as it is; several if it was written `optimizer.lr = [0.1, 0.2]`, which TOML reads as nested tables."""
+    if field == "axes" and isinstance(table, Mapping) and table and name in Recipe.model_fields:
+        inner: Table = dict(table)  # pyright: ignore[reportUnknownArgumentType]
+        if all(isinstance(values, list) for values in inner.values()):
+            return [(f"{name}.{key}", values) for key, values in inner.items()]
+    return [(name, table)]
+
+
+def _axis(field: str, name: str, table: Any, base: Mapping[str, Any]) -> tuple[str, Any]:
+    """An axis, or with the design "list" a trial: its name and its table, in the words of a recipe."""
+    if field == "trials":
+        return name, canonical(table, base=base) if isinstance(table, Mapping) else table  # pyright: ignore
+    if isinstance(table, list):  # "optimizer.learning_rate" = [0.1, 0.2]
+        name = canonical_key(name, base=base)
+        table = {"key": name, "values": table}
+    if not isinstance(table, Mapping):
+        return name, table
+    raw: Table = {str(key): value for key, value in table.items()}  # pyright: ignore
+    if not isinstance(raw.get("key"), str):
+        return name, {
+            label: canonical(patch, base=base) if isinstance(patch, Mapping) else patch  # pyright: ignore
+            for label, patch in raw.items()
+        }
+    key, values = raw["key"], raw.get("values")
+    if not all(part.strip() for part in key.split(".")):
+        return name, raw
+    raw["key"] = canonical_key(key, base=base)
+    if isinstance(values, list):
+        raw["values"] = [canonical_value(key, value, base=base) for value in values]  # pyright: ignore
+    return name, raw
+
+
+def _patches(study: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Every patch of a study's axes and trials; of the axis of a key, a patch of this key."""
+    trials, axes = study.get("trials", {}), study.get("axes", {})
+    if isinstance(trials, Mapping):
+        yield from (patch for patch in trials.values() if isinstance(patch, Mapping))  # pyright: ignore
+    for table in axes.values() if isinstance(axes, Mapping) else ():  # pyright: ignore
+        if isinstance(table, Mapping) and isinstance(key := table.get("key"), str):  # pyright: ignore
+            section, _, inner = key.partition(".")
+            yield {section: {inner: None}}
+        elif isinstance(table, Mapping):
+            yield from (patch for patch in table.values() if isinstance(patch, Mapping))  # pyright: ignore
+
+
+def _without_sgd(table: Any) -> Any:
+    """An axis or a trial in which "sgd" is the optimizer that it stands for."""
+    if not isinstance(table, Mapping):
+        return table
+    raw: Table = dict(table)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(raw.get("key"), str):
+        if raw["key"] in ("optimizer", "optimizer.name") and isinstance(raw.get("values"), list):
+            raw["values"] = ["descent" if is_sgd(value) else value for value in raw["values"]]
+        return raw
+    if "optimizer" in raw:  # a trial
+        return without_sgd(raw)
+    return {label: without_sgd(patch) if isinstance(patch, Mapping) else patch for label, patch in raw.items()}  # pyright: ignore
