@@ -83,7 +83,8 @@ def test_a_matlab_table_with_other_columns_empty_cells_and_without_its_header(re
         "|       1 |          50 |       00:00:08 |         1.40 |              |\n"
     )
     history = read(narrow)
-    assert [p.train_loss for p in history.points] == [9.5761, None]
+    assert [p.train_loss for p in history.points] == [9.5761]
+    assert "1 steps without a measured quantity are left out" in history.warnings
     assert history.source.units["not taken"] == "Mini-batch RMSE"
     headless = read(samples.matlab_rows())
     assert headless.final.validation_loss == pytest.approx(LOSSES[3])
@@ -259,7 +260,7 @@ def test_tags_of_epochs_count_epochs(read) -> None:
 def test_a_wrong_format_says_what_it_looks_like(read) -> None:
     for format, content in SAMPLES.items():
         for wrong in FORMATS:
-            if wrong != format:
+            if wrong != format and not (wrong == "text" and format in ("flux", "pytorch")):  # text reads theirs too
                 with pytest.raises(AssayError) as told:
                     read(content, wrong)
                 said = str(told.value)
