@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from assay.errors import AssayError, FileError, unknown
 from assay.logs.columns import meaning, normalised
-from assay.logs.curves import LogFile, histories_of, history_of, problem_sentences
+from assay.logs.curves import LogFile, histories_of, problem_sentences
 from assay.logs.documents import looks_json, names_of, read_json
 from assay.logs.folders import read_folder, split_of
 from assay.logs.keras import looks_keras, read_keras

@@ -232,5 +232,3 @@ def _ask(name: str, what: str, *, day: bool) -> str:
         f"the seconds in {name!r} {what}, which fits seconds per epoch and elapsed seconds; "
         f"choose --seconds per-epoch or --seconds elapsed{' or --seconds unix (a time of day)' if day else ''}"
     )
-
-

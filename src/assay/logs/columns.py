@@ -211,14 +211,24 @@ def column_mapping(
             candidates.setdefault(known[0], []).append((known[1], name))
     mapping = dict(specified)
     for target in USUAL:
-        ranked = [name for _, name in sorted(candidates.get(target, []), key=lambda pair: pair[0])]
+        ranked = sorted(candidates.get(target, []), key=lambda pair: pair[0])
         if counts is not None:
-            ranked = [name for name in ranked if counts.get(name, 0)]
-            curves = [name for name in ranked if counts.get(name, 0) > 1]
-            ranked = curves or ranked
+            ranked = [pair for pair in ranked if counts.get(pair[1], 0)]
+            ranked = [pair for pair in ranked if counts.get(pair[1], 0) > 1] or ranked
+            _refuse_equal(target, ranked)
         if ranked:
-            mapping[target] = ranked[0]
+            mapping[target] = ranked[0][1]
     return mapping
+
+
+def _refuse_equal(target: str, ranked: list[tuple[int, str]]) -> None:
+    """Raises: AssayError where two names fit a quantity equally well."""
+    if len(ranked) > 1 and ranked[0][0] == ranked[1][0] >= 100:
+        equal = [name for rank, name in ranked if rank == ranked[0][0]]
+        raise AssayError(
+            f"{' and '.join(map(repr, equal[:6]))} could each be the {target.replace('_', ' ')}; "
+            f"choose one, such as --column {target}={equal[0]}"
+        )
 
 
 def placed(mapping: dict[str, str], specified: Mapping[str, str]) -> tuple[dict[str, str], str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.errors import AssayError
-from assay.logs.log import Options, Reading, Record
+from assay.logs.lines import counted
+from assay.logs.log import QUANTITIES, Options, Reading, Record
 from assay.training.history import History, Outcome, Point, Source
 
 _SHOWN = 5  # problems that are shown; the others are counted
@@ -59,8 +60,8 @@ def _history(
     reading: Reading, by_step: dict[float, Record], options: Options, file: LogFile, *, name: str, training: int
 ) -> History:
     records = [by_step[step] for step in sorted(by_step)]
-    if not any(record.values for record in records):
-        raise AssayError("the log has no record" if not records else "the log has no value of a measured quantity")
+    if not any(value is not None for record in records for value in record.values.values()):
+        raise AssayError("the log has no record" if not records else "the log has no finite value of any quantity")
     notes: list[str] = problem_sentences(reading)
     steps = _steps(records, options)
     seconds = _seconds(records, reading, notes)
@@ -71,7 +72,8 @@ def _history(
         if record.values
     ]
     if len(points) < len(records):
-        notes.append(f"{len(records) - len(points):,} steps without a measured quantity are left out")
+        notes.append(f"{counted(len(records) - len(points), 'step')} without a measured quantity left out")
+    points = _with_values(points)
     notes += _unused(records, points, options, reading)
     source = Source(
         name=name,
@@ -89,6 +91,13 @@ def _history(
     )
     outcome, reason = _outcome(records, reading, points[-1], source.steps, notes=notes)
     return History.imported(source, points, outcome, reason, [*notes, *reading.notes])
+
+
+def _with_values(points: Sequence[Point]) -> list[Point]:
+    """The points without those that hold no finite number, unless none follows that does."""
+    full = [i for i, p in enumerate(points) if any(getattr(p, name) is not None for name in QUANTITIES)]
+    known = set(full)
+    return [point for i, point in enumerate(points) if i in known or i > full[-1]]
 
 
 def _units(reading: Reading, records: Sequence[Record], options: Options) -> dict[str, str]:
@@ -112,7 +121,7 @@ def _unused(records: Sequence[Record], points: Sequence[Point], options: Options
             )
         if not any(name.startswith("validation") for name in names):
             notes.append("--evaluated-on test changes nothing: the log has no validation values")
-    if options.iterations_per_epoch and _has_iterations(records):
+    if options.iterations_per_epoch and _has_iterations(records) and "iterations" not in reading.units:
         notes.append("--iterations-per-epoch changes nothing: the log counts iterations")
     if options.batch_size and all(point.examples is None for point in points):
         notes.append("--batch-size changes nothing without iterations: give --iterations-per-epoch too")

@@ -1,4 +1,4 @@
-"""JSON: one object per line, a list of them, lists by name, or the state of Hugging Face's Trainer; also Python's dicts.
+"""JSON: an object per line, a list of them, lists by name, the state of Hugging Face's Trainer; also Python's dicts.
 
 A line such as `{'loss': 0.31, 'epoch': 1.0}` is what Hugging Face's Trainer prints.
 """

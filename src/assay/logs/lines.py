@@ -119,6 +119,15 @@ def accuracy_unit(values: Iterable[float | None], specified: str) -> tuple[float
     return 1.0, f"fractions in the log ({reason})"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def whole_number(digits: str) -> int:
     """The number that digits write; Python reads no more than 4,300 of them, and no count has more than 18.
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from assay.errors import AssayError, unknown
 from assay.logs.columns import meaning
-from assay.logs.lines import lines_of, plain_numbers
+from assay.logs.lines import counted, lines_of, plain_numbers
 from assay.logs.log import QUANTITIES, STEPS, TARGETS, Options, Reading
 from assay.logs.tables import Line, read_rows
 
@@ -33,7 +33,7 @@ def read_pattern(content: bytes, options: Options) -> Reading:
     reading = Reading(lines=len(texts))
     plain = [plain_numbers(text) if len(text) <= MOST_CHARACTERS else "" for text in texts]
     if long := sum(len(text) > MOST_CHARACTERS for text in texts):
-        reading.notes.append(f"{long:,} lines of more than {MOST_CHARACTERS:,} characters are ignored")
+        reading.notes.append(f"{counted(long, 'line')} of more than {MOST_CHARACTERS:,} characters: ignored")
     lines: list[Line] = []
     step: dict[str, str] = {}
     inherited = 0
@@ -49,7 +49,7 @@ def read_pattern(content: bytes, options: Options) -> Reading:
         first = next((text for text in texts if text.strip()), "")
         raise AssayError(f"no line matches --pattern; the first line is {first[:80]!r}")
     if inherited:
-        reading.notes.append(f"{inherited:,} lines without a step are counted to the step before them")
+        reading.notes.append(f"{counted(inherited, 'line')} without a step: counted to the step before")
     read_rows(reading, groups, lines, options, comma=False, source="a log")
     return reading
 

@@ -12,6 +12,7 @@ from assay.logs.clocks import seconds_of
 from assay.logs.lines import NUMBER, lines_of, number_of, plain_numbers, whole_number
 from assay.logs.log import Cell, Options, Reading, Row
 from assay.logs.rows import finish
+from assay.logs.text import read_text
 
 _ENTRY = re.compile(rf",?\s*([A-Za-z][A-Za-z ]*?)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
 _TOTAL = re.compile(r"-+>\s*Total time\b", re.IGNORECASE)
@@ -37,7 +38,7 @@ class Style(NamedTuple):
 _SPLIT = r"(?:^|-+>)\s*(train|valid|validation|test)"
 PYTORCH = Style(
     "PyTorch",
-    re.compile(_SPLIT + r"\s+epoch\s*:?\s*(\d+)\b", re.IGNORECASE),
+    re.compile(_SPLIT + r"\s+epoch\s*:?\s*(\d+)\b(?!\s*\[)", re.IGNORECASE),
     re.compile(r"-+>\s*(?:train|valid|test)[a-z]*(?!\s*,)", re.IGNORECASE),
 )
 FLUX = Style(
@@ -47,8 +48,18 @@ FLUX = Style(
 )
 
 
+_EXAMPLE = re.compile(r"\bTrain Epoch:\s*\d+\s*\[\s*\d+/\d+")
+"""Matches the lines of PyTorch's own examples: `Train Epoch: 1 [640/60000 (1%)]\tLoss: 0.42`."""
+
+
 def read_pytorch(content: bytes, options: Options) -> Reading:
-    """Reads the lines of a PyTorch script."""
+    """Reads the lines of a PyTorch script, or of PyTorch's own MNIST example."""
+    lines = lines_of(content)
+    examples = sum(bool(_EXAMPLE.search(line)) for line in lines)
+    if examples and not any(PYTORCH.begin.search(line) for line in lines):
+        reading = read_text(content, options)
+        reading.framework = "PyTorch"
+        return reading
     return _read(content, options, PYTORCH)
 
 
@@ -58,8 +69,8 @@ def read_flux(content: bytes, options: Options) -> Reading:
 
 
 def looks_pytorch(content: bytes) -> int:
-    """The number of lines that begin like those of a PyTorch script."""
-    return sum(bool(PYTORCH.begin.search(line)) for line in lines_of(content))
+    """The number of lines that begin like those of a PyTorch script or of PyTorch's own examples."""
+    return sum(bool(PYTORCH.begin.search(line) or _EXAMPLE.search(line)) for line in lines_of(content))
 
 
 def looks_flux(content: bytes) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from assay.errors import AssayError
 from assay.logs.clocks import clock_of
-from assay.logs.lines import accuracy_unit, fraction
+from assay.logs.lines import accuracy_unit, counted, fraction
 from assay.logs.log import MAX_COUNT, Cell, Options, Reading, Record, Row
 from assay.logs.trainings import trainings
 
@@ -103,14 +104,14 @@ def _within_examples(reading: Reading, rows: list[Row], options: Options) -> lis
     if size and len(totals) == 1:
         length = math.ceil(total / size)
         reading.notes.append(f"iterations are counted from the examples: {length:,} per epoch of {total:,} examples")
-        return [_as_iteration(row, first, size=size, length=length) for row in rows]
+        return [_as_iteration(row, first, size=size, total=total) for row in rows]
     last = {row.epoch: row.line for row in rows if row.within}
     kept = [row for row in rows if not row.within or last[row.epoch] == row.line]
     reading.ignored += len(rows) - len(kept)
     if len(kept) < len(rows):
         reading.notes.append(
-            f"the train loss of an epoch is that of its last mini-batch in the log; {len(rows) - len(kept):,} lines of "
-            "other mini-batches are ignored (give --batch-size to read them all)"
+            "the train loss of an epoch is that of its last mini-batch in the log; "
+            f"{counted(len(rows) - len(kept), 'line')} of other mini-batches ignored (--batch-size N reads them all)"
         )
     reading.units["training"] = "on the last mini-batch of the epoch that the log shows, not on all training examples"
     done = 1 if first == 0 else 0
@@ -120,12 +121,14 @@ def _within_examples(reading: Reading, rows: list[Row], options: Options) -> lis
     ]
 
 
-def _as_iteration(row: Row, first: float, *, size: int, length: int) -> Row:
+def _as_iteration(row: Row, first: float, *, size: int, total: int) -> Row:
     before = (row.epoch if row.epoch is not None else first) - (0 if first == 0 else 1)
+    length = math.ceil(total / size)
     if row.within is None:
-        return replace(row, iteration=(before + 1) * length)
+        return replace(row, iteration=(before + 1) * length, examples=(before + 1) * total)
     seen = row.within[0]
-    return replace(row, iteration=before * length + min(length, math.ceil(seen / size)), within=None)
+    step = min(length, math.ceil(seen / size))
+    return replace(row, iteration=before * length + step, examples=before * total + seen, within=None)
 
 
 def _within_batches(reading: Reading, rows: list[Row], options: Options) -> list[Row]:
@@ -137,10 +140,12 @@ def _within_batches(reading: Reading, rows: list[Row], options: Options) -> list
             ranges[row.epoch] = min(low, row.iteration), max(high, row.iteration)
     ordered = [ranges[epoch] for epoch in sorted(ranges)]
     lengths = {row.batches for row in rows if row.batches}
-    restart = sum(after[0] <= before[0] for before, after in zip(ordered, ordered[1:], strict=False))
+    restart = sum(after[0] <= before[0] for before, after in pairwise(ordered))
     if not ordered or (restart < max(1, len(ordered) - 1) if len(ordered) > 1 else not lengths):
         return rows
     length = max(lengths) if len(lengths) == 1 else options.iterations_per_epoch
+    if options.iterations_per_epoch and length == options.iterations_per_epoch:
+        reading.units["iterations"] = f"{length:,} per epoch, as specified"
     if length is None and all(low == high for low, high in ordered):
         return [replace(row, iteration=None) for row in rows]  # the same step in every epoch says nothing
     if length is None:
@@ -175,19 +180,7 @@ def _accuracies(reading: Reading, rows: list[Row], options: Options) -> list[Row
     for name in dict.fromkeys(name for row in rows for name in row.values if name.endswith("accuracy")):
         cells = {i: row.values[name] for i, row in enumerate(rows) if name in row.values}
         units[name], sentences[name] = _unit(name, cells, options, refused)
-    if len(set(units.values())) > 1:
-        differ = ", ".join(f"{name.replace('_', ' ')} {sentences[name].split(' in the log')[0]}" for name in units)
-        reading.notes.append(f"the log writes accuracies in two units: {differ}")
-    texts = list(dict.fromkeys(sentences.values()))
-    for text in texts if not options.accuracy else []:
-        if "the highest is" in text:
-            reading.notes.append(f"accuracies are read as {text.removesuffix(', fractions here')}")
-    if texts:
-        reading.units["accuracy"] = (
-            texts[0]
-            if len(texts) == 1
-            else "; ".join(f"{name.replace('_', ' ')} {text}" for name, text in sentences.items())
-        )
+    _state_units(reading, rows, units, sentences)
     kept: list[Row] = []
     for i, row in enumerate(rows):
         values: dict[str, Cell] = {}
@@ -209,6 +202,26 @@ def _accuracies(reading: Reading, rows: list[Row], options: Options) -> list[Row
     return kept
 
 
+def _state_units(reading: Reading, rows: list[Row], units: dict[str, float], sentences: dict[str, str]) -> None:
+    """Adds to the reading what the units of its accuracies are, and a note where they were decided by the values."""
+    by_values = [name for name, text in sentences.items() if "the highest is" in text]
+    for divisor in dict.fromkeys(units[name] for name in by_values):
+        names = [name for name in by_values if units[name] == divisor]
+        values = [cell.value for row in rows for name, cell in row.values.items() if name in names and not cell.unit]
+        text = accuracy_unit([value for value in values if value <= divisor], "")[1]
+        sentences |= dict.fromkeys(names, text)
+        titles = " and ".join(name.replace("_", " ") for name in names)
+        reading.notes.append(f"{titles} read as {text.removesuffix(', fractions here')}")
+    texts = list(dict.fromkeys(sentences.values()))
+    if len(set(units.values())) > 1:
+        differ = ", ".join(f"{name.replace('_', ' ')} {sentences[name].split(' in the log')[0]}" for name in units)
+        reading.notes.append(f"the log writes accuracies in two units: {differ}")
+    if len(texts) > 1:
+        texts = ["; ".join(f"{name.replace('_', ' ')} {text}" for name, text in sentences.items())]
+    if texts:
+        reading.units["accuracy"] = texts[0]
+
+
 def _unit(name: str, cells: dict[int, Cell], options: Options, refused: dict[int, str]) -> tuple[float, str]:
     """The divisor of a quantity's accuracies and a sentence on it. Adds to `refused` the rows of another unit."""
     signed = {i for i, cell in cells.items() if cell.unit == "%"}
@@ -220,7 +233,10 @@ def _unit(name: str, cells: dict[int, Cell], options: Options, refused: dict[int
         refused.update(dict.fromkeys(plain, f"its {title} has no % sign where others have; say --accuracy percent"))
         return 100.0, "percent in the log (its % signs), fractions here"
     if not plain:
-        return 1.0, "percent in the log (its % signs), fractions here" if signed else "counts in the log, fractions here"
+        return (
+            1.0,
+            "percent in the log (its % signs), fractions here" if signed else "counts in the log, fractions here",
+        )
     if not options.accuracy:
         mixed = _mixed([(i, plain[i]) for i in sorted(plain)])
         reason = f"its {title} is a fraction where others are percent; say --accuracy percent if it is percent"
@@ -249,9 +265,7 @@ def _mixed(values: Sequence[tuple[int, float]]) -> list[int]:
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
-def _clock(
-    reading: Reading, groups: list[list[Row]], options: Options, *, named: str, name: str, source: str
-) -> None:
+def _clock(reading: Reading, groups: list[list[Row]], options: Options, *, named: str, name: str, source: str) -> None:
     """Sets what the seconds of the rows count; changes the rows of an absolute clock to seconds since the first."""
     timed = [_timed(group) for group in groups]
     longest = max(timed, key=len, default=[])

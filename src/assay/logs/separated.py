@@ -42,7 +42,8 @@ def looks_csv(content: bytes) -> int:
     if not step or not (set(QUANTITIES) & set(known) or _is_long(table.header) or _is_export(table.header)):
         return 0
     if table.separator == " " and not any(
-        len(_cells(text, " ") or []) == len(table.header) for text in lines[table.start + 1 : table.start + 4]
+        len(_row_cells(text, " ", len(table.header)) or []) == len(table.header)
+        for text in lines[table.start + 1 : table.start + 4]
     ):
         return 0  # a sentence with these words
     return len(lines) - table.start
@@ -73,7 +74,7 @@ def read_csv(content: bytes, options: Options) -> Reading:
     boundary = False
     for number, written in enumerate(lines, 1):
         text = plain_numbers(written)
-        cells = _cells(text, separator)
+        cells = _row_cells(text, separator, len(header))
         if not text.strip() or text.lstrip().startswith("#") or number <= start:
             reading.ignored += 1
         elif number == start + 1 or cells == header:
@@ -116,7 +117,8 @@ def _separator(header: str) -> str:
 
 def _cells(text: str, separator: str) -> list[str] | None:
     if separator == " ":
-        return text.split()
+        wide = re.split(r"\s{2,}", text.strip())
+        return wide if len(wide) > 1 else text.split()
     if separator == "|":
         return [cell.strip() for cell in text.strip().strip("|").split("|")]
     try:
@@ -124,6 +126,16 @@ def _cells(text: str, separator: str) -> list[str] | None:
     except csv.Error:
         return None
     return [cell.strip() for cell in rows[0]] if rows else []
+
+
+def _row_cells(text: str, separator: str, columns: int) -> list[str] | None:
+    """The cells of a row; pandas prints the number of a row before it, under no name."""
+    cells = _cells(text, separator)
+    if separator != " " or cells is None or len(cells) == columns:
+        return cells
+    words = text.split()
+    numbered = len(words) == columns + 1 and words[0].isdigit()
+    return words[1:] if numbered else words
 
 
 def _distinct(reading: Reading, header: list[str]) -> list[str]:
@@ -155,9 +167,7 @@ def _metric(name: str) -> str:
     return metric if separator and run else name
 
 
-def _of_runs(
-    reading: Reading, header: list[str], rows: list[Line], options: Options
-) -> tuple[list[str], list[Line]]:
+def _of_runs(reading: Reading, header: list[str], rows: list[Line], options: Options) -> tuple[list[str], list[Line]]:
     """The table of an export of Weights & Biases without the names of its runs; each run is a training."""
     if not any(_metric(name) != name for name in header) or set(options.columns.values()) & set(header):
         return header, rows
@@ -178,9 +188,7 @@ def _of_runs(
     return list(dict.fromkeys(_metric(name) for name in columns)), lines
 
 
-def _short(
-    reading: Reading, header: list[str], rows: list[Line], options: Options
-) -> tuple[list[str], list[Line]]:
+def _short(reading: Reading, header: list[str], rows: list[Line], options: Options) -> tuple[list[str], list[Line]]:
     """The table with one column per metric, of one with a column of their names and a column of values."""
     if not _is_long(header) or set(options.columns.values()) & {"value", "Value"}:
         return header, rows

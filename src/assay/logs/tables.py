@@ -66,6 +66,10 @@ def read_rows(
     Raises: AssayError where no column is a step or a measured quantity.
     """
     mapping, note = mapping_of(names, lines, options)
+    named = column_mapping(names, options.columns, what="column", split=options.split)
+    if set(QUANTITIES) & set(named) and not set(QUANTITIES) & set(mapping):
+        empty = [name for target, name in named.items() if target in QUANTITIES]
+        raise AssayError(f"no value stands in {' or '.join(map(repr, empty))}")
     if not {"iteration", "epoch"} & set(mapping) or not set(QUANTITIES) & set(mapping):
         raise AssayError(
             f"the columns are {', '.join(map(repr, names[:20])) or 'none'}; expected a step and a measured quantity, "
@@ -94,6 +98,8 @@ def read_rows(
 
 
 def _notes(reading: Reading, names: Sequence[str], mapping: Mapping[str, str]) -> None:
+    if mapping.get("iteration") == "_step":
+        reading.notes.append("_step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
     if unused := [name for name in names if name not in mapping.values()]:
         reading.units["not taken"] = ", ".join(unused)[:500]
 
@@ -130,5 +136,3 @@ def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float) ->
         else:
             row.values[target] = Cell(value, "%" if percent else "")
     return row if row.epoch is not None or row.iteration is not None else "has no step"
-
-

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from assay.errors import AssayError
 from assay.logs.columns import SPLITS, USUAL, is_bare, meaning, normalised
-from assay.logs.lines import lines_of, plain_numbers, without_prefix
+from assay.logs.lines import counted, lines_of, plain_numbers, without_prefix
 from assay.logs.log import QUANTITIES, Options, Reading
 from assay.logs.tables import Line, read_rows
 
@@ -30,6 +30,9 @@ _TQDM = re.compile(
 _ROUND = re.compile(r"\s*\[(\d{1,12})\]\s*(?=[A-Za-z])")  # of xgboost and LightGBM
 _STUCK = re.compile(r"\b(epoch|iter|step)[_-]?(?=\d)", re.IGNORECASE)  # epoch1
 _SKLEARN = re.compile(r"\s*Iteration \d+, loss = ")
+_BEFORE = frozenset(
+    {"global", "at", "end", "of", "start", "starting", "finished", "completed", "done", "running", "after"}
+)
 _STEPS = {name: target for target in ("iteration", "epoch") for name in USUAL[target]} | {"ep": "epoch"}
 
 
@@ -114,9 +117,9 @@ def read_text(content: bytes, options: Options) -> Reading:
             lines.append(line._replace(boundary=parsed.bar))
     lines = [line._replace(boundary=False) for line in lines]
     if inherited:
-        reading.notes.append(f"{inherited:,} lines without a step are counted to the step before them")
+        reading.notes.append(f"{counted(inherited, 'line')} without a step: counted to the step before")
     if long:
-        reading.notes.append(f"{long:,} lines of more than {MOST_CHARACTERS:,} characters are ignored")
+        reading.notes.append(f"{counted(long, 'line')} of more than {MOST_CHARACTERS:,} characters: ignored")
     options = _of_framework(reading, texts, options)
     names = list(dict.fromkeys(name for line in lines for name in line.cells))
     if not lines:
@@ -188,9 +191,9 @@ def _items(text: str) -> list[_Item]:
 
 def _take_step(parsed: _Parsed, item: _Item) -> bool:
     """Whether a number is a step, or how far the epoch is; adds it to `parsed`."""
-    words = normalised(item.name).split("_")
+    words = normalised(item.name.rpartition(":")[2]).split("_")
     name = words[-1] if words else ""
-    if name in _STEPS and all(w in SPLITS or w in _STEPS or w in ("global", "at", "end", "of") for w in words):
+    if name in _STEPS and all(word in SPLITS or word in _STEPS or word in _BEFORE for word in words):
         target = _STEPS[name]
         if not item.number.isdigit() and target == "iteration":
             return True
@@ -200,6 +203,8 @@ def _take_step(parsed: _Parsed, item: _Item) -> bool:
                 parsed.batches = int(item.total)
         return True
     if item.name or not item.total.isdigit() or not item.number.isdigit() or not int(item.total):
+        if not item.name and item.unit not in ("", "%") and "(" not in item.before:
+            parsed.cells.setdefault("time", item.number + item.unit)  # 12.3s without a name
         return not item.name
     if item.before == "][" and parsed.epoch:
         parsed.iteration, parsed.batches = item.number, int(item.total)

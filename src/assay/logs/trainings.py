@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from assay.errors import AssayError
+from assay.logs.lines import counted
 from assay.logs.log import Cell, Reading, Row
 
 _AHEAD = 200  # rows that are looked at after a step back
@@ -91,7 +92,7 @@ def trainings(reading: Reading, rows: list[Row]) -> list[list[Row]]:
             "--pattern"
         )
     if repeated:
-        reading.notes.append(f"{repeated:,} rows repeat another row and are ignored")
+        reading.notes.append(f"{counted(repeated, 'row')} identical to an earlier row: ignored")
     _note(reading, groups)
     return groups
 
@@ -134,7 +135,7 @@ def _up_to(reading: Reading, group: list[Row], row: Row) -> list[Row]:
     kept = [earlier for earlier in group if _step(earlier) < _step(row)]
     reading.ignored += len(group) - len(kept)
     reading.notes.append(
-        f"from {reading.kind} {row.line} on the log goes back to {row.where}, as after a resumed run: its "
-        f"{len(group) - len(kept):,} earlier rows from there on are replaced"
+        f"from {reading.kind} {row.line} on the log goes back to {row.where}, as after a resumed run: "
+        f"{counted(len(group) - len(kept), 'earlier row')} from there on replaced"
     )
     return kept
