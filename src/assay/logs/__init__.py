@@ -146,7 +146,8 @@ def _read_folder(path: Path, options: Options, name: str) -> list[History]:
     if not reading.records:
         raise FileError(f"{path}: {'; '.join(['its event files have no record', *problem_sentences(reading)])}")
     file = LogFile(format="tensorboard", file=folder.name, sha256=sha256)
-    return _histories(path, reading, options, file, name=name or folder.name or "run")
+    run = folder.parent.name if split_of(folder.name) else folder.name
+    return _histories(path, reading, options, file, name=name or run or "run")
 
 
 def _name_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from assay.errors import FileError
 from assay.logs.columns import SPLITS, is_bare, normalised
+from assay.logs.lines import counted
 from assay.logs.log import Options, Reading
 from assay.logs.tensorboard import Scalar, Timed, read_scalars, scalars_of
 
@@ -64,6 +65,10 @@ def read_folder(folder: Path, options: Options, most_bytes: int) -> tuple[Readin
         digest.update(f"{file.folder}/{file.name} {hashlib.sha256(content).hexdigest()}\n".encode())
         events.append(_events(file, content, reading))
     reading.notes.append(_note(files))
+    name = folder.resolve().name
+    if name.isalpha() and split_of(name) not in ("", "train"):
+        reading.notes.append(f"tags that name no set of examples are of {split_of(name)}, as the folder {name!r} says")
+        options = replace(options, split=split_of(name))
     read_scalars(reading, _in_order(reading, [entry for entry in events if entry.scalars]), options)
     return reading, digest.hexdigest()
 
@@ -71,7 +76,7 @@ def read_folder(folder: Path, options: Options, most_bytes: int) -> tuple[Readin
 def _note(files: list[_File]) -> str:
     folders = sorted({file.folder for file in files if file.folder})
     below = f" in {', '.join(folders[:6])}" if folders else ""
-    return f"{len(files)} event file{'s' if len(files) > 1 else ''}{below} are read as one run"
+    return f"{counted(len(files), 'event file')}{below} read as one run"
 
 
 def _run(folder: Path) -> list[_File]:
