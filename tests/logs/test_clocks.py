@@ -40,6 +40,7 @@ def seconds(history: History) -> list[float | None]:
         ("time", ("2024-05-01T10:00:00Z", "2024-05-01T12:01:00+02:00"), [0, 60], "they are dates"),
         ("time", ("23:59:30", "23:59:50", "00:00:10", "00:00:30"), [0, 20, 40, 60], "pass midnight"),
         ("clock", ("14:59:30", "14:59:50", "15:00:10"), [0, 20, 40], "times of day: the first is 14:59:30"),
+        ("date", (45000.5, 45000.5625), [0, 5400], "the days of a spreadsheet"),
         ("timestamp", (3.5, 5.5, 9), [0, 2, 5.5], "by its name"),
     ],
 )
@@ -124,6 +125,12 @@ def test_times_of_rows_that_are_many_iterations_apart_are_not_added_up(read) -> 
     assert seconds(history) == [None] * 3
     assert "all 100 since the row before (--seconds per-epoch adds them up)" in history.warnings[-1]
     assert read(text, seconds="per-epoch").final.seconds == pytest.approx(0.15)
+
+
+def test_times_that_cannot_be_read_leave_the_rest(read) -> None:
+    history = read(table("time", "05/01/2024 10:00:00 PM", "05/01/2024 10:01:00 PM"))
+    assert [(p.validation_accuracy, p.seconds) for p in history.points] == [(0.1, None), (0.2, None)]
+    assert any("the times in 'time' are not read: '05/01/2024 10:00:00 PM'" in note for note in history.warnings)
 
 
 def test_two_clocks_in_one_table_give_the_elapsed_one(read) -> None:

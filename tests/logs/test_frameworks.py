@@ -291,6 +291,11 @@ def test_tables_of_every_kind(text: str, read) -> None:
         "[{0}/10]",
         "┌ Info: epoch {0}\n│   train_loss = {1}f0\n│   train_acc = 0.871\n│   val_loss = 0.3\n└   val_acc = {2}%",
         "I0501 12:00:00.123456 140 train.py:42] epoch {0} loss {1} acc 0.871 val_loss 0.3 val_acc {2}%",
+        "Epoch {0} [train] loss: {1} acc: 87.1% time: 12s\nEpoch {0} [val] loss: 0.3 acc: {2}% time: 2s",
+        "Training Results - Epoch: {0}  Avg accuracy: 0.871 Avg loss: {1}\n"
+        "Validation Results - Epoch: {0}  Avg accuracy: {2}% Avg loss: 0.3",
+        "I0501 12:00:00.123456 140 train.py:146] epoch:  {0}, train_loss: {1}, train_accuracy: 87.1, val_loss: 0.3, "
+        "val_accuracy: {2}",
         "Epoch {0}\n  Train: loss {1} acc 87.1%\n  Val: loss 0.3 acc {2}%",
     ],
 )
@@ -304,7 +309,8 @@ def test_lines_of_scripts(line: str, read) -> None:
     assert values(history, "train_loss", "train_accuracy", "validation_loss", "validation_accuracy") == [
         (e, pytest.approx(0.6 - e / 10), 0.871, 0.3, pytest.approx(0.905 + e / 100)) for e in (1, 2, 3)
     ]
-    if "12" in line.partition("INFO - ")[2] or line.startswith("epoch"):
+    if "12.0" in line or "time: 12" in line:
+        history = read(text, seconds="per-epoch")
         assert history.final.seconds == 36
 
 
@@ -331,6 +337,8 @@ def test_lines_of_language_models(read) -> None:
         "iter 10: loss 3.24, time 20.1ms, mfu 13.1%\nstep 250: train loss 1.9, val loss 2.0\n"
     )
     assert values(read(text), "train_loss", "validation_loss") == [(0, 4.2874, 4.2823), (250, 1.9, 2.0)]
+    thousands = read("step 1,000: loss 0.5, tokens 1,000,000\nstep 2,000: loss 0.4, tokens 2,000,000\n")
+    assert values(thousands, "train_loss") == [(1000, 0.5), (2000, 0.4)]
 
 
 # --- what is not a log -----------------------------------------------------------------------------------------------
@@ -346,7 +354,7 @@ def test_lines_of_language_models(read) -> None:
         (b"PAR1" + bytes(40), "a Parquet file"),
         (b"\x80\x04\x95" + bytes(40), "a pickle, which is never read"),
         (b"<!DOCTYPE html><html></html>", "a web page"),
-        (b"round,score\n1,0.5\n2,0.6\n", "looks like a table of 'round', 'score', none of which"),
+        (b"round,score\n1,0.5\n2,0.6\n", "looks like a table of 'round', 'score'; its names do not say"),
     ],
 )
 def test_other_files_are_named_for_what_they_are(content: bytes, expected: str, tmp_path: Path) -> None:

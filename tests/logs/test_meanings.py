@@ -80,7 +80,8 @@ def test_no_point_is_empty(read) -> None:
 
 
 def test_two_names_that_fit_equally_are_asked_about(read) -> None:
-    text = "[0]\tvalidation_0-logloss:0.60\tvalidation_1-logloss:0.62\n[1]\tvalidation_0-logloss:0.5\tvalidation_1-logloss:0.52\n"
+    text = "[0]\tvalidation_0-logloss:0.60\tvalidation_1-logloss:0.62\n"
+    text += "[1]\tvalidation_0-logloss:0.5\tvalidation_1-logloss:0.52\n"
     with pytest.raises(AssayError, match="could each be the validation loss; choose one, such as --column"):
         read(text)
     history = read(text, columns={"validation_loss": "validation_1-logloss", "train_loss": "validation_0-logloss"})
@@ -118,6 +119,9 @@ def test_a_percent_sign_binds_and_a_row_of_another_unit_is_malformed(read) -> No
     plain = read("epoch,val_acc\n1,0.871\n2,91.2\n3,92.5\n")
     assert values(plain, "validation_accuracy") == [0.912, 0.925]
     assert "line 2: its validation accuracy is a fraction where others are percent" in plain.warnings[0]
+    named = read("epoch,val_acc (%),train_acc_pct\n1,0.5,50\n2,0.9,60\n")
+    assert values(named, "validation_accuracy") == [0.005, 0.009]
+    assert values(named, "train_accuracy") == [0.5, 0.6]
     small = read("epoch,val_acc\n1,0.5\n2,3.2\n3,9.5\n4,30\n")  # 1,000 classes begin at 0.1 percent
     assert values(small, "validation_accuracy") == [0.005, 0.032, 0.095, 0.3]
 
@@ -130,6 +134,26 @@ def test_accuracy_options_and_their_earlier_name(read) -> None:
     history = read("epoch,val_acc\n1,50%\n2,0.9\n", accuracy="fraction")
     assert values(history, "validation_accuracy") == [0.9]
     assert "has a % sign, but --accuracy fraction is specified" in history.warnings[0]
+
+
+# --- sets of examples in a column or in brackets ---------------------------------------------------------------------
+
+
+def test_a_column_may_name_the_set_of_examples(read) -> None:
+    history = read(
+        "epoch,phase,loss,acc,time\n1,train,0.5,0.8,9\n1,val,0.4,0.85,2\n2,train,0.3,0.9,8\n2,val,0.35,0.9,3\n"
+    )
+    assert values(history, "train_loss") == [0.5, 0.3]
+    assert values(history, "validation_accuracy") == [0.85, 0.9]
+    assert values(history, "seconds") == [9, 17]  # without the time of validation
+    assert "the set of examples is named in the column 'phase'" in history.warnings
+
+
+def test_numbers_that_are_absent_between_measurements_are_no_divergence(read) -> None:
+    rows = "".join(f"{e},{1 / e},{1 / e if e % 2 == 0 else 'nan'}\n" for e in range(1, 8))
+    history = read("epoch,train_loss,val_loss\n" + rows)
+    assert history.outcome is Outcome.COMPLETED
+    assert "the validation loss is NaN but in every 2 rows: read as not measured there" in history.warnings
 
 
 # --- trainings -------------------------------------------------------------------------------------------------------

@@ -248,8 +248,8 @@ def _detect(path: Path, content: bytes, options: Options) -> str:
         raise FileError(f"{path}: is a binary file but not an event file of TensorBoard; known formats: {known}")
     if names := [name for names in _names(content).values() for name in names][:20]:
         raise FileError(
-            f"{path}: looks like a table of {', '.join(map(repr, names))}, none of which is a known quantity; "
-            "say which, such as --column epoch=NAME --column test_accuracy=NAME"
+            f"{path}: looks like a table of {', '.join(map(repr, names))}; its names do not say which is the step "
+            "and which a loss or an accuracy; say so, such as --column epoch=NAME --column test_accuracy=NAME"
         )
     raise FileError(
         f"{path}: looks like no known format; known formats: {known}; choose one with --as, "
@@ -263,7 +263,11 @@ def _names(content: bytes) -> dict[str, list[str]]:
         objects, header = names_of(content), header_of(content)
     except FileError:
         return {}
-    table = len(header) > 1 and all(name and number_of(name) is None for name in header) and content.count(b"\n") > 1
+    table = (
+        len(header) > 1
+        and all(number_of(name) is None and ": " not in name for name in header)
+        and content.count(b"\n") > 1
+    )
     return {**({"json": objects} if objects else {}), **({"csv": header} if table and not objects else {})}
 
 

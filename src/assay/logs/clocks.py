@@ -165,6 +165,11 @@ def _scale(seconds: Sequence[float]) -> float | None:
     return next((scale for scale in _SCALES if _UNIX[0] <= low * scale and high * scale <= _UNIX[1]), None)
 
 
+def _spreadsheet(seconds: Sequence[float]) -> bool:
+    """Whether the values are days since 1900, as a spreadsheet stores dates: from 2009 to 2064, within a month."""
+    return min(seconds) >= 40_000 and max(seconds) <= 60_000 and max(seconds) - min(seconds) < 31
+
+
 def _absolute_reason(seconds: Sequence[float], stamps: Sequence[str], named: str) -> str:
     """Why a column is an absolute clock, or ""."""
     if "date" in stamps:
@@ -173,7 +178,7 @@ def _absolute_reason(seconds: Sequence[float], stamps: Sequence[str], named: str
         unit = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}[scale]
         return f"they are Unix times in {unit}"
     if named == "unix":
-        return "by its name"
+        return "they are the days of a spreadsheet" if _spreadsheet(seconds) else "by its name"
     if not all(stamp == "day" for stamp in stamps) or named or len(seconds) < 2:
         return ""
     steps = [(b - a) % DAY for a, b in pairwise(seconds)]
@@ -193,7 +198,7 @@ def _absolute(seconds: Sequence[float], stamps: Sequence[str]) -> list[float]:
     """Seconds since the first value; times of day go on after midnight."""
     if "date" in stamps and any(stamp != "date" for stamp in stamps):
         raise AssayError("some times are dates, others are not; expected the same for all")
-    scale = 1.0 if "date" in stamps else _scale(seconds) or 1.0
+    scale = 1.0 if "date" in stamps else _scale(seconds) or (DAY if _spreadsheet(seconds) else 1.0)
     if stamps and all(stamp == "day" for stamp in stamps):
         total, counted = 0.0, [0.0]
         for before, after in pairwise(seconds):

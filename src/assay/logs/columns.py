@@ -96,7 +96,22 @@ _METRICS = {
 }
 _FILLERS = frozenset(
     {"epoch", "step", "batch", "avg", "average", "mean", "running", "set", "top", "at", "0", "1", "s", "multi"}
-    | {"sparse", "categorical", "binary", "cross", "entropy", "the", "on", "data", "mini", "minibatch", "metrics"}
+    | {
+        "sparse",
+        "pct",
+        "percent",
+        "percentage",
+        "categorical",
+        "binary",
+        "cross",
+        "entropy",
+        "the",
+        "on",
+        "data",
+        "mini",
+        "minibatch",
+        "metrics",
+    }
 )
 _ABSOLUTE = frozenset({"timestamp", "datetime", "date", "created"})
 _ELAPSED = frozenset({"elapsed", "runtime", "cumulative", "total", "relative", "since"})
@@ -175,6 +190,15 @@ def meaning(name: str, split: str = "train") -> tuple[str, int] | None:
     rank = 100 + (0 if "epoch" in words else 20 if "step" in words or "batch" in words else 10)
     rank += 40 if "entropy" in words or "crossentropy" in words else 0
     return f"{splits.pop() if splits else split}_{metrics.pop()}", rank
+
+
+def is_percent(name: str) -> bool:
+    """Whether a name says that its numbers are percent.
+
+    >>> is_percent("val_acc (%)"), is_percent("val_acc")
+    (True, False)
+    """
+    return "%" in name or bool({"pct", "percent", "percentage"} & set(normalised(name).split("_")))
 
 
 def is_bare(name: str) -> bool:

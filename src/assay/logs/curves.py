@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from assay.errors import AssayError
 from assay.logs.lines import counted
@@ -222,6 +223,16 @@ def _total_seconds(records: Sequence[Record], reading: Reading, points: Sequence
     return seconds | reading.totals
 
 
+def _every(records: Sequence[Record], name: str) -> int:
+    """Every how many records a quantity is finite, if it is so from the start to the end; else 0."""
+    finite = [i for i, record in enumerate(records) if record.values[name] is not None]
+    steps = {b - a for a, b in pairwise(finite)}
+    if len(finite) < 3 or len(steps) != 1:
+        return 0
+    every = steps.pop()
+    return every if finite[0] < every and len(records) - 1 - finite[-1] < every else 0
+
+
 def _outcome(
     records: Sequence[Record], reading: Reading, last: Point, steps: str, *, notes: list[str]
 ) -> tuple[Outcome, str]:
@@ -229,6 +240,9 @@ def _outcome(
     names = dict.fromkeys(name for record in records for name in record.values)
     for name in names:
         measured = [record for record in records if name in record.values]
+        if (every := _every(measured, name)) > 1:
+            notes.append(f"the {name.replace('_', ' ')} is NaN but in every {every} rows: read as not measured there")
+            continue
         if measured[-1].values[name] is None:
             finite = [i for i, record in enumerate(measured) if record.values[name] is not None]
             begin = measured[finite[-1] + 1] if finite else measured[0]

@@ -9,13 +9,24 @@ from typing import NamedTuple
 
 from assay.errors import AssayError
 from assay.logs.clocks import time_of
-from assay.logs.columns import column_mapping, mapping_sentence, placed, time_name
+from assay.logs.columns import (
+    SPLITS,
+    column_mapping,
+    is_bare,
+    is_percent,
+    mapping_sentence,
+    meaning,
+    normalised,
+    placed,
+    time_name,
+)
 from assay.logs.lines import number_of
 from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
 from assay.logs.rows import finish
 
 ABSENT = ("", "-", "--", "null", "none", "n/a", "na", "<na>")
 _COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
+_SETS = ("mode", "phase", "split", "set", "subset", "stage", "dataset", "partition")
 _RATIO = re.compile(r"(\d{1,15})\s*/\s*(\d{1,15})")
 _COUNTS = ("iteration", "epoch", "examples")
 
@@ -65,6 +76,8 @@ def read_rows(
 
     Raises: AssayError where no column is a step or a measured quantity.
     """
+    if not options.columns:
+        names, lines = _by_set(reading, names, lines)
     mapping, note = mapping_of(names, lines, options)
     named = column_mapping(names, options.columns, what="column", split=options.split)
     if set(QUANTITIES) & set(named) and not set(QUANTITIES) & set(mapping):
@@ -77,14 +90,16 @@ def read_rows(
         )
     if note:
         reading.notes.append(note)
+    _drop_unreadable(reading, mapping, lines)
     clock = time_name(mapping.get("seconds", "")) if "seconds" in mapping else None
+    signed = frozenset(t for t, name in mapping.items() if t.endswith("accuracy") and is_percent(name))
     rows: list[Row] = []
     for line in lines:
         cells = {target: line.cells[name] for target, name in mapping.items() if name in line.cells}
         if not cells:
             reading.ignored += 1
             continue
-        row = _row(line, cells, comma=comma, factor=clock.factor if clock else 1.0)
+        row = _row(line, cells, comma=comma, factor=clock.factor if clock else 1.0, signed=signed)
         if isinstance(row, str):
             reading.reject(line.number, row, line.text)
         else:
@@ -97,6 +112,27 @@ def read_rows(
     finish(reading, rows, options, named=kind, name=mapping.get("seconds", "seconds"), source=source)
 
 
+def _by_set(reading: Reading, names: Sequence[str], lines: Sequence[Line]) -> tuple[Sequence[str], Sequence[Line]]:
+    """The lines with the set of examples in the names, where a column such as `phase` says it."""
+    for column in names:
+        cells = [line.cells.get(column, "").casefold() for line in lines]
+        if normalised(column) not in _SETS or not lines or not {cell for cell in cells if cell} <= set(SPLITS):
+            continue
+        reading.notes.append(f"the set of examples is named in the column {column!r}")
+        rows = [
+            line._replace(cells={_of_set(name, cell): value for name, value in line.cells.items() if name != column})
+            for line, cell in zip(lines, cells, strict=True)
+        ]
+        return list(dict.fromkeys(name for row in rows for name in row.cells)), rows
+    return names, lines
+
+
+def _of_set(name: str, cell: str) -> str:
+    known = meaning(name)
+    measured = known is not None and (known[0] in QUANTITIES or (known[0] == "seconds" and SPLITS.get(cell) != "train"))
+    return f"{cell} {name}" if cell and measured and is_bare(name) else name
+
+
 def _notes(reading: Reading, names: Sequence[str], mapping: Mapping[str, str]) -> None:
     if mapping.get("iteration") == "_step":
         reading.notes.append("_step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
@@ -104,8 +140,23 @@ def _notes(reading: Reading, names: Sequence[str], mapping: Mapping[str, str]) -
         reading.units["not taken"] = ", ".join(unused)[:500]
 
 
-def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float) -> Row | str:
-    """The numbers of a line, or the reason why it is malformed. An empty cell gives no number."""
+def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[Line]) -> None:
+    """Takes the seconds out of the mapping where not one of their cells is a time."""
+    name = mapping.get("seconds")
+    written = [cell for line in lines if (cell := line.cells.get(name or "", "").strip()).casefold() not in ABSENT]
+    if name and written and not any(time_of(cell) for cell in written):
+        del mapping["seconds"]
+        reading.notes.append(
+            f"the times in {name!r} are not read: {written[0][:40]!r} is not a time such as 12.5, 0:01:30 or "
+            "2024-05-01 12:00:00"
+        )
+
+
+def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float, signed: frozenset[str]) -> Row | str:
+    """The numbers of a line, or the reason why it is malformed. An empty cell gives no number.
+
+    `signed` are the accuracies whose column says that they are percent.
+    """
     row = Row(line.number, line.text, boundary=line.boundary, training=line.training)
     row.batches, row.within = line.batches, line.within
     for target, written in cells.items():
@@ -134,5 +185,5 @@ def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float) ->
                 return f"its {target} is {cell[:30]!r}"
             setattr(row, target, value)
         else:
-            row.values[target] = Cell(value, "%" if percent else "")
+            row.values[target] = Cell(value, "%" if percent or target in signed else "")
     return row if row.epoch is not None or row.iteration is not None else "has no step"

@@ -20,9 +20,11 @@ MOST_CHARACTERS = 5000
 """The length limit of a line; a longer one is ignored."""
 _NUMBER = re.compile(
     r"(?<![\w.@])(?:(\d{1,6}:\d\d(?::\d\d)?(?:\.\d{1,9})?)"  # a duration
-    r"|([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?(?![A-Za-z])))"
+    r"|(\d{1,3}(?:,\d{3}){1,4}(?![\d,])(?:\.\d{1,9})?"  # 1,000
+    r"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?(?![A-Za-z])))"
     r"\s?(%|(?:ms|msec|seconds|second|secs|sec|s|minutes|mins|min|m|hours|h)(?![A-Za-z/]))?"
 )
+_AROUND = " :=#-*>.'\"{}<"  # what may stand between a name and its number
 _SEPARATED = re.compile(r"[,;|\t()\[\]]|\s[-*]+\s|\s{3,}")
 _TQDM = re.compile(
     r"(\d{1,3})%\|[^|]{0,400}\|\s*(\d{1,12})/(\d{1,12})\s*\[([^\]<]{0,20})<[^,\]]{0,20}(?:,[^,\]]{0,40})?"
@@ -115,7 +117,7 @@ def read_text(content: bytes, options: Options) -> Reading:
             reading.ignored += 1
         else:
             lines.append(line._replace(boundary=parsed.bar))
-    lines = [line._replace(boundary=False) for line in lines]
+    lines = _times_of_training([line._replace(boundary=False) for line in lines])
     if inherited:
         reading.notes.append(f"{counted(inherited, 'line')} without a step: counted to the step before")
     if long:
@@ -126,6 +128,25 @@ def read_text(content: bytes, options: Options) -> Reading:
         raise AssayError("no line has a step and a measured quantity; read its lines with --pattern")
     read_rows(reading, names, lines, options, comma=False, source="a log")
     return reading
+
+
+def _times_of_training(lines: list[Line]) -> list[Line]:
+    """The lines, with the times of validation lines under another name where training has lines with times."""
+    names = {name for line in lines for name in line.cells}
+    targets = {name: known[0] for name in names if (known := meaning(name))}
+    times = {name for name, target in targets.items() if target == "seconds"}
+
+    def trains(line: Line) -> bool:
+        return any(targets.get(name, "").startswith("train_") for name in line.cells)
+
+    if not times or not any(trains(line) and times & set(line.cells) for line in lines):
+        return lines
+    return [
+        line
+        if trains(line)
+        else line._replace(cells={f"validation {n}" if n in times else n: cell for n, cell in line.cells.items()})
+        for line in lines
+    ]
 
 
 def _of_framework(reading: Reading, texts: list[str], options: Options) -> Options:
@@ -178,14 +199,17 @@ def _items(text: str) -> list[_Item]:
     end = 0
     for match in _NUMBER.finditer(text):
         between = text[end : match.start()]
-        number, unit = match[1] or match[2], match[3] or ""
+        number, unit = match[1] or match[2].replace(",", ""), match[3] or ""
         end = match.end()
         if between.strip() == "/" and items and not items[-1].total:
             items[-1] = items[-1]._replace(total=number)
             continue
         parts = _SEPARATED.split(between.rstrip(" :=#[("))
         before = between.rstrip()[-2:]
-        items.append(_Item(parts[-1].strip(" :=#-*>.'\"{}<"), number, unit, "", before))
+        name = parts[-1].strip(_AROUND)
+        if name and (places := [part for part in parts[:-1] if normalised(part) in SPLITS]):
+            name = f"{places[-1].strip(_AROUND)} {name}"  # [train] loss
+        items.append(_Item(name, number, unit, "", before))
     return items
 
 
@@ -203,7 +227,7 @@ def _take_step(parsed: _Parsed, item: _Item) -> bool:
                 parsed.batches = int(item.total)
         return True
     if item.name or not item.total.isdigit() or not item.number.isdigit() or not int(item.total):
-        if not item.name and item.unit not in ("", "%") and "(" not in item.before:
+        if not item.name and item.unit not in ("", "%"):
             parsed.cells.setdefault("time", item.number + item.unit)  # 12.3s without a name
         return not item.name
     if item.before == "][" and parsed.epoch:
@@ -216,7 +240,7 @@ def _take_step(parsed: _Parsed, item: _Item) -> bool:
 def _take_value(parsed: _Parsed, item: _Item, specified: frozenset[str], split: str) -> str:
     """Adds a named number to `parsed`; returns the set that the names after it are of, if they do not say."""
     name = item.name
-    words = re.split(r"[\s:]+", name.casefold())
+    words = re.split(r"[\s:.]+", name.casefold())
     if words[0] in SPLITS and len(words) > 1:
         split = SPLITS[words[0]]
     elif split and is_bare(name) and meaning(name) and name not in specified:
