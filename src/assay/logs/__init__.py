@@ -18,7 +18,7 @@ from assay.logs.keras import looks_keras, read_keras
 from assay.logs.lines import number_of
 from assay.logs.log import QUANTITIES, Options, Reader, Reading
 from assay.logs.matlab import looks_matlab, read_matlab
-from assay.logs.pattern import read_pattern
+from assay.logs.pattern import looks_pattern, read_pattern
 from assay.logs.printed import looks_flux, looks_pytorch, read_flux, read_pytorch
 from assay.logs.separated import header_of, looks_csv, read_csv
 from assay.logs.tensorboard import looks_tensorboard, read_tensorboard
@@ -52,7 +52,7 @@ FORMATS: dict[str, Format] = {
     "csv": Format(read_csv, looks_csv, "a table with a header"),
     "tensorboard": Format(read_tensorboard, looks_tensorboard, "an event file of TensorBoard"),
     "text": Format(read_text, looks_text, "lines that name a step and their numbers, such as epoch 3: loss 0.41"),
-    "pattern": Format(read_pattern, lambda _: 0, "lines that match --pattern"),
+    "pattern": Format(read_pattern, looks_pattern, "lines that match --pattern"),
 }
 _WEAK = ("csv", "text")  # formats that a content looks like only if it looks like no other, in this order
 

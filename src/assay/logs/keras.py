@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from assay.logs.clocks import time_of
@@ -108,7 +109,7 @@ def _goes_on(before: _Bar, bar: _Bar) -> bool:
 
 def _records(reading: Reading, bars: list[tuple[int, str, int, _Bar]], options: Options) -> None:
     names = [name for *_, bar in bars for name in bar.values]
-    counts = {name: names.count(name) for name in set(names)} if len(names) < 10_000 else None
+    counts = Counter(names)
     mapping = column_mapping(names, options.columns, what="metric", counts=counts)
     mapping = {target: name for target, name in mapping.items() if target in QUANTITIES}
     steps = all(bar.unit == "step" for *_, bar in bars)

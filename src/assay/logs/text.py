@@ -251,10 +251,11 @@ def _take_value(parsed: _Parsed, item: _Item, specified: frozenset[str], split: 
     if item.total:
         number = f"{number}/{item.total}"
     unit = item.unit
-    if unit and unit != "%" and not (known := meaning(name)):
-        return split
-    if unit and unit != "%" and known and known[0] != "seconds":
-        unit = ""
+    if unit and unit != "%":
+        target = meaning(name)
+        if target is None:
+            return split
+        unit = unit if target[0] == "seconds" else ""
     if name in parsed.cells:
         parsed.twice = parsed.twice or name
     parsed.cells[name] = number + unit

@@ -10,7 +10,7 @@ from assay.logs.lines import counted
 from assay.logs.log import Cell, Reading, Row
 
 _AHEAD = 200  # rows that are looked at after a step back
-_MOST = 100  # trainings in one file
+_MOST = 100  # trainings in one file, and times that they are resumed
 
 
 class _Seen:
@@ -54,20 +54,21 @@ def trainings(reading: Reading, rows: list[Row]) -> list[list[Row]]:
     ends = _run_ends(rows)
     groups: list[list[Row]] = [[]]
     seen = _Seen()
-    clashing = repeated = 0
+    clashing = repeated = resumed = 0
     for i, row in enumerate(rows):
         if i and row.training != rows[i - 1].training:
             groups.append([])
             seen = _Seen()
-        run = rows[i : min(ends[i] + 1, i + _AHEAD)]
         back = bool(seen.values) and (_step(row) < seen.last or row.boundary) and _step(row) in seen.values
         clash = seen.clashes(row)
-        if back and (clash or any(seen.clashes(other) for other in run)):
+        run = rows[i : min(ends[i] + 1, i + _AHEAD)] if back else []
+        if any(seen.clashes(other) for other in run):
             if _begins_anew(seen, row, run) and len(groups) < _MOST:
                 groups.append([])
                 seen = _Seen()
                 clash = False
-            elif _resumes(seen, row, rows[i : ends[i] + 1]):
+            elif resumed < _MOST and _resumes(seen, row, rows[ends[i]]):
+                resumed += 1
                 groups[-1] = _up_to(reading, groups[-1], row)
                 seen = _Seen()
                 for earlier in groups[-1]:
@@ -126,8 +127,9 @@ def _begins_anew(seen: _Seen, row: Row, run: Sequence[Row]) -> bool:
     return row.boundary or len({_step(other) for other in run}) > 1
 
 
-def _resumes(seen: _Seen, row: Row, run: Sequence[Row]) -> bool:
-    return seen.first < _step(row) and len({_step(run[0]), _step(run[-1])}) > 1 and _step(run[-1]) >= seen.last
+def _resumes(seen: _Seen, row: Row, last: Row) -> bool:
+    """Whether the steps from a row up to the last one before the next step back are those of a resumed run."""
+    return seen.first < _step(row) < _step(last) and _step(last) >= seen.last
 
 
 def _up_to(reading: Reading, group: list[Row], row: Row) -> list[Row]:

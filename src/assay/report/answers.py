@@ -69,7 +69,7 @@ def _pairs(trials: Frame) -> list[str]:
 def _effort(trials: Frame) -> list[str]:
     fair, left_out = comparable(trials)
     ranked = effort(fair)
-    if ranked["effort"].isna().all():  # imported curves without seconds
+    if not len(ranked.dropna(subset=["effort"])):  # imported curves without seconds
         return []
     least = ranked.iloc[0]
     sentence = f"Least effort: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
