@@ -129,6 +129,7 @@ class TimeName(NamedTuple):
     kind: str
 
 
+@lru_cache(maxsize=4096)
 def normalised(name: str) -> str:
     """A name in lower case, with one underscore between its words.
 

@@ -36,9 +36,10 @@ def _decoded(content: bytes) -> str:
 
 def number_of(text: str) -> float | None:
     """A number, which may be infinite or NaN; None for anything else."""
-    return float(text) if re.fullmatch(NUMBER, text.strip()) else None
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
 
 
+_NUMBER = re.compile(NUMBER)
 _LITERALS = re.compile(
     r"\b(?:(?:np|numpy|torch|tf|jnp)\.)?(?:float\d+|bfloat16|tensor|Tensor|array|Array)"
     rf"\(\s*\[?\s*({NUMBER})\s*\]?(?:,[^()]{{0,200}}(?:\([^()]{{0,99}}\)[^()]{{0,99}}){{0,3}})?\)"

@@ -82,7 +82,8 @@ def _steps(reading: Reading, rows: list[Row], options: Options) -> list[Row]:
     rows = _within_batches(reading, rows, options)
     counted = [row.epoch for row in rows if row.iteration is None and row.epoch is not None]
     if counted and min(counted) == 0 and all(row.iteration is None for row in rows) and _from_zero(counted):
-        rows = [row if row.epoch is None else replace(row, epoch=row.epoch + 1) for row in rows]
+        for row in rows:
+            row.epoch = None if row.epoch is None else row.epoch + 1
         reading.units["epoch"] = "finished epochs: the log counts from 0"
         reading.notes.append("the log counts epochs from 0; here an epoch is counted when it is finished, from 1")
     return rows
@@ -172,6 +173,9 @@ def _since_start(row: Row, first: float, *, length: int, shift: int) -> Row:
 # --- accuracies ------------------------------------------------------------------------------------------------------
 
 
+_DIVISORS = {"%": 100.0, "1": 1.0}
+
+
 def _accuracies(reading: Reading, rows: list[Row], options: Options) -> list[Row]:
     """The rows with accuracies as fractions; the unit is decided for each quantity on its own."""
     sentences: dict[str, str] = {}
@@ -190,7 +194,7 @@ def _accuracies(reading: Reading, rows: list[Row], options: Options) -> list[Row
                 values[name] = cell
                 continue
             try:
-                value = fraction(cell.value, {"%": 100.0, "1": 1.0}.get(cell.unit, units[name]))
+                value = fraction(cell.value, _DIVISORS.get(cell.unit, units[name]))
             except ValueError as error:
                 reason = str(error)
             else:
@@ -198,7 +202,8 @@ def _accuracies(reading: Reading, rows: list[Row], options: Options) -> list[Row
         if reason:
             reading.reject(row.line, reason, row.text)
         else:
-            kept.append(replace(row, values=values))
+            row.values = values
+            kept.append(row)
     return kept
 
 
