@@ -75,7 +75,10 @@ def test_seconds_per_epoch_and_elapsed_seconds_are_told_apart_by_evidence(name, 
     assert reason in history.source.units["seconds"]
 
 
-@pytest.mark.parametrize("times", [(12, 12.5, 13), (1, 1, 1.5), (60, 120, 180, 61, 122, 183), ("01:00:00", "01:10:00")])
+@pytest.mark.parametrize(
+    "times",
+    [(12, 12.5, 13), (1, 1, 1.5), (60, 120, 180, 61, 122, 183), ("01:00:00", "01:10:00"), ("1:02:03", "1:02:10")],
+)
 def test_where_both_readings_fit_the_user_is_asked(times, read) -> None:
     with pytest.raises(AssayError, match="choose --seconds per-epoch or --seconds elapsed"):
         read(table("time", *times))

@@ -227,6 +227,7 @@ def test_the_export_of_weights_and_biases(read, tmp_path: Path) -> None:
         ("a", [(0, 0.9), (10, 0.5)]),
         ("b", [(0, 0.8), (20, 0.4)]),
     ]
+    assert [h.source.name for h in logs.read_all(tmp_path / "two.csv", name="ours") if h.source] == ["ours a", "ours b"]
 
 
 def test_tables_with_one_metric_per_row_as_mlflow_exports_them(read, tmp_path: Path) -> None:

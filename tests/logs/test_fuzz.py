@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +18,7 @@ from assay.errors import AssayError
 from assay.logs import FORMATS, Options, looks_like
 from assay.logs import pattern as patterns
 from assay.logs.curves import LogFile, counts, histories_of
+from assay.logs.folders import read_folder
 from assay.logs.lines import lines_of
 from assay.training.history import History
 from tests.logs import samples
@@ -156,6 +159,28 @@ def test_lines_of_a_pattern(content: str, asked: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(patterns, "_matches", matched_here)
         survives("pattern", content.encode(), asked)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), asked=options)
+def test_folders_with_changed_event_files(data: Any, asked: Any) -> None:
+    with TemporaryDirectory() as folder:
+        for i, place in enumerate(("train", "validation", "train", ".")):
+            content = bytearray(SAMPLES["tensorboard"])
+            for _ in range(data.draw(st.integers(0, 3))):
+                at = data.draw(st.integers(0, len(content) - 1))
+                content[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+            (Path(folder) / place).mkdir(exist_ok=True)
+            (Path(folder) / place / f"events.out.tfevents.{i}.host").write_bytes(content)
+        try:
+            reading, digest = read_folder(Path(folder), asked, 2**20)
+            histories = histories_of(reading, asked, LogFile("tensorboard", "x", digest), name="x")
+        except AssayError:
+            return
+    found = counts(reading)
+    assert found["lines"] == sum(count for name, count in found.items() if name != "lines")
+    for history in histories:
+        sound(history)
 
 
 @pytest.mark.parametrize(

@@ -122,12 +122,14 @@ def read_all(
         problem = f"has no record of the format {format} ({FORMATS[format].about}){_hint(content, format)}"
         raise FileError(f"{path}: {'; '.join([problem, *problem_sentences(reading)])}")
     file = LogFile(format=format, file=path.name, sha256=hashlib.sha256(content).hexdigest())
-    return _histories(path, reading, options, file, name=name or _name_of(path))
+    return _histories(path, reading, options, file, name=name or _name_of(path), named=bool(name))
 
 
-def _histories(path: Path, reading: Reading, options: Options, file: LogFile, *, name: str) -> list[History]:
+def _histories(
+    path: Path, reading: Reading, options: Options, file: LogFile, *, name: str, named: bool
+) -> list[History]:
     try:
-        return histories_of(reading, options, file, name=name)
+        return histories_of(reading, options, file, name=name, named=named)
     except AssayError as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -147,7 +149,7 @@ def _read_folder(path: Path, options: Options, name: str) -> list[History]:
         raise FileError(f"{path}: {'; '.join(['its event files have no record', *problem_sentences(reading)])}")
     file = LogFile(format="tensorboard", file=folder.name, sha256=sha256)
     run = folder.parent.name if split_of(folder.name) else folder.name
-    return _histories(path, reading, options, file, name=name or run or "run")
+    return _histories(path, reading, options, file, name=name or run or "run", named=bool(name))
 
 
 def _name_of(path: Path) -> str:

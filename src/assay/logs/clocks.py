@@ -14,6 +14,7 @@ from assay.logs.lines import number_of
 
 DAY = 86400.0
 _UNIX = (6e8, 4.2e9)  # seconds from 1989 to 2103; no training lasts 19 years
+_MORNING = 6 * 3600.0  # an epoch of more hours is rarer than a clock that shows them
 _SCALES = (1.0, 1e-3, 1e-6, 1e-9)  # Unix times in s, ms, us and ns
 _TIME = re.compile(r"(?:(\d{1,6}) days?, )?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:[.,]\d{1,12})?)")
 _DATE = re.compile(
@@ -184,7 +185,7 @@ def _absolute_reason(seconds: Sequence[float], stamps: Sequence[str], named: str
     falls = sum(b < a for a, b in pairwise(seconds))
     if falls and all(a - b > DAY / 2 for a, b in pairwise(seconds) if b < a):
         return "they are times of day that pass midnight"
-    if not falls and seconds[0] > 10 * max(steps):
+    if not falls and seconds[0] > max(10 * max(steps), _MORNING):
         return f"they are times of day: the first is {_face(seconds[0])}, far beyond the step of {max(steps):g} s"
     return ""
 

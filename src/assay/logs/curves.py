@@ -46,13 +46,17 @@ def history_of(reading: Reading, options: Options, file: LogFile, *, name: str) 
     return _history(reading, reading.records, options, file, name=name, training=1)
 
 
-def histories_of(reading: Reading, options: Options, file: LogFile, *, name: str) -> list[History]:
-    """The curves of all trainings in a log, the further ones with a number or their own name. Raises: AssayError."""
+def histories_of(reading: Reading, options: Options, file: LogFile, *, name: str, named: bool = False) -> list[History]:
+    """The curves of all trainings in a log. Raises: AssayError.
+
+    The further ones add their number to the name. Where the log has names for them, these are taken, after the name if
+    it is one that the user chose (`named`).
+    """
     curves: list[History] = []
     for number, records in enumerate([reading.records, *reading.more], 1):
         title = f"{name} (training {number})" if number > 1 else name
         if len(reading.names) == 1 + len(reading.more):
-            title = reading.names[number - 1]
+            title = f"{name} {reading.names[number - 1]}" if named else reading.names[number - 1]
         curves.append(_history(reading, records, options, file, name=title, training=number))
     return curves
 
