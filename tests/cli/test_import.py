@@ -91,6 +91,89 @@ def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:
     assert result["accuracy"] == 0.95
 
 
+def test_two_trainings_of_a_file_are_imported_and_both_stay(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("epoch,test_acc\n1,0.8\n2,0.9\n1,0.7\n2,0.95\n")
+    code, out, err = invoke("import", "twice.csv")
+    assert code == 0
+    assert "twice.csv holds 2 trainings; each is imported as a curve of its own" in words(err)
+    assert "twice (training 2) (imported) in study imported" in words(out)
+    results = json.loads(invoke("import", "twice.csv", "--json")[1])["trainings"]
+    assert [result["accuracy"] for result in results] == [0.9, 0.95]
+    assert [result["before"] for result in results] == [
+        "twice (imported) of study imported",
+        "twice (training 2) (imported) of study imported",
+    ]
+    rows = json.loads(invoke("list", "--trials", "--json")[1])["imported"]
+    assert sorted(row["accuracy"] for row in rows) == [0.9, 0.95]
+    assert json.loads(invoke("show", results[1]["key"], "--json")[1])["accuracy"] == 0.95
+    assert invoke("store", "check") == (0, "assay.db: sound\n", "")
+    assert invoke("store", "export", "exported")[0] == 0
+    assert invoke("store", "import", "exported", "--store", "other.db")[0] == 0
+    assert len(json.loads(invoke("list", "--trials", "--json", "--store", "other.db")[1])["imported"]) == 2
+
+
+def test_files_named_alike_do_not_clash(invoke: Any, tmp_path: Path) -> None:
+    for name, loss in (("net.csv", 1), ("net.txt", 2), ("more/net.csv", 3), ("more/net.txt", 4)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"epoch,loss\n1,{loss}\n2,0.5\n")
+        assert invoke("import", name)[0] == 0, name
+    rows = json.loads(invoke("list", "--trials", "--json")[1])["imported"]
+    assert {row["label"].removesuffix(" (imported)") for row in rows} == {"net", "net.txt", "net.csv", "net (2)"}
+    assert "has an imported curve 'net' already" in invoke("import", "more/net.txt", "--name", "net")[2]
+
+
+def test_lines_of_any_format_by_a_pattern(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "odd.log").write_text("E01 L=0.5 A=91.2\nE02 L=0.4 A=92.2\n")
+    pattern = r"E(?P<epoch>\d+) L=(?P<train_loss>\S+) A=(?P<test_accuracy>\S+)"
+    result = json.loads(invoke("import", "odd.log", "--pattern", pattern, "--json")[1])
+    assert (result["accuracy"], result["train_loss"], result["source"]["format"]) == (0.922, 0.4, "pattern")
+    code, _, err = invoke("import", "odd.log", "--pattern", "E(?P<epoch>")
+    assert (code, "is not a regular expression" in words(err)) == (2, True)
+
+
+def test_a_folder_of_event_files_is_imported_as_one_run(invoke: Any, tmp_path: Path) -> None:
+    for folder in ("train", "validation"):
+        (tmp_path / "run" / folder).mkdir(parents=True)
+        tags = [samples.event(101.0 + i, i, samples.simple("epoch_accuracy", 0.5 + i / 4)) for i in range(2)]
+        (tmp_path / "run" / folder / "events.out.tfevents.1.host.v2").write_bytes(samples.framed(tags))
+    result = json.loads(invoke("import", "run", "--json")[1])
+    assert (result["label"], result["train_accuracy"], result["validation_accuracy"]) == ("run (imported)", 0.75, 0.75)
+
+
+def test_assumptions_are_shown_stored_and_kept(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "wall.csv").write_text("Wall time,epoch,test_acc\n1700000000,1,0.8\n1700000030,2,0.9\n")
+    _, out, _ = invoke("import", "wall.csv")
+    notes = (
+        "the seconds are counted from the first row: they are Unix times in seconds",
+        "the time before the first row is unknown and not in the seconds",
+        "test accuracy read as fractions in the log (the highest is 0.9)",
+    )
+    stored = json.loads(invoke("list", "--trials", "--json")[1])["imported"][0]
+    shown = json.loads(invoke("show", stored["key"], "--json")[1])
+    for note in notes:
+        assert note in words(out)
+        assert note in shown["warnings"]
+    assert shown["effort"] == pytest.approx(30 / 0.9)
+
+
+def test_curves_without_iterations_are_said_to_count_epochs(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.csv").write_text("epoch,test_acc\n1,0.8\n2,0.9\n3,0.95\n")
+    invoke("import", "net.csv")
+    code, out, err = invoke("target", "imported", "--accuracy", "0.85")
+    assert code == 0
+    assert "epoch to 85.00 % accuracy" in words(out)
+    assert "iteration" not in out
+    assert "the curves count epochs, not iterations: times are in epochs" in err
+    assert invoke("report", "imported")[0] == 0
+    assert "reached first by net (imported): 1 of 1 seeds, median 3 epochs" in (tmp_path / "imported.html").read_text()
+    invoke("import", "net.csv", "--study", "made")
+    _, out, err = invoke("target", "made")
+    assert "net (imported): no time, because the log counts epochs" in words(err)
+    assert "iteration to" in words(out)
+    assert invoke("report", "made")[0] == 0
+    assert "never reached by net" not in (tmp_path / "made.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -106,6 +189,9 @@ def test_columns_are_named(invoke: Any, tmp_path: Path) -> None:
         (("csv.log", "--column", "score"), "expected QUANTITY=NAME"),
         (("csv.log", "--column", "epoch=epoc"), "did you mean 'epoch'"),
         (("flux.log", "--accuracy", "percents"), "did you mean 'percent'"),
+        (("flux.log", "--seconds", "unx"), "did you mean 'unix'"),
+        (("flux.log", "--column", "test_loss=loss"), "the quantities of flux have no names"),
+        (("csv.log", "--as", "csv", "--pattern", "x"), "--as csv and --pattern"),
         (("flux.log", "--batch-size", "0"), "expected a number >= 1"),
         (("flux.log", "--evaluated-on", "tests"), "did you mean 'test'"),
     ],

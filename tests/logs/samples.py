@@ -65,6 +65,29 @@ def csv(separator: str = ",") -> str:
     return "\n".join([head, *rows]) + "\n"
 
 
+def keras() -> str:
+    """As Keras 3 prints to a terminal: a bar that is drawn over itself."""
+    bar = "\x1b[1m{0}/100\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m{1}s\x1b[0m 12ms/step"
+    bar += " - loss: {2}"
+    lines: list[str] = []
+    for i in range(4):
+        lines.append(f"Epoch {i + 1}/4\n" + bar.format(50, 1, 9.9))
+        lines.append("\r" + bar.format(100, 0, LOSSES[i]))
+        lines.append("\r" + bar.format(100, i + 1, LOSSES[i]) + f" - val_accuracy: {ACCURACIES[i]} - val_loss: 0.2\n")
+    return "".join(lines)
+
+
+def json_lines() -> str:
+    rows = [f'{{"epoch": {i + 1}, "loss": {LOSSES[i]}, "val_accuracy": {ACCURACIES[i]}}}\n' for i in range(4)]
+    return "".join(rows)
+
+
+def text() -> str:
+    return "".join(
+        f"epoch {i + 1}: loss {LOSSES[i]}, val acc {100 * ACCURACIES[i]:.2f}%, {TRAINING[i]} s\n" for i in range(4)
+    )
+
+
 # --- TensorBoard: written by hand, field by field ---------------------------------------------------------------------
 
 
@@ -116,5 +139,8 @@ SAMPLES: dict[str, bytes] = {
     "flux": flux().encode(),
     "pytorch": pytorch().encode(),
     "csv": csv().encode(),
+    "keras": keras().encode(),
+    "json": json_lines().encode(),
+    "text": text().encode(),
     "tensorboard": tensorboard(),
 }

@@ -88,6 +88,23 @@ def _fraction(accuracy: float) -> float:
         raise AssayError(f"accuracy: {error}") from None
 
 
+def unit_of(trials: pd.DataFrame, by: str) -> str:
+    """What times by an axis count: `by`, but "epoch" where every curve was imported from a log without iterations.
+
+    >>> unit_of(pd.DataFrame({"steps": ["epochs", "epochs"]}), "iteration")
+    'epoch'
+    """
+    only_epochs = "steps" in trials.columns and set(trials["steps"].tolist()) == {"epochs"}
+    return "epoch" if by == "iteration" and only_epochs else by
+
+
+def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
+    """The configurations whose imported curves count epochs among others that count iterations: they have no time."""
+    if by != "iteration" or "steps" not in trials.columns or unit_of(trials, by) == "epoch":
+        return []
+    return list(dict.fromkeys(map(str, trials["configuration"][trials["steps"] == "epochs"].tolist())))
+
+
 def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: float) -> tuple[float, bool]:
     """The time at which the values first reach the target, or else the last time; and whether they reach it."""
     keep = np.isfinite(times) & np.isfinite(values)

@@ -26,10 +26,16 @@ _DETECTED = "detected"
 
 
 def import_log(
-    log: Annotated[Path, typer.Argument(help="Log file of another framework.", callback=home_expanded)],
+    log: Annotated[
+        Path, typer.Argument(help="Log file, or a folder of TensorBoard's event files.", callback=home_expanded)
+    ],
     format: Annotated[
         str | None,
-        typer.Option("--as", help="Format: matlab, flux, pytorch, csv or tensorboard.", show_default=_DETECTED),
+        typer.Option(
+            "--as",
+            help="Format: matlab, flux, pytorch, keras, json, csv, tensorboard or text.",
+            show_default=_DETECTED,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name in tables and charts.", show_default="the file's name")] = None,
     study: Annotated[
@@ -39,11 +45,22 @@ def import_log(
         list[str] | None,
         typer.Option("--column", "--tag", help="QUANTITY=NAME of a column or tag: test_accuracy=val_acc. Repeatable."),
     ] = None,
-    accuracy: Annotated[str, typer.Option(help="Accuracies: percent or share.", show_default=_DETECTED)] = "",
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Regular expression for lines of any other format, with named groups: "
+            "'E(?P<epoch>\\d+) L=(?P<train_loss>\\S+)'. Repeatable; the first that matches a line reads it."
+        ),
+    ] = None,
+    accuracy: Annotated[str, typer.Option(help="Accuracies: percent or fraction.", show_default=_DETECTED)] = "",
     seconds: Annotated[
-        str, typer.Option(help="Seconds in tables: elapsed, or each row's own (each).", show_default=_DETECTED)
+        str,
+        typer.Option(
+            help="Seconds: per-epoch (of each row alone), elapsed, or unix (any absolute clock).",
+            show_default=_DETECTED,
+        ),
     ] = "",
-    steps: Annotated[str, typer.Option(help="Steps of event files: iteration or epoch.", show_default=_DETECTED)] = "",
+    steps: Annotated[str, typer.Option(help="What steps count: iteration or epoch.", show_default=_DETECTED)] = "",
     iterations_per_epoch: Annotated[
         int | None, typer.Option(help="Iterations per epoch, for logs that only count epochs.")
     ] = None,
@@ -71,14 +88,20 @@ def import_log(
         evaluated_on=evaluated_on,
         steps=steps,
         machine=machine,
+        patterns=tuple(pattern or ()),
     )
-    history = _read(log, format, options, name or "")
+    histories = _read(log, format, options, name or "")
     opened = Store(store)
-    stored = imported.add(opened.database, history, study_name=study, named=name is not None)
-    if as_json:
-        print_json({"store": opened.name, **vars(stored), **history.plain()})
-    else:
-        _print(history, stored)
+    entries = [
+        (history, imported.add(opened.database, history, study_name=study, named=name is not None))
+        for history in histories
+    ]
+    if not as_json:
+        for history, stored in entries:
+            _print(history, stored)
+        return
+    results = [{"store": opened.name, **vars(stored), **history.plain()} for history, stored in entries]
+    print_json(results[0] if len(results) == 1 else {"trainings": results})
 
 
 def _columns(assignments: list[str]) -> dict[str, str]:
@@ -98,16 +121,19 @@ def _columns(assignments: list[str]) -> dict[str, str]:
     return columns
 
 
-def _read(log: Path, format: str | None, options: Options, name: str) -> History:
-    """The history of a log; notes the format that was detected."""
+def _read(log: Path, format: str | None, options: Options, name: str) -> list[History]:
+    """The histories of the trainings in a log; notes the format that was detected, and how many there are."""
     from assay import logs
 
     with _reading_bar(log):
-        history = logs.read(log, format, options, name=name)
-    assert history.source is not None  # every log that was read has one
-    if format is None:
-        note(f"{log} looks like {history.source.format}: {logs.FORMATS[history.source.format].about}")
-    return history
+        histories = logs.read_all(log, format, options, name=name)
+    source = histories[0].source
+    assert source is not None  # every log that was read has one
+    if format is None and not options.patterns:
+        note(f"{log} looks like {source.format}: {logs.FORMATS[source.format].about}")
+    if len(histories) > 1:
+        note(f"{log} holds {len(histories)} trainings; each is imported as a curve of its own")
+    return histories
 
 
 def _print(history: History, stored: Stored) -> None:

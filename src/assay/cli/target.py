@@ -49,7 +49,13 @@ def target(
         note(left_out) if left_out else None
     times = targets.times_to(results.curves(), trials, accuracy=wanted, loss=loss, by=by, split=split)
     goal = f"{percent(wanted)} accuracy" if loss is None else f"loss {loss:g}"
-    title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
+    unit = targets.unit_of(trials, by)
+    if unit != by:
+        note("the curves count epochs, not iterations: times are in epochs")
+    if epochs_only := targets.without_iterations(trials, by):
+        names = ", ".join(epochs_only)
+        note(f"{names}: no time, because the log counts epochs (import it again with --iterations-per-epoch)")
+    title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
     table = table if as_csv or as_json or as_markdown else table[_COLUMNS]
     if by == "seconds" and (sentence := preparation(trials)):

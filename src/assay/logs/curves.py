@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from assay.errors import AssayError
-from assay.logs.log import Options, Reading, Record
+from assay.logs.lines import counted
+from assay.logs.log import QUANTITIES, Options, Reading, Record
 from assay.training.history import History, Outcome, Point, Source
 
 _SHOWN = 5  # problems that are shown; the others are counted
@@ -40,10 +42,31 @@ def problem_sentences(reading: Reading) -> list[str]:
 
 
 def history_of(reading: Reading, options: Options, file: LogFile, *, name: str) -> History:
-    """The curve of a log. Raises: AssayError where it has no record, or an epoch that is not a whole number."""
-    records = [reading.records[step] for step in sorted(reading.records)]
-    if not records:
-        raise AssayError("the log has no record")
+    """The curve of a log, of its first training. Raises: AssayError where it has no record or no whole epochs."""
+    return _history(reading, reading.records, options, file, name=name, training=1)
+
+
+def histories_of(reading: Reading, options: Options, file: LogFile, *, name: str, named: bool = False) -> list[History]:
+    """The curves of all trainings in a log. Raises: AssayError.
+
+    The further ones add their number to the name. Where the log has names for them, these are taken, after the name if
+    it is one that the user chose (`named`).
+    """
+    curves: list[History] = []
+    for number, records in enumerate([reading.records, *reading.more], 1):
+        title = f"{name} (training {number})" if number > 1 else name
+        if len(reading.names) == 1 + len(reading.more):
+            title = f"{name} {reading.names[number - 1]}" if named else reading.names[number - 1]
+        curves.append(_history(reading, records, options, file, name=title, training=number))
+    return curves
+
+
+def _history(
+    reading: Reading, by_step: dict[float, Record], options: Options, file: LogFile, *, name: str, training: int
+) -> History:
+    records = [by_step[step] for step in sorted(by_step)]
+    if not any(value is not None for record in records for value in record.values.values()):
+        raise AssayError("the log has no record" if not records else "the log has no finite value of any quantity")
     notes: list[str] = problem_sentences(reading)
     steps = _steps(records, options)
     seconds = _seconds(records, reading, notes)
@@ -51,12 +74,12 @@ def history_of(reading: Reading, options: Options, file: LogFile, *, name: str) 
     points = [
         Point(step, _examples(record, step, rate), elapsed, **_values(record, options))
         for record, step, elapsed in zip(records, steps, seconds, strict=True)
+        if record.values
     ]
-    units = dict(reading.units)
-    if options.evaluated_on == "test":
-        units["test"] = "the log's validation lines, measured on the test set as specified"
-    if options.iterations_per_epoch and not _has_iterations(records):
-        units["iterations"] = f"{options.iterations_per_epoch:,} per epoch, as specified"
+    if len(points) < len(records):
+        notes.append(f"{counted(len(records) - len(points), 'step')} without a measured quantity left out")
+    points = _with_values(points)
+    notes += _unused(records, points, options, reading)
     source = Source(
         name=name,
         format=file.format,
@@ -66,12 +89,50 @@ def history_of(reading: Reading, options: Options, file: LogFile, *, name: str) 
         steps="iterations" if _counts_iterations(records, options) else "epochs",
         clock=reading.clock or "no seconds",
         machine=options.machine,
-        units=units,
+        units=_units(reading, records, options),
         seconds=_total_seconds(records, reading, points),
         lines=counts(reading),
+        training=training,
     )
-    outcome, reason = _outcome(records, reading, points[-1], source.steps)
-    return History.imported(source, points, outcome, reason, notes)
+    outcome, reason = _outcome(records, reading, points[-1], source.steps, notes=notes)
+    return History.imported(source, points, outcome, reason, [*notes, *reading.notes])
+
+
+def _with_values(points: Sequence[Point]) -> list[Point]:
+    """The points without those that hold no finite number, unless none follows that does."""
+    full = [i for i, p in enumerate(points) if any(getattr(p, name) is not None for name in QUANTITIES)]
+    known = set(full)
+    return [point for i, point in enumerate(points) if i in known or i > full[-1]]
+
+
+def _units(reading: Reading, records: Sequence[Record], options: Options) -> dict[str, str]:
+    units = dict(reading.units)
+    if options.evaluated_on == "test":
+        units["test"] = "the log's validation lines, measured on the test set as specified"
+    if options.iterations_per_epoch and not _has_iterations(records):
+        units["iterations"] = f"{options.iterations_per_epoch:,} per epoch, as specified"
+    return units
+
+
+def _unused(records: Sequence[Record], points: Sequence[Point], options: Options, reading: Reading) -> list[str]:
+    """Sentences on options that change nothing. Raises: AssayError where one would hide values of the log."""
+    notes: list[str] = []
+    names = {name for record in records for name in record.values}
+    if options.evaluated_on == "test":
+        both = [m for m in ("loss", "accuracy") if {f"validation_{m}", f"test_{m}"} <= names]
+        if both:
+            raise AssayError(
+                f"--evaluated-on test: the log has a test {both[0]} of its own next to a validation {both[0]}"
+            )
+        if not any(name.startswith("validation") for name in names):
+            notes.append("--evaluated-on test changes nothing: the log has no validation values")
+    if options.iterations_per_epoch and _has_iterations(records) and "iterations" not in reading.units:
+        notes.append("--iterations-per-epoch changes nothing: the log counts iterations")
+    if options.batch_size and all(point.examples is None for point in points):
+        notes.append("--batch-size changes nothing without iterations: give --iterations-per-epoch too")
+    if options.accuracy and not any(name.endswith("accuracy") for name in names):
+        notes.append(f"--accuracy {options.accuracy} changes nothing: the log has no accuracy that is read")
+    return notes
 
 
 def _has_iterations(records: Sequence[Record]) -> bool:
@@ -166,9 +227,36 @@ def _total_seconds(records: Sequence[Record], reading: Reading, points: Sequence
     return seconds | reading.totals
 
 
-def _outcome(records: Sequence[Record], reading: Reading, last: Point, steps: str) -> tuple[Outcome, str]:
-    for record in records:
-        if any(value is None for value in record.values.values()):
-            return Outcome.DIVERGED, f"a number in the log is not finite at {_where(record)}"
+def _every(records: Sequence[Record], name: str) -> int:
+    """Every how many records a quantity is finite, if it is so from the start to the end; else 0."""
+    finite = [i for i, record in enumerate(records) if record.values[name] is not None]
+    steps = {b - a for a, b in pairwise(finite)}
+    if len(finite) < 3 or len(steps) != 1:
+        return 0
+    every = steps.pop()
+    return every if finite[0] < every and len(records) - 1 - finite[-1] < every else 0
+
+
+def _outcome(
+    records: Sequence[Record], reading: Reading, last: Point, steps: str, *, notes: list[str]
+) -> tuple[Outcome, str]:
+    """How the training ended: diverged if a quantity is not finite where it is measured last. Adds to `notes`."""
+    names = dict.fromkeys(name for record in records for name in record.values)
+    for name in names:
+        measured = [record for record in records if name in record.values]
+        if (every := _every(measured, name)) > 1:
+            notes.append(f"the {name.replace('_', ' ')} is NaN but in every {every} rows: read as not measured there")
+            continue
+        if measured[-1].values[name] is None:
+            finite = [i for i, record in enumerate(measured) if record.values[name] is not None]
+            begin = measured[finite[-1] + 1] if finite else measured[0]
+            title = name.replace("_", " ")
+            return Outcome.DIVERGED, f"the {title} in the log is not finite from {_where(begin)} on, up to its end"
+        if gaps := [record for record in measured if record.values[name] is None]:
+            notes.append(
+                f"the {name.replace('_', ' ')} is not finite at {_where(gaps[0])}"
+                + (f" and {len(gaps) - 1:,} later points" if len(gaps) > 1 else "")
+                + "; it is finite again afterwards"
+            )
     done = f"{last.iteration:,} {steps} in the log"
     return Outcome.COMPLETED, done + ("" if reading.ended else "; the log does not show the end of the training")

@@ -12,7 +12,6 @@ from assay.errors import FileError
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENDS = re.compile(r"\r\n|\n|\r")  # a progress bar writes a lone carriage return between its states
-_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?"
 
 
@@ -35,22 +34,59 @@ def _decoded(content: bytes) -> str:
         return content.decode("latin-1")  # it decodes every byte, and digits are the same in every encoding
 
 
-def seconds_of(text: str) -> float | None:
-    """Seconds from "309.35", "01:53:56" or "5:43"; None for anything else.
-
-    >>> seconds_of("01:53:56"), seconds_of("1.38"), seconds_of("soon")
-    (6836.0, 1.38, None)
-    """
-    match = _TIME.fullmatch(text.strip())
-    if match:
-        return 3600.0 * int(match[1] or 0) + 60.0 * int(match[2]) + float(match[3])
-    value = number_of(text)
-    return value if value is not None and math.isfinite(value) and value >= 0 else None
-
-
 def number_of(text: str) -> float | None:
     """A number, which may be infinite or NaN; None for anything else."""
-    return float(text) if re.fullmatch(NUMBER, text.strip()) else None
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+
+
+_NUMBER = re.compile(NUMBER)
+_LITERALS = re.compile(
+    r"\b(?:(?:np|numpy|torch|tf|jnp)\.)?(?:float\d+|bfloat16|tensor|Tensor|array|Array)"
+    rf"\(\s*\[?\s*({NUMBER})\s*\]?(?:,[^()]{{0,200}}(?:\([^()]{{0,99}}\)[^()]{{0,99}}){{0,3}})?\)"
+)
+_TENSORS = re.compile(rf"<tf\.Tensor:[^<>]{{0,200}}numpy=({NUMBER})>")
+_JULIA = re.compile(r"(?<=\d)f([-+]?\d{1,2})\b")
+
+
+def plain_numbers(text: str) -> str:
+    """The text with bare numbers in place of the literals of libraries.
+
+    >>> plain_numbers("loss=np.float64(0.31), acc: tensor(0.9, device='cuda:0'), 0.5f0")
+    'loss=0.31, acc: 0.9, 0.5e0'
+    """
+    if "(" in text:
+        text = _TENSORS.sub(r"\1", _LITERALS.sub(r"\1", text))
+    return _JULIA.sub(r"e\1", text) if "f" in text else text
+
+
+_PREFIXES = re.compile(
+    r"\s*(?:"
+    r"[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?[\])]?"  # a date and a time
+    r"|[\[(]?\d\d?:\d\d:\d\d(?:[.,]\d+)?[\])]?(?=[\s:|-])"  # a time of day
+    r"|[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\]"  # glog
+    r"|[\[(]?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|NOTICE)[\])]?(?::[\w.]+(?=:))?(?=[\s:|,-]|$)"
+    r"|[\w.]+ (?=- (?:DEBUG|INFO|WARNING|ERROR)\b)"  # the logger's name between the time and the level
+    r"|[\[(][\w./-]+(?:\.py)?:\d+[\])]"  # the file and the line of the call
+    r"|(?:__main__|root|train|main|[\w.]+\.\w+)(?=(?::\d+)? (?:- |\|))(?::\d+)?"  # a logger after the level
+    r")\s*[:|>-]*\s*"
+)
+
+
+def without_prefix(text: str) -> str:
+    """The text of a line without a logger's time, level and name.
+
+    >>> without_prefix("2024-05-01 12:00:00,123 - train - INFO - epoch 1: loss 0.5")
+    'epoch 1: loss 0.5'
+    >>> without_prefix("INFO:root:Train Epoch: 1")
+    'Train Epoch: 1'
+    """
+    position = 0
+    for _ in range(6):
+        match = _PREFIXES.match(text, position)
+        if match is None or match.end() == position:
+            break
+        position = match.end()
+    return text[position:]
 
 
 def finite(value: float) -> float | None:
@@ -77,11 +113,20 @@ def accuracy_unit(values: Iterable[float | None], specified: str) -> tuple[float
     Without a specified unit it is percent if any value is above 1: no trained network has at most 1 percent.
     """
     highest = max((value for value in values if value is not None and math.isfinite(value)), default=0.0)
-    unit = specified or ("percent" if highest > 1 else "share")
+    unit = specified or ("percent" if highest > 1 else "fraction")
     reason = "as specified" if specified else f"the highest is {highest:g}"
     if unit == "percent":
         return 100.0, f"percent in the log ({reason}), fractions here"
     return 1.0, f"fractions in the log ({reason})"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def whole_number(digits: str) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from assay.logs.lines import accuracy_unit, finite, fraction, lines_of, number_of, seconds_of
-from assay.logs.log import Options, Reading, Record
+from assay.logs.clocks import seconds_of
+from assay.logs.lines import lines_of, number_of
+from assay.logs.log import Cell, Options, Reading, Row
+from assay.logs.rows import finish
 
 _RULE = re.compile(r"\s*\|[=\-|+ ]*[=\-][=\-|+ ]*\|?\s*")
 _TOTAL = re.compile(r"Total time:\s*([\d.:]+)", re.IGNORECASE)
@@ -36,10 +38,11 @@ def looks_matlab(content: bytes) -> int:
 def read_matlab(content: bytes, options: Options) -> Reading:
     """Reads the table, which may lack its header, be cut off, or have other lines between its rows."""
     lines = lines_of(content)
-    reading = Reading(lines=len(lines), framework="MATLAB")
+    reading = Reading(lines=len(lines), framework="MATLAB", clocked=True)
     header: list[str] = []
     after_header = assumed = False
     rows: list[tuple[int, str, dict[str, str]]] = []
+    boundaries: set[int] = set()
     ignored: set[str] = set()
     for number, text in enumerate(lines, 1):
         if _RULE.fullmatch(text):
@@ -51,6 +54,7 @@ def read_matlab(content: bytes, options: Options) -> Reading:
             header = _joined(header, cells) if after_header else cells
             reading.headings += 1
             after_header = True
+            boundaries.add(len(rows))
             continue
         else:
             names = [_meaning(word, ignored) for word in header] if header else _DEFAULT_COLUMNS.get(len(cells), ())
@@ -62,7 +66,7 @@ def read_matlab(content: bytes, options: Options) -> Reading:
                 rows.append((number, text, {n: c for n, c in zip(names, cells, strict=True) if n and c}))
                 reading.ended = False
         after_header = False
-    _records(reading, rows, options)
+    _records(reading, rows, options, boundaries)
     if assumed and rows:
         reading.units["columns"] = "no header: assumed to be the default columns of trainNetwork"
     if ignored:
@@ -103,52 +107,45 @@ def _meaning(word: str, ignored: set[str]) -> str:
     return _HEADERS.get(name, "")
 
 
-def _records(reading: Reading, rows: list[tuple[int, str, dict[str, str]]], options: Options) -> None:
-    accuracies = [cell for _, _, row in rows for name, cell in row.items() if name.endswith("accuracy")]
-    has_signs = any(cell.endswith("%") for cell in accuracies)
-    values = [number_of(cell.rstrip("%")) for cell in accuracies]
-    divisor, unit = accuracy_unit(values, options.accuracy or ("percent" if has_signs else ""))
-    for number, text, row in rows:
-        record = _record(row, divisor)
-        if isinstance(record, str):
-            reading.reject(number, record, text)
+def _records(
+    reading: Reading, rows: list[tuple[int, str, dict[str, str]]], options: Options, boundaries: set[int]
+) -> None:
+    kept: list[Row] = []
+    for position, (number, text, cells) in enumerate(rows):
+        row = _row(number, text, cells)
+        if isinstance(row, str):
+            reading.reject(number, row, text)
         else:
-            reading.add(number, record, text)
+            row.boundary = position in boundaries
+            kept.append(row)
     present = {name for _, _, row in rows for name in row}
-    if accuracies:
-        reading.units["accuracy"] = "percent in the log (its % signs), fractions here" if has_signs else unit
     if present & {"train_loss", "train_accuracy"}:
         reading.units["training"] = "on the mini-batch of that iteration, not on all training examples"
     if "seconds" in present or reading.totals:
         reading.clock = "elapsed, validation included"
         reading.units["seconds"] = "by MATLAB: elapsed since the start, in whole seconds, validation included"
+    finish(reading, kept, options, source="a log")
 
 
-def _record(row: dict[str, str], divisor: float) -> Record | str:
-    """The record of a row, or the reason why it is malformed."""
-    steps: dict[str, int] = {}
+def _row(number: int, text: str, cells: dict[str, str]) -> Row | str:
+    """The numbers of a row, or the reason why it is malformed."""
+    row = Row(number, text)
     for name in ("epoch", "iteration"):
-        if name in row:
-            if not re.fullmatch(r"\d{1,15}", row[name]):
-                return f"its {name} is {row[name]!r}"
-            steps[name] = int(row[name])
-    if not steps:
+        if name in cells:
+            if not re.fullmatch(r"\d{1,15}", cells[name]):
+                return f"its {name} is {cells[name]!r}"
+            setattr(row, name, int(cells[name]))
+    if row.epoch is None and row.iteration is None:
         return "has neither an epoch nor an iteration"
-    record = Record(iteration=steps.get("iteration"), epoch=steps.get("epoch"))
-    for name, cell in row.items():
-        if name in steps:
+    for name, cell in cells.items():
+        if name in ("epoch", "iteration"):
             continue
         value = seconds_of(cell) if name == "seconds" else number_of(cell.rstrip("% "))
         if value is None:
             kind = "time" if name == "seconds" else "number"
             return f"its {name.replace('_', ' ')} is {cell!r}, which is not a {kind}"
         if name == "seconds":
-            record.seconds = value
-        elif name.endswith("accuracy"):
-            try:
-                record.values[name] = fraction(value, divisor)
-            except ValueError as error:
-                return str(error)
+            row.seconds = value
         else:
-            record.values[name] = finite(value)
-    return record
+            row.values[name] = Cell(value, "%" if name.endswith("accuracy") and cell.endswith("%") else "")
+    return row

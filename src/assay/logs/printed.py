@@ -8,17 +8,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from assay.logs.lines import (
-    NUMBER,
-    accuracy_unit,
-    finite,
-    fraction,
-    lines_of,
-    number_of,
-    seconds_of,
-    whole_number,
-)
-from assay.logs.log import Options, Reading, Record
+from assay.logs.clocks import seconds_of
+from assay.logs.lines import NUMBER, lines_of, number_of, plain_numbers, whole_number
+from assay.logs.log import Cell, Options, Reading, Row
+from assay.logs.rows import finish
+from assay.logs.text import read_text
 
 _ENTRY = re.compile(rf",?\s*([A-Za-z][A-Za-z ]*?)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
 _TOTAL = re.compile(r"-+>\s*Total time\b", re.IGNORECASE)
@@ -44,7 +38,7 @@ class Style(NamedTuple):
 _SPLIT = r"(?:^|-+>)\s*(train|valid|validation|test)"
 PYTORCH = Style(
     "PyTorch",
-    re.compile(_SPLIT + r"\s+epoch\s*:?\s*(\d+)\b", re.IGNORECASE),
+    re.compile(_SPLIT + r"\s+epoch\s*:?\s*(\d+)\b(?!\s*\[)", re.IGNORECASE),
     re.compile(r"-+>\s*(?:train|valid|test)[a-z]*(?!\s*,)", re.IGNORECASE),
 )
 FLUX = Style(
@@ -54,20 +48,18 @@ FLUX = Style(
 )
 
 
-class _Line(NamedTuple):
-    number: int
-    text: str
-    split: str
-    epoch: int
-    loss: float | None
-    accuracy: float | None
-    percent: bool
-    seconds: float | None
-    ignored: frozenset[str]
+_EXAMPLE = re.compile(r"\bTrain Epoch:\s*\d+\s*\[\s*\d+/\d+")
+"""Matches the lines of PyTorch's own examples: `Train Epoch: 1 [640/60000 (1%)]\tLoss: 0.42`."""
 
 
 def read_pytorch(content: bytes, options: Options) -> Reading:
-    """Reads the lines of a PyTorch script."""
+    """Reads the lines of a PyTorch script, or of PyTorch's own MNIST example."""
+    lines = lines_of(content)
+    examples = sum(bool(_EXAMPLE.search(line)) for line in lines)
+    if examples and not any(PYTORCH.begin.search(line) for line in lines):
+        reading = read_text(content, options)
+        reading.framework = "PyTorch"
+        return reading
     return _read(content, options, PYTORCH)
 
 
@@ -77,8 +69,8 @@ def read_flux(content: bytes, options: Options) -> Reading:
 
 
 def looks_pytorch(content: bytes) -> int:
-    """The number of lines that begin like those of a PyTorch script."""
-    return sum(bool(PYTORCH.begin.search(line)) for line in lines_of(content))
+    """The number of lines that begin like those of a PyTorch script or of PyTorch's own examples."""
+    return sum(bool(PYTORCH.begin.search(line) or _EXAMPLE.search(line)) for line in lines_of(content))
 
 
 def looks_flux(content: bytes) -> int:
@@ -88,33 +80,38 @@ def looks_flux(content: bytes) -> int:
 
 def _read(content: bytes, options: Options, style: Style) -> Reading:
     lines = lines_of(content)
-    reading = Reading(lines=len(lines), each=True, framework=style.framework)
-    parsed: list[_Line] = []
-    for number, text in enumerate(lines, 1):
+    reading = Reading(lines=len(lines), each=True, clocked=True, framework=style.framework)
+    rows: list[Row] = []
+    ignored: set[str] = set()
+    boundary = False
+    for number, written in enumerate(lines, 1):
+        text = plain_numbers(written)
         if style.begin.search(text):
-            line = _line(number, text, style)
-            if isinstance(line, str):
-                reading.reject(number, line, text)
+            row = _row(number, text, style, ignored)
+            if isinstance(row, str):
+                reading.reject(number, row, text)
             else:
-                parsed.append(line)
+                row.boundary, boundary = boundary, False
+                rows.append(row)
         elif _TOTAL.search(text):
+            boundary = True
             _total(reading, number, text)
         elif style.similar.search(text):
             reading.reject(number, "begins like a record but is not one", text)
         else:
             reading.ignored += 1
-    _records(reading, parsed, options)
+    _units(reading, rows, ignored)
+    finish(reading, rows, options, source="a log")
     return reading
 
 
-def _line(number: int, text: str, style: Style) -> _Line | str:
-    """The parts of a record, or the reason why it is malformed."""
+def _row(number: int, text: str, style: Style, ignored: set[str]) -> Row | str:
+    """The numbers of a record, or the reason why it is malformed. Adds to `ignored` the names of other numbers."""
     begins = list(style.begin.finditer(text))
     if len(begins) > 1:
         return "holds two records"
     begin, rest = begins[0], text[begins[0].end() :]
     entries: dict[str, tuple[str, bool]] = {}  # name -> number, whether it has a % sign
-    ignored: set[str] = set()
     position = 0
     while match := _ENTRY.match(rest, position):
         name = _NAMES.get(match[1].casefold())
@@ -132,14 +129,17 @@ def _line(number: int, text: str, style: Style) -> _Line | str:
     seconds = seconds_of(entries["time"][0]) if "time" in entries else None
     if "time" in entries and seconds is None:
         return f"its time is {entries['time'][0]}"
-    values = {name: number_of(text) for name, (text, _) in entries.items() if name != "time"}
-    for name, value in values.items():
+    split = _SPLITS[begin[1].casefold()]
+    row = Row(number, text, epoch=whole_number(begin[2]))
+    row.seconds, row.evaluation = (seconds, None) if split == "train" else (None, seconds)
+    for name in ("loss", "accuracy"):
+        if name not in entries:
+            continue
+        value = number_of(entries[name][0])
         if value is None:
             return f"its {name} is {entries[name][0]!r}, which is not a number"
-    split = _SPLITS[begin[1].casefold()]
-    percent = entries.get("accuracy", ("", False))[1]
-    numbers = values.get("loss"), values.get("accuracy")
-    return _Line(number, text, split, whole_number(begin[2]), *numbers, percent, seconds, frozenset(ignored))
+        row.values[f"{split}_{name}"] = Cell(value, "%" if entries[name][1] and name == "accuracy" else "")
+    return row
 
 
 def _total(reading: Reading, number: int, text: str) -> None:
@@ -156,33 +156,11 @@ def _total(reading: Reading, number: int, text: str) -> None:
     reading.ended = True
 
 
-def _records(reading: Reading, parsed: list[_Line], options: Options) -> None:
-    first = min((line.epoch for line in parsed), default=1)
-    shift = 1 if first == 0 else 0
-    has_signs = any(line.percent for line in parsed)
-    specified = options.accuracy or ("percent" if has_signs else "")
-    divisor, unit = accuracy_unit((line.accuracy for line in parsed), specified)
-    for line in parsed:
-        values: dict[str, float | None] = {}
-        if line.loss is not None:
-            values[f"{line.split}_loss"] = finite(line.loss)
-        if line.accuracy is not None:
-            try:
-                values[f"{line.split}_accuracy"] = fraction(line.accuracy, divisor)
-            except ValueError as error:
-                reading.reject(line.number, str(error), line.text)
-                continue
-        record = Record(epoch=line.epoch + shift, values=values)
-        if line.split == "train":
-            record.seconds = line.seconds
-        else:
-            record.evaluation = line.seconds
-        reading.add(line.number, record, line.text)
-    if any(line.accuracy is not None for line in parsed):
-        reading.units["accuracy"] = unit
+def _units(reading: Reading, rows: list[Row], ignored: set[str]) -> None:
     reading.units["loss"] = "as the script defines it; the scale may differ from Assay's mean over the examples"
-    reading.units["epoch"] = "finished epochs: the log counts from 0" if shift else "as the log counts them"
+    if min((row.epoch or 0 for row in rows), default=1) > 0:
+        reading.units["epoch"] = "as the log counts them"
     reading.clock = "training alone, validation apart"  # stored: only equal clocks are ranked together
     reading.units["seconds"] = f"by {reading.framework}: the training of each epoch, without validation"
-    if ignored := sorted({name for line in parsed for name in line.ignored}):
-        reading.units["not taken"] = ", ".join(ignored)
+    if ignored:
+        reading.units["not taken"] = ", ".join(sorted(ignored))

@@ -1,85 +1,126 @@
-"""Tables of separated values with a header: commas, semicolons or tabs; columns by usual names or as specified."""
+"""Tables with a header: cells between commas, semicolons, tabs, bars or spaces; columns by usual names or as specified.
+
+The exports of TensorBoard, Weights & Biases and MLflow are tables too: theirs are rearranged before they are read.
+"""
 
 from __future__ import annotations
 
 import csv
-import math
 import re
-from itertools import pairwise
+from typing import NamedTuple
 
 from assay.errors import AssayError
-from assay.logs.columns import column_mapping, mapping_sentence
-from assay.logs.lines import accuracy_unit, finite, fraction, lines_of, number_of, seconds_of
-from assay.logs.log import QUANTITIES, Options, Reading, Record
+from assay.logs.columns import column_mapping, normalised
+from assay.logs.lines import lines_of, number_of, plain_numbers
+from assay.logs.log import QUANTITIES, Options, Reading
+from assay.logs.tables import Line, read_rows
 
-_SEPARATORS = ",;\t"
-_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
-_ABSENT = ("", "-", "null", "none", "n/a", "na")
+_SEPARATORS = ",;\t|"
+_SEP = re.compile(r"\ufeff?\"?sep=(.)\"?", re.IGNORECASE)  # Excel's first line
+_RULE = re.compile(r"[\s|+:=-]*[=-]{2}[\s|+:=-]*")  # below the header of a printed table
+_SPREAD = re.compile(r"__(?:MIN|MAX)$")
+_TENSORBOARD = ["wall_time", "step", "value"]
+_RUNS = 100
+_KEYS = ("metric", "metric_name", "key", "tag", "name")
 
-Row = tuple[int, str, dict[str, float | None]]
+
+class _Table(NamedTuple):
+    start: int
+    header: list[str]
+    separator: str
 
 
 def looks_csv(content: bytes) -> int:
     """The number of lines, if the first one is a header with a step and a measured quantity."""
     lines = lines_of(content)
-    start, header = _header(lines)
-    names = column_mapping(header, {}, what="column")
-    known = {"iteration", "epoch"} & set(names) and set(QUANTITIES) & set(names)
-    return len(lines) - start if known else 0
+    table = _header(lines)
+    if any(number_of(name) is not None for name in table.header):
+        return 0
+    names = [_metric(name) for name in table.header]
+    known = column_mapping(names, {}, what="column")
+    step = {"iteration", "epoch"} & set(known)
+    if not step or not (set(QUANTITIES) & set(known) or _is_long(table.header) or _is_export(table.header)):
+        return 0
+    if table.separator == " " and not any(
+        len(_row_cells(text, " ", len(table.header)) or []) == len(table.header)
+        for text in lines[table.start + 1 : table.start + 4]
+    ):
+        return 0  # a sentence with these words
+    return len(lines) - table.start
+
+
+def header_of(content: bytes) -> list[str]:
+    """The names in the first line that is neither empty nor a comment."""
+    return _header(lines_of(content)).header
+
+
+def _is_export(header: list[str]) -> bool:
+    return [normalised(name) for name in header] == _TENSORBOARD
+
+
+def _is_long(header: list[str]) -> bool:
+    words = [normalised(name) for name in header]
+    return "value" in words and any(key in words for key in _KEYS)
 
 
 def read_csv(content: bytes, options: Options) -> Reading:
     """Reads the table; rows of the same step with different columns are joined. Raises: AssayError."""
     lines = lines_of(content)
     reading = Reading(lines=len(lines))
-    start, header = _header(lines)
-    separator = _separator(lines[start]) if start < len(lines) else ","
-    names = column_mapping(header, options.columns, what="column")
-    if not {"iteration", "epoch"} & set(names) or not set(QUANTITIES) & set(names):
-        raise AssayError(
-            f"the columns are {', '.join(map(repr, header[:20])) or 'none'}; expected a step and a measured quantity, "
-            "such as --column epoch=N --column test_accuracy=NAME"
-        )
-    positions = {target: header.index(name) for target, name in names.items()}
-    rows: list[Row] = []
-    for number, text in enumerate(lines, 1):
-        cells = _cells(text, separator)
-        if not text.strip() or text.lstrip().startswith("#"):
+    start, header, separator = _header(lines)
+    if len(set(header)) < len(header):
+        header = _distinct(reading, header)
+    rows: list[Line] = []
+    boundary = False
+    for number, written in enumerate(lines, 1):
+        text = plain_numbers(written)
+        cells = _row_cells(text, separator, len(header))
+        if not text.strip() or text.lstrip().startswith("#") or number <= start:
             reading.ignored += 1
-        elif cells == header:
+        elif number == start + 1 or cells == header:
+            boundary = bool(rows)
             reading.headings += 1
-        elif number <= start:
-            reading.ignored += 1
+        elif _RULE.fullmatch(text):
+            reading.headings += 1
         elif cells is None:
             reading.reject(number, "cannot be split", text)
         elif len(cells) != len(header):
             reading.reject(number, f"has {len(cells)} cells where the header has {len(header)}", text)
         else:
-            values = _values({target: cells[position] for target, position in positions.items()}, separator)
-            if isinstance(values, str):
-                reading.reject(number, values, text)
-            else:
-                rows.append((number, text, values))
-    _records(reading, rows, options)
-    reading.units["columns"] = mapping_sentence(names)
-    if unused := [name for name in header if name not in names.values()]:
-        reading.units["not taken"] = ", ".join(unused)
+            rows.append(Line(number, text, dict(zip(header, cells, strict=True)), boundary))
+            boundary = False
+    if _is_export(header):
+        reading.framework = "TensorBoard's export"
+        _named_value(options)
+    header, rows = _short(reading, header, rows, options)
+    header, rows = _of_runs(reading, header, rows, options)
+    read_rows(reading, header, rows, options, comma=separator != ",", source="a table")
     return reading
 
 
-def _header(lines: list[str]) -> tuple[int, list[str]]:
-    """The position of the first line that is neither empty nor a comment, and its cells."""
+def _header(lines: list[str]) -> _Table:
+    """The first line that is neither empty nor a comment: its position, its cells, and their separator."""
+    specified = ""
     for position, text in enumerate(lines):
-        if text.strip() and not text.lstrip().startswith("#"):
-            return position, _cells(text, _separator(text)) or []
-    return len(lines), []
+        if match := _SEP.fullmatch(text.strip()) if not specified else None:
+            specified = match[1]
+        elif text.strip() and not text.lstrip().startswith("#") and not _RULE.fullmatch(text):
+            separator = specified or _separator(text)
+            return _Table(position, _cells(text, separator) or [], separator)
+    return _Table(len(lines), [], ",")
 
 
 def _separator(header: str) -> str:
-    return max(_SEPARATORS, key=header.count)
+    best = max(_SEPARATORS, key=header.count)
+    return best if header.count(best) else " "
 
 
 def _cells(text: str, separator: str) -> list[str] | None:
+    if separator == " ":
+        wide = re.split(r"\s{2,}", text.strip())
+        return wide if len(wide) > 1 else text.split()
+    if separator == "|":
+        return [cell.strip() for cell in text.strip().strip("|").split("|")]
     try:
         rows = list(csv.reader([text], delimiter=separator, strict=True))
     except csv.Error:
@@ -87,62 +128,86 @@ def _cells(text: str, separator: str) -> list[str] | None:
     return [cell.strip() for cell in rows[0]] if rows else []
 
 
-def _values(cells: dict[str, str], separator: str) -> dict[str, float | None] | str:
-    """The numbers of a row, or the reason why it is malformed. An empty cell gives no entry, NaN gives None."""
-    values: dict[str, float | None] = {}
-    for target, cell in cells.items():
-        if cell.casefold() in _ABSENT:
-            continue
-        if separator != "," and _COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
-        percent = cell.endswith("%") and target.endswith("accuracy")
-        value = seconds_of(cell) if target == "seconds" else number_of(cell.rstrip("% ") if percent else cell)
-        if value is None:
-            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is not a number"
-        if target in ("iteration", "epoch", "examples"):
-            valid = target == "epoch" or value == int(value) if math.isfinite(value) else False
-            if not valid or not 0 <= value < 1e15:
-                return f"its {target} is {cell[:30]!r}"
-        values[target] = finite(value / 100 if percent else value)
-    if not {"iteration", "epoch"} & set(values):
-        return "has no step"
-    return values
+def _row_cells(text: str, separator: str, columns: int) -> list[str] | None:
+    """The cells of a row; pandas prints the number of a row before it, under no name."""
+    cells = _cells(text, separator)
+    if separator != " " or cells is None or len(cells) == columns:
+        return cells
+    words = text.split()
+    numbered = len(words) == columns + 1 and words[0].isdigit()
+    return words[1:] if numbered else words
 
 
-def _records(reading: Reading, rows: list[Row], options: Options) -> None:
-    accuracies = [v for _, _, row in rows for name, v in row.items() if name.endswith("accuracy")]
-    divisor, unit = accuracy_unit(accuracies, options.accuracy)
-    steps = [row["epoch"] for _, _, row in rows if "iteration" not in row and row.get("epoch") is not None]
-    shift = 1 if steps and len(steps) == len(rows) and min(s for s in steps if s is not None) == 0 else 0
-    for number, text, row in rows:
-        record = Record(seconds=row.get("seconds"))
-        iteration, epoch, examples = (row.get(name) for name in ("iteration", "epoch", "examples"))
-        record.iteration = int(iteration) if iteration is not None else None
-        record.epoch = epoch + shift if epoch is not None else None
-        record.examples = int(examples) if examples is not None else None
-        measured = {name: row[name] for name in QUANTITIES if name in row}
-        try:
-            record.values = {n: fraction(v, divisor) if n.endswith("accuracy") else v for n, v in measured.items()}
-        except ValueError as error:
-            reading.reject(number, str(error), text)
-            continue
-        reading.add(number, record, text)
-    if accuracies:
-        reading.units["accuracy"] = unit
-    if shift:
-        reading.units["epoch"] = "finished epochs: the log counts from 0"
-    _clock(reading, options)
+def _distinct(reading: Reading, header: list[str]) -> list[str]:
+    """The names with numbers on those that are repeated."""
+    counts: dict[str, int] = {}
+    names: list[str] = []
+    for name in header:
+        counts[name] = counts.get(name, 0) + 1
+        names.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    repeated = ", ".join(repr(name) for name, count in counts.items() if count > 1)
+    reading.notes.append(f"the header has {repeated} more than once; the later ones are numbered")
+    return names
 
 
-def _clock(reading: Reading, options: Options) -> None:
-    """Sets whether the seconds are elapsed or of each row alone: as specified, else by whether they ever decrease."""
-    seconds = [r.seconds for _, r in sorted(reading.records.items()) if r.seconds is not None]
-    if not seconds:
-        return
-    decrease = any(b < a for a, b in pairwise(seconds))
-    kind = options.seconds or ("each" if decrease else "elapsed")
-    reason = "as specified" if options.seconds else "they decrease" if decrease else "they never decrease"
-    reading.each = kind == "each"
-    meaning = "of each row alone, cumulated" if reading.each else "since the start"
-    reading.clock = f"of a table, {'each row' if reading.each else 'elapsed'}"  # stored: only equal clocks are ranked
-    reading.units["seconds"] = f"by the log: {meaning} ({reason}); the table does not say what they include"
+# --- exports ---------------------------------------------------------------------------------------------------------
+
+
+def _named_value(options: Options) -> None:
+    if not set(QUANTITIES) & set(options.columns):
+        raise AssayError(
+            "this export of TensorBoard holds one quantity, in the column 'Value', and does not say which; "
+            "such as --column validation_loss=Value"
+        )
+
+
+def _metric(name: str) -> str:
+    """The name of a metric in the header of an export of Weights & Biases: "run - val_loss" is val_loss."""
+    run, separator, metric = name.rpartition(" - ")
+    return metric if separator and run else name
+
+
+def _of_runs(reading: Reading, header: list[str], rows: list[Line], options: Options) -> tuple[list[str], list[Line]]:
+    """The table of an export of Weights & Biases without the names of its runs; each run is a training."""
+    if not any(_metric(name) != name for name in header) or set(options.columns.values()) & set(header):
+        return header, rows
+    reading.framework = "Weights & Biases' export"
+    columns = [name for name in header if not _SPREAD.search(name)]
+    runs = list(dict.fromkeys(name.rpartition(" - ")[0] for name in columns if _metric(name) != name))
+    if len(runs) > _RUNS:
+        raise AssayError(f"the table holds {len(runs):,} runs; export at most {_RUNS}")
+    reading.notes.append("Step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
+    reading.names = runs if len(runs) > 1 else []
+    lines: list[Line] = []
+    for number, run in enumerate(runs):
+        names = {name: _metric(name) for name in columns if _metric(name) == name or name.rpartition(" - ")[0] == run}
+        for line in rows:
+            cells = {names[n]: cell for n, cell in line.cells.items() if n in names}
+            lines.append(line._replace(cells=cells, training=number))
+    reading.lines += len(rows) * (len(runs) - 1)  # a line with the values of several runs is counted for each
+    return list(dict.fromkeys(_metric(name) for name in columns)), lines
+
+
+def _short(reading: Reading, header: list[str], rows: list[Line], options: Options) -> tuple[list[str], list[Line]]:
+    """The table with one column per metric, of one with a column of their names and a column of values."""
+    if not _is_long(header) or set(options.columns.values()) & {"value", "Value"}:
+        return header, rows
+    words = {normalised(name): name for name in header}
+    key = next(words[name] for name in _KEYS if name in words)
+    value = words["value"]
+    metrics = list(dict.fromkeys(line.cells[key] for line in rows))
+    reading.notes.append(f"the metrics are named in the column {key!r}, their values in {value!r}")
+    run = next((words[name] for name in ("run_id", "run", "run_uuid") if name in words), None)
+    runs = list(dict.fromkeys(line.cells[run] for line in rows)) if run else []
+    if len(runs) > _RUNS:
+        raise AssayError(f"the table holds {len(runs):,} runs; export at most {_RUNS}")
+    reading.names = runs if len(runs) > 1 else []
+    rows = sorted(rows, key=lambda line: runs.index(line.cells[run])) if run and len(runs) > 1 else rows
+    others = [name for name in header if name not in (key, value, run)]
+    return [*others, *metrics], [
+        line._replace(
+            cells={**{n: line.cells[n] for n in others}, line.cells[key]: line.cells[value]},
+            training=runs.index(line.cells[run]) if run else 0,
+        )
+        for line in rows
+    ]

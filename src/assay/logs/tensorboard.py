@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
 from assay.errors import AssayError, FileError
-from assay.logs.columns import column_mapping, mapping_sentence, normalised
-from assay.logs.lines import accuracy_unit, finite, fraction
-from assay.logs.log import QUANTITIES, Options, Reading, Record
+from assay.logs.columns import column_mapping, mapping_sentence, normalised, placed
+from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
+from assay.logs.rows import finish
 
 _FRAME = 16  # bytes of a record in addition to its message
 _FLOAT, _DOUBLE = 1, 2  # TensorProto's DataType
 
 
-class _Scalar(NamedTuple):
+class Scalar(NamedTuple):
+    """A number in an event: of the event its number, its wall time and its step; the tag and the value."""
+
     number: int
     wall: float
     step: int
@@ -29,9 +32,17 @@ class _Scalar(NamedTuple):
     value: float
 
 
+class Timed(NamedTuple):
+    """A scalar with the seconds since the start, and the number of its training where several files tell it."""
+
+    scalar: Scalar
+    elapsed: float
+    training: int = 0
+
+
 class _Event(NamedTuple):
     wall: float
-    scalars: list[_Scalar]
+    scalars: list[Scalar]
 
 
 def crc32c(content: bytes) -> int:
@@ -72,22 +83,43 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
     if not looks_tensorboard(content):
         raise FileError("not an event file of TensorBoard: the checksum of its first record's length does not match")
     reading = Reading(kind="event")
+    scalars, begin = scalars_of(content, reading)
+    read_scalars(reading, [Timed(scalar, scalar.wall - begin) for scalar in scalars], options)
+    return reading
+
+
+def scalars_of(content: bytes, reading: Reading) -> tuple[list[Scalar], float]:
+    """The scalars of an event file and the time of its first event. Counts every event in `reading`."""
     events = list(_events(content, reading))
-    scalars = [scalar for event in events for scalar in event.scalars]
     begin = next((event.wall for event in events if math.isfinite(event.wall)), 0.0)
-    names = column_mapping((scalar.tag for scalar in scalars), options.columns, what="tag")
-    if not set(QUANTITIES) & set(names):
-        tags = ", ".join(dict.fromkeys(repr(scalar.tag) for scalar in scalars)) or "none"
-        raise AssayError(f"its scalars are {tags[:500]}; specify one, such as --column test_accuracy=TAG")
+    return [scalar for event in events for scalar in event.scalars], begin
+
+
+def read_scalars(reading: Reading, scalars: list[Timed], options: Options) -> None:
+    """Adds the records of scalars, each with the seconds since the start, to the reading. Raises: AssayError."""
+    tags = [entry.scalar.tag for entry in scalars]
+    counts: dict[str, int] = {}
+    for tag in tags:
+        counts[tag] = counts.get(tag, 0) + 1
+    names = column_mapping(tags, options.columns, what="tag", counts=counts, split=options.split)
+    names = {target: name for target, name in names.items() if target in QUANTITIES}
+    if not names:
+        listed = ", ".join(map(repr, counts)) or "none"
+        raise AssayError(f"its scalars are {listed[:500]}; specify one, such as --column test_accuracy=TAG")
+    names, note = placed(names, options.columns)
+    if note:
+        reading.notes.append(note)
     epochs = options.steps == "epoch" or (
-        not options.steps and all(normalised(name).startswith("epoch") for name in names.values())
+        not options.steps and all(normalised(name.rpartition("/")[2]).startswith("epoch") for name in names.values())
     )
-    _records(reading, scalars, {name: target for target, name in names.items()}, options, begin=begin, epochs=epochs)
+    _records(reading, scalars, {name: target for target, name in names.items()}, options, epochs=epochs)
     reading.units["columns"] = mapping_sentence(names)
     reading.units["steps"] = f"the steps of the events are read as {'epochs' if epochs else 'iterations'}"
-    if unused := list(dict.fromkeys(s.tag for s in scalars if s.tag not in names.values())):
+    if not options.steps:
+        why = "its tags begin with 'epoch'" if epochs else "no tag says otherwise; --steps epoch reads them as epochs"
+        reading.notes.append(f"{reading.units['steps']}: {why}")
+    if unused := [tag for tag in counts if tag not in names.values()]:
         reading.units["not taken"] = ", ".join(unused)[:500]
-    return reading
 
 
 def _events(content: bytes, reading: Reading) -> Iterator[_Event]:
@@ -129,54 +161,34 @@ def _events(content: bytes, reading: Reading) -> Iterator[_Event]:
 
 
 def _records(
-    reading: Reading,
-    scalars: list[_Scalar],
-    targets: dict[str, str],
-    options: Options,
-    *,
-    begin: float,
-    epochs: bool,
+    reading: Reading, scalars: list[Timed], targets: dict[str, str], options: Options, *, epochs: bool
 ) -> None:
-    used = [scalar for scalar in scalars if targets.get(scalar.tag) in QUANTITIES]
-    accuracies = [scalar.value for scalar in used if targets[scalar.tag].endswith("accuracy")]
-    divisor, unit = accuracy_unit(accuracies, options.accuracy)
-    shift = 1 if epochs and min((scalar.step for scalar in used), default=1) == 0 else 0
-    events: dict[int, list[_Scalar]] = {}
-    for scalar in used:
-        events.setdefault(scalar.number, []).append(scalar)
-    reading.ignored += len({scalar.number for scalar in scalars} - set(events))
+    events: dict[int, list[Timed]] = {}
+    for entry in scalars:
+        if entry.scalar.tag in targets:
+            events.setdefault(entry.scalar.number, []).append(entry)
+    reading.ignored += len({entry.scalar.number for entry in scalars} - set(events))
+    rows: list[Row] = []
     for number, event in events.items():
-        values = _values(event, targets, divisor)
-        step, elapsed = event[0].step, finite(event[0].wall - begin)
-        if isinstance(values, str):
-            reading.reject(number, values)
+        row = Row(number, training=event[0].training)
+        step, elapsed = event[0].scalar.step, event[0].elapsed
+        repeated = ""
+        for scalar, *_ in event:
+            target = targets[scalar.tag]
+            repeated = repeated or (scalar.tag if target in row.values else "")
+            row.values[target] = Cell(scalar.value)
+        if repeated:
+            reading.reject(number, f"has {repeated!r} twice")
         elif not 0 <= step < 2**53:
             reading.reject(number, f"its step is {step}")
         else:
-            record = Record(values=values, seconds=elapsed if elapsed is None else max(0.0, elapsed))
-            record.iteration, record.epoch = (None, step + shift) if epochs else (step, None)
-            reading.add(number, record)
-    if accuracies:
-        reading.units["accuracy"] = unit
-    if shift:
-        reading.units["epoch"] = "finished epochs: the log counts from 0"
+            row.seconds = max(0.0, elapsed) if math.isfinite(elapsed) else None
+            row.iteration, row.epoch = (None, step) if epochs else (step, None)
+            rows.append(row)
+    reading.clocked = True
     reading.clock = "elapsed, whatever the program did"  # stored: only equal clocks are ranked together
     reading.units["seconds"] = "by the program: elapsed since the first event, all of its work included"
-
-
-def _values(event: list[_Scalar], targets: dict[str, str], divisor: float) -> dict[str, float | None] | str:
-    """The numbers of an event, or the reason why it is malformed."""
-    values: dict[str, float | None] = {}
-    for scalar in event:
-        target = targets[scalar.tag]
-        if target in values:
-            return f"has {scalar.tag!r} twice"
-        try:
-            value = fraction(scalar.value, divisor) if target.endswith("accuracy") else finite(scalar.value)
-        except ValueError as error:
-            return str(error)
-        values[target] = value
-    return values
+    finish(reading, rows, options if options.steps != "epoch" else replace(options, steps=""), source="an event file")
 
 
 # --- protobuf messages -----------------------------------------------------------------------------------------------
@@ -197,7 +209,7 @@ def _event(message: bytes, number: int) -> _Event:
             summaries.append(value)
     values = [value for summary in summaries for field, value in _fields(summary) if field == 1]
     named = [_summary_value(value) for value in values if isinstance(value, bytes)]
-    return _Event(wall, [_Scalar(number, wall, step, tag, scalar) for tag, scalar in named if scalar is not None])
+    return _Event(wall, [Scalar(number, wall, step, tag, scalar) for tag, scalar in named if scalar is not None])
 
 
 def _summary_value(message: bytes) -> tuple[str, float | None]:

@@ -69,6 +69,8 @@ def _pairs(trials: Frame) -> list[str]:
 def _effort(trials: Frame) -> list[str]:
     fair, left_out = comparable(trials)
     ranked = effort(fair)
+    if not len(ranked.dropna(subset=["effort"])):  # imported curves without seconds
+        return []
     least = ranked.iloc[0]
     sentence = f"Least effort: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
     if set(fair["timing"].tolist()) == {"packed"}:
@@ -133,8 +135,10 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]
         return [f"No trial reaches {goal}."]
     first = table.iloc[0]
     sentence = f"{goal} is reached first by {first['configuration']}: {first['reached']} of {first['trials']} seeds"
-    sentence += f", median {first['median']:,.0f} iterations" if first["median"] == first["median"] else ""
-    never = table[table["reached"] == 0]["configuration"].tolist()
+    unit = f"{targets.unit_of(trials, 'iteration')}s"
+    sentence += f", median {first['median']:,.0f} {unit}" if first["median"] == first["median"] else ""
+    measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
+    never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
     end = (
         f"; never reached by {', '.join(map(str, never[:5]))}{' and others' if len(never) > 5 else ''}" if never else ""
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ def add(database: Database, history: History, *, study_name: str = "", named: bo
         history: of the log.
         study_name: the study to add it to; "" keeps that of an earlier import, else it is the study `imported`, which
             is created when it is first needed.
-        named: whether the user chose the name; if not, the name of an earlier import is kept.
+        named: whether the user chose the name; if not, the name of an earlier import is kept, and a name that another
+            curve of the study has is replaced by the name of the file with its suffix, or gets a number.
 
     Raises: StoreError for an unknown study, and for a name that another curve or a configuration of the study has.
     """
@@ -64,6 +66,8 @@ def add(database: Database, history: History, *, study_name: str = "", named: bo
         target = study_name or (old.study if old else STUDY)
         name = old.name if old and not named else source.name
         number = _study_id(connection, target, database.now(connection))
+        if not old and not named:
+            name = _free(connection, number, source)
         refuse_taken(connection, number, target, name=name, key=source.key)
         row = _row(history, name) | {"study": number, "finished": database.now(connection)}
         connection.execute(sa.delete(imported).where(imported.c.key == source.key))
@@ -79,6 +83,17 @@ def _study_id(connection: sa.Connection, name: str, now: float) -> int:
         return int(number)
     values = {"name": STUDY, "definition": dumped(_ABOUT), "created": now, "updated": now}
     return int(connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0])  # pyright: ignore
+
+
+def _free(connection: sa.Connection, number: int, source: Source) -> str:
+    """The first name for a curve that no other curve and no configuration of the study has."""
+    curves = connection.execute(sa.select(imported.c.name).where(imported.c.study == number)).scalars()
+    labels = connection.execute(sa.select(member.c.label).where(member.c.study == number)).scalars()
+    taken = {*curves, *(label.removesuffix(IMPORTED) for label in labels if label.endswith(IMPORTED))}
+    further = f" (training {source.training})" if source.training > 1 else ""
+    numbered = (f"{source.name} ({i})" for i in itertools.count(2))
+    names = itertools.chain([source.name, source.file + further], numbered)
+    return next(name for name in names if name not in taken)
 
 
 def refuse_taken(connection: sa.Connection, number: int, study_name: str, *, name: str, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
@@ -29,6 +30,7 @@ class Source:
         units: a sentence for each quantity in the log.
         seconds: the entries of the ledger that the log gives, by their names in `Ledger`.
         lines: the number of lines read, by kind: records, headings, malformed, ignored.
+        training: its number among the trainings that the file holds, from 1.
     """
 
     name: str
@@ -42,11 +44,14 @@ class Source:
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     lines: Mapping[str, int] = field(default_factory=dict[str, int])
+    training: int = 1
 
     @property
     def key(self) -> str:
         """The key in a store. It depends only on the content, so a file that is imported twice has one entry."""
-        return self.sha256[:32]
+        if self.training == 1:
+            return self.sha256[:32]
+        return hashlib.sha256(f"{self.sha256} {self.training}".encode()).hexdigest()[:32]
 
     @property
     def label(self) -> str:
@@ -54,8 +59,13 @@ class Source:
         return self.name + IMPORTED
 
     def plain(self) -> dict[str, Any]:
-        """The source as it is stored; `told` and `apart` are the stored names of the seconds and the ignored lines."""
+        """The source as it is stored; `told` and `apart` are the stored names of the seconds and the ignored lines.
+
+        The number of the training is stored for the further ones of a file only.
+        """
         values = asdict(self)
+        if self.training == 1:
+            del values["training"]
         values["lines"] = {"apart" if kind == "ignored" else kind: count for kind, count in self.lines.items()}
         return {"told" if name == "seconds" else name: value for name, value in values.items()}
 

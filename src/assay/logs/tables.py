@@ -1,0 +1,189 @@
+"""Rows of named cells, from tables and from JSON: which cell is which quantity, and the numbers in them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from assay.errors import AssayError
+from assay.logs.clocks import time_of
+from assay.logs.columns import (
+    SPLITS,
+    column_mapping,
+    is_bare,
+    is_percent,
+    mapping_sentence,
+    meaning,
+    normalised,
+    placed,
+    time_name,
+)
+from assay.logs.lines import number_of
+from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
+from assay.logs.rows import finish
+
+ABSENT = ("", "-", "--", "null", "none", "n/a", "na", "<na>")
+_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
+_SETS = ("mode", "phase", "split", "set", "subset", "stage", "dataset", "partition")
+_RATIO = re.compile(r"(\d{1,15})\s*/\s*(\d{1,15})")
+_COUNTS = ("iteration", "epoch", "examples")
+
+
+class Line(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        number: of the line, from 1.
+        text: of the line.
+        cells: by the name of their column.
+        boundary: see `Row`, as for the attributes below.
+    """
+
+    number: int
+    text: str
+    cells: Mapping[str, str]
+    boundary: bool = False
+    training: int = 0
+    batches: int | None = None
+    within: tuple[int, int] | None = None
+
+
+def mapping_of(names: Sequence[str], lines: Sequence[Line], options: Options) -> tuple[dict[str, str], str]:
+    """The column of each quantity and a note on it. Raises: AssayError where it is not one of the columns."""
+    counts = dict.fromkeys(names, 0)
+    for line in lines:
+        for name, cell in line.cells.items():
+            if cell.casefold() not in ABSENT and name in counts:
+                counts[name] += 1
+    mapping = column_mapping(names, options.columns, what="column", counts=counts, split=options.split)
+    return placed(mapping, options.columns)
+
+
+def read_rows(
+    reading: Reading, names: Sequence[str], lines: Sequence[Line], options: Options, *, comma: bool, source: str
+) -> None:
+    """Adds the records of the lines to the reading.
+
+    Args:
+        reading: of the file so far.
+        names: of the columns.
+        lines: in the order of the file.
+        options: of the user.
+        comma: whether a comma may be a decimal point.
+        source: what is read, such as "a table".
+
+    Raises: AssayError where no column is a step or a measured quantity.
+    """
+    if not options.columns:
+        names, lines = _by_set(reading, names, lines)
+    mapping, note = mapping_of(names, lines, options)
+    named = column_mapping(names, options.columns, what="column", split=options.split)
+    if set(QUANTITIES) & set(named) and not set(QUANTITIES) & set(mapping):
+        empty = [name for target, name in named.items() if target in QUANTITIES]
+        raise AssayError(f"no value stands in {' or '.join(map(repr, empty))}")
+    if not {"iteration", "epoch"} & set(mapping) or not set(QUANTITIES) & set(mapping):
+        raise AssayError(
+            f"the columns are {', '.join(map(repr, names[:20])) or 'none'}; expected a step and a measured quantity, "
+            "such as --column epoch=N --column test_accuracy=NAME"
+        )
+    if note:
+        reading.notes.append(note)
+    _drop_unreadable(reading, mapping, lines)
+    clock = time_name(mapping.get("seconds", "")) if "seconds" in mapping else None
+    signed = frozenset(t for t, name in mapping.items() if t.endswith("accuracy") and is_percent(name))
+    rows: list[Row] = []
+    for line in lines:
+        cells = {target: line.cells[name] for target, name in mapping.items() if name in line.cells}
+        if not cells:
+            reading.ignored += 1
+            continue
+        row = _row(line, cells, comma=comma, factor=clock.factor if clock else 1.0, signed=signed)
+        if isinstance(row, str):
+            reading.reject(line.number, row, line.text)
+        else:
+            rows.append(row)
+    reading.units["columns"] = mapping_sentence(mapping)
+    _notes(reading, names, mapping)
+    if clock and clock.factor != 1.0:
+        reading.notes.append(f"the times in {mapping['seconds']!r} are multiplied by {clock.factor:g} to give seconds")
+    kind = clock.kind if clock else ""
+    finish(reading, rows, options, named=kind, name=mapping.get("seconds", "seconds"), source=source)
+
+
+def _by_set(reading: Reading, names: Sequence[str], lines: Sequence[Line]) -> tuple[Sequence[str], Sequence[Line]]:
+    """The lines with the set of examples in the names, where a column such as `phase` says it."""
+    for column in names:
+        cells = [line.cells.get(column, "").casefold() for line in lines]
+        if normalised(column) not in _SETS or not lines or not {cell for cell in cells if cell} <= set(SPLITS):
+            continue
+        reading.notes.append(f"the set of examples is named in the column {column!r}")
+        rows = [
+            line._replace(cells={_of_set(name, cell): value for name, value in line.cells.items() if name != column})
+            for line, cell in zip(lines, cells, strict=True)
+        ]
+        return list(dict.fromkeys(name for row in rows for name in row.cells)), rows
+    return names, lines
+
+
+def _of_set(name: str, cell: str) -> str:
+    known = meaning(name)
+    measured = known is not None and (known[0] in QUANTITIES or (known[0] == "seconds" and SPLITS.get(cell) != "train"))
+    return f"{cell} {name}" if cell and measured and is_bare(name) else name
+
+
+def _notes(reading: Reading, names: Sequence[str], mapping: Mapping[str, str]) -> None:
+    if mapping.get("iteration") == "_step":
+        reading.notes.append("_step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
+    if unused := [name for name in names if name not in mapping.values()]:
+        reading.units["not taken"] = ", ".join(unused)[:500]
+
+
+def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[Line]) -> None:
+    """Takes the seconds out of the mapping where not one of their cells is a time."""
+    name = mapping.get("seconds")
+    written = [cell for line in lines if (cell := line.cells.get(name or "", "").strip()).casefold() not in ABSENT]
+    if name and written and not any(time_of(cell) for cell in written):
+        del mapping["seconds"]
+        reading.notes.append(
+            f"the times in {name!r} are not read: {written[0][:40]!r} is not a time such as 12.5, 0:01:30 or "
+            "2024-05-01 12:00:00"
+        )
+
+
+def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float, signed: frozenset[str]) -> Row | str:
+    """The numbers of a line, or the reason why it is malformed. An empty cell gives no number.
+
+    `signed` are the accuracies whose column says that they are percent.
+    """
+    row = Row(line.number, line.text, boundary=line.boundary, training=line.training)
+    row.batches, row.within = line.batches, line.within
+    for target, written in cells.items():
+        cell = written.strip()
+        if cell.casefold() in ABSENT:
+            continue
+        if comma and _COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
+        if target == "seconds":
+            time = time_of(cell, factor)
+            if time is None:
+                return f"its seconds are {cell[:30]!r}, which is not a time"
+            row.seconds, row.stamp = time
+            continue
+        if target.endswith("accuracy") and (ratio := _RATIO.fullmatch(cell)):
+            if int(ratio[2]) == 0:
+                return f"its {target.replace('_', ' ')} is {cell[:30]!r}"
+            row.values[target] = Cell(int(ratio[1]) / int(ratio[2]), "1")
+            continue
+        percent = cell.endswith("%") and target.endswith("accuracy")
+        value = number_of(cell.rstrip("% ") if percent else cell)
+        if value is None:
+            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is not a number"
+        if target in _COUNTS:
+            if not math.isfinite(value) or not 0 <= value < 1e15 or (target != "epoch" and value != int(value)):
+                return f"its {target} is {cell[:30]!r}"
+            setattr(row, target, value)
+        else:
+            row.values[target] = Cell(value, "%" if percent or target in signed else "")
+    return row if row.epoch is not None or row.iteration is not None else "has no step"
