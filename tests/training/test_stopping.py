@@ -330,7 +330,7 @@ def test_points_of_a_longer_trial_do_not_count_when_one_is_read_off() -> None:
 
 
 @pytest.mark.parametrize("reads_off", [True, False])
-@pytest.mark.parametrize("budget", [60, 300])
+@pytest.mark.parametrize("budget", [60, 200, 300])
 def test_a_recipe_stops_where_it_stops_alone_after_another_was_run(
     tmp_path: Path, reads_off: bool, budget: int
 ) -> None:
