@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -329,7 +330,7 @@ def test_points_of_a_longer_trial_do_not_count_when_one_is_read_off() -> None:
 
 
 @pytest.mark.parametrize("reads_off", [True, False])
-@pytest.mark.parametrize("budget", [60, 300])
+@pytest.mark.parametrize("budget", [60, 200, 300])
 def test_a_recipe_stops_where_it_stops_alone_after_another_was_run(
     tmp_path: Path, reads_off: bool, budget: int
 ) -> None:
@@ -373,6 +374,20 @@ def test_an_interrupted_trial_does_not_show_the_checkpoint_of_another(tmp_path: 
     assert (kept.recipe, iterations(kept)) == (coarse.recipe, [0, 60])
 
 
+def test_train_refuses_to_resume_after_the_end_and_says_where_it_was(invoke: Any) -> None:
+    sets = ["--set", "model.hidden=[8]", "--set", "optimizer=descent", "--set", "optimizer.learning_rate=2.0"]
+    sets += ["--set", "log=15", "--engine", "numpy"]
+    code, _, err = invoke("train", *sets, "--set", "budget.iterations=300", "--save", "a.safetensors")
+    assert code == 0, err
+    code, _, err = invoke(
+        "train", *sets, "--set", "budget.iterations=600", "--set", "stop.patience=2", "--start", "a.safetensors"
+    )
+    assert code == 2
+    said = " ".join(err.split())
+    assert "the training to resume is at iteration 300, but the recipe's stopping rule ends it before: no lower" in said
+    assert said.endswith("change `stop`, or train from the beginning")
+
+
 # --- the best point --------------------------------------------------------------------------------------------------
 
 
@@ -395,8 +410,7 @@ def test_the_best_point_is_named_with_its_set_and_the_accuracy_stays_that_of_the
 
 
 def test_frames_name_the_same_best_points(tmp_path: Path) -> None:
-    axes = {"split": {"validated": {"data.validation": 100}, "not": {}}}
-    axes["split"]["validated"] = {"data": {"validation": 100}}
+    axes: dict[str, Any] = {"split": {"validated": {"data": {"validation": 100}}, "not": {}}}
     raw = {"baseline": {"model": {"hidden": [4]}, "budget": {"iterations": 60}, "log": 5}, "axes": axes}
     store = Store(str(tmp_path / "s.db"))
     for _ in Execution(plan(Study.parse(raw | {"engine": "numpy"})), store):
@@ -425,3 +439,13 @@ def test_training_stops_by_itself_as_the_rules_say() -> None:
         pass
     history = training.histories()[0]
     assert first_stop(sparse(), history.points, len(prepared_data.y_train)) == (history.iterations, history.reason)
+
+
+def test_an_imported_curve_names_its_best_epoch(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("epoch,loss,val_loss,val_accuracy\n1,2,1.9,0.4\n2,1,1.1,0.6\n3,0.5,1.3,0.62\n")
+    code, out, err = invoke("import", "log.csv")
+    assert code == 0, err
+    assert "best point epoch 2: lowest validation loss 1.1000, accuracy 60.00 %" in " ".join(out.split())
+    (row,) = Results(Store(), "imported").frame().to_dict("records")
+    shown = json.loads(invoke("show", row["trial"], "--json")[1])
+    assert shown["best"] == {"epoch": 2, "set": "validation", "loss": 1.1, "accuracy": 0.6}

@@ -36,9 +36,10 @@ class BestPoint:
     loss: float
     accuracy: float | None
 
-    def plain(self) -> dict[str, Any]:
-        """Its plain data."""
-        return asdict(self)
+    def plain(self, *, steps: str = "iterations") -> dict[str, Any]:
+        """Its plain data; `steps`: what the curve counts, "iterations" or "epochs"."""
+        values = asdict(self)
+        return {steps.removesuffix("s"): values.pop("iteration")} | values
 
 
 def best_point(points: Sequence[Measured]) -> BestPoint | None:

@@ -383,7 +383,7 @@ class History:
             "imported": True,
             "accuracy": self.accuracy,
             **{name: value for name in measured if (value := self.last(name)) is not None},
-            "best": self.best.plain() if self.best else None,
+            "best": self.best.plain(steps=source.steps) if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
             source.steps: self.final.iteration,

@@ -157,6 +157,7 @@ def _dead_units(history: History, data: Prepared) -> list[str]:
     if not any(_is_relu(layer) for layer in network.layers):
         return []
     arrays = {name: w[0] for name, w in weights.items()}
+    dead, units, x = 0, 1, data.x_test
     for most in _SAMPLES:
         x = data.x_test[:: -(-len(data.x_test) // most)]
         dead, units = _dead(network, arrays, x)
