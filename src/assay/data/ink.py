@@ -92,10 +92,13 @@ def _sheet(shape: Mask) -> tuple[slice, slice] | None:
     filled: Any = ndimage.binary_fill_holes(shape)
     box = ndimage.find_objects(filled.astype(int))[0]
     height, width = (s.stop - s.start for s in box)
-    if min(height, width) < max(16, 0.25 * min(shape.shape)):
+    if min(height, width) < max(32, 0.25 * min(shape.shape)):
         return None
     solid, holes = filled[box].mean(), (filled & ~shape)[box].mean()
-    if solid < 0.85 or not 0.002 < holes < 0.5:
+    inside = filled[box]
+    ends = [(slice(0, n // 8), slice(n - n // 8, n)) for n in inside.shape]
+    corners = min(float(inside[rows, columns].mean()) for rows in ends[0] for columns in ends[1])
+    if solid < 0.9 or corners < 0.7 or not 0.002 < holes < 0.5:  # a bold 0 is round
         return None
     rows, columns = (slice(s.start + n // 25, s.stop - n // 25) for s, n in zip(box, (height, width), strict=True))
     return rows, columns

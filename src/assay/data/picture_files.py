@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -114,24 +115,28 @@ def read_picture(path: Path, *, largest: int) -> Picture:
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata; the pixels decide
             Image.init()
             formats = [name for name in _FORMATS if name in Image.OPEN]  # a build of Pillow may lack some
-            with Image.open(path, formats=formats) as image:
+            file, turn = _tiff_turned_back(path)
+            with Image.open(file, formats=formats) as image:
                 _check_size(image, path)
                 notes = _notes_on(image)
                 image.draft(image.mode, (2 * largest, 2 * largest))  # large JPEGs are decoded smaller, and faster
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-                factor = -(-max(upright.size) // largest)
-                colours, opacity = _decoded(upright, factor, notes)
+                factor = -(-max(image.size) // largest)
+                if turn is None:
+                    ImageOps.exif_transpose(image, in_place=True)
+                colours, opacity = _decoded(image, factor, notes)
     except UnidentifiedImageError:
         raise FileError(f"{path}: {_unreadable(path)}") from None
+    except Image.DecompressionBombError:
+        raise FileError(f"{path}: claims more than {2 * _MAX_PIXELS:,} pixels; save it smaller") from None
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
     except MemoryError:
         raise FileError(f"{path}: does not fit into memory; save it with fewer pixels") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever they run into
         raise FileError(f"{path}: not an image, or damaged: {error or type(error).__name__}") from None
-    if opacity is not None and opacity.min() >= 1.0:
-        opacity = None
+    colours = _turned(colours, turn or 1)
+    opacity = None if opacity is None or opacity.min() >= 1.0 else _turned(opacity, turn or 1)
     return Picture(colours, opacity, tuple(notes))
 
 
@@ -146,6 +151,34 @@ def _unreadable(path: Path) -> str:
         if mark in (head[4:8], head[8:12]):
             return f"{kind} that this Pillow cannot read, or damaged: save it as PNG"
     return "not an image that Pillow reads, nor an IDX file; expected PNG, JPEG, TIFF or another picture"
+
+
+def _tiff_turned_back(path: Path) -> tuple[Path | BytesIO, int | None]:
+    """A file to open, and the EXIF orientation (1 to 8) that is left to undo; None where Pillow undoes it.
+
+    Pillow turns a TIFF file while it decodes it, and takes height for width where they differ. Its orientation, tag
+    274, is therefore read here, and 1 is put in its place.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    order: Any = {b"II*\0": "little", b"MM\0*": "big"}.get(start)
+    if order is None:
+        return path, None
+    content = bytearray(path.read_bytes())
+    entry = (274).to_bytes(2, order) + (3).to_bytes(2, order) + (1).to_bytes(4, order)  # tag, SHORT, one value
+    place = content.find(entry) + len(entry)
+    turn = int.from_bytes(content[place : place + 2], order) if place >= len(entry) else 1
+    if 1 < turn <= 8:
+        content[place : place + 2] = (1).to_bytes(2, order)
+    return BytesIO(content), turn if 1 <= turn <= 8 else 1
+
+
+def _turned(values: Values, orientation: int) -> Values:
+    """Values (height, width, ...) stored in an EXIF orientation, upright."""
+    values = values.swapaxes(0, 1) if orientation >= 5 else values
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
 
 
 def _check_size(image: Any, path: Path) -> None:

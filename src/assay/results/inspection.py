@@ -28,8 +28,10 @@ def most_confused(history: History) -> tuple[list[NDArray[Any]], list[str], list
     data = load(history.recipe.data.name)
     if data.checksum != history.data_checksum:
         raise AssayError(f"data {history.recipe.data.name!r} are not those that the trial was trained on any more")
-    if len(data.shape) != 2:
-        raise AssayError(f"the examples have shape {data.shape}; only images can be drawn")
+    if len(data.shape) != 2 and not (len(data.shape) == 3 and data.shape[2] in (1, 3)):
+        raise AssayError(
+            f"the examples have shape {data.shape}; only images can be drawn: (height, width), or with 1 or 3 channels"
+        )
     likely = probabilities(history, data.x_test.astype(np.float64) / data.scale)
     predicted = likely.argmax(-1)
     wrong = np.flatnonzero(predicted != data.y_test)
