@@ -333,7 +333,7 @@ class Training:
         inputs, network, n = self.engine.skipped(self.state), self.cohort.network, self.n
         if inputs is None:
             return None
-        iterations = max(1, iterations_per_epoch(self.recipe.batches, n))
+        iterations = max(1, round(iterations_per_epoch(self.recipe.batches, n)))
         whole = flops_training(network, self.recipe.loss, self.recipe.optimizer, iterations=iterations, examples=n)
         return inputs * n * sum(network.layers[0].flops(first=True)) / whole
 
