@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from assay.cli.tables import BUSY, study, summary, trials
 from assay.errors import StoreError
+from assay.report.answers import preparation, processor_sentence
 from assay.results.results import Results
 from assay.store import queries
 from assay.store.exchange import export, read_back
@@ -201,3 +202,18 @@ def test_tables_show_processor_seconds_and_mark_a_busy_machine(store: Store) -> 
     assert texts[3].count("unknown") == 2
     assert "effective" in texts[0] and "(50.00 % of them skipped: zero inputs)" in texts[0]
     assert "0.750 s until a new engine has the data" in texts[0]
+
+
+def test_sentences_name_processor_seconds_busy_trials_and_preparation(store: Store) -> None:
+    fill(store)
+    frame = Results(store, "made").frame()
+    name = frame["configuration"][0]
+    assert processor_sentence(frame) == (
+        f"processor seconds of training (median): {name} 1.25 (1 of 4 trials on a busy machine)"
+    )
+    assert preparation(frame) == (
+        "seconds of training leave out the preparation (once per process, until a new engine has the data): "
+        "numpy 0.75 s (median)"
+    )
+    unknown = frame.assign(processor_seconds=float("nan"), busy=None, preparation_seconds=float("nan"))
+    assert (processor_sentence(unknown), preparation(unknown)) == ("", "")

@@ -261,6 +261,21 @@ def test_a_history_has_the_instruction_level_of_its_engine(level: str | None) ->
     assert assay.fit(recipe, engine="numpy").level == machine.blas_kernel()
 
 
+def test_a_resumed_training_names_both_instruction_levels_and_an_unknown_one_stays_unknown() -> None:
+    native = pytest.importorskip("assay.engines.native_engine")
+    if len(native.levels()) < 2:
+        pytest.skip("this machine has one instruction level")
+    recipe = Recipe.parse({"budget": {"iterations": 2}})
+    data, best = prepared(recipe, load_data("digits")), native.levels()[0]
+    (first,) = train([recipe], native.NativeEngine(level="baseline"), data)
+    longer = recipe.with_budget(iterations=4)
+    for start, level in ((first, f"baseline, then {best}"), (replace(first, level=None), None)):
+        (history,) = train([longer], native.NativeEngine(level=best), data, start=[start])
+        assert history.level == level
+    (same,) = train([longer], native.NativeEngine(level="baseline"), data, start=[first])
+    assert same.level == "baseline"
+
+
 def test_preparation_is_that_of_a_new_engine_where_its_form_of_the_data_is_used_again() -> None:
     native = pytest.importorskip("assay.engines.native_engine")
     recipe = Recipe.parse({"budget": {"epochs": 1}, "model": {"hidden": [16]}})

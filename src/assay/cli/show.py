@@ -138,6 +138,7 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: 
     description = json.loads(row["description"] or "{}")
     machine = ", ".join(str(description[key]) for key in ("cpu", "cores", "system") if key in description)
     lines = [("trial", row["key"]), ("timing", row["timing"]), ("machine", machine or "-")]
+    lines += [("instruction level", row["level"])] if row["level"] else []
     lines += [("study", f"{name}: {label}") for name, label in row["studies"]]
     repeat = _repeat_command(row, store)
     if row["timing"] != "isolated":

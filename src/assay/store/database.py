@@ -220,15 +220,16 @@ class Database:
 
 def _fill_in(connection: Any, record: object) -> None:
     """Lays a temporary view over `result` that has the columns which older versions lack, all null."""
-    schema = "main" if isinstance(connection, sqlite3.Connection) else "public"
+    is_sqlite = isinstance(connection, sqlite3.Connection)
+    source = "main.result" if is_sqlite else "result"  # PostgreSQL binds the name before the view exists
     types = {"busy": "BOOLEAN", "level": "TEXT"}
     columns = ", ".join(f"CAST(NULL AS {types.get(name, 'DOUBLE PRECISION')}) AS {name}" for name in ADDED)
     cursor = connection.cursor()
-    if schema == "main":
+    if is_sqlite:
         cursor.execute("PRAGMA temp_store = MEMORY")
-    cursor.execute(f"CREATE TEMPORARY VIEW result AS SELECT *, {columns} FROM {schema}.result")  # noqa: S608
+    cursor.execute(f"CREATE TEMPORARY VIEW result AS SELECT *, {columns} FROM {source}")  # noqa: S608
     cursor.close()
-    if schema == "public":
+    if not is_sqlite:
         connection.commit()
 
 

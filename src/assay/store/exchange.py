@@ -190,7 +190,7 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     if row[_PREFIX + "trial"] is None:
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
-    ended = {c.name: (row | old)[_PREFIX + c.name] for c in result.columns}
+    ended: dict[str, Any] = {c.name: (row | old)[_PREFIX + c.name] for c in result.columns}
     Outcome(ended["outcome"])
     points_of(ended["curve"])
     ended["stale"] = bool(ended["stale"])

@@ -112,13 +112,14 @@ class LoadMeter:
         """Reads the counters up to now."""
         if self._window is None:
             return
-        _halts.settle()
         before, after = self._window, _read()
+        seconds, delay = after.at - before.at, _run_delay(before, after)
+        if seconds - (after.processor - before.processor) - delay > _HALT_SECONDS and _halts.settled():
+            after = _read()  # a halt may have ended just now
         self._window = None
         _halts.leave()
-        seconds = after.at - before.at
         fraction = min(1.0, self._trained / seconds) if seconds > 0 else 0.0
-        delay = max(_run_delay(before, after), after.throttled - before.throttled)
+        delay = max(delay, after.throttled - before.throttled)
         self._kept_waiting += fraction * (delay + after.halted - before.halted)
         self._stolen += fraction * (after.stolen - before.stolen)
         self._busy += fraction * (after.busy - before.busy)
@@ -297,11 +298,13 @@ class _Halts:
         with self._lock:
             self._users -= 1
 
-    def settle(self) -> None:
-        """Waits a little if the thread is overdue: after a halt it may not have run yet."""
-        deadline = perf_counter() + _BEAT_SECONDS
-        while perf_counter() - self._due > _HALT_SECONDS and perf_counter() < deadline:
+    def settled(self) -> bool:
+        """Waits a little if the thread is overdue: after a halt it may not have run yet. Whether it was overdue."""
+        begin = now = perf_counter()
+        while now - self._due > _HALT_SECONDS and now - begin < _BEAT_SECONDS:
             time.sleep(0.001)
+            now = perf_counter()
+        return now > begin
 
     def _measure(self) -> None:
         self.thread = str(threading.get_native_id())

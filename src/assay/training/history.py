@@ -147,9 +147,10 @@ class Ledger:
         """The sum of two ledgers, the ledger of a resumed training."""
         seconds = {name: getattr(self, name) + getattr(earlier, name) for name in ENTRIES}
         own, other = self.processor, earlier.processor
-        if own is None or other is None:
-            return Ledger(**seconds)
-        return Ledger(**seconds, processor={name: own.get(name, 0.0) + other.get(name, 0.0) for name in ENTRIES})
+        processor = None
+        if own is not None and other is not None:
+            processor = {name: own.get(name, 0.0) + other.get(name, 0.0) for name in ENTRIES}
+        return Ledger.stored(seconds, processor)
 
     def plain(self) -> dict[str, float]:
         """Every entry in seconds, `wall` last."""
@@ -161,13 +162,14 @@ class Ledger:
         """The processor seconds of every entry, as `plain` has its seconds; None if they were not measured."""
         if self.processor is None:
             return None
-        return Ledger(**{name: self.processor.get(name, 0.0) for name in ENTRIES}).plain()
+        return Ledger.stored({name: self.processor.get(name, 0.0) for name in ENTRIES}, None).plain()
 
     @classmethod
     def stored(cls, seconds: Mapping[str, float], processor: Mapping[str, float] | None) -> Ledger:
         """The ledger of its plain forms; older ones have no processor seconds."""
         own = None if processor is None else {name: float(processor.get(name, 0.0)) for name in ENTRIES}
-        return cls(**{name: value for name, value in seconds.items() if name != "other"}, processor=own)
+        entries: dict[str, Any] = {name: value for name, value in seconds.items() if name != "other"}
+        return cls(**entries, processor=own)
 
 
 ENTRIES = tuple(f.name for f in fields(Ledger) if f.name != "processor")
@@ -261,7 +263,7 @@ class History:
             engine_choice="imported",
             device="unknown",
             points=tuple(points),
-            ledger=Ledger(**source.seconds),
+            ledger=Ledger.stored(source.seconds, None),
             outcome=outcome,
             reason=reason,
             flops=0,

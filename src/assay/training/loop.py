@@ -337,14 +337,18 @@ class Training:
             preparation_seconds=self._preparation,
             skipped=self._skipped(),
         )
-        return make_history(trial.recipe, self.cohort, self.data, self.engine, end)
+        history = make_history(trial.recipe, self.cohort, self.data, self.engine, end)
+        if earlier is None or not earlier.iterations or earlier.level == history.level:
+            return history
+        both = earlier.level is not None and history.level is not None
+        return replace(history, level=f"{earlier.level}, then {history.level}" if both else None)
 
     def _skipped(self) -> float | None:
         """The fraction of the counted operations that the engine skips; None if unknown."""
         inputs, network, n = self.engine.skipped(self.state), self.cohort.network, self.n
         if inputs is None:
             return None
-        iterations = max(1, iterations_per_epoch(self.recipe.batches, n))
+        iterations = max(1, round(iterations_per_epoch(self.recipe.batches, n)))
         whole = flops_training(network, self.recipe.loss, self.recipe.optimizer, iterations=iterations, examples=n)
         return inputs * n * sum(network.layers[0].flops(first=True)) / whole
 

@@ -11,6 +11,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -212,7 +213,7 @@ class ExternalTraining:
     def histories(self) -> list[History]:
         """The history so far, in a list of one, as `Training` has it."""
         running = perf_counter() - self._began if self._began is not None else 0.0
-        ledger = Ledger(**{**vars(self.ledger), "wall": self.ledger.wall + running})
+        ledger = replace(self.ledger, wall=self.ledger.wall + running)
         weights = {name: w[None] for name, w in self.weights.items()}
         end = TrialEnd(
             points=self.points,
