@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from assay.engines import load
 from assay.engines.base import Checkpoint, Cohort, Splits
+from assay.errors import EngineError
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES, make_batches
 from assay.parts.losses import LOSSES
@@ -138,6 +139,19 @@ def test_evaluations_and_outputs_agree_with_the_reference(name: str) -> None:
         a, b = mine.engine.outputs(mine.state, x), reference.engine.outputs(reference.state, x)
         assert a.shape == (1, 41, CLASSES)
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("output", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy")])
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_those_of_the_model_where_the_loss_is_computed_from_others(
+    name: str, output: str, loss: str
+) -> None:
+    mine = Recipe.parse({"model": {"hidden": [6], "output": output}, "loss": loss, "precision": "float64"})
+    run = Run.of(name, mine)
+    x, w = data("float64").parts["test"][0], {key: a[0] for key, a in run.export().weights.items()}
+    z = np.maximum(x @ w["0.weight"] + w["0.bias"], 0) @ w["1.weight"] + w["1.bias"]
+    expected = np.exp(z) / np.exp(z).sum(-1, keepdims=True) if output == "softmax" else 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(run.engine.outputs(run.state, x)[0], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -303,6 +317,9 @@ def dense_gradient_error(name: str, activation: str, output: str, loss: str, dro
     if loss == "cross_entropy" and output in ("identity", "log_softmax"):
         start["2.bias"] = start["2.bias"] + 5.0  # outputs well above the clamp: there the loss is smooth
         start["2.weight"] = start["2.weight"] * 0.1
+    if loss == "binary_cross_entropy" and output == "identity":
+        start["2.bias"] = start["2.bias"] * 0.1 + 0.5  # outputs well within 0 ... 1
+        start["2.weight"] = start["2.weight"] * 0.01
     return gradient_error(
         lambda checkpoint: Run.of(name, mine, checkpoint=checkpoint), start, rate=rate, step=1e-5, least=1e-3
     )
@@ -328,6 +345,76 @@ def test_gradients_of_compiled_programs(activation: str) -> None:
     place = list(ACTIVATIONS).index(activation)
     output, loss = list(OUTPUTS)[place % len(OUTPUTS)], list(LOSSES)[place % len(LOSSES)]
     assert dense_gradient_error("jax", activation, output, loss, 0.3 * (place % 2)) < 1e-6
+
+
+# --- the order of clipping and penalties ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", [{"l2": 0.3}, {"l1": 0.05}, {"l1": 0.05, "l2": 0.3, "biases": True}])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_of_the_loss_is_clipped_before_penalties_are_added(name: str, penalty: dict[str, Any]) -> None:
+    """One step by hand from the gradient g of a step without either: g, clipped, plus the penalties; or both clipped."""
+    rate, norm = 0.1, 0.05
+    base = {"model": {"hidden": [5]}, "optimizer": {"name": "descent", "learning_rate": rate}, "precision": "float64"}
+    base |= {"batches": "full"}
+    plain = Run.of(name, Recipe.parse(base))
+    w = plain.export().weights
+    plain.go(1, 1)
+    g = {key: (w[key] - after) / rate for key, after in plain.export().weights.items()}
+
+    def penalties(key: str) -> Any:
+        if key.endswith("bias") and not penalty.get("biases"):
+            return 0.0
+        return penalty.get("l1", 0.0) * np.sign(w[key]) + penalty.get("l2", 0.0) * w[key]
+
+    def clipped(arrays: dict[str, Any]) -> dict[str, Any]:
+        length = np.sqrt(sum(float((a**2).sum()) for a in arrays.values()))
+        assert length > norm
+        return {key: a * norm / (length + 1e-6) for key, a in arrays.items()}
+
+    steps = {
+        "loss": {key: a + penalties(key) for key, a in clipped(g).items()},
+        "objective": clipped({key: a + penalties(key) for key, a in g.items()}),
+    }
+    for order, step in steps.items():
+        run = Run.of(name, Recipe.parse(base | {"clip_norm": norm, "regularisation": penalty, "clip_of": order}))
+        run.go(1, 1)
+        for key, after in run.export().weights.items():
+            np.testing.assert_allclose(after, w[key] - rate * step[key], rtol=1e-9, atol=1e-12, err_msg=order)
+
+
+@pytest.mark.parametrize("optimizer", ["descent", "momentum", "adam"])
+@pytest.mark.parametrize("name", NAMES)
+def test_clipping_and_l2_are_those_of_torchs_loop(name: str, optimizer: str) -> None:
+    """torch's own loop: clip_grad_norm_ between backward and step, weight_decay in the optimizer."""
+    pytest.importorskip("torch")
+    from assay.engines.torch_eager import TorchEager
+
+    mine = Recipe.parse(
+        {
+            "model": {"hidden": [5], "activation": "tanh"},
+            "optimizer": {"name": optimizer, "learning_rate": 0.01},
+            "clip_norm": 0.2,
+            "regularisation": {"l2": 0.5},
+            "precision": "float64",
+            "batches": {"size": 16},
+        }
+    )
+    ours = Run.of(name, mine)
+    eager = TorchEager(threads=1)
+    assert eager.why_not(mine) is None
+    assert "penalties" in str(eager.why_not(mine.patched({"clip_of": "objective"})))
+    theirs = Run(eager, ours.cohort, eager.start(ours.cohort, ours.export(), data("float64")))
+    np.testing.assert_allclose(ours.go(1, 60), theirs.go(1, 60), rtol=1e-9)
+    for key, w in theirs.export().weights.items():
+        np.testing.assert_allclose(ours.export().weights[key], w, rtol=1e-8, atol=1e-10)
+
+
+def test_a_cohort_does_not_mix_the_orders() -> None:
+    both = {"clip_norm": 1.0, "regularisation": {"l2": 0.1}}
+    recipes = tuple(Recipe.parse(both | {"clip_of": order}) for order in ("loss", "objective"))
+    with pytest.raises(EngineError, match="differ in clip_of"):
+        _ = Cohort(recipes, recipes[0].model.network(INPUTS, CLASSES)).clips_objective
 
 
 # --- dropout, ends, and what an engine must refuse -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from assay.cli.options import (
     code_allowed,
     parse_command,
 )
-from assay.cli.plans import announce, plan_counts, plan_sentence
+from assay.cli.plans import announce, plan_counts, print_plan
 from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
@@ -82,7 +83,7 @@ def run(
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:
-        note(plan_sentence(execution))
+        print_plan(execution)
         print_json(plan_counts(execution)) if as_json else None
         return
     announce(execution, yes=yes)
@@ -137,15 +138,16 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
         _print_summary(results)
         return
     configurations, trials = frame_records(results.summary()), frame_records(results.frame())
-    print_json(
-        {"study": results.name, "store": execution.store.name, "configurations": configurations, "trials": trials}
-    )
+    study_notes = [asdict(note) for note in results.notes()]
+    content = {"study": results.name, "store": execution.store.name, "configurations": configurations, "trials": trials}
+    print_json(content | {"notes": study_notes})
 
 
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
     from assay.cli import tables
     from assay.report.answers import own_clocks
+    from assay.report.notes import line
 
     summary = results.summary()
     screen = console()
@@ -159,3 +161,5 @@ def _print_summary(results: Results) -> None:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
+    for unusual in results.notes():
+        note(f"note: {line(unusual, configurations=len(summary))}")

@@ -16,7 +16,6 @@ from assay.execution.estimates import estimated
 from assay.execution.queue import Queue
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_hash
-from assay.recipe.model import warnings
 from assay.store import leases
 from assay.store.leases import Lease
 from assay.store.records import Finished
@@ -288,7 +287,6 @@ class Execution:
             history = replace(
                 from_bytes(content, source="worker"),
                 machine=process.machine if process else {},
-                warnings=tuple(warnings(trial.recipe)),
                 peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
             )
         confusion = head.get("confusion")

@@ -10,6 +10,7 @@ from assay.errors import AssayError, FileError
 from assay.report import benches, figures, html
 from assay.report.charts import CHARTS, Chart, Shape
 from assay.report.html import text
+from assay.report.notes import Note, line
 from assay.system.files import write_atomically
 
 Frame = Any
@@ -31,6 +32,7 @@ class StudyResults(Protocol):
     def answers(self) -> list[str]: ...
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
+    def notes(self) -> list[Note]: ...
 
 
 _BENCH = ("bench", "bench-totals")
@@ -59,6 +61,7 @@ def page(study: StudyResults) -> str:
         f'<p class="question">{text(study.about.get("about") or "A study without a question.")}</p>',
         "<h2>Answers</h2>",
         html.items(answers),
+        *_notes(study, trials),
         _filter(trials) if finished else "",
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
@@ -74,9 +77,15 @@ def page(study: StudyResults) -> str:
         html.pairs(study.environment()),
         f"<p>Again: <code>assay run {text(study.name)}.toml</code> with this definition:</p>",
         f"<pre>{text(json.dumps(study.about, indent=1))}</pre>",
-        *(f'<p class="note">Not drawn: {text(line)}</p>' for line in left_out),
+        *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))
+
+
+def _notes(study: StudyResults, trials: Frame) -> list[str]:
+    count = trials["configuration"].nunique()
+    lines = [line(note, configurations=count) for note in study.notes()]
+    return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 
 def bench_page(plain: dict[str, Any]) -> str:

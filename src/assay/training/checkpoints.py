@@ -58,6 +58,8 @@ def to_bytes(history: History) -> bytes:
         "data_checksum": history.data_checksum,
         "peak_memory_bytes": history.peak_memory_bytes,
     }
+    if history.warnings:
+        about["warnings"] = list(history.warnings)
     return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
 
 
@@ -127,6 +129,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         shape=tuple(map(int, about["shape"])),
         scaling=(float(about["scaling"][0]), float(about["scaling"][1])),
         data_checksum=str(about["data_checksum"]),
+        warnings=tuple(map(str, about.get("warnings", ()))),
     )
 
 

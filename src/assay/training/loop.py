@@ -28,7 +28,7 @@ from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen, make_batches
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
-from assay.recipe.model import Recipe, warnings
+from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Ledger, Outcome, Point, cohort_checkpoint, member_checkpoint
@@ -331,7 +331,6 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         scaling=data.scaling,
         data_checksum=data.checksum,
         machine=describe(),
-        warnings=tuple(warnings(recipe)),
         cohort=len(cohort.recipes),
     )
 
