@@ -65,9 +65,7 @@ REFERENCE: dict[str, Callable[[Any, Any], Any]] = {
     "cross_entropy": lambda a, y: F.nll_loss(torch.log(a), y),
     "logit_cross_entropy": F.cross_entropy,
     "nll": F.nll_loss,
-    "binary_cross_entropy": lambda a, y: (
-        F.binary_cross_entropy(a, F.one_hot(y, 5).double(), reduction="sum") / len(y)
-    ),
+    "binary_cross_entropy": lambda a, y: F.binary_cross_entropy(a, F.one_hot(y, 5).double(), reduction="sum") / len(y),
     "binary_cross_entropy_with_logits": lambda a, y: (
         F.binary_cross_entropy_with_logits(a, F.one_hot(y, 5).double(), reduction="sum") / len(y)
     ),

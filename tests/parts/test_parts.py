@@ -14,9 +14,9 @@ from assay.parts.batches import (
     BATCHES,
     Full,
     Replacement,
+    Sequential,
     Shuffled,
     Single,
-    Sequential,
     Window,
     examples_seen,
     iterations_per_epoch,
@@ -183,6 +183,23 @@ def test_schedules_are_those_of_torch() -> None:
             optimizer.step()
             schedule.step()
         np.testing.assert_allclose(mine.factors(1, 40), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_schedules_are_those_of_optax() -> None:
+    optax = pytest.importorskip("optax")
+    pairs: list[tuple[Any, Any]] = [
+        (Constant(), optax.constant_schedule(1.0)),
+        (Exponential(every=9, factor=0.3), optax.exponential_decay(1.0, 9, 0.3)),
+        (Step(every=9, factor=0.3), optax.exponential_decay(1.0, 9, 0.3, staircase=True)),
+        (Cosine(horizon=30, final=0.1), optax.cosine_decay_schedule(1.0, 30, alpha=0.1)),
+        (Linear(horizon=30, final=0.1), optax.linear_schedule(1.0, 0.1, 30)),
+    ]
+    for mine, theirs in pairs:
+        expected = [float(theirs(step)) for step in range(50)]  # in float32
+        np.testing.assert_allclose(mine.factors(1, 50), expected, rtol=2e-6, err_msg=mine.name)
+        warm = type(mine)(**mine.settings() | {"warm_up": 8})
+        joined = optax.join_schedules([optax.linear_schedule(1 / 8, 1.0, 7), theirs], [8])
+        np.testing.assert_allclose(warm.factors(1, 50), [float(joined(step)) for step in range(50)], rtol=2e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

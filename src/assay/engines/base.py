@@ -4,11 +4,12 @@ T trials in a cohort, N examples, B batch, D input features, C classes, k iterat
 activation, `d` = dL/dz, `g` the gradient of the mean batch loss, `w` weights, `h` hyperparameters, `t` the iteration
 count from 1. An iteration is one update of the weights, an epoch N examples seen.
 
-Laws, each a test that every engine in ENGINES must pass:
+Laws, each a test that every engine in ENGINES must pass, within the limits that `assay.engines.promises` states for
+each engine and kind of device:
 
 1. Parity: with the same weights and batches, the losses agree with the numpy engine.
 2. Chunks: k iterations in one call or in many give bit-identical weights.
-3. Cohort: a trial alone equals the same trial in a cohort.
+3. Cohort: a trial alone equals the same trial in a cohort; jax within a limit, all others bit for bit.
 4. Watching changes nothing: evaluating every iteration or never gives bit-identical weights.
 5. Resume: 1,000 iterations, a checkpoint, a new process and 1,000 more equal 2,000 at once, bit for bit.
 6. Gradients agree with finite differences.

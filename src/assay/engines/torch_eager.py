@@ -65,9 +65,7 @@ _ON_LABELS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {  # (ou
 _ON_VALUES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # loss -> on outputs and one-hot labels
     "mse": F.mse_loss,
     "quadratic": lambda a, y: 0.5 * F.mse_loss(a, y, reduction="sum") / len(a),
-    "binary_cross_entropy_with_logits": lambda a, y: (
-        F.binary_cross_entropy_with_logits(a, y, reduction="sum") / len(a)
-    ),
+    "binary_cross_entropy_with_logits": lambda a, y: F.binary_cross_entropy_with_logits(a, y, reduction="sum") / len(a),
 }
 
 _Optimizer = torch.optim.Optimizer

@@ -122,7 +122,7 @@ LOSSES: dict[str, Loss] = {
         binary_cross_entropy,
         binary_cross_entropy_gradient,
         ("sigmoid",),
-        (10, 9),
+        (10, 13),
         "sum -y log p - (1 - y) log(1 - p), p = a",
         "sigmoid",
     ),

@@ -29,8 +29,8 @@ from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.messages import sentences
-from assay.recipe.patches import merged
 from assay.recipe.pairing import names_output, with_defaults
+from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop
 from assay.recipe.toml import read_toml
 from assay.recipe.upgrades import upgraded

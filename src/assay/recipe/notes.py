@@ -44,9 +44,7 @@ PAIRINGS: dict[tuple[str, str], Pairing] = {
     ("identity", "nll"): Pairing(_ALL_GROW, trains=False),
     ("sigmoid", "nll"): Pairing(_ALL_GROW, trains=False),
     ("softmax", "nll"): Pairing("the loss is -p, not -log p, and its gradient vanishes where p is near 0"),
-    ("identity", "binary_cross_entropy"): Pairing(
-        "outputs below 0 or above 1 are clamped, and their gradient is 0"
-    ),
+    ("identity", "binary_cross_entropy"): Pairing("outputs below 0 or above 1 are clamped, and their gradient is 0"),
     ("softmax", "binary_cross_entropy"): Pairing("each class is scored by itself, but softmax makes them sum to 1"),
     ("log_softmax", "binary_cross_entropy"): Pairing(_ABOVE_ZERO, trains=False),
     ("sigmoid", "binary_cross_entropy_with_logits"): Pairing(
