@@ -83,7 +83,7 @@ def test_a_pairing_that_cannot_train_is_an_error_when_planning_with_what_to_type
     code, _, err = invoke("run", "bad.toml", "--plan")
     assert code == 2
     assert "; set model.output = " in err
-    code, _, err = invoke("bench", "recipe.toml", "--plan")
+    code, _, err = invoke("bench", "recipe.toml")
     assert code == 2
     assert "; set model.output = " in err
 

@@ -11,7 +11,6 @@ import typer
 
 from assay.cli.printing import note
 from assay.errors import AssayError
-from assay.recipe.notes import notes
 from assay.report.notes import Note, grouped, line
 from assay.report.text import duration
 
@@ -48,6 +47,8 @@ def print_plan(execution: Execution) -> None:
 
 def plan_notes(execution: Execution) -> list[Note]:
     """What is unusual in the recipes of a run: each sentence with its configurations."""
+    from assay.recipe.notes import notes
+
     several = len(execution.plans) > 1
     pairs: list[tuple[str, str]] = []
     for plan in execution.plans:
