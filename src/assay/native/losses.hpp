@@ -182,12 +182,10 @@ __attribute__((noinline)) Losses<W> binary_loss(Group<T, W> group, Loss loss, T 
   Losses<W> losses{};
   if (loss == Loss::binary_cross_entropy_with_logits) {
     T total[W] = {};
-    group.for_each_class([&](int i, int c, int j) {
-      total[j] += Softplus::forward(a[i]) - (c == group.y[j] ? a[i] : T(0));
-    });
+    group.for_each_class(
+        [&](int i, int c, int j) { total[j] += Softplus::forward(a[i]) - (c == group.y[j] ? a[i] : T(0)); });
     for (int j = 0; j < W; ++j) losses.of[j] = double(total[j]);
-    group.for_each_value(
-        [&](int i, int c, int j) { d[i] = Sigmoid::forward(a[i]) - (c == group.y[j] ? T(1) : T(0)); });
+    group.for_each_value([&](int i, int c, int j) { d[i] = Sigmoid::forward(a[i]) - (c == group.y[j] ? T(1) : T(0)); });
     return losses;
   }
   // Not for sigmoid outputs, which are computed from their logits: hence one logarithm at a time.

@@ -313,8 +313,8 @@ static void bind_examples(nb::module_& m, const char* name) {
 template <class T>
 static void make_cohort(Cohort<T>* self, const std::vector<LayerSpec>& layers, const std::string& output,
                         const std::string& loss, const std::string& optimizer, double epsilon, bool penalise_biases,
-                        bool clips_objective, Array<uint64_t, 2> dropout_keys, int largest_batch, std::shared_ptr<Examples<T>> train,
-                        std::shared_ptr<Pool> pool, const std::string& level) {
+                        bool clips_objective, Array<uint64_t, 2> dropout_keys, int largest_batch,
+                        std::shared_ptr<Examples<T>> train, std::shared_ptr<Pool> pool, const std::string& level) {
   const Plan plan = make_plan<T>(layers, output, loss, optimizer, epsilon, penalise_biases, clips_objective);
   check_split(plan, *train);
   if (dropout_keys.shape(1) != layers.size()) throw nb::value_error("dropout_keys: (T, layers)");
