@@ -20,10 +20,12 @@ import pytest
 import assay
 from assay import logs
 from assay.cli import app
-from assay.engines import ENGINES, installed
+from assay.engines import ENGINES, installed, promises
+from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.user_optimizers import allowing_code
 from assay.recipe.model import Recipe
+from assay.recipe.notes import PAIRINGS
 from assay.recipe.patches import assignment, merged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,7 +93,10 @@ def test_the_study_of_the_guide_is_one() -> None:
     assert len(list(study.candidates())) * study.settings.repeats == 32
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/articles/README.md"])
+GUIDES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/checks.md", "docs/articles/README.md"]
+
+
+@pytest.mark.parametrize("name", GUIDES)
 def test_the_paths_that_a_guide_names_exist(name: str) -> None:
     paths = re.findall(r"`((?:src|tests|docs|scripts|examples)/[\w./-]*)`", (ROOT / name).read_text())
     assert [path for path in paths if not (ROOT / path).exists()] == []
@@ -104,6 +109,18 @@ def test_the_architecture_has_every_room_in_its_table_and_in_its_picture() -> No
     for room in rooms:
         assert f"| `{room}` |" in text, room
         assert f">{room}</text>" in picture, f"{room}: run scripts/draw_rooms.py"
+
+
+def test_the_page_on_checks_has_every_refused_pairing_and_every_output_that_follows() -> None:
+    text = (ROOT / "docs" / "checks.md").read_text()
+    rows = [f"| `{o}` | `{loss}` | {p.effect} |" for (o, loss), p in PAIRINGS.items() if not p.trains]
+    rows += [f"| `{name}` | `{loss.output}` |" for name, loss in LOSSES.items() if loss.output]
+    for row in rows:
+        assert row in text
+
+
+def test_the_architecture_shows_what_the_engines_promise() -> None:
+    assert promises.table() in (ROOT / "docs" / "architecture.md").read_text()
 
 
 def test_the_reference_has_every_public_name() -> None:

@@ -409,7 +409,7 @@ def test_the_kernel_keeps_borrowed_inputs_alive_and_no_others(zeros: float, elem
     def cohort_of(inputs: Any) -> Any:
         layers, keys = [(30, 10, "identity", 0.0)], np.zeros((1, 1), np.uint64)
         train = native.Examples32(inputs, labels, pool)
-        settings_ = ("identity", "mse", "descent", 1e-7, False, keys, 400)
+        settings_ = ("identity", "mse", "descent", 1e-7, False, False, keys, 400)
         cohort = native.Cohort32(layers, *settings_, train, pool, LEVELS[0])
         cohort.state(0)[...] = 0.1
         return cohort, train

@@ -10,6 +10,7 @@ import pytest
 from assay.data.datasets import load as load_data
 from assay.engines import choose, load
 from assay.engines.base import Cohort, Splits, fresh
+from assay.engines.promises import promised
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
@@ -121,8 +122,10 @@ def test_cuda_agrees_with_the_cpu() -> None:
     recipe = Recipe.parse({"model": "3LS", "budget": {"iterations": 200}, "log": 20})
     data = prepared(recipe, load_data("digits"))
     cpu, cuda = (train([recipe], load("torch", device=device), data)[0] for device in ("cpu", "cuda"))
+    limit = promised("torch", 1, device="cuda")
+    assert limit is not None
     for a, b in zip(cpu.points, cuda.points, strict=True):
-        assert a.train_loss == pytest.approx(b.train_loss, rel=1e-4)
+        assert a.train_loss == pytest.approx(b.train_loss, rel=limit.by_precision["float32"])
     assert cuda.peak_device_memory_bytes is not None
 
 

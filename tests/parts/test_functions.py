@@ -65,12 +65,16 @@ REFERENCE: dict[str, Callable[[Any, Any], Any]] = {
     "cross_entropy": lambda a, y: F.nll_loss(torch.log(a), y),
     "logit_cross_entropy": F.cross_entropy,
     "nll": F.nll_loss,
+    "binary_cross_entropy": lambda a, y: F.binary_cross_entropy(a, F.one_hot(y, 5).double(), reduction="sum") / len(y),
+    "binary_cross_entropy_with_logits": lambda a, y: (
+        F.binary_cross_entropy_with_logits(a, F.one_hot(y, 5).double(), reduction="sum") / len(y)
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_and_their_gradients_are_those_of_torch(name: str) -> None:
-    raw = stream(3, "a").uniform(60).reshape(12, 5) + 0.05
+    raw = 0.9 * stream(3, "a").uniform(60).reshape(12, 5) + 0.05
     labels = stream(3, "y").integers(5, 12)
     a = torch.tensor(raw, requires_grad=True)
     expected = REFERENCE[name](a, torch.tensor(labels))
@@ -99,6 +103,33 @@ def test_large_logits_give_finite_numbers(output: str, loss: str, size: float) -
         d = OUTPUTS[computed].backward(np, a, LOSSES[entry].gradient(np, a, y, EPSILON))
     assert np.isfinite(value).all()
     assert np.isfinite(d).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
+def test_the_gradients_of_binary_cross_entropy_are_right_at_any_size(scale: float) -> None:
+    """sigmoid(z) - y to the last digit, also where the sigmoid is 0 or 1; torch clamps its logarithms instead."""
+    raw = scale * stream(4, "z").normal(60).reshape(12, 5)
+    y = np.eye(5)[stream(4, "y").integers(5, 12)]
+    z = torch.tensor(raw, requires_grad=True)
+    expected = F.binary_cross_entropy_with_logits(z, torch.tensor(y), reduction="none").sum(-1)
+    expected.sum().backward()
+    for pair in (("sigmoid", "binary_cross_entropy"), ("identity", "binary_cross_entropy_with_logits")):
+        computed, entry = head(*pair)
+        with np.errstate(over="ignore"):
+            a = OUTPUTS[computed].forward(np, raw)
+            d = OUTPUTS[computed].backward(np, a, LOSSES[entry].gradient(np, a, y, EPSILON))
+        np.testing.assert_allclose(LOSSES[entry].value(np, a, y, EPSILON), expected.detach().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(d, z.grad.numpy(), rtol=1e-11, atol=1e-15)
+
+
+def test_binary_cross_entropy_of_probabilities_is_that_of_their_logits() -> None:
+    z = 3 * stream(4, "z").normal(60).reshape(12, 5)
+    y, p = np.eye(5)[stream(4, "y").integers(5, 12)], OUTPUTS["sigmoid"].forward(np, z)
+    np.testing.assert_allclose(
+        LOSSES["binary_cross_entropy"].value(np, p, y, EPSILON),
+        LOSSES["binary_cross_entropy_with_logits"].value(np, z, y, EPSILON),
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])

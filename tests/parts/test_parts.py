@@ -14,6 +14,7 @@ from assay.parts.batches import (
     BATCHES,
     Full,
     Replacement,
+    Sequential,
     Shuffled,
     Single,
     Window,
@@ -21,7 +22,7 @@ from assay.parts.batches import (
     iterations_per_epoch,
     make_batches,
 )
-from assay.parts.layers import INITIALS, Network, initial_weights
+from assay.parts.layers import INITIALS, Conv2d, Dense, Network, initial_weights
 from assay.parts.models import MLP, MODELS, flops_forward, flops_training
 from assay.parts.optimizers import Adam, Descent
 from assay.parts.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Step
@@ -107,6 +108,29 @@ def test_an_epoch_of_shuffled_batches_is_a_permutation(n: int, size: int, epoch:
     assert sorted(seen) == list(range(n))
 
 
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 100), st.integers(0, 3))
+def test_sequential_batches_are_those_of_shuffled_ones_in_the_order_of_the_data(
+    n: int, size: int, first: int, seed: int
+) -> None:
+    size = min(size, n)
+    made, shuffled = (kind(name, size).make(seed, first, 30, n) for name in ("sequential", "shuffled"))
+    assert made.rows is not None
+    assert shuffled.rows is not None
+    np.testing.assert_array_equal(made.sizes, shuffled.sizes)
+    assert made.rows.shape == shuffled.rows.shape
+    assert made.rows.dtype == shuffled.rows.dtype
+    expected = [list(range(n))[start : start + size] for start in range(0, n, size)]
+    for i, (row, count) in enumerate(zip(made.rows[0], made.sizes, strict=True)):
+        assert row[:count].tolist() == expected[(first - 1 + i) % len(expected)]
+    assert ((made.rows >= 0) & (made.rows < n)).all()
+
+
+def test_sequential_batches_do_not_depend_on_the_seed() -> None:
+    made = make_batches(Sequential(size=4), (1, 2, 3), 1, 5, 10)
+    assert made.rows is not None
+    assert len(made.rows) == 1
+
+
 def test_windows_reach_from_the_first_example_to_the_last() -> None:
     made = Window(size=3).make(1, 1, 2000, 10)
     assert made.starts is not None
@@ -161,6 +185,23 @@ def test_schedules_are_those_of_torch() -> None:
         np.testing.assert_allclose(mine.factors(1, 40), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_schedules_are_those_of_optax() -> None:
+    optax = pytest.importorskip("optax")
+    pairs: list[tuple[Any, Any]] = [
+        (Constant(), optax.constant_schedule(1.0)),
+        (Exponential(every=9, factor=0.3), optax.exponential_decay(1.0, 9, 0.3)),
+        (Step(every=9, factor=0.3), optax.exponential_decay(1.0, 9, 0.3, staircase=True)),
+        (Cosine(horizon=30, final=0.1), optax.cosine_decay_schedule(1.0, 30, alpha=0.1)),
+        (Linear(horizon=30, final=0.1), optax.linear_schedule(1.0, 0.1, 30)),
+    ]
+    for mine, theirs in pairs:
+        expected = [float(theirs(step)) for step in range(50)]  # in float32
+        np.testing.assert_allclose(mine.factors(1, 50), expected, rtol=2e-6, err_msg=mine.name)
+        warm = type(mine)(**mine.settings() | {"warm_up": 8})
+        joined = optax.join_schedules([optax.linear_schedule(1 / 8, 1.0, 7), theirs], [8])
+        np.testing.assert_allclose(warm.factors(1, 50), [float(joined(step)) for step in range(50)], rtol=2e-6)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedules_are_read_at_any_place_and_end_where_they_say(name: str) -> None:
     settings = {"every": 5} if "every" in SCHEDULES[name].model_fields else {}
@@ -196,14 +237,66 @@ def test_initial_weights_have_their_distribution(initial: str) -> None:
     network = MLP(hidden=(300,)).network(200, 5)
     weights = initial_weights(network, initial, 3)
     w, b = weights["0.weight"].ravel(), weights["0.bias"]
-    bound = {"glorot_uniform": np.sqrt(6 / 500), "kaiming_uniform": 1 / np.sqrt(200)}.get(initial)
-    if bound is None:
-        assert stats.kstest(w, "norm").pvalue > 0.01
+    expected = DISTRIBUTIONS[initial]
+    assert stats.kstest(w, expected.cdf).pvalue > 0.01
+    assert w.std() == pytest.approx(expected.std(), rel=0.01)
+    if initial in ("standard_normal", "scaled_normal"):
         assert stats.kstest(b, "norm").pvalue > 0.01
+    elif initial == "kaiming_uniform":
+        assert stats.kstest(b, expected.cdf).pvalue > 0.01
     else:
-        assert stats.kstest(w, "uniform", (-bound, 2 * bound)).pvalue > 0.01
-        assert (b == 0).all() == (initial == "glorot_uniform")
-        assert np.abs(b).max() <= bound
+        assert (b == 0).all()
+
+
+def uniform(bound: float) -> Any:
+    return stats.uniform(-bound, 2 * bound)
+
+
+def truncated(variance: float) -> Any:
+    """A normal cut at two standard deviations, widened so that its variance is that one: as JAX and Keras have it."""
+    cut = stats.truncnorm(-2, 2)
+    return stats.truncnorm(-2, 2, scale=np.sqrt(variance / cut.var()))
+
+
+DISTRIBUTIONS = {  # of the weights of a layer with 200 inputs and 300 units
+    "glorot_uniform": uniform(np.sqrt(6 / 500)),
+    "kaiming_uniform": uniform(1 / np.sqrt(200)),
+    "standard_normal": stats.norm(),
+    "scaled_normal": stats.norm(scale=np.sqrt(1 / 200)),
+    "lecun": truncated(1 / 200),
+    "he_normal": truncated(2 / 200),
+    "glorot_normal": truncated(2 / 500),
+}
+
+
+@pytest.mark.parametrize(("initial", "name"), [("lecun", "lecun_normal"), ("he_normal",) * 2, ("glorot_normal",) * 2])
+def test_normal_initial_weights_are_those_of_jax(initial: str, name: str) -> None:
+    jax = pytest.importorskip("jax")
+    theirs = np.asarray(getattr(jax.nn.initializers, name)()(jax.random.key(1), (200, 300))).ravel()
+    ours = initial_weights(MLP(hidden=(300,)).network(200, 5), initial, 3)["0.weight"].ravel()
+    assert stats.ks_2samp(ours, theirs).pvalue > 0.01
+    assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("initial", "name"), [("he_normal", "kaiming_normal_"), ("glorot_normal", "xavier_normal_")])
+@pytest.mark.parametrize("convolution", [False, True])
+def test_normal_initial_weights_have_the_variance_of_torch(initial: str, name: str, convolution: bool) -> None:
+    torch = pytest.importorskip("torch")
+    shape = (300, 20, 5, 5) if convolution else (300, 200)
+    settings = {"nonlinearity": "relu"} if name == "kaiming_normal_" else {}
+    theirs = getattr(torch.nn.init, name)(torch.empty(shape), generator=torch.Generator().manual_seed(1), **settings)
+    layer = Conv2d((9, 9, 20), 300, 5) if convolution else Dense(200, 300)
+    ours, biases = INITIALS[initial](stream(3, "weights"), layer)
+    assert ours.std() == pytest.approx(float(theirs.std()), rel=0.01)
+    assert not biases.any()
+
+
+def test_a_scaled_normal_network_is_a_standard_normal_one_over_the_root_of_its_inputs() -> None:
+    network = MLP(hidden=(30,)).network(20, 5)
+    scaled, standard = (initial_weights(network, name, 3) for name in ("scaled_normal", "standard_normal"))
+    for layer, inputs in (("0", 20), ("1", 30)):
+        np.testing.assert_allclose(scaled[f"{layer}.weight"], standard[f"{layer}.weight"] / np.sqrt(inputs))
+        np.testing.assert_array_equal(scaled[f"{layer}.bias"], standard[f"{layer}.bias"])
 
 
 def test_layers_of_one_shape_begin_alike_in_other_networks() -> None:

@@ -17,7 +17,8 @@ from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES
 from assay.recipe.cohorts import cohorts, static_form
-from assay.recipe.model import Recipe, warnings
+from assay.recipe.model import Recipe
+from assay.recipe.notes import notes
 from assay.recipe.patches import assignment, merged
 from assay.recipe.toml import read_toml
 
@@ -116,15 +117,16 @@ def test_keys_are_golden(raw: dict[str, Any], key: str) -> None:
 def test_without_a_loss_the_output_decides(output: str, loss: str) -> None:
     recipe = Recipe.parse({"model": {"output": output}})
     assert recipe.loss == loss
-    assert warnings(recipe) == []
+    assert notes(recipe) == []
 
 
 def test_odd_pairings_are_allowed_and_warned_about() -> None:
     recipe = Recipe.parse({"model": {"output": "softmax"}, "loss": "logit_cross_entropy"})
-    assert warnings(recipe) == [
-        "loss 'logit_cross_entropy' is meant for output identity; this model's output is 'softmax'"
+    assert notes(recipe) == [
+        "loss 'logit_cross_entropy' is meant for output identity; this model's output is 'softmax': softmax is applied "
+        "twice, so that the loss cannot come near 0 (for ten classes, not below 1.46)"
     ]
-    assert "selected on test" in warnings(Recipe.parse({"stop": {"accuracy": 0.9}}))[0]
+    assert "selected on test" in notes(Recipe.parse({"stop": {"accuracy": 0.9}}))[0]
 
 
 def test_merging_replaces_what_is_named_and_merges_what_is_not() -> None:

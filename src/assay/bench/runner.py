@@ -26,7 +26,8 @@ from assay.data.datasets import load
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
 from assay.parts.user_optimizers import code_hash
-from assay.recipe.model import Recipe, warnings
+from assay.recipe.model import Recipe
+from assay.recipe.notes import notes
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import machine_lock
 from assay.training.loop import prepared
@@ -91,7 +92,7 @@ class BenchRunner:
             work=self._work,
             machine=describe(),
             rows=[Row(contender) for contender in spec.contenders],
-            notes=[*warnings(recipe), *_notes(spec, n)],
+            notes=[*notes(recipe), *_notes(spec, n)],
         )
         rows = self.bench.rows
         pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last one is for the reference

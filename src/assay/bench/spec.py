@@ -14,6 +14,7 @@ from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.parts.models import MLP, MODELS
 from assay.recipe.model import PRECISIONS, Recipe
+from assay.recipe.notes import refusals
 from assay.recipe.patches import merged, with_data
 from assay.recipe.toml import read_recipe
 from assay.report.text import readable
@@ -59,7 +60,10 @@ def recipe_of(
     else:
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")
     data_patch = [with_data(raw, data)] if data else []
-    return name, Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
+    recipe = Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
+    if problems := refusals(recipe):
+        raise RecipeError(problems, source=word)
+    return name, recipe
 
 
 def _mnist_or(fallback: str) -> str:

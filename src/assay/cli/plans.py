@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from assay.cli.exits import Exit
 from assay.cli.printing import note
 from assay.errors import AssayError
+from assay.report.notes import Note, grouped, line
 from assay.report.text import duration
 
 if TYPE_CHECKING:
@@ -36,6 +38,29 @@ def plan_sentence(execution: Execution) -> str:
     return f"{sentence}; {execution.timing}, about {duration(counts['seconds'])}"
 
 
+def print_plan(execution: Execution) -> None:
+    """Notes what a run will do, what stands out in its data, and what is unusual in its recipes."""
+    for sentence in [plan_sentence(execution), *data_notes(execution)]:
+        note(sentence)
+    count = sum(len({member.label for member in plan.members}) for plan in execution.plans)
+    for unusual in plan_notes(execution):
+        note(f"note: {line(unusual, configurations=count)}")
+
+
+def plan_notes(execution: Execution) -> list[Note]:
+    """What is unusual in the recipes of a run: each sentence with its configurations."""
+    from assay.recipe.notes import notes
+
+    several = len(execution.plans) > 1
+    pairs: list[tuple[str, str]] = []
+    for plan in execution.plans:
+        recipes = {member.label: plan.trials[member.key].recipe for member in reversed(plan.members)}
+        for label, recipe in reversed(recipes.items()):
+            name = f"{plan.study.name}, {label}" if several else label
+            pairs += [(name, sentence) for sentence in notes(recipe)]
+    return grouped(pairs)
+
+
 def plan_counts(execution: Execution) -> dict[str, Any]:
     """The same as plain data."""
     dropped: Counter[str] = Counter()
@@ -51,19 +76,14 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
         "trajectories": len(execution.open),
         "iterations": sum(job.iterations for job in execution.open),
         "seconds": execution.seconds,
+        "notes": [asdict(note) for note in plan_notes(execution)],
     }
 
 
 def announce(execution: Execution, *, yes: bool) -> None:
     """Notes what a run will do, and asks for confirmation if it will take long."""
-    show_plan(execution)
+    print_plan(execution)
     confirm_if_long(execution.seconds, yes=yes)
-
-
-def show_plan(execution: Execution) -> None:
-    """Notes what a run will do, and what stands out in its data."""
-    for sentence in [plan_sentence(execution), *data_notes(execution)]:
-        note(sentence)
 
 
 def data_notes(execution: Execution) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_store
-from assay.cli.plans import confirm_if_long, plan_sentence
+from assay.cli.plans import confirm_if_long, print_plan
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
 from assay.errors import AssayError, FileError
@@ -110,7 +110,7 @@ def _executions(plans: list[Plan], store: Store) -> list[Execution]:
 
 def _announce(name: str, executions: list[Execution]) -> None:
     for execution in executions:
-        note(plan_sentence(execution))
+        print_plan(execution)
     note(f"{name}: about {duration(sum(execution.seconds for execution in executions))} in total")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from assay.cli.options import (
     parse_command,
     typed_store,
 )
-from assay.cli.plans import announce, plan_counts, show_plan
+from assay.cli.plans import announce, plan_counts, print_plan
 from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
@@ -91,7 +92,7 @@ def run(
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:
-        show_plan(execution)
+        print_plan(execution)
         print_json(plan_counts(execution)) if as_json else None
         return
     announce(execution, yes=yes)
@@ -179,15 +180,16 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
         _print_summary(results)
         return
     configurations, trials = frame_records(results.summary()), frame_records(results.frame())
-    print_json(
-        {"study": results.name, "store": execution.store.name, "configurations": configurations, "trials": trials}
-    )
+    study_notes = [asdict(note) for note in results.notes()]
+    content = {"study": results.name, "store": execution.store.name, "configurations": configurations, "trials": trials}
+    print_json(content | {"notes": study_notes})
 
 
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
     from assay.cli import tables
     from assay.report.answers import own_clocks
+    from assay.report.notes import line
 
     summary = results.summary()
     screen = console()
@@ -202,7 +204,7 @@ def _print_summary(results: Results) -> None:
     for sentence in own_clocks(results.frame()):
         note(sentence)
     notes = results.notes()
-    for sentence in notes[:_MOST_NOTES]:
-        note(sentence)
+    for unusual in notes[:_MOST_NOTES]:
+        note(f"note: {line(unusual, configurations=len(summary))}")
     if len(notes) > _MOST_NOTES:
         note(f"{len(notes) - _MOST_NOTES:,} more notes; `assay report {results.name}` lists them")

@@ -73,7 +73,7 @@ def summary(history: History) -> Table:
         lines.append(("preparation", f"{seconds} until a new engine has the data, part of data, not of train"))
     if history.peak_device_memory_bytes is not None:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
-    lines += [("note", warning) for warning in history.warnings]
+    lines += [("note", note) for note in history.notes]
     return pairs(lines)
 
 
@@ -109,7 +109,7 @@ def imported(history: History) -> Table:
         ("events" if source.format == "tensorboard" else "lines", _line_counts(source)),
     ]
     lines += [("unit" if name != "not taken" else "", f"{name}: {unit}") for name, unit in source.units.items()]
-    return pairs([*lines, *(("note", warning) for warning in history.warnings)])
+    return pairs([*lines, *(("note", note) for note in history.notes)])
 
 
 def _log_seconds(source: Source) -> str:

@@ -4,19 +4,20 @@ T trials in a cohort, N examples, B batch, D input features, C classes, k iterat
 activation, `d` = dL/dz, `g` the gradient of the mean batch loss, `w` weights, `h` hyperparameters, `t` the iteration
 count from 1. An iteration is one update of the weights, an epoch N examples seen.
 
-Laws, each a test that every engine in ENGINES must pass:
+Laws, each a test that every engine in ENGINES must pass, within the limits that `assay.engines.promises` states for
+each engine and kind of device:
 
 1. Parity: with the same weights and batches, the losses agree with the numpy engine.
 2. Chunks: k iterations in one call or in many give bit-identical weights.
-3. Cohort: a trial alone equals the same trial in a cohort.
+3. Cohort: a trial alone equals the same trial in a cohort; jax within a limit, all others bit for bit.
 4. Watching changes nothing: evaluating every iteration or never gives bit-identical weights.
 5. Resume: 1,000 iterations, a checkpoint, a new process and 1,000 more equal 2,000 at once, bit for bit.
 6. Gradients agree with finite differences.
 
-One iteration, the same in every engine: compute the gradient of the mean loss of the batch; add l1 sign(w) + l2 w (for
-biases only if the recipe says so); scale the gradient down to `clip_norm` if its norm over all arrays together is
-larger; with adamw, w <- w - learning_rate weight_decay w for weights, not biases; w <- w - step, by the optimizer's
-rule.
+One iteration, the same in every engine: compute the gradient of the mean loss of the batch; scale it down to
+`clip_norm` if its norm over all arrays together is larger; add l1 sign(w) + l2 w (for biases only if the recipe says
+so); with adamw, w <- w - learning_rate weight_decay w for weights, not biases; w <- w - step, by the optimizer's rule.
+With `clip_of = "objective"` the penalties are added before the gradient is scaled down.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.parts.layers import Network, Weights, initial_weights
 from assay.parts.user_optimizers import checked_factors
@@ -74,6 +76,15 @@ class Cohort:
     def seeds(self) -> tuple[int, ...]:
         """The seeds, (T,)."""
         return tuple(recipe.seed for recipe in self.recipes)
+
+    @cached_property
+    def clips_objective(self) -> bool:
+        """Whether penalties are added before the gradient is clipped, not after; the same for all trials that have
+        both."""
+        orders = {recipe.clip_of for recipe in self.recipes if recipe.clips_and_penalises}
+        if len(orders) > 1:
+            raise EngineError("the recipes of a cohort differ in clip_of; it is no traced number")
+        return orders == {"objective"}
 
     def initial_weights(self) -> Weights:
         """The weights before the first iteration: {"0.weight": (T, D, H), "0.bias": (T, H), ...}, float64."""

@@ -116,7 +116,7 @@ class Form:
     trials: int
     precision: str  # of everything but products
     products: str  # float64, float32, bfloat16 or tensorfloat32
-    clip: bool
+    clip: str  # the gradient of the "loss", or of the "objective" with its penalties; "" for none
     biases: bool  # are penalised
     batches: str = ""  # rows, starts or full
     shared: bool = False  # the same batches for all trials
@@ -140,7 +140,7 @@ class Form:
             trials=len(cohort.recipes),
             precision="float64" if recipe.precision == "float64" else "float32",
             products=recipe.precision,
-            clip=recipe.clip_norm is not None,
+            clip="" if recipe.clip_norm is None else "objective" if cohort.clips_objective else "loss",
             biases=recipe.regularisation.biases,
             loops=platform != "cpu" or cohort.network.image is None,
         )
@@ -189,20 +189,25 @@ def _batch_loss(form: Form, batch: Examples, size: Tree, key: Tree, w: Tree, run
     return xp.where(valid, values, 0.0).sum() / size.astype(values.dtype), updated
 
 
+def _clipped(g: Tree, h: Any) -> Tree:
+    """A gradient, scaled down to `clip_norm` if its norm is larger."""
+    norm = xp.sqrt(sum(xp.vdot(a, a) for a in g.values()))
+    scale = xp.minimum(h.clip_norm / (norm + 1e-6), 1.0)  # 1e-6 as in torch's clip_grad_norm_
+    return {name: a * scale for name, a in g.items()}
+
+
 def _penalised(form: Form, w: Tree, g: Tree, h: Any) -> Tree:
-    """The gradient of the loss with its penalties, then scaled down to `clip_norm`."""
+    """The gradient of the loss, clipped, with the penalties; or the gradient of both, clipped."""
 
     def penalised(name: str) -> Tree:
         if not name.endswith("weight") and not form.biases:
             return g[name]
         return g[name] + (h.l1 * xp.sign(w[name]) + h.l2 * w[name])
 
+    if form.clip == "loss":
+        g = _clipped(g, h)
     g = {name: penalised(name) for name in g}
-    if form.clip:
-        norm = xp.sqrt(sum(xp.vdot(a, a) for a in g.values()))
-        scale = xp.minimum(h.clip_norm / (norm + 1e-6), 1.0)  # 1e-6 as in torch's clip_grad_norm_
-        g = {name: a * scale for name, a in g.items()}
-    return g
+    return _clipped(g, h) if form.clip == "objective" else g
 
 
 def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at: Position) -> tuple[Moving, Tree]:

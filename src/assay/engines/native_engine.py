@@ -26,6 +26,7 @@ from assay.engines.base import (
     not_the_cpu,
 )
 from assay.errors import EngineError
+from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Activate, Dense, Dropout, Network
 from assay.parts.losses import head
@@ -114,6 +115,7 @@ class NativeEngine(Engine):
             recipe.optimizer.entry,
             float(np.finfo(element).eps),
             recipe.regularisation.biases,
+            cohort.clips_objective,
             np.array([[_dropout_key(seed, depth) for _, depth in layers] for seed in cohort.seeds], np.uint64),
             recipe.batches.width(splits.examples),
             examples["train"],
@@ -164,7 +166,12 @@ class NativeEngine(Engine):
         element = np.float64 if state.cohort.first.precision == "float64" else np.float32
         x = np.ascontiguousarray(x, element)
         make = kernel.Examples64 if element is np.float64 else kernel.Examples32
-        return state.native.outputs(make(x, np.zeros(len(x), np.int32), self._pool))
+        outputs = state.native.outputs(make(x, np.zeros(len(x), np.int32), self._pool))
+        output = state.cohort.network.output
+        if head(output, state.cohort.first.loss)[0] == output:
+            return outputs
+        with np.errstate(over="ignore"):  # the kernel has computed log-softmax or logits: softmax or sigmoid of these
+            return OUTPUTS[output].forward(np, outputs)
 
     def export(self, state: NativeState) -> Checkpoint:
         names = state.cohort.network.shapes

@@ -142,7 +142,8 @@ class NumpyEngine(Engine):
                     if not np.isfinite(loss):
                         broken[number] = t
                         break
-                    _update(state, trial, hyperparameters(constants[number], step_values[number], i))
+                    h = hyperparameters(constants[number], step_values[number], i)
+                    _update(state, trial, h, clips_objective=state.cohort.clips_objective)
         state.t = batches.first + k - 1
         return state, Progress(losses, broken)
 
@@ -253,18 +254,26 @@ def _dropout_mask(arena: Arena, seed: int, t: int, depth: int, layer: Dropout, s
     return mask
 
 
-def _update(state: NumpyState, trial: NumpyTrial, h: Any) -> None:
+def _clip(g: Numbers, h: Any) -> None:
+    """Scales the gradient `g` down to `clip_norm` if its norm is larger."""
+    if h.clip_norm < np.inf:
+        norm = float(np.sqrt(np.dot(g, g)))
+        g *= min(1.0, h.clip_norm / (norm + 1e-6))  # 1e-6 as in torch's clip_grad_norm_
+
+
+def _update(state: NumpyState, trial: NumpyTrial, h: Any, *, clips_objective: bool) -> None:
     """Moves the trial's weights and slots by one step."""
     arena, w, g = state.arena, trial.w, trial.g
     penalised = len(w.vector) if trial.recipe.regularisation.biases else w.weights
     w_all, g_all = arena.wrap(w.vector), arena.wrap(g.vector)
+    if not clips_objective:
+        _clip(g.vector, h)
     if h.l1:
         g_all[:penalised] += h.l1 * np.sign(w_all[:penalised])
     if h.l2:
         g_all[:penalised] += h.l2 * w_all[:penalised]
-    if h.clip_norm < np.inf:
-        norm = float(np.sqrt(np.dot(g.vector, g.vector)))
-        g.vector *= min(1.0, h.clip_norm / (norm + 1e-6))  # 1e-6 as in torch's clip_grad_norm_
+    if clips_objective:
+        _clip(g.vector, h)
     if h.weight_decay:
         w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
     rule = type(trial.recipe.optimizer)

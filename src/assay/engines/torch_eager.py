@@ -34,6 +34,7 @@ from assay.parts.layers import (
     Pool,
     Weighted,
 )
+from assay.parts.losses import head
 from assay.parts.schedules import Constant
 from assay.recipe.model import Recipe
 
@@ -64,6 +65,7 @@ _ON_LABELS: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {  # (ou
 _ON_VALUES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # loss -> on outputs and one-hot labels
     "mse": F.mse_loss,
     "quadratic": lambda a, y: 0.5 * F.mse_loss(a, y, reduction="sum") / len(a),
+    "binary_cross_entropy_with_logits": lambda a, y: F.binary_cross_entropy_with_logits(a, y, reduction="sum") / len(a),
 }
 
 _Optimizer = torch.optim.Optimizer
@@ -111,11 +113,12 @@ class TorchEager(Engine):
         if reason := missing_device(self.device):
             return reason
         model, penalties = recipe.model, recipe.regularisation
-        pairing = (model.output, recipe.loss)
+        pairing = head(model.output, recipe.loss)
         features = [
-            (pairing not in _ON_LABELS and recipe.loss not in _ON_VALUES, f"{recipe.loss} on {model.output}"),
+            (pairing not in _ON_LABELS and pairing[1] not in _ON_VALUES, f"{recipe.loss} on {model.output}"),
             (recipe.optimizer.entry not in _OPTIMIZERS, f"optimizer {recipe.optimizer.entry}"),
             (penalties.l1 > 0, "l1"),
+            (recipe.clips_and_penalises and recipe.clip_of == "objective", "clipping of a gradient with penalties"),
             (penalties.l2 > 0 and recipe.optimizer.entry == "adamw", "l2 together with weight decay"),
         ]
         missing = [feature for is_missing, feature in features if is_missing]
@@ -127,11 +130,11 @@ class TorchEager(Engine):
             raise EngineError("'torch-eager' trains one trial, from its first iteration")
         self._set_threads()
         element = torch.float64 if recipe.precision == "float64" else torch.float32
-        pairing = (cohort.network.output, recipe.loss)
-        on_labels = pairing in _ON_LABELS
-        model = _model(cohort.network, with_output=not on_labels).to(device=self.device, dtype=element)
+        output, loss_name = head(cohort.network.output, recipe.loss)
+        on_labels = (output, loss_name) in _ON_LABELS
+        model = _model(cohort.network, "identity" if on_labels else output).to(device=self.device, dtype=element)
         _fill(model, cohort.network, {name: w[0] for name, w in checkpoint.weights.items()})
-        loss = _ON_LABELS[pairing] if on_labels else _ON_VALUES[recipe.loss]
+        loss = _ON_LABELS[output, loss_name] if on_labels else _ON_VALUES[loss_name]
 
         def forward(x: Tensor, target: Tensor) -> Tensor:
             with _mixed(recipe, self.device):
@@ -191,7 +194,8 @@ class TorchEager(Engine):
         element = next(state.model.parameters()).dtype
         with torch.no_grad(), _mixed(state.cohort.first, self.device):
             values = state.model(_as_images(torch.tensor(x, dtype=element, device=self.device), network))
-            if (network.output, state.cohort.first.loss) in _ON_LABELS:
+            computed = head(network.output, state.cohort.first.loss)
+            if computed in _ON_LABELS or computed[0] != network.output:
                 values = _OUTPUTS[network.output]()(values)
         return values.to(element).cpu().numpy()[None]
 
@@ -233,10 +237,10 @@ def _mixed(recipe: Recipe, device: str) -> Any:
     return nullcontext()
 
 
-def _model(network: Network, *, with_output: bool) -> nn.Sequential:
-    """The network as a module, images (B, channels, height, width)."""
+def _model(network: Network, output: str) -> nn.Sequential:
+    """The network as a module with an output function, images (B, channels, height, width)."""
     layers = [_module(layer) for layer in network.layers]
-    return nn.Sequential(*layers, *([_OUTPUTS[network.output]()] if with_output else []))
+    return nn.Sequential(*layers, *([] if output == "identity" else [_OUTPUTS[output]()]))
 
 
 def _module(layer: Layer) -> nn.Module:

@@ -242,7 +242,7 @@ def _iterate(
         trial.g.zero_()
         losses.append(_gradient(state.network, trial, *batch(i), batches.first + i))
         with torch.no_grad():
-            _update(trial, hyperparameters(h[0], h[1], i))
+            _update(trial, hyperparameters(h[0], h[1], i), clips_objective=state.cohort.clips_objective)
     return torch.stack(losses).cpu().numpy().astype(np.float64) if losses else np.empty(0)
 
 
@@ -276,16 +276,24 @@ def _batches(state: TorchState, batches: Batches, number: int) -> Callable[[int]
     return lambda i: (x.index_select(0, rows[i, : sizes[i]]), y.index_select(0, rows[i, : sizes[i]]))
 
 
-def _update(trial: TorchTrial, h: Any) -> None:
+def _clip(g: Tensor, h: Any) -> None:
+    """Scales the gradient `g` down to `clip_norm` if its norm is larger."""
+    if h.clip_norm < float("inf"):
+        g.mul_(torch.clamp(h.clip_norm / (torch.linalg.vector_norm(g) + 1e-6), max=1.0))
+
+
+def _update(trial: TorchTrial, h: Any, *, clips_objective: bool) -> None:
     """Moves the trial's weights and slots by one step."""
     w, g = trial.w, trial.g
     penalised = len(w) if trial.recipe.regularisation.biases else trial.weights
+    if not clips_objective:
+        _clip(g, h)
     if h.l1:
         g[:penalised].add_(w[:penalised].sign(), alpha=h.l1)
     if h.l2:
         g[:penalised].add_(w[:penalised], alpha=h.l2)
-    if h.clip_norm < float("inf"):
-        g.mul_(torch.clamp(h.clip_norm / (torch.linalg.vector_norm(g) + 1e-6), max=1.0))
+    if clips_objective:
+        _clip(g, h)
     if h.weight_decay:
         w[: trial.weights].mul_(1.0 - h.learning_rate * h.weight_decay)
     rule = type(trial.recipe.optimizer)

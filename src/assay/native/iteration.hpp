@@ -47,6 +47,8 @@ void sum_gradients(const Plan& plan, T* g, int parts, int64_t from, int64_t to) 
 
 template <class T>
 double squared_norm(const Plan& plan, const Trial<T>& trial, const T* g, const Hyperparameters& h) {
+  Hyperparameters clipped = h;
+  if (!plan.clips_objective) clipped.l1 = clipped.l2 = 0;
   double total = 0;
   auto add = [&](int64_t from, int64_t to, Penalty<T> penalty) {
     for (int64_t i = from; i < to; i += LINE<T>) {
@@ -58,8 +60,8 @@ double squared_norm(const Plan& plan, const Trial<T>& trial, const T* g, const H
       total += line;
     }
   };
-  add(0, plan.weights, weight_penalty<T>(h, 1.0));
-  add(plan.weights, plan.size, bias_penalty<T>(plan, h, 1.0));
+  add(0, plan.weights, weight_penalty<T>(clipped, 1.0));
+  add(plan.weights, plan.size, bias_penalty<T>(plan, clipped, 1.0));
   return total;
 }
 

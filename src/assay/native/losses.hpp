@@ -7,6 +7,18 @@ namespace assay::ASSAY_LEVEL {
 
 ASSAY_INLINE float log(float x) { return __builtin_logf(x); }
 ASSAY_INLINE double log(double x) { return __builtin_log(x); }
+ASSAY_INLINE float log1p(float x) { return __builtin_log1pf(x); }
+ASSAY_INLINE double log1p(double x) { return __builtin_log1p(x); }
+
+template <int W>
+struct Losses {
+  double of[W];
+};
+
+template <class T, int W>
+struct Group;
+template <class T, int W>
+__attribute__((noinline)) Losses<W> binary_loss(Group<T, W> group, Loss loss, T epsilon);
 
 // W examples, with value c of example j at [c * W + j]. W is the number of values in a cache line, so that a vector
 // holds many examples; or 1, a row with its dead units.
@@ -88,6 +100,12 @@ struct Group {
       case Loss::nll:
         for (int j = 0; j < W; ++j) losses[j] = -double(a[y[j] * W + j]);
         return for_each_value([&](int i, int c, int j) { d[i] = c == y[j] ? T(-1) : T(0); });
+      case Loss::binary_cross_entropy:
+      case Loss::binary_cross_entropy_with_logits: {
+        const Losses<W> values = binary_loss(*this, loss, epsilon);
+        for (int j = 0; j < W; ++j) losses[j] = values.of[j];
+        return;
+      }
     }
   }
 
@@ -126,7 +144,6 @@ struct Group {
     });
   }
 
- private:
   // Calls body(index, class, example) for every value, in whole cache lines.
   template <class Body>
   ASSAY_INLINE void for_each_value(Body body) const {
@@ -142,6 +159,7 @@ struct Group {
       for (int j = 0; j < W; ++j) body(c * W + j, c, j);
   }
 
+ private:
   ASSAY_INLINE void maxima(const T* values, T* maximum) const {
     for (int j = 0; j < W; ++j) maximum[j] = values[j];
     for_each_class([&](int i, int, int j) { maximum[j] = values[i] < maximum[j] ? maximum[j] : values[i]; });
@@ -154,5 +172,35 @@ struct Group {
     for_each_class([&](int i, int, int j) { total[j] += e[i]; });
   }
 };
+
+// Each example's binary cross-entropy, and d = dL/da. A function of its own, of a copy: the compiler rounds the sums of
+// the other losses differently if this code is among them.
+template <class T, int W>
+__attribute__((noinline)) Losses<W> binary_loss(Group<T, W> group, Loss loss, T epsilon) {
+  const T* a = group.a;
+  T* d = group.d;
+  Losses<W> losses{};
+  if (loss == Loss::binary_cross_entropy_with_logits) {
+    T total[W] = {};
+    group.for_each_class(
+        [&](int i, int c, int j) { total[j] += Softplus::forward(a[i]) - (c == group.y[j] ? a[i] : T(0)); });
+    for (int j = 0; j < W; ++j) losses.of[j] = double(total[j]);
+    group.for_each_value([&](int i, int c, int j) { d[i] = Sigmoid::forward(a[i]) - (c == group.y[j] ? T(1) : T(0)); });
+    return losses;
+  }
+  // Not for sigmoid outputs, which are computed from their logits: hence one logarithm at a time.
+  const T high = T(1) - epsilon;
+  for (int c = 0; c < group.classes; ++c)
+    for (int j = 0; j < group.count; ++j) {
+      const T value = a[c * W + j], raised = value < epsilon ? epsilon : value;
+      const T p = raised > high ? high : raised;
+      losses.of[j] -= double(c == group.y[j] ? log(p) : log1p(-p));
+    }
+  group.for_each_value([&](int i, int c, int j) {
+    const T slope = c == group.y[j] ? T(-1) / a[i] : T(1) / (T(1) - a[i]);
+    d[i] = a[i] < epsilon || a[i] > high ? T(0) : slope;
+  });
+  return losses;
+}
 
 }  // namespace assay::ASSAY_LEVEL

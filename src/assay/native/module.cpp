@@ -119,7 +119,7 @@ using LayerSpec = std::tuple<int, int, std::string, double>;  // inputs, units, 
 
 template <class T>
 static Plan make_plan(const std::vector<LayerSpec>& layers, const std::string& output, const std::string& loss,
-                      const std::string& optimizer, double epsilon, bool penalise_biases) {
+                      const std::string& optimizer, double epsilon, bool penalise_biases, bool clips_objective) {
   if (layers.empty() || layers.size() > MAX_LAYERS) throw nb::value_error("1 to 65 layers");
   Plan plan{};
   plan.layers = static_cast<int>(layers.size());
@@ -129,6 +129,7 @@ static Plan make_plan(const std::vector<LayerSpec>& layers, const std::string& o
   plan.slots = optimizer_spec(plan.optimizer).slots;
   plan.epsilon = epsilon;
   plan.penalise_biases = penalise_biases;
+  plan.clips_objective = clips_objective;
   int64_t offset = 0;
   for (int l = 0; l < plan.layers; ++l) {
     auto& [inputs, units, activation, dropout] = layers[l];
@@ -312,9 +313,9 @@ static void bind_examples(nb::module_& m, const char* name) {
 template <class T>
 static void make_cohort(Cohort<T>* self, const std::vector<LayerSpec>& layers, const std::string& output,
                         const std::string& loss, const std::string& optimizer, double epsilon, bool penalise_biases,
-                        Array<uint64_t, 2> dropout_keys, int largest_batch, std::shared_ptr<Examples<T>> train,
-                        std::shared_ptr<Pool> pool, const std::string& level) {
-  const Plan plan = make_plan<T>(layers, output, loss, optimizer, epsilon, penalise_biases);
+                        bool clips_objective, Array<uint64_t, 2> dropout_keys, int largest_batch,
+                        std::shared_ptr<Examples<T>> train, std::shared_ptr<Pool> pool, const std::string& level) {
+  const Plan plan = make_plan<T>(layers, output, loss, optimizer, epsilon, penalise_biases, clips_objective);
   check_split(plan, *train);
   if (dropout_keys.shape(1) != layers.size()) throw nb::value_error("dropout_keys: (T, layers)");
   const int trials = static_cast<int>(dropout_keys.shape(0));

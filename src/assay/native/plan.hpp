@@ -51,6 +51,7 @@ struct Plan {
   int slots;
   double epsilon;  // where probabilities are clamped
   bool penalise_biases;
+  bool clips_objective;   // the gradient that is clipped has the penalties in it; else they are added after
   int64_t weights, size;  // elements of a trial's vectors: weights first, then biases
 
   ASSAY_INLINED const Layer& last() const { return layer[layers - 1]; }
@@ -207,7 +208,7 @@ struct Kernel {
   double (*part_gradient)(const Pass<T>&, int part, int parts, Workspace<T>&, T* g);
   // Sums `parts` gradients (parts, size) into the first, elements from ... to.
   void (*sum_gradients)(const Plan&, T* g, int parts, int64_t from, int64_t to);
-  // The squared norm of the penalised gradient.
+  // The squared norm of the gradient that is clipped.
   double (*squared_norm)(const Plan&, const Trial<T>&, const T* g, const Hyperparameters&);
   // Updates the elements from ... to, multiples of a cache line, with the gradient times `scale`.
   void (*update)(const Plan&, const Trial<T>&, const T* g, const Hyperparameters&, double scale, int64_t from,

@@ -5,7 +5,8 @@
 
 namespace assay::ASSAY_LEVEL {
 
-// What happens before the rule: the gradient becomes scale (g + l1 sign(w) + l2 w), the weight decay w.
+// What happens before the rule: the gradient becomes scale (g + l1 sign(w) + l2 w) or, where the penalties are added
+// after clipping, scale g + l1 sign(w) + l2 w; and the weight w becomes decay w.
 template <class T>
 struct Penalty {
   T l1, l2, scale, decay;
@@ -21,6 +22,8 @@ ASSAY_INLINE Penalty<T> weight_penalty(const Hyperparameters& h, double scale) {
   return {T(h.l1), T(h.l2), T(scale), T(1 - h.learning_rate * h.weight_decay)};
 }
 
+enum class Order { plain, penalised_then_scaled, scaled_then_penalised };
+
 template <class T>
 ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Hyperparameters& h, double scale) {
   const bool penalised = plan.penalise_biases;
@@ -28,14 +31,17 @@ ASSAY_INLINE Penalty<T> bias_penalty(const Plan& plan, const Hyperparameters& h,
 }
 
 // Updates `count` weights w and their slots s and u by their gradients g.
-template <class Rule, bool plain, class T>
+template <class Rule, Order order, class T>
 ASSAY_INLINE void apply_rule(const Rule& rule, const Penalty<T>& penalty, T* __restrict w, const T* __restrict g,
                              T* __restrict s, T* __restrict u, int64_t count) {
+  constexpr bool plain = order == Order::plain, scaled_first = order == Order::scaled_then_penalised;
   T unused = 0;
   for (int64_t i = 0; i < count; i += LINE<T>)
     for (int j = 0; j < LINE<T>; ++j) {
       int64_t k = i + j;
-      T gradient = plain ? g[k] : penalty.scale * penalty.add_to(g[k], w[k]);
+      T gradient = plain          ? g[k]
+                   : scaled_first ? penalty.add_to(penalty.scale * g[k], w[k])
+                                  : penalty.scale * penalty.add_to(g[k], w[k]);
       T weight = plain ? w[k] : penalty.decay * w[k];
       if constexpr (Rule::slots == 0) w[k] = weight - rule.step(gradient, unused, unused);
       if constexpr (Rule::slots == 1) w[k] = weight - rule.step(gradient, s[k], unused);
@@ -46,21 +52,24 @@ ASSAY_INLINE void apply_rule(const Rule& rule, const Penalty<T>& penalty, T* __r
 // Updates a trial's `count` elements from `first` on by their gradients g.
 template <class Rule, class T>
 ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t first,
-                                  const T* g, int64_t count) {
+                                  const T* g, int64_t count, bool scaled_first = false) {
   T *s = trial.slots[0] ? trial.slots[0] + first : nullptr, *u = trial.slots[1] ? trial.slots[1] + first : nullptr;
   if (penalty.is_none())
-    apply_rule<Rule, true>(rule, penalty, trial.w + first, g, s, u, count);
+    apply_rule<Rule, Order::plain>(rule, penalty, trial.w + first, g, s, u, count);
+  else if (scaled_first)
+    apply_rule<Rule, Order::scaled_then_penalised>(rule, penalty, trial.w + first, g, s, u, count);
   else
-    apply_rule<Rule, false>(rule, penalty, trial.w + first, g, s, u, count);
+    apply_rule<Rule, Order::penalised_then_scaled>(rule, penalty, trial.w + first, g, s, u, count);
 }
 
 // Updates a trial's elements from ... to by the gradient of all elements.
 template <class T>
 void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Hyperparameters& h, double scale,
                   int64_t from, int64_t to) {
+  const bool scaled_first = scale != 1 && !plan.clips_objective && (h.l1 != 0 || h.l2 != 0);
   with_optimizer<T>(plan.optimizer, h, [&](const auto& rule) {
     auto run = [&](int64_t first, int64_t end, const Penalty<T>& penalty) {
-      if (first < end) update_elements(rule, penalty, trial, first, g + first, end - first);
+      if (first < end) update_elements(rule, penalty, trial, first, g + first, end - first, scaled_first);
     };
     run(from, to < plan.weights ? to : plan.weights, weight_penalty<T>(h, scale));
     run(from > plan.weights ? from : plan.weights, to, bias_penalty<T>(plan, h, scale));

@@ -119,13 +119,29 @@ class Shuffled(Part):
         return Batches(first, sizes, rows=rows[None, :, : self.width(examples)])
 
 
-BatchKind = Full | Single | Window | Shuffled | Replacement
-BATCHES = table_of(Full, Single, Window, Shuffled, Replacement, tag="kind")
+class Sequential(Part):
+    """Epochs in the order of the data, split into batches of `size`; the last batch of an epoch may be smaller."""
+
+    kind: Literal["sequential"] = "sequential"
+    size: Count = 32
+
+    def width(self, examples: int) -> int:
+        return min(self.size, examples)
+
+    def make(self, seed: int, first: int, count: int, examples: int) -> Batches:
+        starts = self.size * (np.arange(first - 1, first - 1 + count) % -(-examples // self.size))
+        sizes = np.minimum(self.size, examples - starts).astype(np.int32)
+        rows = np.minimum(starts[:, None] + np.arange(self.width(examples)), examples - 1).astype(np.int32)
+        return Batches(first, sizes, rows=rows[None])
+
+
+BatchKind = Full | Single | Window | Shuffled | Replacement | Sequential
+BATCHES = table_of(Full, Single, Window, Shuffled, Replacement, Sequential, tag="kind")
 
 
 def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int, examples: int) -> Batches:
     """The batches of a cohort: one set if all seeds are equal, else one set for each trial."""
-    if len(set(seeds)) == 1 or isinstance(kind, Full):
+    if len(set(seeds)) == 1 or isinstance(kind, Full | Sequential):
         return kind.make(seeds[0], first, count, examples)
     each = [kind.make(seed, first, count, examples) for seed in seeds]
     rows = [b.rows for b in each if b.rows is not None]
@@ -139,15 +155,15 @@ def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int
 
 
 def iterations_per_epoch(kind: BatchKind, examples: int) -> float:
-    """Iterations until N examples have been seen; a whole number for shuffled batches, whose last batch is smaller."""
-    if isinstance(kind, Shuffled):
+    """Iterations until N examples have been seen; a whole number where the last batch of an epoch is smaller."""
+    if isinstance(kind, Shuffled | Sequential):
         return -(-examples // kind.size)
     return examples / kind.width(examples)
 
 
 def examples_seen(kind: BatchKind, iterations: int, examples: int) -> int:
     """The total number of examples in the first `iterations` batches."""
-    if isinstance(kind, Shuffled):
+    if isinstance(kind, Shuffled | Sequential):
         epochs, rest = divmod(iterations, -(-examples // kind.size))
         return epochs * examples + rest * kind.size
     return iterations * kind.width(examples)

@@ -57,6 +57,12 @@ class Model(Part):
     def canonical(self) -> dict[str, Any]:
         """The settings in full, so that a named model and the same settings without the name are equal."""
 
+    def written(self) -> dict[str, Any]:
+        table = super().written()
+        if "output" not in self.model_fields_set:
+            del table["output"]
+        return table
+
     @abstractmethod
     def network(self, shape: Shape | int, classes: int) -> Network:
         """The layers for examples of a shape, or with that many values, and C `classes`. Raises: RecipeError."""

@@ -56,6 +56,10 @@ class Part(BaseModel):
         """Every setting except the component's name."""
         return {key: value for key, value in self.__dict__.items() if key not in ("name", "kind")}
 
+    def written(self) -> dict[str, Any]:
+        """The component as plain data, without what follows from the rest of a recipe unless it was given."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 def one_of(kind: str, table: Mapping[str, Any]) -> Any:
     """The type of a name that must be in `table`; the error suggests the nearest entry."""

@@ -30,5 +30,7 @@ def static_form(recipe: Recipe) -> str:
         "optimizer": recipe.optimizer.entry + code_hash(recipe.optimizer),
     }
     form["clip_norm"] = recipe.clip_norm is not None
+    if not recipe.clips_and_penalises or recipe.clip_of == "objective":
+        form.pop("clip_of", None)
     form["regularisation"] = recipe.regularisation.biases
     return json.dumps(form, sort_keys=True)

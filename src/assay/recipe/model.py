@@ -20,10 +20,9 @@ from pydantic_core import PydanticCustomError
 
 from assay.data.prepare import INPUTS, Preparation
 from assay.errors import CodeError, RecipeError
-from assay.parts.activations import OUTPUTS
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.losses import LOSSES
-from assay.parts.models import MLP, MODELS, Model, model_of
+from assay.parts.models import MLP, MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
@@ -31,6 +30,7 @@ from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.aliases import resolved
 from assay.recipe.messages import sentences
+from assay.recipe.pairing import names_output, with_defaults
 from assay.recipe.patches import merged
 from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budget_table
 from assay.recipe.toml import read_recipe
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from assay.parts.optimizers import Optimizer as OptimizerPart
     from assay.parts.schedules import Schedule as SchedulePart
 
-    LossName = InputName = PrecisionName = str
+    LossName = InputName = PrecisionName = ClipName = str
 else:
     ModelPart = any_of("model", MODELS, default=model_of)
     Listed = any_of("optimizer", OPTIMIZERS, default="adam")
@@ -70,6 +70,7 @@ else:
     SchedulePart = any_of("schedule", SCHEDULES, default="constant")
     BatchesPart = any_of("batches", BATCHES, tag="kind", default="shuffled")
     LossName = one_of("loss", LOSSES)
+    ClipName = one_of("clip_of", dict.fromkeys(("loss", "objective")))
     InputName = one_of("input", INPUTS)
     PrecisionName = one_of("precision", dict.fromkeys(PRECISIONS))
 
@@ -84,13 +85,17 @@ class Recipe(Part):
         data: The data set, by name or path, with optional `train` and `validation` sizes.
         input: How inputs are scaled: "unit", "standardise" or "standardise-each".
         model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
-        loss: The loss function. Left out, it is the one that fits the model's output.
+        loss: The loss function. Left out, it is the one that fits the model's output; an output that is left out
+            follows the loss.
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
             `allowing_code`.
         schedule: The learning-rate schedule with its warm-up. Its lengths are iterations, or texts such as "5 epochs".
         regularisation: L1 and L2 terms of the loss that is minimised.
         clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
-        batches: How batches are drawn: "full", "single", "window", "shuffled" or "replacement", with their `size`.
+        clip_of: What is clipped where there are penalties too: the gradient of the "loss", to which they are added
+            after it as in PyTorch, or that of the "objective", the loss with its penalties.
+        batches: How batches are drawn: "full", "single", "window", "shuffled", "sequential" or "replacement", with
+            their `size`.
         budget: How long to train, in `iterations` or in `epochs`; "5 epochs" is the short form.
         stop: Rules that end a trial before its budget.
         log: Where the learning curve has its points.
@@ -122,23 +127,22 @@ class Recipe(Part):
     log: Annotated[Log, _short_form("every")] = Log()
     seed: WholeNumber = 1
     precision: PrecisionName = "float32"
+    clip_of: ClipName = "loss"
 
     def __init__(self, **raw: Any) -> None:
-        plain, problems = resolved(raw)
+        table, problems = resolved(raw)
+        table = _plain(table)
         try:
-            super().__init__(**_plain(plain))
+            super().__init__(**with_defaults(table))
         except ValidationError as error:
             raise RecipeError([*problems, *sentences(error.errors(), _keys_at)]) from None
         if problems:
             raise RecipeError(problems)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _loss_of_the_output(cls, raw: Any) -> Any:
-        """Without a loss, the one that belongs to the model's output: a default that a field alone cannot express."""
-        if isinstance(raw, Mapping) and "loss" not in raw:
-            return {**raw, "loss": _default_loss(raw.get("model", "mlp"))}  # pyright: ignore[reportUnknownArgumentType]
-        return raw
+        # What only followed from another key counts as not set, so that it follows again where that key is patched.
+        if "loss" not in table:
+            self.model_fields_set.discard("loss")
+        if not names_output(table.get("model", {})):
+            self.model.model_fields_set.discard("output")
 
     @model_validator(mode="after")
     def _dropout_rates(self) -> Recipe:
@@ -174,7 +178,7 @@ class Recipe(Part):
         A user optimizer that is not loaded, or whose source has changed, is only named and cannot train.
 
         Args:
-            raw: The stored keys.
+            raw: The stored keys, of this version or an older one.
             code: The stored hash of the optimizer's source.
 
         Raises:
@@ -209,18 +213,38 @@ class Recipe(Part):
     def patched(self, *patches: Mapping[str, Any]) -> Recipe:
         """This recipe with patches merged in. A patch that names a component replaces it with its defaults.
 
+        A loss or an output that was left out follows the other one again.
+
         Raises:
             RecipeError: The result is not a valid recipe.
         """
-        return Recipe.parse(merged(self.plain(), patches))
+        return Recipe.parse(merged(self.written(), patches))
 
     def with_budget(self, *, iterations: int | None = None, epochs: float | None = None) -> Recipe:
         """This recipe with another budget, in iterations or in epochs."""
         return self.patched({"budget": {"iterations": iterations, "epochs": epochs}})
 
     def plain(self) -> dict[str, Any]:
-        """The recipe as plain data that `parse` reads back, without the keys that are None."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """The recipe as plain data that `parse` reads back, without the keys that are None.
+
+        `clip_of` is in it where it has an effect.
+        """
+        table = self.model_dump(mode="json", exclude_none=True)
+        if not self.clips_and_penalises and self.clip_of == "loss":
+            del table["clip_of"]
+        return table
+
+    def written(self) -> dict[str, Any]:
+        """The same without a loss or an output that only followed from the other one."""
+        table = self.plain() | {"model": self.model.written()}
+        if "loss" not in self.model_fields_set:
+            del table["loss"]
+        return table
+
+    @property
+    def clips_and_penalises(self) -> bool:
+        """Whether the gradient is clipped and has penalties, so that their order counts."""
+        return self.clip_norm is not None and (self.regularisation.l1 > 0 or self.regularisation.l2 > 0)
 
     def canonical(self) -> dict[str, Any]:
         """The form that is hashed: model names expanded, fields at their neutral value left out.
@@ -231,6 +255,8 @@ class Recipe(Part):
         form = self.plain() | {"model": jsonable(self.model.canonical()), "stop": self.stop.canonical()}
         if code := code_hash(self.optimizer):
             form["optimizer"]["code"] = code
+        if not self.clips_and_penalises or self.clip_of == "objective":  # what older versions did has no key
+            form.pop("clip_of", None)
         return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
     def key(self, *, data_checksum: str = "") -> str:
@@ -286,29 +312,6 @@ NEUTRAL: dict[str, Any] = {
     "stop": {},
 }
 """Values that mean "not used": frozen, so that a recipe has the same hash before and after its field was added."""
-
-
-def warnings(recipe: Recipe) -> list[str]:
-    """What is allowed but unusual in a recipe, one message each."""
-    output, loss = recipe.model.output, LOSSES[recipe.loss]
-    messages: list[str] = []
-    if output not in loss.outputs:
-        outputs = " or ".join(loss.outputs)
-        messages.append(f"loss {recipe.loss!r} is meant for output {outputs}; this model's output is {output!r}")
-    if recipe.stop != Stop() and not recipe.data.validation:
-        messages.append("the stopping rule reads the test set (no validation set): results are selected on test")
-    return messages
-
-
-def _default_loss(model: object) -> str:
-    """The loss of a model's output; invalid raw data get any loss, because the model's validation reports them."""
-    table: Mapping[str, Any] = model if isinstance(model, Mapping) else {"name": model}  # pyright: ignore
-    name = model.entry if isinstance(model, Model) else table.get("name", "mlp")
-    entry = MODELS.get(name) if isinstance(name, str) else None
-    output = model.output if isinstance(model, Model) else table.get("output")
-    if output is None and entry is not None:
-        output = entry.model_fields["output"].default
-    return OUTPUTS[output].loss if isinstance(output, str) and output in OUTPUTS else "nll"
 
 
 def _plain(value: Any) -> Any:

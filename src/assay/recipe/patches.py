@@ -83,7 +83,7 @@ def _merged_value(key: str, old: object, new: object) -> object:
 def tables(value: Any) -> Any:
     """Plain data with every component made in Python replaced by its table."""
     if isinstance(value, Part):
-        return value.model_dump(mode="json", exclude_none=True)
+        return value.written()
     if isinstance(value, Mapping):
         return {key: tables(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
     return value

@@ -11,6 +11,7 @@ from assay.recipe.toml import toml_text
 from assay.report import benches, figures, html
 from assay.report.charts import CHARTS, Chart, Shape
 from assay.report.html import text
+from assay.report.notes import Note, line
 from assay.report.text import file_stem
 from assay.system.command_line import command_line
 from assay.system.files import write_atomically
@@ -32,10 +33,10 @@ class StudyResults(Protocol):
     def verdicts(self) -> Frame: ...
     def targets(self) -> Frame: ...
     def best_points(self) -> Frame: ...
-    def notes(self) -> list[str]: ...
     def answers(self) -> list[str]: ...
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
+    def notes(self) -> list[Note]: ...
 
 
 _BENCH = ("bench", "bench-totals")
@@ -65,7 +66,7 @@ def page(study: StudyResults) -> str:
         f'<p class="question">{text(study.about.get("about") or "A study without a question.")}</p>',
         "<h2>Answers</h2>",
         html.items(answers),
-        *_notes(study),
+        *_notes(study, trials),
         _filter(trials) if finished else "",
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
@@ -82,7 +83,7 @@ def page(study: StudyResults) -> str:
         f"<p>Again: save this definition as <code>{text(file)}</code>, then "
         f"<code>{text(command_line('assay run', file))}</code></p>",
         f"<pre>{text(toml_text(study.about))}</pre>",
-        *(f'<p class="note">Not drawn: {text(line)}</p>' for line in left_out),
+        *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))
 
@@ -163,13 +164,13 @@ def _columns(study: StudyResults) -> list[str]:
 _MOST_NOTES = 30
 
 
-def _notes(study: StudyResults) -> list[str]:
+def _notes(study: StudyResults, trials: Frame) -> list[str]:
     """The notes on the trials; the first ones if there are many."""
-    notes = study.notes()
-    shown = notes[:_MOST_NOTES]
+    count, notes = trials["configuration"].nunique(), study.notes()
+    lines = [line(note, configurations=count) for note in notes[:_MOST_NOTES]]
     if len(notes) > _MOST_NOTES:
-        shown.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
-    return ["<h2>Notes</h2>", html.items(shown)] if notes else []
+        lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
+    return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 
 def _with_best(trials: Frame, study: StudyResults) -> Frame:

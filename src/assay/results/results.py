@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
+from assay.recipe.model import Recipe
+from assay.recipe.notes import all_notes
+from assay.report.notes import Note, grouped
 from assay.results.inspection import first_layer, most_confused
-from assay.results.notes import notes_of
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT, PROCESSOR
@@ -212,9 +214,19 @@ class Results:
 
         return best_points(self.curves())
 
-    def notes(self) -> list[str]:
-        """What is unusual in the trials and their results: each note with the configurations that it is about."""
-        return notes_of(self._rows)
+    def notes(self) -> list[Note]:
+        """What is unusual in the study's recipes, results and data: each sentence with its configurations."""
+        made: dict[str, Recipe] = {}  # one recipe for each configuration: its seeds have the same notes
+        pairs: list[tuple[str, str]] = []
+        for row in self._rows:
+            label, stored = row["label"], json.loads(row["warnings"] or "[]")
+            if row.get("origin") == "imported":
+                pairs += [(label, sentence) for sentence in stored]
+                continue
+            if label not in made:
+                made[label] = Recipe.stored(json.loads(row["recipe"]))
+            pairs += [(label, sentence) for sentence in all_notes(made[label], stored)]
+        return grouped(pairs)
 
     # --- what it means ---
 

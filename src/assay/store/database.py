@@ -245,8 +245,9 @@ def _parsed(url: str) -> sa.URL:
     if match := _SCHEME.match(url):
         raise StoreError(f"store {without_password(url)!r}: expected two slashes after {match[0]!r}, as in {_FORMS}")
     if "://" not in url:
-        return sa.URL.create("sqlite", database=url)
+        return sa.URL.create("sqlite", database=_home_expanded(url) if url.startswith("~") else url)
     shown = without_password(url)
+    unsupported = f"store {shown!r}: {{!r}} is not supported; expected sqlite or postgresql+psycopg"
     try:
         parsed = _with_driver(sa.make_url(url))
         backend = parsed.get_backend_name()
@@ -255,11 +256,11 @@ def _parsed(url: str) -> sa.URL:
     except ModuleNotFoundError:
         raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
     except NoSuchModuleError:
-        backend = url.partition("://")[0]
+        raise StoreError(unsupported.format(url.partition("://")[0])) from None
     except (ArgumentError, ValueError):
         raise StoreError(f"store {shown!r}: not a URL; expected {_FORMS}") from None
     if backend not in ("sqlite", "postgresql"):
-        raise StoreError(f"store {shown!r}: {backend!r} is not supported; expected sqlite or postgresql+psycopg")
+        raise StoreError(unsupported.format(backend))
     if backend == "sqlite" and not parsed.database:
         raise StoreError(f"store {shown!r}: names no file; expected sqlite:///FILE")
     if backend == "sqlite" and parsed.database and parsed.database.startswith("~"):

@@ -77,6 +77,8 @@ def to_bytes(history: History) -> bytes:
             "skipped": history.skipped,
         },
     }
+    if history.warnings:
+        about["warnings"] = list(history.warnings)
     metadata = {_PREFIX: json.dumps(about, allow_nan=False)}
     if history.pictures is not None:
         metadata[_PICTURES] = json.dumps(history.pictures.plain(), allow_nan=False)
@@ -164,6 +166,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         skipped=load.get("skipped"),
         scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
         snapshots={t: _snapshot(tensors, t, network.arrays) for t in _snapshot_iterations(tensors)},
+        warnings=tuple(map(str, about.get("warnings", ()))),
     )
 
 

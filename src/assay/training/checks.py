@@ -12,18 +12,20 @@ from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.layers import Network
 from assay.recipe.model import Recipe
+from assay.recipe.notes import refusals
 from assay.training.history import History
 from assay.training.log_points import log_points_up_to
 from assay.training.stopping import first_stop
 
 
 def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> list[str]:
-    """Where a cohort's recipes do not fit N training examples or the memory of the machine, one sentence each."""
+    """Why a cohort's recipes are not trained, one sentence each: a loss that cannot train the output, or what does not
+    fit N training examples or the memory of the machine."""
     recipe = cohort.first
     subset = recipe.log.train_loss
     size = recipe.batches.settings().get("size", 1)
     expected = f"expected at most {examples}, the number of training examples"
-    problems: list[str] = []
+    problems = refusals(recipe)
     if size > examples:
         problems.append(f"batches.size: got {size}; {expected}")
     if isinstance(subset, int) and subset > examples:

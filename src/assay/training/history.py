@@ -16,6 +16,7 @@ from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
 from assay.recipe.model import Recipe
+from assay.recipe.notes import all_notes
 from assay.report.text import percent
 from assay.system.load import Load
 from assay.training.source import NO_RECIPE, Source
@@ -205,7 +206,8 @@ class History:
             `scale`.
         data_checksum: of the prepared data.
         machine: a description of the machine.
-        warnings: sentences on the recipe and its data, or on the log.
+        warnings: sentences on the result, on its data or on the log, which are stored; `notes` has those on the recipe
+            too.
         cohort: T, the number of trials that were trained together.
         source: the origin of an imported curve; None for a trained recipe.
         load: processor seconds and foreign load of the training.
@@ -312,6 +314,13 @@ class History:
         return self.reason if self.reason.startswith(outcome) else f"{outcome}: {self.reason}"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unusual in the recipe, then what is stored of the result and its data; each sentence once."""
+        if self.source is not None:
+            return self.warnings
+        return tuple(all_notes(self.recipe, self.warnings))
+
+    @property
     def iterations(self) -> int:
         """The number of iterations done."""
         return self.checkpoint.t
@@ -374,7 +383,7 @@ class History:
             "recipe": self.recipe.plain(),
             "key": self.recipe.key(data_checksum=self.data_checksum),
             "data_checksum": self.data_checksum,
-            "warnings": list(self.warnings),
+            "warnings": list(self.notes),
             "machine": self.machine,
             "curve": [asdict(point) for point in self.points],
         }

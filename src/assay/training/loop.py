@@ -29,7 +29,7 @@ from assay.parts.batches import examples_seen, iterations_per_epoch, make_batche
 from assay.parts.layers import Weights
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
-from assay.recipe.model import Recipe, warnings
+from assay.recipe.model import Recipe
 from assay.system.load import Load, LoadMeter
 from assay.system.machine import describe
 from assay.training.checks import check_start, recipe_problems
@@ -385,7 +385,7 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         scaling=data.scaling,
         data_checksum=data.checksum,
         machine=describe(),
-        warnings=(*warnings(recipe), *data.notes),
+        warnings=data.notes,
         cohort=len(cohort.recipes),
         load=end.load,
         level=engine.instruction_level(),

@@ -14,7 +14,7 @@ from assay.engines.base import Checkpoint, Engine
 from assay.engines.program import Program
 from assay.parts.layers import Weights
 from assay.parts.models import flops_training
-from assay.recipe.model import Recipe, warnings
+from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
 from assay.system.load import Load
 from assay.training.history import History, Ledger, Outcome, Point
@@ -240,9 +240,7 @@ class _Batch:
         )
         with training.ledger.book("evaluate"):
             notes = result_notes(end, training.data, lambda: confusion)
-        of_training = set(warnings(training.recipe))
-        of_data = [warning for warning in history.warnings if warning not in of_training]
-        return EndedEvent(reader.number, replace(end, warnings=(*warnings(reader.recipe), *of_data, *notes)), confusion)
+        return EndedEvent(reader.number, replace(end, warnings=(*history.warnings, *notes)), confusion)
 
     def _saved(self) -> SavedEvent:
         """A checkpoint, with the weights at the best point so far of every open trial that keeps them."""
@@ -329,7 +327,7 @@ def read_off(start: History, recipe: Recipe, n: int, test_counts: Sequence[int])
             load=Load(busy=True if start.load.busy else None),  # what was measured is of the longer training
             flops=flops,
             checkpoint=Checkpoint(t, {}, {}),
-            warnings=(*warnings(recipe), *notes),
+            warnings=tuple(notes),
             snapshots={},
         )
     return None

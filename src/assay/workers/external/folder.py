@@ -77,6 +77,7 @@ def description(cohort: Cohort, splits: Splits, program: Program, *, iterations:
         "optimizer": recipe.optimizer.model_dump(mode="json"),
         "regularisation": recipe.regularisation.model_dump(mode="json"),
         "clip_norm": recipe.clip_norm,
+        "clip_of": recipe.clip_of,
         "iterations": iterations,
         "batches": batches,
         "train_loss": splits.examples if subset == "full" else subset,
