@@ -66,13 +66,17 @@ def without_lines(mask: Mask, notes: list[str]) -> Mask:
     if not lines:
         return mask
     if not _substantial(rest):
-        return _less(mask, _ruled_alone(lines, mask.shape))
+        return _without(_ruled_alone(lines, mask.shape), mask, notes)
     extent = _extent(rest)  # what touches a frame reaches its sides
     removed = [line for line in _frame_sides(lines, mask.shape) if line.encloses(extent, margin=0.0)]
     for line in lines:
         others = _less(mask, [other for other in lines if other.turned == line.turned])
         if line not in removed and _substantial(others) and line.is_ruled(mask.shape, others):
             removed.append(line)
+    return _without(removed, mask, notes)
+
+
+def _without(removed: Sequence[_Line], mask: Mask, notes: list[str]) -> Mask:
     if removed:
         notes.append("a line was removed" if len(removed) == 1 else f"{len(removed)} lines were removed")
     return _less(mask, removed)
