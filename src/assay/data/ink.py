@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from assay.data.marks import Mask, Shapes, without_lines
+from assay.data.marks import Mask, Shapes, dilated, without_lines
 from assay.data.picture_files import Picture
 from assay.data.picture_style import several
 
@@ -55,7 +55,7 @@ def ink_of(picture: Picture, *, may_have_several: bool = False) -> InkPicture:
     count = 1 if may_have_several else several(marks.shape)
     problem = f"more than one digit? {count} separate shapes: crop the picture to one" if count > 1 else None
     full = _full_strength(marks)
-    near = ndimage.binary_dilation(marks.shape, np.ones((3, 3), bool)) & (marks.shape | ~marks.mask)
+    near = dilated(marks.shape, np.ones((3, 3), bool)) & (marks.shape | ~marks.mask)
     return InkPicture(np.where(near, np.clip(marks.strength / full, 0, 1), 0.0), problem, marks.notes)
 
 

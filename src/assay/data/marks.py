@@ -45,7 +45,7 @@ class _Line:
         if not self.spans(shape) or not self.encloses(extent, margin=0.03):
             return False
         is_free = all(s.start > 0 and s.stop < n for s, n in zip(extent, shape, strict=True))
-        touches = bool((ndimage.binary_dilation(self.pixels, _TOUCHING) & rest).any())
+        touches = bool((dilated(self.pixels, _TOUCHING) & rest).any())
         return is_free or not touches or self.thickness <= 0.7 * _stroke(rest)
 
     def encloses(self, extent: tuple[slice, slice], *, margin: float) -> bool:
@@ -128,6 +128,12 @@ def _extent(mask: Mask) -> tuple[slice, slice]:
     return ndimage.find_objects(large.astype(int))[0]
 
 
+def dilated(mask: Mask, structure: Mask) -> Mask:
+    """The mask and the pixels around it that the structure reaches."""
+    result: Any = ndimage.binary_dilation(mask, structure)
+    return result
+
+
 def _labelled(mask: Mask) -> tuple[Any, int]:
     result: Any = ndimage.label(mask, _TOUCHING)
     return result[0], int(result[1])
@@ -150,11 +156,11 @@ def _lines(mask: Mask, *, turned: bool) -> list[_Line]:
     step = max(1, most // 4)
     tolerant = min(height, width) >= 64  # a line's edges jump from row to row
     while len(lines) < 60:
-        wide = ndimage.binary_dilation(rest, np.ones((step + 2 * tolerant, 1), bool))
+        wide = dilated(rest, np.ones((step + 2 * tolerant, 1), bool))
         covered, _, rise = _straightest(wide, range(-most, most + 1, step))
         if covered < _LINE:
             break
-        wide = ndimage.binary_dilation(rest, np.ones((1 + 2 * tolerant, 1), bool))
+        wide = dilated(rest, np.ones((1 + 2 * tolerant, 1), bool))
         covered, row, rise = _straightest(wide, range(rise - step, rise + step + 1))
         if covered < _LINE:
             break
