@@ -1,7 +1,6 @@
 """Pictures of digits as people hand them in: made from clean digits, one function for each group.
 
-A clean digit is ink (28, 28) in [0, 1], 0 where the paper is bare. `python -m tests.data.pictures FOLDER` draws
-a contact sheet of every group and of what a network is given of it.
+A clean digit is ink (28, 28) in [0, 1], 0 where the paper is bare.
 """
 
 from __future__ import annotations

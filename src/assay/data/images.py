@@ -42,8 +42,12 @@ class PreparedImage:
     notes: tuple[str, ...] = ()
 
 
-def read_images(path: Path, shape: tuple[int, ...], style: PictureStyle) -> list[PreparedImage]:
+def read_images(
+    path: Path, shape: tuple[int, ...], style: PictureStyle, *, scale: float | None = None
+) -> list[PreparedImage]:
     """Every image in a file, prepared for a network of that shape and of training pictures of that style.
+
+    `scale`: what the raw values of the training pictures were divided by, if it is known; IDX files have no range.
 
     Raises: FileError if the file is missing or not an image, DataError if its images or the network's shape do not fit.
     """
@@ -56,10 +60,10 @@ def read_images(path: Path, shape: tuple[int, ...], style: PictureStyle) -> list
         raise FileError(f"{path}: is a folder; expected pictures, such as {path}/*.png")
     if not path.is_file():
         raise FileError(f"{path}: no such file")
-    return [prepared_image(name, picture, shape, style) for name, picture in _pictures(path, shape)]
+    return [prepared_image(name, picture, shape, style) for name, picture in _pictures(path, shape, scale)]
 
 
-def _pictures(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[str, Picture]]:
+def _pictures(path: Path, shape: tuple[int, ...], scale: float | None) -> Iterator[tuple[str, Picture]]:
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -69,7 +73,7 @@ def _pictures(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[str, Picture
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     if looks_like_idx(unpacked):
-        yield from _idx_pictures(path)
+        yield from _idx_pictures(path, scale)
         return
     if kind := foreign(head):
         raise FileError(f"{path}: {kind}")
@@ -89,7 +93,7 @@ def looks_like_idx(head: bytes) -> bool:
     return head[:2] == b"\0\0" and len(head) >= 4 and head[2] in TYPES and 1 <= head[3] <= 4
 
 
-def _idx_pictures(path: Path) -> Iterator[tuple[str, Picture]]:
+def _idx_pictures(path: Path, trained: float | None) -> Iterator[tuple[str, Picture]]:
     array = read_idx(path)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)):
         got = f"{array.ndim} dimensions" if array.ndim < 4 else f"the shape {array.shape}"
@@ -101,12 +105,29 @@ def _idx_pictures(path: Path) -> Iterator[tuple[str, Picture]]:
     if not np.isfinite(array).all():
         raise DataError(f"{path}: holds NaN or infinity; expected finite values")
     low, high = float(array.min()), float(array.max())
-    scale = 255.0 if array.dtype == np.uint8 else 1.0 if low >= 0 and high <= 1 else max(high, -low)
-    notes = () if scale in (1.0, 255.0) else (f"values from {low:g} to {high:g} were divided by {scale:g}",)
+    scale, is_assumed = _scale(array.dtype == np.uint8, low, high, trained)
+    notes = (f"values from {low:g} to {high:g} were divided by {scale:g}",) if is_assumed else ()
     for number, image in enumerate(array):
         pixels = image.reshape(*image.shape[:2], -1) / scale
         opacity = pixels[..., 3] if pixels.shape[2] == 4 else None
         yield f"{path}[{number}]", Picture(pixels[..., :3], opacity, notes)
+
+
+def _scale(is_bytes: bool, low: float, high: float, trained: float | None) -> tuple[float, bool]:
+    """What values from `low` to `high` are divided by, and whether that is only assumed.
+
+    They are in the units of the training pictures, `trained`, if they reach into its range without leaving it.
+
+    >>> _scale(True, 0, 240, 255.0), _scale(True, 0, 16, 16.0), _scale(True, 0, 240, 16.0), _scale(True, 0, 1, 255.0)
+    ((255.0, False), (16.0, False), (255.0, True), (1.0, True))
+    """
+    if trained is not None and low >= -trained and trained / 8 < max(high, -low) <= trained:
+        return trained, False
+    if low >= 0 and high <= 1:
+        return 1.0, is_bytes
+    if is_bytes and high > 32:
+        return 255.0, trained is not None
+    return max(high, -low), True
 
 
 def prepared_image(name: str, picture: Picture, shape: tuple[int, ...], style: PictureStyle) -> PreparedImage:

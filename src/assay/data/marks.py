@@ -20,11 +20,6 @@ _FAINT = 0.4  # of the main shape's strongest ink
 _SMALLEST = 0.04  # of the picture's longer side
 
 
-def dilated(mask: Mask, structure: Mask) -> Mask:
-    """The mask and what `structure` reaches from it."""
-    return np.asarray(ndimage.binary_dilation(mask, structure), bool)
-
-
 @dataclass(frozen=True, eq=False)
 class _Line:
     """A straight line across a picture, or down it if `turned`.
@@ -71,13 +66,17 @@ def without_lines(mask: Mask, notes: list[str]) -> Mask:
     if not lines:
         return mask
     if not _substantial(rest):
-        return _less(mask, _ruled_alone(lines, mask.shape))
+        return _without(_ruled_alone(lines, mask.shape), mask, notes)
     extent = _extent(rest)  # what touches a frame reaches its sides
     removed = [line for line in _frame_sides(lines, mask.shape) if line.encloses(extent, margin=0.0)]
     for line in lines:
         others = _less(mask, [other for other in lines if other.turned == line.turned])
         if line not in removed and _substantial(others) and line.is_ruled(mask.shape, others):
             removed.append(line)
+    return _without(removed, mask, notes)
+
+
+def _without(removed: Sequence[_Line], mask: Mask, notes: list[str]) -> Mask:
     if removed:
         notes.append("a line was removed" if len(removed) == 1 else f"{len(removed)} lines were removed")
     return _less(mask, removed)
@@ -127,6 +126,12 @@ def _extent(mask: Mask) -> tuple[slice, slice]:
     areas = np.bincount(labels.ravel())[1:]
     large = np.isin(labels, 1 + np.flatnonzero(areas >= _SPECK * areas.max()))
     return ndimage.find_objects(large.astype(int))[0]
+
+
+def dilated(mask: Mask, structure: Mask) -> Mask:
+    """The mask and the pixels around it that the structure reaches."""
+    result: Any = ndimage.binary_dilation(mask, structure)
+    return result
 
 
 def _labelled(mask: Mask) -> tuple[Any, int]:

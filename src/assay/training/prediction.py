@@ -56,7 +56,7 @@ def prepare_images(history: History, paths: Sequence[str | Path], *, ink: bool |
     problems: list[AssayError] = []
     for path in map(Path, paths):
         try:
-            images += read_images(path, history.shape, style)
+            images += read_images(path, history.shape, style, scale=history.scale)
         except (FileError, DataError) as error:
             problems.append(error)
     if problems:
