@@ -7,7 +7,7 @@ against a named baseline. A display picks verdicts from them, and the pick chang
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,13 +115,12 @@ def _check_repeats(
     by: str,
 ) -> None:
     """Raises AssayError if two trials with a result have one configuration and one repeat."""
-    places, counts = np.unique(np.stack([codes, seeds])[:, with_result], axis=1, return_counts=True)
-    for (code, seed), count in zip(places.T.tolist(), counts.tolist(), strict=True):
-        if count > 1:
-            raise AssayError(
-                f"{by} {names[code]!r} has {count} trials of repeat {labels[seed]}, so seeds cannot be paired; "
-                "restrict the trials to what is to be compared"
-            )
+    places, counts = np.unique(codes[with_result] * len(labels) + seeds[with_result], return_counts=True)
+    for place, count in zip(places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
+        raise AssayError(
+            f"{by} {names[place // len(labels)]!r} has {count} trials of repeat {labels[place % len(labels)]}, so seeds "
+            "cannot be paired; restrict the trials to what is to be compared"
+        )
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,8 @@ def pairs_with(seeds: SeedValues, name: str, *, alpha: float = 0.05) -> Family:
     """The comparisons of one configuration with every other one, out of the family of all pairs."""
     k, place = len(seeds.names), seeds.names.index(name)
     if k * (k - 1) // 2 <= MOST_PAIRS:
-        whole = all_pairs(seeds, alpha=alpha)
-        return _picked(whole, np.flatnonzero((whole.first == place) | (whole.second == place)))
+        first, second = (side.astype(np.int64) for side in np.triu_indices(k, 1))
+        return _family(seeds, first, second, alpha=alpha, only=np.flatnonzero((first == place) | (second == place)))
     others = np.delete(np.arange(k), place)
     first, second = np.minimum(others, place), np.maximum(others, place)
     return _family(seeds, first, second, alpha=alpha, total=k * (k - 1) // 2)
@@ -232,49 +231,46 @@ def chosen(seeds: SeedValues, pairs: Sequence[tuple[str, str]], *, alpha: float 
     return _family(seeds, places[:, 0], places[:, 1], alpha=alpha)
 
 
-def _picked(family: Family, places: Places) -> Family:
-    """Some comparisons of a family, with its correction."""
-    fixed = ("seeds", "alpha", "baseline", "total")
-    values = {name: value if name in fixed else value[places] for name, value in vars(family).items()}
-    return Family(**values)
-
-
 def _family(
-    seeds: SeedValues, first: Places, second: Places, *, alpha: float, baseline: str = "", total: int = 0
+    seeds: SeedValues,
+    first: Places,
+    second: Places,
+    *,
+    alpha: float,
+    baseline: str = "",
+    total: int = 0,
+    only: Places | None = None,
 ) -> Family:
+    """The comparisons, corrected for all of them or for `total`; those of `only` are returned, or all."""
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
-    m = first.size
-    numbers = {name: np.full(m, np.nan) for name in ("difference", "deviation", "p_t", "p", "smallest_p")}
-    usable, is_busy, left_busy = _usable(seeds, first, second)
-    n = usable.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        differences = np.where(usable, seeds.values[first] - seeds.values[second], 0.0)
-    comparable = np.isfinite(np.where(usable, seeds.values[first] + seeds.values[second], 0.0)).all(axis=1)
-    blocks = _blocks(usable, (n > 0) & comparable)
-    for places, d in ((places, differences[places][:, columns]) for places, columns in blocks):
+    p_t = np.full(first.size, np.nan)
+    single = first.size == 1 and total <= 1
+    for places, d in _differences(seeds, _usable(seeds, first, second), first, second):
+        p_t[places] = t_tests(d, deviations(d) if single else resolved_deviations(d))
+    count = total or max(1, int(np.sum(~np.isnan(p_t))))
+    corrected = np.minimum(1.0, count * p_t) if total else np.asarray(holm(p_t))
+    if only is not None:
+        first, second, p_t, corrected = first[only], second[only], p_t[only], corrected[only]
+    usable = _usable(seeds, first, second)
+    numbers = {name: np.full(first.size, np.nan) for name in ("difference", "deviation", "low", "high", "p")}
+    smallest_p = np.full(first.size, np.nan)
+    decided, resampled = np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.bool_)
+    for places, d in _differences(seeds, usable, first, second):
         numbers["difference"][places], numbers["deviation"][places] = d.mean(axis=1), deviations(d)
-        numbers["p_t"][places] = t_tests(d, deviations(d) if m == 1 else resolved_deviations(d))
-        numbers["p"][places], numbers["smallest_p"][places] = flip_tests(d)
-    count = total or max(1, int(np.sum(~np.isnan(numbers["p_t"]))))
-    corrected = np.minimum(1.0, count * numbers["p_t"]) if total else np.asarray(holm(numbers["p_t"]))
-    low, high = np.full(m, np.nan), np.full(m, np.nan)
-    decided, resampled = np.zeros(m, dtype=np.bool_), np.zeros(m, dtype=np.bool_)
-    for places, columns in blocks:
-        d = differences[places][:, columns]
-        agrees = np.where(numbers["smallest_p"][places] <= alpha, numbers["p"][places] <= alpha, deviations(d) > 0)
-        sd = deviations(d) if m == 1 else resolved_deviations(d)
-        low[places], high[places] = t_intervals(d, sd, alpha=alpha / count)
-        candidates = agrees if m == 1 else agrees & (corrected[places] <= alpha)
-        for i, place in enumerate(places.tolist()):
-            if m > 1 and not candidates[i]:
-                continue
-            interval = bootstrapped(d[i], alpha=alpha, smallest_p=float(numbers["smallest_p"][place]))
-            if m == 1 and interval:
-                (low[place], high[place]), resampled[place] = interval, True
-            bounds = interval or (low[place], high[place])
-            excludes_zero = bounds[0] > 0 or bounds[1] < 0 or (m > 1 and interval is None)
-            decided[place] = bool(candidates[i]) and excludes_zero
+        p, smallest = flip_tests(d)
+        numbers["p"][places], smallest_p[places] = p, smallest
+        sd = deviations(d) if single else resolved_deviations(d)
+        low, high = t_intervals(d, sd, alpha=alpha / count)
+        agrees = p <= alpha if smallest <= alpha else deviations(d) > 0
+        candidates = agrees & (single | (corrected[places] <= alpha))
+        for i in range(len(d)) if single else np.flatnonzero(candidates).tolist():
+            interval = bootstrapped(d[i], alpha=alpha, smallest_p=smallest)
+            if single and interval:
+                (low[i], high[i]), resampled[places[i]] = interval, True
+            bounds = (low[i], high[i]) if single else interval or (1.0, 1.0)  # without one, the t test alone decides
+            decided[places[i]] = bool(candidates[i]) and (bounds[0] > 0 or bounds[1] < 0)
+        numbers["low"][places], numbers["high"][places] = low, high
     return Family(
         seeds,
         first,
@@ -282,50 +278,67 @@ def _family(
         alpha,
         baseline,
         count,
-        n=n,
-        low=low,
-        high=high,
+        n=usable.seeds.sum(axis=1),
+        p_t=p_t,
         p_corrected=corrected,
+        smallest_p=smallest_p,
         resampled=resampled,
         decided=decided,
-        comparable=comparable,
-        is_busy=is_busy,
-        left_busy=left_busy,
+        comparable=_comparable(seeds, usable, first, second),
+        is_busy=usable.is_busy,
+        left_busy=usable.left_busy,
         **numbers,
     )
 
 
-def _usable(
-    seeds: SeedValues, first: Places, second: Places
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Places]:
-    """Which seeds each comparison uses (m, seeds), whether flagged seconds are among them, and how many left (m,).
+def _comparable(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> NDArray[np.bool_]:
+    """Whether every pair that a comparison uses has two finite numbers (m,)."""
+    return np.isfinite(np.where(usable.seeds, seeds.values[first] + seeds.values[second], 0.0)).all(axis=1)
+
+
+def _differences(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> Iterator[tuple[Places, Floats]]:
+    """Yields the comparisons that use the same seeds, with their differences (comparisons, seeds)."""
+    kept = np.flatnonzero((usable.seeds.sum(axis=1) > 0) & _comparable(seeds, usable, first, second))
+    patterns, inverse = _patterns(usable.seeds[kept])
+    order = np.argsort(inverse, kind="stable")
+    for part, pattern in zip(np.split(kept[order], np.cumsum(np.bincount(inverse))[:-1]), patterns, strict=False):
+        columns = np.flatnonzero(pattern)
+        yield part, seeds.values[np.ix_(first[part], columns)] - seeds.values[np.ix_(second[part], columns)]
+
+
+def _patterns(used: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Places]:
+    """The different rows of a table, and which of them each row is."""
+    if not len(used) or (used == used[0]).all():
+        return used[:1], np.zeros(len(used), dtype=np.int64)
+    patterns, inverse = np.unique(used, axis=0, return_inverse=True)
+    return patterns, inverse.reshape(-1)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Which seeds each comparison uses (m, seeds), whether flagged seconds are among them, and how many left (m,)."""
+
+    seeds: NDArray[np.bool_]
+    is_busy: NDArray[np.bool_]
+    left_busy: Places
+
+
+def _usable(seeds: SeedValues, first: Places, second: Places) -> Usable:
+    """Which seeds each comparison uses.
 
     Pairs with flagged seconds are left out of costs in time while at least three other pairs remain.
     """
     known = ~np.isnan(seeds.values)
-    usable = known[first] & known[second]
-    quantity = MEASURES[seeds.measure]
-    if not quantity.is_timed or not seeds.flagged.any():
-        return usable, np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.int64)
+    used = known[first] & known[second]
+    if not MEASURES[seeds.measure].is_timed or not seeds.flagged.any():
+        return Usable(used, np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.int64))
     finished = np.isfinite(seeds.values)
-    flagged = (seeds.flagged & finished)[first] | (seeds.flagged & finished)[second]
-    clean = usable & ~flagged & finished[first] & finished[second]
-    leave = clean.sum(axis=1) >= UNFLAGGED
-    leaving = usable & flagged & leave[:, None] & finished[first] & finished[second]
-    usable = usable & ~leaving
-    return usable, (usable & flagged).any(axis=1), leaving.sum(axis=1)
-
-
-def _blocks(usable: NDArray[np.bool_], keep: NDArray[np.bool_]) -> list[tuple[Places, Places]]:
-    """The comparisons that use the same seeds, with these seeds; those that are not kept are left out."""
-    kept = np.flatnonzero(keep)
-    if not kept.size:
-        return []
-    patterns, inverse = np.unique(usable[kept], axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    order = np.argsort(inverse, kind="stable")
-    parts = np.split(kept[order], np.cumsum(np.bincount(inverse, minlength=len(patterns)))[:-1])
-    return [(part, np.flatnonzero(pattern)) for part, pattern in zip(parts, patterns, strict=True)]
+    both = finished[first] & finished[second]
+    flagged = both & (seeds.flagged[first] | seeds.flagged[second])
+    leave = (both & ~flagged).sum(axis=1) >= UNFLAGGED
+    leaving = flagged & leave[:, None]
+    used &= ~leaving
+    return Usable(used, (used & flagged).any(axis=1), leaving.sum(axis=1))
 
 
 def bootstrapped(d: Floats, *, alpha: float, smallest_p: float) -> tuple[float, float] | None:
