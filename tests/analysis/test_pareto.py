@@ -36,7 +36,11 @@ def test_means_bands_and_counts() -> None:
     table = front(frame)
     assert table["configuration"].tolist() == ["a", "c", "b"]
     assert table["front"].tolist() == [True, False, False]
-    assert table["dominated_by"].tolist() == [None, "a", "a"]  # a training that diverged costs more than any that finished
+    assert table["dominated_by"].tolist() == [
+        None,
+        "a",
+        "a",
+    ]  # a training that diverged costs more than any that finished
     first = table.loc[0, ["seconds", "seconds_min", "seconds_max", "accuracy", "accuracy_min", "accuracy_max"]]
     assert first.tolist() == pytest.approx([2.0, 1.0, 3.0, 0.85, 0.8, 0.9])
     assert table.loc[2, ["n", "trials", "diverged", "timed_out", "missing"]].tolist() == [0, 2, 2, 0, 0]

@@ -13,7 +13,7 @@ from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import Endings, counted, ranked_by_seconds
 from assay.analysis.sensitivity import effects, learning_rate_curve
 from assay.analysis.targets import summary, times_to
-from assay.analysis.verdicts import against, between, best, pairwise
+from assay.analysis.verdicts import against, best, between, pairwise
 from assay.errors import AssayError
 from tests.analysis.frames import curves, trials
 

@@ -56,7 +56,9 @@ def test_effects_are_paired_differences_from_the_baseline() -> None:
     ]
     assert table["difference"].tolist() == pytest.approx([0.0101, 0.0202, -0.02, 0.05])
     assert table["n"].tolist() == [3] * 4
-    assert table["low"][0] == pytest.approx(0.0101 - stats.t.ppf(1 - 0.05 / 8, 2) * 1e-4 / math.sqrt(3), abs=1e-9)  # four effects
+    assert table["low"][0] == pytest.approx(
+        0.0101 - stats.t.ppf(1 - 0.05 / 8, 2) * 1e-4 / math.sqrt(3), abs=1e-9
+    )  # four effects
     assert table["decided"].tolist() == [True, True, False, False]  # without spread, three seeds do not decide
     pd.testing.assert_frame_equal(table, effects(frame, AXES, "(0, 0, 0)"))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import factorized, have, measured, need, paired, same_clock
+from assay.analysis.frames import factorized, measured, need, paired, same_clock
 from assay.analysis.paired import (
     bootstrap_interval,
     deviations,
@@ -96,7 +96,9 @@ class SeedValues:
         """The mean of each configuration over its seeds with a result (k,); NaN without any."""
         known = ~np.isnan(self.values)
         with np.errstate(invalid="ignore"):
-            return np.where(known, self.values, 0.0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+            return np.where(known, self.values, 0.0).sum(axis=1) / np.where(
+                known.any(axis=1), known.sum(axis=1), np.nan
+            )
 
 
 def _repeat(value: object) -> str:

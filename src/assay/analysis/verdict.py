@@ -129,7 +129,9 @@ class Verdict:
         if tested and self.comparisons > 1:
             notes.append(f"{self._correction()}, simultaneous interval")
             if self.decided and not excludes_zero:
-                notes.append(f"Holm's stepwise test (p = {self.p_corrected:.2g}) rejects more than the interval excludes")
+                notes.append(
+                    f"Holm's stepwise test (p = {self.p_corrected:.2g}) rejects more than the interval excludes"
+                )
         if tested and self.look is not None:
             notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
         if tested and excludes_zero and not self.decided:

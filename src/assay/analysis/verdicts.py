@@ -182,6 +182,9 @@ def between(
     return verdict if ordered == (a, b) else verdict.reversed()
 
 
+_NO_ENDINGS = Endings(())
+
+
 @dataclass(frozen=True)
 class Best:
     """The configuration with the best mean, those it beats, and those not significantly different from it."""
@@ -194,7 +197,7 @@ class Best:
     beats: tuple[str, ...]
     ties: tuple[str, ...]
     unmeasured: tuple[str, ...]
-    endings: Endings = Endings(())
+    endings: Endings = _NO_ENDINGS
     comparisons: int = 1
 
     def sentence(self) -> str:

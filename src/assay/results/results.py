@@ -136,7 +136,8 @@ class Results:
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
-        return [row for row in self._rows if row["curve"]]
+        """The rows with a curve, one for each trial: configurations may share one."""
+        return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.

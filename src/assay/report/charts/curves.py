@@ -142,7 +142,10 @@ def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
             "step": np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x,
         }
     )
-    points = points.dropna().merge(pd.DataFrame(columns).drop_duplicates("trial"), on="trial", how="inner")
+    shown = pd.DataFrame(columns).drop_duplicates(["trial", "series", "panel"])
+    points = points.dropna().merge(shown, on="trial", how="inner")
+    if shown["trial"].duplicated().any():  # configurations that share a trial have a line of their own each
+        points["trial"] = points["trial"].astype(str) + "\n" + points["panel"] + "\n" + points["series"]
     return points.sort_values(["trial", "x"], kind="stable").reset_index(drop=True)
 
 
@@ -209,7 +212,8 @@ def _along(trials: Frame, x: str) -> str:
 def _not_drawn(trials: Frame, points: Frame) -> str:
     """The note on imported curves without a point: their log lacks the quantity, or has epochs only."""
     foreign = trials[is_imported(trials)]
-    names = foreign["configuration"][~foreign["trial"].isin(points["trial"])].tolist() if len(foreign) else []
+    drawn = {str(trial).split("\n")[0] for trial in points["trial"].tolist()}
+    names = foreign["configuration"][~foreign["trial"].isin(drawn)].tolist() if len(foreign) else []
     return f"{listed(names)} not drawn: its log lacks these values" if names else ""
 
 
