@@ -209,13 +209,26 @@ def all_pairs(seeds: SeedValues, *, alpha: float = 0.05) -> Family:
 
 def pairs_with(seeds: SeedValues, name: str, *, alpha: float = 0.05) -> Family:
     """The comparisons of one configuration with every other one, out of the family of all pairs."""
-    k, place = len(seeds.names), seeds.names.index(name)
-    if k * (k - 1) // 2 <= MOST_PAIRS:
-        first, second = (side.astype(np.int64) for side in np.triu_indices(k, 1))
-        return _family(seeds, first, second, alpha=alpha, only=np.flatnonzero((first == place) | (second == place)))
-    others = np.delete(np.arange(k), place)
-    first, second = np.minimum(others, place), np.maximum(others, place)
-    return _family(seeds, first, second, alpha=alpha, total=k * (k - 1) // 2)
+    place = seeds.names.index(name)
+    others = np.delete(np.arange(len(seeds.names)), place)
+    return _out_of_all(seeds, np.minimum(others, place), np.maximum(others, place), alpha=alpha)
+
+
+def pairs_among(seeds: SeedValues, names: Sequence[str], *, alpha: float = 0.05) -> Family:
+    """The comparisons of some configurations with one another, out of the family of all pairs."""
+    places = np.sort([seeds.names.index(name) for name in names])
+    first, second = np.triu_indices(places.size, 1)
+    return _out_of_all(seeds, places[first], places[second], alpha=alpha)
+
+
+def _out_of_all(seeds: SeedValues, first: Places, second: Places, *, alpha: float) -> Family:
+    """These pairs with the correction for all pairs: that of Holm, or above 1,000,000 pairs that of Bonferroni."""
+    k = len(seeds.names)
+    if k * (k - 1) // 2 > MOST_PAIRS:
+        return _family(seeds, first, second, alpha=alpha, total=k * (k - 1) // 2)
+    every_first, every_second = (side.astype(np.int64) for side in np.triu_indices(k, 1))
+    only = np.flatnonzero(np.isin(every_first * k + every_second, first * k + second))
+    return _family(seeds, every_first, every_second, alpha=alpha, only=only)
 
 
 def against(seeds: SeedValues, baseline: str, *, alpha: float = 0.05) -> Family:
@@ -350,4 +363,14 @@ def bootstrapped(d: Floats, *, alpha: float, smallest_p: float) -> tuple[float, 
     return None
 
 
-__all__ = ["MOST_PAIRS", "Family", "SeedValues", "against", "all_pairs", "bootstrapped", "chosen", "pairs_with"]
+__all__ = [
+    "MOST_PAIRS",
+    "Family",
+    "SeedValues",
+    "against",
+    "all_pairs",
+    "bootstrapped",
+    "chosen",
+    "pairs_among",
+    "pairs_with",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from assay.analysis.paired import pairs_needed
 from assay.analysis.quantities import SCORE
@@ -96,6 +98,23 @@ class Verdict:
         ends = {"difference": -self.difference, "low": -self.high, "high": -self.low}
         endings = None if self.endings is None else (self.endings[1], self.endings[0])
         return replace(self, names=(self.names[1], self.names[0]), endings=endings, **ends)
+
+    def plain(self) -> dict[str, Any]:
+        """The verdict as plain data, None for NaN; `of_plain` reads it."""
+        values = {name: None if value != value else value for name, value in vars(self).items()}
+        endings = None if self.endings is None else [[list(pair) for pair in e.outcomes] for e in self.endings]
+        return values | {"names": list(self.names), "endings": endings, "look": self.look and list(self.look)}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict of `plain`."""
+        numbers = ("difference", "low", "high", "p", "smallest_p", "p_t", "deviation", "p_corrected")
+        values = {**plain, **{name: math.nan if plain[name] is None else plain[name] for name in numbers}}
+        if plain["endings"] is not None:
+            first, second = (Endings(tuple((str(w), int(n)) for w, n in side)) for side in plain["endings"])
+            values["endings"] = first, second
+        look = plain["look"]
+        return cls(**values | {"names": tuple(plain["names"]), "look": look and (int(look[0]), int(look[1]))})
 
     def sentence(self) -> str:
         """The verdict in words, with its evidence."""

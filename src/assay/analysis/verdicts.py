@@ -215,12 +215,20 @@ class Best:
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
 
 
-def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configuration", alpha: float = 0.05) -> Best:
+def best(
+    trials: pd.DataFrame,
+    *,
+    measure: str | None = None,
+    by: str = "configuration",
+    alpha: float = 0.05,
+    decided: Mapping[str, Sequence[Verdict]] | None = None,
+) -> Best:
     """The configuration with the best mean, and which of the others are significantly worse.
 
     It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
     The mean is over all seeds with a result: those that diverged or timed out count as they ended. The comparisons are
-    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values.
+    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values. `decided` has the verdicts on all pairs
+    of a study to which seeds were added until they were decided, by measure.
 
     Raises AssayError if no trial has a number.
     """
@@ -239,8 +247,9 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
     name, total = seeds.names[place], 1
     beats: list[str] = []
     if len(seeds.names) > 1:
-        family = pairs_with(seeds, name, alpha=alpha)
-        verdicts, total = family.verdicts(), family.total
+        stored = (decided or {}).get(measure)
+        verdicts = pairs_with(seeds, name, alpha=alpha).verdicts() if stored is None else stored
+        total = max(verdict.comparisons for verdict in verdicts)
         beats = [v.names[v.names[0] == name] for v in verdicts if v.winner == name]
     measured_names = [label for label, mean in zip(seeds.names, means, strict=True) if not np.isnan(mean)]
     return Best(
