@@ -120,8 +120,8 @@ def _check_repeats(
     places, counts = np.unique(codes[with_result] * len(labels) + seeds[with_result], return_counts=True)
     for place, count in zip(places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
         raise AssayError(
-            f"{by} {names[place // len(labels)]!r} has {count} trials of repeat {labels[place % len(labels)]}, so seeds "
-            "cannot be paired; restrict the trials to what is to be compared"
+            f"{by} {names[place // len(labels)]!r} has {count} trials of repeat {labels[place % len(labels)]}, so "
+            "seeds cannot be paired; restrict the trials to what is to be compared"
         )
 
 
@@ -201,7 +201,8 @@ def all_pairs(seeds: SeedValues, *, alpha: float = 0.05) -> Family:
     k = len(seeds.names)
     if k * (k - 1) // 2 > MOST_PAIRS:
         raise AssayError(
-            f"{k:,} configurations are {k * (k - 1) // 2:,} pairs, more than {MOST_PAIRS:,}; compare each with a baseline"
+            f"{k:,} configurations are {k * (k - 1) // 2:,} pairs, more than {MOST_PAIRS:,}; compare each with "
+            "a baseline"
         )
     first, second = np.triu_indices(k, 1)
     return _family(seeds, first.astype(np.int64), second.astype(np.int64), alpha=alpha)

@@ -141,7 +141,7 @@ def flip_test(d: Floats) -> tuple[float, float]:
 
 
 def flip_tests(d: Floats) -> tuple[Floats, float]:
-    """The p values (m,) of the sign-flip tests of rows of differences (m, n), and the smallest p that n pairs can reach.
+    """The p values (m,) of the sign-flip tests of rows of differences (m, n), and the smallest p that n pairs reach.
 
     As in `flip_test`. Memory is bounded: the rows are tested in chunks.
     """

@@ -43,6 +43,8 @@ def effects(
     Raises AssayError if no trial is at the baseline, or two trials of one value share a repeat.
     """
     _check_measure(measure)
+    if not axes:
+        raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "repeat", "outcome", measure])
     origin = _baseline(trials, axes, baseline)
     columns = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}

@@ -227,8 +227,8 @@ def best(
 
     It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
     The mean is over all seeds with a result: those that diverged or timed out count as they ended. The comparisons are
-    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values. `decided` has the verdicts on all pairs
-    of a study to which seeds were added until they were decided, by measure.
+    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values. `decided`
+    has the verdicts on all pairs of a study to which seeds were added until they were decided, by measure.
 
     Raises AssayError if no trial has a number.
     """

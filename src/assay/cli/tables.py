@@ -150,7 +150,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
-        count += f", {row['diverged']} div." if row["diverged"] else ""
+        count += "".join(f", {row[column]} {word}" for column, word in _ENDINGS.items() if row.get(column))
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
@@ -159,9 +159,12 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
             "-" if missing else percent(row["accuracy"]),
             spread,
             _decimal(row["seconds"], ".3f"),
-            _decimal(row["effort"], ".4f"),
+            _decimal(row["effort"], ".4f") + (" busy machine" if row.get("busy") else ""),
         )
     return table
+
+
+_ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no result"}  # a column, and how it is counted
 
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:

@@ -10,6 +10,7 @@ from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, stored_r
 from assay.cli.printing import note, print_frame
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
+_ENDINGS = ["diverged", "timed_out", "unmeasured"]  # shown where there are any
 
 
 def target(
@@ -44,5 +45,6 @@ def target(
     goal = f"{percent(accuracy)} accuracy" if loss is None else f"loss {loss:g}"
     title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
-    table = table if as_csv or as_json or as_markdown else table[_COLUMNS]
+    endings = [column for column in _ENDINGS if table[column].any()]
+    table = table if as_csv or as_json or as_markdown else table[[*_COLUMNS, *endings]]
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)

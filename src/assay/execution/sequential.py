@@ -63,8 +63,9 @@ def until_decided(
 
     A look adds as many seeds as the study repeats. It tests the pairs with Holm's correction, at the level that Lan and
     DeMets' alpha spending gives it; a pair that was significant once stays so. The verdicts with their intervals are
-    stored with the study. Seeds that diverged or timed out count by the rule of every verdict. Finally, the configuration with the best
-    mean is trained on fresh seeds, because the best mean of many is biased upwards on the seeds that selected it.
+    stored with the study. Seeds that diverged or timed out count by the rule of every verdict. Finally, the
+    configuration with the best mean is trained on fresh seeds, because the best mean of many is biased upwards on the
+    seeds that selected it.
 
     Raises:
         AssayError: The study has one configuration only, or fewer than 3 repeats.

@@ -80,9 +80,9 @@ class Results:
             A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
             `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
             the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
-            `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`, `machine`, `clock` ("assay", or "program"
-            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
-            `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
+            `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
+            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
         """
         import pandas
 
@@ -258,8 +258,8 @@ class Results:
             return ""
         measure, looks = str(self._decided["measure"]).replace("_", " "), self._decided["looks"]
         return (
-            f"Seeds were added until the pairs were decided by {measure}, at up to {looks} looks: verdicts on {measure} "
-            "between pairs are corrected for the looks, others are not"
+            f"Seeds were added until the pairs were decided by {measure}, at up to {looks} looks: verdicts on "
+            f"{measure} between pairs are corrected for the looks, others are not"
         )
 
     def targets(self, *, accuracy: float | None = None, by: str = "iteration") -> pandas.DataFrame:

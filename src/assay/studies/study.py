@@ -309,15 +309,17 @@ def _seed_axes(axes: tuple[Axis, ...], baseline: Mapping[str, Any], repeats: int
     The trials of a list may have seeds of their own, if those that `repeats` counts from them do not overlap.
     """
     problems: list[str] = []
-    for axis in axes:
-        if "seed" not in axis.touches():
+    for varied in axes:
+        if "seed" not in varied.touches():
             continue
         default = baseline.get("seed", Recipe.model_fields["seed"].default)
-        starts = sorted({patch.get("seed", default) for patch in axis.patches.values()} if not axis.is_range else [])
+        starts = sorted(
+            {patch.get("seed", default) for patch in varied.patches.values()} if not varied.is_range else []
+        )
         apart = all(isinstance(n, int) for n in starts) and all(b - a >= repeats for a, b in itertools.pairwise(starts))
-        if axis.name == LIST_AXIS and apart:
+        if varied.name == LIST_AXIS and apart:
             continue
-        where = "trials" if axis.name == LIST_AXIS else f"axes.{axis.name}"
+        where = "trials" if varied.name == LIST_AXIS else f"axes.{varied.name}"
         problems.append(
             f"{where}: sets the seed, and repeats = {repeats} counts seeds from it, so that rows would share "
             "trainings; expected one of them: repeats = 1, or no seed"

@@ -180,7 +180,7 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
     top = top_of(points, bounded=options.quantity.high is not None)
     points = points[points["panel"].isin(list(choice.shown)) & points["series"].isin([*choice.kept, *choice.grey])]
     rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in options.log)
-    highest = max((row["high"] for row in rows if row["kind"] != "cross"), default=top)
+    highest = max((row["high"] for row in rows if "high" in row), default=top)
     notes = [
         _composition(choice, points),
         f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are omitted"
@@ -189,6 +189,8 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
         f"the axis ends at {top:.3g}, the highest value of the trials that finished" if top < highest else "",
         f"lines of up to {longest:,} points are thinned, their extremes kept" if longest else "",
     ]
+    if any(row["kind"] == "ended" for row in rows):
+        notes.append("dashed where seeds have ended: the median of the n that go on")
     return _chart(rows, options, choice, along=along, top=top), notes
 
 
@@ -264,7 +266,7 @@ def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis
 
 def _y(rows: Rows, options: CurveOptions, top: float) -> PlotAxis:
     log = "y" in options.log
-    values = [min(row[end], top) for row in rows if row["kind"] != "cross" for end in ("low", "high")]
+    values = [min(row[end], top) for row in rows if "high" in row for end in ("low", "high")]
     limits = Measure(options.quantity).span(values, log=log)
     percent = options.quantity.is_fraction and not log
     return PlotAxis(options.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))
