@@ -82,7 +82,8 @@ class Results:
             the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
             `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
             `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
-            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
+            did not measure is missing.
         """
         import pandas
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from assay.analysis.frames import FINISHED, is_imported
 from assay.analysis.quantities import MEASURES, QUANTITIES
-from assay.analysis.seeds import counted
+from assay.analysis.seeds import counted as counted_as
 from assay.errors import AssayError, unknown
 from assay.report.charts.style import counted, number, word
 from assay.report.text import clean
@@ -142,7 +142,7 @@ def _as_counted(trials: Frame, column: str) -> Any:
     if column in MEASURES and "outcome" in trials.columns:
         with suppress(AssayError):
             own = is_imported(trials)
-            return np.where(own, pd.Series(numbers(trials, column), dtype="float64"), counted(trials, column))
+            return np.where(own, pd.Series(numbers(trials, column), dtype="float64"), counted_as(trials, column))
     return pd.Series(numbers(trials, column), dtype="float64").to_numpy()
 
 

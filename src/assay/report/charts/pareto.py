@@ -53,8 +53,8 @@ def accuracy_against_time(
 ) -> Any:
     """The score against training seconds: seeds faint, means solid, the Pareto front as a line with names.
 
-    A mean score counts every trial with a result, those that diverged or timed out as they ended; a mean time those that
-    finished. × marks configurations of which some did not finish; they are not optimal. Raises: AssayError.
+    A mean score counts every trial with a result, those that diverged or timed out as they ended; a mean time those
+    that finished. × marks configurations of which some did not finish; they are not optimal. Raises: AssayError.
     """
     checked(trials, [by, "seconds", TEST_SCORE.column])
     trials, left_out = own(trials)
