@@ -160,7 +160,8 @@ class Verdict:
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
             notes.append(
-                f"fewer than {FEW} seeds: assumes nearly normal differences, {skewed} false positives if they are skewed"
+                f"fewer than {FEW} seeds: assumes nearly normal differences, {skewed} false positives if they are "
+                "skewed"
             )
         for name, endings in zip(self.names, self.endings or (), strict=False):
             notes += endings.notes(name)
