@@ -142,6 +142,27 @@ def test_importance_finds_the_axis_that_matters() -> None:
     pd.testing.assert_frame_equal(table, importance(frame, ["learning_rate", "width"], trees=16))
 
 
+def test_importance_says_how_much_it_explains_and_is_silent_about_noise() -> None:
+    frame = grid(lambda m, b, r, s: 0.1 * m + 0.3 * b, sizes=(4, 3, 2), repeats=2)
+    table = importance(frame, AXES, trees=16)
+    assert table["explained"].iloc[0] == table.attrs["explained"] > 0.9 > table.attrs["noise"]
+    rng = np.random.default_rng(5)
+    silent = 0
+    for _ in range(20):
+        noise = frame.assign(accuracy=rng.normal(0.9, 0.01, len(frame)))
+        found = importance(noise, AXES, trees=8)
+        silent += found.empty
+        assert found.empty == (found.attrs["explained"] <= found.attrs["noise"])
+    assert silent >= 16  # of 20; 19 are expected
+
+
+def test_importance_counts_diverged_trials() -> None:
+    frame = grid(lambda m, b, r, s: 0.9 - 0.01 * m, sizes=(3, 2, 2), repeats=3)
+    frame.loc[frame["rate"] == "rate1", ["outcome", "accuracy"]] = ["diverged", np.nan]
+    table = importance(frame, AXES, trees=16)
+    assert table["term"][0] == "rate" and table["n"][0] == len(frame)  # over the survivors it is the model
+
+
 def test_the_learning_rate_curve_keeps_the_rates_that_diverge() -> None:
     frame = trials({"a": [0.8, 0.9, 0.7, np.nan, np.nan]})
     frame["learning_rate"] = [0.1, 0.1, 0.01, 1.0, None]

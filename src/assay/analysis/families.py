@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from assay.analysis.frames import factorized, measured, need, paired, same_clock
 from assay.analysis.paired import (
     bootstrap_interval,
+    confirmed,
     deviations,
     flip_tests,
     holm,
@@ -278,8 +279,7 @@ def _family(
         numbers["p"][places], smallest_p[places] = p, smallest
         sd = deviations(d) if single else resolved_deviations(d)
         low, high = t_intervals(d, sd, alpha=alpha / count)
-        agrees = p <= alpha if smallest <= alpha else deviations(d) > 0
-        candidates = agrees & (single | (corrected[places] <= alpha))
+        candidates = confirmed(d, alpha=alpha) & (single | (corrected[places] <= alpha))
         for i in range(len(d)) if single else np.flatnonzero(candidates).tolist():
             interval = bootstrapped(d[i], alpha=alpha, smallest_p=smallest)
             if single and interval:

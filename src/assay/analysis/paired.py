@@ -35,13 +35,13 @@ def deviations(d: Floats) -> Floats:
     return np.where(sd <= _ROUNDING * np.abs(d).max(axis=1), 0.0, sd)
 
 
-def resolved_deviations(d: Floats) -> Floats:
+def resolved_deviations(d: Floats, *, ties: bool = False) -> Floats:
     """The standard deviations (m,) of rows of differences (m, n), no smaller than their step where they are coarse.
 
     Differences of counts, such as accuracies on few examples, lie on a grid. If fewer than half of the values of a row
     are distinct in size, its standard deviation is taken to be at least the smallest gap between 0 and these sizes: a
     deviation below the step of the grid is not resolved, and t would be too large for the small levels of a family of
-    comparisons. All differences equal: 0.
+    comparisons. With `ties`, two of equal size are enough. All differences equal: 0.
 
     >>> resolved_deviations(np.array([[1.0, 1.0, 1.0, 1.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0]])).round(4).tolist()
     [1.0, 1.5811]
@@ -54,7 +54,8 @@ def resolved_deviations(d: Floats) -> Floats:
     is_gap = gaps > _ROUNDING * sizes[:, -1:]
     distinct = 1 + is_gap[:, 1:].sum(axis=1)
     step = np.where(is_gap, gaps, np.inf).min(axis=1)
-    return np.where((2 * distinct < n) & (sd > 0), np.maximum(sd, step), sd)
+    coarse = distinct < n if ties else 2 * distinct < n
+    return np.where(coarse & (sd > 0), np.maximum(sd, step), sd)
 
 
 def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
@@ -73,6 +74,18 @@ def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05) -> tuple[Floats, 
     half = -float(special.stdtrit(d.shape[1] - 1, alpha / 2)) * sd / math.sqrt(d.shape[1])
     means = d.mean(axis=1)
     return means - half, means + half
+
+
+def confirmed(d: Floats, *, alpha: float) -> NDArray[np.bool_]:
+    """Whether a second test at alpha does not contradict a significant t test, for rows of differences (m, n).
+
+    From 6 pairs at 5 % it is the sign-flip test. Fewer pairs cannot reach alpha in it: there it is the t test with the
+    standard deviation of `resolved_deviations` where any two differences are equal in size.
+    """
+    p, smallest = flip_tests(d)
+    if smallest <= alpha:
+        return p <= alpha
+    return (deviations(d) > 0) & (t_tests(d, resolved_deviations(d, ties=True)) <= alpha)
 
 
 def t_test(d: Floats) -> float:

@@ -154,7 +154,9 @@ class Verdict:
         if tested and self.look is not None:
             notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
         if tested and excludes_zero and not self.decided:
-            notes.append(f"not confirmed by the sign-flip test (p = {self.p:.2g})")
+            few = self.smallest_p > self.alpha
+            why = "differences are too coarse" if few else f"sign-flip test, p = {self.p:.2g}"
+            notes.append(f"not confirmed ({why})")
         if tested and not self.decided and self.more_seeds and self.look is None:
             notes.append("add them with --until-decided, which corrects for looking again")
         if tested and self.n < FEW and not self.difference == self.deviation == 0:

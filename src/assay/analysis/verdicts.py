@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from assay.analysis.families import Family, SeedValues, all_pairs, bootstrapped, chosen, pairs_with
 from assay.analysis.families import against as family_against
 from assay.analysis.frames import have, is_imported, listed, measured, need, paired
-from assay.analysis.paired import deviation, flip_test, t_interval, t_test
+from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seeds import Endings
 from assay.analysis.verdict import Verdict
@@ -32,9 +32,10 @@ def compare(
 
     The interval of the mean difference is the paired t interval below 8 pairs, and the studentised bootstrap interval
     from 8 pairs on. (It stays the t interval if alpha is smaller than the pairs or the resamples resolve, or if too
-    many values are equal.) The difference is significant if the interval excludes 0 and the sign-flip test agrees, as
-    far as n pairs can reach alpha in it. If all differences are equal, the sign-flip test alone decides. This is one
-    comparison; several need the correction of `pairwise` or `against`.
+    many values are equal.) The difference is significant if the interval excludes 0 and the sign-flip test agrees.
+    Where n pairs cannot reach alpha in it (5 pairs and 5 %), the t test decides, with a larger deviation for coarse
+    values. If all differences are equal, the sign-flip test alone decides. This is one comparison; several need the
+    correction of `pairwise` or `against`.
 
     Args:
         a_values: of the first configuration (n,), accuracies as fractions.
@@ -54,7 +55,7 @@ def compare(
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
     p, smallest = flip_test(d)
-    resolved, resampled = smallest <= alpha, bootstrapped(d, alpha=alpha, smallest_p=smallest)
+    resampled = bootstrapped(d, alpha=alpha, smallest_p=smallest)
     low, high = resampled or t_interval(d, alpha=alpha)
     excludes_zero = low > 0 or high < 0
     return Verdict(
@@ -70,7 +71,7 @@ def compare(
         alpha=alpha,
         level=alpha,
         method="studentised bootstrap" if resampled else "paired t",
-        decided=excludes_zero and (p <= alpha if resolved else deviation(d) > 0),
+        decided=excludes_zero and bool(confirmed(d[None], alpha=alpha)[0]),
         unit=unit,
         higher_is_better=higher_is_better,
         p_corrected=t_test(d),

@@ -62,22 +62,20 @@ def compare(
     table = _selected(results.verdicts(measure=measure, alpha=alpha, baseline=baseline), configurations or [], baseline)
     if results.seeds_added:
         note(results.seeds_added)
+    title = "verdicts"
     if to_terminal:
         for sentence in table["sentence"].tolist():
             print_line(sentence)
-    if to_terminal:
+        corrected = any("Holm's correction" in sentence for sentence in table["sentence"].tolist())
+        title += " (simultaneous intervals, p corrected by Holm)" if corrected else ""
         table = table[list(_HEADERS)].set_axis(list(_HEADERS.values()), axis="columns")
     else:
         table = table.drop(columns=["sentence"])
-    print_frame(table, title=_title(len(table)), imported=curves, **formats)
+    print_frame(table, title=title, imported=curves, **formats)
     if len(curves) and not as_json:
         note("not compared: " + _IMPORTED)
     if len(curves) and to_terminal:
         print_frame(curves, title="imported", **formats)
-
-
-def _title(rows: int) -> str:
-    return "verdicts" if rows == 1 else "verdicts (simultaneous intervals, p corrected by Holm)"
 
 
 def _selected(table: Any, configurations: list[str], baseline: str | None) -> Any:
