@@ -20,7 +20,16 @@ from scipy import special
 
 from assay.analysis.alpha_spending import alpha_at
 from assay.analysis.families import SeedValues, chosen
-from assay.analysis.paired import bootstrap_interval, confirmed, deviations, holm, resolved_deviations, t_tests
+from assay.analysis.paired import (
+    bootstrap_interval,
+    confirmed,
+    deviations,
+    flip_tests,
+    holm,
+    resolved_deviations,
+    smallest_flip_p,
+    t_tests,
+)
 from assay.analysis.seeds import Endings
 
 Floats = NDArray[np.float64]
@@ -99,7 +108,11 @@ def families(d: Floats, *, alpha: float = ALPHA) -> NDArray[np.bool_]:
     found = np.zeros(runs, dtype=np.bool_)
     for run in np.flatnonzero(beyond.any(axis=1)).tolist():
         of_run = np.ascontiguousarray(d[:, run].T)
-        rows = np.flatnonzero(np.asarray(holm(t_tests(of_run, resolved_deviations(of_run)))) <= alpha)
+        p = t_tests(of_run, resolved_deviations(of_run))
+        if smallest_flip_p(n) <= alpha / m:
+            small = np.flatnonzero(p <= 20 * alpha / m)
+            p[small] = np.maximum(p[small], flip_tests(of_run[small])[0])
+        rows = np.flatnonzero(np.asarray(holm(p)) <= alpha)
         found[run] = bool(rows.size) and _any_confirmed(of_run[rows], alpha)
     return found
 

@@ -22,6 +22,7 @@ from assay.analysis.paired import (
     flip_tests,
     holm,
     resolved_deviations,
+    smallest_flip_p,
     t_intervals,
     t_tests,
 )
@@ -130,7 +131,8 @@ def _check_repeats(
 class Family:
     """The comparisons of a family with their tests, one entry each: the first configuration minus the second.
 
-    The p values of the paired t tests are corrected by Holm; the intervals are simultaneous, each with confidence
+    The p values of the paired t tests (or of the sign flips, if these are larger and n pairs can reach
+    alpha / comparisons in them) are corrected by Holm; the intervals are simultaneous, each with confidence
     1 - alpha / comparisons (Bonferroni). A difference is significant if its corrected p is at most alpha and, at alpha
     alone, the sign-flip test agrees as far as the pairs can reach alpha in it, and from 8 pairs on the studentised
     bootstrap interval excludes 0. A family of one comparison is that of `compare`: its interval decides.
@@ -267,6 +269,8 @@ def _family(
         p_t[places] = t_tests(d, deviations(d) if single else resolved_deviations(d))
     count = total or max(1, int(np.sum(~np.isnan(p_t))))
     corrected = np.minimum(1.0, count * p_t) if total else np.asarray(holm(p_t))
+    if not single and not total:
+        corrected = np.asarray(holm(_with_flips(seeds, first, second, p_t, alpha=alpha, level=alpha / count)))
     if only is not None:
         first, second, p_t, corrected = first[only], second[only], p_t[only], corrected[only]
     usable = _usable(seeds, first, second)
@@ -305,6 +309,21 @@ def _family(
         left_busy=usable.left_busy,
         **numbers,
     )
+
+
+def _with_flips(seeds: SeedValues, first: Places, second: Places, p_t: Floats, *, alpha: float, level: float) -> Floats:
+    """The larger p of the t test and the sign flips, where n pairs can reach the level of the family in these.
+
+    The flips keep the level for every symmetric distribution, also far out in the tails.
+    """
+    p = p_t.copy()
+    small = np.flatnonzero(p_t <= alpha)  # others are significant in no step
+    if math.log2(1 / level) + 1 > seeds.values.shape[1] or not small.size:
+        return p
+    for places, d in _differences(seeds, _usable(seeds, first[small], second[small]), first[small], second[small]):
+        if smallest_flip_p(d.shape[1]) <= level:
+            p[small[places]] = np.maximum(p_t[small[places]], flip_tests(d)[0])
+    return p
 
 
 def _comparable(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> NDArray[np.bool_]:

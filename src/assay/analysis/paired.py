@@ -170,14 +170,19 @@ def flip_tests(d: Floats) -> tuple[Floats, float]:
             for i in range(1, n):  # the first sign is fixed: the other half is symmetric
                 sums = np.concatenate([sums + part[:, i : i + 1], sums - part[:, i : i + 1]], axis=1)
             p[start : start + chunk] = (np.abs(sums) >= least[start : start + chunk, None]).mean(axis=1)
-        return p, 2.0 / 2**n
+        return p, smallest_flip_p(n)
     counts = np.zeros(m)
     for signs in _flips(n):
         chunk = max(1, _CHUNK // len(signs))
         for start in range(0, m, chunk):
             sums = np.abs(signs @ d[start : start + chunk].T)  # (flips, rows)
             counts[start : start + chunk] += (sums >= least[start : start + chunk]).sum(axis=0)
-    return (1 + counts) / (1 + FLIPS), max(2.0 / 2**n, 1 / (1 + FLIPS))
+    return (1 + counts) / (1 + FLIPS), smallest_flip_p(n)
+
+
+def smallest_flip_p(n: int) -> float:
+    """The smallest p that n pairs can reach in the sign-flip test."""
+    return 2.0 / 2**n if n <= EXACT_UP_TO else max(2.0 / 2**n, 1 / (1 + FLIPS))
 
 
 def _flips(n: int) -> Iterator[Floats]:
