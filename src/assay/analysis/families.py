@@ -328,7 +328,8 @@ def _with_flips(seeds: SeedValues, first: Places, second: Places, p_t: Floats, *
 
 def _comparable(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> NDArray[np.bool_]:
     """Whether every pair that a comparison uses has two finite numbers (m,)."""
-    return np.isfinite(np.where(usable.seeds, seeds.values[first] + seeds.values[second], 0.0)).all(axis=1)
+    finite = np.isfinite(np.where(usable.seeds, seeds.values[first] + seeds.values[second], 0.0))
+    return np.asarray(finite.all(axis=1), dtype=np.bool_)
 
 
 def _differences(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> Iterator[tuple[Places, Floats]]:

@@ -49,11 +49,11 @@ def effects(
     origin = _baseline(trials, axes, baseline)
     columns = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}
     changed = np.asarray([[label != origin[axis] for label in columns[axis]] for axis in axes], dtype=np.bool_)
-    at_baseline = ~changed.any(axis=0)
+    at_baseline = np.asarray(~changed.any(axis=0), dtype=np.bool_)
     if np.isnan(counted(rows(trials, at_baseline), measure)).all():
         where = ", ".join(f"{axis} = {value}" for axis, value in origin.items())
         raise AssayError(f"no trial with a number for {measure!r} is at the baseline ({where})")
-    places = [_BASELINE if at else "" for at in at_baseline]
+    places = [_BASELINE if at else "" for at in at_baseline.tolist()]
     names: dict[str, tuple[str, str]] = {}
     for i, axis in enumerate(axes):
         for j in np.flatnonzero(changed[i] & (changed.sum(axis=0) == 1)).tolist():

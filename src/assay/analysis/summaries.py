@@ -56,7 +56,7 @@ def _accuracies(trials: pd.DataFrame) -> np.ndarray:
 
 
 def _statistics(values: np.ndarray) -> tuple[float, float, float]:
-    return (float(values.mean()), float(values.min()), float(values.max())) if values.size else (np.nan,) * 3
+    return (float(values.mean()), float(values.min()), float(values.max())) if values.size else (np.nan, np.nan, np.nan)
 
 
 def _median(trials: pd.DataFrame, cost: str, ended: int, *, own: bool) -> float:

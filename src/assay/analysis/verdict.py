@@ -109,12 +109,16 @@ class Verdict:
     def of_plain(cls, plain: Mapping[str, Any]) -> Verdict:
         """The verdict of `plain`."""
         numbers = ("difference", "low", "high", "p", "smallest_p", "p_t", "deviation", "p_corrected")
-        values = {**plain, **{name: math.nan if plain[name] is None else plain[name] for name in numbers}}
+        values: dict[str, Any] = {
+            **plain,
+            **{name: math.nan if plain[name] is None else plain[name] for name in numbers},
+        }
         if plain["endings"] is not None:
             first, second = (Endings(tuple((str(w), int(n)) for w, n in side)) for side in plain["endings"])
             values["endings"] = first, second
         look = plain["look"]
-        return cls(**values | {"names": tuple(plain["names"]), "look": look and (int(look[0]), int(look[1]))})
+        values |= {"names": tuple(plain["names"]), "look": look and (int(look[0]), int(look[1]))}
+        return cls(**values)
 
     def sentence(self) -> str:
         """The verdict in words, with its evidence."""

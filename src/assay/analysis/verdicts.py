@@ -271,7 +271,8 @@ def _several(trials: pd.DataFrame, measure: str, by: str) -> SeedValues:
     """The numbers of two configurations or more. Raises AssayError for a single one."""
     seeds = SeedValues.of(trials, measure, by)
     if len(seeds.names) < 2:
-        raise AssayError(f"there is only one {by}, {seeds.names[0]!r}, so there is nothing to compare it with")
+        (only,) = list(seeds.names)
+        raise AssayError(f"there is only one {by}, {only!r}, so there is nothing to compare it with")
     return seeds
 
 

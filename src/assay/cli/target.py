@@ -45,6 +45,6 @@ def target(
     goal = f"{percent(accuracy)} accuracy" if loss is None else f"loss {loss:g}"
     title = f"{by} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
-    endings = [column for column in _ENDINGS if table[column].any()]
+    endings = [column for column in _ENDINGS if any(table[column].tolist())]
     table = table if as_csv or as_json or as_markdown else table[[*_COLUMNS, *endings]]
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)
