@@ -85,11 +85,13 @@ def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:
 
 
 def _counts(verdicts: list[str]) -> str:
-    """holds / does not hold / not judged or not measured"""
+    """holds (and how many near chance, which say nothing) / does not hold / not judged or not measured"""
     if not verdicts:
         return "-"
     held, not_held = verdicts.count("holds"), verdicts.count("does not hold")
-    return f"{held} / {not_held} / {len(verdicts) - held - not_held}"
+    near_chance = verdicts.count("holds, near chance")
+    rest = len(verdicts) - held - not_held - near_chance
+    return f"{held}{f' + {near_chance} near chance' if near_chance else ''} / {not_held} / {rest}"
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,7 @@ def trials(accuracies: Mapping[str, Sequence[float]], **columns: Any) -> pd.Data
             "machine": "3f2a",
             "optimizer": "adam",
             "learning_rate": 0.001,
+            "classes": 10,
         }
         | columns
         for label, values in accuracies.items()

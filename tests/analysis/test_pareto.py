@@ -36,10 +36,24 @@ def test_means_bands_and_counts() -> None:
     table = front(frame)
     assert table["configuration"].tolist() == ["a", "c", "b"]
     assert table["front"].tolist() == [True, False, False]
-    assert table["dominated_by"].tolist() == [None, "a", None]
+    assert table["dominated_by"].tolist() == [
+        None,
+        "a",
+        "a",
+    ]  # a training that diverged costs more than any that finished
     first = table.loc[0, ["seconds", "seconds_min", "seconds_max", "accuracy", "accuracy_min", "accuracy_max"]]
     assert first.tolist() == pytest.approx([2.0, 1.0, 3.0, 0.85, 0.8, 0.9])
-    assert table.loc[2, ["n", "trials", "diverged", "missing"]].tolist() == [0, 2, 2, 0]
+    assert table.loc[2, ["n", "trials", "diverged", "timed_out", "missing"]].tolist() == [0, 2, 2, 0, 0]
+    assert table["accuracy"][2] == 0.1  # chance
+
+
+def test_a_configuration_with_a_diverged_seed_is_not_optimal_by_seconds() -> None:
+    frame = trials({"a": [0.9, 0.9, 0.5], "b": [0.8, 0.8, 0.8]}).assign(seconds=[1.0, 1.0, 0.1, 2.0, 2.0, 2.0])
+    frame.loc[2, "outcome"] = "diverged"
+    table = front(frame).set_index("configuration")
+    assert table["front"].to_dict() == {"a": False, "b": True}
+    assert table["seconds"]["a"] == 1.0 and table["accuracy"]["a"] == pytest.approx((0.9 + 0.9 + 0.5) / 3)
+    assert front(frame, cost="parameters").set_index("configuration")["front"].to_dict() == {"a": False, "b": True}
 
 
 def test_seconds_that_do_not_compare_are_refused() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 
 from assay.analysis.importance import importance
@@ -55,7 +56,9 @@ def test_effects_are_paired_differences_from_the_baseline() -> None:
     ]
     assert table["difference"].tolist() == pytest.approx([0.0101, 0.0202, -0.02, 0.05])
     assert table["n"].tolist() == [3] * 4
-    assert table["low"][0] == pytest.approx(0.0101 - 4.302653 * 1e-4 / math.sqrt(3), abs=1e-9)
+    assert table["low"][0] == pytest.approx(
+        0.0101 - stats.t.ppf(1 - 0.05 / 8, 2) * 1e-4 / math.sqrt(3), abs=1e-9
+    )  # four effects
     assert table["decided"].tolist() == [True, True, False, False]  # without spread, three seeds do not decide
     pd.testing.assert_frame_equal(table, effects(frame, AXES, "(0, 0, 0)"))
 
@@ -102,7 +105,7 @@ def test_a_grid_that_is_not_balanced_is_refused_with_its_cell() -> None:
     frame.loc[3, "accuracy"] = np.nan
     with pytest.raises(AssayError, match=r"model = model0, batch = batch1 has 1 of 2 trials"):
         anova(frame, AXES[:2])
-    frame.loc[2, "outcome"] = "diverged"
+    frame.loc[2, "outcome"] = "failed"
     with pytest.raises(AssayError, match="has 0 of 2 trials"):
         main_effects(frame, AXES[:2])
 
@@ -139,6 +142,27 @@ def test_importance_finds_the_axis_that_matters() -> None:
     pd.testing.assert_frame_equal(table, importance(frame, ["learning_rate", "width"], trees=16))
 
 
+def test_importance_says_how_much_it_explains_and_is_silent_about_noise() -> None:
+    frame = grid(lambda m, b, r, s: 0.1 * m + 0.3 * b, sizes=(4, 3, 2), repeats=2)
+    table = importance(frame, AXES, trees=16)
+    assert table["explained"].iloc[0] == table.attrs["explained"] > 0.9 > table.attrs["noise"]
+    rng = np.random.default_rng(5)
+    silent = 0
+    for _ in range(20):
+        noise = frame.assign(accuracy=rng.normal(0.9, 0.01, len(frame)))
+        found = importance(noise, AXES, trees=8)
+        silent += found.empty
+        assert found.empty == (found.attrs["explained"] <= found.attrs["noise"])
+    assert silent >= 16  # of 20; 19 are expected
+
+
+def test_importance_counts_diverged_trials() -> None:
+    frame = grid(lambda m, b, r, s: 0.9 - 0.01 * m, sizes=(3, 2, 2), repeats=3)
+    frame.loc[frame["rate"] == "rate1", ["outcome", "accuracy"]] = ["diverged", np.nan]
+    table = importance(frame, AXES, trees=16)
+    assert table["term"][0] == "rate" and table["n"][0] == len(frame)  # over the survivors it is the model
+
+
 def test_the_learning_rate_curve_keeps_the_rates_that_diverge() -> None:
     frame = trials({"a": [0.8, 0.9, 0.7, np.nan, np.nan]})
     frame["learning_rate"] = [0.1, 0.1, 0.01, 1.0, None]
@@ -147,7 +171,8 @@ def test_the_learning_rate_curve_keeps_the_rates_that_diverge() -> None:
     assert table["learning_rate"].tolist() == [0.01, 0.1, 1.0]
     assert table["accuracy"].tolist()[:2] == pytest.approx([0.7, 0.85])
     assert table["accuracy_min"].tolist()[:2] == [0.7, 0.8] and table["accuracy_max"].tolist()[:2] == [0.7, 0.9]
-    assert math.isnan(table["accuracy"][2]) and table["diverged"].tolist() == [0, 0, 1]
+    assert table["accuracy"][2] == 0.1 and table["diverged"].tolist() == [0, 0, 1]  # chance of ten classes
+    assert table["n"].tolist() == [1, 2, 0]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -179,7 +204,7 @@ def test_errors_are_explained_in_a_sentence() -> None:
     with pytest.raises(AssayError, match="explain no variation"):
         importance(frame, ["study"])
     with pytest.raises(AssayError, match="0 trials with a number"):
-        importance(frame.assign(outcome="diverged"), ["model"])
+        importance(frame.assign(outcome="failed"), ["model"])
     with pytest.raises(AssayError, match="unknown measure"):
         importance(frame, ["model"], measure="beauty")
     with pytest.raises(AssayError, match="unknown measure"):

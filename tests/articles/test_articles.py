@@ -17,7 +17,7 @@ from assay.articles.allocations import allocated_bytes
 from assay.articles.beyond import beyond_finals, fastest, tuned_rate
 from assay.articles.cross_entropy_forms import EPSILON, added, clamped, exact
 from assay.articles.flux_findings import ends
-from assay.articles.grid import sample_plan
+from assay.articles.grid import one_each, sample_plan
 from assay.articles.grid_estimates import GridSample, grid_parts, stratum_of
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
@@ -221,7 +221,9 @@ def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
 
 @pytest.fixture(scope="module")
 def whole() -> Plan:
-    return plan(study("parameter-grid", ReproductionSpec("digits", quick=True, seeds=1)))
+    made = plan(study("parameter-grid", ReproductionSpec("digits", quick=True, seeds=1)))
+    assert len(made.members) == 2187  # every configuration has its trial, also a shared one
+    return one_each(made)
 
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:

@@ -12,6 +12,7 @@ from assay.execution.runner import Execution
 from assay.execution.sequential import until_decided
 from assay.results.results import Results
 from assay.store.store import Store
+from assay.studies.plan import plan
 from assay.studies.study import Study
 
 TWINS = {"a": {"model": {"hidden": [16]}}, "b": {"clip_norm": 1e9}, "poor": {"model": {"hidden": [1]}}}
@@ -38,6 +39,18 @@ def test_seeds_are_added_only_where_a_verdict_is_open(tmp_path: Path) -> None:
     assert decision.seeds["poor"] < 12
     frame = Results(store, "twins").frame()
     assert dict(frame["configuration"].value_counts()) == decision.seeds
+    results = Results(store, "twins")
+    table = results.verdicts().set_index(["a", "b"])
+    assert table["sentence"].to_dict() == decision.sentences  # with the intervals of their looks
+    assert "look 3 of 3, corrected for all looks" in table.loc[("a", "b"), "sentence"]
+    assert table.loc[("a", "poor"), "n"] == decision.seeds["poor"]
+    assert results.verdict("poor", "a").sentence().count("look") == 2
+    assert results.seeds_added.startswith("Seeds were added until the pairs were decided by accuracy")
+    assert "until_decided" not in results.about
+    assert results.seeds_added + "." in results.answers()
+    assert not any("look" in sentence for sentence in results.verdicts(measure="test_loss")["sentence"])
+    store.register(plan(study()))  # a plain run of the study has a fixed number of seeds again
+    assert not Results(store, "twins").seeds_added
     assert decision.winner in ("a", "b")
     assert decision.fresh_seeds == 10
     assert abs(decision.fresh_mean - decision.chosen_mean) < 0.05

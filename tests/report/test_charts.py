@@ -220,6 +220,28 @@ def test_a_diverged_trial_is_marked_at_its_last_point_and_does_not_flatten_the_o
     assert mark["y"] < 3
 
 
+def test_a_median_is_dashed_where_seeds_have_ended_and_says_how_many_go_on() -> None:
+    trials = pd.DataFrame({"trial": list("abc"), "configuration": "c", "accuracy": [0.2, 0.6, 0.9], "repeat": range(3)})
+    trials["outcome"] = ["diverged", "completed", "completed"]
+    steps = {"a": [0, 10], "b": [0, 10, 20, 30], "c": [0, 10, 20, 30]}
+    points = [{"trial": t, "iteration": i, "test_accuracy": i / 100} for t, each in steps.items() for i in each]
+    spec, svg = drawn(CHARTS["curves"](trials, pd.DataFrame(points)))
+    kinds = {kind: [(r["x"], r["n"]) for r in rows(spec) if r["kind"] == kind] for kind in ("dots", "ended", "count")}
+    assert kinds == {"dots": [(0, 3), (10, 3)], "ended": [(10, 3), (20, 2), (30, 2)], "count": [(30, 2)]}
+    assert "n = 2 of 3" in texts(svg) and "dashed where seeds have ended" in subtitle(spec)
+    finished = trials.iloc[1:].assign(outcome="completed")
+    assert not [r for r in rows(drawn(CHARTS["curves"](finished, pd.DataFrame(points)))[0]) if r["kind"] == "ended"]
+
+
+def test_configurations_that_share_a_trial_have_a_curve_each() -> None:
+    trials = pd.DataFrame({"trial": ["t", "t"], "configuration": ["a", "b"], "accuracy": 0.5, "outcome": "completed"})
+    points = pd.DataFrame({"trial": "t", "iteration": [0, 10], "test_accuracy": [0.1, 0.5]})
+    spec, _ = drawn(CHARTS["curves"](trials, points))
+    assert {(r["name"], r["x"], r["y"]) for r in rows(spec)} == {
+        (n, x, y) for n in "ab" for x, y in ((0, 0.1), (10, 0.5))
+    }
+
+
 def test_more_than_twelve_series_keep_the_best_and_count_the_rest() -> None:
     trials, curves = study(40, 2)
     spec, _ = drawn(CHARTS["curves"](trials, curves))
@@ -296,7 +318,10 @@ def test_the_front_is_what_no_other_beats() -> None:
 def test_effort_is_ranked_and_says_the_accuracy() -> None:
     trials, _ = diverging(*study(4, 3), ["t1-0"])
     spec, svg = drawn(CHARTS["effort"](trials))
-    efforts = trials.groupby("configuration").effort.median().sort_values()
+    counted = trials.assign(
+        effort=trials.effort.where(trials.outcome == "completed", np.inf)
+    )  # worse than any finished
+    efforts = counted.groupby("configuration").effort.median().sort_values()
     assert [(r["name"], r["x"]) for r in rows(spec)] == list(efforts.items())
     accuracy = trials[trials.configuration == efforts.index[0]].accuracy.mean()
     assert any(t.startswith(f"{accuracy:.2%}") for t in texts(svg))

@@ -77,7 +77,7 @@ def test_a_trial_is_stored_with_its_load(store: Store) -> None:
     assert frame["ledger_processor_train"].tolist()[:3] == [1.5, 1.25, 0.03]
     assert frame["ledger_train"].tolist() == [2.0] * 4
     row = Results(store, "made").summary().to_dict("records")[0]
-    assert (row["processor_seconds"], row["busy"]) == (1.25, 1)
+    assert (row["processor_seconds"], row["busy_trials"]) == (1.25, 1)
     assert ("instruction level", "avx2") in Results(store, "made").environment()
 
 

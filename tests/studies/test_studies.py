@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import pytest
@@ -77,8 +78,66 @@ def test_a_named_component_replaces_and_an_unnamed_one_merges_whatever_the_order
 
 def test_keys_that_a_component_lacks_are_dropped_counted_and_folded() -> None:
     made = plan(Study.parse({"axes": {"momentum": MOMENTA, "optimizer": OPTIMIZERS}, "baseline": SHORT}))
-    assert [member.label for member in made.members] == ["0.5, descent", "0.5, momentum", "0.9, momentum"]
+    labels = ["0.5, descent", "0.5, momentum", "0.9, descent", "0.9, momentum"]
+    assert [member.label for member in made.members] == labels  # each configuration has its trial, also a shared one
     assert (made.requested, made.folded, made.dropped) == (4, 1, {"optimizer.momentum": 2})
+    assert made.members[0].key == made.members[2].key and len(made.trials) == 3
+    assert made.shared == {("0.5, descent", "0.9, descent"): 1} and not made.repeated
+
+
+def test_a_seed_axis_is_refused_with_repeats() -> None:
+    axes = {"seed": {"key": "seed", "values": [1, 2, 3]}}
+    with pytest.raises(RecipeError, match=r"axes\.seed: sets the seed, and repeats = 3 counts seeds"):
+        Study.parse({"axes": axes, "repeats": 3, "baseline": SHORT})
+    with pytest.raises(RecipeError, match="trials: sets the seed"):
+        Study.parse({"trials": {"a": {"seed": 1}, "b": {"seed": 2}}, "design": "list", "repeats": 2, "baseline": SHORT})
+    patches = {"x": {"seed": 4, "optimizer": "adam"}, "y": {"optimizer": "descent"}}
+    with pytest.raises(RecipeError, match=r"axes\.which: sets the seed"):
+        Study.parse({"axes": {"which": patches}, "repeats": 2, "baseline": SHORT})
+    apart = {"trials": {"a": {"seed": 1}, "b": {"seed": 3}}, "design": "list", "repeats": 2, "baseline": SHORT}
+    assert len(plan(Study.parse(apart)).trials) == 4
+    assert [m.label for m in plan(Study.parse({"axes": axes, "baseline": SHORT})).members] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("design", ["grid", "one-at-a-time"])
+@pytest.mark.parametrize("values", ["[0.1, 1e-1]", "[0.1, 0.10, 0.2]"])
+def test_values_listed_twice_are_left_out_counted_and_named(design: str, values: str) -> None:
+    axes = {"rate": {"key": "optimizer.learning_rate", "values": tomllib.loads(f"v = {values}")["v"]}}
+    made = plan(Study.parse({"axes": axes, "repeats": 2, "baseline": SHORT, "design": design}))
+    label = "0.1" if design == "grid" else "rate 0.1"
+    assert made.repeated == {label: 1} and made.folded == 2
+    assert [m.repeat for m in made.members if m.label == label] == [0, 1]
+
+
+def test_true_is_not_one() -> None:
+    axes = {"biases": {"key": "regularisation.biases", "values": [True, 1, False]}}
+    with pytest.raises(RecipeError, match=r"1: regularisation\.biases: got 1; expected true or false"):
+        Study.parse({"axes": axes, "baseline": SHORT})  # neither value takes the place of the other
+    axes = {"rate": {"key": "optimizer.learning_rate", "values": [True, 1]}}
+    with pytest.raises(RecipeError, match=r"True: optimizer\.learning_rate: got True; expected a number"):
+        Study.parse({"axes": axes, "baseline": SHORT})
+
+
+def test_equal_numbers_written_in_two_ways_share_their_trial() -> None:
+    made = plan(Study.parse({"axes": {"rate": RATES | {"values": [1, 1.0, 0.1]}}, "baseline": SHORT}))
+    assert [m.label for m in made.members] == ["1", "1.0", "0.1"]
+    assert made.shared == {("1", "1.0"): 1} and (made.requested, made.folded) == (3, 1)
+
+
+def test_a_doubled_configuration_keeps_its_rows() -> None:
+    trials = {"a": {"optimizer": {"learning_rate": 0.1}}, "b": {"optimizer": {"learning_rate": 0.1}}, "c": {"seed": 3}}
+    made = plan(Study.parse({"trials": trials, "design": "list", "baseline": SHORT}))
+    assert [m.label for m in made.members] == ["a", "b", "c"] and made.members[0].key == made.members[1].key
+    assert made.shared == {("a", "b"): 1} and [m.label for m in made.first_members] == ["a", "c"]
+
+
+def test_different_configurations_with_one_label_are_refused() -> None:
+    axes = {
+        "name": {"x, y": {"seed": 2}, "x": {"seed": 3}},
+        "rate": {"z": {}, "y, z": {"optimizer": {"learning_rate": 0.3}}},
+    }
+    with pytest.raises(RecipeError, match="x, y, z: two different configurations have this label"):
+        plan(Study.parse({"axes": axes, "baseline": SHORT}))
 
 
 def test_a_key_that_no_component_has_is_an_error() -> None:
@@ -118,7 +177,10 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         ({"trials": {"a": {"seed": 1}}}, "only design 'list' has trials"),
         ({"design": "list", "axes": {"a": RATES}}, "design 'list' has no axes"),
         ({"axes": {}}, "needs at least one"),
-        ({"axes": {"a": {"key": "seed", "values": list(range(1001))}}, "repeats": 1000}, "more than 1,000,000"),
+        (
+            {"axes": {"a": {"key": "batches.size", "values": list(range(1, 1002))}}, "repeats": 1000},
+            "more than 1,000,000",
+        ),
         ({"timing": "packd"}, "did you mean 'packed'"),
         ({"baseline": {"modle": "3LS"}}, "baseline.modle"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assay.analysis.frames import (
     CLOCK,
@@ -20,6 +21,7 @@ from assay.analysis.frames import (
     spread,
 )
 from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.seeds import BUSY, counted, ranked_by_seconds
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops")
@@ -50,12 +52,15 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     """The configurations ranked by their median effort, the lowest first.
 
     effort = cost / test accuracy for each finished trial. The cost is training seconds or floating-point operations.
-    Trials that diverged or have no accuracy have no effort. They are counted separately, and the median is taken over
-    the other trials. A configuration without any effort comes last and has no rank. Equal medians share the better
-    rank.
+    The effort of a trial that diverged or timed out is worse than that of any finished one: a configuration of which
+    half of the trials or more ended so has no finite median and no rank, and comes after those that have one, those
+    without a result last. Trials that are no result are left out and counted. Equal medians share the better rank.
+    By seconds, finished trials with foreign load are left out while three others of the configuration remain.
 
-    Columns: configuration, rank, effort, effort_min, effort_max, accuracy and cost (means), n (trials with an
-    effort), trials (all), diverged, missing (no result for another reason).
+    Columns: configuration, rank, effort, effort_min, effort_max (of the finished trials), accuracy (mean of all that
+    have a result) and cost (mean of the finished ones), n (finished trials with an effort), trials (all), diverged,
+    timed_out, missing (no result for another reason, or left out), busy ("busy machine" where seconds with foreign
+    load are ranked).
 
     Raises AssayError if the seconds come from several timings, machines or numbers of threads.
     Source: the effort as the reproduced articles define it, training time over accuracy.
@@ -63,20 +68,36 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     if cost not in COSTS:
         raise AssayError(unknown("cost", cost, COSTS))
     need(trials, ["configuration", "outcome", TEST_SCORE.column, cost])
+    marked: list[str] = []
+    used = trials
     if cost == "seconds":
-        same_clock(_with_effort(trials, cost))
+        used, marked = ranked_by_seconds(trials)
+        same_clock(_with_effort(used, cost))
+    of_used = dict(groups(used, "configuration"))
     ranking: list[dict[str, object]] = []
-    for label, group in groups(trials, "configuration"):
-        finished = _with_effort(group, cost)
-        accuracies, costs = numbers(finished, TEST_SCORE.column), numbers(finished, cost)
-        efforts = costs / accuracies
+    for label, group in groups(trials.assign(counted=counted(trials, TEST_SCORE.column)), "configuration"):
+        finished = _with_effort(of_used[label], cost)
+        costs = numbers(finished, cost)
+        efforts = costs / numbers(finished, TEST_SCORE.column)
+        endings = outcomes(group, finished=len(finished))
+        ended = endings["diverged"] + endings["timed_out"]
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
-        row["effort"] = float(np.median(efforts)) if efforts.size else np.nan
-        row |= {"accuracy": spread("accuracy", accuracies)["accuracy"], "cost": spread("cost", costs)["cost"]}
-        ranking.append(row | outcomes(group, counted=len(finished)))
-    table = pd.DataFrame(ranking).sort_values("effort", kind="stable", na_position="last", ignore_index=True)
+        row["effort"] = _median(efforts, ended)
+        with_result = group["counted"].dropna().to_numpy(dtype=float)
+        row |= {"accuracy": spread("accuracy", with_result)["accuracy"], "cost": spread("cost", costs)["cost"]}
+        ranking.append(row | endings | {"busy": BUSY if label in marked else ""})
+    table = pd.DataFrame(ranking)
+    table = table.sort_values("effort", kind="stable", na_position="last", ignore_index=True)  # infinite before NaN
+    table["effort"] = table["effort"].replace(np.inf, np.nan)
     table.insert(1, "rank", table["effort"].rank(method="min").astype("Int64"))
     return table
+
+
+def _median(efforts: NDArray[np.float64], ended: int) -> float:
+    """The median of the efforts and of `ended` infinite ones; NaN without any."""
+    if not efforts.size + ended:
+        return np.nan
+    return float(np.median(np.append(efforts, np.full(ended, np.inf))))
 
 
 def _with_effort(trials: pd.DataFrame, cost: str) -> pd.DataFrame:

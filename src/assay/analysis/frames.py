@@ -53,12 +53,25 @@ def measured(trials: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return rows(trials, keep)
 
 
+def factorized(values: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """The number of each value among the different ones (N,), and these in order of first appearance.
+
+    >>> codes, names = factorized(["b", "a", "b"])
+    >>> codes.tolist(), names
+    ([0, 1, 0], ['b', 'a'])
+    """
+    numbers_of = {name: number for number, name in enumerate(dict.fromkeys(values))}
+    return np.asarray([numbers_of[value] for value in values], dtype=np.int64), list(numbers_of)
+
+
 def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yields (str(value), rows) for each value of a column, in order of first appearance."""
     have(frame, by)
-    labels = np.asarray([str(value) for value in frame[by].tolist()], dtype=object)
-    for label in dict.fromkeys(labels.tolist()):
-        yield label, rows(frame, labels == label)
+    codes, names = factorized([str(value) for value in frame[by].tolist()])
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    for name, positions in zip(names, np.split(order, ends[:-1]), strict=False):
+        yield name, frame.iloc[positions]
 
 
 def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
@@ -71,10 +84,12 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip((name, f"{name}_min", f"{name}_max"), statistics, strict=True))
 
 
-def outcomes(trials: pd.DataFrame, *, counted: int) -> dict[str, int]:
-    """The number of trials, and how many of them were `counted`, diverged, or have no result for another reason."""
-    diverged = sum(str(outcome) == "diverged" for outcome in trials["outcome"].tolist())
-    return {"n": counted, "trials": len(trials), "diverged": diverged, "missing": len(trials) - counted - diverged}
+def outcomes(trials: pd.DataFrame, *, finished: int) -> dict[str, int]:
+    """The number of trials, and how many of them finished with a number, diverged, timed out, or are no result."""
+    words = [str(outcome) for outcome in trials["outcome"].tolist()]
+    diverged, timed_out = words.count("diverged"), words.count("timed out")
+    missing = len(words) - finished - diverged - timed_out
+    return {"n": finished, "trials": len(words), "diverged": diverged, "timed_out": timed_out, "missing": missing}
 
 
 def is_imported(trials: pd.DataFrame) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import measured, need, numbers
+from assay.analysis.frames import factorized, need, numbers
 from assay.analysis.quantities import MEASURES, TEST_SCORE
+from assay.analysis.seeds import with_counted
 from assay.errors import AssayError, unknown
+from assay.rng import stream
 
 Floats = NDArray[np.float64]
 Leaves = tuple[Floats, list[Floats]]  # the value of each leaf (L,); for each axis, which of its values it holds (L, V)
@@ -26,13 +29,21 @@ def importance(
     A random forest is fitted to the finished trials. For each tree, the variance over all combinations of the observed
     values is decomposed exactly: V_a = Var(E[y | a]), V_ab = Var(E[y | a, b]) - V_a - V_b, divided by Var(y). The
     result is the mean over the trees with its standard deviation. All values of an axis have equal weight. The noise
-    of the seeds is in no fraction, because a tree does not model it. The interactions of three axes and more are what
-    the sum lacks of 1. The trials need not form a balanced grid.
+    of the seeds is in no fraction, because a tree does not model it: the fractions are of what the forest explains. The
+    interactions of three axes and more are what the sum lacks of 1. The trials need not form a balanced grid. Those
+    that diverged or timed out count by the rule of `assay.analysis.seeds`.
 
-    Columns: term ("model", "model x optimizer"), share (the fraction), share_sd, n (trials); in descending order.
+    How much the forest explains is its R^2 on the trials that a tree has not seen (out of bag). The table is empty
+    where this is not above what noise gives: the largest R^2 of 19 forests that are fitted to the numbers permuted
+    within each repeat, so that without an effect the chance of a table is 5 %.
+
+    Columns: term ("model", "model x optimizer"), share (the fraction), share_sd, n (trials), explained (R^2 out of bag,
+    one number for all rows); in descending order. `.attrs` holds explained and noise, the largest R^2 of the permuted
+    ones.
 
     Raises AssayError without an axis, with fewer than two trials with a number, and if nothing varies.
-    Source: Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance" (2014).
+    Source: Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance" (2014);
+    Breiman, "Random forests" (2001), section 3.1, for the error out of bag.
     """
     from sklearn.ensemble import RandomForestRegressor
 
@@ -41,8 +52,10 @@ def importance(
     if not axes:
         raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "outcome", measure])
-    finished = measured(trials, measure)
+    finished = with_counted(trials, measure)
     y = numbers(finished, measure)
+    if not np.isfinite(y).all():
+        raise AssayError(f"a trial that diverged or timed out has no {measure!r}, so there is no variance to explain")
     if y.size < 2 or float(np.ptp(y)) == 0:
         raise AssayError(f"{y.size} trials with a number for {measure!r} show no variation to explain")
     codes, sizes = _codes(finished, axes)
@@ -52,10 +65,56 @@ def importance(
     fractions = [of_tree for of_tree in of_trees if of_tree is not None]  # (trees, terms)
     if not fractions:
         raise AssayError(f"the axes {', '.join(axes)} explain no variation of {measure!r}")
+    few = min(trees, _NOISE_TREES)
+    explained = _explained(codes, y, trees=few, seed=seed)
+    noise = _noise(codes, y, _repeats(finished), trees=few, seed=seed)
     terms = [*axes, *(f"{a} x {b}" for a, b in itertools.combinations(axes, 2))]
     means, deviations = np.mean(fractions, axis=0), np.std(fractions, axis=0)
-    table = pd.DataFrame({"term": terms, "share": means, "share_sd": deviations, "n": y.size})
-    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    table = pd.DataFrame({"term": terms, "share": means, "share_sd": deviations, "n": y.size, "explained": explained})
+    table = table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    table = table if explained > noise else table.iloc[:0]
+    table.attrs = {"explained": explained, "noise": noise}
+    return table
+
+
+PERMUTATIONS = 19  # the largest of 19 has a chance of 1 in 20 to be exceeded by a twentieth of the same kind
+_NOISE_TREES = 32  # of a forest that is fitted to permuted numbers, and of that which is compared with them
+
+
+def _explained(codes: Floats, y: Floats, *, trees: int, seed: int) -> float:
+    """R^2 of a forest on the trials that its trees have not seen (out of bag); each trial needs one such tree."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=1).fit(codes, y)
+    single = np.ascontiguousarray(codes, dtype=np.float32)  # what trees of scikit-learn read
+    sums, counts = np.zeros(y.size), np.zeros(y.size)
+    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        unseen = np.ones(y.size)
+        unseen[drawn] = 0.0
+        sums += unseen * tree.tree_.predict(single)[:, 0]
+        counts += unseen
+    seen = counts > 0
+    error = float(np.mean((y[seen] - sums[seen] / counts[seen]) ** 2)) if seen.any() else math.inf
+    return 1.0 - error / float(np.var(y))
+
+
+def _noise(codes: Floats, y: Floats, repeats: NDArray[np.int64], *, trees: int, seed: int) -> float:
+    """The largest R^2 of forests fitted to the numbers permuted within each repeat."""
+    largest = -math.inf
+    for number in range(PERMUTATIONS):
+        permuted = y.copy()
+        for repeat in range(int(repeats.max()) + 1):
+            places = np.flatnonzero(repeats == repeat)
+            order = stream(seed, "permutation of an importance", number * 100_003 + repeat).permutation(places.size)
+            permuted[places] = y[places[order]]
+        largest = max(largest, _explained(codes, permuted, trees=trees, seed=seed))
+    return largest
+
+
+def _repeats(trials: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of each trial's repeat; a frame without repeats is one."""
+    values = trials["repeat"].tolist() if "repeat" in trials.columns else [0] * len(trials)
+    return factorized([str(value) for value in values])[0]
 
 
 def _codes(trials: pd.DataFrame, axes: Sequence[str]) -> tuple[Floats, list[int]]:

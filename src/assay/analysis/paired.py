@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from assay.errors import AssayError
@@ -16,6 +16,7 @@ from assay.rng import stream
 EXACT_UP_TO = 16  # pairs: up to here all 2^n sign flips are enumerated
 FLIPS = 100_000
 RESAMPLES = 10_000
+_CHUNK = 2**22  # numbers in memory at once
 _ROUNDING = 1e-9  # relative to the largest difference: smaller deviations count as rounding
 
 Floats = NDArray[np.float64]
@@ -23,8 +24,38 @@ Floats = NDArray[np.float64]
 
 def deviation(d: Floats) -> float:
     """The standard deviation of the differences (n - 1 in the denominator); 0 if they differ only by rounding."""
-    sd = float(np.std(d, ddof=1)) if d.size > 1 else math.nan
-    return 0.0 if sd <= _ROUNDING * float(np.max(np.abs(d))) else sd
+    return float(deviations(d[None])[0])
+
+
+def deviations(d: Floats) -> Floats:
+    """The standard deviations (m,) of rows of differences (m, n), as in `deviation`."""
+    if d.shape[1] < 2:
+        return np.full(len(d), np.nan)
+    sd = d.std(axis=1, ddof=1)
+    return np.where(sd <= _ROUNDING * np.abs(d).max(axis=1), 0.0, sd)
+
+
+def resolved_deviations(d: Floats, *, ties: bool = False) -> Floats:
+    """The standard deviations (m,) of rows of differences (m, n), no smaller than their step where they are coarse.
+
+    Differences of counts, such as accuracies on few examples, lie on a grid. If fewer than half of the values of a row
+    are distinct in size, its standard deviation is taken to be at least the smallest gap between 0 and these sizes: a
+    deviation below the step of the grid is not resolved, and t would be too large for the small levels of a family of
+    comparisons. With `ties`, two of equal size are enough. All differences equal: 0.
+
+    >>> resolved_deviations(np.array([[1.0, 1.0, 1.0, 1.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0]])).round(4).tolist()
+    [1.0, 1.5811]
+    """
+    sd, n = deviations(d), d.shape[1]
+    if n < 2:
+        return sd
+    sizes = np.sort(np.abs(d), axis=1)
+    gaps = np.diff(sizes, axis=1, prepend=0.0)  # the first gap is that from 0
+    is_gap = gaps > _ROUNDING * sizes[:, -1:]
+    distinct = 1 + is_gap[:, 1:].sum(axis=1)
+    step = np.where(is_gap, gaps, np.inf).min(axis=1)
+    coarse = distinct < n if ties else 2 * distinct < n
+    return np.where(coarse & (sd > 0), np.maximum(sd, step), sd)
 
 
 def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
@@ -32,20 +63,47 @@ def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
 
     Exact if the differences are normal. NaN for one pair; both bounds are the mean if all differences are equal.
     """
-    if d.size < 2:
-        return math.nan, math.nan
-    half = -float(special.stdtrit(d.size - 1, alpha / 2)) * deviation(d) / math.sqrt(d.size)
-    return float(d.mean()) - half, float(d.mean()) + half
+    low, high = t_intervals(d[None], deviations(d[None]), alpha=alpha)
+    return float(low[0]), float(high[0])
+
+
+def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05) -> tuple[Floats, Floats]:
+    """The paired t intervals of the means of rows of differences (m, n) with these standard deviations (m,)."""
+    if d.shape[1] < 2:
+        return np.full(len(d), np.nan), np.full(len(d), np.nan)
+    half = -float(special.stdtrit(d.shape[1] - 1, alpha / 2)) * sd / math.sqrt(d.shape[1])
+    means = d.mean(axis=1)
+    return means - half, means + half
+
+
+def confirmed(d: Floats, *, alpha: float) -> NDArray[np.bool_]:
+    """Whether a second test at alpha does not contradict a significant t test, for rows of differences (m, n).
+
+    From 6 pairs at 5 % it is the sign-flip test. Fewer pairs cannot reach alpha in it: there it is the t test with the
+    standard deviation of `resolved_deviations` where any two differences are equal in size.
+    """
+    p, smallest = flip_tests(d)
+    if smallest <= alpha:
+        return p <= alpha
+    return (deviations(d) > 0) & (t_tests(d, resolved_deviations(d, ties=True)) <= alpha)
 
 
 def t_test(d: Floats) -> float:
     """The two-sided p value of the paired t test; NaN for one pair, the sign-flip p if all differences are equal."""
-    if d.size < 2:
-        return math.nan
-    sd = deviation(d)
-    if sd == 0:
-        return flip_test(d)[0]
-    return float(2 * special.stdtr(d.size - 1, -abs(float(d.mean())) * math.sqrt(d.size) / sd))
+    return float(t_tests(d[None], deviations(d[None]))[0])
+
+
+def t_tests(d: Floats, sd: Floats) -> Floats:
+    """The p values (m,) of the paired t tests of rows of differences (m, n) with these standard deviations (m,)."""
+    n = d.shape[1]
+    if n < 2:
+        return np.full(len(d), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * special.stdtr(n - 1, -np.abs(d.mean(axis=1)) * math.sqrt(n) / sd)
+    constant = np.flatnonzero(sd == 0)
+    if constant.size:
+        p[constant] = flip_tests(d[constant])[0]
+    return p
 
 
 def bootstrap_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float] | None:
@@ -91,15 +149,40 @@ def flip_test(d: Floats) -> tuple[float, float]:
 
     Source: Fisher, "The design of experiments" (1935), section 21; Phipson, Smyth (2010) for the random flips.
     """
-    n, observed = d.size, abs(float(d.sum()))
-    least = observed - _ROUNDING * float(np.abs(d).sum())
+    p, smallest = flip_tests(d[None])
+    return float(p[0]), smallest
+
+
+def flip_tests(d: Floats) -> tuple[Floats, float]:
+    """The p values (m,) of the sign-flip tests of rows of differences (m, n), and the smallest p that n pairs reach.
+
+    As in `flip_test`. Memory is bounded: the rows are tested in chunks.
+    """
+    m, n = d.shape
+    observed = np.abs(d.sum(axis=1))
+    least = observed - _ROUNDING * np.abs(d).sum(axis=1)
     if n <= EXACT_UP_TO:
-        sums = d[:1]
-        for value in d[1:]:
-            sums = np.concatenate([sums + value, sums - value])  # the first sign is fixed: the other half is symmetric
-        return float(np.mean(np.abs(sums) >= least)), 2.0 / 2**n
-    count = sum(int(np.sum(np.abs(signs @ d) >= least)) for signs in _flips(n))
-    return (1 + count) / (1 + FLIPS), max(2.0 / 2**n, 1 / (1 + FLIPS))
+        p = np.empty(m)
+        chunk = max(1, _CHUNK // 2 ** max(0, n - 1))
+        for start in range(0, m, chunk):
+            part = d[start : start + chunk]
+            sums = part[:, :1]
+            for i in range(1, n):  # the first sign is fixed: the other half is symmetric
+                sums = np.concatenate([sums + part[:, i : i + 1], sums - part[:, i : i + 1]], axis=1)
+            p[start : start + chunk] = (np.abs(sums) >= least[start : start + chunk, None]).mean(axis=1)
+        return p, smallest_flip_p(n)
+    counts = np.zeros(m)
+    for signs in _flips(n):
+        chunk = max(1, _CHUNK // len(signs))
+        for start in range(0, m, chunk):
+            sums = np.abs(signs @ d[start : start + chunk].T)  # (flips, rows)
+            counts[start : start + chunk] += (sums >= least[start : start + chunk]).sum(axis=0)
+    return (1 + counts) / (1 + FLIPS), smallest_flip_p(n)
+
+
+def smallest_flip_p(n: int) -> float:
+    """The smallest p that n pairs can reach in the sign-flip test."""
+    return 2.0 / 2**n if n <= EXACT_UP_TO else max(2.0 / 2**n, 1 / (1 + FLIPS))
 
 
 def _flips(n: int) -> Iterator[Floats]:
@@ -141,7 +224,7 @@ def _power(n: int, effect: float, alpha: float) -> float:
     return 1.0 - float(special.nctdtr(n - 1, noncentrality, critical))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: ArrayLike) -> list[float]:
     """The p values corrected for multiple comparisons; NaN stays NaN and does not count as a comparison.
 
     The i-th smallest of m becomes the maximum over j <= i of min(1, (m - j + 1) p_j).
@@ -154,10 +237,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     p = np.asarray(p_values, dtype=np.float64)
     if ((p < 0) | (p > 1)).any():
         raise AssayError("a p value lies between 0 and 1")
-    ascending = [int(i) for i in np.argsort(p, kind="stable") if not math.isnan(p[i])]
+    order = np.argsort(p, kind="stable")  # NaN last
+    order = order[: int(np.sum(~np.isnan(p)))]
     corrected = np.full(p.size, np.nan)
-    largest = 0.0
-    for j, i in enumerate(ascending):
-        largest = max(largest, min(1.0, (len(ascending) - j) * float(p[i])))
-        corrected[i] = largest
+    corrected[order] = np.maximum.accumulate(np.minimum(1.0, (order.size - np.arange(order.size)) * p[order]))
     return corrected.tolist()

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import groups, measured, need, numbers, outcomes, same_clock, spread
-from assay.analysis.quantities import SCORES, TEST_SCORE
+from assay.analysis.quantities import QUANTITIES, SCORES, TEST_SCORE
+from assay.analysis.seeds import counted, is_worse_when_ended, ranked_by_seconds
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops", "parameters")
@@ -18,11 +19,15 @@ COSTS = ("seconds", "flops", "parameters")
 def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE.column) -> pd.DataFrame:
     """Every configuration by its mean cost and mean gain, with the Pareto-optimal ones marked.
 
-    One configuration dominates another if it costs no more, gains no less, and is better in one of the two. Means are
-    over the finished trials that have both numbers; the bands are their minimum and maximum.
+    One configuration dominates another if it costs no more, gains no less, and is better in one of the two. The gain
+    is the mean over all trials with a result: those that diverged or timed out count as they ended. The cost is the
+    mean over the finished trials. A trial that did not finish costs more than any finished one, so a configuration with
+    one is not optimal by seconds or operations and dominates none. By seconds, trials with foreign load are left out
+    while three others of the configuration remain. The bands are minimum and maximum.
 
     Columns: configuration, front (whether Pareto-optimal), dominated_by (the cheapest that dominates it, or None),
-    `cost`, `cost`_min, `cost`_max, `gain`, `gain`_min, `gain`_max, n, trials, diverged, missing; the cheapest first,
+    `cost`, `cost`_min, `cost`_max, `gain`, `gain`_min, `gain`_max, n (finished trials), trials, diverged, timed_out,
+    missing; the cheapest first,
     without numbers last.
 
     Raises AssayError for an unknown cost or gain, and if the seconds are not comparable.
@@ -31,18 +36,24 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE
         if name not in known:
             raise AssayError(unknown(kind, name, known))
     need(trials, ["configuration", "outcome", cost, gain])
+    used = trials
     if cost == "seconds":
-        same_clock(measured(trials, cost, gain))
+        used, _ = ranked_by_seconds(trials)
+        same_clock(measured(used, cost, gain))
+    of_used = dict(groups(used, "configuration"))
     means: list[dict[str, object]] = []
-    for label, group in groups(trials, "configuration"):
-        finished = measured(group, cost, gain)
-        bands = spread(cost, numbers(finished, cost)) | spread(gain, numbers(finished, gain))
-        means.append({"configuration": label, **bands, **outcomes(group, counted=len(finished))})
+    for label, group in groups(trials.assign(counted=counted(trials, gain)), "configuration"):
+        finished = measured(of_used[label], cost, gain)
+        with_result = group["counted"].dropna().to_numpy(dtype=float)
+        bands = spread(cost, numbers(finished, cost)) | spread(gain, with_result)
+        means.append({"configuration": label, **bands, **outcomes(group, finished=len(finished))})
     ascending = {cost: True, gain: False}
     table = pd.DataFrame(means).sort_values(
         list(ascending), ascending=list(ascending.values()), kind="stable", na_position="last", ignore_index=True
     )
     costs, gains = numbers(table, cost), numbers(table, gain)
+    if is_worse_when_ended(QUANTITIES[cost]):
+        costs = np.where((table["diverged"] + table["timed_out"]).to_numpy() > 0, np.inf, costs)
     dominators = _dominators(costs, gains)
     labels = table["configuration"].tolist()
     table.insert(1, "front", undominated(costs, gains))
@@ -69,9 +80,9 @@ def undominated(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArr
 
 
 def _dominators(cost: NDArray[np.float64], gain: NDArray[np.float64]) -> list[int | None]:
-    """The position of the first that dominates each, or None; costs are in ascending order."""
+    """The position of the first that dominates each, or None; finite costs are in ascending order."""
     dominators: list[int | None] = []
     for c, g in zip(cost, gain, strict=True):
-        better = np.flatnonzero((cost <= c) & (gain >= g) & ((cost < c) | (gain > g)))
+        better = np.flatnonzero(np.isfinite(cost) & (cost <= c) & (gain >= g) & ((cost < c) | (gain > g)))
         dominators.append(int(better[0]) if better.size else None)
     return dominators

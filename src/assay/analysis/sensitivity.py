@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, spread
+from assay.analysis.families import SeedValues, against
+from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, rows, spread
 from assay.analysis.quantities import MEASURES, TEST_SCORE
-from assay.analysis.verdicts import compare
+from assay.analysis.seeds import Endings, counted, with_counted
 from assay.errors import AssayError, unknown
 
 Floats = NDArray[np.float64]
@@ -29,38 +31,63 @@ def effects(
     """The effect of changing one axis alone: the paired difference from the baseline, for each value of each axis.
 
     The baseline is a configuration's label or its value on every axis. Trials that differ from it in two axes or more
-    are ignored. Seeds are paired by `repeat`; the interval is that of `compare`.
+    are ignored. Seeds are paired by `repeat`, and trials that diverged or timed out count by the rule of
+    `assay.analysis.seeds`. All effects are one family, that of every configuration against the baseline: Holm's
+    correction for all of them decides, and the intervals are simultaneous.
 
-    Columns: axis, value, difference (value - baseline), low, high, n (pairs), missing (trials of the value without a
-    number or a partner), p, decided (whether significant); in the order of the axes.
+    Columns: axis, value, difference (value - baseline), low, high (simultaneous), n (pairs), missing (trials of the
+    value without a number or a partner), ended (trials of the value that diverged or timed out), p (sign flips),
+    p_holm, decided (whether significant after correction), sentence; in the order of the axes. `.attrs` holds
+    comparisons, the number of effects that are corrected for.
 
     Raises AssayError if no trial is at the baseline, or two trials of one value share a repeat.
     """
     _check_measure(measure)
+    if not axes:
+        raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "repeat", "outcome", measure])
     origin = _baseline(trials, axes, baseline)
     columns = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}
     changed = np.asarray([[label != origin[axis] for label in columns[axis]] for axis in axes], dtype=np.bool_)
-    base = _by_repeat(trials.iloc[np.flatnonzero(~changed.any(axis=0))], measure, "the baseline")
-    if not base:
+    at_baseline = np.asarray(~changed.any(axis=0), dtype=np.bool_)
+    if np.isnan(counted(rows(trials, at_baseline), measure)).all():
         where = ", ".join(f"{axis} = {value}" for axis, value in origin.items())
         raise AssayError(f"no trial with a number for {measure!r} is at the baseline ({where})")
-    unit, higher = MEASURES[measure].unit, MEASURES[measure].higher_is_better
-    differences: list[dict[str, object]] = []
+    places = [_BASELINE if at else "" for at in at_baseline.tolist()]
+    names: dict[str, tuple[str, str]] = {}
     for i, axis in enumerate(axes):
-        only_this = trials.iloc[np.flatnonzero(changed[i] & (changed.sum(axis=0) == 1))]
-        for value, group in groups(only_this, axis):
-            values = _by_repeat(group, measure, f"{axis} = {value}")
-            common = [repeat for repeat in values if repeat in base]
-            row: dict[str, object] = {"axis": axis, "value": value}
-            row |= dict.fromkeys(("difference", "low", "high", "p"), math.nan) | {"decided": False}
-            if common:
-                pairs = [values[r] for r in common], [base[r] for r in common]
-                verdict = compare(*pairs, names=(value, "baseline"), alpha=alpha, unit=unit, higher_is_better=higher)
-                row |= {name: getattr(verdict, name) for name in ("difference", "low", "high", "p", "decided")}
-            differences.append(row | {"n": len(common), "missing": len(group) - len(common)})
-    columns = ["axis", "value", "difference", "low", "high", "n", "missing", "p", "decided"]
-    return pd.DataFrame(differences, columns=columns)
+        for j in np.flatnonzero(changed[i] & (changed.sum(axis=0) == 1)).tolist():
+            places[j] = f"{axis} = {columns[axis][j]}"
+            names.setdefault(places[j], (axis, columns[axis][j]))
+    _check_places(trials, places, ~np.isnan(counted(trials, measure)))
+    of_family = rows(trials.assign(**{_PLACE: places}), np.asarray([place != "" for place in places], dtype=np.bool_))
+    family = against(SeedValues.of(of_family, measure, _PLACE), _BASELINE, alpha=alpha)
+    effects_of = {verdict.names[0]: verdict for verdict in family.verdicts()}
+    differences: list[dict[str, object]] = []
+    for place, (axis, value) in names.items():
+        verdict = effects_of[place]
+        endings = verdict.endings[0] if verdict.endings else Endings(())
+        row: dict[str, object] = {"axis": axis, "value": value}
+        row |= {name: getattr(verdict, name) for name in ("difference", "low", "high", "n")}
+        row |= {"missing": endings.trials - verdict.n, "ended": endings.ended, "p": verdict.p}
+        row |= {"p_holm": verdict.p_corrected, "decided": verdict.decided, "sentence": verdict.sentence()}
+        differences.append(row)
+    names_of_columns = ["axis", "value", "difference", "low", "high", "n", "missing", "ended", "p", "p_holm", "decided"]
+    table = pd.DataFrame(differences, columns=[*names_of_columns, "sentence"])
+    table.attrs = {"comparisons": family.total}
+    return table
+
+
+def _check_places(trials: pd.DataFrame, places: Sequence[str], with_result: NDArray[np.bool_]) -> None:
+    """Raises AssayError if two trials with a result are at one place of the design and have one repeat."""
+    pairs = zip(places, map(str, trials["repeat"].tolist()), with_result.tolist(), strict=True)
+    counts = Counter((place, repeat) for place, repeat, has_result in pairs if place and has_result)
+    for (place, _), count in counts.items():
+        if count > 1:
+            raise AssayError(f"{place} has several trials of one repeat, so seeds cannot be paired; name every axis")
+
+
+_BASELINE, _PLACE = "the baseline", "place in the design"  # no axis can have a name with these spaces
 
 
 def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
@@ -120,23 +147,26 @@ def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCOR
 
 
 def learning_rate_curve(trials: pd.DataFrame, *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
-    """The measure against the learning rate, for each optimizer, with its band over the finished trials.
+    """The measure against the learning rate, for each optimizer, with its band over the trials.
 
-    Columns: optimizer, learning_rate, `measure` (mean), `measure`_min, `measure`_max, n, trials, diverged, missing.
-    Where every trial diverged the mean is NaN and the row stays: the learning rate is too high there.
+    Trials that diverged or timed out count by the rule of `assay.analysis.seeds`: where every trial diverged at once,
+    an accuracy is chance.
+
+    Columns: optimizer, learning_rate, `measure` (mean over all trials with a result), `measure`_min, `measure`_max, n
+    (finished trials), trials, diverged, timed_out, missing.
     """
     _check_measure(measure)
     need(trials, ["optimizer", "learning_rate", "outcome", measure])
     rates = numbers(trials, "learning_rate")
     points: list[dict[str, object]] = []
-    for optimizer, group in groups(trials.assign(learning_rate=rates), "optimizer"):
+    for optimizer, group in groups(trials.assign(learning_rate=rates, counted=counted(trials, measure)), "optimizer"):
         of_group = numbers(group, "learning_rate")
         for rate in sorted({float(rate) for rate in of_group if not math.isnan(rate)}):
             at_rate = group.iloc[np.flatnonzero(of_group == rate)]
-            finished = measured(at_rate, measure)
+            values = numbers(at_rate, "counted")
             row: dict[str, object] = {"optimizer": optimizer, "learning_rate": rate}
-            row |= spread(measure, numbers(finished, measure))
-            points.append(row | outcomes(at_rate, counted=len(finished)))
+            row |= spread(measure, values[~np.isnan(values)])
+            points.append(row | outcomes(at_rate, finished=len(measured(at_rate, measure))))
     if not points:
         raise AssayError("no trial has a learning rate")
     return pd.DataFrame(points)
@@ -193,14 +223,6 @@ def _baseline(trials: pd.DataFrame, axes: Sequence[str], baseline: str | Mapping
     return {axis: _label(trials[axis].tolist()[row]) for axis in axes}
 
 
-def _by_repeat(trials: pd.DataFrame, measure: str, name: str) -> dict[str, float]:
-    finished = measured(trials, measure, "repeat")
-    repeats = [str(repeat) for repeat in finished["repeat"].tolist()]
-    if len(set(repeats)) < len(repeats):
-        raise AssayError(f"{name} has several trials of one repeat, so seeds cannot be paired; name every axis")
-    return dict(zip(repeats, numbers(finished, measure).tolist(), strict=True))
-
-
 def _grid(
     trials: pd.DataFrame, axes: Sequence[str], measure: str
 ) -> tuple[Floats, list[NDArray[np.int64]], dict[str, list[str]]]:
@@ -211,7 +233,9 @@ def _grid(
     need(trials, [*axes, "outcome", measure])
     labels = {axis: [_label(value) for value in trials[axis].tolist()] for axis in axes}
     values = {axis: list(dict.fromkeys(labels[axis])) for axis in axes}
-    finished = measured(trials, measure)
+    finished = with_counted(trials, measure)
+    if np.isinf(numbers(finished, measure)).any():
+        raise AssayError(f"a trial that diverged or timed out has no {measure!r}, so the grid has no means to compare")
     of_finished = {axis: [_label(value) for value in finished[axis].tolist()] for axis in axes}
     counts = dict.fromkeys(itertools.product(*values.values()), 0)
     for cell in zip(*of_finished.values(), strict=True):

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from assay.analysis.frames import groups, have, measured, need, numbers, own, same_clock
+from assay.analysis.frames import FINISHED, groups, have, measured, need, numbers, own, same_clock
 from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
+from assay.analysis.seeds import ENDED, Endings, outcomes_of
 from assay.errors import AssayError, unknown
 from assay.parts.fractions import fraction
 
@@ -19,7 +20,7 @@ from assay.parts.fractions import fraction
 def default_target(trials: pd.DataFrame) -> float:
     """The median of the final test accuracies of the finished trials, a fraction: half of them reach it.
 
-    Imported curves count only if there are no other trials.
+    It is a choice of a target, not a statistic of the trials. Imported curves count only if there are no other trials.
 
     Raises AssayError if no trial has an accuracy.
     """
@@ -46,7 +47,7 @@ def times_to(
     The time is interpolated linearly between the two measured points around the first crossing. If the first point
     already reaches the target, the time is that of this point. A trial that does not reach the target is
     right-censored: `reached` is False and the time is that of its last measured point. A trial without a measured
-    point has no time (NaN).
+    point, and one that is no result (failed, lost, out of memory), has no time (NaN).
 
     Columns: trial, configuration, outcome, time (in units of `by`), reached. `.attrs` holds target, by and quantity.
 
@@ -74,7 +75,10 @@ def times_to(
         trial: _crossing(numbers(curve, by), sign * numbers(curve, column), sign * target)
         for trial, curve in groups(curves, "trial")
     }
-    crossings = [of_trial.get(str(trial), (math.nan, False)) for trial in trials["trial"].tolist()]
+    crossings = [
+        (math.nan, False) if _no_result(outcome) else of_trial.get(str(trial), (math.nan, False))
+        for trial, outcome in zip(trials["trial"].tolist(), trials["outcome"].tolist(), strict=True)
+    ]
     table = trials[["trial", "configuration", "outcome"]].reset_index(drop=True)
     table = table.assign(time=[time for time, _ in crossings], reached=[reached for _, reached in crossings])
     table.attrs = {"target": float(target), "by": by, "quantity": column}
@@ -207,8 +211,8 @@ def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float
 def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | None = None) -> pd.DataFrame:
     """How many trials of each configuration reach the target, and when; the smallest restricted mean first.
 
-    A trial that diverged before the target can never reach it, so it stays at risk until the end instead of being
-    censored where it diverged.
+    A trial that diverged or timed out before the target missed it, so it stays at risk until the end instead of being
+    censored where it ended, also if it has no curve.
 
     Args:
         times: the result of `times_to`.
@@ -217,8 +221,8 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
             followed.
 
     Columns: the one of `by`, trials, reached, success (the fraction reached), success_low, success_high (Wilson,
-    95 %), median (NaN if fewer than half reach it), restricted_mean, restricted_mean_error, horizon, unmeasured
-    (trials without a curve, which only `trials` counts).
+    95 %), median (NaN if fewer than half reach it), restricted_mean, restricted_mean_error, horizon, diverged,
+    timed_out, unmeasured (trials that are no result or have no curve, which only `trials` counts).
 
     Raises AssayError without rows, and for a horizon beyond the end of the follow-up.
     """
@@ -230,6 +234,7 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
     table: list[dict[str, object]] = []
     for label, group in groups(times, by):
         t, r = parts[label]
+        endings = Endings.of(outcomes_of(group).tolist())
         low, high = wilson(sum(r), len(t))
         mean, error = restricted_mean(t, r, horizon=horizon) if t and not math.isnan(horizon) else (math.nan, math.nan)
         median = median_time(t, r) if t else None
@@ -245,6 +250,8 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
                 "restricted_mean": mean,
                 "restricted_mean_error": error,
                 "horizon": horizon,
+                "diverged": endings.count("diverged"),
+                "timed_out": endings.count("timed out"),
                 "unmeasured": len(group) - len(t),
             }
         )
@@ -252,11 +259,15 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
 
 
 def _observed(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
-    """The times of the measured trials, infinite for a diverged one, and whether each reached the target."""
+    """The times of the trials with a result, infinite for a miss of one that did not finish; whether each reached."""
     times, reached = numbers(group, "time", what="times"), [bool(value) for value in group["reached"].tolist()]
-    diverged = [str(outcome) == "diverged" for outcome in group["outcome"].tolist()]
-    kept = [i for i in range(len(times)) if not math.isnan(times[i])]
-    return [math.inf if diverged[i] and not reached[i] else float(times[i]) for i in kept], [reached[i] for i in kept]
+    ended = np.isin(outcomes_of(group), ENDED).tolist()
+    kept = [i for i in range(len(times)) if ended[i] or not math.isnan(times[i])]
+    return [math.inf if ended[i] and not reached[i] else float(times[i]) for i in kept], [reached[i] for i in kept]
+
+
+def _no_result(outcome: object) -> bool:
+    return str(outcome) not in FINISHED and str(outcome) not in ENDED
 
 
 def _follow_up(times: ArrayLike, reached: ArrayLike) -> float:

@@ -1,119 +1,22 @@
-"""Which configuration is better, by tests on paired seeds: two configurations, all pairs, the best."""
+"""Which configuration is better, by tests on paired seeds: two configurations, all pairs, a baseline, the best."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from assay.analysis.frames import groups, have, is_imported, listed, measured, need, numbers, paired, rows, same_clock
-from assay.analysis.paired import (
-    bootstrap_interval,
-    deviation,
-    flip_test,
-    holm,
-    pairs_needed,
-    t_interval,
-    t_test,
-)
+from assay.analysis.families import Family, SeedValues, all_pairs, bootstrapped, chosen, pairs_with
+from assay.analysis.families import against as family_against
+from assay.analysis.frames import have, is_imported, listed, measured, need, paired
+from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
+from assay.analysis.seeds import Endings
+from assay.analysis.verdict import Verdict
 from assay.errors import AssayError, unknown
-
-BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
-_FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The comparison of two configurations on paired seeds; differences are the first minus the second.
-
-    Accuracies are fractions here and percentage points in `sentence`. NaN is what one pair does not determine.
-
-    Attributes:
-        names: the two configurations.
-        difference: the mean difference.
-        low: the lower bound of the mean difference with confidence 1 - alpha, by `method`.
-        high: the upper bound.
-        p: the p value of the sign-flip test.
-        smallest_p: the smallest p that n pairs can reach in that test.
-        p_t: the p value of the paired t test.
-        n: the number of pairs.
-        deviation: the standard deviation of the differences.
-        alpha: the significance level.
-        level: alpha, or in a family of comparisons the level that a single comparison must meet.
-        method: the method of the interval.
-        decided: whether the difference is significant.
-        unit: "points" for fractions shown as percentage points, or the unit of the values.
-        higher_is_better: the direction of the measure.
-    """
-
-    names: tuple[str, str]
-    difference: float
-    low: float
-    high: float
-    p: float
-    smallest_p: float
-    p_t: float
-    n: int
-    deviation: float
-    alpha: float
-    level: float
-    method: str
-    decided: bool
-    unit: str = SCORE.unit
-    higher_is_better: bool = SCORE.higher_is_better
-
-    @property
-    def winner(self) -> str | None:
-        """The better configuration, or None if the difference is not significant."""
-        return self.names[(self.difference > 0) != self.higher_is_better] if self.decided else None
-
-    @property
-    def more_seeds(self) -> int | None:
-        """How many more pairs give 80 % power if the true difference is the observed one; None if above 1,000 pairs.
-
-        By the power of the paired t test. If all differences are equal, the sign-flip test sets the number.
-        """
-        if self.decided:
-            return 0
-        if self.n < 2 or self.difference == 0:
-            return None
-        if self.deviation == 0:
-            return max(1, math.ceil(math.log2(2 / self.level)) - self.n)
-        needed = pairs_needed(self.difference, self.deviation, alpha=self.level)
-        return None if needed is None else max(1, needed - self.n)
-
-    def sentence(self) -> str:
-        """The verdict in words, with its evidence."""
-        first, second = self.names
-        seeds = f"{self.n} seed{'' if self.n == 1 else 's'}"
-        if self.decided:
-            loser = second if self.winner == first else first
-            return f"{self.winner} beats {loser} by {self._amount()}, {seeds}"
-        if not self.n:
-            return f"cannot compare {first} and {second}: they have no seed in common"
-        undecided = f"no significant difference between {first} and {second}:"
-        if self.n == 1:
-            return f"{undecided} {self._amount()}, {seeds}; one seed does not show the spread over seeds"
-        if self.difference == self.deviation == 0:
-            return f"{undecided} they are equal on all {seeds}"
-        more = self.more_seeds
-        needed = "no attainable number of seeds is enough" if more is None else f"about {more} more seeds needed"
-        return f"{undecided} {self._amount()}, {seeds}; {needed if more != 1 else 'about 1 more seed needed'}"
-
-    def _amount(self) -> str:
-        sign = -1.0 if self.decided and self.difference < 0 else 1.0
-        low, high = sorted((sign * self.low, sign * self.high))
-        bounds = "" if math.isnan(self.low) else f" [{self._shown(low)}, {self._shown(high)}]"
-        return f"{self._shown(sign * self.difference)}{' ' if self.unit else ''}{self.unit}{bounds}"
-
-    def _shown(self, value: float) -> str:
-        return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
 
 
 def compare(
@@ -129,8 +32,10 @@ def compare(
 
     The interval of the mean difference is the paired t interval below 8 pairs, and the studentised bootstrap interval
     from 8 pairs on. (It stays the t interval if alpha is smaller than the pairs or the resamples resolve, or if too
-    many values are equal.) The difference is significant if the interval excludes 0 and the sign-flip test agrees, as
-    far as n pairs can reach alpha in it. If all differences are equal, the sign-flip test alone decides.
+    many values are equal.) The difference is significant if the interval excludes 0 and the sign-flip test agrees.
+    Where n pairs cannot reach alpha in it (5 pairs and 5 %), the t test decides, with a larger deviation for coarse
+    values. If all differences are equal, the sign-flip test alone decides. This is one comparison; several need the
+    correction of `pairwise` or `against`.
 
     Args:
         a_values: of the first configuration (n,), accuracies as fractions.
@@ -149,17 +54,10 @@ def compare(
     d = _differences(a_values, b_values, names)
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
-    return _tested(d, names, alpha=alpha, unit=unit, higher_is_better=higher_is_better)
-
-
-def _tested(
-    d: NDArray[np.float64], names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool
-) -> Verdict:
     p, smallest = flip_test(d)
-    resolved = smallest <= alpha
-    (low, high), method = _interval(d, alpha=alpha, resolved=resolved)
+    resampled = bootstrapped(d, alpha=alpha, smallest_p=smallest)
+    low, high = resampled or t_interval(d, alpha=alpha)
     excludes_zero = low > 0 or high < 0
-    decided = excludes_zero and (p <= alpha if resolved else deviation(d) > 0)
     return Verdict(
         names,
         difference=float(d.mean()),
@@ -172,10 +70,11 @@ def _tested(
         deviation=deviation(d),
         alpha=alpha,
         level=alpha,
-        method=method,
-        decided=decided,
+        method="studentised bootstrap" if resampled else "paired t",
+        decided=excludes_zero and bool(confirmed(d[None], alpha=alpha)[0]),
         unit=unit,
         higher_is_better=higher_is_better,
+        p_corrected=t_test(d),
     )
 
 
@@ -191,39 +90,68 @@ def _differences(a_values: ArrayLike, b_values: ArrayLike, names: tuple[str, str
     return a - b
 
 
-def _interval(d: NDArray[np.float64], *, alpha: float, resolved: bool) -> tuple[tuple[float, float], str]:
-    """The interval of the mean difference and its method; `resolved`: whether the pairs can reach alpha at all."""
-    if d.size >= BOOTSTRAP_FROM and resolved and alpha >= _FINEST_ALPHA and deviation(d) > 0:
-        interval = bootstrap_interval(d, alpha=alpha)
-        if interval:
-            return interval, "studentised bootstrap"
-    return t_interval(d, alpha=alpha), "paired t"
-
-
 def pairwise(
     trials: pd.DataFrame, *, measure: str = TEST_SCORE.column, by: str = "configuration", alpha: float = 0.05
 ) -> pd.DataFrame:
     """Every pair of configurations compared at equal repeats, with Holm's correction for multiple comparisons.
 
-    A difference is significant if its verdict is, and the p value of its paired t test, corrected by Holm, is at most
-    alpha. (The sign-flip p of 8 seeds cannot pass the correction for more than 6 pairs, however large the difference.)
+    A difference is significant if its p value of the paired t test, corrected by Holm, is at most alpha, and the tests
+    of `compare` at alpha do not contradict. (The sign-flip p of 8 seeds cannot pass the correction for more than 6
+    pairs, however large the difference.) The intervals are simultaneous, by Bonferroni. Trials that diverged or timed
+    out count by the rule of `assay.analysis.seeds`.
 
-    Columns: a, b (in order of first appearance), difference (a - b), low, high, n (pairs), missing_a, missing_b
-    (trials without a number or a partner), p, smallest_p (sign flips), p_t, p_holm, decided (whether significant
-    after correction), more_seeds, sentence.
+    Columns: a, b (in order of first appearance), difference (a - b), low, high (simultaneous), n (pairs), missing_a,
+    missing_b (trials without a number or a partner), ended_a, ended_b (trials that diverged or timed out), p,
+    smallest_p (sign flips), p_t, p_holm, decided (whether significant after correction), more_seeds, sentence.
 
     Imported curves are ignored.
 
     Raises AssayError for a single configuration, two trials of one repeat, and seconds that are not comparable.
     """
-    verdicts, corrected, trials_of = _family(trials, measure, by, alpha)
+    return table_of(all_pairs(_several(trials, measure, by), alpha=alpha).verdicts())
+
+
+def against(
+    trials: pd.DataFrame,
+    baseline: str,
+    *,
+    measure: str = TEST_SCORE.column,
+    by: str = "configuration",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """Every configuration compared with the baseline at equal repeats, with Holm's correction for these comparisons.
+
+    The columns, tests and errors are those of `pairwise`; b is the baseline. Raises AssayError for an unknown baseline.
+    """
+    return table_of(family_against(_several(trials, measure, by), baseline, alpha=alpha).verdicts())
+
+
+def of_values(
+    values: Mapping[str, Mapping[int, float]],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    measure: str = TEST_SCORE.column,
+    alpha: float = 0.05,
+) -> list[Verdict]:
+    """The verdicts on named pairs of configurations, from their values by seed, with Holm's correction for these pairs.
+
+    >>> of_values({"a": {1: 0.9, 2: 0.91}, "b": {1: 0.8}}, [("a", "b")])[0].n
+    1
+    """
+    return chosen(SeedValues.plain(values, measure), pairs, alpha=alpha).verdicts()
+
+
+def table_of(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Verdicts as a frame with the columns of `pairwise`."""
     table: list[dict[str, object]] = []
-    for verdict, p_holm in zip(verdicts, corrected, strict=True):
+    for verdict in verdicts:
         names = ("difference", "low", "high", "n", "p", "smallest_p", "p_t")
         row: dict[str, object] = {"a": verdict.names[0], "b": verdict.names[1]}
         row |= {name: getattr(verdict, name) for name in names}
-        row |= {f"missing_{x}": trials_of[name] - verdict.n for x, name in zip("ab", verdict.names, strict=True)}
-        row |= {"p_holm": p_holm, "decided": verdict.decided, "more_seeds": verdict.more_seeds}
+        endings = verdict.endings or (Endings(()), Endings(()))
+        row |= {f"missing_{x}": e.trials - verdict.n for x, e in zip("ab", endings, strict=True)}
+        row |= {f"ended_{x}": e.ended for x, e in zip("ab", endings, strict=True)}
+        row |= {"p_holm": verdict.p_corrected, "decided": verdict.decided, "more_seeds": verdict.more_seeds}
         table.append(row | {"sentence": verdict.sentence()})
     return pd.DataFrame(table).astype({"more_seeds": "Int64"})
 
@@ -231,7 +159,7 @@ def pairwise(
 def between(
     trials: pd.DataFrame, a: str, b: str, *, measure: str = TEST_SCORE.column, by: str = "configuration"
 ) -> Verdict:
-    """The verdict on two configurations alone, at equal repeats.
+    """The verdict on two configurations at equal repeats, out of the family of all pairs of the trials.
 
     Raises AssayError for an unknown name, two trials of one repeat, and seconds that are not comparable.
     """
@@ -245,9 +173,17 @@ def between(
             raise AssayError(
                 f"{name!r} comes from a log, which names no seed that can be paired: it cannot be compared"
             )
-    either = np.asarray([str(name) in (a, b) for name in trials[by].tolist()], dtype=np.bool_)
-    values = _matched(rows(trials, either), measure, by)
-    return _verdict(values, a, b, measure=measure, alpha=0.05)
+    if a == b:
+        raise AssayError(f"got {a!r} twice; expected two configurations to compare")
+    seeds = SeedValues.of(trials, measure, by)
+    order = [seeds.names.index(name) for name in (a, b)]
+    ordered = (a, b) if order[0] < order[1] else (b, a)
+    whole = pairs_with(seeds, a)
+    verdict = next(v for v in whole.verdicts() if v.names == ordered)
+    return verdict if ordered == (a, b) else verdict.reversed()
+
+
+_NO_ENDINGS = Endings(())
 
 
 @dataclass(frozen=True)
@@ -262,6 +198,8 @@ class Best:
     beats: tuple[str, ...]
     ties: tuple[str, ...]
     unmeasured: tuple[str, ...]
+    endings: Endings = _NO_ENDINGS
+    comparisons: int = 1
 
     def sentence(self) -> str:
         """The best configuration in words, with its evidence."""
@@ -269,17 +207,29 @@ class Best:
         sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {quantity.text(self.mean)}, "
         sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
         sentence += "" if self.n == self.trials else f" of {self.trials}"
+        sentence += "".join(f", {note}" for note in self.endings.notes())
         sentence += " (selected on test)" if quantity.split == "test" else ""
-        sentence += f"; it beats {listed(self.beats)}" if self.beats else ""
+        corrected = f" (Holm's correction for {self.comparisons:,} pairs)" if self.comparisons > 1 else ""
+        sentence += f"; it beats {listed(self.beats)}{corrected}" if self.beats else ""
         sentence += f"; no significant difference from {listed(self.ties)}" if self.ties else ""
+        sentence += corrected if self.ties and not self.beats else ""
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
 
 
-def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configuration", alpha: float = 0.05) -> Best:
+def best(
+    trials: pd.DataFrame,
+    *,
+    measure: str | None = None,
+    by: str = "configuration",
+    alpha: float = 0.05,
+    decided: Mapping[str, Sequence[Verdict]] | None = None,
+) -> Best:
     """The configuration with the best mean, and which of the others are significantly worse.
 
     It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
-    The comparisons are those of `pairwise`, corrected for all pairs, because it was selected after seeing the values.
+    The mean is over all seeds with a result: those that diverged or timed out count as they ended. The comparisons are
+    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values. `decided`
+    has the verdicts on all pairs of a study to which seeds were added until they were decided, by measure.
 
     Raises AssayError if no trial has a number.
     """
@@ -290,89 +240,40 @@ def best(trials: pd.DataFrame, *, measure: str | None = None, by: str = "configu
         tested = len(measured(trials, test))
         validated = validation in trials.columns and len(measured(trials, validation)) == tested
         measure = validation if validated and tested else test
-    values = _matched(trials, measure, by)
-    means = {name: float(np.mean(list(by_repeat.values()))) for name, by_repeat in values.items() if by_repeat}
-    if not means:
+    seeds = SeedValues.of(trials, measure, by)
+    means = seeds.means()
+    if not np.isfinite(means).any():
         raise AssayError(f"no finished trial has a number for {measure!r}, so none is best")
-    name = (max if MEASURES[measure].higher_is_better else min)(means, key=lambda label: means[label])
-    verdicts = _family(trials, measure, by, alpha)[0] if len(values) > 1 else []
-    beats = [v.names[v.names[0] == name] for v in verdicts if v.winner == name]
+    place = int(np.nanargmax(means) if MEASURES[measure].higher_is_better else np.nanargmin(means))
+    name, total = seeds.names[place], 1
+    beats: list[str] = []
+    if len(seeds.names) > 1:
+        stored = (decided or {}).get(measure)
+        verdicts = pairs_with(seeds, name, alpha=alpha).verdicts() if stored is None else stored
+        total = max(verdict.comparisons for verdict in verdicts)
+        beats = [v.names[v.names[0] == name] for v in verdicts if v.winner == name]
+    measured_names = [label for label, mean in zip(seeds.names, means, strict=True) if not np.isnan(mean)]
     return Best(
         name,
         measure,
-        means[name],
-        len(values[name]),
-        sum(str(label) == name for label in trials[by].tolist()),
+        float(means[place]),
+        int(np.sum(~np.isnan(seeds.values[place]))),
+        seeds.endings[place].trials,
         tuple(beats),
-        tuple(label for label in means if label != name and label not in beats),
-        tuple(label for label in values if label not in means),
+        tuple(label for label in measured_names if label != name and label not in beats),
+        tuple(label for label in seeds.names if label not in measured_names),
+        seeds.endings[place],
+        total,
     )
 
 
-def _family(
-    trials: pd.DataFrame, measure: str, by: str, alpha: float
-) -> tuple[list[Verdict], list[float], Mapping[str, int]]:
-    """The verdict on each pair after Holm's correction; the corrected p values; the trials of each configuration."""
-    values = _matched(trials, measure, by)
-    if len(values) < 2:
-        raise AssayError(f"there is only one {by}, {next(iter(values))!r}, so there is nothing to compare it with")
-    pairs = itertools.combinations(values, 2)
-    verdicts = [_verdict(values, a, b, measure=measure, alpha=alpha) for a, b in pairs]
-    corrected = holm([verdict.p_t for verdict in verdicts])
-    level = alpha / max(1, sum(not math.isnan(p) for p in corrected))
-    verdicts = [
-        replace(verdict, decided=verdict.decided and p <= alpha, level=level)
-        for verdict, p in zip(verdicts, corrected, strict=True)
-    ]
-    return verdicts, corrected, {name: len(group) for name, group in groups(trials, by)}
+def _several(trials: pd.DataFrame, measure: str, by: str) -> SeedValues:
+    """The numbers of two configurations or more. Raises AssayError for a single one."""
+    seeds = SeedValues.of(trials, measure, by)
+    if len(seeds.names) < 2:
+        (only,) = list(seeds.names)
+        raise AssayError(f"there is only one {by}, {only!r}, so there is nothing to compare it with")
+    return seeds
 
 
-def _verdict(values: Mapping[str, Mapping[str, float]], a: str, b: str, *, measure: str, alpha: float) -> Verdict:
-    unit, higher = MEASURES[measure].unit, MEASURES[measure].higher_is_better
-    common = [repeat for repeat in values[a] if repeat in values[b]]
-    if not common:
-        return _no_pairs((a, b), alpha=alpha, unit=unit, higher_is_better=higher)
-    pairs = [values[a][r] for r in common], [values[b][r] for r in common]
-    return compare(*pairs, names=(a, b), alpha=alpha, unit=unit, higher_is_better=higher)
-
-
-def _no_pairs(names: tuple[str, str], *, alpha: float, unit: str, higher_is_better: bool) -> Verdict:
-    return Verdict(
-        names,
-        difference=math.nan,
-        low=math.nan,
-        high=math.nan,
-        p=math.nan,
-        smallest_p=math.nan,
-        p_t=math.nan,
-        n=0,
-        deviation=math.nan,
-        alpha=alpha,
-        level=alpha,
-        method="none",
-        decided=False,
-        unit=unit,
-        higher_is_better=higher_is_better,
-    )
-
-
-def _matched(trials: pd.DataFrame, measure: str, by: str) -> dict[str, dict[str, float]]:
-    """The numbers of each configuration by repeat; trials without a number are skipped."""
-    if measure not in MEASURES:
-        raise AssayError(unknown("measure", measure, MEASURES))
-    trials = paired(trials)
-    need(trials, [by, "repeat", "outcome", measure])
-    if MEASURES[measure].is_timed:
-        same_clock(measured(trials, measure))
-    values: dict[str, dict[str, float]] = {}
-    for label, group in groups(trials, by):
-        finished = measured(group, measure, "repeat")
-        repeats = [str(repeat) for repeat in finished["repeat"].tolist()]
-        duplicates = [repeat for repeat in dict.fromkeys(repeats) if repeats.count(repeat) > 1]
-        if duplicates:
-            raise AssayError(
-                f"{by} {label!r} has {repeats.count(duplicates[0])} trials of repeat {duplicates[0]}, so seeds cannot "
-                "be paired; restrict the trials to what is to be compared"
-            )
-        values[label] = dict(zip(repeats, numbers(finished, measure).tolist(), strict=True))
-    return values
+__all__ = ["Best", "Family", "Verdict", "against", "best", "between", "compare", "of_values", "pairwise", "table_of"]

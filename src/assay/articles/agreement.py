@@ -13,6 +13,7 @@ from assay.articles.published import PublishedPoint
 
 TOLERANCE = 0.01  # of an accuracy, where the curve is settled or the article says "about"
 LOSS_TOLERANCE = 0.1  # of a loss, relatively
+NEAR_CHANCE = 0.15  # a published accuracy of ten classes below which agreement says nothing
 _PLATEAU = 0.5  # an accuracy below which a curve that no longer moves is on a plateau, not at its end
 _LAST_DIGIT = 5e-5  # half of the last digit of a published accuracy
 
@@ -23,7 +24,9 @@ RULE = (
     "or on a plateau (settled below 50 %). Where the article says 'about', the interval is 1.0 point wider on each "
     "side; where it says 'above' or 'below', the median must be, or on a plateau or cliff the interval must reach "
     "there. A loss holds inside the prediction interval or within 10 % of the median. One run alone shows no spread: "
-    "off a settled curve it cannot tell. Each published figure is one run of its author."
+    "off a settled curve it cannot tell. Each published figure is one run of its author. Points whose published "
+    "accuracy is below 15 %, near chance (10 %), are marked and counted apart: nearly every untrained network agrees "
+    "with them."
 )
 
 
@@ -49,6 +52,7 @@ class Judgement:
     n: int
     interval: tuple[float, float]
     why: str = ""
+    near_chance: bool = False
 
 
 _NOT_MEASURED = Judgement(None, "", math.nan, math.nan, math.nan, 0, (math.nan, math.nan), "not measured")
@@ -67,7 +71,13 @@ def judge(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
         return _NOT_MEASURED
     place = _place(runs)
     slack = TOLERANCE if point.word == "about" else _LAST_DIGIT
-    return _judge(point.accuracy, point.word, values, place, tolerance=TOLERANCE, slack=slack)
+    judgement = _judge(point.accuracy, point.word, values, place, tolerance=TOLERANCE, slack=slack)
+    return replace(judgement, near_chance=is_near_chance(point))
+
+
+def is_near_chance(point: PublishedPoint) -> bool:
+    """Whether a published point is one of a network that has learned next to nothing."""
+    return point.accuracy is not None and point.accuracy < NEAR_CHANCE
 
 
 def judge_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
@@ -79,8 +89,8 @@ def judge_loss(point: PublishedPoint, runs: Sequence[Run]) -> Judgement:
     tolerance = LOSS_TOLERANCE * median(values)
     judgement = _judge(point.loss, "", values, _place(runs), tolerance=tolerance, slack=0.0)
     if not judgement.holds and abs(median(values) - point.loss) <= tolerance:
-        return replace(judgement, holds=True, why="")
-    return judgement
+        judgement = replace(judgement, holds=True, why="")
+    return replace(judgement, near_chance=is_near_chance(point))
 
 
 def prediction_interval(values: Sequence[float], *, alpha: float = 0.05) -> tuple[float, float]:
@@ -143,4 +153,4 @@ def _side(middle: float, published: float) -> str:
     return f"the median is {'above' if middle > published else 'below'} it"
 
 
-__all__ = ["RULE", "Judgement", "Run", "judge", "judge_loss", "prediction_interval"]
+__all__ = ["RULE", "Judgement", "Run", "is_near_chance", "judge", "judge_loss", "prediction_interval"]

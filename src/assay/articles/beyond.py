@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
+
 from assay.analysis.effort import comparable, effort
 from assay.analysis.frames import FINISHED
-from assay.analysis.verdicts import compare
+from assay.analysis.seeds import with_counted
+from assay.analysis.verdicts import of_values
 from assay.articles.measurements import TrialRow, percent_cell, trial_rows
 from assay.articles.page import Page, Picture, Table
 from assay.articles.spec import ReproductionSpec, plans, study
@@ -240,7 +243,7 @@ def _ranks(result: Results, cost: str) -> dict[str, str]:
 
 
 def _optimizer_parts(result: Results) -> list[Table | Picture]:
-    trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
+    trials = _counted_rows(result)
     head = (
         "optimizer",
         "its rate",
@@ -256,32 +259,35 @@ def _optimizer_parts(result: Results) -> list[Table | Picture]:
         return [Table(head, [], title, note)]
     tuned = {name: tuned_rate(rows) for name, rows in _grouped(trials, "optimizer").items()}
     order = sorted(tuned, key=lambda name: -median(tuned[name][2].values()) if tuned[name][2] else 0.0)
+    values, others = {name: tuned[name][2] for name in order}, order[1:]
+    against = dict(zip(others, of_values(values, [(order[0], name) for name in others]), strict=True))
     rows: list[list[str]] = []
     for name in order:
         rate, validated, tested = tuned[name]
         tuning = [row for row in trials if row["optimizer"] == name and _tunes(row, trials)]
         seconds, flops = (sum(float(row[cost]) for row in tuning) for cost in ("seconds", "flops"))
         accuracies = [percent_cell(validated), _range(list(tested.values()), percent_cell), str(len(tested))]
-        verdict = "-" if name == order[0] else _against((order[0], name), tuned[order[0]][2], tested)
+        verdict = against[name].sentence() if name in against and against[name].n else "-"
         rows.append([name, f"{rate:g}", *accuracies, verdict, f"{seconds:.1f}", f"{flops / 1e12:.2f}"])
     caption = "Test accuracy of 2LR after three epochs against the rate"
     chart = sensitivity(result.frame(), title=caption)
     return [Table(head, rows, title, note), Picture("rates", chart, caption)]
 
 
-def _against(names: tuple[str, str], a: Mapping[int, float], b: Mapping[int, float]) -> str:
-    """The verdict on two optimizers over their common seeds."""
-    common = sorted(a.keys() & b.keys())
-    return (
-        compare([a[seed] for seed in common], [b[seed] for seed in common], names=names).sentence() if common else "-"
-    )
-
-
 _TUNING = (
     "Each rate has the best mean validation accuracy over the first third of the seeds; the test accuracy is that of "
     "the other seeds at this rate: median (least .. greatest). Tuning: packed seconds and 1e12 operations of all five "
-    "rates on the tuning seeds. Verdicts are over paired seeds, without correction for the number of pairs."
+    "rates on the tuning seeds. Verdicts are over paired seeds, with Holm's correction for all of them."
 )
+
+
+def _counted_rows(result: Results) -> list[TrialRow]:
+    """The trials with a result; those that diverged or timed out count as they ended."""
+    frame = result.frame()
+    if not np.isin(frame["outcome"], FINISHED).any():
+        return []
+    rows: list[TrialRow] = with_counted(frame, "accuracy", "validation_accuracy").to_dict("records")  # pyright: ignore[reportAssignmentType]
+    return rows
 
 
 def _tunes(row: TrialRow, trials: Sequence[TrialRow]) -> bool:

@@ -122,6 +122,7 @@ def _point_row(
     if not judgement.n:
         return [point.cell, iterations, cells[0], "-", "-", "-", judgement.place, "not measured", why]
     word = "not judged: scaled down" if spec.quick else verdict(judgement.holds)
+    word += ", near chance" if judgement.near_chance and judgement.holds and not spec.quick else ""
     return [point.cell, iterations, *cells, str(judgement.n), judgement.place, word, why]
 
 

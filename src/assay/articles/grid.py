@@ -19,8 +19,13 @@ _BEST = 10
 
 def grid_plans(spec: ReproductionSpec) -> list[Plan]:
     """The plan of the grid, or of the sample that the spec asks for."""
-    whole = plan(study("parameter-grid", spec))
+    whole = one_each(plan(study("parameter-grid", spec)))
     return [whole if spec.sample is None else sample_plan(whole, spec.sample)]
+
+
+def one_each(whole: Plan) -> Plan:
+    """The plan with one member for each trial: a run with nll is that with cross entropy, and is counted twice."""
+    return replace(whole, members=whole.first_members)
 
 
 def sample_plan(whole: Plan, fraction: float) -> Plan:
@@ -40,7 +45,7 @@ def sample_plan(whole: Plan, fraction: float) -> Plan:
         order = stream(1, "sample of a grid", number).permutation(len(jobs))
         chosen |= {jobs[int(index)].trajectory for index in order[:count]}
     trials = {key: trial for key, trial in whole.trials.items() if trial.trajectory in chosen}
-    members = tuple(member for member in whole.members if member.key in trials)
+    members = tuple(member for member in whole.first_members if member.key in trials)
     renamed = whole.study.patched({"name": f"{whole.study.name}-sample"})
     examples = {key: whole.examples[key] for key in trials}
     return replace(whole, study=renamed, members=members, trials=trials, requested=len(members), examples=examples)
@@ -58,7 +63,7 @@ def grid_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
         f"{measured.diverged:,} diverged.",
     ]
     title = "Parameter choice on MNIST: the full grid"
-    sample = GridSample.of(plan(study("parameter-grid", spec)), result)
+    sample = GridSample.of(one_each(plan(study("parameter-grid", spec))), result)
     parts = grid_parts(sample, result.axes) if sample.jobs else []
     return Page(title, lead, [*parts, _best(measured, result.axes)], [], sources("parameters"), spec.banner)
 
@@ -70,4 +75,4 @@ def _best(measured: Measurements, axes: list[str]) -> Table:
     return Table((*axes, "accuracy [%]"), rows, "The best combinations", note)
 
 
-__all__ = ["grid_page", "grid_plans", "sample_plan"]
+__all__ = ["grid_page", "grid_plans", "one_each", "sample_plan"]

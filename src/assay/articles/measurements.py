@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis.curves import settled
+from assay.analysis.families import SeedValues
 from assay.analysis.frames import FINISHED
 from assay.analysis.quantities import MEASURED
 from assay.articles.agreement import Run
@@ -61,6 +62,7 @@ class Measurements:
 
     def __init__(self, results: Sequence[Results]) -> None:
         rows = [row for result in results for row in trial_rows(result)]
+        self._rows = rows
         self.trials = [row for row in rows if row["outcome"] in FINISHED]
         self.diverged = sum(row["outcome"] == "diverged" for row in rows)
         self.planned = len(rows)
@@ -82,6 +84,10 @@ class Measurements:
     def column(self, label: str, name: str) -> dict[int, float]:
         """A column of a configuration's trials, by seed."""
         return {int(row["seed"]): float(row[name]) for row in self.of(label) if row[name] == row[name]}
+
+    def counted(self, name: str) -> SeedValues:
+        """What every configuration counts as at each seed, also where its training diverged or timed out."""
+        return SeedValues.of(pd.DataFrame(self._rows), name)
 
     def runs(self, label: str) -> list[Run]:
         """The runs of a configuration, as the rule of agreement reads them."""

@@ -7,9 +7,10 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from assay.analysis.families import against, pairs_among
 from assay.analysis.frames import FINISHED
 from assay.analysis.sensitivity import effects
-from assay.analysis.verdicts import Verdict, compare
+from assay.analysis.verdict import Verdict
 from assay.articles.measurements import Measurements, percent_cell
 from assay.articles.page import Finding, Page, Picture, Table
 from assay.articles.published import article, sources
@@ -42,10 +43,11 @@ def _pictures(result: Results) -> list[Picture]:
     pictures: list[Picture] = []
     if BASE not in trials[trials["outcome"].isin(FINISHED)]["configuration"].tolist():
         return pictures
-    kept = trials[~trials["configuration"].isin(_FAR)]
     for measure, title in _DRAWN.items():
-        changes = effects(trials if measure == "seconds" else kept, result.axes, BASE, measure=measure)
-        changes = changes.rename(columns={"difference": "effect"})
+        changes = effects(trials, result.axes, BASE, measure=measure).rename(columns={"difference": "effect"})
+        if measure != "seconds":  # the correction is for all changes, also for those that are not drawn
+            far = (changes["axis"] + " " + changes["value"]).isin(_FAR)
+            changes = changes.loc[~far]
         pictures.append(Picture(measure, draw_effects(changes, measure=measure, title=title), title, _PAIRED))
     return pictures
 
@@ -56,8 +58,9 @@ _DRAWN = {
     "seconds": "What each change does to the training time",
 }
 _PAIRED = (
-    "Mean difference from the baseline over paired seeds, with its 95 % interval; blue if 0 is outside of it. A rate "
-    "of 10 lies far below the others in accuracy and is left out there. Seconds are packed: one training per core."
+    "Mean difference from the baseline over paired seeds, with the simultaneous 95 % intervals of all changes; blue if "
+    "it is significant after Holm's correction for them. A rate of 10 lies far below the others in accuracy and is not "
+    "drawn there. Seconds are packed: one training per core."
 )
 
 
@@ -79,7 +82,11 @@ def _changes(measured: Measurements) -> Table:
             ]
         )
     head = ("change", "median accuracy [%]", "min .. max", "seeds", "against the baseline", "training [s]")
-    return Table(head, rows, "What each change does", "Paired seeds: the same seeds and batches for each change.")
+    note = (
+        "Paired seeds: the same seeds and batches for each change. The verdicts are corrected for all comparisons with "
+        "the baseline (Holm), and their intervals are simultaneous."
+    )
+    return Table(head, rows, "What each change does", note)
 
 
 def _seconds(measured: Measurements) -> Table:
@@ -92,13 +99,22 @@ def _seconds(measured: Measurements) -> Table:
     return Table(("batch size", "published [s]", "measured [s]"), rows, "Seconds of 14 epochs", note)
 
 
-def _verdict(measured: Measurements, label: str, other: str = BASE, *, column: str = "accuracy") -> Verdict | None:
-    """The verdict on two configurations over their common seeds; None if there are none."""
-    a, b = measured.column(label, column), measured.column(other, column)
-    common = sorted(a.keys() & b.keys())
-    if not common:
+def _verdict(measured: Measurements, label: str, other: str = BASE) -> Verdict | None:
+    """The verdict on two configurations over their common seeds; None if there are none.
+
+    A change and the baseline are one of all comparisons with the baseline; two changes are one of all pairs.
+    """
+    seeds = measured.counted("accuracy")
+    if label not in seeds.names or other not in seeds.names:
         return None
-    return compare([a[seed] for seed in common], [b[seed] for seed in common], names=(label, other))
+    if BASE in (label, other):
+        family = against(seeds, BASE)
+        verdict = next(v for v in family.verdicts() if set(v.names) == {label, other})
+    else:
+        (verdict,) = pairs_among(seeds, [label, other]).verdicts()
+    if not verdict.n:
+        return None
+    return verdict if verdict.names == (label, other) else verdict.reversed()
 
 
 def _sentences(*verdicts: Verdict | None) -> str:

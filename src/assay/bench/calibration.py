@@ -228,6 +228,7 @@ class Workload:
         repetitions: of every candidate.
         tolerance: of the losses.
         baseline: the name of the candidates that the ratios refer to.
+        per_core: whether times are seconds times threads, as where a machine has work for each core.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Workload:
     repetitions: int = 5
     tolerance: float = 1e-3
     baseline: str = "torch eager"
+    per_core: bool = False
 
 
 def measure(
@@ -252,10 +254,13 @@ def measure(
     `show` is called with a line for each row. Raises: DisagreementError.
     """
     deviations = [_deviation(workload, candidate) for candidate in candidates]
-    seconds = _interleaved(candidates, workload.repetitions)
+    widths = [candidate.threads if workload.per_core else 1 for candidate in candidates]
+    by_candidate = zip(_interleaved(candidates, workload.repetitions), widths, strict=True)
+    seconds = [[width * time for time in times] for times, width in by_candidate]
     medians = [statistics.median(times) for times in seconds]
     best = min((m for c, m in zip(candidates, medians, strict=True) if c.name == workload.baseline), default=None)
-    for candidate, times, median, deviation in zip(candidates, seconds, medians, deviations, strict=True):
+    columns = zip(candidates, seconds, medians, deviations, widths, strict=True)
+    for candidate, times, median, deviation, width in columns:
         row = Timing(
             workload=workload.name,
             candidate=candidate.name,
@@ -265,7 +270,7 @@ def measure(
             max=max(times) * workload.scale,
             unit=workload.unit,
             ratio=None if best is None else best / median,
-            limit=workload.work.roofline(report.before, candidate.threads) * workload.scale,
+            limit=workload.work.roofline(report.before, candidate.threads) * width * workload.scale,
             deviation=deviation,
         )
         report.rows.append(row)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from assay.analysis.frames import listed
 from assay.cli.exits import Exit
 from assay.cli.printing import note
 from assay.errors import AssayError
@@ -17,8 +18,10 @@ from assay.report.text import duration
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
+    from assay.studies.plan import Plan
 
 _LONG_SECONDS = 3600.0
+_NAMED = 3  # groups of equal configurations that are named
 
 
 def plan_sentence(execution: Execution) -> str:
@@ -26,8 +29,8 @@ def plan_sentence(execution: Execution) -> str:
     counts = plan_counts(execution)
     separate_iterations = sum(trial.iterations for job in execution.open for trial in job.trials)
     sentence = f"{execution.name}: {counts['trials']:,} trials"
-    if counts["folded"]:
-        sentence += f" ({counts['folded']:,} duplicates left out)"
+    for plan in execution.plans:
+        sentence += "".join(f"; {note}" for note in folded_notes(plan))
     for key, count in counts["dropped"].items():
         sentence += f"; {key} ignored {count:,} times, because the component has no such key"
     sentence += (
@@ -36,6 +39,22 @@ def plan_sentence(execution: Execution) -> str:
     if counts["iterations"] < separate_iterations:
         sentence += f" ({counts['iterations']:,} iterations instead of {separate_iterations:,})"
     return f"{sentence}; {execution.timing}, about {duration(counts['seconds'])}"
+
+
+def folded_notes(plan: Plan) -> list[str]:
+    """Which configurations are listed again and left out, and which share trials, in words."""
+    notes: list[str] = []
+    if plan.repeated:
+        again = sum(plan.repeated.values())
+        notes.append(
+            f"{again:,} configuration{'' if again == 1 else 's'} listed again, left out: {listed(list(plan.repeated))}"
+        )
+    if plan.shared:
+        trials = sum(plan.shared.values())
+        groups = [" = ".join(listed([label], 1) for label in labels) for labels in plan.shared]
+        text = "; ".join(groups[:_NAMED]) + (f" and {len(groups) - _NAMED:,} more" if len(groups) > _NAMED else "")
+        notes.append(f"{trials:,} trial{'' if trials == 1 else 's'} shared by equal configurations: {text}")
+    return notes
 
 
 def print_plan(execution: Execution) -> None:
@@ -70,6 +89,8 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
         "study": execution.name,
         "trials": len(execution.trials),
         "folded": sum(plan.requested for plan in execution.plans) - len(execution.trials),
+        "repeated": {label: count for plan in execution.plans for label, count in plan.repeated.items()},
+        "shared": [list(labels) for plan in execution.plans for labels in plan.shared],
         "dropped": dict(dropped),
         "stored": execution.stored,
         "to_train": sum(len(job.trials) for job in execution.open),

@@ -59,7 +59,9 @@ def run(
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds to undecided comparisons, at most six times.")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Retrain trials that failed or were lost.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Retrain trials that failed, were lost, ran out of memory or timed out.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Retrain everything.")] = False,
     plan_only: PlanOnly = False,
     allow_code: AllowCode = False,
@@ -152,7 +154,7 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
     decision = until_decided(study, store, run)
     if as_json:
         pairs = [{"a": a, "b": b, "verdict": sentence} for (a, b), sentence in decision.sentences.items()]
-        rest = {key: value for key, value in vars(decision).items() if key not in ("sentences", "open")}
+        rest = {key: value for key, value in vars(decision).items() if key not in ("verdicts", "open")}
         print_json({"study": study.name, "verdicts": pairs, **rest, "open": len(decision.open)})
     else:
         _print_summary(Results(store, study.name))

@@ -193,8 +193,8 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
-        count += f", {row['diverged']} div." if row["diverged"] else ""
-        count += f", {row['busy']} {BUSY}" if row["busy"] else ""
+        count += "".join(f", {row[column]} {word}" for column, word in _ENDINGS.items() if row.get(column))
+        count += f", {row['busy_trials']} {BUSY}" if row["busy_trials"] else ""
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
@@ -203,9 +203,12 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
             "-" if missing else percent(row["accuracy"]),
             spread,
             _seconds(row),
-            _decimal(row["effort"], ".4f"),
+            _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else ""),
         )
     return table
+
+
+_ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no result"}  # a column, and how it is counted
 
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:

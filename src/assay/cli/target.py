@@ -10,6 +10,7 @@ from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, accuracy
 from assay.cli.printing import note, print_frame
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
+_ENDINGS = ["diverged", "timed_out", "unmeasured"]  # shown where there are any
 
 
 def target(
@@ -57,7 +58,8 @@ def target(
         note(f"{names}: no time, because the log counts epochs (import it again with --iterations-per-epoch)")
     title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
-    table = table if as_csv or as_json or as_markdown else table[_COLUMNS]
+    endings = [column for column in _ENDINGS if any(table[column].tolist())]
+    table = table if as_csv or as_json or as_markdown else table[[*_COLUMNS, *endings]]
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from assay.analysis import verdicts
 from assay.analysis.alpha_spending import alpha_at
+from assay.analysis.families import SeedValues, all_pairs
+from assay.analysis.verdict import Verdict
 from assay.errors import AssayError
 from assay.execution.runner import Execution
 from assay.report.text import percent
-from assay.results.results import Results
+from assay.results.results import DECIDED, Results
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
@@ -27,7 +31,7 @@ Run = Callable[[Execution], bool]
 class Decision:
     """The result of all looks: one verdict per pair, the seeds of each configuration, the winner on fresh seeds."""
 
-    sentences: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict[tuple[str, str], Verdict])
     open: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     seeds: dict[str, int] = field(default_factory=dict[str, int])
     looks: int = 0
@@ -35,13 +39,20 @@ class Decision:
     chosen_mean: float = float("nan")  # of the winner, on the seeds that selected it
     fresh_mean: float = float("nan")
     fresh_seeds: int = 0
+    fresh_notes: tuple[str, ...] = ()  # how fresh seeds ended that did not finish
     interrupted: bool = False
+
+    @property
+    def sentences(self) -> dict[tuple[str, str], str]:
+        """The verdict on each pair in words."""
+        return {pair: verdict.sentence() for pair, verdict in self.verdicts.items()}
 
     def fresh_sentence(self) -> str:
         """The winner's mean on fresh seeds against that on the seeds that selected it, which is biased upwards."""
         return (
             f"{self.winner}: {percent(self.chosen_mean)} on the seeds that selected it, "
             f"{percent(self.fresh_mean)} on {self.fresh_seeds} fresh seeds"
+            + "".join(f"; {note}" for note in self.fresh_notes)
         )
 
 
@@ -51,8 +62,10 @@ def until_decided(
     """Runs a study look by look; each look adds seeds to the configurations of pairs that are not significant yet.
 
     A look adds as many seeds as the study repeats. It tests the pairs with Holm's correction, at the level that Lan and
-    DeMets' alpha spending gives it; a pair that was significant once stays so. Finally, the configuration with the best
-    mean is trained on fresh seeds, because the best mean of many is biased upwards on the seeds that selected it.
+    DeMets' alpha spending gives it; a pair that was significant once stays so. The verdicts with their intervals are
+    stored with the study. Seeds that diverged or timed out count by the rule of every verdict. Finally, the
+    configuration with the best mean is trained on fresh seeds, because the best mean of many is biased upwards on the
+    seeds that selected it.
 
     Raises:
         AssayError: The study has one configuration only, or fewer than 3 repeats.
@@ -69,8 +82,12 @@ def until_decided(
         if run(Execution(plan(study, repeats=decision.seeds), store)):
             decision.interrupted = True
             return decision
-        table = verdicts.pairwise(_trials(store, study.name), measure=measure, alpha=alpha_at(look, looks, alpha=alpha))
-        _judge(decision, table.to_dict("records"))
+        seeds = SeedValues.of(_trials(store, study.name), measure)
+        family = all_pairs(seeds, alpha=alpha_at(look, looks, alpha=alpha))
+        _judge(decision, [replace(verdict, look=(look, looks)) for verdict in family.verdicts()])
+        stored = {"measure": measure, "alpha": alpha, "looks": looks}
+        verdicts_of_looks = [verdict.plain() for verdict in decision.verdicts.values()]
+        store.annotate(study.name, DECIDED, stored | {"verdicts": verdicts_of_looks})
         undecided = {label for pair in decision.open for label in pair}
         if not undecided or look == looks:
             break
@@ -83,16 +100,15 @@ def _trials(store: Store, name: str) -> Any:
     return Results(store, name).frame()
 
 
-def _judge(decision: Decision, rows: list[dict[Any, Any]]) -> None:
-    first = not decision.sentences
-    for row in rows:
-        pair = (str(row["a"]), str(row["b"]))
-        if not first and pair not in decision.open:
+def _judge(decision: Decision, verdicts_of_look: Sequence[Verdict]) -> None:
+    first = not decision.verdicts
+    for verdict in verdicts_of_look:
+        if not first and verdict.names not in decision.open:
             continue
-        decision.sentences[pair] = str(row["sentence"])
-        decision.open -= {pair}
-        if not row["decided"]:
-            decision.open.add(pair)
+        decision.verdicts[verdict.names] = verdict
+        decision.open -= {verdict.names}
+        if not verdict.decided:
+            decision.open.add(verdict.names)
 
 
 def _fresh(decision: Decision, study: Study, store: Store, run: Run, measure: str) -> None:
@@ -114,5 +130,6 @@ def _fresh(decision: Decision, study: Study, store: Store, run: Run, measure: st
     fresh = Study.parse(raw)
     decision.winner, decision.chosen_mean = best.name, best.mean
     decision.interrupted = run(Execution(plan(fresh), store))
-    values = _trials(store, fresh.name)[measure].dropna()
-    decision.fresh_mean, decision.fresh_seeds = float(values.mean()), len(values)
+    seeds = SeedValues.of(_trials(store, fresh.name), measure)
+    decision.fresh_mean, decision.fresh_seeds = float(seeds.means()[0]), int(np.sum(~np.isnan(seeds.values[0])))
+    decision.fresh_notes = tuple(seeds.endings[0].notes())

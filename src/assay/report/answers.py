@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
-from assay.analysis.frames import is_imported
+from assay.analysis.families import SeedValues, against, pairs_among
+from assay.analysis.frames import is_imported, listed
 from assay.analysis.quantities import SCORE, TEST_SCORE
+from assay.analysis.seeds import BUSY
+from assay.analysis.verdict import Verdict
 from assay.errors import AssayError
 from assay.report.text import percent
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
+_BEST = 4  # configurations that are compared with one another
 _PAIRS = 6  # verdicts in words
+BASELINE = "baseline"  # the configuration of a one-at-a-time design that all others are compared with
+_ENDINGS = {"diverged": "diverged", "timed_out": "timed out", "missing": "without a result"}
 
 
-def answers(trials: Frame, curves: Frame) -> list[str]:
-    """The findings of a study, the most important first, with the reasons for those that are not available."""
+def answers(trials: Frame, curves: Frame, decided: Mapping[str, Sequence[Verdict]] | None = None) -> list[str]:
+    """The findings of a study, the most important first, with the reasons for those that are not available.
+
+    `decided` has the verdicts on all pairs of a study to which seeds were added until they were decided, by measure.
+    """
     sentences = [_counts(trials), *_imported(trials)]
-    for part in (_best, _pairs, _effort, own_clocks, _to_target(curves)):
+    for part in (_best(decided or {}), _pairs(decided or {}), _effort, own_clocks, _to_target(curves)):
         try:
             sentences += part(trials)
         except AssayError as error:
@@ -47,38 +58,66 @@ def _imported(trials: Frame) -> list[str]:
     return [f"Imported from logs, without a verdict: {'; '.join(curves)}."] if curves else []
 
 
-def _best(trials: Frame) -> list[str]:
-    return [verdicts.best(trials).sentence() + "."]
+def _best(decided: Mapping[str, Sequence[Verdict]]) -> Callable[[Frame], list[str]]:
+    return lambda trials: [verdicts.best(trials, decided=decided).sentence() + "."]
 
 
-def _pairs(trials: Frame) -> list[str]:
-    """The verdicts on the best few against one another."""
-    means = (
-        trials.groupby("configuration")[TEST_SCORE.column]
-        .mean()
-        .dropna()
-        .sort_values(ascending=not SCORE.higher_is_better)
-    )
-    first = [str(name) for name in means.index[:4]]
+def _pairs(decided: Mapping[str, Sequence[Verdict]]) -> Callable[[Frame], list[str]]:
+    """The verdicts with the baseline of the study where it has one, else on the best few against one another."""
+    return lambda trials: _of_pairs(trials, decided.get(TEST_SCORE.column, ()))
+
+
+def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
+    seeds = SeedValues.of(trials, TEST_SCORE.column)
+    if len(seeds.names) < 2:
+        return []
+    if BASELINE in seeds.names and not of_looks:
+        return _with_baseline(against(seeds, BASELINE).verdicts())
+    order = np.argsort(-seeds.means() if SCORE.higher_is_better else seeds.means(), kind="stable")
+    measured = [int(place) for place in order if not np.isnan(seeds.means()[place])]
+    first = [seeds.names[place] for place in measured[:_BEST]]
     if len(first) < 2:
         return []
-    pairs = verdicts.pairwise(trials[trials["configuration"].isin(first)])
-    return [f"{sentence}." for sentence in pairs["sentence"].tolist()[:_PAIRS]]
+    among = of_looks or pairs_among(seeds, first).verdicts()
+    return [f"{verdict.sentence()}." for verdict in among if set(verdict.names) <= set(first)][:_PAIRS]
+
+
+def _with_baseline(family: Sequence[Verdict]) -> list[str]:
+    """How many differ significantly from the baseline, and the largest differences in words."""
+    count, total = sum(verdict.decided for verdict in family), len(family)
+    sentence = f"{count} of {total} configurations differ{'s' if count == 1 else ''} significantly from the {BASELINE}"
+    sentence += f" after Holm's correction for {family[0].comparisons} comparisons." if total > 1 else "."
+    largest = sorted(family, key=lambda v: -abs(v.difference) if v.difference == v.difference else 0.0)
+    return [sentence, *(f"{verdict.sentence()}." for verdict in largest[:_PAIRS])]
 
 
 def _effort(trials: Frame) -> list[str]:
     fair, left_out = comparable(trials)
-    ranked = effort(fair)
-    if not len(ranked.dropna(subset=["effort"])):  # imported curves without seconds
-        return []
-    least = ranked.iloc[0]
+    ranking = effort(fair)
+    excluded = [left_out + "."] if len(fair) < len(trials) else []
+    ranked = ranking[ranking["rank"].notna()]
+    if ranked.empty:
+        return ["No configuration is ranked by effort: too few of its seeds finished with an accuracy.", *excluded]
+    least, most = ranked.iloc[0], ranked.iloc[-1]
     sentence = f"Least effort: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
     if set(fair["timing"].tolist()) == {"packed"}:
         sentence += " (packed: the trials ran in parallel)"
-    most = ranked.dropna(subset=["effort"]).iloc[-1]
+    sentence += _ended(least)
     if len(ranked) > 1 and least["effort"] > 0:
-        sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that"
-    return [sentence + ".", *([left_out + "."] if left_out != "every trial compares by seconds" else [])]
+        sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that{_ended(most)}"
+    unranked = ranking[ranking["rank"].isna() & (ranking["diverged"] + ranking["timed_out"] > 0)]
+    if len(unranked):
+        names = listed([str(name) for name in unranked["configuration"].tolist()])
+        sentence += f"; worse than these, because half of the seeds or more did not finish: {names}"
+    busy = [str(name) for name in ranked["configuration"][ranked["busy"] != ""].tolist()]
+    sentence += f"; seconds of a {BUSY}: {listed(busy)}" if busy else ""
+    return [sentence + ".", *excluded]
+
+
+def _ended(row: Any) -> str:
+    """How many trials of a row of the ranking did not finish, in words; empty if all did."""
+    parts = [f"{row[column]} {word}" for column, word in _ENDINGS.items() if row[column]]
+    return f" ({', '.join(parts)} of {row['trials']} seeds)" if parts else ""
 
 
 def own_clocks(trials: Frame) -> list[str]:
@@ -131,10 +170,12 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]
     times = targets.times_to(curves, trials, accuracy=accuracy)
     table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
     goal = f"{percent(accuracy)} {TEST_SCORE.label}"
+    table["missing"] = table["unmeasured"]
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
     first = table.iloc[0]
     sentence = f"{goal} is reached first by {first['configuration']}: {first['reached']} of {first['trials']} seeds"
+    sentence += _ended(first)
     unit = f"{targets.unit_of(trials, 'iteration')}s"
     sentence += f", median {first['median']:,.0f} {unit}" if first["median"] == first["median"] else ""
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at

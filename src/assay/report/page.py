@@ -71,7 +71,7 @@ def page(study: StudyResults) -> str:
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
         html.frame_table(study.summary(), "configuration"),
-        *_optional_table(study, "Verdicts over paired seeds", "verdicts"),
+        *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
         *_optional_table(study, "Time to target", "targets"),
         "<h2>Trials</h2>",
         html.frame_table(_with_best(trials[_columns(study)], study), "configuration"),

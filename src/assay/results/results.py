@@ -45,6 +45,9 @@ COLUMNS = tuple(
 _DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
 _ENVIRONMENT = {"level": "instruction level"}
 
+DECIDED = "until_decided"
+"""The entry of a stored study's definition that holds the verdicts of its interim looks."""
+
 
 class Results:
     """The results of one study: tidy pandas frames, verdicts, charts and the report.
@@ -77,6 +80,7 @@ class Results:
         self.store, self.name = store, study
         self.about, self._rows = study_rows(store.database, study)
         self._rows += imported.rows_of_study(store.database, study)
+        self._decided: dict[str, Any] = self.about.pop(DECIDED, {})
 
     @property
     def axes(self) -> list[str]:
@@ -87,15 +91,17 @@ class Results:
     def frame(self) -> pandas.DataFrame:
         """One row per trial of the study, finished or not, in the study's order. Imported curves come last.
 
+        A trial that several configurations share has a row in each.
+
         Returns:
             A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
             `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
             the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
             `processor_seconds` (of training), `busy` (True if foreign load took more than 5 % of training, missing if
-            unknown or too short to judge), `level` (the engine's instruction level),
-            `parameters`, `peak_memory_bytes`, `engine`, `timing`, `threads`, `machine`, `clock` ("assay", or "program"
-            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
-            `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            unknown or too short to judge), `level` (the engine's instruction level), `parameters`,
+            `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`, `machine`, `clock` ("assay",
+            or "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
+            counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
         """
         import pandas
 
@@ -108,6 +114,7 @@ class Results:
             record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
             record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
             record |= {column: row[column] for column in COLUMNS}
+            record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
             for name in _DESCRIBING:
                 record.setdefault(name, row[name])
             record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
@@ -160,7 +167,8 @@ class Results:
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
-        return [row for row in self._rows if row["curve"]]
+        """The rows with a curve, one for each trial: configurations may share one."""
+        return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.
@@ -173,35 +181,24 @@ class Results:
     def summary(self) -> pandas.DataFrame:
         """One row per configuration, averaged over its seeds.
 
+        Trials that diverged or timed out count as they ended; those that failed, were lost or ran out of memory are
+        no result, and are left out and counted.
+
         Returns:
             A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
-            `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians), `busy` (trials on a busy
-            machine) and `origin`.
+            `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians, missing where half of the
+            trials or more did not finish), `origin`, `timed_out`, `no_result`, `busy_trials` (how many trials had
+            foreign load) and `busy` ("busy machine" where their seconds are ranked).
 
         Raises:
             AssayError: The study has no trials.
         """
+        from assay.analysis.summaries import summarised
+
         frame = self.frame()
         if frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
-        frame["is_finished"], frame["is_diverged"] = frame["outcome"] != "planned", frame["outcome"] == "diverged"
-        frame["is_busy"] = [value is True for value in frame["busy"].tolist()]
-        grouped = frame.groupby("configuration", sort=False)
-        table = grouped.agg(
-            trials=("trial", "size"),
-            finished=("is_finished", "sum"),
-            diverged=("is_diverged", "sum"),
-            accuracy=("accuracy", "mean"),
-            low=("accuracy", "min"),
-            high=("accuracy", "max"),
-            seconds=("seconds", "median"),
-            processor_seconds=("processor_seconds", "median"),
-            busy=("is_busy", "sum"),
-            effort=("effort", "median"),
-            flops=("flops", "median"),
-            origin=("origin", "first"),
-        )
-        return table.reset_index()
+        return summarised(frame)
 
     def best_points(self) -> pandas.DataFrame:
         """The point with the lowest loss of each trial: on the validation set, or on the test set if there is none.
@@ -245,7 +242,7 @@ class Results:
         return effort(self.frame(), cost=cost)
 
     def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
-        """Compares two configurations over their paired seeds.
+        """Compares two configurations over their paired seeds, as one of all pairs of the study.
 
         Args:
             a: The label of a configuration.
@@ -253,32 +250,65 @@ class Results:
             measure: A column of `frame`.
 
         Returns:
-            The mean difference a - b with its 95 % interval; `.sentence()` puts it in words.
+            The mean difference a - b with its simultaneous 95 % interval; `.sentence()` puts it in words.
 
         Raises:
             AssayError: There is no such configuration, or the seconds do not compare.
         """
         from assay.analysis.verdicts import between
 
+        for verdict in self._of_looks(measure, 0.05):
+            if set(verdict.names) == {a, b}:
+                return verdict if verdict.names == (a, b) else verdict.reversed()
         return between(self.frame(), a, b, measure=measure)
 
-    def verdicts(self, *, measure: str = "accuracy", alpha: float = 0.05) -> pandas.DataFrame:
-        """Compares every pair of configurations over their paired seeds, with Holm's correction.
+    def verdicts(
+        self, *, measure: str = "accuracy", alpha: float = 0.05, baseline: str | None = None
+    ) -> pandas.DataFrame:
+        """Compares configurations over their paired seeds, with Holm's correction for all comparisons.
+
+        A study has two families of comparisons: all pairs of its configurations, and every one with a baseline. After
+        `assay run --until-decided`, the verdicts on all pairs are those of its looks, with their intervals.
 
         Args:
             measure: A column of `frame`.
             alpha: The level of significance, after correction.
+            baseline: The label of a configuration that every other one is compared with; None compares all pairs.
 
         Returns:
-            One row per pair, with `a`, `b`, `difference`, `low`, `high`, `n` (pairs), `p_holm`, `decided` (significant
-            after correction), `more_seeds` (about how many more are needed) and `sentence`.
+            One row per comparison, with `a`, `b`, `difference`, `low`, `high` (simultaneous intervals), `n` (pairs),
+            `p_holm`, `decided` (significant after correction), `more_seeds` (about how many more are needed) and
+            `sentence`.
 
         Raises:
             AssayError: There is only one configuration, or the seconds do not compare.
         """
-        from assay.analysis.verdicts import pairwise
+        from assay.analysis.verdicts import against, pairwise, table_of
 
-        return pairwise(self.frame(), measure=measure, alpha=alpha)
+        if baseline is not None:
+            return against(self.frame(), baseline, measure=measure, alpha=alpha)
+        of_looks = self._of_looks(measure, alpha)
+        return table_of(of_looks) if of_looks else pairwise(self.frame(), measure=measure, alpha=alpha)
+
+    def _of_looks(self, measure: str, alpha: float) -> list[Verdict]:
+        """The stored verdicts of the looks that added seeds until a measure was decided; none for another measure."""
+        from assay.analysis.verdicts import Verdict
+
+        decided = self._decided
+        if not decided or (decided["measure"], decided["alpha"]) != (measure, alpha):
+            return []
+        return [Verdict.of_plain(plain) for plain in decided["verdicts"]]
+
+    @property
+    def seeds_added(self) -> str:
+        """A sentence on seeds that were added until a measure was decided; empty for a fixed number of seeds."""
+        if not self._decided:
+            return ""
+        measure, looks = str(self._decided["measure"]).replace("_", " "), self._decided["looks"]
+        return (
+            f"Seeds were added until the pairs were decided by {measure}, at up to {looks} looks: verdicts on "
+            f"{measure} between pairs are corrected for the looks, others are not"
+        )
 
     def targets(self, *, accuracy: float | None = None, by: str = "iteration") -> pandas.DataFrame:
         """Time to a target accuracy, by configuration, read from the stored curves. Misses are censored, not dropped.
@@ -301,7 +331,9 @@ class Results:
         """The answers of the study, as sentences."""
         from assay.report.answers import answers
 
-        return answers(self.frame(), self.curves())
+        decided = {self._decided["measure"]: self._of_looks(self._decided["measure"], 0.05)} if self._decided else {}
+        decided = {measure: verdicts for measure, verdicts in decided.items() if verdicts}
+        return answers(self.frame(), self.curves(), decided) + ([self.seeds_added + "."] if self._decided else [])
 
     def picture(self, name: str, *, trial: str | None = None, **options: Any) -> altair.TopLevelMixin:
         """Draws one chart of the study. A notebook shows it.

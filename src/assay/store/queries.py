@@ -82,21 +82,25 @@ def _number(text: str, name: str, value: str) -> float:
 
 
 def studies(database: Database) -> list[Row]:
-    """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy."""
+    """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy.
+
+    A trial that several configurations of a study share counts once.
+    """
+    once = sa.select(member.c.study, member.c.trial).distinct().subquery()
     finished = sa.func.count(result.c.trial).label("finished")
     curves = sa.select(sa.func.count()).where(imported.c.study == study.c.id).scalar_subquery()
     query = (
         sa.select(
             study.c.name,
-            sa.func.count(member.c.trial).label("trials"),
+            sa.func.count(once.c.trial).label("trials"),
             finished,
             sa.func.max(result.c.accuracy).label("best"),
             sa.func.sum(result.c.seconds).label("seconds"),
             study.c.updated,
             curves.label("imported"),
         )
-        .select_from(study.outerjoin(member, member.c.study == study.c.id))
-        .join(result, sa.and_(result.c.trial == member.c.trial, ~result.c.stale), isouter=True)
+        .select_from(study.outerjoin(once, once.c.study == study.c.id))
+        .join(result, sa.and_(result.c.trial == once.c.trial, ~result.c.stale), isouter=True)
         .group_by(study.c.id, study.c.name, study.c.updated)
         .order_by(study.c.updated.desc())
     )

@@ -96,6 +96,14 @@ class Store:
             if rows:
                 connection.execute(sa.insert(member), rows)
 
+    def annotate(self, name: str, entry: str, content: object) -> None:
+        """Stores an entry with the definition of a study, until the study is registered again."""
+        with self.database.write() as connection:
+            query = sa.select(study.c.id, study.c.definition).where(study.c.name == name)
+            row = connection.execute(query).one()
+            definition = dumped({**json.loads(row.definition), entry: content})
+            connection.execute(sa.update(study).where(study.c.id == row.id).values(definition=definition))
+
     def outcomes(self, keys: Iterable[str]) -> dict[str, Outcome]:
         """The outcomes of those trials that have a result which is not stale."""
         outcomes: dict[str, Outcome] = {}

@@ -16,13 +16,13 @@ def one_at_a_time(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Confi
     """The baseline, then each value of each axis on its own."""
     yield {}
     for axis in axes:
-        for value in axis.patches:
+        for value in axis.values:
             yield {axis.name: value}
 
 
 def grid(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
     """Every combination of values; the last axis varies fastest."""
-    for values in itertools.product(*(axis.patches for axis in axes)):
+    for values in itertools.product(*(axis.values for axis in axes)):
         yield {axis.name: value for axis, value in zip(axes, values, strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""Plans a study: chooses engines, folds equal trials into one, and groups trials by trajectory."""
+"""Plans a study: chooses engines, finds the trials that configurations share, and groups trials by trajectory."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Member:
-    """A trial's place in a study: its configuration, and the number of its seed."""
+    """A trial's place in a study: its configuration, and the number of its seed.
+
+    Configurations with equal recipes share their trials: such a trial has one member in each.
+    """
 
     key: str
     label: str
@@ -81,23 +84,42 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's members, its distinct trials, their jobs, and the keys that were dropped.
+    """A study's members, its distinct trials, their jobs, and what was left out.
 
-    The plan of a single recipe has a study that is not stored: `registers` is False.
+    `repeated` counts the configurations that the study lists again, by their label; these are left out. `dropped`
+    counts the keys that a component lacks. The plan of a single recipe has a study that is not stored: `registers` is
+    False.
     """
 
     study: Study
     members: tuple[Member, ...]
     trials: Mapping[str, Trial]
-    requested: int  # trials before folding
+    requested: int  # trials, counted for each configuration that the study lists
     examples: Mapping[str, int]  # the number of training examples of each trial
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     registers: bool = True
+    repeated: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def folded(self) -> int:
-        """The number of trials that were equal to another one of the study."""
-        return self.requested - len(self.members)
+        """How many of the requested trials are equal to another one of the study, and trained once."""
+        return self.requested - len(self.trials)
+
+    @cached_property
+    def first_members(self) -> tuple[Member, ...]:
+        """One member for each trial: that of the first configuration that asks for it."""
+        first: dict[str, Member] = {}
+        for member in self.members:
+            first.setdefault(member.key, member)
+        return tuple(first.values())
+
+    @cached_property
+    def shared(self) -> Mapping[tuple[str, ...], int]:
+        """The configurations that have trials in common, with the number of these trials."""
+        labels: dict[str, dict[str, None]] = {}
+        for member in self.members:
+            labels.setdefault(member.key, {})[member.label] = None
+        return Counter(tuple(names) for names in labels.values() if len(names) > 1)
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
@@ -211,7 +233,8 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     trials: dict[str, Trial] = {}
     dropped: Counter[str] = Counter()
     problems: dict[str, str] = {}
-    requested = 0
+    requested, repeated = 0, Counter[str]()
+    keys: dict[tuple[str, int], str] = {}
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
         for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
@@ -224,13 +247,20 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
             except AssayError as error:
                 problems.setdefault(str(error), candidate.label)
                 break
-            if trial.key not in trials:  # of equal trials, the first one counts
-                trials[trial.key] = trial
-                members.append(Member(trial.key, candidate.label, candidate.values, repeat))
+            place = (candidate.label, repeat)
+            if place in keys:  # listed again
+                if keys[place] != trial.key:
+                    problems.setdefault("two different configurations have this label; rename a value", candidate.label)
+                    break
+                repeated[candidate.label] += repeat == 0
+                continue
+            keys[place] = trial.key
+            trials.setdefault(trial.key, trial)
+            members.append(Member(trial.key, candidate.label, candidate.values, repeat))
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
-    return Plan(study, tuple(members), trials, requested, examples, dropped)
+    return Plan(study, tuple(members), trials, requested, examples, dropped, repeated=repeated)
 
 
 def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:

@@ -28,7 +28,10 @@ SCALES = ("linear", "log")
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis varies: named patches, or the range of a key from which the design "random" draws."""
+    """What an axis varies: named patches, or the range of a key from which the design "random" draws.
+
+    `listed` are the values of a key as they were written, equal ones too; `patches` has each once.
+    """
 
     name: str
     patches: Mapping[Value, Patch]
@@ -37,6 +40,12 @@ class Axis:
     high: float = 0.0
     scale: str = "linear"
     whole: bool = False
+    listed: tuple[Value, ...] = ()
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The values, as often as they are listed."""
+        return self.listed or tuple(self.patches)
 
     @property
     def is_range(self) -> bool:
@@ -45,7 +54,7 @@ class Axis:
 
     def patch(self, value: Value) -> Patch:
         """The patch of a value."""
-        return nested(self.key, value) if self.is_range else self.patches[value]
+        return nested(self.key, value) if self.key else self.patches[value]
 
     def draw(self, random: Stream, index: int) -> Value:
         """The draw of that index: uniform over the list, or over the range on its scale."""
@@ -120,7 +129,7 @@ def _keyed_axis(name: str, raw: Mapping[str, Any], problems: list[str]) -> Axis:
         if not isinstance(values, list) or not values or not all(isinstance(v, str | int | float) for v in values):
             problems.append(f"{where}.values: got {values!r}; expected a list of numbers or strings")
             return Axis(name, {})
-        return Axis(name, {value: nested(key, value) for value in values}, key=key)
+        return Axis(name, {value: nested(key, value) for value in values}, key=key, listed=tuple(values))
     low, high, scale = raw.get("low"), raw.get("high"), raw.get("scale", "linear")
     whole = raw.get("whole", isinstance(low, int) and isinstance(high, int))
     if scale not in SCALES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -239,6 +240,8 @@ class Study:
             return
         if self.settings.design in ("grid", "random"):
             problems += _conflicts(self.axes)
+        if self.settings.repeats > 1:
+            problems += _seed_axes(self.axes, self.baseline, self.settings.repeats)
         for ranged in self.axes:
             if ranged.is_range and self.settings.design != "random":
                 problems.append(
@@ -328,6 +331,30 @@ def _axes(raw: Mapping[str, Any], design: str, problems: list[str]) -> tuple[Axi
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(axis(name, table, problems) for name, table in _table(raw, "axes", problems).items())
+
+
+def _seed_axes(axes: tuple[Axis, ...], baseline: Mapping[str, Any], repeats: int) -> list[str]:
+    """The errors of axes that set the seed where `repeats` counts seeds: one training would be in several rows.
+
+    The trials of a list may have seeds of their own, if those that `repeats` counts from them do not overlap.
+    """
+    problems: list[str] = []
+    for varied in axes:
+        if "seed" not in varied.touches():
+            continue
+        default = baseline.get("seed", Recipe.model_fields["seed"].default)
+        starts = sorted(
+            {patch.get("seed", default) for patch in varied.patches.values()} if not varied.is_range else []
+        )
+        apart = all(isinstance(n, int) for n in starts) and all(b - a >= repeats for a, b in itertools.pairwise(starts))
+        if varied.name == LIST_AXIS and apart:
+            continue
+        where = "trials" if varied.name == LIST_AXIS else f"axes.{varied.name}"
+        problems.append(
+            f"{where}: sets the seed, and repeats = {repeats} counts seeds from it, so that rows would share "
+            "trainings; expected one of them: repeats = 1, or no seed"
+        )
+    return problems
 
 
 def _conflicts(axes: tuple[Axis, ...]) -> list[str]:

@@ -22,18 +22,29 @@ def band(group: Frame) -> dict[str, Any]:
     """Median, lowest and highest over the trials of a series, as arrays over x, and how many trials there are.
 
     Trials that were logged at the same steps are compared step by step, against the median of their seconds; others are
-    interpolated, each within its own range: no curve continues after its last point.
+    interpolated, each within its own range: no curve continues after its last point. `ended` marks the points after
+    the first end of a trial, where the median is that of the trials that go on.
     """
     if group["trial"].nunique() == 1:
         y = group["y"].to_numpy()
-        return {"x": group["x"].to_numpy(), "y": y, "low": y, "high": y, "n": np.ones(len(y), dtype=int)}
+        one = np.ones(len(y), dtype=int)
+        return {
+            "x": group["x"].to_numpy(),
+            "y": y,
+            "low": y,
+            "high": y,
+            "n": one,
+            "ended": np.zeros(len(y), dtype=bool),
+        }
     longest = group.groupby("trial", sort=False)["step"].nunique().max()
     if group["step"].nunique() == longest:
         steps = group.groupby("step", sort=True)
         y = steps["y"]
         x = np.maximum.accumulate(steps["x"].median().to_numpy())  # where a trial ends the median may step back
         statistics = {"y": y.median(), "low": y.min(), "high": y.max(), "n": y.count()}
-        return {"x": x} | {name: values.to_numpy() for name, values in statistics.items()}
+        first_end = group.groupby("trial", sort=False)["step"].max().min()
+        ended = y.median().index.to_numpy() > first_end
+        return {"x": x} | {name: values.to_numpy() for name, values in statistics.items()} | {"ended": ended}
     everything = np.unique(group["x"].to_numpy())
     grid = everything[evenly(len(everything), 2 * POINTS)]
     curves = np.array(
@@ -43,7 +54,8 @@ def band(group: Frame) -> dict[str, Any]:
         ]
     )  # (trials, grid): each x of the grid is a point of some trial, so that no column is empty
     spans = {"y": np.nanmedian(curves, axis=0), "low": np.nanmin(curves, axis=0), "high": np.nanmax(curves, axis=0)}
-    return {"x": grid} | spans | {"n": np.isfinite(curves).sum(axis=0)}
+    first_end = group.groupby("trial", sort=False)["x"].max().min()
+    return {"x": grid} | spans | {"n": np.isfinite(curves).sum(axis=0), "ended": grid > first_end}
 
 
 def band_rows(
@@ -65,8 +77,18 @@ def band_rows(
             longest = max(longest, len(line["x"]))
         text = {"panel": panels[panel], "series": named.get(series, series), "name": series}
         kind = ("line" if len(chosen) > _DOTS else "dots") if coloured else "rest"
-        columns = zip(*(line[c][chosen].tolist() for c in ("x", "y", "low", "high", "n")), strict=True)
-        rows += [text | {"kind": kind, "x": x, "y": y, "low": lo, "high": hi, "n": n} for x, y, lo, hi, n in columns]
+        ended = np.flatnonzero(line["ended"][chosen])
+        parts = [(kind, chosen if not ended.size or not coloured else chosen[: ended[0]])]
+        if ended.size and coloured:  # the dashed part begins at the last point that all trials have
+            parts.append(("ended", chosen[max(0, int(ended[0]) - 1) :]))
+        for part, places in parts:
+            columns = zip(*(line[c][places].tolist() for c in ("x", "y", "low", "high", "n")), strict=True)
+            rows += [
+                text | {"kind": part, "x": x, "y": y, "low": lo, "high": hi, "n": n} for x, y, lo, hi, n in columns
+            ]
+        if len(parts) > 1:
+            count = f"n = {rows[-1]['n']} of {int(line['n'].max())}"
+            rows.append(rows[-1] | {"kind": "count", "text": count})
         rows += [text | cross for cross in _crosses(group, top)] if coloured else []
     return rows, longest
 

@@ -142,7 +142,10 @@ def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
             "step": np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x,
         }
     )
-    points = points.dropna().merge(pd.DataFrame(columns).drop_duplicates("trial"), on="trial", how="inner")
+    shown = pd.DataFrame(columns).drop_duplicates(["trial", "series", "panel"])
+    points = points.dropna().merge(shown, on="trial", how="inner")
+    if shown["trial"].duplicated().any():  # configurations that share a trial have a line of their own each
+        points["trial"] = points["trial"].astype(str) + "\n" + points["panel"] + "\n" + points["series"]
     return points.sort_values(["trial", "x"], kind="stable").reset_index(drop=True)
 
 
@@ -177,7 +180,7 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
     top = top_of(points, bounded=options.quantity.high is not None)
     points = points[points["panel"].isin(list(choice.shown)) & points["series"].isin([*choice.kept, *choice.grey])]
     rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in options.log)
-    highest = max((row["high"] for row in rows if row["kind"] != "cross"), default=top)
+    highest = max((row["high"] for row in rows if "high" in row), default=top)
     notes = [
         _composition(choice, points),
         f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are omitted"
@@ -186,6 +189,8 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
         f"the axis ends at {top:.3g}, the highest value of the trials that finished" if top < highest else "",
         f"lines of up to {longest:,} points are thinned, their extremes kept" if longest else "",
     ]
+    if any(row["kind"] == "ended" for row in rows):
+        notes.append("dashed where seeds have ended: the median of the n that go on")
     return _chart(rows, options, choice, along=along, top=top), notes
 
 
@@ -209,7 +214,8 @@ def _along(trials: Frame, x: str) -> str:
 def _not_drawn(trials: Frame, points: Frame) -> str:
     """The note on imported curves without a point: their log lacks the quantity, or has epochs only."""
     foreign = trials[is_imported(trials)]
-    names = foreign["configuration"][~foreign["trial"].isin(points["trial"])].tolist() if len(foreign) else []
+    drawn = {str(trial).split("\n")[0] for trial in points["trial"].tolist()}
+    names = foreign["configuration"][~foreign["trial"].isin(drawn)].tolist() if len(foreign) else []
     return f"{listed(names)} not drawn: its log lacks these values" if names else ""
 
 
@@ -260,7 +266,7 @@ def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis
 
 def _y(rows: Rows, options: CurveOptions, top: float) -> PlotAxis:
     log = "y" in options.log
-    values = [min(row[end], top) for row in rows if row["kind"] != "cross" for end in ("low", "high")]
+    values = [min(row[end], top) for row in rows if "high" in row for end in ("low", "high")]
     limits = Measure(options.quantity).span(values, log=log)
     percent = options.quantity.is_fraction and not log
     return PlotAxis(options.quantity.label, limits, log=log, format=axis_format(*limits, percent=percent))

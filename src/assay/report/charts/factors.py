@@ -42,13 +42,16 @@ def effects(
 ) -> Any:
     """What each value of each axis changes against the `origin`, with its interval, grouped by axis.
 
-    `frame` has the columns axis, value, effect, low and high, in the unit of the measure. Raises: AssayError.
+    `frame` has the columns axis, value, effect, low and high, in the unit of the measure, and may have decided: whether
+    the effect is significant, which else is whether the interval excludes 0. `frame.attrs` may hold comparisons, the
+    number that the intervals are simultaneous for. Raises: AssayError.
     """
     checked(frame, _COLUMNS, what="effects")
     quantity = measure_of(measure)
     heading = title if title is not None else "one-at-a-time effects"
     rows = _rows(frame, quantity)
     unmeasured, total = len(frame) - len(rows), len(rows)
+    corrected = int(frame.attrs.get("comparisons", 1))
     if not rows:
         count = f": {unmeasured} without a number" if unmeasured else ""
         return message(f"There is no effect to show{count}.", heading)
@@ -66,7 +69,8 @@ def effects(
     ]
     chart = alt.vconcat(*panels, spacing=28, bounds="flush")
     notes = [
-        f"effects with their intervals; 0 is {origin}",
+        f"effects with their {'simultaneous ' if corrected > 1 else ''}intervals; 0 is {origin}",
+        f"blue: significant after Holm's correction for {corrected} comparisons" if corrected > 1 else "",
         f"showing the {len(rows)} largest of {total:,} effects" if len(rows) < total else "",
         omitted(unmeasured, "without a number"),
     ]
@@ -75,12 +79,15 @@ def effects(
 
 def _rows(frame: Frame, quantity: Measure) -> Rows:
     rows: Rows = []
-    for name, value, effect, low, high in zip(*(frame[c].tolist() for c in _COLUMNS), strict=True):
+    decided: list[Any] = frame["decided"].tolist() if "decided" in frame.columns else [None] * len(frame)
+    columns = [frame[c].tolist() for c in _COLUMNS]
+    for name, value, effect, low, high, significant in zip(*columns, decided, strict=True):
         middle = number(effect)
         if middle is not None:
             ends = {"x": middle, "low": number(low), "high": number(high)}
             scaled = {end: quantity.factor * (middle if at is None else at) for end, at in ends.items()}
-            rows.append({"axis": word(name), "value": word(value)} | scaled)
+            clear = bool(significant) if significant is not None else scaled["low"] > 0 or scaled["high"] < 0
+            rows.append({"axis": word(name), "value": word(value), "clear": clear} | scaled)
     return rows
 
 
@@ -91,7 +98,7 @@ def _panel(rows: Rows, heading: str, axis: PlotAxis) -> Any:
     rows.sort(key=lambda row: -row["x"])
     side = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=170, maxExtent=170, labelLimit=165)
     tips = tooltip(axis="axis", value="value", x=("effect", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"))
-    clear = alt.condition("datum.low > 0 || datum.high < 0", alt.value(BLUE), alt.value(GREY))
+    clear = alt.condition("datum.clear", alt.value(BLUE), alt.value(GREY))
     chart = intervals(
         rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=WIDTH - 60)
     )

@@ -139,8 +139,8 @@ def lines(
 ) -> Any:
     """A line for each series, a band where the rows have low and high, and what else their `kind` says.
 
-    A row has series, x, y and kind, and for a band low, high and n, the number of curves in it. With `hover` the line
-    under the pointer stands out.
+    A row has series, x, y and kind, and for a band low, high and n, the number of curves in it. A line of the kind
+    "ended" is dashed, and a "count" is a text at its end. With `hover` the line under the pointer stands out.
     """
     kinds = {row["kind"] for row in rows}
     x, y, (width, height) = plane.x, plane.y, plane.size
@@ -160,6 +160,11 @@ def lines(
     if series.dash is not None:
         line = line.encode(strokeDash=alt.StrokeDash("series:N", scale=series.dash, legend=series.legend))
     layers.append(line.add_params(pointed).encode(strokeOpacity=_when(pointed, 1, 0.2)) if hover else line)
+    if "ended" in kinds:
+        dashed = coloured.transform_filter("datum.kind == 'ended'")
+        layers.append(dashed.mark_line(strokeWidth=1.8, strokeDash=[5, 4], clip=True))
+        counts = coloured.transform_filter("datum.kind == 'count'").encode(text="text:N")
+        layers.append(counts.mark_text(align="right", dx=-2, dy=-8, fontSize=11))
     if "dots" in kinds:
         dots = coloured.transform_filter("datum.kind == 'dots'")
         layers.append(dots.mark_point(filled=True, size=36, opacity=1, clip=True))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from assay.analysis.frames import FINISHED, clocks
+from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES, QUANTITIES
+from assay.analysis.seeds import counted as counted_as
 from assay.errors import AssayError, unknown
 from assay.report.charts.style import counted, number, word
 from assay.report.text import clean
@@ -19,7 +22,7 @@ Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
 _NOT_AXES = frozenset(
     (
         *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
-        *("level", "busy", "foreign_seconds", "preparation_seconds"),
+        *("classes", "level", "busy", "processor_seconds", "foreign_seconds", "preparation_seconds"),
         *MEASURES,
         *QUANTITIES,
     )
@@ -119,17 +122,30 @@ def headed(trials: Frame, text: str, title: str | None) -> str:
 def statistics(trials: Frame, by: str, columns: Sequence[str]) -> Frame:
     """One row per value of `by`: n, unfinished (how many did not finish) and min, median, mean, max.
 
-    The statistics are over finite values; their columns are called accuracy_min and so on.
+    The statistics are over finite values; their columns are called accuracy_min and so on. Trials that diverged or
+    timed out count by the rule of `assay.analysis.seeds`: with their last score, and in the median of a cost as worse
+    than any finished trial.
     """
     plain = pd.DataFrame({"name": words(trials, by), "bad": [bool(how) for how in unfinished(trials)]})
     for column in columns:
-        plain[column] = pd.Series(numbers(trials, column), dtype="float64")
+        plain[column] = _as_counted(trials, column)
     groups = plain.groupby("name", sort=False)
     table = pd.DataFrame({"n": groups.size(), "unfinished": groups["bad"].sum()})
     for column in columns:
+        finite = plain[column].where(np.isfinite(plain[column])).groupby(plain["name"], sort=False)
         for statistic in ("min", "median", "mean", "max"):
-            table[f"{column}_{statistic}"] = groups[column].agg(statistic)
+            values = groups[column].median() if statistic == "median" else finite.agg(statistic)
+            table[f"{column}_{statistic}"] = values.where(np.isfinite(values))
     return table.reset_index()
+
+
+def _as_counted(trials: Frame, column: str) -> Any:
+    """What each trial counts as in a column; its own numbers where the frame cannot say how it ended."""
+    if column in MEASURES and "outcome" in trials.columns:
+        with suppress(AssayError):
+            own = is_imported(trials)
+            return np.where(own, pd.Series(numbers(trials, column), dtype="float64"), counted_as(trials, column))
+    return pd.Series(numbers(trials, column), dtype="float64").to_numpy()
 
 
 def best_of(kept: int, total: int, what: str = "") -> str:

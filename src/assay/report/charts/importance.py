@@ -15,14 +15,21 @@ _BARS = 25
 def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> Any:
     """How much of the variance each axis explains, largest first. `frame` has the columns axis and share.
 
-    Raises: AssayError.
+    `frame.attrs` may hold explained, the fraction of the variance that the forest explains, and noise, what it explains
+    of permuted numbers. Raises: AssayError.
     """
     checked(frame, ["axis", "share"], what="importance")
     heading = title if title is not None else "hyperparameter importance"
     shares = [(word(a), number(s)) for a, s in zip(frame["axis"].tolist(), frame["share"].tolist(), strict=True)]
     measured = sorted(((a, s) for a, s in shares if s is not None), key=lambda pair: -pair[1])
+    explained, noise = frame.attrs.get("explained"), frame.attrs.get("noise")
     if not measured:
-        return message("There is no importance to show.", heading)
+        why = "There is no importance to show."
+        if explained is not None:
+            why = (
+                f"The axes explain no more than noise does: R² {explained:.2f}, of permuted numbers up to {noise:.2f}."
+            )
+        return message(why, heading)
     kept = measured[:most]
     names = unique(short(name) for name, _ in kept)
     rows: Rows = [
@@ -30,9 +37,10 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
         for (name, share), label in zip(kept, names, strict=True)
     ]
     limits = [min(0.0, kept[-1][1]), max(kept[0][1], 0.01)]
-    axis = PlotAxis("fraction of the variance that the axis explains", limits, format="%")
+    axis = PlotAxis("fraction of the explained variance", limits, format="%")
     chart = ranked_bars(rows, axis=axis, tips=tooltip(name="axis", x=("fraction", ".2%")))
     notes = [
+        f"of what the forest explains: R² {explained:.2f} out of bag" if explained is not None else "",
         best_of(len(kept), len(measured), "axes"),
         omitted(len(shares) - len(measured), "without a number"),
     ]

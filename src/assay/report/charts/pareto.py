@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
 from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.seeds import ENDED
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import scatter
 from assay.report.charts.frames import (
@@ -20,6 +22,7 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     omitted,
+    statistics,
     unfinished,
     words,
 )
@@ -50,7 +53,8 @@ def accuracy_against_time(
 ) -> Any:
     """The score against training seconds: seeds faint, means solid, the Pareto front as a line with names.
 
-    A mean counts the trials that have a score; × marks those of which some did not finish. Raises: AssayError.
+    A mean score counts every trial with a result, those that diverged or timed out as they ended; a mean time those
+    that finished. × marks configurations of which some did not finish; they are not optimal. Raises: AssayError.
     """
     checked(trials, [by, "seconds", TEST_SCORE.column])
     trials, left_out = own(trials)
@@ -96,9 +100,15 @@ def _means(seeds: Frame, trials: Frame, by: str) -> Frame:
     """One row per configuration: its means, how many trials they are of, how many did not finish, whether optimal."""
     groups = seeds.groupby("name", sort=False)
     means: Frame = groups[["x", "y"]].mean().assign(n=groups.size())
+    counts = statistics(trials, by, ["seconds", TEST_SCORE.column]).set_index("name").reindex(means.index)
+    for name, column in (("x", "seconds_mean"), ("y", f"{TEST_SCORE.column}_mean")):
+        means[name] = counts[column].where(counts[column].notna(), means[name])
     ended_early: Any = pd.Series([bool(how) for how in unfinished(trials)], index=words(trials, by), dtype=int)
     means["unfinished"] = ended_early.groupby(level=0).sum().reindex(means.index).astype(int)
-    means["front"] = undominated(means["x"].to_numpy(), means["y"].to_numpy())
+    did_not_finish: Any = pd.Series([how in ENDED for how in unfinished(trials)], index=words(trials, by), dtype=int)
+    ended_of = did_not_finish.groupby(level=0).sum().reindex(means.index).to_numpy()
+    costs = np.where(ended_of > 0, np.inf, means["x"])  # worse than the seconds of any trial that finished
+    means["front"] = undominated(costs, means["y"].to_numpy())
     return means.reset_index()
 
 

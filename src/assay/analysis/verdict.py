@@ -1,0 +1,192 @@
+"""The verdict on two configurations: its numbers, and its sentence with the evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assay.analysis.paired import pairs_needed
+from assay.analysis.quantities import SCORE
+from assay.analysis.seeds import BUSY, Endings
+
+FEW = 6  # pairs; with fewer, sign flips cannot reach 5 %, and the t test alone decides
+SKEWED_RATE = 0.18  # of false positives with few, skewed differences: docs/statistics.md has the measured rates
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The comparison of two configurations on paired seeds; differences are the first minus the second.
+
+    Accuracies are fractions here and percentage points in `sentence`. NaN is what one pair does not determine.
+
+    Attributes:
+        names: the two configurations.
+        difference: the mean difference.
+        low: the lower bound of the mean difference with confidence 1 - level, by `method`.
+        high: the upper bound.
+        p: the p value of the sign-flip test.
+        smallest_p: the smallest p that n pairs can reach in that test.
+        p_t: the p value of the paired t test.
+        n: the number of pairs.
+        deviation: the standard deviation of the differences.
+        alpha: the significance level.
+        level: alpha, or in a family of comparisons the level that a single comparison must meet.
+        method: the method of the interval.
+        decided: whether the difference is significant.
+        unit: "points" for fractions shown as percentage points, or the unit of the values.
+        higher_is_better: the direction of the measure.
+        p_corrected: the p value of the paired t test after Holm's correction; `p_t` for one comparison.
+        comparisons: the size of the family that the correction is for.
+        family: "pairs", or "NAME" of the baseline with which every comparison of the family is made.
+        measure: what is compared, in words; empty if unknown.
+        endings: how the trials of the two configurations ended.
+        comparable: whether every pair has two numbers; costs of a trial that diverged or timed out have none.
+        is_busy: whether seconds of a busy machine are compared.
+        left_busy: how many pairs were left out because of foreign load.
+        look: the number of the interim look and of all looks, if seeds were added until the comparison was decided.
+    """
+
+    names: tuple[str, str]
+    difference: float
+    low: float
+    high: float
+    p: float
+    smallest_p: float
+    p_t: float
+    n: int
+    deviation: float
+    alpha: float
+    level: float
+    method: str
+    decided: bool
+    unit: str = SCORE.unit
+    higher_is_better: bool = SCORE.higher_is_better
+    p_corrected: float = math.nan
+    comparisons: int = 1
+    family: str = "pairs"
+    measure: str = ""
+    endings: tuple[Endings, Endings] | None = None
+    comparable: bool = True
+    is_busy: bool = False
+    left_busy: int = 0
+    look: tuple[int, int] | None = None
+
+    @property
+    def winner(self) -> str | None:
+        """The better configuration, or None if the difference is not significant."""
+        return self.names[(self.difference > 0) != self.higher_is_better] if self.decided else None
+
+    @property
+    def more_seeds(self) -> int | None:
+        """How many more pairs give 80 % power if the true difference is the observed one; None if above 1,000 pairs.
+
+        By the power of the paired t test. If all differences are equal, the sign-flip test sets the number.
+        """
+        if self.decided:
+            return 0
+        if self.n < 2 or not self.comparable or self.difference == 0:
+            return None
+        if self.deviation == 0:
+            return max(1, math.ceil(math.log2(2 / self.level)) - self.n)
+        needed = pairs_needed(self.difference, self.deviation, alpha=self.level)
+        return None if needed is None else max(1, needed - self.n)
+
+    def reversed(self) -> Verdict:
+        """The same verdict with the two configurations exchanged."""
+        ends = {"difference": -self.difference, "low": -self.high, "high": -self.low}
+        endings = None if self.endings is None else (self.endings[1], self.endings[0])
+        return replace(self, names=(self.names[1], self.names[0]), endings=endings, **ends)
+
+    def plain(self) -> dict[str, Any]:
+        """The verdict as plain data, None for NaN; `of_plain` reads it."""
+        values = {name: None if value != value else value for name, value in vars(self).items()}
+        endings = None if self.endings is None else [[list(pair) for pair in e.outcomes] for e in self.endings]
+        return values | {"names": list(self.names), "endings": endings, "look": self.look and list(self.look)}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict of `plain`."""
+        numbers = ("difference", "low", "high", "p", "smallest_p", "p_t", "deviation", "p_corrected")
+        values: dict[str, Any] = {
+            **plain,
+            **{name: math.nan if plain[name] is None else plain[name] for name in numbers},
+        }
+        if plain["endings"] is not None:
+            first, second = (Endings(tuple((str(w), int(n)) for w, n in side)) for side in plain["endings"])
+            values["endings"] = first, second
+        look = plain["look"]
+        values |= {"names": tuple(plain["names"]), "look": look and (int(look[0]), int(look[1]))}
+        return cls(**values)
+
+    def sentence(self) -> str:
+        """The verdict in words, with its evidence."""
+        return "; ".join([self._finding(), *self._notes()])
+
+    def _finding(self) -> str:
+        first, second = self.names
+        seeds = f"{self.n} seed{'' if self.n == 1 else 's'}"
+        if not self.n:
+            return f"cannot compare {first} and {second}: they have no seed in common"
+        if not self.comparable:
+            by = f" by {self.measure}" if self.measure else ""
+            return f"cannot compare {first} and {second}{by}: a seed that did not finish has no result to compare"
+        if self.decided:
+            loser = second if self.winner == first else first
+            return f"{self.winner} beats {loser} by {self._amount()}, {seeds}"
+        undecided = f"no significant difference between {first} and {second}:"
+        if self.n == 1:
+            return f"{undecided} {self._amount()}, {seeds}; one seed does not show the spread over seeds"
+        if self.difference == self.deviation == 0:
+            return f"{undecided} they are equal on all {seeds}"
+        more = self.more_seeds
+        if more is None:
+            return f"{undecided} {self._amount()}, {seeds}; no attainable number of seeds is enough"
+        return f"{undecided} {self._amount()}, {seeds}; about {more} more seed{'' if more == 1 else 's'} needed"
+
+    def _notes(self) -> list[str]:
+        notes: list[str] = []
+        tested = self.comparable and self.n > 1
+        excludes_zero = self.low > 0 or self.high < 0
+        if tested and self.comparisons > 1:
+            notes.append(f"{self._correction()}, simultaneous interval")
+            if self.decided and not excludes_zero:
+                notes.append(
+                    f"Holm's stepwise test (p = {self.p_corrected:.2g}) rejects more than the interval excludes"
+                )
+        if tested and self.look is not None:
+            notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
+        if tested and excludes_zero and not self.decided:
+            few = self.smallest_p > self.alpha
+            why = "differences are too coarse" if few else f"sign-flip test, p = {self.p:.2g}"
+            notes.append(f"not confirmed ({why})")
+        if tested and not self.decided and self.more_seeds and self.look is None:
+            notes.append("add them with --until-decided, which corrects for looking again")
+        if tested and self.n < FEW and not self.difference == self.deviation == 0:
+            skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
+            notes.append(
+                f"fewer than {FEW} seeds: assumes nearly normal differences, {skewed} false positives if they are "
+                "skewed"
+            )
+        for name, endings in zip(self.names, self.endings or (), strict=False):
+            notes += endings.notes(name)
+        notes += [f"{self.left_busy} more with seconds of a {BUSY} left out"] if self.left_busy else []
+        return [*notes, f"seconds of a {BUSY}"] if self.is_busy else notes
+
+    def _correction(self) -> str:
+        count = f"{self.comparisons:,}"
+        with_baseline = "" if self.family == "pairs" else f" with {self.family}"
+        return f"Holm's correction for {count} {'pairs' if self.family == 'pairs' else 'comparisons'}{with_baseline}"
+
+    def _amount(self) -> str:
+        sign = -1.0 if self.decided and self.difference < 0 else 1.0
+        low, high = sorted((sign * self.low, sign * self.high))
+        bounds = "" if math.isnan(self.low) else f" [{self._shown(low)}, {self._shown(high)}]"
+        return f"{self._shown(sign * self.difference)}{' ' if self.unit else ''}{self.unit}{bounds}"
+
+    def _shown(self, value: float) -> str:
+        return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
+
+
+__all__ = ["FEW", "SKEWED_RATE", "Verdict"]
