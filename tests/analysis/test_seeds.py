@@ -69,11 +69,11 @@ def test_what_each_outcome_counts_as() -> None:
 
 @pytest.mark.parametrize("measure", [m for m in MEASURES if MEASURES[m].kind == "cost" and m != "parameters"])
 def test_costs_of_seeds_that_did_not_finish_cannot_be_compared(measure: str) -> None:
-    frame = unstable().assign(effort=1.0)
+    frame = unstable().assign(effort=1.0, processor_seconds=1.0)
     verdict = between(frame, "steady", "unstable", measure=measure)
     assert not verdict.decided and verdict.winner is None and math.isnan(verdict.difference)
     assert verdict.sentence() == (
-        f"cannot compare steady and unstable by {measure}: a seed that did not finish has no result to compare; "
+        f"cannot compare steady and unstable by {measure.replace('_', ' ')}: a seed that did not finish has no result to compare; "
         "4 diverged of 10 seeds of unstable"
     )
     ended = pairwise(frame, measure=measure)[["ended_a", "ended_b", "n"]].iloc[0]

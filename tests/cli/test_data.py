@@ -72,9 +72,10 @@ def test_notes_on_data_stand_with_the_stored_result(invoke: Any) -> None:
     write_sorted()
     words = ("train", "--json", "--engine", "numpy", "--set", "data.name=sorted.npz", "--set", "data.train=100")
     _, out, _ = invoke(*words, "--set", "budget.iterations=20")
-    assert json.loads(out)["warnings"] == [*NOTES, FEW]
+    first = json.loads(out)["warnings"]
+    assert first[: len(NOTES) + 1] == [*NOTES, FEW]
     _, out, _ = invoke(*words, "--set", "budget.iterations=20")
-    assert json.loads(out)["warnings"] == [*NOTES, FEW]  # the stored answer
+    assert json.loads(out)["warnings"] == first  # the stored answer
 
 
 def test_a_run_says_what_stands_out_in_its_data_and_stores_it(invoke: Any) -> None:
@@ -91,6 +92,6 @@ def test_a_run_says_what_stands_out_in_its_data_and_stores_it(invoke: Any) -> No
     with Store("assay.db").database.read() as connection:
         rows = connection.execute(sa.select(result.c.reason, result.c.warnings)).all()
     assert sorted("read off" in reason for reason, _ in rows) == [False, True]
-    assert [json.loads(warnings) for _, warnings in rows] == [[*NOTES, FEW]] * 2
+    assert [json.loads(warnings)[: len(NOTES) + 1] for _, warnings in rows] == [[*NOTES, FEW]] * 2
     _, _, err = invoke("run", "10.toml", "--plan")
     assert f"sorted.npz: {NOTES[1]}" in " ".join(err.split())

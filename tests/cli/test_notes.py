@@ -169,7 +169,7 @@ def test_a_report_without_notes_has_no_section_for_them(tmp_path: Path) -> None:
 
 
 def test_notes_travel_with_a_checkpoint(digits_history: History) -> None:
-    assert from_bytes(to_bytes(digits_history), source="test").warnings == ()
+    assert from_bytes(to_bytes(digits_history), source="test").warnings == digits_history.warnings
     noted = replace(digits_history, warnings=("a note of the data",))
     again = from_bytes(to_bytes(noted), source="test")
     assert again.warnings == ("a note of the data",)

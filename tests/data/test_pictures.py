@@ -236,7 +236,8 @@ def test_a_damaged_style_is_refused(digits: assay.History) -> None:
         content = to_bytes(digits)
         size = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + size])
-        header["__metadata__"]["assay.pictures"] = json.dumps(plain)
+        about = json.loads(header["__metadata__"]["assay"]) | {"pictures": plain}
+        header["__metadata__"]["assay"] = json.dumps(about)
         packed = json.dumps(header).encode()
         with pytest.raises(FileError, match="damaged"):
             from_bytes(len(packed).to_bytes(8, "little") + packed + content[8 + size :], source="a")

@@ -478,7 +478,7 @@ def test_train_imports_with_the_flag_alone(invoke: Any, folder: Path) -> None:
     code, out, err = invoke("train", "recipe.toml", "--allow-code", "--json", "--store", "other.db", "--again")
     assert code == 0, err
     assert json.loads(out)["test_loss"] == resumed["test_loss"]
-    assert json.loads(out)["trial"] == resumed["trial"]
+    assert json.loads(out)["trial"] != resumed["trial"]  # that store never had the weights it started from
 
 
 def test_a_failing_rule_is_a_sentence_of_train(invoke: Any, folder: Path) -> None:

@@ -288,8 +288,11 @@ def test_ledgers_add_up() -> None:
 
 
 def test_other_stays_small_in_a_training_of_two_seconds() -> None:
-    history = run(recipe(budget={"iterations": 10**9}, stop={"seconds": 2.0}, log="geometric"))[0]
-    assert history.ledger.other < 0.02 * history.ledger.wall
+    for _ in range(3):  # another process may take the core between two chunks
+        history = run(recipe(budget={"iterations": 10**9}, stop={"seconds": 2.0}, log="geometric"))[0]
+        if history.ledger.other < 0.02 * history.ledger.wall:
+            return
+    pytest.fail(f"{history.ledger.other:.3f} s of {history.ledger.wall:.3f} s are booked nowhere")
 
 
 def test_a_chunk_that_was_broken_off_costs_no_training_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

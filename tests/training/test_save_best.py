@@ -245,7 +245,10 @@ def test_a_study_says_which_stored_trials_lack_them(invoke: Any, tmp_path: Path)
 
 def test_train_refuses_before_training_what_it_could_not_write(invoke: Any) -> None:
     code, _, err = invoke("train", "--save-best", "nowhere/best.safetensors", "--set", "data.validation=100")
-    assert (code, err) == (2, "error: --save-best nowhere/best.safetensors: its folder does not exist\n")
+    assert (code, err) == (
+        2,
+        "error: --save-best nowhere/best.safetensors: the folder nowhere does not exist; create it: mkdir -p nowhere\n",
+    )
     code, _, err = invoke("train", "--save-best", "best.safetensors")
     assert code == 2
     assert "save_best: needs a validation set" in err

@@ -326,7 +326,7 @@ def test_points_of_a_longer_trial_do_not_count_when_one_is_read_off() -> None:
     assert (off.outcome, off.iterations) == (alone.outcome, alone.iterations)
     assert off.reason == f"{alone.reason}; read off the curve of a longer trial"
     assert [p.iteration for p in off.points] == iterations(alone)
-    assert off.warnings == ("the stopping rule reads the test set (no validation set): results are selected on test",)
+    assert off.notes == ("the stopping rule reads the test set (no validation set): results are selected on test",)
 
 
 @pytest.mark.parametrize("reads_off", [True, False])

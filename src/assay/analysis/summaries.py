@@ -10,6 +10,7 @@ from assay.analysis.quantities import TEST_SCORE
 from assay.analysis.seeds import BUSY, Endings, busy, counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError
 
+_WALL = ("seconds", "effort")
 _COSTS = ("seconds", "processor_seconds", "effort", "flops")
 
 
@@ -39,7 +40,7 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
         row |= {"finished": len(group) - endings.count("planned"), "diverged": endings.count("diverged")}
         row |= dict(zip(("accuracy", "low", "high"), _statistics(values), strict=True))
         for cost in _COSTS:
-            of_cost = timed[label] if cost != "flops" else group
+            of_cost = timed[label] if cost in _WALL else group  # foreign load leaves the others as they are
             row[cost] = _median(of_cost, cost, endings.ended if own else 0, own=own)
         row |= {"origin": str(group["origin"].iloc[0]) if "origin" in group.columns else "measured"}
         row |= {"timed_out": endings.count("timed out")}

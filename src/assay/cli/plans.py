@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assay.analysis.frames import listed
 from assay.cli.exits import Exit
 from assay.cli.printing import note
 from assay.errors import AssayError
@@ -43,6 +42,8 @@ def plan_sentence(execution: Execution) -> str:
 
 def folded_notes(plan: Plan) -> list[str]:
     """Which configurations are listed again and left out, and which share trials, in words."""
+    from assay.analysis.frames import listed
+
     notes: list[str] = []
     if plan.repeated:
         again = sum(plan.repeated.values())

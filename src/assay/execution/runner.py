@@ -268,7 +268,7 @@ class Execution:
             if history is None:
                 left.append(trial)
                 continue
-            history = replace(history, warnings=(*history.warnings, *trial.notes))
+            history = replace(history, warnings=(*trial.notes, *history.warnings))
             finished = Finished(history.outcome, history.reason, history)
             if self.store.finish(lease, trial, finished):
                 self._note(trial.key, history.outcome, history.accuracy)

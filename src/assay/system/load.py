@@ -32,8 +32,8 @@ JUDGED_SECONDS = 0.2
 WAKE_SECONDS = 20e-6
 """What a thread waits for an idle core when it is woken: not foreign load."""
 
-_WINDOW_SECONDS = 0.05  # of a training in short chunks, between two readings
-_LONG_SECONDS = 0.005  # chunks from here on are read one by one; a reading takes some 0.00002 s
+_WINDOW_SECONDS = 0.25  # of a training in short chunks, between two readings
+_LONG_SECONDS = 0.25  # chunks from here on are read one by one; a reading takes some 0.00002 s
 _BEAT_SECONDS = 0.05  # the sleep of the thread that measures halts
 _HALT_SECONDS = 0.02  # shorter halts are not told from timer slack
 _IDLE_SECONDS = 1.0  # without a training, after which that thread ends

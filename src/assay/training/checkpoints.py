@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from assay.training.history import History, Ledger, Outcome, Point
 FORMAT = 1
 _EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"
 _PREFIX = "assay"  # the key of our metadata in the header
-_PICTURES = "assay.pictures"  # the key of the style of the training pictures, which older files lack
 _BEST = "best"  # weights at the best points, best/ITERATION/NAME; only with `save_best`
 
 
@@ -79,10 +78,10 @@ def to_bytes(history: History) -> bytes:
     }
     if history.warnings:
         about["warnings"] = list(history.warnings)
-    metadata = {_PREFIX: json.dumps(about, allow_nan=False)}
     if history.pictures is not None:
-        metadata[_PICTURES] = json.dumps(history.pictures.plain(), allow_nan=False)
-    return packed(tensors, metadata=metadata)
+        about["pictures"] = history.pictures.plain()
+    # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
+    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
 
 
 def restore(path: str | Path) -> History:
@@ -111,7 +110,6 @@ def from_bytes(content: bytes, *, source: str) -> History:
         tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
         header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         about = json.loads(header["__metadata__"][_PREFIX])
-        pictures = json.loads(header["__metadata__"].get(_PICTURES, "null"))
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
     except (KeyError, ValueError):
@@ -119,8 +117,7 @@ def from_bytes(content: bytes, *, source: str) -> History:
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
-        history = _history(about, tensors)
-        return replace(history, pictures=PictureStyle.stored(pictures)) if pictures is not None else history
+        return _history(about, tensors)
     except (KeyError, TypeError, ValueError, AssayError) as error:
         raise FileError(f"{source}: damaged: {error}") from None
 
@@ -167,6 +164,7 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
         snapshots={t: _snapshot(tensors, t, network.arrays) for t in _snapshot_iterations(tensors)},
         warnings=tuple(map(str, about.get("warnings", ()))),
+        pictures=PictureStyle.stored(about["pictures"]) if about.get("pictures") is not None else None,
     )
 
 
