@@ -22,7 +22,8 @@ from assay.parts.batches import (
     iterations_per_epoch,
     make_batches,
 )
-from assay.parts.layers import INITIALS, Conv2d, Dense, Network, initial_weights
+from assay.parts.initials import INITIALS, initial_weights
+from assay.parts.layers import Conv2d, Dense, Network
 from assay.parts.models import MLP, MODELS, flops_forward, flops_training
 from assay.parts.optimizers import Adam, Descent
 from assay.parts.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Step

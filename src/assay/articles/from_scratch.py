@@ -20,7 +20,7 @@ from assay.articles.spec import ReproductionSpec, plans, study
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
-from assay.parts.layers import initial_weights
+from assay.parts.initials import initial_weights
 from assay.recipe.model import Recipe
 from assay.report.charts.costs import costs_chart
 from assay.report.charts.curves import CurveOptions, learning_curves
