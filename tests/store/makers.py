@@ -12,7 +12,9 @@ from assay.engines.base import Checkpoint
 from assay.store.records import Finished
 from assay.studies.plan import Plan, Trial, plan
 from assay.studies.study import Study
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
+from assay.training.outcome import Outcome
 
 
 def made_plan(seeds: int = 4, name: str = "made", **baseline: Any) -> Plan:

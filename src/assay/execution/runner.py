@@ -25,7 +25,8 @@ from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
 from assay.training.checkpoints import from_bytes, to_bytes
-from assay.training.history import RETRIED, History, Outcome
+from assay.training.history import History
+from assay.training.outcome import RETRIED, Outcome
 from assay.training.stopping import own_points
 from assay.workers.batch import can_resume, covers, read_off
 from assay.workers.eta import Estimates, remaining
