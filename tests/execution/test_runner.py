@@ -20,7 +20,8 @@ import pytest
 import assay
 from assay.data.datasets import load
 from assay.execution.estimates import Cost, estimated
-from assay.execution.runner import Execution, pools
+from assay.execution.queue import pools
+from assay.execution.runner import Execution
 from assay.results.results import Results
 from assay.store import integrity, queries
 from assay.store.store import PastCost, Store
