@@ -13,8 +13,8 @@ from scipy import stats
 from assay.parts.batches import (
     BATCHES,
     Full,
+    Ordered,
     Replacement,
-    Sequential,
     Shuffled,
     Single,
     Window,
@@ -127,7 +127,7 @@ def test_sequential_batches_are_those_of_shuffled_ones_in_the_order_of_the_data(
 
 
 def test_sequential_batches_do_not_depend_on_the_seed() -> None:
-    made = make_batches(Sequential(size=4), (1, 2, 3), 1, 5, 10)
+    made = make_batches(Ordered(size=4), (1, 2, 3), 1, 5, 10)
     assert made.rows is not None
     assert len(made.rows) == 1
 
