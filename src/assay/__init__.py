@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from assay.recipe.model import Recipe
     from assay.results.results import Results
     from assay.studies.study import Study
-    from assay.training.history import History, Outcome
+    from assay.training.history import History
+    from assay.training.outcome import Outcome
 
 __version__ = "0.2.0"
 
@@ -22,7 +23,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "Dataset": "data.dataset",
     "History": "training.history",
     "Interrupted": "execution.fit",
-    "Outcome": "training.history",
+    "Outcome": "training.outcome",
     "Recipe": "recipe.model",
     "Results": "results.results",
     "Study": "studies.study",

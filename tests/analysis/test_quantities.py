@@ -20,7 +20,7 @@ from assay.analysis.quantities import (
 from assay.analysis.verdicts import best
 from assay.logs.log import QUANTITIES as READ
 from assay.report.charts.style import measure_of
-from assay.results.results import COLUMNS
+from assay.results.frames import COLUMNS
 from assay.store.schema import metadata
 from assay.training.history import Point
 from tests.analysis.frames import trials

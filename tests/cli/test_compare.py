@@ -13,7 +13,7 @@ from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
-from assay.training.history import Outcome
+from assay.training.outcome import Outcome
 from tests.store.makers import made_end
 
 RATES = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}

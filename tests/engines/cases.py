@@ -15,7 +15,7 @@ from assay.engines import ENGINES, installed, load
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES, make_batches
-from assay.parts.layers import INITIALS
+from assay.parts.initials import INITIALS
 from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES

@@ -14,7 +14,8 @@ from assay.engines.base import Checkpoint, Cohort, Splits, fresh
 from assay.engines.promises import promised
 from assay.parts.activations import ACTIVATIONS
 from assay.parts.batches import make_batches
-from assay.parts.layers import Activate, BatchNorm, Pool, initial_weights
+from assay.parts.initials import initial_weights
+from assay.parts.layers import Activate, BatchNorm, Pool
 from assay.parts.models import MODELS
 from assay.parts.stack import LAYERS
 from assay.recipe.model import Recipe

@@ -20,7 +20,8 @@ import pytest
 import assay
 from assay.data.datasets import load
 from assay.execution.estimates import Cost, estimated
-from assay.execution.runner import Execution, pools
+from assay.execution.queue import pools
+from assay.execution.runner import Execution
 from assay.results.results import Results
 from assay.store import integrity, queries
 from assay.store.store import PastCost, Store
@@ -28,8 +29,9 @@ from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.system.machine import usable_cores
 from assay.system.machine_lock import machine_lock
-from assay.training.history import Ledger, Outcome
+from assay.training.ledger import Ledger
 from assay.training.log_points import number_of_log_points
+from assay.training.outcome import Outcome
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
 ROOT = Path(__file__).parents[2]

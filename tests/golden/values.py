@@ -24,7 +24,8 @@ from assay.rng import stream
 from assay.store.schema import VERSION, metadata
 from assay.studies.keys import trajectory_key, trial_key
 from assay.training.checkpoints import FORMAT, to_bytes
-from assay.training.history import Ledger, Point
+from assay.training.history import Point
+from assay.training.ledger import Ledger
 from assay.training.loop import prepared, train
 from tests.engines import cases
 

@@ -10,7 +10,8 @@ from assay import logs
 from assay.errors import AssayError
 from assay.logs import Options
 from assay.logs.columns import meaning
-from assay.training.history import History, Outcome
+from assay.training.history import History
+from assay.training.outcome import Outcome
 
 
 @pytest.fixture

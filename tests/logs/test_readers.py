@@ -12,7 +12,8 @@ from assay import logs
 from assay.errors import AssayError, FileError
 from assay.logs import FORMATS, Options
 from assay.logs.tensorboard import crc32c
-from assay.training.history import History, Outcome
+from assay.training.history import History
+from assay.training.outcome import Outcome
 from tests.logs import samples
 from tests.logs.samples import ACCURACIES, LOSSES, SAMPLES, TRAINING, VALIDATION
 

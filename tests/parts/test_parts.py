@@ -13,8 +13,8 @@ from scipy import stats
 from assay.parts.batches import (
     BATCHES,
     Full,
+    Ordered,
     Replacement,
-    Sequential,
     Shuffled,
     Single,
     Window,
@@ -22,7 +22,8 @@ from assay.parts.batches import (
     iterations_per_epoch,
     make_batches,
 )
-from assay.parts.layers import INITIALS, Conv2d, Dense, Network, initial_weights
+from assay.parts.initials import INITIALS, initial_weights
+from assay.parts.layers import Conv2d, Dense, Network
 from assay.parts.models import MLP, MODELS, flops_forward, flops_training
 from assay.parts.optimizers import Adam, Descent
 from assay.parts.schedules import SCHEDULES, Constant, Cosine, Exponential, Linear, Step
@@ -126,7 +127,7 @@ def test_sequential_batches_are_those_of_shuffled_ones_in_the_order_of_the_data(
 
 
 def test_sequential_batches_do_not_depend_on_the_seed() -> None:
-    made = make_batches(Sequential(size=4), (1, 2, 3), 1, 5, 10)
+    made = make_batches(Ordered(size=4), (1, 2, 3), 1, 5, 10)
     assert made.rows is not None
     assert len(made.rows) == 1
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from assay.bench.calibration import Calibration, Work
-from assay.bench.rows import Bench, Certificate, Contender, Epoch, Row, StartUp, State
+from assay.bench.rows import Bench, BenchRow, Certificate, Contender, Epoch, StartUp, State
 from assay.engines.base import Checkpoint
 from assay.store.records import Finished
 from assay.studies.plan import Plan, Trial, plan
 from assay.studies.study import Study
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
+from assay.training.outcome import Outcome
 
 
 def made_plan(seeds: int = 4, name: str = "made", **baseline: Any) -> Plan:
@@ -64,7 +66,7 @@ def made_bench(*, failing: bool = False) -> Bench:
     rows = []
     for engine, pace in (("torch-eager", 2.0), ("native", 1.0)):
         certificate = Certificate("numpy, float64", 20, 1e-4, 1e-8, 1e-3 if failing and engine == "native" else 1e-7)
-        row = Row(Contender(engine, "cpu", 2, "float32"), State.MEASURED, certificate=certificate)
+        row = BenchRow(Contender(engine, "cpu", 2, "float32"), State.MEASURED, certificate=certificate)
         row.starts = [StartUp(1, 1.0, 0.5, 0.25)]
         row.epochs = [
             Epoch(1, n, 10.0 * n, 0.0, pace * took, 0.1, 1000, 0.5, 0.9) for n, took in ((1, 3.0), (2, 1.0), (3, 1.5))

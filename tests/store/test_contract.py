@@ -19,7 +19,7 @@ from assay.store.records import Finished
 from assay.store.schema import result, trajectory
 from assay.store.store import Store
 from assay.training.checkpoints import to_bytes
-from assay.training.history import Outcome
+from assay.training.outcome import Outcome
 from tests.store.makers import made_end, made_history, made_plan
 
 pytestmark = pytest.mark.filterwarnings("error")

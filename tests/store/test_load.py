@@ -25,7 +25,8 @@ from assay.store.schema import ADDED, VERSION, result
 from assay.store.store import Store
 from assay.system.load import Load
 from assay.training.checkpoints import from_bytes, to_bytes
-from assay.training.history import ENTRIES, History, Ledger
+from assay.training.history import History
+from assay.training.ledger import ENTRIES, Ledger
 from tests.store.makers import made_history, made_plan
 from tests.store.test_integrity import FIXTURES
 from tests.store.test_machines import OLD, old_store

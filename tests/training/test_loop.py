@@ -16,8 +16,9 @@ from assay.engines.base import Engine
 from assay.errors import AssayError, RecipeError
 from assay.recipe.model import Recipe
 from assay.rng import stream
-from assay.training.history import Ledger, Outcome
+from assay.training.ledger import Ledger
 from assay.training.loop import Training, prepared, train
+from assay.training.outcome import Outcome
 
 SIZE = 97  # a prime, so that the last batch of an epoch is short
 

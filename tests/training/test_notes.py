@@ -18,8 +18,9 @@ from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
-from assay.training.history import Outcome, Point
+from assay.training.history import Point
 from assay.training.notes import result_notes, schedule_notes
+from assay.training.outcome import Outcome
 from tests.training.test_loop import recipe
 
 TINY: dict[str, Any] = {"model": {"hidden": [16]}, "budget": {"epochs": 2}}

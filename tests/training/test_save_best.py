@@ -21,7 +21,8 @@ from assay.store.store import Store
 from assay.studies.plan import plan, plan_of_one
 from assay.studies.study import Settings, Study
 from assay.training.checkpoints import from_bytes, restore, save, to_bytes
-from assay.training.history import History, Outcome
+from assay.training.history import History
+from assay.training.outcome import Outcome
 from assay.training.snapshots import at_best
 from assay.workers.batch import EndedEvent, Limits, SavedEvent, can_resume, train_together
 from tests.training.test_loop import data, recipe, run

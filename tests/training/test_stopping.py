@@ -19,8 +19,9 @@ from assay.store.store import Store
 from assay.studies.keys import trial_key
 from assay.studies.plan import Planner, plan, plan_of_one
 from assay.studies.study import Settings, Study
-from assay.training.history import History, Outcome, Point
+from assay.training.history import History, Point
 from assay.training.loop import Training, train
+from assay.training.outcome import Outcome
 from assay.training.stopping import StoppingRules, first_stop
 from assay.workers.batch import EndedEvent, can_resume, read_off, train_together
 from tests.training.test_loop import data, iterations, recipe, run

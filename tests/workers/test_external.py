@@ -31,9 +31,10 @@ from assay.rng import stream
 from assay.studies.keys import trajectory_key
 from assay.studies.plan import plan
 from assay.studies.study import Study
-from assay.training.history import History, Outcome
+from assay.training.history import History
 from assay.training.log_points import log_points
 from assay.training.loop import prepared, train
+from assay.training.outcome import Outcome
 from assay.workers.batch import EndedEvent, train_together
 from assay.workers.external.folder import final_weights
 from assay.workers.external.reported_curve import ReportedCurve

@@ -14,7 +14,7 @@ from assay.analysis.frames import FINISHED
 from assay.analysis.seeds import with_counted
 from assay.analysis.verdicts import of_values
 from assay.articles.measurements import TrialRow, percent_cell, trial_rows
-from assay.articles.page import Page, Picture, Table
+from assay.articles.page import Figure, Page, Table
 from assay.articles.spec import ReproductionSpec, plans, study
 from assay.errors import AssayError
 from assay.recipe.toml import read_toml
@@ -101,7 +101,7 @@ def beyond_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
         "per core. What was chosen is retrained on seeds that the searches did not use, one training at a time, and "
         f"judged on the test images. Data set {spec.data}.",
     ]
-    parts: list[Table | Picture] = []
+    parts: list[Table | Figure] = []
     if "beyond-record" in results:
         parts += _record_parts(results["beyond-record"], target)
     parts.append(_race_table(trial_rows(results["beyond-race"])))
@@ -109,12 +109,12 @@ def beyond_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
         parts += _final_parts(results["beyond-finals"], best_of_each(trial_rows(results["beyond-family"])))
     if any(row["outcome"] in FINISHED for row in trial_rows(results["beyond-family"])):
         head = "The articles' networks, five epochs: accuracy against packed seconds"
-        parts.append(Picture("family", accuracy_against_time(results["beyond-family"].frame(), title=head), head))
+        parts.append(Figure("family", accuracy_against_time(results["beyond-family"].frame(), title=head), head))
     parts += _optimizer_parts(results["beyond-tuning"])
     return Page("Beyond the articles", lead, parts, [], (), spec.banner)
 
 
-def _record_parts(result: Results, target: float) -> list[Table | Picture]:
+def _record_parts(result: Results, target: float) -> list[Table | Figure]:
     rows: list[list[str]] = []
     groups = _grouped(trial_rows(result), "configuration")
     order = fastest(trial_rows(result))
@@ -143,7 +143,7 @@ def _record_parts(result: Results, target: float) -> list[Table | Picture]:
     named = trials.assign(configuration=trials["configuration"].map(_shortened(list(groups))))
     begin = curves.loc[curves["test_accuracy"] >= target - _SHOWN, "seconds"].min()
     chart = learning_curves(named, curves, CurveOptions(x="seconds", start=float(begin), title=caption))
-    return [Table(head, rows, title, note), Picture("record", chart, caption)]
+    return [Table(head, rows, title, note), Figure("record", chart, caption)]
 
 
 def _shortened(names: Sequence[str]) -> dict[str, str]:
@@ -203,7 +203,7 @@ def _race_table(trials: Sequence[TrialRow]) -> Table:
     return Table(("configuration", "packed seconds", "operations [1e9]"), rows, "The race that chose them", note)
 
 
-def _final_parts(result: Results, winners: Mapping[str, str]) -> list[Table | Picture]:
+def _final_parts(result: Results, winners: Mapping[str, str]) -> list[Table | Figure]:
     trials = [row for row in trial_rows(result) if row["outcome"] in FINISHED]
     groups = _grouped(trials, "configuration")
     try:
@@ -242,7 +242,7 @@ def _ranks(result: Results, cost: str) -> dict[str, str]:
     return {str(r["configuration"]): f"{float(r['effort']) / scale:.3g} ({r['rank']})" for r in ranked}
 
 
-def _optimizer_parts(result: Results) -> list[Table | Picture]:
+def _optimizer_parts(result: Results) -> list[Table | Figure]:
     trials = _counted_rows(result)
     head = (
         "optimizer",
@@ -271,7 +271,7 @@ def _optimizer_parts(result: Results) -> list[Table | Picture]:
         rows.append([name, f"{rate:g}", *accuracies, verdict, f"{seconds:.1f}", f"{flops / 1e12:.2f}"])
     caption = "Test accuracy of 2LR after three epochs against the rate"
     chart = sensitivity(result.frame(), title=caption)
-    return [Table(head, rows, title, note), Picture("rates", chart, caption)]
+    return [Table(head, rows, title, note), Figure("rates", chart, caption)]
 
 
 _TUNING = (

@@ -17,7 +17,7 @@ from assay.articles.measurements import percent_cell
 from assay.articles.page import Table
 from assay.articles.spec import ReproductionSpec
 from assay.data.datasets import load
-from assay.parts.layers import initial_weights
+from assay.parts.initials import initial_weights
 from assay.recipe.model import Recipe
 from assay.training.loop import prepared
 

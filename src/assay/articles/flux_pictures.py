@@ -9,7 +9,7 @@ import pandas as pd
 
 from assay.analysis.curves import moving_average
 from assay.articles.flux_findings import MODELS, VARIANTS
-from assay.articles.page import Picture
+from assay.articles.page import Figure
 from assay.articles.spec import ReproductionSpec
 from assay.report.charts.curves import CurveOptions, learning_curves
 from assay.report.charts.effort import effort_ranking
@@ -22,7 +22,7 @@ LOSSES = {("mse", "mean squared error"): ("4LS", "3LS"), ("ce", "cross-entropy")
 
 def descent_pictures(
     spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
-) -> list[Picture]:
+) -> list[Figure]:
     """Descent's pictures: one panel per model, one line per variant."""
     trials, curves = longest(results, ["descent"])
     beginnings = _with_panel(first)
@@ -34,16 +34,16 @@ def descent_pictures(
     cost = effort_ranking(ended, by="cell", log=True, title="What the accuracy at the end of each curve cost")
     return [
         *_losses(trials, curves, "Training loss with Descent", **lines),
-        Picture("accuracy", accuracy, "The test accuracy of the nine configurations"),
+        Figure("accuracy", accuracy, "The test accuracy of the nine configurations"),
         *_beginnings(spec, beginnings, first.curves(), **lines),
         *_plateaus(spec, stretches),
-        Picture("effort", cost, "What the accuracy at the end of each curve cost", _EFFORT),
+        Figure("effort", cost, "What the accuracy at the end of each curve cost", _EFFORT),
     ]
 
 
 def adam_pictures(
     spec: ReproductionSpec, results: Sequence[Results], first: Results, stretches: Results
-) -> list[Picture]:
+) -> list[Figure]:
     """ADAM's pictures: one panel per configuration, one line per optimizer."""
     trials, curves = longest(results, ["descent", "adam"])
     lines: dict[str, Any] = {"by": "optimizer", "facet": "panel", "order": ("descent", "adam")}
@@ -52,40 +52,40 @@ def adam_pictures(
     )
     return [
         *_losses(trials, curves, "Training loss with ADAM and with Descent", **lines),
-        Picture("accuracy", accuracy, "The test accuracy with ADAM and with Descent"),
+        Figure("accuracy", accuracy, "The test accuracy with ADAM and with Descent"),
         *_beginnings(spec, _with_panel(first), first.curves(), **lines),
         _averaged(stretches),
     ]
 
 
-def calibration_picture(results: Results) -> Picture:
+def calibration_picture(results: Results) -> Figure:
     """The accuracy of each model against ADAM's rate."""
     title = "Test accuracy of batch gradient descent against ADAM's rate"
-    return Picture("rates", sensitivity(results.frame(), x="rate", by="model", title=title), title)
+    return Figure("rates", sensitivity(results.frame(), x="rate", by="model", title=title), title)
 
 
-def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Picture]:
+def _losses(trials: Frame, curves: Frame, title: str, **lines: Any) -> list[Figure]:
     """The whole curves, one picture per kind of loss."""
-    pictures: list[Picture] = []
+    pictures: list[Figure] = []
     for (name, loss), models in LOSSES.items():
         of_loss = trials[trials["model"].isin(models)]
         head = f"{title}, {loss}"
         chart = learning_curves(
             of_loss, curves, CurveOptions(measure="loss", split="train", log="xy", title=head, **lines)
         )
-        pictures.append(Picture(f"loss-{name}", chart, head))
+        pictures.append(Figure(f"loss-{name}", chart, head))
     return pictures
 
 
-def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Picture]:
-    pictures: list[Picture] = []
+def _beginnings(spec: ReproductionSpec, trials: Frame, curves: Frame, **lines: Any) -> list[Figure]:
+    pictures: list[Figure] = []
     for (name, loss), models in LOSSES.items():
         of_loss = trials[trials["model"].isin(models)]
         head = f"The first {spec.iterations(500)} iterations, training loss, {loss}"
         chart = learning_curves(
             of_loss, curves, CurveOptions(measure="loss", split="train", start=1, title=head, **lines)
         )
-        pictures.append(Picture(f"first-{name}", chart, head, _FIRST))
+        pictures.append(Figure(f"first-{name}", chart, head, _FIRST))
     return pictures
 
 
@@ -123,10 +123,10 @@ def _with_panel(results: Results) -> Frame:
     return trials.assign(panel=trials["model"] + " " + trials["variant"])
 
 
-def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Picture]:
+def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Figure]:
     """4LS and 3LS with Descent on two ranges of iterations: the loss and its moving average."""
     trials, curves = with_averages(stretches, ["4LS descent stochastic", "3LS descent stochastic"], 10)
-    pictures: list[Picture] = []
+    pictures: list[Figure] = []
     for start, stop in ((2_000, 4_000), (8_000, 16_000)):
         head = f"Stochastic Descent, iterations {spec.iterations(start):,} to {spec.iterations(stop):,}"
         chart = learning_curves(
@@ -141,11 +141,11 @@ def _plateaus(spec: ReproductionSpec, stretches: Results) -> list[Picture]:
                 title=head,
             ),
         )
-        pictures.append(Picture(f"from-{start}", chart, head, _EVERY))
+        pictures.append(Figure(f"from-{start}", chart, head, _EVERY))
     return pictures
 
 
-def _averaged(stretches: Results) -> Picture:
+def _averaged(stretches: Results) -> Figure:
     """2LR with ADAM on single examples, whose loss is only readable as an average."""
     trials, curves = with_averages(stretches, ["2LR adam stochastic"], 100)
     head = "2LR, stochastic, ADAM: the loss and its moving average"
@@ -153,7 +153,7 @@ def _averaged(stretches: Results) -> Picture:
     chart = learning_curves(
         trials, curves, CurveOptions(measure="loss", split="train", log="y", order=order, title=head)
     )
-    return Picture("average", chart, head, _EVERY)
+    return Figure("average", chart, head, _EVERY)
 
 
 def with_averages(results: Results, labels: Sequence[str], window: int) -> tuple[Frame, Frame]:

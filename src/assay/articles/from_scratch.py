@@ -13,14 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from assay.articles.allocations import allocated_bytes
 from assay.articles.measurements import Measurements, trial_rows
-from assay.articles.page import Finding, Page, Picture, Table
+from assay.articles.page import Figure, Finding, Page, Table
 from assay.articles.published import article, sources
 from assay.articles.scratch_network import InPlace, Layers, products, step
 from assay.articles.spec import ReproductionSpec, plans, study
 from assay.data.datasets import load
 from assay.engines import ENGINES, installed
 from assay.engines import load as load_engine
-from assay.parts.layers import initial_weights
+from assay.parts.initials import initial_weights
 from assay.recipe.model import Recipe
 from assay.report.charts.costs import costs_chart
 from assay.report.charts.curves import CurveOptions, learning_curves
@@ -58,24 +58,24 @@ def from_scratch_page(spec: ReproductionSpec, results: Mapping[str, Results]) ->
     return Page(title, lead, parts, findings, sources("from_scratch"), spec.banner)
 
 
-def _pictures(costs: _Costs, engine_seconds: dict[str, float]) -> list[Picture]:
+def _pictures(costs: _Costs, engine_seconds: dict[str, float]) -> list[Figure]:
     """Seconds and bytes per epoch of each form."""
     seconds = {_NEW: costs.fresh[0], _IN_PLACE: costs.in_place[0]} | engine_seconds
     held = {_NEW: costs.fresh[1], _IN_PLACE: costs.in_place[1], "engine numpy": costs.engine_bytes}
     heads = "Training seconds of an epoch", "Bytes allocated in an epoch"
     return [
-        Picture("seconds", costs_chart(seconds, unit="s", title=heads[0]), heads[0], _FORMS),
-        Picture("bytes", costs_chart(held, unit="B", title=heads[1]), heads[1]),
+        Figure("seconds", costs_chart(seconds, unit="s", title=heads[0]), heads[0], _FORMS),
+        Figure("bytes", costs_chart(held, unit="B", title=heads[1]), heads[1]),
     ]
 
 
-def _epochs(result: Results) -> Picture:
+def _epochs(result: Results) -> Figure:
     """The accuracy after each epoch, over the seeds."""
     trials = result.frame()
     trials = trials[trials["configuration"] == "epoch 10"].assign(configuration="784-30-10, sigmoid")
     head = "Test accuracy of the network from scratch, by examples seen"
     chart = learning_curves(trials, result.curves(), CurveOptions(x="examples", start=1, title=head))
-    return Picture("accuracy", chart, head, "Twenty seeds, or as many as specified; one point per epoch.")
+    return Figure("accuracy", chart, head, "Twenty seeds, or as many as specified; one point per epoch.")
 
 
 _NEW, _IN_PLACE = "example by example, new arrays", "example by example, in place"

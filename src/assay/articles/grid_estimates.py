@@ -18,7 +18,7 @@ from assay.analysis.frames import FINISHED
 from assay.analysis.importance import importance
 from assay.analysis.sampling import Estimate, adjusted_means, total
 from assay.articles.measurements import TrialRow, percent_cell, trial_rows
-from assay.articles.page import Picture, Table
+from assay.articles.page import Figure, Table
 from assay.articles.published import article
 from assay.errors import AssayError
 from assay.execution.estimates import estimated
@@ -103,9 +103,9 @@ class GridSample:
         return [float(row["accuracy"]) if row["outcome"] in FINISHED else 0.1 for row in rows]
 
 
-def grid_parts(sample: GridSample, axes: list[str]) -> list[Table | Picture]:
+def grid_parts(sample: GridSample, axes: list[str]) -> list[Table | Figure]:
     """Tables and pictures of effects, interactions and hours."""
-    parts: list[Table | Picture] = []
+    parts: list[Table | Figure] = []
     try:
         parts.append(_estimates_table(sample))
     except AssayError as error:
@@ -118,7 +118,7 @@ def grid_parts(sample: GridSample, axes: list[str]) -> list[Table | Picture]:
     return [
         *parts,
         _effects_table(means, complete=sample.complete),
-        Picture("effects", effects(means, origin="the mean of all runs", title=_MAIN), _MAIN),
+        Figure("effects", effects(means, origin="the mean of all runs", title=_MAIN), _MAIN),
         *_interactions(unfolded, axes),
     ]
 
@@ -192,14 +192,14 @@ def _unfolded(sample: GridSample) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _interactions(runs: pd.DataFrame, axes: list[str]) -> list[Picture]:
+def _interactions(runs: pd.DataFrame, axes: list[str]) -> list[Figure]:
     heads = "Mean test accuracy by hidden layers and batch size [%]", "Which factors matter, alone and in pairs"
     every = "Every run: its values and its accuracy"
     shares = importance(runs, axes).rename(columns={"term": "axis"}).head(14)
     return [
-        Picture("importance", importance_chart(shares, title=heads[1]), heads[1], _FOREST),
-        Picture("strata", heat_map(runs, rows="hidden", columns="batch", title=heads[0]), heads[0], _STRATA),
-        Picture("runs", parallel_coordinates(runs, axes=axes, by="trial", title=every), every, _EVERY),
+        Figure("importance", importance_chart(shares, title=heads[1]), heads[1], _FOREST),
+        Figure("strata", heat_map(runs, rows="hidden", columns="batch", title=heads[0]), heads[0], _STRATA),
+        Figure("runs", parallel_coordinates(runs, axes=axes, by="trial", title=every), every, _EVERY),
     ]
 
 

@@ -36,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """An Altair chart with a title; `name` ends its file name, `note` says how it was measured."""
 
     name: str
@@ -83,7 +83,7 @@ class Page:
 
     title: str
     lead: Sequence[str]
-    parts: Sequence[Table | Picture]
+    parts: Sequence[Table | Figure]
     findings: Sequence[Finding]
     sources: Sequence[tuple[str, str]] = ()
     banner: str = ""
@@ -94,11 +94,11 @@ class Page:
         return [part for part in self.all_parts() if isinstance(part, Table)]
 
     @property
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[Figure]:
         """The pictures, in their order."""
-        return [part for part in self.parts if isinstance(part, Picture)]
+        return [part for part in self.parts if isinstance(part, Figure)]
 
-    def all_parts(self) -> list[Table | Picture]:
+    def all_parts(self) -> list[Table | Figure]:
         """Tables and pictures, and the findings as the last table."""
         head = ("finding of the article", "verdict", "measured", "rule")
         rows = [(f.sentence, self._verdict(f), f.evidence, f.rule) for f in self.findings]
@@ -129,7 +129,7 @@ class Page:
         parts += [_marked(sentence) for sentence in self.lead]
         for part in self.all_parts():
             parts += [f"## {_marked(part.title)}"] if part.title and isinstance(part, Table) else []
-            if isinstance(part, Picture):
+            if isinstance(part, Figure):
                 parts.append(f"![{_marked(part.title)}]({part.file(stem)})")
             else:
                 lines = [_row(part.head), _row(["---"] * len(part.head)), *map(_row, part.rows)]
@@ -146,14 +146,14 @@ class Page:
         body += [f"<p>{html.text(sentence)}</p>" for sentence in self.lead]
         for part in self.all_parts():
             body += [f"<h2>{html.text(part.title)}</h2>"] if part.title and isinstance(part, Table) else []
-            body.append(_image(part) if isinstance(part, Picture) else html.rows_table(part.head, part.rows))
+            body.append(_image(part) if isinstance(part, Figure) else html.rows_table(part.head, part.rows))
             body += [f'<p class="note">{html.text(part.note)}</p>'] if part.note else []
         if self.sources:
             body.append('<p class="note">Sources: ' + "; ".join(_source(*source) for source in self.sources) + ".</p>")
         return html.page(self.title, body, style=_STYLE)
 
 
-def _image(picture: Picture) -> str:
+def _image(picture: Figure) -> str:
     """The chart as an image inside the page: what its labels say can neither run nor load anything."""
     content = b64encode(svg(picture.chart).encode()).decode()
     return f'<figure><img alt="{html.text(picture.title)}" src="data:image/svg+xml;base64,{content}"></figure>'
@@ -174,4 +174,4 @@ def _source(title: str, url: str) -> str:
     return f'<a href="{html.text(url)}">{html.text(title)}</a>' if url.startswith("https://") else html.text(title)
 
 
-__all__ = ["Finding", "Page", "Picture", "Table", "verdict"]
+__all__ = ["Figure", "Finding", "Page", "Table", "verdict"]

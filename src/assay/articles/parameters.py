@@ -12,7 +12,7 @@ from assay.analysis.frames import FINISHED
 from assay.analysis.sensitivity import effects
 from assay.analysis.verdict import Verdict
 from assay.articles.measurements import Measurements, percent_cell
-from assay.articles.page import Finding, Page, Picture, Table
+from assay.articles.page import Figure, Finding, Page, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec
 from assay.report.charts.factors import effects as draw_effects
@@ -37,10 +37,10 @@ def parameters_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> P
     return Page(title, lead, parts, findings, sources("parameters"), spec.banner)
 
 
-def _pictures(result: Results) -> list[Picture]:
+def _pictures(result: Results) -> list[Figure]:
     """The effect of each change on accuracy and seconds, with confidence intervals."""
     trials: Any = result.frame()
-    pictures: list[Picture] = []
+    pictures: list[Figure] = []
     if BASE not in trials[trials["outcome"].isin(FINISHED)]["configuration"].tolist():
         return pictures
     for measure, title in _DRAWN.items():
@@ -48,7 +48,7 @@ def _pictures(result: Results) -> list[Picture]:
         if measure != "seconds":  # the correction is for all changes, also for those that are not drawn
             far = (changes["axis"] + " " + changes["value"]).isin(_FAR)
             changes = changes.loc[~far]
-        pictures.append(Picture(measure, draw_effects(changes, measure=measure, title=title), title, _PAIRED))
+        pictures.append(Figure(measure, draw_effects(changes, measure=measure, title=title), title, _PAIRED))
     return pictures
 
 

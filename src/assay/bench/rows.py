@@ -145,7 +145,7 @@ class Epoch:
 
 
 @dataclass
-class Row:
+class BenchRow:
     """One contender and its results."""
 
     contender: Contender
@@ -205,14 +205,14 @@ class Bench:
     wanted_baseline: str
     work: Work  # of training for one epoch
     machine: dict[str, Any]
-    rows: list[Row]
+    rows: list[BenchRow]
     before: Calibration | None = None
     after: Calibration | None = None
     outcome: str = "running"
     notes: list[str] = field(default_factory=list[str])
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
-    def baseline(self) -> tuple[Row | None, str]:
+    def baseline(self) -> tuple[BenchRow | None, str]:
         """The row that the others are compared with, and the reason for its choice."""
         timed = [row for row in self.rows if row.later and row.certificate and row.certificate.holds]
         if not timed:
@@ -255,7 +255,7 @@ class Bench:
             "timeline": list(self.events),
         }
 
-    def _row(self, row: Row, base: Row | None) -> dict[str, Any]:
+    def _row(self, row: BenchRow, base: BenchRow | None) -> dict[str, Any]:
         return {
             "label": row.label,
             **asdict(row.contender),
@@ -269,7 +269,7 @@ class Bench:
             "epochs": [asdict(epoch) for epoch in row.epochs],
         }
 
-    def _summary(self, row: Row, base: Row | None) -> dict[str, Any]:
+    def _summary(self, row: BenchRow, base: BenchRow | None) -> dict[str, Any]:
         """The statistics of the row's starts and epochs; None where something was not measured."""
         later = row.later
         train = spread([epoch.train for epoch in later])
@@ -296,12 +296,12 @@ class Bench:
         }
 
 
-def _later_median(row: Row) -> float:
+def _later_median(row: BenchRow) -> float:
     """The median training seconds of a later epoch."""
     return statistics.median(epoch.train for epoch in row.later)
 
 
-def _ratio(row: Row, base: Row) -> dict[str, float | int] | None:
+def _ratio(row: BenchRow, base: BenchRow) -> dict[str, float | int] | None:
     """The speedup over the baseline in later epochs: of the medians, and its range over the rounds of both rows.
 
     Epochs of the same round are compared with each other, because the state of the machine was the same.

@@ -19,7 +19,7 @@ from safetensors.numpy import load as arrays_of
 
 from assay.bench.calibration import MOVED, calibrate, work_of
 from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
-from assay.bench.rows import Bench, Contender, Epoch, Row, StartUp, State
+from assay.bench.rows import Bench, BenchRow, Contender, Epoch, StartUp, State
 from assay.bench.spec import BenchSpec, impossible
 from assay.bench.timetable import BenchStatus, Timetable
 from assay.data.datasets import load
@@ -91,7 +91,7 @@ class BenchRunner:
             wanted_baseline=spec.baseline,
             work=self._work,
             machine=describe(),
-            rows=[Row(contender) for contender in spec.contenders],
+            rows=[BenchRow(contender) for contender in spec.contenders],
             notes=[*notes(recipe), *_notes(spec, n)],
         )
         rows = self.bench.rows

@@ -103,7 +103,8 @@ def reproduce(
 
 
 def _executions(plans: list[Plan], store: Store) -> list[Execution]:
-    from assay.execution.runner import Execution, pools
+    from assay.execution.queue import pools
+    from assay.execution.runner import Execution
 
     return [Execution(pool, store) for pool in pools(plans)]
 

@@ -115,7 +115,7 @@ def run(
 def _say_failures(execution: Execution) -> bool:
     """Says how many trials have no result, and why; returns whether none has one."""
     from assay.store.queries import one_trial
-    from assay.training.history import RETRIED
+    from assay.training.outcome import RETRIED
 
     counts = Counter(execution.outcomes.values())
     first = {outcome: key for key, outcome in reversed(execution.outcomes.items())}

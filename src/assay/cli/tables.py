@@ -18,7 +18,8 @@ from assay.system.load import JUDGED_SECONDS
 if TYPE_CHECKING:
     import pandas
 
-    from assay.training.history import History, Point, Source
+    from assay.training.history import History, Point
+    from assay.training.source import Source
 
 BUSY = "busy machine"
 """The mark of a trial from which foreign load took more than 5 % of its training time."""

@@ -264,7 +264,7 @@ def _failure(store: Store, key: str, repeat: _Repeat) -> str:
 
 def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: _Repeat) -> History:
     """The checkpoint that Ctrl-C left; ends the command where there is none."""
-    from assay.training.history import Outcome
+    from assay.training.outcome import Outcome
 
     history = None if trial.program else execution.checkpoint_of(trial)
     if history is None:

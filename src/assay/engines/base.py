@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 
 from assay.errors import EngineError
 from assay.parts.batches import Batches
-from assay.parts.layers import Network, Weights, initial_weights
+from assay.parts.initials import initial_weights
+from assay.parts.layers import Network, Weights
 from assay.parts.user_optimizers import checked_factors
 from assay.recipe.model import Recipe
 

@@ -24,6 +24,14 @@ class ActiveJob:
     loss: float | None = None
     waiting: bool = False
 
+    def update(self, iteration: int, *, accuracy: float | None, loss: float | None) -> None:
+        """Takes the progress that the worker reports; it trains, so it no longer waits."""
+        if self.waiting:  # the time limit does not include the wait
+            self.waiting, self.started = False, monotonic()
+        if self.first_iteration is None:
+            self.first_iteration, self.started = iteration, monotonic()
+        self.iteration, self.accuracy, self.loss = iteration, accuracy, loss
+
     def pace(self, estimates: Estimates) -> Pace:
         """The time that the job has taken, against its estimate."""
         end = max(self.job.iterations, 1)

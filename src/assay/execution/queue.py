@@ -1,10 +1,20 @@
-"""The open jobs of a run."""
+"""The open jobs of a run, and the plans that can share one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 
-from assay.studies.plan import Job, Trial, jobs
+from assay.studies.plan import Job, Plan, Trial, jobs
+
+
+def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Groups plans whose trials can share workers: those of equal timing, device, threads and limits."""
+    groups: dict[tuple[object, ...], list[Plan]] = {}
+    for plan in plans:
+        settings = plan.study.settings
+        key = (settings.timing, settings.device, settings.threads, settings.memory_limit, settings.time_limit)
+        groups.setdefault(key, []).append(plan)
+    return list(groups.values())
 
 
 class Queue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, sleep
@@ -25,7 +25,8 @@ from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
 from assay.training.checkpoints import from_bytes, to_bytes
-from assay.training.history import RETRIED, History, Outcome
+from assay.training.history import History
+from assay.training.outcome import RETRIED, Outcome
 from assay.training.stopping import own_points
 from assay.workers.batch import can_resume, covers, read_off
 from assay.workers.eta import Estimates, remaining
@@ -35,16 +36,6 @@ _POLL_SECONDS = 0.1
 _log = logging.getLogger("assay.execution")
 _OTHERS_SECONDS = 0.5  # between two queries for what other processes hold
 _GRACE_SECONDS = 30.0  # after the time limit, before a worker that does not respond is killed
-
-
-def pools(plans: Iterable[Plan]) -> list[list[Plan]]:
-    """Groups plans whose trials can share workers: those of equal timing, device, threads and limits."""
-    groups: dict[tuple[object, ...], list[Plan]] = {}
-    for plan in plans:
-        settings = plan.study.settings
-        key = (settings.timing, settings.device, settings.threads, settings.memory_limit, settings.time_limit)
-        groups.setdefault(key, []).append(plan)
-    return list(groups.values())
 
 
 class Execution:
@@ -286,11 +277,7 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            if active.waiting:  # the time limit does not include the wait
-                active.waiting, active.started = False, monotonic()
-            if active.first_iteration is None:
-                active.first_iteration, active.started = head["iteration"], monotonic()
-            active.iteration, active.accuracy, active.loss = head["iteration"], head["accuracy"], head["loss"]
+            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"])
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from assay.training.history import Outcome
+from assay.training.outcome import Outcome
 
 
 @dataclass(frozen=True)

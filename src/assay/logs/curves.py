@@ -9,7 +9,9 @@ from itertools import pairwise
 from assay.errors import AssayError
 from assay.logs.lines import counted
 from assay.logs.log import QUANTITIES, Options, Reading, Record
-from assay.training.history import History, Outcome, Point, Source
+from assay.training.history import History, Point
+from assay.training.outcome import Outcome
+from assay.training.source import Source
 
 _SHOWN = 5  # problems that are shown; the others are counted
 

@@ -16,7 +16,7 @@ from assay.errors import FileError
 from assay.logs.columns import SPLITS, is_bare, normalised
 from assay.logs.lines import counted
 from assay.logs.log import Options, Reading
-from assay.logs.tensorboard import Scalar, Timed, read_scalars, scalars_of
+from assay.logs.tensorboard import ScalarEvent, Timed, read_scalars, scalars_of
 
 MOST_FILES = 1000
 MOST_DEPTH = 6
@@ -33,7 +33,7 @@ class _File(NamedTuple):
 
 class _Events(NamedTuple):
     file: _File
-    scalars: list[Scalar]
+    scalars: list[ScalarEvent]
     begin: float
     end: float
 

@@ -22,7 +22,7 @@ _FRAME = 16  # bytes of a record in addition to its message
 _FLOAT, _DOUBLE = 1, 2  # TensorProto's DataType
 
 
-class Scalar(NamedTuple):
+class ScalarEvent(NamedTuple):
     """A number in an event: of the event its number, its wall time and its step; the tag and the value."""
 
     number: int
@@ -35,14 +35,14 @@ class Scalar(NamedTuple):
 class Timed(NamedTuple):
     """A scalar with the seconds since the start, and the number of its training where several files tell it."""
 
-    scalar: Scalar
+    scalar: ScalarEvent
     elapsed: float
     training: int = 0
 
 
 class _Event(NamedTuple):
     wall: float
-    scalars: list[Scalar]
+    scalars: list[ScalarEvent]
 
 
 def crc32c(content: bytes) -> int:
@@ -88,7 +88,7 @@ def read_tensorboard(content: bytes, options: Options) -> Reading:
     return reading
 
 
-def scalars_of(content: bytes, reading: Reading) -> tuple[list[Scalar], float]:
+def scalars_of(content: bytes, reading: Reading) -> tuple[list[ScalarEvent], float]:
     """The scalars of an event file and the time of its first event. Counts every event in `reading`."""
     events = list(_events(content, reading))
     begin = next((event.wall for event in events if math.isfinite(event.wall)), 0.0)
@@ -209,7 +209,7 @@ def _event(message: bytes, number: int) -> _Event:
             summaries.append(value)
     values = [value for summary in summaries for field, value in _fields(summary) if field == 1]
     named = [_summary_value(value) for value in values if isinstance(value, bytes)]
-    return _Event(wall, [Scalar(number, wall, step, tag, scalar) for tag, scalar in named if scalar is not None])
+    return _Event(wall, [ScalarEvent(number, wall, step, tag, scalar) for tag, scalar in named if scalar is not None])
 
 
 def _summary_value(message: bytes) -> tuple[str, float | None]:

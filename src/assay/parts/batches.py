@@ -119,7 +119,7 @@ class Shuffled(Part):
         return Batches(first, sizes, rows=rows[None, :, : self.width(examples)])
 
 
-class Sequential(Part):
+class Ordered(Part):
     """Epochs in the order of the data, split into batches of `size`; the last batch of an epoch may be smaller."""
 
     kind: Literal["sequential"] = "sequential"
@@ -135,13 +135,13 @@ class Sequential(Part):
         return Batches(first, sizes, rows=rows[None])
 
 
-BatchKind = Full | Single | Window | Shuffled | Replacement | Sequential
-BATCHES = table_of(Full, Single, Window, Shuffled, Replacement, Sequential, tag="kind")
+BatchKind = Full | Single | Window | Shuffled | Replacement | Ordered
+BATCHES = table_of(Full, Single, Window, Shuffled, Replacement, Ordered, tag="kind")
 
 
 def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int, examples: int) -> Batches:
     """The batches of a cohort: one set if all seeds are equal, else one set for each trial."""
-    if len(set(seeds)) == 1 or isinstance(kind, Full | Sequential):
+    if len(set(seeds)) == 1 or isinstance(kind, Full | Ordered):
         return kind.make(seeds[0], first, count, examples)
     each = [kind.make(seed, first, count, examples) for seed in seeds]
     rows = [b.rows for b in each if b.rows is not None]
@@ -156,14 +156,14 @@ def make_batches(kind: BatchKind, seeds: tuple[int, ...], first: int, count: int
 
 def iterations_per_epoch(kind: BatchKind, examples: int) -> float:
     """Iterations until N examples have been seen; a whole number where the last batch of an epoch is smaller."""
-    if isinstance(kind, Shuffled | Sequential):
+    if isinstance(kind, Shuffled | Ordered):
         return -(-examples // kind.size)
     return examples / kind.width(examples)
 
 
 def examples_seen(kind: BatchKind, iterations: int, examples: int) -> int:
     """The total number of examples in the first `iterations` batches."""
-    if isinstance(kind, Shuffled | Sequential):
+    if isinstance(kind, Shuffled | Ordered):
         epochs, rest = divmod(iterations, -(-examples // kind.size))
         return epochs * examples + rest * kind.size
     return iterations * kind.width(examples)

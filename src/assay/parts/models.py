@@ -11,7 +11,8 @@ from pydantic import Field
 
 from assay.errors import RecipeError
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
-from assay.parts.layers import INITIALS, Activate, Dense, Dropout, Layer, Network
+from assay.parts.initials import INITIALS
+from assay.parts.layers import Activate, Dense, Dropout, Layer, Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
 from assay.parts.part import Count, Fraction, Part, one_of, table_of

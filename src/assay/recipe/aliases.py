@@ -14,7 +14,7 @@ from typing import Any
 from assay.data.datasets import DATASETS
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES
-from assay.parts.layers import INITIALS
+from assay.parts.initials import INITIALS
 from assay.parts.losses import LOSSES
 from assay.parts.models import MODELS
 from assay.parts.optimizers import OPTIMIZERS

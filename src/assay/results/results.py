@@ -1,4 +1,4 @@
-"""The results of a study as tidy frames: one row per trial, or one row per point of a curve."""
+"""The results of a study: what `run` returns, and where every table, chart and verdict is taken from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
 from assay.report.notes import Note, grouped
+from assay.results.environment import environment
+from assay.results.frames import curve_frame, trial_frame
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows
-from assay.store.records import POINT, PROCESSOR
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
@@ -26,24 +26,6 @@ if TYPE_CHECKING:
     import pandas
 
     from assay.analysis.verdicts import Verdict
-
-COLUMNS = tuple(
-    dict.fromkeys(
-        [
-            TEST_SCORE.column,
-            name_of("test", LOSS.name),
-            *MEASURES,
-            "peak_memory_bytes",
-            "foreign_seconds",
-            "preparation_seconds",
-        ]
-    )
-)
-"""The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
-
-
-_DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
-_ENVIRONMENT = {"level": "instruction level"}
 
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
@@ -103,36 +85,7 @@ class Results:
             or "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
             counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
         """
-        import pandas
-
-        axes = self.axes
-        records: list[dict[str, Any]] = []
-        for row in self._rows:
-            values = json.loads(row["axis_values"])
-            record: dict[str, Any] = {"trial": row["trial"], "study": self.name, "configuration": row["label"]}
-            origin = row.get("origin", "measured")
-            record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
-            record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
-            record |= {column: row[column] for column in COLUMNS}
-            record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
-            for name in _DESCRIBING:
-                record.setdefault(name, row[name])
-            record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
-            record |= {"origin": origin, "steps": row.get("steps", "iterations")}
-            ledger = json.loads(row["ledger"] or "{}")
-            processor = ledger.pop(PROCESSOR, None) or {}
-            record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
-            record |= {f"ledger_processor_{entry}": seconds for entry, seconds in processor.items()}
-            records.append(record)
-        frame = pandas.DataFrame.from_records(records)
-        for column in COLUMNS:
-            frame[column] = pandas.to_numeric(frame[column]) if len(frame) else frame.get(column)
-        for name in ("level", "busy"):  # else pandas makes NaN of what is unknown
-            frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
-        if any(row.get("origin") == "imported" for row in self._rows):  # else the missing seeds make floats of all
-            for name in ("seed", "repeat", "threads"):
-                frame[name] = pandas.Series([row[name] for row in self._rows], dtype=object)
-        return frame
+        return trial_frame(self._rows, study=self.name, axes=self.axes)
 
     def curves(self) -> pandas.DataFrame:
         """One row per log point of each trial.
@@ -143,27 +96,7 @@ class Results:
             proportion to the examples seen). `iteration` is missing for an imported log that counts only epochs, unless
             every curve of the study does.
         """
-        import pandas
-
-        mixed = len({row.get("steps", "iterations") for row in self._curve_rows}) > 1
-
-        columns: dict[str, list[Any]] = {name: [] for name in ("trial", *POINT, "flops")}
-        for row in self._curve_rows:  # one list a column: a frame a trial would take seconds for thousands
-            curve: dict[str, list[Any]] = json.loads(row["curve"])
-            count = len(curve.get("iteration", []))
-            columns["trial"] += [row["trial"]] * count
-            for name in POINT:
-                missing = name == "iteration" and mixed and row.get("steps") == "epochs"
-                columns[name] += [None] * count if missing else curve.get(name) or [None] * count
-            if row.get("origin") == "imported":  # what a log does not tell
-                columns["flops"] += [None] * count
-                continue
-            rate = (row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0
-            columns["flops"] += [rate * seen for seen in curve.get("examples", [])]
-        frame = pandas.DataFrame(columns)
-        for name in (*POINT, "flops"):
-            frame[name] = pandas.to_numeric(frame[name])
-        return frame
+        return curve_frame(self._curve_rows)
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
@@ -367,23 +300,8 @@ class Results:
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
-        entries: dict[str, list[str]] = {}
-        for description in machines_of(self.store.database, [row["trial"] for row in self._rows]):
-            # a machine is one under every version of Assay; the one in its description is that of its first trial
-            libraries = {name: v for name, v in description.get("versions", {}).items() if name != "assay"}
-            versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
-            place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
-            entries.setdefault("machine", []).append(place)
-            entries.setdefault("versions", []).append(versions)
-            entries.setdefault("Python", []).append(str(description.get("python")))
-        for row in self._rows:
-            if row.get("origin") == "imported":
-                log = f"{row['label']}: {row['file']} ({row['format']}), sha256 {row['sha256'][:16]}, {row['timing']}"
-                entries.setdefault("imported", []).append(log)
-        for column in ("engine", "level", "timing", "source_commit"):
-            values = sorted({str(row[column]) for row in self._rows if row[column] is not None})
-            entries[_ENVIRONMENT.get(column, column.replace("_", " "))] = values
-        return [(name, "; ".join(dict.fromkeys(values))) for name, values in entries.items() if values]
+        machines = machines_of(self.store.database, [row["trial"] for row in self._rows])
+        return environment(self._rows, machines)
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""

@@ -16,7 +16,8 @@ from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
 from assay.store.records import curve_text, dumped, points_of
 from assay.store.schema import imported, member, result, study, trial
-from assay.training.history import History, Outcome
+from assay.training.history import History
+from assay.training.outcome import Outcome
 from assay.training.source import IMPORTED, Source
 
 STUDY = "imported"

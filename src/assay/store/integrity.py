@@ -18,7 +18,7 @@ from assay.store.records import points_of
 from assay.store.schema import bench, imported, result, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
-from assay.training.history import Outcome
+from assay.training.outcome import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from assay.store.database import Database, chunks
 from assay.store.holder import Holder, me
 from assay.store.schema import result, trajectory
 from assay.studies.plan import Job
-from assay.training.history import Outcome
+from assay.training.outcome import Outcome
 
 SECONDS = 60.0
 """How long a lease lasts without being renewed. Its holder renews it four times as often."""

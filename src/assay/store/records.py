@@ -17,7 +17,9 @@ from assay.recipe.model import Recipe
 from assay.studies.plan import Trial
 from assay.system.load import Load
 from assay.system.machine import cores, describe
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
+from assay.training.outcome import Outcome
 
 POINT = tuple(field.name for field in fields(Point))
 PROCESSOR = "processor"

@@ -23,7 +23,8 @@ from assay.store.schema import imported, machine, member, result, study, traject
 from assay.studies.plan import Plan, Trial
 from assay.system.machine import cores, describe
 from assay.training.checkpoints import from_bytes
-from assay.training.history import RETRIED, History, Outcome
+from assay.training.history import History
+from assay.training.outcome import RETRIED, Outcome
 from assay.training.snapshots import weights_at
 
 

@@ -25,7 +25,9 @@ from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
 from assay.system.files import home_expanded, write_atomically
 from assay.system.load import Load
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
+from assay.training.outcome import Outcome
 
 FORMAT = 1
 _EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"

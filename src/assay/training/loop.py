@@ -12,7 +12,7 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from assay.data.dataset import Dataset
 from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
-from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.layers import Weights
@@ -31,11 +30,13 @@ from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
 from assay.system.load import Load, LoadMeter
-from assay.system.machine import describe
 from assay.training.checks import check_start, recipe_problems
-from assay.training.history import History, Ledger, Outcome, Point, cohort_checkpoint, member_checkpoint
+from assay.training.history import History, Point, cohort_checkpoint, member_checkpoint
+from assay.training.ledger import Ledger
 from assay.training.log_points import next_log_point
+from assay.training.outcome import Outcome
 from assay.training.stopping import StoppingRules, own_points
+from assay.training.trial_end import TrialEnd, make_history
 
 _CHUNK_SECONDS = 0.1
 _CHUNK_ROWS = 2**20  # of row numbers generated at once
@@ -63,21 +64,6 @@ class _Trial:
     outcome: Outcome | None = None
     reason: str = ""
     done: int = 0  # iterations
-
-
-@dataclass(frozen=True)
-class TrialEnd:
-    """The result of one trial, from which `make_history` makes its history."""
-
-    points: Sequence[Point]
-    ledger: Ledger
-    outcome: Outcome
-    reason: str
-    checkpoint: Checkpoint
-    peak_memory_bytes: int
-    load: Load = field(default_factory=Load)
-    preparation_seconds: float | None = None
-    skipped: float | None = None
 
 
 class Training:
@@ -360,40 +346,6 @@ class Training:
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, C) of the first trial for inputs (N, D)."""
         return self.engine.outputs(self.state, x)[0]
-
-
-def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine | Program, end: TrialEnd) -> History:
-    """The history of one trial of a cohort, with the description of its data, its engine and this machine."""
-    t = end.checkpoint.t
-    seen = examples_seen(recipe.batches, t, len(data.y_train))
-    return History(
-        recipe=recipe,
-        engine=engine.name,
-        engine_choice=engine.choice,
-        device=engine.device,
-        points=tuple(end.points),
-        ledger=end.ledger,
-        outcome=end.outcome,
-        reason=end.reason,
-        flops=flops_training(cohort.network, recipe.loss, recipe.optimizer, iterations=t, examples=seen),
-        peak_memory_bytes=end.peak_memory_bytes,
-        peak_device_memory_bytes=engine.peak_device_memory(),
-        checkpoint=end.checkpoint,
-        inputs=data.inputs,
-        classes=data.class_names,
-        shape=data.shape,
-        scaling=data.scaling,
-        data_checksum=data.checksum,
-        machine=describe(),
-        warnings=data.notes,
-        cohort=len(cohort.recipes),
-        load=end.load,
-        level=engine.instruction_level(),
-        preparation_seconds=end.preparation_seconds,
-        skipped=end.skipped,
-        scale=data.scale,
-        pictures=data.pictures,
-    )
 
 
 def splits_of(recipe: Recipe, data: Prepared) -> Splits:

@@ -19,7 +19,8 @@ from assay.parts.layers import Activate, Dropout, Network
 from assay.parts.schedules import Constant, Exponential, Schedule, Step
 from assay.recipe.model import Recipe
 from assay.report.text import percent
-from assay.training.history import History, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.outcome import Outcome
 
 _VANISHED = 1e-6  # of the learning rate at the start
 _SAMPLES = (32, 256)  # examples on which hidden units are looked at; the second only if half are dead on the first

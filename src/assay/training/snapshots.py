@@ -9,7 +9,8 @@ from assay.errors import AssayError
 from assay.parts.layers import Weights
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
-from assay.training.history import History, Ledger
+from assay.training.history import History
+from assay.training.ledger import Ledger
 
 
 def save_best_problem(recipe: Recipe, *, external: bool) -> str:

@@ -17,10 +17,12 @@ from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
 from assay.system.load import Load
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
 from assay.training.log_points import has_point, log_points, log_points_up_to, shareable
 from assay.training.loop import Training, TrainingStatus
 from assay.training.notes import curve_notes, result_notes
+from assay.training.outcome import Outcome
 from assay.training.snapshots import weights_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training

@@ -25,8 +25,8 @@ from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
-from assay.training.history import Outcome
 from assay.training.loop import TrainingStatus
+from assay.training.outcome import Outcome
 from assay.workers.batch import EndedEvent, Limits, ProgressEvent, SavedEvent, train_together
 from assay.workers.messages import attend, send
 

@@ -27,10 +27,13 @@ from assay.errors import AssayError, ProgramError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.recipe.model import Recipe
 from assay.training.checks import recipe_problems
-from assay.training.history import History, Ledger, Outcome, Point
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
 from assay.training.log_points import log_points as log_points_of
-from assay.training.loop import Training, TrainingStatus, TrialEnd, make_history, splits_of
+from assay.training.loop import Training, TrainingStatus, splits_of
+from assay.training.outcome import Outcome
 from assay.training.stopping import StoppingRules
+from assay.training.trial_end import TrialEnd, make_history
 from assay.workers.external.folder import final_weights, write_folder
 from assay.workers.external.load import ProgramLoad
 from assay.workers.external.process import End, ProgramProcess

@@ -1,0 +1,87 @@
+"""Rows of the store as the frames of `Results`: one row per trial, or one row per point of a curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
+from assay.store.records import POINT, PROCESSOR
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = tuple(
+    dict.fromkeys(
+        [
+            TEST_SCORE.column,
+            name_of("test", LOSS.name),
+            *MEASURES,
+            "peak_memory_bytes",
+            "foreign_seconds",
+            "preparation_seconds",
+        ]
+    )
+)
+"""The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
+
+_DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
+
+
+def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Sequence[str]) -> pandas.DataFrame:
+    """One row per trial, as `Results.frame` describes them."""
+    import pandas
+
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        values = json.loads(row["axis_values"])
+        record: dict[str, Any] = {"trial": row["trial"], "study": study, "configuration": row["label"]}
+        origin = row.get("origin", "measured")
+        record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
+        record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
+        record |= {column: row[column] for column in COLUMNS}
+        record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
+        for name in _DESCRIBING:
+            record.setdefault(name, row[name])
+        record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
+        record |= {"origin": origin, "steps": row.get("steps", "iterations")}
+        ledger = json.loads(row["ledger"] or "{}")
+        processor = ledger.pop(PROCESSOR, None) or {}
+        record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
+        record |= {f"ledger_processor_{entry}": seconds for entry, seconds in processor.items()}
+        records.append(record)
+    frame = pandas.DataFrame.from_records(records)
+    for column in COLUMNS:
+        frame[column] = pandas.to_numeric(frame[column]) if len(frame) else frame.get(column)
+    for name in ("level", "busy"):  # else pandas makes NaN of what is unknown
+        frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
+    if any(row.get("origin") == "imported" for row in rows):  # else the missing seeds make floats of all
+        for name in ("seed", "repeat", "threads"):
+            frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
+    return frame
+
+
+def curve_frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:
+    """One row per log point, as `Results.curves` describes them; `rows`: of the trials with a curve."""
+    import pandas
+
+    mixed = len({row.get("steps", "iterations") for row in rows}) > 1
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("trial", *POINT, "flops")}
+    for row in rows:  # one list a column: a frame a trial would take seconds for thousands
+        curve: dict[str, list[Any]] = json.loads(row["curve"])
+        count = len(curve.get("iteration", []))
+        columns["trial"] += [row["trial"]] * count
+        for name in POINT:
+            missing = name == "iteration" and mixed and row.get("steps") == "epochs"
+            columns[name] += [None] * count if missing else curve.get(name) or [None] * count
+        if row.get("origin") == "imported":  # what a log does not tell
+            columns["flops"] += [None] * count
+            continue
+        rate = (row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0
+        columns["flops"] += [rate * seen for seen in curve.get("examples", [])]
+    frame = pandas.DataFrame(columns)
+    for name in (*POINT, "flops"):
+        frame[name] = pandas.to_numeric(frame[name])
+    return frame

@@ -1,0 +1,36 @@
+"""How a training ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a trial ended, a closed set. A diverged trial is a result, an interrupted one is not finished.
+
+    Attributes:
+        COMPLETED: trained to the end of its budget.
+        STOPPED: ended by a stopping rule.
+        DIVERGED: the loss is no longer finite.
+        FAILED: an error in the program; the traceback is stored.
+        LOST: its worker process died repeatedly.
+        TIMED_OUT: exceeded the time limit of the study.
+        OUT_OF_MEMORY: exceeded the memory of the machine or of the worker.
+        INTERRUPTED: ended by Ctrl-C. It resumes from its checkpoint and is never stored as a result.
+
+    >>> Outcome("timed out") is Outcome.TIMED_OUT
+    True
+    """
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    LOST = "lost"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    INTERRUPTED = "interrupted"
+
+
+RETRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY)
+"""The outcomes that `--retry` trains again: caused by the machine or the program, not by the training."""
