@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
+from . import drivers
 from .promises import Row, broken, report, stored_results
 
 STUDY = """
@@ -34,6 +33,7 @@ budget = {{ iterations = {iterations} }}
 log = "20 iterations"
 """
 _START_SECONDS = 60.0
+_WARM = 0.95  # of the drivers are forked from this process
 
 
 def run(seed: int, cases: int) -> dict[str, int]:
@@ -53,7 +53,7 @@ def _one_study(folder: Path, chance: random.Random, counts: dict[str, int], *, c
     kept: dict[str, Row] = {}
     counts["studies"] += 1
     while counts["cases"] < cases:
-        driver = _start(folder)
+        driver = _start(folder, chance)
         ended = _kill(driver, folder, chance, kept)
         counts["met a running driver"] += not ended
         counts["cases"] += not ended
@@ -63,39 +63,37 @@ def _one_study(folder: Path, chance: random.Random, counts: dict[str, int], *, c
         if ended:
             break
     else:
-        kept = _finish(folder, kept, counts, seed)
+        kept = _finish(folder, kept, counts, seed=seed)
     counts["results"] += len(kept)
 
 
-def _after(folder: Path, kept: dict[str, Row], driver: subprocess.Popen[bytes], ended: bool) -> list[str]:
+def _after(folder: Path, kept: dict[str, Row], driver: drivers.Driver, ended: bool) -> list[str]:
     sentences = broken(folder / "store.db", kept)
     if ended and driver.returncode != 0:
         sentences.append(f"the command ended with {driver.returncode}: {(folder / 'errors').read_text()[-400:]}")
     return sentences
 
 
-def _finish(folder: Path, kept: dict[str, Row], counts: dict[str, int], seed: int) -> dict[str, Row]:
+def _finish(folder: Path, kept: dict[str, Row], counts: dict[str, int], *, seed: int) -> dict[str, Row]:
     """Runs the study to its end; returns its results."""
-    driver = _start(folder)
+    driver = drivers.warm(folder)
     driver.wait(timeout=300)
     counts["failures"] += report("kills", f"{seed}, the end", _after(folder, kept, driver, True))
     return stored_results(folder / "store.db")
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "assay", "run", "study.toml", "--store", "store.db", "--yes"]
-    with (folder / "errors").open("wb") as errors:
-        return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+def _start(folder: Path, chance: random.Random) -> drivers.Driver:
+    return drivers.warm(folder) if chance.random() < _WARM else drivers.cold(folder)
 
 
-def _kill(driver: subprocess.Popen[bytes], folder: Path, chance: random.Random, kept: dict[str, Row]) -> bool:
+def _kill(driver: drivers.Driver, folder: Path, chance: random.Random, kept: dict[str, Row]) -> bool:
     """Kills a driver, perhaps a worker before it; adds what was stored to `kept`; True if the driver had ended."""
     process = psutil.Process(driver.pid)
     if chance.random() < 0.85:  # else while it starts and creates the store
         _wait_for_a_new_result(driver, folder, len(kept))
         time.sleep(chance.choice([0.0, chance.uniform(0.0, 0.05), chance.uniform(0.0, 0.6)]))
     else:
-        time.sleep(chance.uniform(0.2, 2.0))
+        time.sleep(chance.uniform(0.0, 0.5))
     workers = _children(process)
     kind = chance.choice(["driver", "group", "worker"])
     if kind == "worker" and workers:
@@ -115,7 +113,7 @@ def _kill(driver: subprocess.Popen[bytes], folder: Path, chance: random.Random, 
     return False
 
 
-def _wait_for_a_new_result(driver: subprocess.Popen[bytes], folder: Path, before: int) -> None:
+def _wait_for_a_new_result(driver: drivers.Driver, folder: Path, before: int) -> None:
     begin = time.monotonic()
     while driver.poll() is None and time.monotonic() - begin < _START_SECONDS:
         if len(stored_results(folder / "store.db")) > before:
