@@ -1,7 +1,11 @@
 """The file of counts: what every injector has found since the last fix of its kind, run by run."""
 
+import fcntl
 import json
 import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,18 +21,20 @@ def add(name: str, seed: int, counts: dict[str, int], *, file: Path = FILE) -> d
         counts: what the run counted: `cases`, `failures` and the injector's own words.
         file: the file of counts.
     """
-    table = _read(file)
-    entry = table.setdefault(name, _fresh())
-    entry["runs"].append({"seed": seed, **counts})
-    _write(table, file)
+    with _locked(file):
+        table = _read(file)
+        entry = table.setdefault(name, _fresh())
+        entry["runs"].append({"seed": seed, **counts})
+        _write(table, file)
     return totals(entry)
 
 
 def fixed(name: str, *, file: Path = FILE) -> None:
     """Starts the counts of `name` anew, because what its failures showed was fixed in the current commit."""
-    table = _read(file)
-    table[name] = _fresh()
-    _write(table, file)
+    with _locked(file):
+        table = _read(file)
+        table[name] = _fresh()
+        _write(table, file)
 
 
 def totals(entry: dict) -> dict[str, int]:
@@ -49,6 +55,14 @@ def _fresh() -> dict:
 def _commit() -> str:
     answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"
+
+
+@contextmanager
+def _locked(file: Path) -> Generator[None]:
+    """Keeps other runs from writing the file meanwhile."""
+    with (Path(tempfile.gettempdir()) / f"assay-hard-{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(file: Path) -> dict:

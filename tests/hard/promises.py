@@ -29,14 +29,17 @@ def stored_results(path: Path) -> dict[str, Row]:
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
-def broken(path: Path, acknowledged: dict[str, Row]) -> list[str]:
+def broken(path: Path, acknowledged: dict[str, Row], *, read_only_first: bool = False) -> list[str]:
     """The promises that a store has broken, as sentences; empty if none.
 
     Args:
         path: the store after an accident.
         acknowledged: the results whose commit had returned before it, as they were stored.
+        read_only_first: whether a read-only opening comes before the first one that may change files.
     """
     try:
+        if read_only_first:
+            Store(str(path), read_only=True).close()
         store = Store(str(path))
     except AssayError as error:
         return [f"the store is refused: {error}"]
