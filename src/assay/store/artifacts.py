@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from assay.errors import StoreError
 from assay.store.database import Database
 from assay.store.schema import artifact
-from assay.system.files import write_atomically
+from assay.system.files import sync_folder, write_atomically
 
 _YOUNG_SECONDS = 3600.0
 
@@ -42,14 +42,17 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._flushed: set[Path] = set()
 
     def put(self, content: bytes) -> str:
         name = name_of(content)
         path = self._path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._flush_names(path.parent)
             if path.exists() and name_of(path.read_bytes()) == name:  # a damaged file is overwritten
                 path.touch()  # so that `is_young` holds until the row that refers to it is written
+                sync_folder(path.parent)  # whoever wrote it may have been killed before
                 return name
         except OSError as error:
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -80,6 +83,13 @@ class Folder:
             return time.time() - self._path(name).stat().st_mtime < _YOUNG_SECONDS
         except OSError:
             return True
+
+    def _flush_names(self, folder: Path) -> None:
+        """Flushes the names of a folder and of those above, once: who made them may have been killed before."""
+        if folder not in self._flushed:
+            for place in (self.root.parent, self.root):
+                sync_folder(place)
+            self._flushed.add(folder)
 
     def _path(self, name: str) -> Path:
         if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # a path from an untrusted store

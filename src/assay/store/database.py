@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 from assay.system.files import home_expanded
+from assay.system.mounts import network_file_system
 
 T = TypeVar("T")
 
@@ -58,9 +60,14 @@ class Database:
     # --- transactions ---
 
     @contextmanager
-    def write(self) -> Generator[sa.Connection]:
-        """A transaction that holds the write lock from its beginning. Raises: StoreError."""
-        connecting = self.engine.execution_options(assay_write=True)
+    def write(self, *, durable: bool = True) -> Generator[sa.Connection]:
+        """A transaction that holds the write lock from its beginning. Raises: StoreError.
+
+        Args:
+            durable: Whether the commit is on the disk when it returns. If not, a power cut may undo it with every later
+                one that is not durable either; a commit that is durable takes all earlier ones with it.
+        """
+        connecting = self.engine.execution_options(assay_write=True, assay_durable=durable)
         with self._explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
@@ -102,12 +109,18 @@ class Database:
             _check_new(path, read_only=self.read_only)
         elif not os.access(path, os.R_OK):
             raise StoreError(f"{path}: cannot be read: permission denied")
+        if not self.read_only:
+            _warn_of_network(path)
         engine = sa.create_engine("sqlite://", creator=lambda: self._connect(path), poolclass=sa.pool.QueuePool)
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
             # a deferred transaction that reads first cannot wait for the lock when it writes: it fails immediately
-            writes = connection.get_execution_options().get("assay_write", False)
+            options = connection.get_execution_options()
+            writes = options.get("assay_write", False)
+            if writes:  # it cannot be changed within a transaction
+                level = "FULL" if options.get("assay_durable", True) else "NORMAL"
+                connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
             statements = ["BEGIN IMMEDIATE"] if writes else ["BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1"]
             for statement in statements:  # the second takes the state that is read, and with it the lock
                 self._locking(connection, statement)
@@ -160,7 +173,9 @@ class Database:
                 connection.close()
                 connection = self._connect_immutable(path, target)
             return connection
-        connection.execute("PRAGMA synchronous = NORMAL")  # in WAL mode a power cut may lose only the last commits
+        connection.execute("PRAGMA synchronous = FULL")  # a power cut loses nothing whose commit has returned
+        connection.execute("PRAGMA fullfsync = ON")  # macOS, where a plain fsync leaves data in the drive's cache
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -231,6 +246,17 @@ def _fill_in(connection: Any, record: object) -> None:
     cursor.close()
     if not is_sqlite:
         connection.commit()
+
+
+@cache
+def _warn_of_network(path: Path) -> None:
+    """Says once that a file may be shared by machines, which SQLite cannot protect from each other."""
+    if kind := network_file_system(path):
+        _log.warning(
+            "%s: on a network file system (%s); use it from one machine at a time, and PostgreSQL for several",
+            path,
+            kind,
+        )
 
 
 def _raw(uri: str) -> sqlite3.Connection:

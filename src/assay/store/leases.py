@@ -34,7 +34,10 @@ class Lease:
 
 
 class Leases:
-    """The leases of a store. At any time, a trajectory is leased to one process at most."""
+    """The leases of a store. At any time, a trajectory is leased to one process at most.
+
+    Their commits are not flushed to disk: a power cut that undoes one has ended its holder as well.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -55,7 +58,7 @@ class Leases:
         batch = list(itertools.islice(remaining, _FIRST_BATCH))
         if not batch:
             return None, done
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             now = self.database.now(connection)
             while batch:
                 claimed = self._claim_one(connection, batch, now, done)
@@ -116,14 +119,14 @@ class Leases:
 
     def renew(self, held: Iterable[Lease]) -> None:
         """Renews leases."""
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             expires = self.database.now(connection) + SECONDS
             for lease in held:
                 connection.execute(fenced(lease).values(expires=expires))
 
     def release(self, lease: Lease) -> None:
         """Ends a lease."""
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             connection.execute(fenced(lease).values(token=None, expires=None))
 
 

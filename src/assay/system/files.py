@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import suppress
@@ -28,7 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             try:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                flush(file.fileno())
                 Path(file.name).chmod(0o644)  # only the owner can read a temporary file
                 Path(file.name).replace(path)
                 sync_folder(path.parent)
@@ -44,6 +45,22 @@ def sync_folder(folder: Path) -> None:
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            flush(handle)
         finally:
             os.close(handle)
+
+
+def flush(handle: int) -> None:
+    """Flushes a file to its disk. Raises: OSError.
+
+    A plain fsync of macOS leaves the data in the cache of the drive.
+    """
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(handle, full)
+        except OSError:  # not every file system has it
+            pass
+        else:
+            return
+    os.fsync(handle)
