@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
+
+from assay.system.limits import WHOLE_NUMBER
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*([a-z ]*[a-z])\s*")
 _UNITS = {
@@ -61,15 +64,17 @@ def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration
         first = {"points": "log points"}.get(units[0], units[0])
         others = [f"'n {unit}'" for unit in units]
         ways = f"{', '.join(others[:-1])} or {others[-1]}"
-        raise ValueError(f"got {value!r}; expected a whole number >= {least} of {first}, or {ways}")
+        shown = value if not isinstance(value, str) or len(value) <= 60 else value[:57] + "..."
+        raise ValueError(f"got {shown!r}; expected a whole number >= {least} of {first}, or {ways}")
     return Duration(float(number), unit)
 
 
 def _parts(value: object, unit: str) -> tuple[float | None, str]:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), unit
+        return (float(value), unit) if abs(value) <= WHOLE_NUMBER.most else (None, "")  # NaN is not
     match = _TEXT.fullmatch(value) if isinstance(value, str) else None
-    return (float(match[1]), _UNITS.get(match[2], "")) if match else (None, "")
+    number = float(match[1]) if match else math.inf
+    return (number, _UNITS.get(match[2], "")) if match and number <= WHOLE_NUMBER.most else (None, "")
 
 
 def in_iterations(value: int | str, per_epoch: float, *, least: int = 1) -> int:

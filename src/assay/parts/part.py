@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from assay.errors import AssayError, unknown
 from assay.parts.fractions import fraction
+from assay.system.limits import WHOLE_NUMBER
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -26,8 +27,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
-WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=WHOLE_NUMBER.most)]
+WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=WHOLE_NUMBER.most)]
 
 
 def _fraction(value: object) -> object:

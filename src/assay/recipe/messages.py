@@ -62,9 +62,14 @@ def _sentence(details: ErrorDetails, keys_at: Keys) -> str:
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
     expected = _EXPECTED.get(kind, details["msg"]).format(**context)
-    shown = repr(details["input"])
+    shown = repr(details["input"]) if not isinstance(details["input"], int) else _whole(details["input"])
     got = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"{where}: got {got}; expected {expected}{_cure(kind, details, context)}"
+
+
+def _whole(number: int) -> str:
+    """A whole number as it is written; one of very many digits, which Python does not print, in words."""
+    return repr(number) if number.bit_length() < 10_000 else "a whole number of thousands of digits"
 
 
 def _cure(kind: str, details: ErrorDetails, context: dict[str, object]) -> str:

@@ -29,6 +29,7 @@ from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
 from assay.recipe.aliases import resolved
+from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.pairing import names_output, with_defaults
 from assay.recipe.patches import merged
@@ -130,6 +131,8 @@ class Recipe(Part):
     clip_of: ClipName = "loss"
 
     def __init__(self, **raw: Any) -> None:
+        if out_of_bounds := list(problems_of(raw)):
+            raise RecipeError(out_of_bounds)
         table, problems = resolved(raw)
         table = _plain(table)
         try:

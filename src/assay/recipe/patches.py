@@ -10,6 +10,9 @@ from typing import Any
 from assay.errors import RecipeError
 from assay.parts.part import Part
 from assay.recipe.aliases import SHORT_FORMS, canonical
+from assay.recipe.bounds import problems_of, too_deep
+from assay.recipe.toml import number_problem
+from assay.system.limits import TOML_DEPTH
 
 
 def assignment(text: str) -> dict[str, Any]:
@@ -22,9 +25,18 @@ def assignment(text: str) -> dict[str, Any]:
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
         raise RecipeError([f"got {text!r}; expected KEY=VALUE, such as optimizer.learning_rate=0.1"], source="--set")
-    patch = _word(word.strip())
+    if len(keys) > TOML_DEPTH.most:
+        raise RecipeError([f"got a key of {len(keys):,} parts; expected at most {TOML_DEPTH.most}"], source="--set")
+    try:
+        patch = _word(word.strip())
+    except RecursionError:
+        raise RecipeError([f"{path[:80]}: its lists or tables are nested too deeply"], source="--set") from None
+    except ValueError as error:
+        raise RecipeError([f"{path[:80]}: {number_problem(error)}"], source="--set") from None
     for key in reversed(keys):
         patch = {key: patch}
+    if problems := list(problems_of(patch)):
+        raise RecipeError(problems, source="--set")
     return patch
 
 
@@ -32,7 +44,12 @@ _PYTHON = {"True": True, "False": False, "None": None}
 
 
 def _word(word: str) -> Any:
-    """A value as TOML, as Python writes numbers and constants (.001, 1., True), or the word itself."""
+    """A value as TOML, as Python writes numbers and constants (.001, 1., True), or the word itself.
+
+    Raises: ValueError, RecursionError where a number has too many digits, or lists are nested too deeply.
+    """
+    if problem := too_deep(word):
+        raise ValueError(problem.partition(": ")[2])
     try:
         return tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:

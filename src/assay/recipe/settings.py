@@ -12,6 +12,7 @@ from pydantic import (
 
 from assay.parts.durations import Duration, duration
 from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, WholeNumber
+from assay.system.limits import WHOLE_NUMBER
 
 _ESCAPES = "\a\b\t\n\v\f\r\x1b"
 """Characters that no data set's name has, and that a path with backslashes gets where they are escapes."""
@@ -153,8 +154,9 @@ def _interval(every: int | str) -> Interval:
         return 10, "geometric"
     match = _EVERY.fullmatch(every)
     number = float(match[1]) if match else 0.0
-    if not match or number == 0:
-        raise ValueError(f"got {every!r}; expected a number of iterations, 'n epochs', 'n s' or 'geometric'")
+    if not match or not 0 < number <= WHOLE_NUMBER.most:
+        shown = every if len(every) <= 60 else every[:57] + "..."
+        raise ValueError(f"got {shown!r}; expected a number of iterations, 'n epochs', 'n s' or 'geometric'")
     unit = match[2][0]
     if unit == "i" and number != int(number):
         raise ValueError(f"got {every!r}; expected a whole number of iterations")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import FileError, nearest
+from assay.recipe.bounds import problems_of, too_deep
 from assay.recipe.toml_hints import cause, decoded
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file
+from assay.system.limits import TOML_BYTES
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -21,23 +23,41 @@ def read_toml(path: Path) -> dict[str, Any]:
         FileError: It cannot be read, is another kind of file, or is not TOML; with the likely cause.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(TOML_BYTES.most + 1)
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         guess = nearest(path.name, names)
         raise FileError(f"{path}: no such file" + (f"; did you mean {guess!r}?" if guess else "")) from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read as text: {error}") from None
+    if len(content) > TOML_BYTES.most:
+        reason = _another_kind(path) or f"has more than {TOML_BYTES}; a study or a recipe is shorter"
+        raise FileError(f"{path}: {reason}")
     try:
         text = decoded(content)
     except ValueError as error:
         raise FileError(f"{path}: {_another_kind(path) or f'cannot be read as text: {error}'}") from None
+    if problem := too_deep(text):
+        raise FileError(f"{path}: {problem}")
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         kind = _another_kind(path)
         reason = kind or f"not valid TOML: {error}{cause(text, str(error))}"
         raise FileError(f"{path}: {reason}") from None
+    except RecursionError:
+        raise FileError(f"{path}: its lists or tables are nested too deeply") from None
+    except ValueError as error:  # of a number, a date or a time
+        raise FileError(f"{path}: not valid TOML: {number_problem(error)}") from None
+    if problems := list(problems_of(table)):
+        raise FileError("\n".join([f"{path}: {len(problems)} errors", *(f"  - {line}" for line in problems[:20])]))
+    return table
+
+
+def number_problem(error: ValueError) -> str:
+    """Why a value that is written as TOML asks cannot be read, from Python's error."""
+    return "a number of more than 4,300 digits" if "digits" in str(error) else str(error)
 
 
 _OF_STUDIES = ("baseline", "axes", "trials")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -20,6 +21,7 @@ from assay.errors import FileError, RecipeError, nearest
 from assay.parts.models import MODELS
 from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
 from assay.recipe.aliases import TOP
+from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
 from assay.recipe.patches import merged, tables, with_data
@@ -30,10 +32,10 @@ from assay.studies.space import Axis, applied, axis
 from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
+from assay.system.limits import CONFIGURATIONS, TRIALS
 
 LIST_AXIS = "trial"
 TIMINGS = ("isolated", "packed")
-_MAX_TRIALS = 1_000_000  # of one study; more is considered an error
 
 Bytes = Annotated[int, Field(ge=2**20)]
 
@@ -155,7 +157,10 @@ class Study:
         Raises:
             RecipeError: With all problems at once.
         """
-        raw = canonical_study(tables(raw))
+        raw = tables(raw)
+        if out_of_bounds := list(problems_of(raw)):
+            raise RecipeError(out_of_bounds, source=source)
+        raw = canonical_study(raw)
         problems: list[str] = []
         options = {key: value for key, value in raw.items() if key not in ("baseline", "axes", "trials", *_RECIPE_KEYS)}
         problems += [
@@ -170,6 +175,8 @@ class Study:
         axes = _axes(raw, settings.design, problems)
         baseline = _table(raw, "baseline", problems)
         study = cls(settings, baseline, axes, dict(raw))
+        if not problems:
+            study._count(problems)
         if not problems:
             study._check(problems)
         candidates = [] if problems else study._expanded(problems)
@@ -231,6 +238,21 @@ class Study:
             return ", ".join(f"{axis} {value}" for axis, value in values.items())
         return ", ".join(map(str, values.values()))
 
+    def _count(self, problems: list[str]) -> None:
+        """Adds to `problems` that there are too many configurations or trials, before any is made."""
+        settings = self.settings
+        if settings.design == "random":
+            count, cure = settings.draws, "lower draws"
+        elif settings.design == "grid":
+            count, cure = math.prod(len(axis.values) for axis in self.axes), "shorten the axes or use design 'random'"
+        else:
+            count, cure = sum(len(axis.values) for axis in self.axes), "shorten the axes"
+        for number, limit in ((count, CONFIGURATIONS), (count * settings.repeats, TRIALS)):
+            if number > limit.most:
+                cure = cure if count > limit.most else f"{cure}, or lower repeats"
+                problems.append(f"has {number:,} {limit.unit}; expected at most {limit.most:,}: {cure}")
+                return
+
     def _check(self, problems: list[str]) -> None:
         """Adds the errors of the baseline and of the axes to `problems`."""
         try:
@@ -256,12 +278,9 @@ class Study:
         settings = self.settings
         candidates: list[Candidate] = []
         reported: set[str] = set()
-        for number, values in enumerate(DESIGNS[settings.design](self.axes, settings.draws, settings.seed)):
+        for values in DESIGNS[settings.design](self.axes, settings.draws, settings.seed):
             if settings.design == "list" and not values:
                 continue
-            if number * settings.repeats >= _MAX_TRIALS:
-                problems.append(f"more than {_MAX_TRIALS:,} trials; shorten the axes or use design 'random'")
-                break
             patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
             table, dropped = applied(self.baseline, patches)
             engine = table.pop("engine", None)

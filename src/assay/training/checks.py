@@ -13,8 +13,9 @@ from assay.errors import AssayError, RecipeError
 from assay.parts.layers import Network
 from assay.recipe.model import Recipe
 from assay.recipe.notes import refusals
+from assay.system.limits import ITERATIONS
 from assay.training.history import History
-from assay.training.log_points import log_points_up_to
+from assay.training.log_points import log_points_up_to, too_many_log_points
 from assay.training.stopping import first_stop
 
 
@@ -28,6 +29,10 @@ def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> 
     problems = refusals(recipe)
     if size > examples:
         problems.append(f"batches.size: got {size}; {expected}")
+    if (iterations := recipe.iterations(examples)) > ITERATIONS.most:
+        problems.append(f"budget: makes {iterations:,} iterations; expected at most {ITERATIONS.most:,}")
+    elif problem := too_many_log_points(recipe, examples):
+        problems.append(problem)
     if isinstance(subset, int) and subset > examples:
         problems.append(f"log.train_loss: got {subset}; {expected}")
     needed, free = engine.memory(cohort, examples), psutil.virtual_memory().available

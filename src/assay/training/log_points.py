@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import sys
 
+from assay.errors import RecipeError
 from assay.parts.batches import iterations_per_epoch
 from assay.recipe.model import Recipe
+from assay.system.limits import LOG_POINTS
 
 
 def next_log_point(recipe: Recipe, n: int, t: int) -> int:
@@ -25,7 +27,11 @@ def next_log_point(recipe: Recipe, n: int, t: int) -> int:
 
 
 def log_points(recipe: Recipe, n: int) -> list[int]:
-    """Every iteration at which a recipe's curve has a point: 0, the multiples of `log.every`, the end of the budget."""
+    """Every iteration at which a recipe's curve has a point: 0, the multiples of `log.every`, the end of the budget.
+
+    Raises: RecipeError where there are more than a curve may have.
+    """
+    _refuse_too_many(recipe, n)
     end = recipe.iterations(n)
     number, unit = recipe.log.interval()
     if unit == "iterations":
@@ -37,7 +43,11 @@ def log_points(recipe: Recipe, n: int) -> list[int]:
 
 
 def log_points_up_to(recipe: Recipe, n: int, t: int) -> list[int]:
-    """The log points of a recipe's curve up to iteration t; points at seconds of training are not among them."""
+    """The log points of a recipe's curve up to iteration t; points at seconds of training are not among them.
+
+    Raises: RecipeError where the curve has more points than it may have.
+    """
+    _refuse_too_many(recipe, n)
     end = recipe.iterations(n)
     points = [0]
     while (point := next_log_point(recipe, n, points[-1])) <= min(t, end):
@@ -64,6 +74,19 @@ def number_of_log_points(recipe: Recipe, n: int) -> int:
         return 2
     length = number if unit == "iterations" else number * iterations_per_epoch(recipe.batches, n)
     return 2 + int(end / length)
+
+
+def too_many_log_points(recipe: Recipe, n: int) -> str:
+    """Why a curve has too many points for N training examples, a sentence; "" if it has not."""
+    count = number_of_log_points(recipe, n)
+    if count <= LOG_POINTS.most:
+        return ""
+    return f"log.every: makes about {count:,} {LOG_POINTS.unit}; expected at most {LOG_POINTS.most:,}: log less often"
+
+
+def _refuse_too_many(recipe: Recipe, n: int) -> None:
+    if problem := too_many_log_points(recipe, n):
+        raise RecipeError([problem])
 
 
 def shareable(recipe: Recipe) -> bool:

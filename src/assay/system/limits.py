@@ -1,0 +1,83 @@
+"""The limits of every reader and of every count, in one table: what is above is refused before memory is taken."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Limit(NamedTuple):
+    """A limit.
+
+    Attributes:
+        most: the largest value that is taken.
+        unit: of the value: "bytes", or what is counted.
+        reader: what it limits.
+    """
+
+    most: int
+    unit: str
+    reader: str
+
+    def __str__(self) -> str:
+        """The limit with its unit.
+
+        >>> str(LOG_BYTES), str(TOML_DEPTH)
+        ('256 MiB', '16 levels')
+        """
+        if self.unit != "bytes":
+            return f"{self.most:,} {self.unit}"
+        for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if self.most >= size and self.most % size == 0:
+                return f"{self.most // size:,} {unit}"
+        return f"{self.most:,} bytes"
+
+
+WHOLE_NUMBER = Limit(2**63 - 1, "", "a whole number in a study, a recipe, `--set` or a log")
+TOML_BYTES = Limit(2**20, "bytes", "a study or a recipe in TOML")
+TOML_DEPTH = Limit(16, "levels", "tables within tables, and parts of a dotted key")
+CONFIGURATIONS = Limit(100_000, "configurations", "a study")
+TRIALS = Limit(100_000, "trials", "a study: its configurations times its repeats")
+LOG_POINTS = Limit(100_000, "log points", "a curve")
+ITERATIONS = Limit(10**12, "iterations", "a budget")
+
+ARRAY_BYTES = Limit(2**32, "bytes", "an array of a data set (IDX, `.npz`)")
+ARRAY_RATIO = Limit(100, "times its compressed bytes", "a compressed array of more than 64 MiB")
+ARRAY_FREE_BYTES = Limit(2**26, "bytes", "a compressed array of any ratio")
+DEFLATE_RATIO = Limit(1032, "times its compressed bytes", "what deflate can hold, so that a larger claim is false")
+IDX_DIMENSIONS = Limit(4, "dimensions", "an IDX file")
+NPZ_DIMENSIONS = Limit(8, "dimensions", "an array in an `.npz` file")
+NPZ_HEADER_BYTES = Limit(2**16, "bytes", "the header of an array in an `.npz` file")
+CLASSES = Limit(10_000, "classes", "a data set")
+FOLDER_ENTRIES = Limit(10_000, "entries", "a folder of data that is looked at")
+DOWNLOAD_BYTES = Limit(200 * 2**20, "bytes", "a file that `assay data fetch` downloads")
+
+PICTURE_PIXELS = Limit(64_000_000, "pixels", "a picture")
+PICTURE_SIDE = Limit(65_535, "pixels", "a side of a picture")
+PICTURE_BYTES = Limit(2**29, "bytes", "the file of a picture")
+
+WEIGHTS_BYTES = Limit(2**31, "bytes", "a file of weights (safetensors), and an artifact of an export")
+WEIGHTS_HEADER_BYTES = Limit(40 * 2**20, "bytes", "the header of a file of weights")
+
+LOG_BYTES = Limit(256 * 2**20, "bytes", "a training log, an event file of TensorBoard, or the event files of a folder")
+LOG_TEXT_BYTES = Limit(64 * 2**20, "bytes", "a training log that is text")
+LOG_LINES = Limit(500_000, "lines", "a training log that is text")
+LOG_CELLS = Limit(4_000_000, "cells", "a training log that is a table, or JSON")
+LOG_COLUMNS = Limit(10_000, "columns", "a training log that is a table, or JSON")
+LOG_LINE_CHARACTERS = Limit(5_000, "characters", "a line that is read by `text` or by `--pattern`; longer ones are ignored")
+LOG_OBJECT_CHARACTERS = Limit(100_000, "characters", "a line with an object in JSON; longer ones are ignored")
+LOG_PATTERN_CHARACTERS = Limit(2_000, "characters", "a `--pattern`")
+LOG_PATTERN_SECONDS = Limit(10, "seconds", "matching a `--pattern`")
+
+EXPORT_TABLE_BYTES = Limit(2**28, "bytes", "trials.parquet of an export")
+EXPORT_JSON_BYTES = Limit(64 * 2**20, "bytes", "a JSON file of an export")
+EXPORT_CONTENT_BYTES = Limit(2**29, "bytes", "the cells of trials.parquet together")
+EXPORT_ROWS = Limit(1_000_000, "rows", "trials.parquet of an export")
+
+LIMITS: dict[str, Limit] = {name: value for name, value in list(globals().items()) if isinstance(value, Limit)}
+"""Every limit by its name."""
+
+
+def table() -> str:
+    """The table of limits as Markdown, as the documentation shows it."""
+    rows = [f"| {limit.reader} | {str(limit).strip()} |" for limit in LIMITS.values()]
+    return "\n".join(["| what | at most |", "|---|---|", *rows]) + "\n"
