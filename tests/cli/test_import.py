@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from assay import logs
+from assay.cli import tables
 from assay.store.store import Store
 from tests.logs import samples
 from tests.store.makers import made_end, made_plan
@@ -205,3 +208,18 @@ def test_an_error_is_a_sentence(arguments: tuple[str, ...], expected: str, invok
     assert (code, out) == (2, "")
     assert expected in words(err)
     assert "Traceback" not in err
+
+
+def test_a_table_of_a_curve_cuts_no_digit_and_leaves_out_what_a_log_does_not_hold(tmp_path: Path) -> None:
+    log = tmp_path / "all.csv"
+    header = "iteration,elapsed,train_loss,train_acc,val_loss,val_acc,test_loss,test_acc"
+    log.write_text(
+        f"{header}\n123456,0.5,0.51,0.912,0.52,1.0,0.53,0.914\n1234567,12345.678,0.41,1.0,0.42,1.0,0.43,1.0\n"
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(tables.curve(logs.read(log)))
+    text = console.file.getvalue()  # pyright: ignore
+    assert "…" not in text
+    assert all(cell in text for cell in ("1,234,567", "12345.678", "100.00 %", "91.20 %", "0.4200"))
+    log.write_text("epoch,val_acc\n1,0.8\n2,0.9\n")
+    assert [column.header for column in tables.curve(logs.read(log)).columns] == ["epoch", "valid. acc."]

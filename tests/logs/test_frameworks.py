@@ -362,3 +362,65 @@ def test_other_files_are_named_for_what_they_are(content: bytes, expected: str, 
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(AssayError, match=expected):
         logs.read(tmp_path / "file")
+
+
+# --- names next to names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["[2024-05-01 10:00:00,123][train][INFO] - ", "[train] "])
+def test_the_set_that_stands_next_to_a_number_wins_over_the_name_of_a_logger(prefix: str, read) -> None:
+    text = "".join(f"{prefix}{line}\n" for line in mnist_example().splitlines() if line)
+    history = read(text)
+    assert values(history, "train_loss", "train_accuracy", "test_loss", "test_accuracy") == [
+        (1, 0.5, None, 0.0889, 0.97),
+        (2, 0.2, None, 0.0789, 0.9799),
+    ]
+
+
+def test_pytorchs_cifar_tutorial(read) -> None:
+    text = "".join(f"[{e}, {b:5d}] loss: {2.0 / e + b / 1e5:.3f}\n" for e in (1, 2) for b in (2000, 4000))
+    text += "Finished Training\nAccuracy of the network on the 10000 test images: 55 %\n"
+    with pytest.raises(AssayError, match="begin anew in each epoch; give --iterations-per-epoch N"):
+        read(text)
+    assert values(read(text, iterations_per_epoch=5000), "train_loss", "test_accuracy") == [
+        (2000, 2.02, None),
+        (4000, 2.04, None),
+        (7000, 1.02, None),
+        (9000, 1.04, None),
+        (10000, None, 0.55),
+    ]
+
+
+def test_the_validation_score_of_scikit_learn_is_an_accuracy(read) -> None:
+    text = (
+        "Iteration 1, loss = 1.95\nValidation score: 0.700000\nIteration 2, loss = 1.21\nValidation score: 0.800000\n"
+    )
+    history = read(text)
+    assert values(history, "train_loss", "validation_accuracy") == [(1, 1.95, 0.7), (2, 1.21, 0.8)]
+    assert any("a regressor's is R²" in note for note in history.warnings)
+
+
+def test_no_log_of_hugging_face_is_an_absent_value(read) -> None:
+    text = "Epoch\tTraining Loss\tValidation Loss\tAccuracy\n1\tNo log\t0.4512\t0.81\n2\t0.3921\t0.3811\t0.86\n"
+    history = read(text)
+    assert values(history, "train_loss", "validation_loss") == [(1, None, 0.4512), (2, 0.3921, 0.3811)]
+
+
+def test_acc1_is_the_accuracy_and_acc5_is_not(read) -> None:
+    text = '{"epoch": 0, "test_acc5": 90.1, "test_acc1": 71.2}\n{"epoch": 1, "test_acc5": 92.0, "test_acc1": 75.2}\n'
+    assert values(read(text), "test_accuracy") == [(1, 0.712), (2, 0.752)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    path.write_bytes("epoch;train_loss\r\n1;0,5\r\n2;0,25\r\n".encode(encoding))
+    assert values(logs.read(path), "train_loss") == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_column_step_that_counts_one_by_one_is_noted(read) -> None:
+    text = "step,train_loss\n0,0.5\n1,0.4\n2,0.3\n"
+    note = "'step' counts 0, 1, 2, ...: read as iterations (--steps epoch reads epochs)"
+    assert note in read(text, "a.csv").warnings
+    assert note not in read(text, "b.csv", steps="epoch").warnings
+    assert note not in read("step,train_loss\n100,0.5\n200,0.4\n", "c.csv").warnings

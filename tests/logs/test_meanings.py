@@ -94,7 +94,7 @@ def test_fastai_prints_the_accuracy_of_validation(read) -> None:
     history = read("epoch,train_loss,valid_loss,accuracy,time\n" + rows)
     assert values(history, "validation_accuracy") == [0.871, 0.91]
     assert values(history, "train_accuracy") == [None, None]
-    assert any("taken as validation accuracy, as fastai prints it" in note for note in history.warnings)
+    assert any("taken as validation accuracy, as fastai and Hugging Face print it" in note for note in history.warnings)
     keras = read("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.8,0.5,0.9,0.3\n1,0.9,0.4,0.92,0.25\n")
     assert values(keras, "train_accuracy") == [0.8, 0.9]
     with pytest.raises(AssayError, match="choose --column train_accuracy=accuracy or --column validation_accuracy"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,22 +33,42 @@ def curve(history: History) -> Table:
     source = history.source
     title = source.label if source else f"{history.recipe.label()}, seed {history.recipe.seed}"
     caption = f"showing {len(points)} of {len(history.points)} log points"
+    columns = _columns(history, points)
+    wide = len(columns) > 6  # then two lines of headers and narrow borders, so that no digit is cut at 80 characters
     table = Table(
         title=clean(title),
         caption=caption if len(points) < len(history.points) else None,
         title_justify="left",
         caption_justify="left",
+        padding=(0, 0) if wide else (0, 1),
     )
-    validated = any(p.validation_accuracy is not None or p.validation_loss is not None for p in history.points)
-    columns = [source.steps.removesuffix("s") if source else "iteration", "seconds"]
-    columns += ["train loss", "test loss", "train acc.", "test acc."]
-    for column in columns + (["valid. loss", "valid. acc."] if validated else []):
-        table.add_column(column, justify="right", no_wrap=True)
-    for p in points:
-        cells = [f"{p.iteration:,}", _decimal(p.seconds, ".3f"), number(p.train_loss), number(p.test_loss)]
-        cells += [percent(p.train_accuracy), percent(p.test_accuracy)]
-        table.add_row(*cells, *([number(p.validation_loss), percent(p.validation_accuracy)] if validated else []))
+    for header in columns:
+        table.add_column(header.replace(" ", "\n") if wide else header, justify="right", no_wrap=True)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def _columns(history: History, points: Sequence[Point]) -> dict[str, list[str]]:
+    """The cells of a curve by header; without validation columns, and columns of a log, that hold no value."""
+    source = history.source
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "seconds": ("seconds", lambda seconds: _decimal(seconds, ".3f")),
+        "train loss": ("train_loss", number),
+        "test loss": ("test_loss", number),
+        "train acc.": ("train_accuracy", percent),
+        "test acc.": ("test_accuracy", percent),
+        "valid. loss": ("validation_loss", number),
+        "valid. acc.": ("validation_accuracy", percent),
+    }
+    measured = {
+        header for header, (name, _) in columns.items() if any(getattr(p, name) is not None for p in history.points)
+    }
+    validated = any(header.startswith("valid.") for header in measured)
+    shown = measured if source else set(columns) if validated else {h for h in columns if not h.startswith("valid.")}
+    cells = {header: [show(getattr(p, name)) for p in points] for header, (name, show) in columns.items()}
+    steps = {source.steps.removesuffix("s") if source else "iteration": [f"{p.iteration:,}" for p in points]}
+    return steps | {header: column for header, column in cells.items() if header in shown}
 
 
 def summary(history: History) -> Table:

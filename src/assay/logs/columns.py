@@ -92,6 +92,7 @@ _METRICS = {
     "acc": "accuracy",
     "accuracy": "accuracy",
     "top1": "accuracy",
+    "acc1": "accuracy",
     "prec1": "accuracy",
 }
 _FILLERS = frozenset(
@@ -274,7 +275,10 @@ def placed(mapping: dict[str, str], specified: Mapping[str, str]) -> tuple[dict[
         moved = {
             "validation_accuracy" if target == "train_accuracy" else target: name for target, name in mapping.items()
         }
-        return moved, f"{accuracy!r} next to {losses} is taken as validation accuracy, as fastai prints it"
+        return (
+            moved,
+            f"{accuracy!r} next to {losses} is taken as validation accuracy, as fastai and Hugging Face print it",
+        )
     raise AssayError(
         f"{accuracy!r} next to {mapping[f'{evaluated}_loss']!r} could be of training or of {evaluated}; "
         f"choose --column train_accuracy={accuracy} or --column {evaluated}_accuracy={accuracy}"

@@ -28,10 +28,20 @@ def _decoded(content: bytes) -> str:
     for mark, encoding in _MARKS:  # PowerShell redirects in UTF-16
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
+    if encoding := _unmarked(content[:1000]):
+        return content.decode(encoding, errors="replace")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("latin-1")  # it decodes every byte, and digits are the same in every encoding
+
+
+def _unmarked(sample: bytes) -> str:
+    """The UTF-16 of a text without a byte-order mark, whose every second byte is 0 in Western texts, or ""."""
+    for encoding, zeros, others in (("utf-16-le", sample[1::2], sample[::2]), ("utf-16-be", sample[::2], sample[1::2])):
+        if len(sample) > 3 and 0 not in others and zeros.count(0) > 0.9 * len(zeros):
+            return encoding
+    return ""
 
 
 def number_of(text: str) -> float | None:

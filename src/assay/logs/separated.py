@@ -13,7 +13,7 @@ from assay.errors import AssayError
 from assay.logs.columns import column_mapping, normalised
 from assay.logs.lines import lines_of, number_of, plain_numbers
 from assay.logs.log import QUANTITIES, Options, Reading
-from assay.logs.tables import Line, read_rows
+from assay.logs.tables import STEP_OF_WANDB, Line, read_rows
 
 _SEPARATORS = ",;\t|"
 _SEP = re.compile(r"\ufeff?\"?sep=(.)\"?", re.IGNORECASE)  # Excel's first line
@@ -176,7 +176,7 @@ def _of_runs(reading: Reading, header: list[str], rows: list[Line], options: Opt
     runs = list(dict.fromkeys(name.rpartition(" - ")[0] for name in columns if _metric(name) != name))
     if len(runs) > _RUNS:
         raise AssayError(f"the table holds {len(runs):,} runs; export at most {_RUNS}")
-    reading.notes.append("Step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
+    reading.notes.append(STEP_OF_WANDB.format("Step"))
     reading.names = runs if len(runs) > 1 else []
     lines: list[Line] = []
     for number, run in enumerate(runs):

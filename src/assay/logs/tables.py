@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from assay.errors import AssayError
@@ -24,7 +25,11 @@ from assay.logs.lines import number_of
 from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
 from assay.logs.rows import finish
 
-ABSENT = ("", "-", "--", "null", "none", "n/a", "na", "<na>")
+ABSENT = ("", "-", "--", "null", "none", "n/a", "na", "<na>", "no log")
+STEP_OF_WANDB = (
+    "{} is read as iterations; Weights & Biases counts calls of log unless the script gives a step "
+    "(--steps epoch reads epochs)"
+)
 _COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 _SETS = ("mode", "phase", "split", "set", "subset", "stage", "dataset", "partition")
 _RATIO = re.compile(r"(\d{1,15})\s*/\s*(\d{1,15})")
@@ -108,6 +113,7 @@ def read_rows(
     _notes(reading, names, mapping)
     if clock and clock.factor != 1.0:
         reading.notes.append(f"the times in {mapping['seconds']!r} are multiplied by {clock.factor:g} to give seconds")
+    _note_consecutive(reading, mapping, rows, options)
     kind = clock.kind if clock else ""
     finish(reading, rows, options, named=kind, name=mapping.get("seconds", "seconds"), source=source)
 
@@ -135,9 +141,25 @@ def _of_set(name: str, cell: str) -> str:
 
 def _notes(reading: Reading, names: Sequence[str], mapping: Mapping[str, str]) -> None:
     if mapping.get("iteration") == "_step":
-        reading.notes.append("_step is read as iterations; Weights & Biases counts calls of log, unless told otherwise")
+        reading.notes.append(STEP_OF_WANDB.format("_step"))
     if unused := [name for name in names if name not in mapping.values()]:
         reading.units["not taken"] = ", ".join(unused)[:500]
+
+
+def _note_consecutive(reading: Reading, mapping: Mapping[str, str], rows: Sequence[Row], options: Options) -> None:
+    """Adds a note where a column `step` counts 0, 1, 2, ..., as many loops count their epochs."""
+    name = mapping.get("iteration", "")
+    if (
+        options.steps
+        or "iteration" in options.columns
+        or "epoch" in mapping
+        or normalised(name) not in ("step", "steps")
+    ):
+        return
+    steps = sorted({row.iteration for row in rows if row.iteration is not None})
+    if len(steps) > 1 and all(after - before == 1 for before, after in pairwise(steps)):
+        counts = ", ".join(f"{step:g}" for step in steps[:3])
+        reading.notes.append(f"{name!r} counts {counts}, ...: read as iterations (--steps epoch reads epochs)")
 
 
 def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[Line]) -> None:

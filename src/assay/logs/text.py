@@ -31,7 +31,14 @@ _TQDM = re.compile(
 )
 _ROUND = re.compile(r"\s*\[(\d{1,12})\]\s*(?=[A-Za-z])")  # of xgboost and LightGBM
 _STUCK = re.compile(r"\b(epoch|iter|step)[_-]?(?=\d)", re.IGNORECASE)  # epoch1
+_PAIR = re.compile(
+    r"\s*\[(\d{1,9}),\s{1,9}(\d{1,9})\]\s*(?=[A-Za-z])"
+)  # [epoch, mini-batch] of PyTorch's CIFAR tutorial
 _SKLEARN = re.compile(r"\s*Iteration \d+, loss = ")
+_SENTENCES = (  # of libraries, with the usual name of what they say
+    (re.compile(r"^\s*Validation score: "), "validation accuracy: "),  # scikit-learn
+    (re.compile(r"^\s*Accuracy of the network on the \d{0,9} ?test images: "), "test accuracy: "),  # PyTorch's tutorial
+)
 _BEFORE = frozenset(
     {"global", "at", "end", "of", "start", "starting", "finished", "completed", "done", "running", "after"}
 )
@@ -151,8 +158,12 @@ def _times_of_training(lines: list[Line]) -> list[Line]:
 
 def _of_framework(reading: Reading, texts: list[str], options: Options) -> Options:
     """The options for the framework that wrote the lines: scikit-learn's networks call an epoch an iteration."""
-    if any(_SKLEARN.match(text) for text in texts[:1000]) and not options.steps:
-        reading.framework = "scikit-learn"
+    if not any(_SKLEARN.match(text) for text in texts[:1000]):
+        return options
+    reading.framework = "scikit-learn"
+    if any(text.startswith("Validation score: ") for text in texts):
+        reading.notes.append("Validation score is read as the accuracy of a classifier; a regressor's is R\u00b2")
+    if not options.steps:
         reading.notes.append("what scikit-learn's networks call an iteration is an epoch (--steps iteration overrides)")
         return replace(options, steps="epoch")
     return options
@@ -170,6 +181,8 @@ def _parsed(written: str, specified: frozenset[str], split: str) -> _Parsed | No
     if len(written) > MOST_CHARACTERS or not any(map(str.isdigit, written)):
         return None
     text = plain_numbers(without_prefix(written))
+    for sentence, name in _SENTENCES:
+        text = sentence.sub(name, text)
     parsed = _Parsed()
     if bar := _TQDM.search(text):
         if bar[2] != bar[3]:
@@ -178,6 +191,8 @@ def _parsed(written: str, specified: frozenset[str], split: str) -> _Parsed | No
         parsed.bar = True
     if match := _ROUND.match(text):
         parsed.iteration, text = match[1], text[match.end() :]
+    elif match := _PAIR.match(text):
+        parsed.epoch, parsed.iteration, text = match[1], match[2], text[match.end() :]
     text = _STUCK.sub(r"\1 ", text)
     items = _items(text)
     head = text[: text.find(items[0].number)] if items else ""
@@ -207,7 +222,7 @@ def _items(text: str) -> list[_Item]:
         parts = _SEPARATED.split(between.rstrip(" :=#[("))
         before = between.rstrip()[-2:]
         name = parts[-1].strip(_AROUND)
-        if name and (places := [part for part in parts[:-1] if normalised(part) in SPLITS]):
+        if name and is_bare(name) and (places := [part for part in parts[:-1] if normalised(part) in SPLITS]):
             name = f"{places[-1].strip(_AROUND)} {name}"  # [train] loss
         items.append(_Item(name, number, unit, "", before))
     return items
