@@ -105,7 +105,7 @@ def _spec(
         AssayError: An option has a wrong value.
     """
     from assay.bench.spec import BenchSpec, combinations, recipe_of
-    from assay.recipe.patches import assignment
+    from assay.recipe.patches import assignments
     from assay.system.machine import cores
 
     for option, count, least in (("epochs", counts[0], 2), ("repeats", counts[1], 1)):
@@ -113,7 +113,7 @@ def _spec(
             raise AssayError(f"--{option}: got {count}; expected a number >= {least}")
     epochs, repeats = counts[0] or (3 if quick else 5), counts[1] or (1 if quick else 3)
     engines, devices, threads, precisions = grid
-    name, parsed = recipe_of(recipe, [assignment(text) for text in sets], data=data, quick=quick)
+    name, parsed = recipe_of(recipe, assignments(sets), data=data, quick=quick)
     contenders = combinations(
         _words(engines, "engines"),
         _words(devices, "devices"),

@@ -30,8 +30,9 @@ def plan_sentence(execution: Execution) -> str:
     sentence = f"{execution.name}: {counts['trials']:,} trials"
     for plan in execution.plans:
         sentence += "".join(f"; {note}" for note in folded_notes(plan))
+    lost = {key: labels for plan in execution.plans for key, labels in plan.lost.items()}
     for key, count in counts["dropped"].items():
-        sentence += f"; {key} ignored {count:,} times, because the component has no such key"
+        sentence += f"; {key} ignored {count:,} times, because the component has no such key: {listed(lost[key])}"
     sentence += (
         f"; {counts['stored']:,} stored, {counts['to_train']:,} to train on {counts['trajectories']:,} trajectories"
     )
@@ -60,11 +61,20 @@ def folded_notes(plan: Plan) -> list[str]:
 
 def print_plan(execution: Execution) -> None:
     """Notes what a run will do, what stands out in its data, and what is unusual in its recipes."""
-    for sentence in [plan_sentence(execution), *data_notes(execution)]:
+    for sentence in [plan_sentence(execution), *replaced_notes(execution), *data_notes(execution)]:
         note(sentence)
     count = sum(len({member.label for member in plan.members}) for plan in execution.plans)
     for unusual in plan_notes(execution):
         note(f"note: {line(unusual, configurations=count)}")
+
+
+def replaced_notes(execution: Execution) -> list[str]:
+    """For each key of a baseline that configurations replace with its component: that they do not have it."""
+    return [
+        f"{plan.study.name}: {key} of the baseline is not used by {listed(labels)}, which replace its component"
+        for plan in execution.plans
+        for key, labels in plan.replaced.items()
+    ]
 
 
 def plan_notes(execution: Execution) -> list[Note]:

@@ -133,10 +133,10 @@ def _say_failures(execution: Execution) -> bool:
 
 def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
     """The study with the changes that the options ask for."""
-    from assay.recipe.patches import assignment
+    from assay.recipe.patches import assignments
     from assay.studies.study import Study
 
-    return Study.load(name, changes=changes, patches=[assignment(text) for text in sets], data=data)
+    return Study.load(name, changes=changes, patches=assignments(sets), data=data)
 
 
 def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, resume: str) -> None:

@@ -83,7 +83,7 @@ def train(
     """
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
-    from assay.recipe.patches import assignment, merged
+    from assay.recipe.patches import assignments, merged
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
     from assay.studies.study import Settings
@@ -91,7 +91,7 @@ def train(
 
     saved = restore(start) if start else None
     base = _base(recipe) if recipe else saved.recipe.plain() if saved else {}
-    patches = [assignment(text) for text in sets or []]
+    patches = assignments(sets or [])
     with code_allowed(allow_code):
         parsed = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
         trainer = parse_command(command, engine) if command is not None else engine

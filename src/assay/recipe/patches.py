@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assay.errors import RecipeError
+from assay.parts.models import model_of
 from assay.parts.part import Part
 from assay.recipe.aliases import SHORT_FORMS, canonical
 from assay.recipe.bounds import problems_of, too_deep
@@ -40,6 +41,44 @@ def assignment(text: str) -> dict[str, Any]:
     return patch
 
 
+def assignments(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Parses the assignments of one command into one patch, in which their order does not matter; none if none.
+
+    >>> assignments(["optimizer.learning_rate=0.02", "optimizer=adamw"])
+    [{'optimizer': {'learning_rate': 0.02, 'name': 'adamw'}}]
+
+    Raises: RecipeError, with every wrong one, and for a key that is given twice with different values.
+    """
+    together: dict[str, Any] = {}
+    problems: list[str] = []
+    for text in texts:
+        try:
+            _join(together, assignment(text), problems)
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(problems, source="--set")
+    return [together] if together else []
+
+
+def _join(together: dict[str, Any], patch: Mapping[str, Any], problems: list[str], path: str = "") -> None:
+    """Adds a patch to `together`, or the keys that both set differently to `problems`."""
+    for key, value in patch.items():
+        old, where = together.get(key), f"{path}.{key}" if path else key
+        if not path and key in SHORT_FORMS:
+            old, value = (
+                {SHORT_FORMS[key]: side} if isinstance(side, str) and isinstance(other, Mapping) else side
+                for side, other in ((old, value), (value, old))
+            )
+        if key not in together or old == value:
+            together[key] = value
+        elif isinstance(old, Mapping) and isinstance(value, Mapping):
+            together[key] = dict(old)  # pyright: ignore[reportUnknownArgumentType]
+            _join(together[key], value, problems, where)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            problems.append(f"{where}: is given twice, as {old!r} and as {value!r}; leave one of them out")
+
+
 _PYTHON = {"True": True, "False": False, "None": None}
 
 
@@ -67,11 +106,13 @@ def merged(table: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> di
 
     A table that names a component replaces it, and its other settings take their defaults (Adam never inherits
     Descent's learning rate). A table without a name is merged key by key. A patch that replaces the model but names no
-    loss takes the new model's default loss. Aliases are rewritten first.
+    loss takes the new model's default loss. Layers make another model `sequential`. Aliases are rewritten first.
     """
     result = canonical(table)
     for raw_patch in patches:
         patch = canonical(raw_patch, base=result)
+        if "model" in patch:
+            patch["model"] = with_model_of_layers(result.get("model"), patch["model"])
         if "model" in patch and "loss" not in patch and names_component(patch["model"]):
             result.pop("loss", None)
         for key, value in patch.items():
@@ -83,6 +124,19 @@ def with_data(table: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The patch that replaces a recipe's data set by another, with the same split."""
     data: Any = table.get("data")
     return {"data": {**data, "name": name} if isinstance(data, Mapping) else name}
+
+
+def with_model_of_layers(old: object, new: Any) -> Any:
+    """The value of a patch's model, named "sequential" if it has layers and the model that it changes has none.
+
+    >>> with_model_of_layers("3LS", {"layers": ["flatten"]})
+    {'name': 'sequential', 'layers': ['flatten']}
+    """
+    if not isinstance(new, Mapping) or "layers" not in new or names_component(new):  # pyright: ignore
+        return new
+    table = tables(old)
+    name = table.get("name", model_of(table)) if isinstance(table, Mapping) and table else table  # pyright: ignore
+    return new if not name or name == "sequential" else {"name": "sequential", **new}
 
 
 def _merged_value(key: str, old: object, new: object) -> object:

@@ -87,8 +87,9 @@ class Plan:
     """A study's members, its distinct trials, their jobs, and what was left out.
 
     `repeated` counts the configurations that the study lists again, by their label; these are left out. `dropped`
-    counts the keys that a component lacks. The plan of a single recipe has a study that is not stored: `registers` is
-    False.
+    counts the keys that a component lacks, and `lost` names the configurations. `replaced` names the configurations
+    that do not have a key of the baseline, because they replace its component. The plan of a single recipe has a study
+    that is not stored: `registers` is False.
     """
 
     study: Study
@@ -99,6 +100,8 @@ class Plan:
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     registers: bool = True
     repeated: Mapping[str, int] = field(default_factory=dict[str, int])
+    lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def folded(self) -> int:
@@ -232,11 +235,17 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     members: list[Member] = []
     trials: dict[str, Trial] = {}
     dropped: Counter[str] = Counter()
+    lost: dict[str, list[str]] = {}
+    replaced: dict[str, list[str]] = {}
     problems: dict[str, str] = {}
     requested, repeated = 0, Counter[str]()
     keys: dict[tuple[str, int], str] = {}
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
+        for key in candidate.dropped:
+            lost.setdefault(key, []).append(candidate.label)
+        for key in candidate.replaced:
+            replaced.setdefault(key, []).append(candidate.label)
         for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
             requested += 1
             recipe = candidate.recipe
@@ -260,7 +269,18 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
-    return Plan(study, tuple(members), trials, requested, examples, dropped, repeated=repeated)
+    named = [{key: tuple(dict.fromkeys(labels)) for key, labels in table.items()} for table in (lost, replaced)]
+    return Plan(
+        study,
+        tuple(members),
+        trials,
+        requested,
+        examples,
+        dropped,
+        repeated=repeated,
+        lost=named[0],
+        replaced=named[1],
+    )
 
 
 def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,8 @@ from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.parts.user_optimizers import import_optimizer
-from assay.recipe.aliases import is_sgd
-from assay.recipe.patches import merged, names_component
+from assay.recipe.aliases import SHORT_FORMS, canonical, is_sgd
+from assay.recipe.patches import merged, names_component, with_model_of_layers
 from assay.rng import Stream
 
 Value = str | int | float | bool
@@ -158,8 +158,10 @@ def applied(baseline: Patch, patches: Sequence[Patch]) -> tuple[dict[str, Any], 
     """A recipe's plain data with patches applied, and the keys that were dropped because a component lacks them.
 
     In any order of the axes, components are replaced first (models before others, because they set the loss), then keys
-    are set. A key that the component lacks is dropped if another component has it: momentum with descent.
+    are set. A patch that names the component that the baseline has keeps the baseline's other keys of it. A key that
+    the component lacks is dropped if another component has it: momentum with descent.
     """
+    patches = _implied(baseline, patches)
     replacing = [{k: v for k, v in p.items() if not isinstance(v, Mapping) or names_component(v)} for p in patches]
     setting = [{k: v for k, v in p.items() if k not in r} for p, r in zip(patches, replacing, strict=True)]
     replacing = [p for p in replacing if "model" in p] + [p for p in replacing if "model" not in p]
@@ -173,23 +175,131 @@ def applied(baseline: Patch, patches: Sequence[Patch]) -> tuple[dict[str, Any], 
     return table, dropped
 
 
+def replaced_keys(baseline: Patch, table: Patch) -> list[str]:
+    """The keys of the baseline that a configuration does not have, because it replaces their component.
+
+    >>> replaced_keys({"optimizer": {"name": "descent", "learning_rate": 0.2}}, {"optimizer": "adam"})
+    ['optimizer.learning_rate']
+    """
+    keys: list[str] = []
+    for field in _COMPONENTS:
+        old, new = baseline.get(field), table.get(field)
+        if isinstance(old, Mapping) and _name_of(field, old) != _name_of(field, new):
+            left = new if isinstance(new, Mapping) else {}
+            keys += [f"{field}.{key}" for key in old if key != _COMPONENTS[field][1] and key not in left]  # pyright: ignore
+    return keys + (["loss"] if "loss" in baseline and "loss" not in table else [])
+
+
+def lacking(baseline: Patch, axes: Sequence[Axis], *, product: bool) -> list[str]:
+    """The errors of keys that axes set and that no component that they can meet has, so that they had no effect.
+
+    In a product of axes, another axis may bring the component that has the key, and single combinations drop it.
+    """
+    problems: list[str] = []
+    for varied in axes:
+        others = [other for other in axes if other is not varied] if product else []
+        where = "trials" if varied.name == "trial" and not product else f"axes.{varied.name}"
+        patches = {varied.low: nested(varied.key, varied.low)} if varied.is_range else varied.patches
+        for value, patch in patches.items():
+            place = where if varied.key else f"{where}.{value}"
+            problems += [f"{place}: {problem}" for problem in _lacking(baseline, patch, others)]
+    return list(dict.fromkeys(problems))
+
+
+def overriding(patches: Sequence[Patch], axes: Sequence[Axis], baseline: Patch, replaced: Collection[str]) -> list[str]:
+    """The errors of patches of the baseline that no configuration has: an axis sets their keys, or `replaced` does."""
+    problems: list[str] = []
+    for path in dict.fromkeys(path for patch in patches for path in _leaves(canonical(patch, base=baseline))):
+        for varied in axes:
+            sets = [nested(varied.key, varied.low)] if varied.is_range else list(varied.patches.values())
+            if all(path in _leaves(patch) for patch in sets):
+                who = "every trial" if varied.name == "trial" else f"axis {varied.name!r}"
+                problems.append(f"{path}: {who} sets it, so that it has no effect; leave it out, or change the study")
+        if path in replaced:
+            field = path.partition(".")[0]
+            problems.append(f"{path}: every configuration has another {field}, so that it has no effect")
+    return list(dict.fromkeys(problems))
+
+
+def _leaves(patch: Patch) -> list[str]:
+    """The dotted keys that a patch sets; the name of a component is one of them, and a budget is one key."""
+    paths: list[str] = []
+    for key, value in patch.items():
+        if isinstance(value, Mapping) and key != "budget":
+            paths += [f"{key}.{inner}" for inner in value]
+        else:
+            paths.append(f"{key}.{SHORT_FORMS[key]}" if isinstance(value, str) and key in SHORT_FORMS else key)
+    return paths
+
+
+def _lacking(baseline: Patch, patch: Patch, others: Sequence[Axis]) -> list[str]:
+    """The errors of the keys of one patch, with every component that the other axes can bring."""
+    problems: list[str] = []
+    (patch,) = _implied(baseline, [patch])
+    for field, values in patch.items():
+        if field not in _COMPONENTS or not isinstance(values, Mapping) or names_component(values):  # pyright: ignore
+            continue
+        bringing = [[p for p in other.patches.values() if names_component(p.get(field))] for other in others]
+        always = any(patches and len(patches) == len(o.patches) for patches, o in zip(bringing, others, strict=True))
+        tables = [merged(baseline, [p]) for patches in bringing for p in patches]
+        tables += [] if always else [merged(baseline, [])]
+        lost = [set(_fitting(field, table.get(field), values)[1]) for table in tables]  # pyright: ignore
+        for path in sorted(set[str].intersection(*lost)):
+            entry, name = _entry(field, tables[-1].get(field))
+            known = [key for key in entry.model_fields if key != _COMPONENTS[field][1]] if entry else []
+            problems.append(f"{path}: " + has_no(f"{field} {name!r}", "key", path.partition(".")[2], known))
+    return problems
+
+
+def _implied(baseline: Patch, patches: Sequence[Patch]) -> list[Patch]:
+    """The patches, with the model that layers imply; one that names the baseline's own component only sets keys."""
+    base = merged(baseline, [])
+    changes_model = any(names_component(patch.get("model")) for patch in patches)
+    result: list[Patch] = []
+    for patch in patches:
+        changed = dict(patch)
+        for field, (_, tag, _) in _COMPONENTS.items():
+            value = changed.get(field)
+            if field == "model" and not changes_model:
+                value = with_model_of_layers(base.get(field, "mlp"), value)
+            if names_component(value) and _name_of(field, value) == _name_of(field, base.get(field)):
+                inner: Mapping[str, Any] = value if isinstance(value, Mapping) else {}  # pyright: ignore
+                value = {key: setting for key, setting in inner.items() if key != tag}
+            if field in changed:
+                changed[field] = value
+        result.append(changed)
+    return result
+
+
+def _name_of(field: str, component: object) -> str:
+    """The name of a component as a recipe has it: a name, a table, or nothing for the default."""
+    _, tag, name = _COMPONENTS[field]
+    if isinstance(component, str):
+        return component
+    if isinstance(component, Mapping):
+        table: Mapping[str, Any] = component  # pyright: ignore[reportUnknownVariableType]
+        return str(table.get(tag, model_of(table) if field == "model" else name))
+    return name
+
+
+def _entry(field: str, component: object) -> tuple[type[Part] | None, str]:
+    """The settings of a component, None where they are unknown, and its name."""
+    name = _name_of(field, component)
+    entry = _COMPONENTS[field][0].get("momentum" if field == "optimizer" and is_sgd(name) else name)
+    if entry is None and field == "optimizer" and ":" in name:
+        with suppress(CodeError):  # the recipe reports the error
+            entry = import_optimizer(name)
+    return entry, name
+
+
 def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The keys of a patch to apply, and those that the component lacks. The recipe reports unknown keys."""
     if field not in _COMPONENTS:
         return dict(values), []
-    entries, tag, name = _COMPONENTS[field]
-    if isinstance(component, str):
-        name = component
-    elif isinstance(component, Mapping):
-        table: Mapping[str, Any] = component  # pyright: ignore[reportUnknownVariableType]
-        name = table.get(tag, model_of(table) if field == "model" else name)
-    entry = entries.get("momentum" if field == "optimizer" and is_sgd(name) else str(name))
-    if entry is None and field == "optimizer" and ":" in str(name):
-        with suppress(CodeError):  # the recipe reports the error
-            entry = import_optimizer(str(name))
+    entry, _ = _entry(field, component)
     if entry is None:
         return dict(values), []
     own = entry.model_fields
-    others = {key for entry in entries.values() for key in entry.model_fields}
+    others = {key for other in _COMPONENTS[field][0].values() for key in other.model_fields}
     lost = [key for key in values if key not in own and key in others]
     return {key: value for key, value in values.items() if key not in lost}, [f"{field}.{key}" for key in lost]

@@ -28,7 +28,7 @@ from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
 from assay.studies.designs import DESIGNS, Configuration
-from assay.studies.space import Axis, applied, axis
+from assay.studies.space import Axis, applied, axis, lacking, overriding, replaced_keys
 from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
@@ -102,7 +102,11 @@ class Settings(Part):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration: its label, the values of the axes, its recipe, and the keys that were dropped."""
+    """One configuration: its label, the values of the axes, its recipe, and the keys that were dropped.
+
+    `dropped` are keys of the axes that its components lack, `replaced` those of the baseline's components that it has
+    other ones for.
+    """
 
     label: str
     values: Configuration
@@ -110,6 +114,7 @@ class Candidate:
     recipe: Recipe
     dropped: tuple[str, ...]
     engine: str | Command  # that of the study, or the one that an axis sets
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,17 @@ class Study:
         if isinstance(baseline, Mapping) and (patches or data):
             patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
             raw["baseline"] = merged(patched, [with_data(patched, data)] if data else [])
-        return cls.parse(raw | dict(changes or {}), source=str(path))
+        study = cls.parse(raw | dict(changes or {}), source=str(path))
+        study._refuse_overridden([*patches, *([{"data": data}] if data else [])])
+        return study
+
+    def _refuse_overridden(self, patches: Sequence[Mapping[str, Any]]) -> None:
+        """Raises RecipeError for patches of the baseline that no configuration uses, because an axis sets the same."""
+        if self.settings.design == "one-at-a-time":  # the baseline is a configuration of its own
+            return
+        replaced = [set(candidate.replaced) for candidate in self.configurations]
+        if problems := overriding(patches, self.axes, self.baseline, set[str].intersection(*replaced)):
+            raise RecipeError(problems, source="--set and --data")
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
         """This study with other settings; keys under "baseline" are merged into the baseline.
@@ -262,6 +277,8 @@ class Study:
             return
         if self.settings.design in ("grid", "random"):
             problems += _conflicts(self.axes)
+        problems += _undrawn(self.settings)
+        problems += lacking(self.baseline, self.axes, product=self.settings.design in ("grid", "random"))
         if self.settings.repeats > 1:
             problems += _seed_axes(self.axes, self.baseline, self.settings.repeats)
         for ranged in self.axes:
@@ -289,7 +306,9 @@ class Study:
                 if problem := sgd_problem(table):
                     raise RecipeError([problem])
                 trainer = settings.engine if engine is None else Settings(engine=engine).engine
-                candidates.append(Candidate(label, values, table, Recipe.parse(table), tuple(dropped), trainer))
+                replaced = tuple(replaced_keys(self.baseline, table))
+                recipe = Recipe.parse(table)
+                candidates.append(Candidate(label, values, table, recipe, tuple(dropped), trainer, replaced))
             except ValidationError as error:
                 problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), _tables)]
             except RecipeError as error:
@@ -350,6 +369,15 @@ def _axes(raw: Mapping[str, Any], design: str, problems: list[str]) -> tuple[Axi
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(axis(name, table, problems) for name, table in _table(raw, "axes", problems).items())
+
+
+def _undrawn(settings: Settings) -> list[str]:
+    """The errors of settings of the draws of a design that draws nothing."""
+    if settings.design == "random":
+        return []
+    only = f"only design 'random' draws, and this design is {settings.design!r}"
+    hints = {"seed": "; the seed of the trainings is written under [baseline]", "draws": ""}
+    return [f"{key}: {only}{hint}" for key, hint in hints.items() if key in settings.model_fields_set]
 
 
 def _seed_axes(axes: tuple[Axis, ...], baseline: Mapping[str, Any], repeats: int) -> list[str]:
