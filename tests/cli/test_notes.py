@@ -188,8 +188,8 @@ def test_a_line_names_few_configurations() -> None:
     labels = tuple("abcde")
     assert line(Note("odd", labels[:1]), configurations=1) == "odd"
     assert line(Note("odd", labels), configurations=5) == "all 5 configurations: odd"
-    assert line(Note("odd", labels[:3]), configurations=5) == "a, b, c: odd"
-    assert line(Note("odd", labels), configurations=9) == "a, b, c and 2 more: odd"
+    assert line(Note("odd", labels[:3]), configurations=5) == "a; b; c: odd"
+    assert line(Note("odd", labels), configurations=9) == "a; b; c and 2 more: odd"
 
 
 def test_each_note_is_said_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,19 +24,42 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> list[Note]:
     [Note(sentence='odd', configurations=('a', 'b'))]
     """
     labels: dict[str, dict[str, None]] = {}
+    sentences: dict[str, dict[str, None]] = {}
     for label, sentence in pairs:
-        labels.setdefault(sentence, {})[label] = None
-    return [Note(sentence, tuple(names)) for sentence, names in labels.items()]
+        kind = _kind(sentence)
+        labels.setdefault(kind, {})[label] = None
+        sentences.setdefault(kind, {})[sentence] = None
+    return [Note(_joined(list(sentences[kind])), tuple(names)) for kind, names in labels.items()]
+
+
+_OF_RESULTS = re.compile(r"the network answers '|[0-9,]+ of [0-9,]+ hidden relu units are dead")
+"""Notes that nearly every trial has in its own words, with another class or another number."""
+
+
+def _kind(sentence: str) -> str:
+    """What notes have in common that differ only in a class or a number; any other note is its own kind."""
+    return re.sub(r"'[^']*'|[0-9][0-9,]*", "#", sentence) if _OF_RESULTS.match(sentence) else sentence
+
+
+def _joined(sentences: list[str]) -> str:
+    """The first of the notes of one kind, and how many others there are.
+
+    >>> _joined(["8 of 16 hidden relu units are dead", "9 of 16 hidden relu units are dead"])
+    '8 of 16 hidden relu units are dead (other trials: 1 note that differs in its numbers)'
+    """
+    others = len(sentences) - 1
+    notes = "1 note that differs in its numbers" if others == 1 else f"{others:,} notes that differ in their numbers"
+    return sentences[0] + (f" (other trials: {notes})" if others else "")
 
 
 def line(note: Note, *, configurations: int) -> str:
     """A note in words; `configurations` is how many the study has.
 
     >>> line(Note("odd", ("a", "b")), configurations=3)
-    'a, b: odd'
+    'a; b: odd'
     """
     names, count = note.configurations, len(note.configurations)
     if count == configurations:
         return note.sentence if count == 1 else f"all {count:,} configurations: {note.sentence}"
-    shown = ", ".join(names[:_MOST_LABELS])
+    shown = "; ".join(names[:_MOST_LABELS])  # a label has commas itself
     return f"{shown}{f' and {count - _MOST_LABELS:,} more' if count > _MOST_LABELS else ''}: {note.sentence}"
