@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from assay.analysis.alpha_spending import alpha_at
-from assay.analysis.families import SeedValues, chosen
+from assay.analysis.families import chosen
 from assay.analysis.paired import (
     bootstrap_interval,
     confirmed,
@@ -30,6 +30,7 @@ from assay.analysis.paired import (
     smallest_flip_p,
     t_tests,
 )
+from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
 
 Floats = NDArray[np.float64]

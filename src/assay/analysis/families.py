@@ -1,4 +1,4 @@
-"""Families of comparisons: the numbers of every configuration by seed, and their paired tests with one correction.
+"""Families of comparisons: the paired tests of configurations with one correction.
 
 A study has two families, which depend on its trials alone: every pair of configurations, and every configuration
 against a named baseline. A display picks verdicts from them, and the pick changes no verdict.
@@ -7,14 +7,12 @@ against a named baseline. A display picks verdicts from them, and the pick chang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import factorized, measured, need, paired, same_clock
 from assay.analysis.paired import (
     bootstrap_interval,
     confirmed,
@@ -27,104 +25,14 @@ from assay.analysis.paired import (
     t_tests,
 )
 from assay.analysis.quantities import MEASURES
-from assay.analysis.seeds import UNFLAGGED, Endings, busy, counted, outcomes_of
+from assay.analysis.seed_values import Floats, Places, SeedValues
+from assay.analysis.seeds import UNFLAGGED
 from assay.analysis.verdict import Verdict
 from assay.errors import AssayError, unknown
-
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
 
 BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
 FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
 MOST_PAIRS = 1_000_000  # of a family whose p values are all computed; beyond, the correction is Bonferroni's
-
-
-@dataclass(frozen=True)
-class SeedValues:
-    """What the configurations count as at each seed.
-
-    Attributes:
-        names: the configurations (k), in order of first appearance.
-        measure: the column of `MEASURES`.
-        values: (k, seeds): NaN without a result, infinite where worse than any finished trial.
-        flagged: (k, seeds): whether foreign load was seen during the trial.
-        endings: how the trials of each configuration ended.
-    """
-
-    names: tuple[str, ...]
-    measure: str
-    values: Floats
-    flagged: NDArray[np.bool_]
-    endings: tuple[Endings, ...]
-
-    @classmethod
-    def of(cls, trials: pd.DataFrame, measure: str, by: str = "configuration") -> SeedValues:
-        """The numbers of the trials by configuration and repeat; imported curves are ignored.
-
-        Raises AssayError for two trials of one repeat, and seconds that are not comparable.
-        """
-        if measure not in MEASURES:
-            raise AssayError(unknown("measure", measure, MEASURES))
-        trials = paired(trials)
-        need(trials, [by, "repeat", "outcome", measure])
-        if MEASURES[measure].is_timed:
-            same_clock(measured(trials, measure))
-        codes, names = factorized([str(name) for name in trials[by].tolist()])
-        repeats: list[object] = trials["repeat"].tolist()
-        seeds, labels = factorized([_repeat(value) for value in repeats])
-        values = counted(trials, measure)
-        values[[label == "" for label in map(_repeat, repeats)]] = np.nan
-        _check_repeats(codes, seeds, ~np.isnan(values), names=names, labels=labels, by=by)
-        table = np.full((len(names), len(labels)), np.nan)
-        flags = np.zeros(table.shape, dtype=np.bool_)
-        with_result = np.flatnonzero(~np.isnan(values))
-        table[codes[with_result], seeds[with_result]] = values[with_result]
-        flags[codes[with_result], seeds[with_result]] = busy(trials)[with_result]
-        words: list[list[str]] = [[] for _ in names]
-        for code, word, value in zip(codes.tolist(), outcomes_of(trials).tolist(), values.tolist(), strict=True):
-            words[code].append("without a number" if math.isnan(value) and word in ("completed", "stopped") else word)
-        return cls(tuple(names), measure, table, flags, tuple(Endings.of(of_name) for of_name in words))
-
-    @classmethod
-    def plain(cls, values: Mapping[str, Mapping[int, float]], measure: str) -> SeedValues:
-        """The numbers of configurations by seed, all of them of finished trials."""
-        seeds = sorted({seed for by_seed in values.values() for seed in by_seed})
-        table = np.asarray([[by_seed.get(seed, np.nan) for seed in seeds] for by_seed in values.values()])
-        endings = tuple(Endings.of(["completed"] * len(by_seed)) for by_seed in values.values())
-        shape = (len(values), len(seeds))
-        return cls(tuple(values), measure, table.reshape(shape), np.zeros(shape, dtype=np.bool_), endings)
-
-    def means(self) -> Floats:
-        """The mean of each configuration over its seeds with a result (k,); NaN without any."""
-        known = ~np.isnan(self.values)
-        with np.errstate(invalid="ignore"):
-            return np.where(known, self.values, 0.0).sum(axis=1) / np.where(
-                known.any(axis=1), known.sum(axis=1), np.nan
-            )
-
-
-def _repeat(value: object) -> str:
-    if value is None or value is pd.NA or value != value:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _check_repeats(
-    codes: Places,
-    seeds: Places,
-    with_result: NDArray[np.bool_],
-    *,
-    names: Sequence[str],
-    labels: Sequence[str],
-    by: str,
-) -> None:
-    """Raises AssayError if two trials with a result have one configuration and one repeat."""
-    places, counts = np.unique(codes[with_result] * len(labels) + seeds[with_result], return_counts=True)
-    for place, count in zip(places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True):
-        raise AssayError(
-            f"{by} {names[place // len(labels)]!r} has {count} trials of repeat {labels[place % len(labels)]}, so "
-            "seeds cannot be paired; restrict the trials to what is to be compared"
-        )
 
 
 @dataclass(frozen=True)
@@ -207,8 +115,8 @@ def all_pairs(seeds: SeedValues, *, alpha: float = 0.05) -> Family:
             f"{k:,} configurations are {k * (k - 1) // 2:,} pairs, more than {MOST_PAIRS:,}; compare each with "
             "a baseline"
         )
-    first, second = np.triu_indices(k, 1)
-    return _family(seeds, first.astype(np.int64), second.astype(np.int64), alpha=alpha)
+    first, second = (side.astype(np.int64) for side in np.triu_indices(k, 1))
+    return _corrected_family(seeds, first, second, alpha=alpha)
 
 
 def pairs_with(seeds: SeedValues, name: str, *, alpha: float = 0.05) -> Family:
@@ -229,10 +137,12 @@ def _out_of_all(seeds: SeedValues, first: Places, second: Places, *, alpha: floa
     """These pairs with the correction for all pairs: that of Holm, or above 1,000,000 pairs that of Bonferroni."""
     k = len(seeds.names)
     if k * (k - 1) // 2 > MOST_PAIRS:
-        return _family(seeds, first, second, alpha=alpha, total=k * (k - 1) // 2)
+        tests = _tests(seeds, first, second, alpha=alpha, total=k * (k - 1) // 2)
+        return _family(seeds, first, second, tests, alpha=alpha)
     every_first, every_second = (side.astype(np.int64) for side in np.triu_indices(k, 1))
     only = np.flatnonzero(np.isin(every_first * k + every_second, first * k + second))
-    return _family(seeds, every_first, every_second, alpha=alpha, only=only)
+    tests = _tests(seeds, every_first, every_second, alpha=alpha).at(only)
+    return _family(seeds, every_first[only], every_second[only], tests, alpha=alpha)
 
 
 def against(seeds: SeedValues, baseline: str, *, alpha: float = 0.05) -> Family:
@@ -241,26 +151,37 @@ def against(seeds: SeedValues, baseline: str, *, alpha: float = 0.05) -> Family:
         raise AssayError(unknown("configuration", baseline, seeds.names))
     place = seeds.names.index(baseline)
     others = np.delete(np.arange(len(seeds.names)), place)
-    return _family(seeds, others, np.full(others.size, place), alpha=alpha, baseline=baseline)
+    return _corrected_family(seeds, others, np.full(others.size, place), alpha=alpha, baseline=baseline)
 
 
 def chosen(seeds: SeedValues, pairs: Sequence[tuple[str, str]], *, alpha: float = 0.05) -> Family:
     """A family of named pairs, such as the claims of an article, which are fixed before anything runs."""
     places = np.asarray([[seeds.names.index(name) for name in pair] for pair in pairs], dtype=np.int64).reshape(-1, 2)
-    return _family(seeds, places[:, 0], places[:, 1], alpha=alpha)
+    return _corrected_family(seeds, places[:, 0], places[:, 1], alpha=alpha)
 
 
-def _family(
-    seeds: SeedValues,
-    first: Places,
-    second: Places,
-    *,
-    alpha: float,
-    baseline: str = "",
-    total: int = 0,
-    only: Places | None = None,
-) -> Family:
-    """The comparisons, corrected for all of them or for `total`; those of `only` are returned, or all."""
+def _corrected_family(seeds: SeedValues, first: Places, second: Places, *, alpha: float, baseline: str = "") -> Family:
+    """The family of exactly these comparisons."""
+    tests = _tests(seeds, first, second, alpha=alpha)
+    return _family(seeds, first, second, tests, alpha=alpha, baseline=baseline)
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """The paired t tests of comparisons, corrected for these or for more."""
+
+    p: Floats
+    corrected: Floats
+    count: int  # of the comparisons that are corrected for
+    is_single: bool  # a comparison that is alone is decided by its interval
+
+    def at(self, places: Places) -> _Tests:
+        """The tests of some of the comparisons, with the same correction."""
+        return replace(self, p=self.p[places], corrected=self.corrected[places])
+
+
+def _tests(seeds: SeedValues, first: Places, second: Places, *, alpha: float, total: int = 0) -> _Tests:
+    """The tests of these comparisons: corrected by Holm for all of them, or by Bonferroni for `total`."""
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
     p_t = np.full(first.size, np.nan)
@@ -271,18 +192,24 @@ def _family(
     corrected = np.minimum(1.0, count * p_t) if total else np.asarray(holm(p_t))
     if not single and not total:
         corrected = np.asarray(holm(_with_flips(seeds, first, second, p_t, alpha=alpha, level=alpha / count)))
-    if only is not None:
-        first, second, p_t, corrected = first[only], second[only], p_t[only], corrected[only]
+    return _Tests(p_t, corrected, count, single)
+
+
+def _family(
+    seeds: SeedValues, first: Places, second: Places, tests: _Tests, *, alpha: float, baseline: str = ""
+) -> Family:
+    """The comparisons, with their differences and intervals next to their tests."""
+    single, corrected = tests.is_single, tests.corrected
     usable = _usable(seeds, first, second)
-    numbers = {name: np.full(first.size, np.nan) for name in ("difference", "deviation", "low", "high", "p")}
-    smallest_p = np.full(first.size, np.nan)
+    columns = ("difference", "deviation", "low", "high", "p", "smallest_p")
+    numbers = {name: np.full(first.size, np.nan) for name in columns}
     decided, resampled = np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.bool_)
     for places, d in _differences(seeds, usable, first, second):
         numbers["difference"][places], numbers["deviation"][places] = d.mean(axis=1), deviations(d)
         p, smallest = flip_tests(d)
-        numbers["p"][places], smallest_p[places] = p, smallest
+        numbers["p"][places], numbers["smallest_p"][places] = p, smallest
         sd = deviations(d) if single else resolved_deviations(d)
-        low, high = t_intervals(d, sd, alpha=alpha / count)
+        low, high = t_intervals(d, sd, alpha=alpha / tests.count)
         candidates = confirmed(d, alpha=alpha) & (single | (corrected[places] <= alpha))
         for i in range(len(d)) if single else np.flatnonzero(candidates).tolist():
             interval = bootstrapped(d[i], alpha=alpha, smallest_p=smallest)
@@ -297,11 +224,10 @@ def _family(
         second,
         alpha,
         baseline,
-        count,
+        tests.count,
         n=usable.seeds.sum(axis=1),
-        p_t=p_t,
+        p_t=tests.p,
         p_corrected=corrected,
-        smallest_p=smallest_p,
         resampled=resampled,
         decided=decided,
         comparable=_comparable(seeds, usable, first, second),

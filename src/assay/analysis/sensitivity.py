@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from assay.analysis.families import SeedValues, against
+from assay.analysis.families import against
 from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, rows, spread
 from assay.analysis.quantities import MEASURES, TEST_SCORE
+from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings, counted, with_counted
 from assay.errors import AssayError, unknown
 

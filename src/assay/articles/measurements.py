@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis.curves import settled
-from assay.analysis.families import SeedValues
 from assay.analysis.frames import FINISHED
 from assay.analysis.quantities import MEASURED
+from assay.analysis.seed_values import SeedValues
 from assay.articles.agreement import Run
 from assay.results.results import Results
 

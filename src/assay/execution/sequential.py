@@ -10,7 +10,8 @@ import numpy as np
 
 from assay.analysis import verdicts
 from assay.analysis.alpha_spending import alpha_at
-from assay.analysis.families import SeedValues, all_pairs
+from assay.analysis.families import all_pairs
+from assay.analysis.seed_values import SeedValues
 from assay.analysis.verdict import Verdict
 from assay.errors import AssayError
 from assay.execution.runner import Execution
