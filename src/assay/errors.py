@@ -1,4 +1,4 @@
-"""The errors that Assay raises, each with a sentence that the user can act on."""
+"""The errors that Assay raises, each with a sentence that the user can act on, and how names stand in sentences."""
 
 from __future__ import annotations
 
@@ -102,6 +102,25 @@ def _suggestion(name: object, known: list[str]) -> str:
     guess = nearest(str(name), known)
     hint = f"; did you mean {guess!r}?" if guess else "."
     return f"{hint} Known: {', '.join(known)}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names for a sentence: quoted if they hold a comma, and a long list is cut after `most` names.
+
+    >>> listed(["a", "3LS, adam", "c"], 2)
+    "a, '3LS, adam' and 1 more"
+    """
+    return shortened([repr(name) if "," in name else name for name in names], most)
+
+
+def shortened(items: Sequence[str], most: int, *, separator: str = ", ") -> str:
+    """The first `most` items of a list, and how many more there are.
+
+    >>> shortened(["a", "b, c", "d"], 2, separator="; ")
+    'a; b, c and 1 more'
+    """
+    rest = len(items) - most
+    return separator.join(items[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def to_install(extra: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.errors import AssayError, unknown
+from assay.errors import AssayError, listed, unknown
 
 FINISHED = ("completed", "stopped")
 CLOCK = ("timing", "machine", "threads")  # seconds are comparable where these are equal
@@ -220,17 +220,6 @@ def described(clock: tuple[str, ...], count: int) -> str:
     trials = f"{count} trial{'' if count == 1 else 's'}"
     where = f"{trials} {timing} on machine {machine} with {threads} thread{'' if threads == '1' else 's'}"
     return where + (f", instruction level {level[0]}" if level and level[0] else "")
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names for a sentence: quoted if they hold a comma, and a long list is cut after `most` names.
-
-    >>> listed(["a", "3LS, adam", "c"], 2)
-    "a, '3LS, adam' and 1 more"
-    """
-    quoted = [repr(name) if "," in name else name for name in names]
-    rest = len(quoted) - most
-    return ", ".join(quoted) if rest <= 0 else f"{', '.join(quoted[:most])} and {rest} more"
 
 
 def _absent(value: object) -> bool:

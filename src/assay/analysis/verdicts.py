@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.families import Family, all_pairs, bootstrapped, chosen, pairs_with
 from assay.analysis.families import against as family_against
-from assay.analysis.frames import have, is_imported, listed, measured, need, paired
+from assay.analysis.frames import have, is_imported, measured, need, paired
 from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
 from assay.analysis.verdict import Verdict
-from assay.errors import AssayError, unknown
+from assay.errors import AssayError, listed, unknown
 
 
 def compare(

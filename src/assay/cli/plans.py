@@ -11,7 +11,7 @@ import typer
 
 from assay.cli.exits import Exit
 from assay.cli.printing import note
-from assay.errors import AssayError
+from assay.errors import AssayError, listed, shortened
 from assay.report.notes import Note, grouped, line
 from assay.report.text import duration
 
@@ -43,8 +43,6 @@ def plan_sentence(execution: Execution) -> str:
 
 def folded_notes(plan: Plan) -> list[str]:
     """Which configurations are listed again and left out, and which share trials, in words."""
-    from assay.analysis.frames import listed
-
     notes: list[str] = []
     if plan.repeated:
         again = sum(plan.repeated.values())
@@ -54,7 +52,7 @@ def folded_notes(plan: Plan) -> list[str]:
     if plan.shared:
         trials = sum(plan.shared.values())
         groups = [" = ".join(listed([label], 1) for label in labels) for labels in plan.shared]
-        text = "; ".join(groups[:_NAMED]) + (f" and {len(groups) - _NAMED:,} more" if len(groups) > _NAMED else "")
+        text = shortened(groups, _NAMED, separator="; ")
         notes.append(f"{trials:,} trial{'' if trials == 1 else 's'} shared by equal configurations: {text}")
     return notes
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.orientation import lies_on_its_side
+from assay.errors import shortened
 
 _IMBALANCE = 5  # the largest class against the smallest
 _MANY = 20  # examples of the largest class, below which counts differ by chance
@@ -61,10 +61,10 @@ def split_notes(dataset: Sets, y_train: NDArray[Any], y_validation: NDArray[Any]
     notes: list[str] = []
     if (used[whole > 0] == 0).any():
         held = np.flatnonzero(used)
+        names = shortened([dataset.classes[k] for k in held], _NAMES)
         notes.append(
             f"the {len(y_train):,} training examples used hold {len(held)} of {int((whole > 0).sum())} classes "
-            f"({_listed([dataset.classes[k] for k in held])}): data.train takes the first examples; shuffle them "
-            "before saving, or use more"
+            f"({names}): data.train takes the first examples; shuffle them before saving, or use more"
         )
     if y_validation is not None and (missing := _named(dataset, (_counts(dataset, y_validation) == 0) & (used > 0))):
         notes.append(f"{missing} no validation example")
@@ -161,9 +161,4 @@ def _named(dataset: Sets, chosen: NDArray[np.bool_]) -> str:
     names = [dataset.classes[k] for k in np.flatnonzero(chosen)]
     if not names:
         return ""
-    return f"class {names[0]} has" if len(names) == 1 else f"classes {_listed(names)} have"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more
+    return f"class {names[0]} has" if len(names) == 1 else f"classes {shortened(names, _NAMES)} have"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from assay.errors import shortened
+
 _MOST_LABELS = 3
 
 
@@ -61,5 +63,4 @@ def line(note: Note, *, configurations: int) -> str:
     names, count = note.configurations, len(note.configurations)
     if count == configurations:
         return note.sentence if count == 1 else f"all {count:,} configurations: {note.sentence}"
-    shown = "; ".join(names[:_MOST_LABELS])  # a label has commas itself
-    return f"{shown}{f' and {count - _MOST_LABELS:,} more' if count > _MOST_LABELS else ''}: {note.sentence}"
+    return f"{shortened(names, _MOST_LABELS, separator='; ')}: {note.sentence}"  # a label has commas itself

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.curves import moving_average
-from assay.analysis.frames import is_imported, listed
+from assay.analysis.frames import is_imported
 from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
-from assay.errors import AssayError, unknown
+from assay.errors import AssayError, listed, unknown
 from assay.report.charts.bands import band_rows, ranked, top_of, within
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
