@@ -29,7 +29,7 @@ from assay.recipe.model import Recipe
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import plan_of_one
-from assay.studies.study import Settings
+from assay.studies.settings import Settings
 from assay.training.checkpoints import restore, to_bytes
 from assay.training.checkpoints import save as save_weights
 from assay.training.loop import Training, prepared

@@ -20,7 +20,7 @@ from assay.errors import DataError
 from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.studies.plan import Planner
-from assay.studies.study import Settings
+from assay.studies.settings import Settings
 from assay.training.checkpoints import restore, save
 from tests.folders import mnist_folder
 

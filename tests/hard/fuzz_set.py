@@ -48,7 +48,7 @@ def case(draw: random.Random, place: Path) -> str:
     from assay.recipe.patches import assignment, merged
     from assay.recipe.toml import toml_text
     from assay.studies.plan import plan_of_one
-    from assay.studies.study import Settings
+    from assay.studies.settings import Settings
 
     words = [_assigned(draw) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
     recipe = Recipe.parse(merged({}, [assignment(text) for text in words]))
@@ -65,7 +65,7 @@ def warm() -> None:
     import assay.engines.native_engine
     import assay.engines.numpy_engine
     from assay.studies.plan import plan_of_one
-    from assay.studies.study import Settings
+    from assay.studies.settings import Settings
 
     from assay.recipe.model import Recipe
 

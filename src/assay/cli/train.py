@@ -86,7 +86,7 @@ def train(
     from assay.recipe.patches import assignments, merged
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
-    from assay.studies.study import Settings
+    from assay.studies.settings import Settings
     from assay.training.checkpoints import restore
 
     saved = restore(start) if start else None

@@ -1,7 +1,7 @@
 """What each engine promises of each law, by kind of device: one table, which the contract tests and the docs read.
 
-A limit is the largest difference, relative where a value is above 1; `SAME_BITS` is 0. What is not in the table is not
-promised, and nothing is of an external program or of a user's optimizer.
+A tolerance is the largest difference, relative where a value is above 1; `SAME_BITS` is 0. What is not in the table
+is not promised, and nothing is of an external program or of a user's optimizer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAWS = {
 
 
 @dataclass(frozen=True)
-class Limit:
+class Tolerance:
     """How close two results are: the largest difference by precision, and over how many iterations.
 
     `kinked`: over how many iterations where the activation has a kink (relu, leaky_relu, elu). There, rounding may put
@@ -42,7 +42,7 @@ class Limit:
     def text(self) -> str:
         """The limit in words.
 
-        >>> Limit({"float64": 1e-10, "float32": 1e-4}, {"float64": 60, "float32": 200}, kinked=20).text()
+        >>> Tolerance({"float64": 1e-10, "float32": 1e-4}, {"float64": 60, "float32": 200}, kinked=20).text()
         'float64: 1e-10 over 60 iterations; float32: 1e-4 over 200 iterations; 20 iterations with a kink'
         """
         if self.same_bits:
@@ -56,26 +56,26 @@ class Limit:
         return f"{precision}: {limit}" + (f" over {count} iterations" if count else "")
 
 
-_SAME = Limit({"float64": SAME_BITS, "float32": SAME_BITS})
+_SAME = Tolerance({"float64": SAME_BITS, "float32": SAME_BITS})
 _REFERENCE = {1: _SAME}
-_PARITY = {1: Limit({"float64": 1e-10, "float32": 1e-4}, {"float64": 60, "float32": 200}, kinked=20)}
+_PARITY = {1: Tolerance({"float64": 1e-10, "float32": 1e-4}, {"float64": 60, "float32": 200}, kinked=20)}
 _BITS = dict.fromkeys((2, 3, 4, 5), _SAME)
-_TOGETHER = Limit({"float64": 1e-11, "float32": 1e-4}, {"float64": 25, "float32": 25})
-_GRADIENTS = {6: Limit({"float64": 1e-6})}
+_TOGETHER = Tolerance({"float64": 1e-11, "float32": 1e-4}, {"float64": 25, "float32": 25})
+_GRADIENTS = {6: Tolerance({"float64": 1e-6})}
 
-PROMISES: dict[tuple[str, str], dict[int, Limit]] = {
+PROMISES: dict[tuple[str, str], dict[int, Tolerance]] = {
     ("numpy", "cpu"): _REFERENCE | _BITS | _GRADIENTS,
     ("native", "cpu"): _PARITY | _BITS | _GRADIENTS,
     ("jax", "cpu"): _PARITY | _BITS | {3: _TOGETHER} | _GRADIENTS,
     ("torch", "cpu"): _PARITY | _BITS | _GRADIENTS,
-    ("torch", "cuda"): {1: Limit({"float32": 1e-4}, {"float32": 200})},
+    ("torch", "cuda"): {1: Tolerance({"float32": 1e-4}, {"float32": 200})},
 }
 """(engine, kind of device) -> law -> its limit. XLA compiles a cohort into one program, whose sums over a batch may be
 in another order than those of a trial alone: jax does not promise the same bits there. Same bits need the same
 machine, version of the libraries, number of threads and, of the native engine, instruction level."""
 
 
-def promised(engine: str, law: int, *, device: str = "cpu") -> Limit | None:
+def promised(engine: str, law: int, *, device: str = "cpu") -> Tolerance | None:
     """The limit of an engine on a device under a law, or None if it promises none.
 
     >>> promised("native", 3).same_bits, promised("jax", 3).same_bits, promised("jax", 3, device="cuda")

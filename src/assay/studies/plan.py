@@ -24,8 +24,9 @@ from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
 from assay.studies.keys import started_key, trajectory_key, trial_key
+from assay.studies.settings import Settings
 from assay.studies.space import Value
-from assay.studies.study import Settings, Study
+from assay.studies.study import Study
 from assay.training.checks import recipe_problems
 from assay.training.snapshots import save_best_problem
 

@@ -10,16 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError
 
-from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.models import MODELS
-from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
 from assay.recipe.aliases import TOP
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
@@ -28,6 +25,7 @@ from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
 from assay.studies.designs import DESIGNS, Configuration
+from assay.studies.settings import Settings, keys_at
 from assay.studies.space import Axis, applied, axis, lacking, overriding, replaced_keys
 from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
@@ -35,69 +33,6 @@ from assay.system.files import home_expanded
 from assay.system.limits import CONFIGURATIONS, TRIALS
 
 LIST_AXIS = "trial"
-TIMINGS = ("isolated", "packed")
-
-Bytes = Annotated[int, Field(ge=2**20)]
-
-
-def _engine(value: object) -> object:
-    """Parses an engine: a string is its name, a table is an external program."""
-    if isinstance(value, Mapping):
-        return Command(**value)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(value, str) and value not in (*ENGINES, "auto"):
-        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": not_an_engine(value)})
-    return value
-
-
-class Settings(Part):
-    """The keys of a study file apart from its baseline and axes: the design, and how trials are run.
-
-    Attributes:
-        name: The name under which the study is stored.
-        about: A sentence about the question that the study answers; the report begins with it.
-        design: "grid", "one-at-a-time", "random" or "list".
-        repeats: Number of paired seeds of each configuration, from the baseline's seed on.
-        draws: Number of combinations that the design "random" draws.
-        seed: The seed of these draws.
-        timing: "isolated" (one trial at a time, with all cores) or "packed" (one trial per core).
-        engine: An engine's name, "auto", or an external program as `{ command = [...] }`.
-        device: "cpu", or a GPU such as "cuda".
-        threads: Number of CPU threads of each trial; None leaves the choice to the engine.
-        time_limit: Maximum number of seconds of each trial; None for no limit.
-        memory_limit: Maximum number of bytes of each worker; None for no limit.
-        keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
-            to resume from) or "nothing".
-        save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
-    """
-
-    name: str = Field(default="study", min_length=1, max_length=200)
-    about: str = ""
-    design: one_of("design", DESIGNS) = "grid"  # pyright: ignore[reportInvalidTypeForm]
-    repeats: Count = 1
-    draws: Count = 20
-    seed: WholeNumber = 1
-    timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
-    engine: Annotated[str | Command, BeforeValidator(_engine)] = "auto"
-    device: str = "cpu"
-    threads: Count | None = None
-    time_limit: Positive | None = None
-    memory_limit: Bytes | None = None
-    keep: Literal["checkpoint", "nothing"] = "checkpoint"
-    save_best: bool = False
-
-    @model_validator(mode="after")
-    def _keeps_what_it_saves(self) -> Settings:
-        if self.save_best and self.keep == "nothing":
-            raise ValueError("save_best: keeps weights, and keep = 'nothing' does not; use keep = 'checkpoint'")
-        return self
-
-    @classmethod
-    def checked(cls, **values: Any) -> Settings:
-        """Settings by their names; None stands for the default. Raises: RecipeError, with every error at once."""
-        try:
-            return cls(**{key: value for key, value in values.items() if value is not None})
-        except ValidationError as error:
-            raise RecipeError(sentences(error.errors(), _tables), source="settings") from None
 
 
 @dataclass(frozen=True)
@@ -176,7 +111,7 @@ class Study:
         try:
             settings = Settings(**options)
         except ValidationError as error:
-            problems += sentences(error.errors(), _tables)
+            problems += sentences(error.errors(), keys_at)
         axes = _axes(raw, settings.design, problems)
         baseline = _table(raw, "baseline", problems)
         study = cls(settings, baseline, axes, dict(raw))
@@ -310,7 +245,7 @@ class Study:
                 recipe = Recipe.parse(table)
                 candidates.append(Candidate(label, values, table, recipe, tuple(dropped), trainer, replaced))
             except ValidationError as error:
-                problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), _tables)]
+                problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), keys_at)]
             except RecipeError as error:
                 new = [problem for problem in error.problems if problem not in reported]
                 reported |= set(new)
@@ -320,13 +255,6 @@ class Study:
 
 _RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in Settings.model_fields)
 """What a recipe can have at its top and a study cannot."""
-
-
-def _tables(location: Sequence[int | str]) -> tuple[str, list[str]]:
-    """The owner of a key, as error messages name it, and the keys that it has."""
-    if location[:1] == ("engine",):
-        return "a command", list(Command.model_fields)
-    return "a study", [*Settings.model_fields, "baseline", "axes", "trials"]
 
 
 def bundled_names() -> list[str]:

@@ -1,0 +1,87 @@
+"""The settings of a study: its design, and how its trials are run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from assay.engines import ENGINES, not_an_engine
+from assay.engines.program import Command
+from assay.errors import RecipeError
+from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
+from assay.recipe.messages import sentences
+from assay.studies.designs import DESIGNS
+
+TIMINGS = ("isolated", "packed")
+
+Bytes = Annotated[int, Field(ge=2**20)]
+
+
+def _engine(value: object) -> object:
+    """Parses an engine: a string is its name, a table is an external program."""
+    if isinstance(value, Mapping):
+        return Command(**value)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, str) and value not in (*ENGINES, "auto"):
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": not_an_engine(value)})
+    return value
+
+
+class Settings(Part):
+    """The keys of a study file apart from its baseline and axes: the design, and how trials are run.
+
+    Attributes:
+        name: The name under which the study is stored.
+        about: A sentence about the question that the study answers; the report begins with it.
+        design: "grid", "one-at-a-time", "random" or "list".
+        repeats: Number of paired seeds of each configuration, from the baseline's seed on.
+        draws: Number of combinations that the design "random" draws.
+        seed: The seed of these draws.
+        timing: "isolated" (one trial at a time, with all cores) or "packed" (one trial per core).
+        engine: An engine's name, "auto", or an external program as `{ command = [...] }`.
+        device: "cpu", or a GPU such as "cuda".
+        threads: Number of CPU threads of each trial; None leaves the choice to the engine.
+        time_limit: Maximum number of seconds of each trial; None for no limit.
+        memory_limit: Maximum number of bytes of each worker; None for no limit.
+        keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
+            to resume from) or "nothing".
+        save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
+    """
+
+    name: str = Field(default="study", min_length=1, max_length=200)
+    about: str = ""
+    design: one_of("design", DESIGNS) = "grid"  # pyright: ignore[reportInvalidTypeForm]
+    repeats: Count = 1
+    draws: Count = 20
+    seed: WholeNumber = 1
+    timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
+    engine: Annotated[str | Command, BeforeValidator(_engine)] = "auto"
+    device: str = "cpu"
+    threads: Count | None = None
+    time_limit: Positive | None = None
+    memory_limit: Bytes | None = None
+    keep: Literal["checkpoint", "nothing"] = "checkpoint"
+    save_best: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_what_it_saves(self) -> Settings:
+        if self.save_best and self.keep == "nothing":
+            raise ValueError("save_best: keeps weights, and keep = 'nothing' does not; use keep = 'checkpoint'")
+        return self
+
+    @classmethod
+    def checked(cls, **values: Any) -> Settings:
+        """Settings by their names; None stands for the default. Raises: RecipeError, with every error at once."""
+        try:
+            return cls(**{key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise RecipeError(sentences(error.errors(), keys_at), source="settings") from None
+
+
+def keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
+    """The owner of a key, as error messages name it, and the keys that it has."""
+    if location[:1] == ("engine",):
+        return "a command", list(Command.model_fields)
+    return "a study", [*Settings.model_fields, "baseline", "axes", "trials"]
