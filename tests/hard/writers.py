@@ -46,6 +46,8 @@ def _one_kill(path: Path, kept: dict[str, Row], chance: random.Random) -> list[s
     for _ in range(chance.choice([1, 1, 2])):
         seed = chance.randrange(10**8)
         writers.append(Forked(lambda seed=seed: _write_on(path, seed, notes)))
+    if chance.random() < 0.9:  # else while they open or create the store
+        _wait_for_growth(notes_path)
     time.sleep(chance.choice([chance.uniform(0.0, 0.1), chance.uniform(0.0, 0.8)]))
     running = [writer for writer in writers if writer.poll() is None]
     for writer in writers:
@@ -64,6 +66,13 @@ def _one_kill(path: Path, kept: dict[str, Row], chance: random.Random) -> list[s
         store.close()
         sentences += broken(path, kept)
     return sentences
+
+
+def _wait_for_growth(notes: Path) -> None:
+    """Waits until a result has been stored, for 20 s at most."""
+    size, begin = notes.stat().st_size, time.monotonic()
+    while notes.stat().st_size == size and time.monotonic() - begin < 20:
+        time.sleep(0.002)
 
 
 def _write_on(path: Path, seed: int, notes: int) -> None:
