@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from . import CASES, counts
+from .__main__ import PAGE
 from .disk import SECTOR, Disk
 from .power_cuts import can_record
 from .recording import operations
@@ -30,11 +33,13 @@ LONG = {
 
 
 def run(name: str, cases: int) -> None:
+    """Runs an injector in a process of its own: most fork, which a process with threads should not."""
     if (name == "power-cuts" and not can_record()) or (name == "two-drivers" and not can_isolate()):
         pytest.skip("needs strace, or unshare, with the rights to use them")
-    result = importlib.import_module(CASES[name]).run(20260101, cases)
-    assert result["cases"] == cases
-    assert result["failures"] == 0
+    command = [sys.executable, "-m", "tests.hard", "--cases", str(cases), "--seed", "20260101", "--only", name, "--dry"]
+    done = subprocess.run(command, cwd=PAGE.parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name}: seed 20260101: {cases} cases, 0 failures" in done.stdout
 
 
 @pytest.mark.parametrize("name", EVERY_DAY)
@@ -58,6 +63,10 @@ def test_counts_add_up_since_the_last_fix(tmp_path: Path) -> None:
     assert counts.add("opens", 2, {"cases": 5, "failures": 0}, file=file) == {"cases": 15, "failures": 2}
     counts.fixed("opens", file=file)
     assert counts.add("opens", 3, {"cases": 7, "failures": 0}, file=file) == {"cases": 7, "failures": 0}
+
+
+def test_the_page_has_the_counts_of_the_file() -> None:
+    assert PAGE.read_text() == counts.document(PAGE), "run: python -m tests.hard --docs"
 
 
 # --- the disk of the power cuts, whose states must be what they say ---
