@@ -104,6 +104,7 @@ class Database:
     def _open_sqlite(self, path: Path) -> sa.Engine:
         if path.is_dir():
             raise StoreError(f"{path}: a folder; expected the file of a store")
+        refuse_interrupted_repair(path)
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:
             _check_new(path, read_only=self.read_only)
@@ -347,6 +348,18 @@ def _check_new(path: Path, *, read_only: bool) -> None:
         raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
     if not path.exists() and (kind := kind_of_name(path)):
         raise StoreError(f"{path}: by its name {kind}; expected the file of a store, such as assay.db")
+
+
+def interrupted_repair(path: Path) -> Path:
+    """The file that is there while a repair in place moves the files of a store."""
+    return path.with_name(path.name + ".repair")
+
+
+def refuse_interrupted_repair(path: Path) -> None:
+    """Refuses a store whose files a repair was moving when it was interrupted. Raises: StoreError."""
+    if interrupted_repair(path).exists():
+        line = command_line("assay store repair --in-place", store=str(path))
+        raise StoreError(f"{path}: damaged: its repair was interrupted; `{line}` finishes it")
 
 
 def _damaged(where: object, how: str) -> str:
