@@ -24,8 +24,8 @@ from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.imported import history_of, refuse_taken
-from assay.store.queries import study_definition
 from assay.store.parquet import trial_rows
+from assay.store.queries import study_definition
 from assay.store.records import POINT, stored_machine
 from assay.store.rows import check_row
 from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial

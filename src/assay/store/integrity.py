@@ -120,6 +120,7 @@ _CHECKED = (
 _QUARANTINES = (
     (member, member.c.trial, "quarantined the members of studies with trial {}; run the study again"),
     (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
+    (trial, trial.c.key, "quarantined trial {}; run its study again"),
     (bench, bench.c.key, "quarantined bench {}"),
     (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
 )
@@ -143,6 +144,7 @@ def repair(store: Store) -> list[str]:
                         quarantined += map(dict, rows)
                         connection.execute(sa.delete(table).where(key == defect.subject))
                         repairs.append(sentence.format(defect.subject[:8]))
+                repairs += _emptied(connection, defect.subject, quarantined)
             elif defect.kind == "missing":
                 checkpoints = sa.update(trajectory).where(trajectory.c.checkpoint == defect.subject)
                 connection.execute(checkpoints.values(checkpoint=None, iteration=0))
@@ -159,6 +161,24 @@ def repair(store: Store) -> list[str]:
             new = "".join(json.dumps(row, default=str) + "\n" for row in quarantined).encode()
             write_atomically(path, old + new)
             repairs.append(f"the quarantined rows are in {path}")
+    return repairs
+
+
+_EMPTIED = (
+    (machine, machine.c.hash, {"description": "{}"}, "emptied the description of machine {}"),
+    (study, study.c.name, {"definition": "{}", "digest": None}, "emptied the definition of study {}; run it again"),
+)
+
+
+def _emptied(connection: sa.Connection, subject: str, quarantined: list[dict[str, Any]]) -> list[str]:
+    """Empties what is damaged of a machine or a study, to which other rows refer; adds the old row to `quarantined`."""
+    repairs: list[str] = []
+    for table, key, values, sentence in _EMPTIED:
+        row = connection.execute(sa.select(table).where(key == subject)).mappings().first()
+        if row is not None:
+            quarantined.append(dict(row))
+            connection.execute(sa.update(table).where(key == subject).values(**values))
+            repairs.append(sentence.format(subject[:80]))
     return repairs
 
 
