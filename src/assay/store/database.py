@@ -43,7 +43,7 @@ class Database:
         self.read_only = read_only
         self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
-        with self._explaining():
+        with self.explaining():
             if self.url.get_backend_name() == "sqlite":
                 self.path = Path(self.url.database or "")
                 self.name = str(self.path)
@@ -68,7 +68,7 @@ class Database:
                 one that is not durable either; a commit that is durable takes all earlier ones with it.
         """
         connecting = self.engine.execution_options(assay_write=True, assay_durable=durable)
-        with self._explaining(), connecting.connect() as connection, connection.begin():
+        with self.explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             yield connection
@@ -76,7 +76,7 @@ class Database:
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
         """A transaction that reads one consistent state of the store. Raises: StoreError."""
-        with self._explaining(), self.engine.connect() as connection, connection.begin():
+        with self.explaining(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def now(self, connection: sa.Connection) -> float:
@@ -90,10 +90,12 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _explaining(self) -> Generator[None]:
+    def explaining(self) -> Generator[None]:
         """Turns an error of the database into a StoreError with a sentence for the user."""
         try:
             yield
+        except (UnicodeDecodeError, OverflowError) as error:  # of a text or a number that SQLite cannot hold or give
+            raise StoreError(_damaged(self.name, str(error))) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None and "not a database" in str(error):
                 raise StoreError(_not_a_database(self.path)) from error

@@ -14,6 +14,7 @@ from assay.analysis.quantities import MEASURES
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store.database import Database
+from assay.store.rows import readable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 
 Row = dict[str, Any]
@@ -140,8 +141,23 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
         .where(member.c.study == row["id"])
         .order_by(member.c.position)
     )
+    readable("study", row, name)
     with database.read() as connection:
-        return json.loads(row["definition"]), [dict(trial_row) for trial_row in connection.execute(query).mappings()]
+        rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
+    for trial_row in rows:
+        _check(trial_row, trial_row["trial"], is_member=True)
+    return json.loads(row["definition"]), rows
+
+
+def _check(row: Row, key: str, *, is_member: bool = False) -> None:
+    """Checks a row of a trial joined with that of its result, which it may lack. Raises: StoreError."""
+    if is_member:
+        readable("member", row, key)
+    readable("trial", {name: value for name, value in row.items() if name != "trial"}, key)
+    if row["outcome"] is not None:
+        readable("result", row, key)
+    if row.get("description") is not None:
+        readable("machine", {"description": row["description"]}, key)
 
 
 def trials(
@@ -172,7 +188,10 @@ def trials(
     count = sa.select(sa.func.count()).select_from(source).where(*where)
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query).mappings()]
-        return rows, int(connection.execute(count).scalar_one())
+        number = int(connection.execute(count).scalar_one())
+    for row in rows:
+        _check(row, row["key"])
+    return rows, number
 
 
 def one_trial(database: Database, prefix: str) -> Row:
@@ -205,6 +224,7 @@ def one_trial(database: Database, prefix: str) -> Row:
         state = sa.select(trajectory).where(trajectory.c.key == rows[0]["trajectory"])
         lease = connection.execute(state).mappings().first()
         rows[0]["running"] = bool(lease and lease["token"])
+    _check(rows[0], rows[0]["key"])
     return rows[0]
 
 
