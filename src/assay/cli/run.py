@@ -205,6 +205,8 @@ def _print_summary(results: Results) -> None:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
+    if results.renamed_axes:
+        note(f"note: {results.renamed_axes}")
     notes = results.notes()
     for unusual in notes[:_MOST_NOTES]:
         note(f"note: {line(unusual, configurations=len(summary))}")

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.axis_columns import axis_columns, renamed_sentence
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
@@ -84,9 +85,20 @@ class Results:
 
     @property
     def axes(self) -> list[str]:
-        """The names of the study's axes. Empty for the design "list", whose only axis is the configuration."""
+        """The columns of the study's axes. Empty for the design "list", whose only axis is the configuration."""
+        return list(self._axis_columns.values())
+
+    @cached_property
+    def _axis_columns(self) -> dict[str, str]:
+        """The column of each axis, by the axis' name."""
         names = dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"]))
-        return [name for name in names if name != LIST_AXIS]
+        is_list = self.about.get("design") == "list"
+        return axis_columns(name for name in names if not (is_list and name == LIST_AXIS))
+
+    @property
+    def renamed_axes(self) -> str:
+        """A sentence on axes that have the name of another column, so that theirs is `axis.NAME`; empty if none has."""
+        return renamed_sentence(self._axis_columns)
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial of the study, finished or not, in the study's order. Imported curves come last.
@@ -94,29 +106,33 @@ class Results:
         A trial that several configurations share has a row in each.
 
         Returns:
-            A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
-            `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
-            the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
-            `processor_seconds` (of training), `busy` (True if foreign load took more than 5 % of training, missing if
-            unknown or too short to judge), `level` (the engine's instruction level), `parameters`,
-            `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`, `machine`, `clock` ("assay",
-            or "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
-            counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis
+            (`axis.NAME` if NAME is another column of the frame), `seed`, `repeat` (equal repeats are paired seeds),
+            `outcome` ("planned" if not finished), `accuracy` (of the test set, a fraction), `test_loss`, `seconds` (of
+            training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
+            took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
+            level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
+            `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
+            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
+            did not measure is missing.
         """
         import pandas
 
-        axes = self.axes
+        axes = self._axis_columns
         records: list[dict[str, Any]] = []
         for row in self._rows:
             values = json.loads(row["axis_values"])
             record: dict[str, Any] = {"trial": row["trial"], "study": self.name, "configuration": row["label"]}
             origin = row.get("origin", "measured")
-            record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
+            record |= {
+                column: values.get(axis, "baseline" if origin == "measured" else origin)
+                for axis, column in axes.items()
+            }
             record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
             record |= {column: row[column] for column in COLUMNS}
             record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
             for name in _DESCRIBING:
-                record.setdefault(name, row[name])
+                record[name] = row[name]
             record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
             record |= {"origin": origin, "steps": row.get("steps", "iterations")}
             ledger = json.loads(row["ledger"] or "{}")
@@ -356,6 +372,9 @@ class Results:
         chart = CHARTS[name]
         defaults = {"axes": lambda: self.axes or None, "split": self._split}
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
+        for key in ("by", "facet"):  # these name an axis
+            if key in options:
+                options[key] = self._axis_columns.get(options[key], options[key])
         chart.check(options)
         return chart(*self._drawn_from(chart.needs, trial), **options)
 
