@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from assay.analysis.best import COLUMNS as BEST
-from assay.analysis.frames import listed
 from assay.analysis.quantities import MEASURES, QUANTITIES
 
 PREFIX = "axis."
@@ -45,8 +44,8 @@ def renamed_sentence(columns: dict[str, str]) -> str:
     if len(renamed) == 1:
         (axis,) = renamed
         return f"the axis {axis} is the column {columns[axis]}, because {axis!r} is a column of every study"
-    names = listed([columns[axis] for axis in renamed])
-    return f"the axes {listed(renamed)} are the columns {names}, because every study has columns of their names"
+    names = ", ".join(columns[axis] for axis in renamed)
+    return f"the axes {', '.join(renamed)} are the columns {names}, because every study has columns of their names"
 
 
 def _is_taken(axis: str) -> bool:

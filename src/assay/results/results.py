@@ -20,7 +20,7 @@ from assay.store.queries import machines_of, study_rows
 from assay.store.records import POINT, PROCESSOR
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
-from assay.training.history import History, drawn_from
+from assay.training.history import RANKED, History, drawn_from
 
 if TYPE_CHECKING:
     import altair
@@ -457,7 +457,10 @@ class Results:
         if not finished:
             which = f" whose key begins with {trial!r}" if trial else ""
             raise AssayError(f"study {self.name!r} has no finished trial{which}")
-        return max(finished, key=lambda row: row["accuracy"] if row["accuracy"] is not None else -1.0)
+        return max(
+            finished,
+            key=lambda row: (row["outcome"] in RANKED, row["accuracy"] if row["accuracy"] is not None else -1.0),
+        )
 
     def _history(self, trial: str | None) -> History:
         row = self._chosen(trial)
