@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from assay.engines import ENGINES
 from assay.errors import AssayError, FileError, StoreError, to_install
 from assay.recipe.model import Recipe
 from assay.store import benches
@@ -183,6 +184,8 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     for name in ("key", "trajectory"):
         if not isinstance(planned[name], str) or not set(planned[name]) <= set("0123456789abcdef"):
             raise ValueError(f"trial {planned['key']!r}: not a key")
+    if not _is_engine(planned["engine"]):
+        raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     try:
         Recipe.stored(json.loads(planned["recipe"]))
     except AssayError as error:
@@ -196,6 +199,17 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     ended["stale"] = bool(ended["stale"])
     ended["busy"] = None if ended["busy"] is None else bool(ended["busy"])
     return planned, ended
+
+
+_ENGINES = f"expected {', '.join(ENGINES)}, or 'command:' and the name of a program in printable characters"
+
+
+def _is_engine(name: object) -> bool:
+    """Whether a text from an export is an engine, or the name of a program: it is printed in commands to paste."""
+    if not isinstance(name, str):
+        return False
+    program = name.removeprefix("command:")
+    return name in ENGINES or (program != name and bool(program.strip()) and program.isprintable())
 
 
 def _machines_in(path: Path) -> dict[str, dict[str, str]]:
