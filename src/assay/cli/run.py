@@ -189,22 +189,25 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
 
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
+    from assay.analysis.summaries import ranked as by
     from assay.cli import tables
     from assay.report.answers import own_clocks
     from assay.report.notes import line
 
     summary = results.summary()
     screen = console()
-    screen.print(tables.study(summary.sort_values("accuracy", ascending=False), f"{results.name}: by accuracy"))
+    screen.print(tables.study(by(summary, "accuracy", ascending=False), f"{results.name}: by accuracy"))
     if results.about.get("timing", "isolated") == "isolated":
         ranked, left_out = own(summary)
-        screen.print(tables.study(ranked.sort_values("effort"), f"{results.name}: by effort"))
+        screen.print(tables.study(by(ranked, "effort", ascending=True), f"{results.name}: by effort"))
         if left_out:
             note(left_out)
     else:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
+    if results.renamed_axes:
+        note(f"note: {results.renamed_axes}")
     notes = results.notes()
     for unusual in notes[:_MOST_NOTES]:
         note(f"note: {line(unusual, configurations=len(summary))}")

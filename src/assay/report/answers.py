@@ -11,7 +11,7 @@ import numpy as np
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
 from assay.analysis.families import SeedValues, against, pairs_among
-from assay.analysis.frames import is_imported, listed
+from assay.analysis.frames import FINISHED, is_imported, listed
 from assay.analysis.quantities import SCORE, TEST_SCORE
 from assay.analysis.seeds import BUSY
 from assay.analysis.verdict import Verdict
@@ -73,7 +73,8 @@ def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
         return []
     if BASELINE in seeds.names and not of_looks:
         return _with_baseline(against(seeds, BASELINE).verdicts())
-    order = np.argsort(-seeds.means() if SCORE.higher_is_better else seeds.means(), kind="stable")
+    unfinished = [not endings.count(*FINISHED) for endings in seeds.endings]
+    order = np.lexsort((-seeds.means() if SCORE.higher_is_better else seeds.means(), unfinished))
     measured = [int(place) for place in order if not np.isnan(seeds.means()[place])]
     first = [seeds.names[place] for place in measured[:_BEST]]
     if len(first) < 2:
@@ -168,7 +169,7 @@ def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
 def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]:
     """Which configurations reach an accuracy, how often and how soon."""
     times = targets.times_to(curves, trials, accuracy=accuracy)
-    table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
+    table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     goal = f"{percent(accuracy)} {TEST_SCORE.label}"
     table["missing"] = table["unmeasured"]
     if not any(table["reached"].tolist()):

@@ -27,6 +27,8 @@ class StudyResults(Protocol):
 
     @property
     def axes(self) -> list[str]: ...
+    @property
+    def renamed_axes(self) -> str: ...
     def frame(self) -> Frame: ...
     def curves(self) -> Frame: ...
     def summary(self) -> Frame: ...
@@ -170,6 +172,7 @@ def _notes(study: StudyResults, trials: Frame) -> list[str]:
     lines = [line(note, configurations=count) for note in notes[:_MOST_NOTES]]
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
+    lines += [study.renamed_axes] if study.renamed_axes else []
     return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 

@@ -302,8 +302,10 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgres://ada:secret@host:port/x?password=secret&sslmode=require")
     'postgres://ada:***@host:port/x?password=***&sslmode=require'
+    >>> without_password("postgres:ada:secret@host/x")
+    'postgres:ada:***@host/x'
     """
-    masked = re.sub(r"(://[^/@:]*:).*(?=@)", r"\1***", url)
+    masked = re.sub(r"((?:://|^[\w+.-]+:/?)[^/@:]*:).*(?=@)", r"\1***", url)
     return re.sub(r"(?i)((?:password|passwd|pwd|sslpassword|token)=)[^&\s]*", r"\1***", masked)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from assay.engines import ENGINES
 from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
@@ -180,6 +181,8 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     """A row of the export as the rows of a trial and its result. Raises: ValueError where it is damaged."""
     planned = {c.name: _as_stored(c, row[c.name]) for c in trial.columns}
     check_row("trial", planned)
+    if not _is_engine(planned["engine"]):
+        raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     if row[_PREFIX + "trial"] is None:
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
@@ -199,6 +202,17 @@ def _as_stored(column: sa.Column[Any], value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return bool(value) if isinstance(column.type, sa.Boolean) and value in (0, 1) and value is not None else value
+
+
+_ENGINES = f"expected {', '.join(ENGINES)}, or 'command:' and the name of a program in printable characters"
+
+
+def _is_engine(name: object) -> bool:
+    """Whether a text from an export is an engine, or the name of a program: it is printed in commands to paste."""
+    if not isinstance(name, str):
+        return False
+    program = name.removeprefix("command:")
+    return name in ENGINES or (program != name and bool(program.strip()) and program.isprintable())
 
 
 def _machines_in(path: Path) -> dict[str, dict[str, str]]:

@@ -16,6 +16,7 @@ from assay.parts.fractions import fraction
 from assay.store.database import Database
 from assay.store.rows import readable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
+from assay.training.outcome import RANKED
 
 Row = dict[str, Any]
 
@@ -85,6 +86,9 @@ def _number(text: str, name: str, value: str) -> float:
 def studies(database: Database) -> list[Row]:
     """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy.
 
+    `finished` trials have ended in any way. `unfinished` ones of them neither completed nor were stopped by a rule; the
+    best accuracy is of the others.
+
     A trial that several configurations of a study share counts once.
     """
     once = sa.select(member.c.study, member.c.trial).distinct().subquery()
@@ -95,10 +99,11 @@ def studies(database: Database) -> list[Row]:
             study.c.name,
             sa.func.count(once.c.trial).label("trials"),
             finished,
-            sa.func.max(result.c.accuracy).label("best"),
+            sa.func.max(sa.case((result.c.outcome.in_(RANKED), result.c.accuracy))).label("best"),
             sa.func.sum(result.c.seconds).label("seconds"),
             study.c.updated,
             curves.label("imported"),
+            sa.func.count(sa.case((result.c.outcome.not_in(RANKED), result.c.trial))).label("unfinished"),
         )
         .select_from(study.outerjoin(once, once.c.study == study.c.id))
         .join(result, sa.and_(result.c.trial == once.c.trial, ~result.c.stale), isouter=True)
