@@ -113,22 +113,23 @@ def run(
 
 
 def _say_failures(execution: Execution) -> bool:
-    """Says how many trials have no result, and why; returns whether none has one."""
+    """Says how many trials were cut short, why, and what they count as; returns whether all of them were."""
     from assay.store.queries import one_trial
-    from assay.training.history import RETRIED
+    from assay.training.history import RETRIED, Outcome
 
     counts = Counter(execution.outcomes.values())
     first = {outcome: key for key, outcome in reversed(execution.outcomes.items())}
-    parts = [
-        f"{counts[outcome]:,} {outcome} ({one_trial(execution.store.database, first[outcome])['reason']})"
-        for outcome in RETRIED
-        if counts[outcome]
-    ]
+    parts: list[str] = []
+    for outcome in (outcome for outcome in RETRIED if counts[outcome]):
+        reason = one_trial(execution.store.database, first[outcome])["reason"]
+        value = "counted as they ended" if outcome is Outcome.TIMED_OUT else "no result"
+        parts.append(f"{counts[outcome]:,} {outcome} ({reason}; {value})")
     if not parts:
         return False
-    results = sum(counts.values()) - sum(counts[outcome] for outcome in RETRIED)
-    note(f"{results:,} of {len(execution.trials):,} trials have a result: {', '.join(parts)}; --retry repeats these")
-    return not results
+    cut_short = sum(counts[outcome] for outcome in RETRIED)
+    total = f"{cut_short:,} of {len(execution.trials):,} trials were cut short"
+    note(f"{total}: {', '.join(parts)}; --retry repeats these")
+    return cut_short == sum(counts.values())
 
 
 def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
