@@ -170,8 +170,6 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
         raise typer.Exit(Exit.NEGATIVE)
 
 
-_MOST_NOTES = 8  # at the end of a run
-
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -191,8 +189,8 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
     from assay.cli import tables
+    from assay.cli.notes import print_notes
     from assay.report.answers import own_clocks
-    from assay.report.notes import line
 
     summary = results.summary()
     screen = console()
@@ -206,8 +204,4 @@ def _print_summary(results: Results) -> None:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
-    notes = results.notes()
-    for unusual in notes[:_MOST_NOTES]:
-        note(f"note: {line(unusual, configurations=len(summary))}")
-    if len(notes) > _MOST_NOTES:
-        note(f"{len(notes) - _MOST_NOTES:,} more notes; `assay report {results.name}` lists them")
+    print_notes(results)
