@@ -37,6 +37,7 @@ def target(
     """
     from assay.analysis import targets
     from assay.analysis.frames import own
+    from assay.cli.notes import print_notes
     from assay.report.answers import preparation
     from assay.report.text import percent
 
@@ -63,3 +64,4 @@ def target(
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)
+    print_notes(results)

@@ -166,6 +166,12 @@ def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     return sentences
 
 
+def _arrivals(row: Any, unit: str) -> str:
+    """How often and how soon a configuration reaches a target, in words."""
+    median = f", median {row['median']:,.0f} {unit}" if row["median"] == row["median"] else ""
+    return f"{row['configuration']}: {row['reached']} of {row['trials']} seeds{_ended(row)}{median}"
+
+
 def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]:
     """Which configurations reach an accuracy, how often and how soon."""
     times = targets.times_to(curves, trials, accuracy=accuracy)
@@ -174,11 +180,11 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]
     table["missing"] = table["unmeasured"]
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
-    first = table.iloc[0]
-    sentence = f"{goal} is reached first by {first['configuration']}: {first['reached']} of {first['trials']} seeds"
-    sentence += _ended(first)
     unit = f"{targets.unit_of(trials, 'iteration')}s"
-    sentence += f", median {first['median']:,.0f} {unit}" if first["median"] == first["median"] else ""
+    surest, soonest = table.iloc[0], table.sort_values("restricted_mean", kind="stable").iloc[0]
+    is_both = surest["configuration"] == soonest["configuration"]
+    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit)}"
+    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
     end = (

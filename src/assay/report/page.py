@@ -72,7 +72,7 @@ def page(study: StudyResults) -> str:
         _filter(trials) if finished else "",
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
-        html.frame_table(study.summary(), "configuration"),
+        html.frame_table(study.summary().rename(columns={"finished": "ended"}), "configuration"),
         *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
         *_optional_table(study, "Time to target", "targets"),
         "<h2>Trials</h2>",

@@ -12,6 +12,7 @@ from assay.analysis.axis_columns import axis_columns, renamed_sentence
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
+from assay.recipe.notes import notes as recipe_notes
 from assay.report.notes import Note, grouped
 from assay.results.environment import environment
 from assay.results.frames import curve_frame, trial_frame
@@ -159,7 +160,7 @@ class Results:
         return best_points(self.curves())
 
     def notes(self) -> list[Note]:
-        """What is unusual in the study's recipes, results and data: each sentence with its configurations."""
+        """What is unusual in the study, with its configurations: first in recipes, then in results and data."""
         made: dict[str, Recipe] = {}  # one recipe for each configuration: its seeds have the same notes
         pairs: list[tuple[str, str]] = []
         for row in self._rows:
@@ -170,7 +171,8 @@ class Results:
             if label not in made:
                 made[label] = Recipe.stored(json.loads(row["recipe"]))
             pairs += [(label, sentence) for sentence in all_notes(made[label], stored)]
-        return grouped(pairs)
+        of_recipes = [(label, sentence) for label, recipe in made.items() for sentence in recipe_notes(recipe)]
+        return grouped([*of_recipes, *pairs])
 
     # --- what it means ---
 

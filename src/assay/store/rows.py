@@ -18,8 +18,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store.schema import bench, imported, machine, member, result, study, trial
-from assay.studies.study import TIMINGS
-from assay.training.history import ENTRIES, Outcome, Point
+from assay.studies.settings import TIMINGS
+from assay.training.history import Point
+from assay.training.ledger import ENTRIES
+from assay.training.outcome import Outcome
 from assay.training.source import Source
 
 _POINT = tuple(Point.__dataclass_fields__)
