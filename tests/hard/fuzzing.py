@@ -24,6 +24,7 @@ MEMORY_BYTES = 2**30  # of resident memory above that at the start of a case
 DATA_BYTES = 2**31  # of private memory above that at the start of a block, a backstop
 SECONDS = 10.0  # of processor time
 _BLOCK = 100  # cases of one process
+_HANGS = 120  # seconds of wall time, after which a case that waits is killed
 _SHOWN = 12  # kinds of failure that are printed
 
 Case = Callable[[random.Random, Path], str]
@@ -119,6 +120,7 @@ def _child(name: str, case: Case, seed: int, numbers: range, folder: Path, write
             _clear_peak()
             begin = _status("VmRSS")
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(_HANGS)
             verdict, detail = _verdict(case, _random(name, seed, number), place)
             signal.setitimer(signal.ITIMER_PROF, 0)
             rise = _status("VmHWM") - begin
