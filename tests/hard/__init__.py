@@ -12,4 +12,13 @@ CASES: dict[str, str] = {
     "power-cuts": "tests.hard.power_cuts",
     "opens": "tests.hard.opens",
     "two-drivers": "tests.hard.two_drivers",
+    "fuzz-exports": "tests.hard.fuzz_exports",
+    "fuzz-idx": "tests.hard.fuzz_idx",
+    "fuzz-logs": "tests.hard.fuzz_logs",
+    "fuzz-npz": "tests.hard.fuzz_npz",
+    "fuzz-pictures": "tests.hard.fuzz_pictures",
+    "fuzz-safetensors": "tests.hard.fuzz_safetensors",
+    "fuzz-set": "tests.hard.fuzz_set",
+    "fuzz-stores": "tests.hard.fuzz_stores",
+    "fuzz-studies": "tests.hard.fuzz_studies",
 }

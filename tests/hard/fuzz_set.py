@@ -14,7 +14,8 @@ _KEYS = (
     "schedule.length", "regularisation.l1", "regularisation.l2", "weight_decay", "clip_norm", "batches",
     "batches.size", "batch_size", "batches.kind", "budget", "budget.epochs", "budget.iterations", "epochs",
     "stop.accuracy", "stop.seconds", "stop.patience", "patience", "log", "log.every", "log.train_loss", "seed",
-    "precision", "clip_of", "hidden", "dropout", "optimizer." + "a." * 400 + "b", "x", "", ".", "a..b", "model.layers.0",
+    "precision", "clip_of", "hidden", "dropout", "optimizer." + "a." * 400 + "b",
+    "x", "", ".", "a..b", "model.layers.0",
 )  # fmt: skip
 _VALUES = (
     "1", "0", "-1", "0.1", "1e300", "-1e300", "1e400", "1e-400", "9223372036854775807", "9223372036854775808",
@@ -23,7 +24,8 @@ _VALUES = (
     "9" * 400 + " epochs", "9" * 400 + " s", "9" * 5000 + " points", "1e18 iterations", "0.5 iterations", "geometric",
     "10 s", "97 %", "1e400 %", "[]", "[1, 2]", "[64, 32]", "[1e9]", "[9223372036854775808]", "[" * 300 + "]" * 300,
     "[" * 5000 + "]" * 5000, "{a = 1}", "{name = 'adam', learning_rate = 0.1}", "{a." + "a." * 300 + "b = 1}", "''",
-    '""', '"\\u2028"', "'''x'''", "1979-05-27", "1979-05-27T07:32:00Z", "07:32:00", "constructor", "__proto__", "\u2028",
+    '""', '"\\u2028"', "'''x'''", "1979-05-27", "1979-05-27T07:32:00Z", "07:32:00",
+    "constructor", "__proto__", "\u2028",
     "\x1b[31m", "x" * 5000, "=", "==", "#", "'", '"', "{", "}", "[", "]", "1_000", "1__0", "0o7", "+1", ".5", "5.",
     "1e", "None", "True", "{ kind = 'dense', units = 64 }", "[{ kind = 'dense', units = 64 }]",
     "[{ kind = 'convolution', channels = 1000000000, kernel = 1000000000 }]", "[{ kind = 'x' }]", "[[1], [2]]",

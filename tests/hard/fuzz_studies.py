@@ -65,7 +65,8 @@ def _change(draw: random.Random, table: dict[str, Any]) -> None:
 
 def _key(draw: random.Random) -> str:
     return draw.choice(
-        ("name", "about", "repeats", "draws", "seed", "design", "timing", "engine", "threads", "keep", "baseline", "axes",
+        ("name", "about", "repeats", "draws", "seed", "design", "timing", "engine", "threads", "keep", "baseline",
+         "axes",
          "trials", "device", "low", "high", "scale", "key", "values", "whole", fuzzing.word(draw))
     )  # fmt: skip
 

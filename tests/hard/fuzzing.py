@@ -24,6 +24,7 @@ MEMORY_BYTES = 2**30  # of resident memory above that at the start of a case
 DATA_BYTES = 2**31  # of private memory above that at the start of a block, a backstop
 SECONDS = 10.0  # of processor time
 _BLOCK = 100  # cases of one process
+_HANGS = 120  # seconds of wall time, after which a case that waits is killed
 _SHOWN = 12  # kinds of failure that are printed
 
 Case = Callable[[random.Random, Path], str]
@@ -119,6 +120,7 @@ def _child(name: str, case: Case, seed: int, numbers: range, folder: Path, write
             _clear_peak()
             begin = _status("VmRSS")
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(_HANGS)
             verdict, detail = _verdict(case, _random(name, seed, number), place)
             signal.setitimer(signal.ITIMER_PROF, 0)
             rise = _status("VmHWM") - begin
@@ -202,7 +204,8 @@ _BYTES = (b"\0", b"\xff", b"\x7f", b"\x80\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\
 _TEXTS = (
     b"9" * 400, b"9" * 5000, b"1e300", b"1e999", b"nan", b"-inf", b"-1", b"0", b"9223372036854775808", b"1" * 20,
     b"[" * 400, b"{" * 400, b"(" * 400, b"true", b"null", b'""', b"''", b"\xe2\x80\xa8", b"\x1b[31m", b"constructor",
-    b"__proto__", b"toString", b"a." * 200, b" " * 3000, b"\t", b"=", b"-" * 3000, b"|" * 2000, b"0" * 3000, b"_" * 3000,
+    b"__proto__", b"toString", b"a." * 200, b" " * 3000,
+    b"\t", b"=", b"-" * 3000, b"|" * 2000, b"0" * 3000, b"_" * 3000,
     b",", b":", b"%", b"/", b"..", b"\\", b"#", b"'''", b'"""',
 )  # fmt: skip
 

@@ -18,7 +18,8 @@ def too_large(claimed: int, compressed: int | None) -> str:
     if compressed is None:
         return ""
     if claimed > DEFLATE_RATIO.most * compressed:
-        return f"claims {claimed:,} bytes, but {compressed:,} compressed bytes hold at most {DEFLATE_RATIO.most} times as many"
+        most = DEFLATE_RATIO.most * compressed
+        return f"claims {claimed:,} bytes, but {compressed:,} compressed bytes hold at most {most:,}"
     if claimed > max(ARRAY_FREE_BYTES.most, ARRAY_RATIO.most * compressed):
         return (
             f"claims {claimed:,} bytes from {compressed:,} compressed bytes; "

@@ -16,6 +16,7 @@ from assay.data.ink import InkPicture, ink_of
 from assay.data.picture_files import Picture, foreign, read_picture
 from assay.data.picture_style import PictureStyle, fitted_ink
 from assay.errors import DataError, FileError
+from assay.system.files import check_reachable
 
 Values = NDArray[np.float64]
 
@@ -56,6 +57,7 @@ def read_images(
             f"the network was trained on examples of shape {shape}; expected (height, width), or (height, width, "
             "channels) with 1, 3 or 4 channels, to predict pictures"
         )
+    check_reachable(path)
     if path.is_dir():
         raise FileError(f"{path}: is a folder; expected pictures, such as {path}/*.png")
     if not path.is_file():

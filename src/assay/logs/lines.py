@@ -33,7 +33,7 @@ def refuse_size(lines: int, *, columns: int = 1) -> None:
     if lines > LOG_LINES.most or columns > LOG_COLUMNS.most or lines * columns > LOG_CELLS.most:
         what = f"{lines:,} lines" if columns == 1 else f"{columns:,} columns in {lines:,} lines"
         raise FileError(
-            f"{what}; expected at most {LOG_LINES.most:,} lines, {LOG_COLUMNS} and {LOG_CELLS}: cut it to what is needed"
+            f"{what}; expected at most {LOG_LINES}, {LOG_COLUMNS} and {LOG_CELLS}: cut it to what is needed"
         )
 
 

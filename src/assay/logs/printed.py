@@ -16,7 +16,8 @@ from assay.logs.text import read_text
 
 _ENTRY = re.compile(rf",?\s*([A-Za-z]+(?: +[A-Za-z]+)*)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
 _NAMED = re.compile(
-    rf"(?<![A-Za-z])([A-Za-z]{{1,20}}(?: {{1,5}}[A-Za-z]{{1,20}}){{0,3}})\s{{0,20}}[:=]\s{{0,20}}({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)"
+    r"(?<![A-Za-z])([A-Za-z]{1,20}(?: {1,5}[A-Za-z]{1,20}){0,3})\s{0,20}[:=]\s{0,20}"
+    rf"({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)"
 )
 """An entry anywhere in a line: its parts are bounded, so that a search takes time in proportion to the line."""
 _TOTAL = re.compile(r"->\s{0,99}Total time\b", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,10 +194,8 @@ def vacuum(store: Store) -> tuple[int, int]:
     for name in list(store.artifacts.names()):
         if name in owner_of or store.artifacts.is_young(name):
             continue
-        try:
+        with suppress(StoreError):  # a damaged one is not needed either
             size += len(store.artifacts.get(name))
-        except StoreError:  # a damaged one is not needed either
-            pass
         try:
             store.artifacts.remove(name)
         except OSError as error:

@@ -28,7 +28,7 @@ def trial_rows(path: Path) -> Iterator[dict[str, Any]]:
         _check(path, about, pq.read_schema(path))
         names = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
         size = 0
-        for batch in pq.ParquetFile(path, read_dictionary=names).iter_batches(batch_size=_BATCH):
+        for batch in pq.ParquetFile(path, read_dictionary=names).iter_batches(batch_size=_BATCH, use_threads=False):
             for number in range(batch.num_rows):
                 row = {name: batch.column(i)[number].as_py() for i, name in enumerate(batch.schema.names)}
                 size += sum(len(cell) for cell in row.values() if isinstance(cell, str))

@@ -7,6 +7,7 @@ classes, confusion matrix, machine, study, source of an imported curve, bench.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -103,7 +104,7 @@ def _curve(text: str, *, trained: bool) -> str:
     if columns and not set(_POINT[:3]) <= set(columns):
         raise ValueError(f"expected {', '.join(_POINT[:3])}")
     steps = columns.get("iteration", [])
-    if any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    if any(b <= a for a, b in itertools.pairwise(steps)):
         raise ValueError("its iterations do not ascend")
     if trained and any(None in columns.get(name, []) for name in _POINT[1:3]):
         raise ValueError("a point lacks its examples or seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -13,11 +14,28 @@ from assay.system.limits import Limit
 
 
 def home_expanded(path: str | Path) -> Path:
-    """A path with its leading `~` replaced by the home folder. Raises: FileError where there is none."""
+    """A path with its leading `~` replaced by the home folder.
+
+    Raises: FileError where there is none, and for a path that cannot be reached: in a folder that may not be entered,
+    or with a name that the file system cannot have.
+    """
     try:
-        return Path(path).expanduser()
+        expanded = Path(path).expanduser()
     except RuntimeError:
         raise FileError(f"{path}: there is no home folder of {Path(path).parts[0]!r} on this machine") from None
+    check_reachable(expanded)
+    return expanded
+
+
+def check_reachable(path: Path) -> None:
+    """Checks that a path may be looked at, whether it exists or not. Raises: FileError."""
+    try:
+        path.stat()
+    except ValueError:
+        raise FileError(f"{str(path)!r}: a path cannot hold a null character") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP):
+            raise FileError(f"{path}: cannot be reached: {error.strerror or error}") from None
 
 
 def read_limited(path: Path, limit: Limit) -> bytes:
