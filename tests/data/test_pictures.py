@@ -574,7 +574,7 @@ def test_graph_paper_underlines_and_turned_sheets_are_removed(paper, digits: ass
     ink, labels = right_digits(digits, load("digits-28"), seed=0)
     paths = []
     for number, values in enumerate(ink[:10]):
-        large = np.pad(pictures.enlarged(values, 10), 40 if paper is not _turned_on_a_desk else 0)
+        large = np.pad(pictures.enlarged(values, 10), 40 if paper is not _turned_on_a_desk else 30)
         paths.append(pictures.save_grey(paper(large), tmp_path / str(number)))
     assert hits(predict(digits, paths), labels[:10]) >= 9
 
