@@ -562,7 +562,8 @@ def _underlined(ink: np.ndarray) -> np.ndarray:
 
 
 def _turned_on_a_desk(ink: np.ndarray) -> np.ndarray:
-    sheet = Image.fromarray(pictures.bytes_of(0.85 * (1 - 0.85 * ink)))
+    upright = np.asarray(Image.fromarray(pictures.bytes_of(ink)).rotate(-8)) / 255  # the sheet is turned, not the digit
+    sheet = Image.fromarray(pictures.bytes_of(0.85 * (1 - 0.85 * upright)))
     desk = Image.new("L", (500, 500), 60)
     mask = Image.new("L", sheet.size, 255).rotate(8, expand=True)
     desk.paste(sheet.rotate(8, expand=True), ((500 - mask.width) // 2, (500 - mask.height) // 2), mask)
