@@ -544,3 +544,48 @@ def test_no_ink_gives_the_picture_as_it_is(invoke: Any, digits: assay.History) -
     values = prepare_images(restore("w.safetensors"), ["blank.png"], ink=False)[0].values
     assert values is not None
     assert values.min() == 1.0
+
+
+# --- what lies around the paper, and on it ---------------------------------------------------------------------------
+
+
+def _on_graph_paper(ink: np.ndarray) -> np.ndarray:
+    paper = np.ones(ink.shape)
+    paper[::20] = paper[:, ::20] = 0.8
+    return paper * (1 - 0.85 * ink)
+
+
+def _underlined(ink: np.ndarray) -> np.ndarray:
+    paper = 1 - 0.9 * ink
+    bottom = np.flatnonzero((ink > 0.5).any(axis=1)).max()
+    paper[bottom - 2 : bottom + 3, 20:-20] = 0.1
+    return paper
+
+
+def _turned_on_a_desk(ink: np.ndarray) -> np.ndarray:
+    upright = np.asarray(Image.fromarray(pictures.bytes_of(ink)).rotate(-8)) / 255  # the sheet is turned, not the digit
+    sheet = Image.fromarray(pictures.bytes_of(0.85 * (1 - 0.85 * upright)))
+    desk = Image.new("L", (500, 500), 60)
+    mask = Image.new("L", sheet.size, 255).rotate(8, expand=True)
+    desk.paste(sheet.rotate(8, expand=True), ((500 - mask.width) // 2, (500 - mask.height) // 2), mask)
+    return np.asarray(desk) / 255
+
+
+@pytest.mark.parametrize("paper", [_on_graph_paper, _underlined, _turned_on_a_desk])
+def test_graph_paper_underlines_and_turned_sheets_are_removed(paper, digits: assay.History, tmp_path: Path) -> None:
+    ink, labels = right_digits(digits, load("digits-28"), seed=0)
+    paths = []
+    for number, values in enumerate(ink[:10]):
+        large = np.pad(pictures.enlarged(values, 10), 40 if paper is not _turned_on_a_desk else 30)
+        paths.append(pictures.save_grey(paper(large), tmp_path / str(number)))
+    assert hits(predict(digits, paths), labels[:10]) >= 9
+
+
+def test_the_hard_edge_of_a_shadow_gets_a_sentence_and_no_label(digits: assay.History, tmp_path: Path) -> None:
+    ink, _ = right_digits(digits, load("digits-28"), seed=0)
+    large = pictures.enlarged(ink[0], 10)
+    y, x = np.mgrid[: large.shape[0], : large.shape[1]] / len(large)
+    path = pictures.save_grey(np.where(x + 0.3 * y > 0.6, 0.45, 0.85) * (1 - 0.8 * large), tmp_path / "a")
+    (prediction,) = predict(digits, [path])
+    assert prediction.label is None
+    assert "an area at the edge, such as a shadow or a table: crop the picture" in prediction.problem

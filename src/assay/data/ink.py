@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from assay.data.marks import Mask, Shapes, dilated, without_lines
+from assay.data.marks import Mask, Shapes, dilated, without_grid, without_lines
 from assay.data.picture_files import Picture
 from assay.data.picture_style import several
+from assay.data.sheets import is_area, sheet_of
 
 Values = NDArray[np.float64]
 
@@ -44,13 +45,19 @@ def ink_of(picture: Picture, *, may_have_several: bool = False) -> InkPicture:
     """
     colours = opaque(picture)
     marks = _marks_on(colours)
-    if marks.shape is not None and (sheet := _sheet(marks.shape)) is not None:
-        inner = _marks_on(colours[sheet])
+    if marks.shape is not None and (sheet := sheet_of(colours, marks.shape)) is not None:
+        inner = _marks_on(sheet)
         if inner.shape is not None:
             inner.notes.insert(0, "the sheet in the picture was taken for its paper")
             marks = inner
     if marks.shape is None:
         problem = "no ink found: the picture has one tone, or specks and lines alone"
+        return InkPicture(np.zeros(marks.strength.shape), problem)
+    if is_area(marks.shape):
+        problem = (
+            "no digit found: what differs from the paper is an area at the edge, such as a shadow or a table: "
+            "crop the picture to evenly lit paper around the digit"
+        )
         return InkPicture(np.zeros(marks.strength.shape), problem)
     count = 1 if may_have_several else several(marks.shape)
     problem = f"more than one digit? {count} separate shapes: crop the picture to one" if count > 1 else None
@@ -80,28 +87,13 @@ def _marks_on(colours: Values) -> _Marks:
         mask, faint = strength > max(FAINTEST, 5 * noise), 0.15
     notes: list[str] = []
     if mask.any():
-        mask &= strength > faint * np.quantile(strength[mask], 0.9)
+        full = float(np.quantile(strength[mask], 0.9))
+        mask &= strength > faint * full
+        mask = without_grid(mask, strength < 0.5 * full, notes)
     kept = without_lines(mask, notes)
     shapes = Shapes.of(kept, strength)
     shape = None if shapes is None else shapes.without_specks(notes)
     return _Marks(strength, mask, shape, constant is not None and colours.shape[2] == 1, notes)
-
-
-def _sheet(shape: Mask) -> tuple[slice, slice] | None:
-    """The inside of a solid rectangle with holes: a sheet of paper on a table, and not ink."""
-    filled: Any = ndimage.binary_fill_holes(shape)
-    box = ndimage.find_objects(filled.astype(int))[0]
-    height, width = (s.stop - s.start for s in box)
-    if min(height, width) < max(32, 0.25 * min(shape.shape)):
-        return None
-    solid, holes = filled[box].mean(), (filled & ~shape)[box].mean()
-    inside = filled[box]
-    ends = [(slice(0, n // 8), slice(n - n // 8, n)) for n in inside.shape]
-    corners = min(float(inside[rows, columns].mean()) for rows in ends[0] for columns in ends[1])
-    if solid < 0.9 or corners < 0.7 or not 0.002 < holes < 0.5:  # a bold 0 is round
-        return None
-    rows, columns = (slice(s.start + n // 25, s.stop - n // 25) for s, n in zip(box, (height, width), strict=True))
-    return rows, columns
 
 
 def _full_strength(marks: _Marks) -> float:

@@ -42,6 +42,9 @@ class _Line:
     def is_ruled(self, shape: tuple[int, ...], rest: Mask) -> bool:
         """Whether it runs from edge to edge and beyond the rest, and is no stroke of a shape that fills the picture."""
         extent = _extent(rest)
+        longer = self.last + 1 - self.first >= 1.5 * max(s.stop - s.start for s in extent)
+        if longer and self.encloses(extent, margin=0.1) and not self.turned and self.thickness <= 0.7 * _stroke(rest):
+            return True  # no stroke is so much longer than the shape that it belongs to: it is underlined
         if not self.spans(shape) or not self.encloses(extent, margin=0.03):
             return False
         is_free = all(s.start > 0 and s.stop < n for s, n in zip(extent, shape, strict=True))
@@ -74,6 +77,19 @@ def without_lines(mask: Mask, notes: list[str]) -> Mask:
         if line not in removed and _substantial(others) and line.is_ruled(mask.shape, others):
             removed.append(line)
     return _without(removed, mask, notes)
+
+
+def without_grid(mask: Mask, faint: Mask, notes: list[str]) -> Mask:
+    """The marks without faint lines from edge to edge, as on graph paper; adds to `notes`."""
+    if min(mask.shape) < 64:  # graph paper of so few pixels has no lines of its own
+        return mask
+    thin = mask & faint
+    lines = [line for line in _lines(thin, turned=False) + _lines(thin.T, turned=True) if line.spans(mask.shape)]
+    if len(lines) < 3:
+        return mask
+    notes.append(f"a grid of {len(lines)} faint lines was removed")
+    on: Mask = np.any([line.pixels for line in lines], axis=0)
+    return mask & ~(thin & dilated(on, np.ones((5, 5), bool)))  # with the crossings, which belong to no line
 
 
 def _without(removed: Sequence[_Line], mask: Mask, notes: list[str]) -> Mask:
