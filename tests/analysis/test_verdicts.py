@@ -211,3 +211,12 @@ def test_errors_are_explained_in_a_sentence() -> None:
     with pytest.raises(AssayError, match="alpha lies between"):
         compare([1, 2], [1, 2], alpha=5)
     assert len(pairwise(frame.assign(outcome="diverged"))) == 1
+
+
+def test_a_difference_that_is_not_confirmed_names_the_test_that_contradicts() -> None:
+    steady = [0.81, 0.82, 0.81, 0.82, 0.83, 0.81, 0.80, 0.82]
+    unstable = [0.10, 0.05, 0.16, 0.01, 0.09, 0.08, 0.78, 0.79]
+    middle = [0.40, 0.41, 0.39, 0.40, 0.42, 0.40, 0.40, 0.41]
+    family = pairwise(trials({"steady": steady, "unstable": unstable, "middle": middle})).iloc[0]
+    assert family["p"] == 2 / 2**8 and family["p_holm"] <= 0.05 and family["low"] > 0 and not family["decided"]
+    assert "not confirmed (the studentised bootstrap interval contains 0)" in family["sentence"]

@@ -46,10 +46,11 @@ def test_a_run_without_one_result_ends_with_1_and_says_why(
     store = f"--store={tmp_path / 'a.db'}"
     assert ended(monkeypatch, "run", str(study), "--yes", store) == Exit.NEGATIVE
     text = capsys.readouterr().err
-    assert "0 of 2 trials have a result: 2 timed out (timed out after 0.001 s); --retry repeats these" in text
+    sentence = "2 of 2 trials were cut short: 2 timed out (timed out after 0.001 s; counted as they ended)"
+    assert f"{sentence}; --retry repeats these" in text
     study.write_text(study.read_text().replace("time_limit = 0.001", "").replace("1000000000", "10"))
     assert ended(monkeypatch, "run", str(study), "--yes", store) == Exit.OK
-    assert "have a result" not in capsys.readouterr().err
+    assert "cut short" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,32 @@ def test_a_note_of_a_recipe_is_in_the_plan_the_table_and_the_json_first_and_stor
     assert err.count(f"note: twice: {TWICE}") == 2  # of the plan, and of the results
 
 
+def test_compare_and_target_show_the_notes_on_what_they_compare(invoke: Any) -> None:
+    assert invoke("run", "odd.toml")[0] == 0
+    for command in (
+        ("compare", "odd"),
+        ("compare", "odd", "nll", "twice"),
+        ("target", "odd"),
+        ("compare", "odd", "--json"),
+    ):
+        code, out, err = invoke(*command)
+        assert code == 0, err
+        assert err.count(f"note: twice: {TWICE}") == 1 and TWICE not in out, command
+
+
+def test_notes_on_recipes_come_before_those_on_results_so_that_a_short_list_has_them(
+    invoke: Any, tmp_path: Path
+) -> None:
+    study = ODD.replace("repeats = 2", "repeats = 6").replace(
+        'nll = { loss = "nll" }', 'nll = { optimizer = { name = "descent", learning_rate = 30.0 } }'
+    )
+    (tmp_path / "many.toml").write_text(study)
+    code, out, err = invoke("run", "many.toml", "--json")
+    assert code == 0, err
+    notes = json.loads(out)["notes"]
+    assert len(notes) > 1 and notes[0]["configurations"] == ["twice"] and notes[0]["sentence"].startswith(TWICE)
+
+
 def test_train_says_the_same_when_it_trains_and_when_the_answer_is_stored(invoke: Any, tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('loss = "logit_cross_entropy"\nmodel.output = "softmax"\nbudget.epochs = 1')
     answers = []
@@ -169,7 +195,8 @@ def test_a_report_without_notes_has_no_section_for_them(tmp_path: Path) -> None:
 
 
 def test_notes_travel_with_a_checkpoint(digits_history: History) -> None:
-    assert from_bytes(to_bytes(digits_history), source="test").warnings == digits_history.warnings
+    plain = replace(digits_history, warnings=())
+    assert from_bytes(to_bytes(plain), source="test").warnings == ()
     noted = replace(digits_history, warnings=("a note of the data",))
     again = from_bytes(to_bytes(noted), source="test")
     assert again.warnings == ("a note of the data",)

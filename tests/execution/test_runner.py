@@ -348,6 +348,14 @@ def test_what_the_trainings_take_corrects_the_estimate(store: Store, monkeypatch
     assert left[3] < 100  # seconds for a training of milliseconds, of which three are done
 
 
+def test_no_training_is_estimated_to_take_longer_than_its_time_limit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.execution.runner.estimated", lambda jobs, *_: {job.trajectory: 1000.0 for job in jobs})
+    assert Execution(plan(study(repeats=4, timing="isolated", time_limit=0.5)), store).seconds == pytest.approx(2)
+    assert Execution(plan(study(repeats=4, timing="isolated")), store).seconds == pytest.approx(4000)
+
+
 def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow:
         """A training whose first iteration takes 5 s and first log point 1 s, later ones 0.05 and 0.2."""

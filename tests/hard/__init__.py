@@ -6,6 +6,8 @@ its counts as a dictionary of integers. `cases` (made) and `failures` (promises 
 
 CASES: dict[str, str] = {
     "kills": "tests.hard.kills",
+    "writers": "tests.hard.writers",
+    "commands": "tests.hard.commands",
     "checkpoints": "tests.hard.checkpoints",
     "power-cuts": "tests.hard.power_cuts",
     "opens": "tests.hard.opens",

@@ -37,6 +37,18 @@ def fixed(name: str, *, file: Path = FILE) -> None:
         _write(table, file)
 
 
+def document(page: Path, *, file: Path = FILE) -> str:
+    """The text of a page with the table of counts between its two marks."""
+    before, mark, rest = page.read_text().partition("<!-- counts -->\n")
+    lines = ["", "| injector | cases | failures | also counted | since |", "|---|---:|---:|---|---|"]
+    for name, entry in _read(file).items():
+        sums = totals(entry)
+        others = ", ".join(f"{word}: {n:,}" for word, n in sums.items() if word not in ("cases", "failures"))
+        since = f"{entry['since']}, `{entry['commit']}`"
+        lines.append(f"| {name} | {sums.get('cases', 0):,} | {sums.get('failures', 0):,} | {others} | {since} |")
+    return before + mark + "\n".join([*lines, "", ""]) + rest[rest.index("<!-- end of counts -->") :]
+
+
 def totals(entry: dict) -> dict[str, int]:
     """The sums over the runs of one injector."""
     sums: dict[str, int] = {}

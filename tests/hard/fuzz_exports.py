@@ -96,7 +96,9 @@ def _change_cell(draw: random.Random, path: Path) -> None:
             frame[column] = cells
             frame.to_parquet(path, index=False)
         except Exception:  # types that one column cannot hold
-            frame[column] = [None if other is None else str(other).encode("ascii", "replace").decode() for other in cells]
+            frame[column] = [
+                None if other is None else str(other).encode("ascii", "replace").decode() for other in cells
+            ]
     frame.to_parquet(path, index=False)
 
 

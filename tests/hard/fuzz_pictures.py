@@ -40,7 +40,9 @@ def case(draw: random.Random, place: Path) -> str:
 def _content(draw: random.Random) -> bytes:
     how = draw.random()
     if how < 0.05:
-        return draw.choice((b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\0\0", b"RIFF", b"BM")) + draw.randbytes(99)
+        return draw.choice(
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\0\0", b"RIFF", b"BM")
+        ) + draw.randbytes(99)
     if how < 0.1:
         return _png_bomb(draw)
     sample = draw.choice(_SAMPLES)
@@ -55,7 +57,9 @@ def _content(draw: random.Random) -> bytes:
 def _png_bomb(draw: random.Random) -> bytes:
     """A PNG whose header claims more than its few bytes hold, or nearly as much."""
     size = draw.choice((2**31 - 1, 100_000, 20_000, 9_000, 5_000))
-    header = struct.pack(">IIBBBBB", size, draw.choice((size, 1, 100)), draw.choice((8, 16)), draw.choice((0, 2, 6)), 0, 0, 0)
+    header = struct.pack(
+        ">IIBBBBB", size, draw.choice((size, 1, 100)), draw.choice((8, 16)), draw.choice((0, 2, 6)), 0, 0, 0
+    )
     packed = zlib.compress(bytes(draw.choice((1, 2**12, 2**23))), 9)
     chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
     text = b"".join(

@@ -46,7 +46,9 @@ def _changed(draw: random.Random, content: bytes) -> bytes:
         _change(draw, header)
     else:
         name = draw.choice([name for name in header if name != "__metadata__"])
-        header[draw.choice(("best/x/weights", "best/-1/" + name, "best/9", "slots/x", name + "\u2028"))] = header.pop(name)
+        header[draw.choice(("best/x/weights", "best/-1/" + name, "best/9", "slots/x", name + "\u2028"))] = header.pop(
+            name
+        )
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 

@@ -35,7 +35,9 @@ _VALUES = (
 def _assigned(draw: random.Random) -> str:
     words = draw.choice(_VALUES)
     if draw.random() < 0.3:
-        words = fuzzing.changed(draw, words.encode(), most=3).decode("utf-8", draw.choice(("replace", "surrogateescape")))
+        words = fuzzing.changed(draw, words.encode(), most=3).decode(
+            "utf-8", draw.choice(("replace", "surrogateescape"))
+        )
     key = draw.choice(_KEYS)
     if draw.random() < 0.1:
         key = fuzzing.changed(draw, key.encode(), most=2).decode("utf-8", "replace")
@@ -62,12 +64,9 @@ def case(draw: random.Random, place: Path) -> str:
 
 def warm() -> None:
     """Imports what the cases need."""
-    import assay.engines.native_engine
-    import assay.engines.numpy_engine
+    from assay.recipe.model import Recipe
     from assay.studies.plan import plan_of_one
     from assay.studies.settings import Settings
-
-    from assay.recipe.model import Recipe
 
     plan_of_one(Recipe(), Settings())
 

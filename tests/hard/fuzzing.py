@@ -61,9 +61,7 @@ def _random(name: str, seed: int, number: int) -> random.Random:
     return random.Random(f"{name} {seed} {number}")
 
 
-def _block(
-    name: str, case: Case, seed: int, numbers: range, counts: Counter[str], seen: Counter[str]
-) -> int:
+def _block(name: str, case: Case, seed: int, numbers: range, counts: Counter[str], seen: Counter[str]) -> int:
     """Makes cases in one forked process until all are made or one kills it; returns the number of the next case."""
     read, write = os.pipe()
     folder = Path(tempfile.mkdtemp(prefix="assay-fuzz-"))
@@ -154,7 +152,7 @@ def command(*words: str) -> str:
 
     sys.argv = ["assay", *words]
     try:
-        with contextlib.redirect_stdout(open(os.devnull, "w")), contextlib.redirect_stderr(_Last()) as said:  # noqa: SIM115
+        with contextlib.redirect_stdout(open(os.devnull, "w")), contextlib.redirect_stderr(_Last()) as said:
             cli.main()
     except SystemExit as stop:
         code = stop.code or 0

@@ -59,25 +59,35 @@ def _noting(finish: Callable[..., bool], notes: int) -> Callable[..., bool]:
 
 
 def _write(chance: random.Random, notes: int) -> None:
-    """Stores results until the log has been started anew several times."""
     for _ in range(chance.randint(1, 3)):
-        store = Store("store.db")
-        with store.database.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute(f"PRAGMA wal_autocheckpoint = {chance.choice([20, 60, 1000])}")
-        plan = made_plan(chance.randint(3, 15), name=f"made-{chance.random()}", seed=chance.randrange(10**8))
-        store.register(plan)
-        while claimed := store.leases.claim(plan.jobs):
-            lease, job = claimed
-            for step in range(chance.choice([0, 0, 1, 3])):
-                store.checkpoint(lease, step + 1, chance.randbytes(chance.choice([100, 6000])))
-            content = chance.choice([None, b"equal in several trials", chance.randbytes(5000)])
-            end = made_end(job.trials[0], content=content, points=chance.choice([3, 40, 400]))
-            if store.finish(lease, job.trials[0], end):
-                os.write(notes, f"{job.trials[0].key}\n".encode())
-            store.leases.release(lease)
-        store.close()
+        write_results(Path("store.db"), chance, notes)
+
+
+def write_results(path: Path, chance: random.Random, notes: int) -> None:
+    """Opens a store, writes the results of a few trials with artifacts and checkpoints, and closes it.
+
+    Args:
+        path: The store.
+        chance: Chooses how many trials and how large; SQLite's log is often started anew.
+        notes: A file to which the key of each trial is written when its `finish` has returned.
+    """
+    store = Store(str(path))
+    with store.database.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute(f"PRAGMA wal_autocheckpoint = {chance.choice([20, 60, 1000])}")
+    plan = made_plan(chance.randint(3, 15), name=f"made-{chance.random()}", seed=chance.randrange(10**8))
+    store.register(plan)
+    while claimed := store.leases.claim(plan.jobs):
+        lease, job = claimed
+        for step in range(chance.choice([0, 0, 1, 3])):
+            store.checkpoint(lease, step + 1, chance.randbytes(chance.choice([100, 6000])))
+        content = chance.choice([None, b"equal in several trials", chance.randbytes(5000)])
+        end = made_end(job.trials[0], content=content, points=chance.choice([3, 40, 400]))
+        if store.finish(lease, job.trials[0], end):
+            os.write(notes, f"{job.trials[0].key}\n".encode())
+        store.leases.release(lease)
+    store.close()
 
 
 if __name__ == "__main__":

@@ -9,14 +9,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from assay.errors import AssayError, FileError
+from assay.report.answers import target_sentences
+from assay.report.html import frame_table
 from assay.report.page import fitting, page
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
+from tests.analysis.frames import curves, trials
 from tests.store.makers import made_end
 
 EVIL = '</script><script>document.title="evil"</script><img src=x onerror="document.title=1">'
@@ -126,3 +130,22 @@ document.querySelectorAll('tr.chosen').length; }, 3000)</script>"
     pdf = tmp_path / "made.pdf"
     subprocess.run([*words, f"--print-to-pdf={pdf}", path.as_uri()], capture_output=True, timeout=120, check=True)
     assert pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_percentages_stay_percentages_beyond_100_percent() -> None:
+    frame = pd.DataFrame({"a": ["x"], "difference": [-0.47], "low": [-1.073], "high": [0.1334], "seconds": [1.5]})
+    table = frame_table(frame, "a")
+    assert [cell in table for cell in (">-47.00%<", ">-107.30%<", ">13.34%<", ">1.5<")] == [True] * 4
+
+
+def test_what_is_reached_most_often_is_not_called_first_where_another_is_sooner() -> None:
+    frame = trials({"sure": [0.9] * 4, "soon": [0.9] * 4})
+    late, soon, never = [0.1] * 9 + [0.9], [0.1, 0.9] + [0.9] * 8, [0.1] * 10
+    points = curves({f"sure/{i}": late for i in range(4)} | {f"soon/{i}": soon if i < 3 else never for i in range(4)})
+    (sentence,) = target_sentences(frame, points, 0.9)
+    assert sentence == (
+        "90.00 % test accuracy is reached most often by sure: 4 of 4 seeds, median 90 iterations; soonest, with misses "
+        "counted, by soon: 3 of 4 seeds, median 10 iterations (interpolated linearly between log points)."
+    )
+    both = curves({f"sure/{i}": late for i in range(4)} | {f"soon/{i}": soon for i in range(4)})
+    assert target_sentences(frame, both, 0.9)[0].startswith("90.00 % test accuracy is reached first by soon: 4 of 4")

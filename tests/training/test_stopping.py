@@ -18,8 +18,8 @@ from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.keys import trial_key
 from assay.studies.plan import Planner, plan, plan_of_one
-from assay.studies.study import Study
 from assay.studies.settings import Settings
+from assay.studies.study import Study
 from assay.training.history import History, Point
 from assay.training.loop import Training, train
 from assay.training.outcome import Outcome

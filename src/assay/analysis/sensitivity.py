@@ -219,6 +219,8 @@ def _baseline(trials: pd.DataFrame, axes: Sequence[str], baseline: str | Mapping
     have(trials, "configuration")
     labels = [str(label) for label in trials["configuration"].tolist()]
     if baseline not in labels:
+        if baseline == "baseline":
+            raise AssayError("no configuration is the baseline, which effects need; design 'one-at-a-time' has one")
         raise AssayError(unknown("configuration", baseline, dict.fromkeys(labels)))
     row = labels.index(baseline)
     return {axis: _label(trials[axis].tolist()[row]) for axis in axes}

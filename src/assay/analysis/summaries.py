@@ -51,6 +51,20 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def ranked(summary: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
+    """A summary sorted by a column; configurations of which no trial completed, or was stopped by a rule, come last.
+
+    >>> table = {"configuration": ["a", "b"], "finished": 2, "diverged": 0, "timed_out": [2, 0], "no_result": 0}
+    >>> ranked(pd.DataFrame(table | {"accuracy": [0.9, 0.5]}), "accuracy", ascending=False)["configuration"].tolist()
+    ['b', 'a']
+    """
+    unfinished = summary["finished"] - summary["diverged"] - summary["timed_out"] - summary["no_result"] <= 0
+    table = summary.assign(unfinished=unfinished)
+    return table.sort_values(["unfinished", column], ascending=[True, ascending], kind="stable").drop(
+        columns="unfinished"
+    )
+
+
 def _accuracies(trials: pd.DataFrame) -> np.ndarray:
     try:
         return counted(trials, TEST_SCORE.column)
@@ -74,4 +88,4 @@ def _median(trials: pd.DataFrame, cost: str, ended: int, *, own: bool) -> float:
     return middle if np.isfinite(middle) else np.nan
 
 
-__all__ = ["summarised"]
+__all__ = ["ranked", "summarised"]

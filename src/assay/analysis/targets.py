@@ -211,6 +211,8 @@ def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float
 def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | None = None) -> pd.DataFrame:
     """How many trials of each configuration reach the target, and when; the smallest restricted mean first.
 
+    A configuration of which no trial completed, or was stopped by a rule, comes last.
+
     A trial that diverged or timed out before the target missed it, so it stays at risk until the end instead of being
     censored where it ended, also if it has no curve.
 
@@ -255,7 +257,17 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
                 "unmeasured": len(group) - len(t),
             }
         )
-    return pd.DataFrame(table).sort_values("restricted_mean", kind="stable", na_position="last", ignore_index=True)
+    return ranked(pd.DataFrame(table), ["restricted_mean"])
+
+
+def ranked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A summary sorted by columns: most successes and smallest times first, without a finished trial last."""
+    unfinished = table["trials"] - table["diverged"] - table["timed_out"] - table["unmeasured"] <= 0
+    ascending = [True, *(column != "success" for column in columns)]
+    sorted_table = table.assign(unfinished=unfinished).sort_values(
+        ["unfinished", *columns], ascending=ascending, kind="stable", na_position="last", ignore_index=True
+    )
+    return sorted_table.drop(columns="unfinished")
 
 
 def _observed(group: pd.DataFrame) -> tuple[list[float], list[bool]]:

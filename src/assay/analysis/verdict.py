@@ -158,10 +158,9 @@ class Verdict:
                 )
         if tested and self.look is not None:
             notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
-        if tested and excludes_zero and not self.decided:
-            few = self.smallest_p > self.alpha
-            why = "differences are too coarse" if few else f"sign-flip test, p = {self.p:.2g}"
-            notes.append(f"not confirmed ({why})")
+        is_rejected = self.comparisons > 1 and self.p_corrected <= self.alpha
+        if tested and not self.decided and (excludes_zero or is_rejected):
+            notes.append(f"not confirmed ({self._contradiction()})")
         if tested and not self.decided and self.more_seeds and self.look is None:
             notes.append("add them with --until-decided, which corrects for looking again")
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
@@ -174,6 +173,14 @@ class Verdict:
             notes += endings.notes(name)
         notes += [f"{self.left_busy} more with seconds of a {BUSY} left out"] if self.left_busy else []
         return [*notes, f"seconds of a {BUSY}"] if self.is_busy else notes
+
+    def _contradiction(self) -> str:
+        """Which test contradicts the t test."""
+        if self.smallest_p > self.alpha:
+            return "differences are too coarse"
+        if self.p > self.alpha:
+            return f"sign-flip test, p = {self.p:.2g}"
+        return "the studentised bootstrap interval contains 0"
 
     def _correction(self) -> str:
         count = f"{self.comparisons:,}"

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.families import Family, all_pairs, bootstrapped, chosen, pairs_with
 from assay.analysis.families import against as family_against
-from assay.analysis.frames import have, is_imported, measured, need, paired
+from assay.analysis.frames import FINISHED, have, is_imported, measured, need, paired
 from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seed_values import SeedValues
@@ -228,11 +228,12 @@ def best(
     """The configuration with the best mean, and which of the others are significantly worse.
 
     It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
-    The mean is over all seeds with a result: those that diverged or timed out count as they ended. The comparisons are
-    those of `pairwise`, corrected for all pairs, because it was selected after seeing the values. `decided`
-    has the verdicts on all pairs of a study to which seeds were added until they were decided, by measure.
+    The mean is over all seeds with a result: those that diverged or timed out count as they ended. A configuration of
+    which no seed completed, or was stopped by a rule, is not the best. The comparisons are those of `pairwise`,
+    corrected for all pairs, because it was selected after seeing the values. `decided` has the verdicts on all pairs
+    of a study to which seeds were added until they were decided, by measure.
 
-    Raises AssayError if no trial has a number.
+    Raises AssayError if no trial that completed, or was stopped by a rule, has a number.
     """
     need(trials, ["outcome", by])
     trials = paired(trials)
@@ -243,9 +244,11 @@ def best(
         measure = validation if validated and tested else test
     seeds = SeedValues.of(trials, measure, by)
     means = seeds.means()
-    if not np.isfinite(means).any():
+    finished = np.asarray([endings.count(*FINISHED) > 0 for endings in seeds.endings], dtype=np.bool_)
+    eligible = np.where(finished & np.isfinite(means), means, np.nan)
+    if np.isnan(eligible).all():
         raise AssayError(f"no finished trial has a number for {measure!r}, so none is best")
-    place = int(np.nanargmax(means) if MEASURES[measure].higher_is_better else np.nanargmin(means))
+    place = int(np.nanargmax(eligible) if MEASURES[measure].higher_is_better else np.nanargmin(eligible))
     name, total = seeds.names[place], 1
     beats: list[str] = []
     if len(seeds.names) > 1:

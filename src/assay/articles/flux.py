@@ -242,7 +242,9 @@ def _lead(spec: ReproductionSpec, measured: Measurements) -> list[str]:
     engines = sorted({str(row["engine"]) for row in measured.trials})
     return [
         f"{finished:,} of {measured.planned:,} trials are measured, on data set {spec.data}, timing packed"
-        + (f"; {diverged:,} diverged." if diverged else ".")
+        + (f"; {diverged:,} diverged" if diverged else "")
+        + (f"; {measured.timed_out:,} timed out" if measured.timed_out else "")
+        + ("." if not diverged + measured.timed_out else ". These count as they ended.")
         + (f" Engine: {', '.join(engines)}." if engines else "")
     ]
 

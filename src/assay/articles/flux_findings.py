@@ -8,7 +8,7 @@ from functools import cache
 from statistics import median
 from typing import Any
 
-from assay.analysis.verdicts import Verdict, compare
+from assay.analysis.verdicts import of_values
 from assay.articles.measurements import Measurements
 from assay.articles.page import Finding
 from assay.articles.published import article
@@ -71,24 +71,25 @@ def no_good_variant(spec: ReproductionSpec, measured: Measurements) -> Finding:
 def ranking(spec: ReproductionSpec, measured: Measurements) -> Finding:
     """3LS before 2LR before 4LS, by the best accuracy of each model over its variants."""
     best: dict[str, dict[int, float]] = {}
+    ended: list[str] = []
     for model in MODELS:
         cells = [f"{model} descent {variant}" for variant in VARIANTS]
-        curves = [measured.best_accuracies(cell, spec.iterations(ends()[cell])) for cell in cells]
-        if measured_curves := [values for values in curves if values]:
-            best[model] = max(measured_curves, key=lambda values: median(values.values()))
-    rule = "best accuracy of a curve (selected on test), best variant of each model, compared seed by seed"
+        curves = {cell: measured.best_accuracies(cell, spec.iterations(ends()[cell])) for cell in cells}
+        if measured_curves := {cell: values for cell, values in curves.items() if values}:
+            cell = max(measured_curves, key=lambda name: median(measured_curves[name].values()))
+            best[model] = measured_curves[cell]
+            ended.append(measured.ended_text(f"{cell} {ends()[cell]}"))
+    rule = (
+        "best accuracy of a curve (selected on test), best variant of each model, over paired seeds with Holm's "
+        "correction for the two comparisons"
+    )
     if len(best) < 3:
         return Finding("", rule, None, "not every model is measured to an end")
-    verdicts = [_paired(best[a], best[b], (a, b)) for a, b in (("3LS", "2LR"), ("2LR", "4LS"))]
+    verdicts = of_values(best, [("3LS", "2LR"), ("2LR", "4LS")])
     holds = all(v.winner == v.names[0] for v in verdicts)
     against = any(v.winner == v.names[1] for v in verdicts)
-    evidence = "; ".join(v.sentence() for v in verdicts)
+    evidence = "; ".join([*(v.sentence() for v in verdicts), *filter(None, ended)])
     return Finding("", rule, True if holds else False if against else None, evidence)
-
-
-def _paired(a: Mapping[int, float], b: Mapping[int, float], names: tuple[str, str]) -> Verdict:
-    common = sorted(a.keys() & b.keys())
-    return compare([a[seed] for seed in common], [b[seed] for seed in common], names=names)
 
 
 def effort(spec: ReproductionSpec, measured: Measurements) -> Finding:
@@ -99,6 +100,8 @@ def effort(spec: ReproductionSpec, measured: Measurements) -> Finding:
     evidence: list[str] = []
     for label in labels:
         seconds, accuracy = measured.column(label, "seconds"), measured.column(label, "accuracy")
+        if ended := measured.ended_text(label):
+            return Finding("", rule, None, f"{ended}: what did not finish has no effort")
         if not seconds:
             return Finding("", rule, None, f"{label} is not measured")
         efforts.append(median(seconds[seed] / accuracy[seed] for seed in seconds if seed in accuracy))

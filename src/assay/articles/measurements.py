@@ -1,4 +1,7 @@
-"""The finished trials of a reproduction's studies, looked up by configuration and seed."""
+"""The trials of a reproduction's studies, looked up by configuration and seed.
+
+Those that diverged or timed out count by the rule of `assay.analysis.seeds`; what is no result is left out.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ import pandas as pd
 
 from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
-from assay.analysis.quantities import MEASURED
+from assay.analysis.quantities import MEASURED, QUANTITIES
 from assay.analysis.seed_values import SeedValues
+from assay.analysis.seeds import ENDED, Endings
 from assay.articles.agreement import Run
+from assay.errors import AssayError
 from assay.results.results import Results
 
 TrialRow = Mapping[str, Any]
@@ -46,6 +51,10 @@ class MeasuredCurve:
             return math.nan
         return self._columns[column][sum(t <= iteration for t in self.iterations) - 1]
 
+    def last(self, column: str) -> float:
+        """The last finite value of a column; NaN without any."""
+        return next((value for value in reversed(self._columns[column]) if math.isfinite(value)), math.nan)
+
     def first_with(self, accuracy: float) -> float:
         """The first iteration with at least this test accuracy; infinite if there is none."""
         pairs = zip(self.iterations, self._columns["test_accuracy"], strict=True)
@@ -58,13 +67,21 @@ class MeasuredCurve:
 
 
 class Measurements:
-    """The finished trials of several studies and their curves."""
+    """The trials of several studies and their curves.
+
+    Attributes:
+        trials: those that finished.
+        diverged: how many diverged.
+        timed_out: how many timed out.
+        planned: how many there are.
+    """
 
     def __init__(self, results: Sequence[Results]) -> None:
         rows = [row for result in results for row in trial_rows(result)]
         self._rows = rows
         self.trials = [row for row in rows if row["outcome"] in FINISHED]
         self.diverged = sum(row["outcome"] == "diverged" for row in rows)
+        self.timed_out = sum(row["outcome"] == "timed out" for row in rows)
         self.planned = len(rows)
         self._results = results
 
@@ -90,43 +107,107 @@ class Measurements:
         return SeedValues.of(pd.DataFrame(self._rows), name)
 
     def runs(self, label: str) -> list[Run]:
-        """The runs of a configuration, as the rule of agreement reads them."""
+        """The runs of a configuration, as the rule of agreement reads them; what diverged or timed out as it ended."""
         runs: list[Run] = []
-        for row in self.of(label):
-            curve, loss = self.curves.get(str(row["trial"])), float(row["train_loss"])
+        for row in self._rows:
+            if row["configuration"] != label or row["outcome"] not in (*FINISHED, *ENDED):
+                continue
+            curve = self.curves.get(str(row["trial"]))
             settled = curve is not None and curve.is_settled
-            runs.append(Run(float(row["accuracy"]), settled, None if loss != loss else loss, float(row["seconds"])))
+            if row["outcome"] in ENDED:
+                loss = self._last(row, "train_loss")
+                runs.append(
+                    Run(self._last(row, "test_accuracy"), settled, None if math.isinf(loss) else loss, math.inf)
+                )
+            else:
+                loss = float(row["train_loss"])
+                runs.append(Run(float(row["accuracy"]), settled, None if loss != loss else loss, float(row["seconds"])))
         return runs
 
     def longest(self, cell: str) -> dict[int, MeasuredCurve]:
-        """The longest curve per seed, of the configurations whose labels are the cell and a number of iterations."""
-        longest: dict[int, MeasuredCurve] = {}
-        for row in self.trials:
-            curve = self.curves.get(str(row["trial"]))
-            if curve is None or str(row["configuration"]).rpartition(" ")[0] != cell:
-                continue
-            seed = int(row["seed"])
-            if seed not in longest or curve.end > longest[seed].end:
-                longest[seed] = curve
-        return longest
+        """The curve per seed of the longest budget, of the configurations whose labels are the cell and iterations."""
+        curves = {seed: self.curves.get(str(row["trial"])) for seed, row in self._longest_rows(cell).items()}
+        return {seed: curve for seed, curve in curves.items() if curve is not None}
 
     def values_at(self, cell: str, column: str, iteration: float) -> dict[int, float]:
-        """A column at the last log point up to an iteration, by seed; curves that end before it are left out."""
-        values = {seed: curve.at(column, iteration) for seed, curve in self.longest(cell).items()}
+        """A column at the last log point up to an iteration, by seed; curves of shorter budgets are left out.
+
+        A training that diverged or timed out before counts with its last finite value: without any, a score is
+        chance and a loss infinite.
+        """
+        values: dict[int, float] = {}
+        for seed, row in self._longest_rows(cell).items():
+            curve = self.curves.get(str(row["trial"]))
+            value = curve.at(column, iteration) if curve else math.nan
+            values[seed] = self._last(row, column) if not math.isfinite(value) and row["outcome"] in ENDED else value
         return {seed: value for seed, value in values.items() if value == value}
 
     def best_accuracies(self, cell: str, iterations: int) -> dict[int, float]:
-        """The best test accuracy on each seed's curve (selected on test); curves that end before are left out."""
-        curves = self.longest(cell).items()
-        return {seed: max(curve.values("test_accuracy")) for seed, curve in curves if curve.end >= iterations}
+        """The best test accuracy on each seed's curve (selected on test); curves of shorter budgets are left out.
+
+        Of a training that diverged or timed out, that of its curve up to there; chance without a curve.
+        """
+        best: dict[int, float] = {}
+        for seed, row in self._longest_rows(cell).items():
+            curve = self.curves.get(str(row["trial"]))
+            values = [value for value in curve.values("test_accuracy") if value == value] if curve else []
+            if row["outcome"] in ENDED:
+                best[seed] = max(values, default=self._chance)
+            elif curve and curve.end >= iterations:
+                best[seed] = max(values)
+        return best
 
     def first_reached(self, cell: str, accuracy: float) -> float | None:
-        """The median iteration at which the longest curves first reach an accuracy; None if half of them never do."""
-        curves = list(self.longest(cell).values())
-        end = max((curve.end for curve in curves), default=0)
-        reached = [curve.first_with(accuracy) for curve in curves if curve.end == end]
+        """The median iteration at which the longest curves first reach an accuracy; None if half of them never do.
+
+        A training that diverged or timed out before missed it.
+        """
+        rows, curves = self._longest_rows(cell), self.longest(cell)
+        end = max((curve.end for curve in curves.values()), default=0)
+        reached = [
+            curves[seed].first_with(accuracy) if seed in curves else math.inf
+            for seed, row in rows.items()
+            if row["outcome"] in ENDED or (seed in curves and curves[seed].end == end)
+        ]
         middle = median(reached) if reached else math.inf
         return None if math.isinf(middle) else middle
+
+    def ended_text(self, label: str) -> str:
+        """How many trainings of a configuration diverged or timed out, in words; empty if none did."""
+        outcomes = [str(row["outcome"]) for row in self._rows if row["configuration"] == label]
+        return Endings.of(outcomes).ended_text(label)
+
+    def _longest_rows(self, cell: str) -> dict[int, TrialRow]:
+        """The trial per seed of the longest budget that has a result, also one that diverged or timed out."""
+        longest: dict[int, tuple[int, TrialRow]] = {}
+        for row in self._rows:
+            name, _, iterations = str(row["configuration"]).rpartition(" ")
+            if name != cell or row["outcome"] not in (*FINISHED, *ENDED):
+                continue
+            if row["outcome"] in FINISHED and str(row["trial"]) not in self.curves:
+                continue
+            seed, budget = int(row["seed"]), int(iterations)
+            if seed not in longest or budget > longest[seed][0]:
+                longest[seed] = budget, row
+        return {seed: row for seed, (_, row) in longest.items()}
+
+    def _last(self, row: TrialRow, column: str) -> float:
+        """What a training that diverged or timed out counts as in a column of its curve."""
+        curve = self.curves.get(str(row["trial"]))
+        value = curve.last(column) if curve else math.nan
+        if value == value:
+            return value
+        return math.inf if QUANTITIES[column].kind == "loss" else self._chance
+
+    @cached_property
+    def _chance(self) -> float:
+        """1 / classes of the data set. Raises AssayError where no trial tells them."""
+        classes = {
+            float(row["classes"]) for row in self._rows if row.get("classes") and row["classes"] == row["classes"]
+        }
+        if len(classes) != 1:
+            raise AssayError("a training diverged without an accuracy, and the number of classes is unknown")
+        return 1 / classes.pop()
 
 
 def trial_rows(results: Results) -> list[TrialRow]:

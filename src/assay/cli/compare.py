@@ -49,6 +49,7 @@ def compare(
     """
     from assay.analysis.frames import is_imported
     from assay.analysis.quantities import MEASURES
+    from assay.cli.notes import print_notes
     from assay.report.answers import processor_sentence
 
     results = stored_results(study, store)
@@ -81,6 +82,7 @@ def compare(
         note("not compared: " + _IMPORTED)
     if len(curves) and to_terminal:
         print_frame(curves, title="imported", **formats)
+    print_notes(results, [*(configurations or []), *([baseline] if configurations and baseline else [])])
 
 
 def _selected(table: Any, configurations: list[str], baseline: str | None) -> Any:

@@ -126,13 +126,9 @@ def typed_store(store: str | None) -> str | None:
     """The store as a printed command names it: as typed, without a password; None for that of the environment."""
     if store is None or "://" not in store:
         return store
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from assay.store.database import without_password
 
-    try:
-        return make_url(store).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return store
+    return without_password(store)
 
 
 def stored_results(study: str, store: str | None) -> Results:

@@ -68,5 +68,8 @@ def plot(
     options = {key: value for key, value in values.items() if value is not None}
     if "log" in options and chart != "curves":
         options["log"] = True
-    picture = stored_results(study, store).picture(chart, trial=trial, **options)
+    results = stored_results(study, store)
+    picture = results.picture(chart, trial=trial, **options)
+    if results.renamed_axes and (by or facet):
+        note(f"note: {results.renamed_axes}")
     note(str(charts.write(picture, out or file_named(study, f"-{chart}.png"))))

@@ -113,22 +113,23 @@ def run(
 
 
 def _say_failures(execution: Execution) -> bool:
-    """Says how many trials have no result, and why; returns whether none has one."""
+    """Says how many trials were cut short, why, and what they count as; returns whether all of them were."""
     from assay.store.queries import one_trial
-    from assay.training.outcome import RETRIED
+    from assay.training.outcome import RETRIED, Outcome
 
     counts = Counter(execution.outcomes.values())
     first = {outcome: key for key, outcome in reversed(execution.outcomes.items())}
-    parts = [
-        f"{counts[outcome]:,} {outcome} ({one_trial(execution.store.database, first[outcome])['reason']})"
-        for outcome in RETRIED
-        if counts[outcome]
-    ]
+    parts: list[str] = []
+    for outcome in (outcome for outcome in RETRIED if counts[outcome]):
+        reason = one_trial(execution.store.database, first[outcome])["reason"]
+        value = "counted as they ended" if outcome is Outcome.TIMED_OUT else "no result"
+        parts.append(f"{counts[outcome]:,} {outcome} ({reason}; {value})")
     if not parts:
         return False
-    results = sum(counts.values()) - sum(counts[outcome] for outcome in RETRIED)
-    note(f"{results:,} of {len(execution.trials):,} trials have a result: {', '.join(parts)}; --retry repeats these")
-    return not results
+    cut_short = sum(counts[outcome] for outcome in RETRIED)
+    total = f"{cut_short:,} of {len(execution.trials):,} trials were cut short"
+    note(f"{total}: {', '.join(parts)}; --retry repeats these")
+    return cut_short == sum(counts.values())
 
 
 def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
@@ -169,8 +170,6 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
         raise typer.Exit(Exit.NEGATIVE)
 
 
-_MOST_NOTES = 8  # at the end of a run
-
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -189,24 +188,23 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
 
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
+    from assay.analysis.summaries import ranked as by
     from assay.cli import tables
+    from assay.cli.notes import print_notes
     from assay.report.answers import own_clocks
-    from assay.report.notes import line
 
     summary = results.summary()
     screen = console()
-    screen.print(tables.study(summary.sort_values("accuracy", ascending=False), f"{results.name}: by accuracy"))
+    screen.print(tables.study(by(summary, "accuracy", ascending=False), f"{results.name}: by accuracy"))
     if results.about.get("timing", "isolated") == "isolated":
         ranked, left_out = own(summary)
-        screen.print(tables.study(ranked.sort_values("effort"), f"{results.name}: by effort"))
+        screen.print(tables.study(by(ranked, "effort", ascending=True), f"{results.name}: by effort"))
         if left_out:
             note(left_out)
     else:
         note("timing is packed: trials ran side by side, so efforts are not ranked")
     for sentence in own_clocks(results.frame()):
         note(sentence)
-    notes = results.notes()
-    for unusual in notes[:_MOST_NOTES]:
-        note(f"note: {line(unusual, configurations=len(summary))}")
-    if len(notes) > _MOST_NOTES:
-        note(f"{len(notes) - _MOST_NOTES:,} more notes; `assay report {results.name}` lists them")
+    if results.renamed_axes:
+        note(f"note: {results.renamed_axes}")
+    print_notes(results)

@@ -207,9 +207,9 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
     table = Table(title=clean(title), title_justify="left")
-    table.add_column("configuration", overflow="fold")
+    table.add_column("configuration", overflow="fold", min_width=12)
     for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
-        table.add_column(column, justify="right", no_wrap=column != "trials")
+        table.add_column(column, justify="right", no_wrap=column not in ("trials", "min .. max", _SECONDS, "effort"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
@@ -240,7 +240,8 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         best, seconds = percent(row["best"]), _decimal(row["seconds"], ",.1f")
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
-        counts = [f"{done}{row['trials']:,}", f"{row['imported']:,}" if row["imported"] else "-"]
+        done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
+        counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
         table.add_row(clean(row["name"]), *counts, best, seconds, _when(row["updated"]))
     return table
 

@@ -37,6 +37,7 @@ def target(
     """
     from assay.analysis import targets
     from assay.analysis.frames import own
+    from assay.cli.notes import print_notes
     from assay.report.answers import preparation
     from assay.report.text import percent
 
@@ -57,9 +58,10 @@ def target(
         names = ", ".join(epochs_only)
         note(f"{names}: no time, because the log counts epochs (import it again with --iterations-per-epoch)")
     title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
-    table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
+    table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     endings = [column for column in _ENDINGS if any(table[column].tolist())]
     table = table if as_csv or as_json or as_markdown else table[[*_COLUMNS, *endings]]
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
     print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)
+    print_notes(results)

@@ -18,12 +18,13 @@ from typing import Any
 
 from assay.data.datasets import data_folder
 from assay.errors import DataError, unknown
+from assay.system.limits import DOWNLOAD_BYTES
 
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the file's name, the bytes downloaded and the total, if known."""
 
 _CHUNK_BYTES = 1 << 16
-_MAX_BYTES = 200 << 20  # no file of these sets comes near; a download that exceeds it is stopped
+_MAX_BYTES = DOWNLOAD_BYTES.most  # no file of these sets comes near; a download that exceeds it is stopped
 _TIMEOUT_SECONDS = 30
 
 

@@ -18,6 +18,7 @@ from assay.data.npz import npz_names, read_npz
 from assay.data.orientation import taller
 from assay.data.roles import ROLES, role_of
 from assay.errors import DataError
+from assay.system.limits import FOLDER_ENTRIES
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -27,7 +28,7 @@ IDX_FILES = {
 }
 """The names of MNIST's files, without `.gz`."""
 
-_MAX_ENTRIES = 10_000  # of the given folder that are looked at
+_MAX_ENTRIES = FOLDER_ENTRIES.most  # of the given folder that are looked at
 _MAX_ENTRIES_BELOW = 1_000  # of each folder below it
 _MAX_FOLDERS = 200  # below it that are looked into
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"

@@ -16,9 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.bounds import too_large
 from assay.data.foreign import HEADER_BYTES, kind_of
 from assay.errors import DataError
 from assay.system.files import write_atomically
+from assay.system.limits import IDX_DIMENSIONS
 
 TYPES = {
     0x08: np.dtype(">u1"),
@@ -29,7 +31,7 @@ TYPES = {
     0x0E: np.dtype(">f8"),
 }
 
-_MAX_DIMENSIONS = 4
+_MAX_DIMENSIONS = IDX_DIMENSIONS.most
 _CHUNK_BYTES = 1 << 20  # read at a time, so that memory grows with what a file holds and not with what it claims
 
 
@@ -56,15 +58,17 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             if not compressed:
                 return _read(file, path, size=os.fstat(file.fileno()).st_size)
             with gzip.open(file) as unpacked:
-                return _read(unpacked, path, size=None)
+                return _read(unpacked, path, compressed=os.fstat(file.fileno()).st_size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip: {error}; expected a whole IDX file inside it") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read(file: BinaryIO | gzip.GzipFile, path: Path, *, size: int | None) -> NDArray[Any]:
-    """The array in an open file; `size`: the file's size in bytes, if known."""
+def _read(
+    file: BinaryIO | gzip.GzipFile, path: Path, *, size: int | None = None, compressed: int | None = None
+) -> NDArray[Any]:
+    """The array in an open file; `size`: the file's size in bytes if it is plain, `compressed`: if it is not."""
     dtype, shape = _read_header(file, path)
     claimed = math.prod(shape) * dtype.itemsize
     claim = f"the header promises {claimed:,} bytes for {_sizes(shape)} of {dtype.newbyteorder('=').name}"
@@ -74,6 +78,8 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path, *, size: int | None) -> ND
     # without the zeros: an array such as (0, 2**32 - 1, ...) is empty, and still too big for NumPy
     if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:
         raise DataError(f"{path}: absurd dimensions {_sizes(shape)}; expected an array that fits into memory")
+    if problem := too_large(claimed, compressed):
+        raise DataError(f"{path}: {_sizes(shape)} of {dtype.newbyteorder('=').name} {problem}")
     content = bytearray()
     while len(content) <= claimed and (chunk := file.read(min(_CHUNK_BYTES, claimed + 1 - len(content)))):
         content += chunk

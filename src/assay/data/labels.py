@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import DataError
+from assay.system.limits import CLASSES
 
 Labels = NDArray[np.int64]
 
-_MAX_CLASSES = 10_000  # more is a column of numbers that was mistaken for labels
+_MAX_CLASSES = CLASSES.most  # more is a column of numbers that was mistaken for labels
 _QMNIST_COLUMNS = 8
 _NIST_DIGITS = 30  # NIST's code of the digit 0, in column 4 of QMNIST's labels
 

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.bounds import too_large
 from assay.data.foreign import HEADER_BYTES, SAVE_NPZ, kind_of
 from assay.data.roles import ROLES, by_role, role_of
 from assay.errors import DataError
+from assay.system.limits import NPZ_DIMENSIONS, NPZ_HEADER_BYTES
 
-_MAX_HEADER_BYTES = 1 << 16  # the limit of version 1.0; NumPy itself stops at 10,000
-_MAX_DEFLATE_RATIO = 1032  # deflate cannot compress further (zlib's technical notes): a larger claim is false
+_MAX_HEADER_BYTES = NPZ_HEADER_BYTES.most  # the limit of version 1.0; NumPy itself stops at 10,000
 _CHUNK_BYTES = 1 << 20
 _UNNAMED = ("arr_0", "arr_1", "arr_2", "arr_3")
 _SKLEARN_ORDER = ("x_train", "x_test", "y_train", "y_test")
@@ -164,14 +165,13 @@ def _members(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> dict
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> NDArray[Any]:
     claimed, compressed = member.file_size, member.compress_size
-    limits = {zipfile.ZIP_STORED: compressed, zipfile.ZIP_DEFLATED: _MAX_DEFLATE_RATIO * compressed}
-    limit = limits.get(member.compress_type)
-    if limit is None:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: compressed by method {member.compress_type}; expected stored (0) or deflated (8)")
-    if claimed > limit:
-        raise DataError(
-            f"{where}: claims {claimed:,} bytes, but {compressed:,} compressed bytes hold at most {limit:,}"
-        )
+    is_stored = member.compress_type == zipfile.ZIP_STORED
+    if is_stored and claimed > compressed:
+        raise DataError(f"{where}: claims {claimed:,} bytes, but holds {compressed:,}")
+    if problem := too_large(claimed, None if is_stored else compressed):
+        raise DataError(f"{where}: {problem}")
     with archive.open(member) as file:
         content = bytearray(file.read(min(claimed, _MAX_HEADER_BYTES)))
         dtype, shape, fortran, start = _header(bytes(content), where)
@@ -203,7 +203,7 @@ def _header(content: bytes, where: str) -> tuple[np.dtype[Any], tuple[int, ...],
     if dtype.kind not in "biufSU" or not dtype.itemsize:
         hint = ": save np.stack(list(x)) for pictures, y.astype(str) for labels" if dtype.kind == "O" else ""
         raise DataError(f"{where}: elements of type {dtype}; expected numbers or strings (pickle is never read){hint}")
-    if len(shape) > 8 or any(size < 0 for size in shape):
+    if len(shape) > NPZ_DIMENSIONS.most or any(size < 0 for size in shape):
         raise DataError(f"{where}: got the shape {shape}; expected up to 8 dimensions, none negative")
     if math.prod(filter(None, shape)) * dtype.itemsize > np.iinfo(np.intp).max:
         raise DataError(f"{where}: got the shape {shape}; expected an array that fits into memory")

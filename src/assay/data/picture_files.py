@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from assay.errors import FileError
 from assay.system.file_kinds import SIGNATURES
+from assay.system.limits import DEFLATE_RATIO, PICTURE_BYTES, PICTURE_PIXELS, PICTURE_SIDE
 
 Values = NDArray[np.float64]
 
-_MAX_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in three channels
-_MAX_DEFLATE_RATIO = 1032  # deflate cannot compress further, so a larger claim of a PNG is false
+_CHUNK_PIXELS = 2**20  # converted at a time, so that a large picture is held once
 _HEADER_BYTES = 512
 _FORMATS = (
     "AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MSP", "PCX", "PNG", "PPM",
@@ -112,6 +112,8 @@ def read_picture(path: Path, *, largest: int) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
+        if path.stat().st_size > PICTURE_BYTES.most:
+            raise FileError(f"has more than {PICTURE_BYTES}; save it smaller")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata; the pixels decide
             Image.init()
@@ -129,7 +131,7 @@ def read_picture(path: Path, *, largest: int) -> Picture:
     except UnidentifiedImageError:
         raise FileError(f"{path}: {_unreadable(path)}") from None
     except Image.DecompressionBombError:
-        raise FileError(f"{path}: claims more than {2 * _MAX_PIXELS:,} pixels; save it smaller") from None
+        raise FileError(f"{path}: claims more than {PICTURE_PIXELS}; save it smaller") from None
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
     except MemoryError:
@@ -185,13 +187,16 @@ def _turned(values: Values, orientation: int) -> Values:
 def _check_size(image: Any, path: Path) -> None:
     """Refuses a picture by the size in its header, before memory is taken for its pixels."""
     width, height = image.size
-    if width * height > _MAX_PIXELS:
-        raise FileError(f"claims {width:,} x {height:,} pixels; expected at most {_MAX_PIXELS:,}: save it smaller")
+    if width * height > PICTURE_PIXELS.most or max(width, height) > PICTURE_SIDE.most:
+        raise FileError(
+            f"claims {width:,} x {height:,} pixels; expected at most {PICTURE_PIXELS.most:,}, "
+            f"and {PICTURE_SIDE.most:,} on a side: save it smaller"
+        )
     if width * height == 0:
         raise FileError(f"has {width} x {height} pixels; expected at least one")
     bits = 1 if image.mode in ("1", "L", "P") else 8  # pixels of 1 to 8 bits open as these modes
     size = path.stat().st_size
-    if image.format == "PNG" and width * height * bits // 8 > _MAX_DEFLATE_RATIO * size:
+    if image.format == "PNG" and width * height * bits // 8 > DEFLATE_RATIO.most * size:
         raise FileError(f"damaged: claims {width:,} x {height:,} pixels in a file of {size:,} bytes")
 
 
@@ -208,13 +213,26 @@ def _decoded(image: Any, factor: int, notes: list[str]) -> tuple[Values, Values 
     if mode.startswith("I") or mode == "F":
         return _deep(image, factor, notes)[..., None], None
     if mode in ("1", "L") and "transparency" not in image.info:
-        return reduced(np.asarray(image.convert("L")), factor)[..., None] / 255.0, None
+        return _reduced_image(image, "L", factor)[..., None] / 255.0, None
     transparent = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    pixels = reduced(np.asarray(image.convert("RGBA" if transparent else "RGB")), factor) / 255.0
+    pixels = _reduced_image(image, "RGBA" if transparent else "RGB", factor) / 255.0
     colours = pixels[..., :3]
     if (colours[..., :1] == colours).all():
         colours = colours[..., :1]
     return colours, pixels[..., 3] if transparent else None
+
+
+def _reduced_image(image: Any, mode: str, factor: int) -> NDArray[Any]:
+    """A picture in another mode, reduced; converted a band of rows at a time, so that no second copy is held."""
+    if factor <= 1:
+        return np.asarray(image.convert(mode))
+    width, height = image.size
+    band = factor * max(1, _CHUNK_PIXELS // (factor * width))
+    parts = [
+        reduced(np.asarray(image.crop((0, top, width, min(height, top + band))).convert(mode)), factor)
+        for top in range(0, height, band)
+    ]
+    return np.concatenate(parts)
 
 
 def _deep(image: Any, factor: int, notes: list[str]) -> Values:
@@ -268,11 +286,10 @@ def reduced(values: NDArray[Any], factor: int) -> NDArray[Any]:
     if factor <= 1:
         return values
     totals: NDArray[Any] = values
-    counts = np.ones(values.shape[:2])
     for axis in (0, 1):
-        starts = np.arange(0, values.shape[axis], factor)
-        totals = np.add.reduceat(totals, starts, axis, dtype=np.float64)
-        counts = np.add.reduceat(counts, starts, axis)
+        totals = np.add.reduceat(totals, np.arange(0, values.shape[axis], factor), axis, dtype=np.float64)
+    rows, columns = (np.add.reduceat(np.ones(size), np.arange(0, size, factor)) for size in values.shape[:2])
+    counts = np.outer(rows, columns)
     return totals / counts.reshape(counts.shape + (1,) * (values.ndim - 2))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -103,7 +104,9 @@ class Execution:
         """The estimated seconds of the open jobs. The first access may calibrate, which takes seconds."""
         if self._estimates is None:
             seconds = estimated(list(self.open), self.store, self._examples) if len(self.open) else {}
-            self._estimates = Estimates(seconds)
+            limit = math.inf if self._settings.time_limit is None else self._settings.time_limit
+            longest = {job.trajectory: limit * len(job.trials) for job in self.open}
+            self._estimates = Estimates({job: min(value, longest[job]) for job, value in seconds.items()})
         return remaining([self._estimates.of(job.trajectory) for job in self.open], self._count())
 
     def register(self) -> None:

@@ -24,9 +24,10 @@ from assay.logs.separated import header_of, looks_csv, read_csv
 from assay.logs.tensorboard import looks_tensorboard, read_tensorboard
 from assay.logs.text import looks_text, read_text
 from assay.system.file_kinds import SIGNATURES
+from assay.system.limits import LOG_BYTES
 from assay.training.history import History
 
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = LOG_BYTES.most
 """The size limit of a file; a text log of this size has millions of lines."""
 
 

@@ -15,8 +15,9 @@ from assay.logs.columns import meaning, normalised
 from assay.logs.lines import lines_of, plain_numbers
 from assay.logs.log import QUANTITIES, Options, Reading
 from assay.logs.tables import Line, read_rows
+from assay.system.limits import LOG_COLUMNS, LOG_OBJECT_CHARACTERS
 
-MOST_CHARACTERS = 100_000
+MOST_CHARACTERS = LOG_OBJECT_CHARACTERS.most
 """The length limit of a line with an object."""
 _BARE = re.compile(r"(?<=[:\[,])(\s*)(-?)(nan|inf|NaN|Infinity)(?=\s*[,}\]])")
 _STEPS = ("iteration", "epoch")
@@ -55,7 +56,7 @@ def read_json(content: bytes, options: Options) -> Reading:
     for number, entry in objects:
         lines.append(Line(number, "", _cells(entry)))
     names = list(dict.fromkeys(name for line in lines for name in line.cells))
-    if len(names) > 10_000:
+    if len(names) > LOG_COLUMNS.most:
         raise AssayError(f"the objects have {len(names):,} names; expected those of a training log")
     if "eval_loss" in names or "train_runtime" in names:
         reading.framework = reading.framework or "Hugging Face Trainer"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from assay.errors import FileError
+from assay.system.limits import LOG_CELLS, LOG_COLUMNS, LOG_LINES, LOG_TEXT_BYTES
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -20,8 +21,20 @@ def lines_of(content: bytes) -> list[str]:
     text = _decoded(content)
     if "\0" in text:
         raise FileError("a binary file; expected a text file")
+    if len(content) > LOG_TEXT_BYTES.most:
+        raise FileError(f"a text of more than {LOG_TEXT_BYTES}; cut it to the lines of the training")
+    refuse_size(max(text.count("\n"), text.count("\r")))
     lines = [_COLOURS.sub("", line) for line in _ENDS.split(text)]
     return lines[:-1] if lines and not lines[-1] else lines
+
+
+def refuse_size(lines: int, *, columns: int = 1) -> None:
+    """Refuses a log of too many lines, columns or cells by their numbers. Raises: FileError."""
+    if lines > LOG_LINES.most or columns > LOG_COLUMNS.most or lines * columns > LOG_CELLS.most:
+        what = f"{lines:,} lines" if columns == 1 else f"{columns:,} columns in {lines:,} lines"
+        raise FileError(
+            f"{what}; expected at most {LOG_LINES.most:,} lines, {LOG_COLUMNS} and {LOG_CELLS}: cut it to what is needed"
+        )
 
 
 def _decoded(content: bytes) -> str:

@@ -9,7 +9,6 @@ from assay.logs.lines import lines_of, number_of
 from assay.logs.log import Cell, Options, Reading, Row
 from assay.logs.rows import finish
 
-_RULE = re.compile(r"\s*\|[=\-|+ ]*[=\-][=\-|+ ]*\|?\s*")
 _TOTAL = re.compile(r"Total time:\s*([\d.:]+)", re.IGNORECASE)
 _ROW = re.compile(r"\s*\|\s*\d+\s*\|\s*\d+\s*\|")
 _HEADERS = {  # the text of a header cell, joined over its lines -> what the column holds
@@ -45,7 +44,7 @@ def read_matlab(content: bytes, options: Options) -> Reading:
     boundaries: set[int] = set()
     ignored: set[str] = set()
     for number, text in enumerate(lines, 1):
-        if _RULE.fullmatch(text):
+        if _is_rule(text):
             reading.headings += 1
             reading.ended = bool(rows)  # the rule below the last row is printed at the end
         elif not text.lstrip().startswith("|"):
@@ -72,6 +71,12 @@ def read_matlab(content: bytes, options: Options) -> Reading:
     if ignored:
         reading.units["not taken"] = ", ".join(sorted(ignored))
     return reading
+
+
+def _is_rule(text: str) -> bool:
+    """Whether a line is a rule of the table, such as |====|====|."""
+    characters = set(text.strip())
+    return text.strip().startswith("|") and characters <= set("=-|+ ") and bool(characters & set("=-"))
 
 
 def _other(reading: Reading, text: str) -> None:

@@ -15,11 +15,12 @@ from assay.logs.columns import meaning
 from assay.logs.lines import counted, lines_of, plain_numbers
 from assay.logs.log import QUANTITIES, STEPS, TARGETS, Options, Reading
 from assay.logs.tables import Line, read_rows
+from assay.system.limits import LOG_LINE_CHARACTERS, LOG_PATTERN_CHARACTERS, LOG_PATTERN_SECONDS
 
-MOST_CHARACTERS = 5000
+MOST_CHARACTERS = LOG_LINE_CHARACTERS.most
 """The length limit of a line; a longer one is ignored."""
-MOST_PATTERN = 2000
-SECONDS = 10.0
+MOST_PATTERN = LOG_PATTERN_CHARACTERS.most
+SECONDS = float(LOG_PATTERN_SECONDS.most)
 """The time limit of matching: an expression with nested repetitions may take longer than any log is worth."""
 _EXAMPLE = r"--pattern 'epoch (?P<epoch>\d+): loss (?P<train_loss>\S+)'"
 

@@ -14,8 +14,12 @@ from assay.logs.log import Cell, Options, Reading, Row
 from assay.logs.rows import finish
 from assay.logs.text import read_text
 
-_ENTRY = re.compile(rf",?\s*([A-Za-z][A-Za-z ]*?)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
-_TOTAL = re.compile(r"-+>\s*Total time\b", re.IGNORECASE)
+_ENTRY = re.compile(rf",?\s*([A-Za-z]+(?: +[A-Za-z]+)*)\s*[:=]\s*({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)\s*(%|s\b)?")
+_NAMED = re.compile(
+    rf"(?<![A-Za-z])([A-Za-z]{{1,20}}(?: {{1,5}}[A-Za-z]{{1,20}}){{0,3}})\s{{0,20}}[:=]\s{{0,20}}({NUMBER}|\d+(?::\d+)+(?:\.\d+)?)"
+)
+"""An entry anywhere in a line: its parts are bounded, so that a search takes time in proportion to the line."""
+_TOTAL = re.compile(r"->\s{0,99}Total time\b", re.IGNORECASE)
 _TOTALS = {"total time": "wall", "training time": "train", "validation time": "evaluate"}
 _SPLITS = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 _NAMES = {"loss": "loss", "acc": "accuracy", "accuracy": "accuracy", "time": "time"}
@@ -35,16 +39,16 @@ class Style(NamedTuple):
     similar: re.Pattern[str]
 
 
-_SPLIT = r"(?:^|-+>)\s*(train|valid|validation|test)"
+_SPLIT = r"(?:^|->)\s*(train|valid|validation|test)"
 PYTORCH = Style(
     "PyTorch",
     re.compile(_SPLIT + r"\s+epoch\s*:?\s*(\d+)\b(?!\s*\[)", re.IGNORECASE),
-    re.compile(r"-+>\s*(?:train|valid|test)[a-z]*(?!\s*,)", re.IGNORECASE),
+    re.compile(r"->\s*(?:train|valid|test)[a-z]*(?!\s*,)", re.IGNORECASE),
 )
 FLUX = Style(
     "Flux",
     re.compile(_SPLIT + r"\s*,\s*epoch\s*:?\s*(\d+)\b", re.IGNORECASE),
-    re.compile(r"-+>\s*(?:train|valid|test)[a-z]*\s*,", re.IGNORECASE),
+    re.compile(r"->\s*(?:train|valid|test)[a-z]*\s*,", re.IGNORECASE),
 )
 
 
@@ -145,8 +149,8 @@ def _row(number: int, text: str, style: Style, ignored: set[str]) -> Row | str:
 def _total(reading: Reading, number: int, text: str) -> None:
     start = _TOTAL.search(text)
     assert start is not None
-    rest = text[start.start() :].lstrip("-> ")
-    named = {m[1].strip().casefold(): seconds_of(m[2]) for m in _ENTRY.finditer(rest)}
+    rest = text[start.start() :].lstrip("-> ")[:1000]
+    named = {m[1].strip().casefold(): seconds_of(m[2]) for m in _NAMED.finditer(rest)}
     totals = {entry: seconds for name, entry in _TOTALS.items() if (seconds := named.get(name)) is not None}
     if not totals:
         reading.reject(number, "a total without a number", text)

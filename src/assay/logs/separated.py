@@ -11,17 +11,23 @@ from typing import NamedTuple
 
 from assay.errors import AssayError
 from assay.logs.columns import column_mapping, normalised
-from assay.logs.lines import lines_of, number_of, plain_numbers
+from assay.logs.lines import lines_of, number_of, plain_numbers, refuse_size
 from assay.logs.log import QUANTITIES, Options, Reading
 from assay.logs.tables import STEP_OF_WANDB, Line, read_rows
 
 _SEPARATORS = ",;\t|"
 _SEP = re.compile(r"\ufeff?\"?sep=(.)\"?", re.IGNORECASE)  # Excel's first line
-_RULE = re.compile(r"[\s|+:=-]*[=-]{2}[\s|+:=-]*")  # below the header of a printed table
 _SPREAD = re.compile(r"__(?:MIN|MAX)$")
 _TENSORBOARD = ["wall_time", "step", "value"]
 _RUNS = 100
 _KEYS = ("metric", "metric_name", "key", "tag", "name")
+
+
+def _is_rule(text: str) -> bool:
+    """Whether a line is what stands below the header of a printed table, such as |---|---|."""
+    if not any(mark in text for mark in ("==", "--", "=-", "-=")):
+        return False
+    return not text.strip(" \t\r\n\x0b\x0c|+:=-") or not any(not c.isspace() and c not in "|+:=-" for c in text)
 
 
 class _Table(NamedTuple):
@@ -68,6 +74,7 @@ def read_csv(content: bytes, options: Options) -> Reading:
     lines = lines_of(content)
     reading = Reading(lines=len(lines))
     start, header, separator = _header(lines)
+    refuse_size(len(lines), columns=len(header))
     if len(set(header)) < len(header):
         header = _distinct(reading, header)
     rows: list[Line] = []
@@ -80,7 +87,7 @@ def read_csv(content: bytes, options: Options) -> Reading:
         elif number == start + 1 or cells == header:
             boundary = bool(rows)
             reading.headings += 1
-        elif _RULE.fullmatch(text):
+        elif _is_rule(text):
             reading.headings += 1
         elif cells is None:
             reading.reject(number, "cannot be split", text)
@@ -104,7 +111,7 @@ def _header(lines: list[str]) -> _Table:
     for position, text in enumerate(lines):
         if match := _SEP.fullmatch(text.strip()) if not specified else None:
             specified = match[1]
-        elif text.strip() and not text.lstrip().startswith("#") and not _RULE.fullmatch(text):
+        elif text.strip() and not text.lstrip().startswith("#") and not _is_rule(text):
             separator = specified or _separator(text)
             return _Table(position, _cells(text, separator) or [], separator)
     return _Table(len(lines), [], ",")

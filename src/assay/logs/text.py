@@ -15,8 +15,9 @@ from assay.logs.columns import SPLITS, USUAL, is_bare, meaning, normalised
 from assay.logs.lines import counted, lines_of, plain_numbers, without_prefix
 from assay.logs.log import QUANTITIES, Options, Reading
 from assay.logs.tables import Line, read_rows
+from assay.system.limits import LOG_LINE_CHARACTERS
 
-MOST_CHARACTERS = 5000
+MOST_CHARACTERS = LOG_LINE_CHARACTERS.most
 """The length limit of a line; a longer one is ignored."""
 _NUMBER = re.compile(
     r"(?<![\w.@])(?:(\d{1,6}:\d\d(?::\d\d)?(?:\.\d{1,9})?)"  # a duration

@@ -11,7 +11,7 @@ import numpy as np
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
 from assay.analysis.families import SeedValues, against, pairs_among
-from assay.analysis.frames import is_imported, listed
+from assay.analysis.frames import FINISHED, is_imported, listed
 from assay.analysis.quantities import SCORE, TEST_SCORE
 from assay.analysis.seeds import BUSY
 from assay.analysis.verdict import Verdict
@@ -73,7 +73,8 @@ def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
         return []
     if BASELINE in seeds.names and not of_looks:
         return _with_baseline(against(seeds, BASELINE).verdicts())
-    order = np.argsort(-seeds.means() if SCORE.higher_is_better else seeds.means(), kind="stable")
+    unfinished = [not endings.count(*FINISHED) for endings in seeds.endings]
+    order = np.lexsort((-seeds.means() if SCORE.higher_is_better else seeds.means(), unfinished))
     measured = [int(place) for place in order if not np.isnan(seeds.means()[place])]
     first = [seeds.names[place] for place in measured[:_BEST]]
     if len(first) < 2:
@@ -165,19 +166,25 @@ def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     return sentences
 
 
+def _arrivals(row: Any, unit: str) -> str:
+    """How often and how soon a configuration reaches a target, in words."""
+    median = f", median {row['median']:,.0f} {unit}" if row["median"] == row["median"] else ""
+    return f"{row['configuration']}: {row['reached']} of {row['trials']} seeds{_ended(row)}{median}"
+
+
 def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]:
     """Which configurations reach an accuracy, how often and how soon."""
     times = targets.times_to(curves, trials, accuracy=accuracy)
-    table = targets.summary(times).sort_values(["success", "restricted_mean"], ascending=[False, True])
+    table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     goal = f"{percent(accuracy)} {TEST_SCORE.label}"
     table["missing"] = table["unmeasured"]
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
-    first = table.iloc[0]
-    sentence = f"{goal} is reached first by {first['configuration']}: {first['reached']} of {first['trials']} seeds"
-    sentence += _ended(first)
     unit = f"{targets.unit_of(trials, 'iteration')}s"
-    sentence += f", median {first['median']:,.0f} {unit}" if first["median"] == first["median"] else ""
+    surest, soonest = table.iloc[0], table.sort_values("restricted_mean", kind="stable").iloc[0]
+    is_both = surest["configuration"] == soonest["configuration"]
+    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit)}"
+    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
     end = (

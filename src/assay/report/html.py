@@ -72,7 +72,7 @@ def _cell(column: str, value: Any) -> str:
     if isinstance(value, int | float) or hasattr(value, "dtype"):
         number = float(value)
         fractions = ("accuracy", "low", "high", "success", "difference")
-        if any(column.startswith(word) or column.endswith("accuracy") for word in fractions) and abs(number) <= 1:
+        if any(column.startswith(word) or column.endswith("accuracy") for word in fractions):
             return f'<td class="number" data-value="{number!r}">{number:.2%}</td>'
         written = f"{number:,.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
         return f'<td class="number" data-value="{number!r}">{written}</td>'

@@ -27,6 +27,8 @@ class StudyResults(Protocol):
 
     @property
     def axes(self) -> list[str]: ...
+    @property
+    def renamed_axes(self) -> str: ...
     def frame(self) -> Frame: ...
     def curves(self) -> Frame: ...
     def summary(self) -> Frame: ...
@@ -70,7 +72,7 @@ def page(study: StudyResults) -> str:
         _filter(trials) if finished else "",
         *(_figure(CHARTS[name]) for name in specs),
         "<h2>Configurations</h2>",
-        html.frame_table(study.summary(), "configuration"),
+        html.frame_table(study.summary().rename(columns={"finished": "ended"}), "configuration"),
         *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
         *_optional_table(study, "Time to target", "targets"),
         "<h2>Trials</h2>",
@@ -170,6 +172,7 @@ def _notes(study: StudyResults, trials: Frame) -> list[str]:
     lines = [line(note, configurations=count) for note in notes[:_MOST_NOTES]]
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
+    lines += [study.renamed_axes] if study.renamed_axes else []
     return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 

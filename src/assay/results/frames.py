@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
@@ -29,8 +29,8 @@ COLUMNS = tuple(
 _DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
 
 
-def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Sequence[str]) -> pandas.DataFrame:
-    """One row per trial, as `Results.frame` describes them."""
+def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str, str]) -> pandas.DataFrame:
+    """One row per trial, as `Results.frame` describes them; `axes`: the column of each axis."""
     import pandas
 
     records: list[dict[str, Any]] = []
@@ -38,12 +38,13 @@ def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Sequence[st
         values = json.loads(row["axis_values"])
         record: dict[str, Any] = {"trial": row["trial"], "study": study, "configuration": row["label"]}
         origin = row.get("origin", "measured")
-        record |= {axis: values.get(axis, "baseline" if origin == "measured" else origin) for axis in axes}
+        absent = "baseline" if origin == "measured" else origin
+        record |= {column: values.get(axis, absent) for axis, column in axes.items()}
         record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
         record |= {column: row[column] for column in COLUMNS}
         record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
         for name in _DESCRIBING:
-            record.setdefault(name, row[name])
+            record[name] = row[name]
         record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
         record |= {"origin": origin, "steps": row.get("steps", "iterations")}
         ledger = json.loads(row["ledger"] or "{}")

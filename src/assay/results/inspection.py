@@ -25,6 +25,10 @@ def first_layer(history: History) -> tuple[NDArray[Any], tuple[int, ...]]:
 
 def most_confused(history: History) -> tuple[list[NDArray[Any]], list[str], list[str]]:
     """The test images that are taken for another class with the highest probability, with both classes' names."""
+    if history.recipe.data.name.startswith("openml:"):  # a name from somebody's store
+        raise AssayError(
+            f"data {history.recipe.data.name!r} would be fetched; a chart reads only data that lie on this machine"
+        )
     data = load(history.recipe.data.name)
     if data.checksum != history.data_checksum:
         raise AssayError(f"data {history.recipe.data.name!r} are not those that the trial was trained on any more")

@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.axis_columns import axis_columns, renamed_sentence
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
+from assay.recipe.notes import notes as recipe_notes
 from assay.report.notes import Note, grouped
 from assay.results.environment import environment
 from assay.results.frames import curve_frame, trial_frame
@@ -20,6 +22,7 @@ from assay.store.queries import machines_of, study_rows
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
+from assay.training.outcome import RANKED
 
 if TYPE_CHECKING:
     import altair
@@ -66,9 +69,20 @@ class Results:
 
     @property
     def axes(self) -> list[str]:
-        """The names of the study's axes. Empty for the design "list", whose only axis is the configuration."""
+        """The columns of the study's axes. Empty for the design "list", whose only axis is the configuration."""
+        return list(self._axis_columns.values())
+
+    @cached_property
+    def _axis_columns(self) -> dict[str, str]:
+        """The column of each axis, by the axis' name."""
         names = dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"]))
-        return [name for name in names if name != LIST_AXIS]
+        is_list = self.about.get("design") == "list"
+        return axis_columns(name for name in names if not (is_list and name == LIST_AXIS))
+
+    @property
+    def renamed_axes(self) -> str:
+        """A sentence on axes that have the name of another column, so that theirs is `axis.NAME`; empty if none has."""
+        return renamed_sentence(self._axis_columns)
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial of the study, finished or not, in the study's order. Imported curves come last.
@@ -76,16 +90,17 @@ class Results:
         A trial that several configurations share has a row in each.
 
         Returns:
-            A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis,
-            `seed`, `repeat` (equal repeats are paired seeds), `outcome` ("planned" if not finished), `accuracy` (of
-            the test set, a fraction), `test_loss`, `seconds` (of training), `effort`, `iterations`, `flops`,
-            `processor_seconds` (of training), `busy` (True if foreign load took more than 5 % of training, missing if
-            unknown or too short to judge), `level` (the engine's instruction level), `parameters`,
-            `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`, `machine`, `clock` ("assay",
-            or "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
-            counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis
+            (`axis.NAME` if NAME is another column of the frame), `seed`, `repeat` (equal repeats are paired seeds),
+            `outcome` ("planned" if not finished), `accuracy` (of the test set, a fraction), `test_loss`, `seconds` (of
+            training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
+            took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
+            level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
+            `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
+            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
+            did not measure is missing.
         """
-        return trial_frame(self._rows, study=self.name, axes=self.axes)
+        return trial_frame(self._rows, study=self.name, axes=self._axis_columns)
 
     def curves(self) -> pandas.DataFrame:
         """One row per log point of each trial.
@@ -145,7 +160,7 @@ class Results:
         return best_points(self.curves())
 
     def notes(self) -> list[Note]:
-        """What is unusual in the study's recipes, results and data: each sentence with its configurations."""
+        """What is unusual in the study, with its configurations: first in recipes, then in results and data."""
         made: dict[str, Recipe] = {}  # one recipe for each configuration: its seeds have the same notes
         pairs: list[tuple[str, str]] = []
         for row in self._rows:
@@ -156,7 +171,8 @@ class Results:
             if label not in made:
                 made[label] = Recipe.stored(json.loads(row["recipe"]))
             pairs += [(label, sentence) for sentence in all_notes(made[label], stored)]
-        return grouped(pairs)
+        of_recipes = [(label, sentence) for label, recipe in made.items() for sentence in recipe_notes(recipe)]
+        return grouped([*of_recipes, *pairs])
 
     # --- what it means ---
 
@@ -289,6 +305,9 @@ class Results:
         chart = CHARTS[name]
         defaults = {"axes": lambda: self.axes or None, "split": self._split}
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
+        for key in ("by", "facet"):  # these name an axis
+            if key in options:
+                options[key] = self._axis_columns.get(options[key], options[key])
         chart.check(options)
         return chart(*self._drawn_from(chart.needs, trial), **options)
 
@@ -356,7 +375,10 @@ class Results:
         if not finished:
             which = f" whose key begins with {trial!r}" if trial else ""
             raise AssayError(f"study {self.name!r} has no finished trial{which}")
-        return max(finished, key=lambda row: row["accuracy"] if row["accuracy"] is not None else -1.0)
+        return max(
+            finished,
+            key=lambda row: (row["outcome"] in RANKED, row["accuracy"] if row["accuracy"] is not None else -1.0),
+        )
 
     def _history(self, trial: str | None) -> History:
         row = self._chosen(trial)

@@ -43,7 +43,7 @@ class Database:
         self.read_only = read_only
         self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
-        with self._explaining():
+        with self.explaining():
             if self.url.get_backend_name() == "sqlite":
                 self.path = Path(self.url.database or "")
                 self.name = str(self.path)
@@ -68,7 +68,7 @@ class Database:
                 one that is not durable either; a commit that is durable takes all earlier ones with it.
         """
         connecting = self.engine.execution_options(assay_write=True, assay_durable=durable)
-        with self._explaining(), connecting.connect() as connection, connection.begin():
+        with self.explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             yield connection
@@ -76,7 +76,7 @@ class Database:
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
         """A transaction that reads one consistent state of the store. Raises: StoreError."""
-        with self._explaining(), self.engine.connect() as connection, connection.begin():
+        with self.explaining(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def now(self, connection: sa.Connection) -> float:
@@ -90,10 +90,12 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _explaining(self) -> Generator[None]:
+    def explaining(self) -> Generator[None]:
         """Turns an error of the database into a StoreError with a sentence for the user."""
         try:
             yield
+        except (UnicodeDecodeError, OverflowError) as error:  # of a text or a number that SQLite cannot hold or give
+            raise StoreError(_damaged(self.name, str(error))) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None and "not a database" in str(error):
                 raise StoreError(_not_a_database(self.path)) from error
@@ -104,6 +106,7 @@ class Database:
     def _open_sqlite(self, path: Path) -> sa.Engine:
         if path.is_dir():
             raise StoreError(f"{path}: a folder; expected the file of a store")
+        refuse_interrupted_repair(path)
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:
             _check_new(path, read_only=self.read_only)
@@ -299,8 +302,10 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgres://ada:secret@host:port/x?password=secret&sslmode=require")
     'postgres://ada:***@host:port/x?password=***&sslmode=require'
+    >>> without_password("postgres:ada:secret@host/x")
+    'postgres:ada:***@host/x'
     """
-    masked = re.sub(r"(://[^/@:]*:).*(?=@)", r"\1***", url)
+    masked = re.sub(r"((?:://|^[\w+.-]+:/?)[^/@:]*:).*(?=@)", r"\1***", url)
     return re.sub(r"(?i)((?:password|passwd|pwd|sslpassword|token)=)[^&\s]*", r"\1***", masked)
 
 
@@ -347,6 +352,18 @@ def _check_new(path: Path, *, read_only: bool) -> None:
         raise StoreError(f"{path}: no such store; `assay run` or `assay train` creates one")
     if not path.exists() and (kind := kind_of_name(path)):
         raise StoreError(f"{path}: by its name {kind}; expected the file of a store, such as assay.db")
+
+
+def interrupted_repair(path: Path) -> Path:
+    """The file that is there while a repair in place moves the files of a store."""
+    return path.with_name(path.name + ".repair")
+
+
+def refuse_interrupted_repair(path: Path) -> None:
+    """Refuses a store whose files a repair was moving when it was interrupted. Raises: StoreError."""
+    if interrupted_repair(path).exists():
+        line = command_line("assay store repair --in-place", store=str(path))
+        raise StoreError(f"{path}: damaged: its repair was interrupted; `{line}` finishes it")
 
 
 def _damaged(where: object, how: str) -> str:

@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, FileError, StoreError, to_install
-from assay.recipe.model import Recipe
+from assay.engines import ENGINES
+from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.imported import history_of, refuse_taken
+from assay.store.parquet import trial_rows
 from assay.store.queries import study_definition
-from assay.store.records import POINT, points_of, stored_machine
+from assay.store.records import POINT, stored_machine
+from assay.store.rows import check_row
 from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
-from assay.system.files import write_atomically
-from assay.training.history import Outcome
+from assay.system.files import read_limited, write_atomically
+from assay.system.limits import EXPORT_JSON_BYTES, WEIGHTS_BYTES
 
 if TYPE_CHECKING:
     import pandas
@@ -156,22 +159,19 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
 
 def _read(folder: Path) -> _Export:
     """The content of an exported folder without its artifacts. Raises: FileError."""
-    import pandas
-
     path = folder / "trials.parquet"
     if not path.is_file():
         raise FileError(f"{folder}: has no trials.parquet; expected a folder that `assay store export` wrote")
     try:
-        frame = pandas.read_parquet(path, dtype_backend="numpy_nullable")
-        about = json.loads((folder / "studies.json").read_text(encoding="utf-8"))
+        about = _json_in(folder / "studies.json")
         machines = _machines_in(folder / "machines.json")
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # pyright: ignore
-        trials = [_checked(row) for row in rows]
-        return _Export(machines, trials, _checked_benches(folder / "benches.json"), about["studies"], curves)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        trials = [_checked(row) for row in trial_rows(path)]
+        studies = _checked_studies(about["studies"])
+        return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
@@ -179,23 +179,40 @@ def _read(folder: Path) -> _Export:
 
 def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A row of the export as the rows of a trial and its result. Raises: ValueError where it is damaged."""
-    planned = {c.name: row[c.name] for c in trial.columns}
-    for name in ("key", "trajectory"):
-        if not isinstance(planned[name], str) or not set(planned[name]) <= set("0123456789abcdef"):
-            raise ValueError(f"trial {planned['key']!r}: not a key")
-    try:
-        Recipe.stored(json.loads(planned["recipe"]))
-    except AssayError as error:
-        raise ValueError(str(error)) from None
+    planned = {c.name: _as_stored(c, row[c.name]) for c in trial.columns}
+    check_row("trial", planned)
+    if not _is_engine(planned["engine"]):
+        raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     if row[_PREFIX + "trial"] is None:
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
-    ended: dict[str, Any] = {c.name: (row | old)[_PREFIX + c.name] for c in result.columns}
-    Outcome(ended["outcome"])
-    points_of(ended["curve"])
-    ended["stale"] = bool(ended["stale"])
-    ended["busy"] = None if ended["busy"] is None else bool(ended["busy"])
+    ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
+    check_row("result", ended)
+    if ended["trial"] != planned["key"]:
+        raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
     return planned, ended
+
+
+def _as_stored(column: sa.Column[Any], value: Any) -> Any:
+    """A cell as the store has it: pandas makes floats of whole numbers and of truth values where some are missing."""
+    if isinstance(value, float) and not isinstance(column.type, sa.Double):
+        if math.isnan(value):
+            return None
+        value = int(value) if value.is_integer() and abs(value) <= 2**53 else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return bool(value) if isinstance(column.type, sa.Boolean) and value in (0, 1) and value is not None else value
+
+
+_ENGINES = f"expected {', '.join(ENGINES)}, or 'command:' and the name of a program in printable characters"
+
+
+def _is_engine(name: object) -> bool:
+    """Whether a text from an export is an engine, or the name of a program: it is printed in commands to paste."""
+    if not isinstance(name, str):
+        return False
+    program = name.removeprefix("command:")
+    return name in ENGINES or (program != name and bool(program.strip()) and program.isprintable())
 
 
 def _machines_in(path: Path) -> dict[str, dict[str, str]]:
@@ -203,16 +220,40 @@ def _machines_in(path: Path) -> dict[str, dict[str, str]]:
 
     Raises: ValueError where one cannot be read.
     """
-    return {str(row["hash"]): stored_machine(row) for row in json.loads(path.read_text(encoding="utf-8"))}
+    rows: list[dict[str, Any]] = _json_in(path)
+    for row in rows:
+        check_row("machine", {c.name: row[c.name] for c in machine.columns})
+    return {row["hash"]: stored_machine(row) for row in rows}
+
+
+def _json_in(path: Path) -> Any:
+    """The JSON in a file of an export, after a check of its size. Raises: FileError, ValueError."""
+    return json.loads(read_limited(path, EXPORT_JSON_BYTES).decode("utf-8"))
+
+
+def _checked_studies(rows: Any) -> list[dict[str, Any]]:
+    """The studies of an export with their members. Raises: ValueError where one cannot be read."""
+    studies: list[dict[str, Any]] = []
+    for row in rows:
+        kept = {c.name: row[c.name] for c in study.columns}
+        check_row("study", kept)
+        members = [{c.name: m[c.name] for c in member.columns} for m in row["members"]]
+        for m in members:
+            check_row("member", m)
+        if len({m["position"] for m in members}) < len(members):
+            raise ValueError(f"study {row['name'][:80]!r}: two members have one position")
+        studies.append(kept | {"members": members})
+    return studies
 
 
 def _checked_benches(path: Path) -> list[dict[str, Any]]:
     """The benches of an export; older exports have none. Raises: ValueError where one cannot be read."""
     if not path.is_file():
         return []
-    rows = [{c.name: row[c.name] for c in bench.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
+    rows = [{c.name: row[c.name] for c in bench.columns} for row in _json_in(path)]
     for row in rows:
         try:
+            check_row("bench", row)
             benches.read(row["key"], row["content"])
         except StoreError as error:
             raise ValueError(str(error)) from None
@@ -223,8 +264,11 @@ def _checked_curves(path: Path) -> list[dict[str, Any]]:
     """The imported curves of an export; older exports have none. Raises: ValueError where one cannot be read."""
     if not path.is_file():
         return []
-    rows = [{c.name: row[c.name] for c in imported.columns} for row in json.loads(path.read_text(encoding="utf-8"))]
+    rows = [{c.name: row[c.name] for c in imported.columns} for row in _json_in(path)]
     for row in rows:
+        check_row("imported", row, skip=("study",))
+        if not isinstance(row["study"], str):
+            raise ValueError(f"imported curve {row['key'][:8]}: its study is not a name")
         source = history_of(row).source
         if source is None or source.key != row["key"]:
             raise ValueError(f"imported curve {row['key']!r}: not the key of its file")
@@ -243,7 +287,11 @@ def _artifacts_in(folder: Path) -> set[str]:
     """The artifacts of an export whose content matches their name."""
     if not folder.is_dir():
         return set()
-    return {path.name for path in folder.iterdir() if path.is_file() and name_of(path.read_bytes()) == path.name}
+    return {
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and len(path.name) == 64 and name_of(read_limited(path, WEIGHTS_BYTES)) == path.name
+    }
 
 
 def _insert_missing(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:

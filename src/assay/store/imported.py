@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from assay.errors import StoreError
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
 from assay.store.records import curve_text, dumped, points_of
+from assay.store.rows import readable
 from assay.store.schema import imported, member, result, study, trial
 from assay.training.history import History
 from assay.training.outcome import Outcome
@@ -121,7 +122,7 @@ def rows_of_study(database: Database, name: str) -> list[Row]:
     """The imported curves of a study as rows in the form of its trials, sorted by name."""
     query = sa.select(imported).join(study, study.c.id == imported.c.study).where(study.c.name == name)
     with database.read() as connection:
-        return [_as_trial(dict(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
+        return [_as_trial(_read(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
 
 
 def listed(database: Database, filters: Sequence[str] = (), *, study_name: str = "") -> list[Row]:
@@ -134,7 +135,13 @@ def listed(database: Database, filters: Sequence[str] = (), *, study_name: str =
     query = sa.select(imported).where(*(clause for clause in where if clause is not None))
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query.order_by(imported.c.finished.desc())).mappings()]
-    return [_as_trial(row) for row in rows]
+    return [_as_trial(_read(row)) for row in rows]
+
+
+def _read(row: Mapping[str, Any]) -> Row:
+    """A row that was read. Raises: StoreError where it is damaged."""
+    readable("imported", row, str(row["key"]))
+    return dict(row)
 
 
 def find(database: Database, prefix: str) -> Row | None:
@@ -153,7 +160,7 @@ def find(database: Database, prefix: str) -> Row | None:
         trials = connection.execute(sa.select(trial.c.key).where(trial.c.key.startswith(prefix)).limit(1)).first()
     if len(rows) > 1 or (rows and trials is not None):
         raise StoreError(f"more than one trial or imported curve has a key that begins with {prefix!r}")
-    return rows[0] if rows else None
+    return _read(rows[0]) if rows else None
 
 
 def history_of(row: Row) -> History:

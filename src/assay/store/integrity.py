@@ -9,16 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, StoreError
-from assay.recipe.model import Recipe
+from assay.errors import StoreError
 from assay.store import benches
 from assay.store.holder import Holder
 from assay.store.imported import history_of
-from assay.store.records import points_of
-from assay.store.schema import bench, imported, result, trajectory, trial
+from assay.store.rows import check_row
+from assay.store.schema import bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
-from assay.training.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,14 @@ def _database(store: Store) -> Iterator[Defect]:
 
 
 def _rows(store: Store) -> Iterator[Defect]:
-    columns = (result.c.trial, result.c.outcome, result.c.curve, result.c.ledger, result.c.warnings, trial.c.recipe)
     with store.database.read() as connection:
-        query = sa.select(*columns).join(trial, trial.c.key == result.c.trial)
-        for row in connection.execute(query):
-            try:
-                Outcome(row.outcome)
-                points_of(row.curve)
-                json.loads(row.ledger)
-                json.loads(row.warnings)
-                Recipe.stored(json.loads(row.recipe))
-            except (ValueError, TypeError, KeyError, AssayError, IndexError) as error:
-                reason = str(error).splitlines()[0][:200]
-                yield Defect("unreadable", row.trial, f"the result of trial {row.trial[:8]} cannot be read: {reason}")
+        for table, key, noun in _CHECKED:
+            for row in connection.execute(sa.select(table)).mappings():
+                try:
+                    check_row(table.name, row)
+                except ValueError as error:
+                    subject = str(row[key])
+                    yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {error}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
             try:
                 benches.read(row.key, row.content)
@@ -73,6 +66,7 @@ def _rows(store: Store) -> Iterator[Defect]:
                 yield Defect("unreadable", row.key, str(error))
         for row in connection.execute(sa.select(imported)).mappings():
             try:
+                check_row("imported", row)
                 history_of(dict(row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 reason = str(error).splitlines()[0][:200]
@@ -115,8 +109,18 @@ def _leases(store: Store) -> Iterator[Defect]:
                 yield Defect("lease", row.key, f"trajectory {row.key[:8]} is leased to {holder}; it can be taken over")
 
 
+_CHECKED = (
+    (trial, "key", "trial"),
+    (result, "trial", "result of trial"),
+    (machine, "hash", "machine"),
+    (study, "name", "study"),
+    (member, "trial", "member of a study with trial"),
+)
+
 _QUARANTINES = (
+    (member, member.c.trial, "quarantined the members of studies with trial {}; run the study again"),
     (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
+    (trial, trial.c.key, "quarantined trial {}; run its study again"),
     (bench, bench.c.key, "quarantined bench {}"),
     (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
 )
@@ -135,11 +139,12 @@ def repair(store: Store) -> list[str]:
         for defect in defects:
             if defect.kind == "unreadable":
                 for table, key, sentence in _QUARANTINES:
-                    row = connection.execute(sa.select(table).where(key == defect.subject)).mappings().first()
-                    if row is not None:
-                        quarantined.append(dict(row))
+                    rows = connection.execute(sa.select(table).where(key == defect.subject)).mappings().all()
+                    if rows:
+                        quarantined += map(dict, rows)
                         connection.execute(sa.delete(table).where(key == defect.subject))
                         repairs.append(sentence.format(defect.subject[:8]))
+                repairs += _emptied(connection, defect.subject, quarantined)
             elif defect.kind == "missing":
                 checkpoints = sa.update(trajectory).where(trajectory.c.checkpoint == defect.subject)
                 connection.execute(checkpoints.values(checkpoint=None, iteration=0))
@@ -159,6 +164,24 @@ def repair(store: Store) -> list[str]:
     return repairs
 
 
+_EMPTIED = (
+    (machine, machine.c.hash, {"description": "{}"}, "emptied the description of machine {}"),
+    (study, study.c.name, {"definition": "{}", "digest": None}, "emptied the definition of study {}; run it again"),
+)
+
+
+def _emptied(connection: sa.Connection, subject: str, quarantined: list[dict[str, Any]]) -> list[str]:
+    """Empties what is damaged of a machine or a study, to which other rows refer; adds the old row to `quarantined`."""
+    repairs: list[str] = []
+    for table, key, values, sentence in _EMPTIED:
+        row = connection.execute(sa.select(table).where(key == subject)).mappings().first()
+        if row is not None:
+            quarantined.append(dict(row))
+            connection.execute(sa.update(table).where(key == subject).values(**values))
+            repairs.append(sentence.format(subject[:80]))
+    return repairs
+
+
 def vacuum(store: Store) -> tuple[int, int]:
     """Removes unreferenced artifacts and releases unused space; returns the number of artifacts and their bytes.
 
@@ -170,11 +193,17 @@ def vacuum(store: Store) -> tuple[int, int]:
     for name in list(store.artifacts.names()):
         if name in owner_of or store.artifacts.is_young(name):
             continue
-        size += len(store.artifacts.get(name))
-        store.artifacts.remove(name)
+        try:
+            size += len(store.artifacts.get(name))
+        except StoreError:  # a damaged one is not needed either
+            pass
+        try:
+            store.artifacts.remove(name)
+        except OSError as error:
+            raise StoreError(f"artifact {name[:16]} cannot be removed: {error.strerror or error}") from None
         count += 1
     if store.database.path is not None:
-        with store.database.engine.connect() as connection:
+        with store.database.explaining(), store.database.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             raw.execute("VACUUM")
     return count, size

@@ -14,7 +14,9 @@ from assay.analysis.quantities import MEASURES
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store.database import Database
+from assay.store.rows import readable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
+from assay.training.outcome import RANKED
 
 Row = dict[str, Any]
 
@@ -84,6 +86,9 @@ def _number(text: str, name: str, value: str) -> float:
 def studies(database: Database) -> list[Row]:
     """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy.
 
+    `finished` trials have ended in any way. `unfinished` ones of them neither completed nor were stopped by a rule; the
+    best accuracy is of the others.
+
     A trial that several configurations of a study share counts once.
     """
     once = sa.select(member.c.study, member.c.trial).distinct().subquery()
@@ -94,10 +99,11 @@ def studies(database: Database) -> list[Row]:
             study.c.name,
             sa.func.count(once.c.trial).label("trials"),
             finished,
-            sa.func.max(result.c.accuracy).label("best"),
+            sa.func.max(sa.case((result.c.outcome.in_(RANKED), result.c.accuracy))).label("best"),
             sa.func.sum(result.c.seconds).label("seconds"),
             study.c.updated,
             curves.label("imported"),
+            sa.func.count(sa.case((result.c.outcome.not_in(RANKED), result.c.trial))).label("unfinished"),
         )
         .select_from(study.outerjoin(once, once.c.study == study.c.id))
         .join(result, sa.and_(result.c.trial == once.c.trial, ~result.c.stale), isouter=True)
@@ -140,8 +146,23 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
         .where(member.c.study == row["id"])
         .order_by(member.c.position)
     )
+    readable("study", row, name)
     with database.read() as connection:
-        return json.loads(row["definition"]), [dict(trial_row) for trial_row in connection.execute(query).mappings()]
+        rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
+    for trial_row in rows:
+        _check(trial_row, trial_row["trial"], is_member=True)
+    return json.loads(row["definition"]), rows
+
+
+def _check(row: Row, key: str, *, is_member: bool = False) -> None:
+    """Checks a row of a trial joined with that of its result, which it may lack. Raises: StoreError."""
+    if is_member:
+        readable("member", row, key)
+    readable("trial", {name: value for name, value in row.items() if name != "trial"}, key)
+    if row["outcome"] is not None:
+        readable("result", row, key)
+    if row.get("description") is not None:
+        readable("machine", {"description": row["description"]}, key)
 
 
 def trials(
@@ -172,7 +193,10 @@ def trials(
     count = sa.select(sa.func.count()).select_from(source).where(*where)
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query).mappings()]
-        return rows, int(connection.execute(count).scalar_one())
+        number = int(connection.execute(count).scalar_one())
+    for row in rows:
+        _check(row, row["key"])
+    return rows, number
 
 
 def one_trial(database: Database, prefix: str) -> Row:
@@ -205,6 +229,7 @@ def one_trial(database: Database, prefix: str) -> Row:
         state = sa.select(trajectory).where(trajectory.c.key == rows[0]["trajectory"])
         lease = connection.execute(state).mappings().first()
         rows[0]["running"] = bool(lease and lease["token"])
+    _check(rows[0], rows[0]["key"])
     return rows[0]
 
 

@@ -14,10 +14,12 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from assay.errors import StoreError
+from assay.store.database import interrupted_repair, refuse_interrupted_repair
 from assay.store.integrity import repair
 from assay.store.records import stored_machine
 from assay.store.schema import machine, metadata, result
 from assay.store.store import Store
+from assay.system.files import sync_folder, write_atomically
 
 _LOCK_BYTES = {"": (2**30, 512), "-shm": (120, 9)}  # where SQLite locks the file, and the index of its log
 _COMPANIONS = ("-wal", "-shm")
@@ -34,38 +36,83 @@ def salvage(path: Path) -> tuple[Path, int]:
     Raises:
         StoreError: A program has the file open, the new file exists already, or nothing can be read.
     """
+    refuse_interrupted_repair(path)
     _check_unused(path)
     target = path.with_name(f"{path.name}.repaired")
     if target.exists():
         raise StoreError(f"{target}: already exists; move it away first")
-    copy = path.with_name(f"{path.name}.whole")
-    try:
-        _copy_whole(path, copy)
-        results = _copy_rows(copy, target)
-    finally:
-        for suffix in ("", *_COMPANIONS):
-            Path(f"{copy}{suffix}").unlink(missing_ok=True)
-    old, new = path.with_name(path.name + ".artifacts"), target.with_name(target.name + ".artifacts")
-    if old.is_dir() and not new.exists():
-        new.symlink_to(old.name, target_is_directory=True)
+    unfinished, results = _salvaged(path)
+    unfinished.rename(target)
+    link = _artifacts(unfinished)
+    if link.is_symlink():
+        link.rename(_artifacts(target))
     return target, results
 
 
 def salvage_in_place(path: Path) -> tuple[Path, int]:
     """As `salvage`, then puts the new store in the place of the damaged one, whose files are kept under another name.
 
+    A repair that was interrupted while it moved files is finished.
+
     Returns:
         The new name of the damaged file, and the number of results in the new store.
     """
-    target, results = salvage(path)
-    kept = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{path.name}.damaged-{i}")).exists())
-    for suffix in (*_COMPANIONS, ""):  # the log first: next to the new file it would be taken for its own
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
-    target.rename(path)
+    journal = interrupted_repair(path)
+    if not journal.exists():
+        _check_unused(path)
+        _salvaged(path)
+        kept = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{path.name}.damaged-{i}")).exists())
+        write_atomically(journal, kept.name.encode())
+    kept = path.with_name(journal.read_bytes().decode())
+    unfinished = _unfinished(path)
+    if unfinished.exists():
+        for suffix in (*_COMPANIONS, ""):  # the log first: next to the new file it would be taken for its own
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
+        unfinished.rename(path)
     with suppress(OSError):
-        target.with_name(target.name + ".artifacts").unlink()  # a link to the folder that the store has again
-    return kept, results
+        _artifacts(unfinished).unlink()  # a link to the folder that the store has again
+    sync_folder(path.parent)
+    journal.unlink()
+    store = Store(str(path))
+    try:
+        return kept, _count(store)
+    finally:
+        store.close()
+
+
+def _salvaged(path: Path) -> tuple[Path, int]:
+    """Copies what can be read into an unfinished new store next to a damaged one; returns it and its results."""
+    unfinished, copy = _unfinished(path), path.with_name(f"{path.name}.whole")
+    _remove(unfinished)  # of a repair that was interrupted
+    with suppress(OSError):
+        _artifacts(unfinished).unlink()
+    if _artifacts(path).is_dir():  # before the rows, or their weights would be missing
+        _artifacts(unfinished).symlink_to(_artifacts(path).name, target_is_directory=True)
+    try:
+        _copy_whole(path, copy)
+        return unfinished, _copy_rows(copy, unfinished)
+    except BaseException:
+        _remove(unfinished)
+        with suppress(OSError):
+            _artifacts(unfinished).unlink()
+        raise
+    finally:
+        _remove(copy)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.repairing")
+
+
+def _artifacts(path: Path) -> Path:
+    return path.with_name(path.name + ".artifacts")
+
+
+def _remove(path: Path) -> None:
+    """Removes a database with its companions."""
+    for suffix in ("", *_COMPANIONS):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _check_unused(path: Path) -> None:
@@ -142,11 +189,15 @@ def _copy_rows(copy: Path, target: Path) -> int:
                     connection.execute(insert, rows)
             _drop_dangling_references(connection)
         repair(store)  # a row may have been read whose end was lost
-        with store.database.read() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
+        return _count(store)
     finally:
         source.close()
         store.close()
+
+
+def _count(store: Store) -> int:
+    with store.database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(result)).scalar_one())
 
 
 def _drop_dangling_references(connection: sa.Connection) -> None:

@@ -19,6 +19,7 @@ from assay.store.database import DEFAULT, Database, chunks
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
 from assay.store.records import Finished, dumped, history_of, machine_row, places, result_row, trial_row
+from assay.store.rows import check_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.studies.plan import Plan, Trial
 from assay.system.machine import cores, describe
@@ -271,6 +272,7 @@ class Store:
         place = machine_row(about)
         if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
             connection.execute(sa.insert(machine).values(**place))
+        check_row("result", row | {"machine": place["hash"]})
         connection.execute(sa.delete(result).where(result.c.trial == key))
         connection.execute(sa.insert(result).values(**row, machine=place["hash"]))
 

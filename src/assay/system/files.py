@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from assay.errors import FileError
+from assay.system.limits import Limit
 
 
 def home_expanded(path: str | Path) -> Path:
@@ -17,6 +18,23 @@ def home_expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise FileError(f"{path}: there is no home folder of {Path(path).parts[0]!r} on this machine") from None
+
+
+def read_limited(path: Path, limit: Limit) -> bytes:
+    """The content of a regular file of at most that many bytes. Raises: FileError.
+
+    A named pipe or a device is refused: reading it may never end.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise FileError(f"{path}: {'a folder' if path.is_dir() else 'a pipe or a device'}; expected a file")
+        with path.open("rb") as file:
+            content = file.read(limit.most + 1) if path.stat().st_size <= limit.most else None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if content is None or len(content) > limit.most:
+        raise FileError(f"{path}: has more than {limit}")
+    return content
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -63,7 +63,9 @@ LOG_TEXT_BYTES = Limit(64 * 2**20, "bytes", "a training log that is text")
 LOG_LINES = Limit(500_000, "lines", "a training log that is text")
 LOG_CELLS = Limit(4_000_000, "cells", "a training log that is a table, or JSON")
 LOG_COLUMNS = Limit(10_000, "columns", "a training log that is a table, or JSON")
-LOG_LINE_CHARACTERS = Limit(5_000, "characters", "a line that is read by `text` or by `--pattern`; longer ones are ignored")
+LOG_LINE_CHARACTERS = Limit(
+    5_000, "characters", "a line that is read by `text` or by `--pattern`; longer ones are ignored"
+)
 LOG_OBJECT_CHARACTERS = Limit(100_000, "characters", "a line with an object in JSON; longer ones are ignored")
 LOG_PATTERN_CHARACTERS = Limit(2_000, "characters", "a `--pattern`")
 LOG_PATTERN_SECONDS = Limit(10, "seconds", "matching a `--pattern`")

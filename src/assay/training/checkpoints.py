@@ -11,19 +11,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
+from assay.recipe.bounds import problems_of
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
-from assay.system.files import home_expanded, write_atomically
+from assay.system.files import home_expanded, read_limited, write_atomically
+from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
 from assay.system.load import Load
 from assay.training.history import History, Point
 from assay.training.ledger import Ledger
@@ -96,11 +99,7 @@ def restore(path: str | Path) -> History:
     if kind and not kind.startswith("a safetensors"):
         pickled = ", which holds pickled objects; Assay reads no pickle" if kind in PICKLES else ""
         raise FileError(f"{path}: is {kind}{pickled}; {_EXPECTED}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return from_bytes(content, source=str(path))
+    return from_bytes(read_limited(path, WEIGHTS_BYTES), source=str(path))
 
 
 def from_bytes(content: bytes, *, source: str) -> History:
@@ -108,23 +107,88 @@ def from_bytes(content: bytes, *, source: str) -> History:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if len(content) > (length := int.from_bytes(content[:8], "little")) > WEIGHTS_HEADER_BYTES.most:
+        raise FileError(f"{source}: claims a header of {length:,} bytes; expected at most {WEIGHTS_HEADER_BYTES}")
     try:
         tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
         header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         about = json.loads(header["__metadata__"][_PREFIX])
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise FileError(f"{source}: a safetensors file, but not one that Assay wrote; {_EXPECTED}") from None
+    if not isinstance(about, dict):
+        raise FileError(f"{source}: damaged: its metadata are no table")
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
+        _About.model_validate(about)
         return _history(about, tensors)
-    except (KeyError, TypeError, ValueError, AssayError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileError(f"{source}: damaged: {where}: {first['msg']}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, AssayError) as error:
         raise FileError(f"{source}: damaged: {error}") from None
 
 
+_Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Measured(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    processor_seconds: dict[str, _Seconds] | None = None
+    foreign_seconds: _Seconds | None = None
+    busy: bool | None = None
+    level: str | None = None
+    preparation_seconds: _Seconds | None = None
+    skipped: _Seconds | None = None
+
+
+class _Point(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    iteration: _Whole
+    examples: _Whole
+    seconds: _Seconds
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+
+
+class _About(BaseModel):
+    """The metadata of a file, whose types a stranger may have changed."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    recipe: dict[str, Any]
+    code: str = ""
+    t: _Whole
+    engine: str
+    engine_choice: str
+    device: str
+    points: list[_Point]
+    ledger: dict[str, _Seconds]
+    outcome: str
+    reason: str
+    flops: _Whole | float
+    inputs: _Whole
+    classes: list[str]
+    shape: list[Annotated[int, Field(ge=0, lt=2**31)]]
+    scaling: list[float] = Field(min_length=2, max_length=3)
+    data_checksum: str
+    peak_memory_bytes: _Whole
+    load: _Measured = _Measured()
+    warnings: list[str] = []
+
+
 def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
+    """The history of checked metadata. Raises: KeyError, TypeError, ValueError, AssayError."""
+    problems = list(problems_of(about["recipe"]))
+    if problems:
+        raise ValueError(problems[0])
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots

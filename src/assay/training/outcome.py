@@ -32,5 +32,8 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+RANKED = (Outcome.COMPLETED, Outcome.STOPPED)
+"""The outcomes of trials that got to their end. A configuration without one of them is ranked last."""
+
 RETRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY)
 """The outcomes that `--retry` trains again: caused by the machine or the program, not by the training."""

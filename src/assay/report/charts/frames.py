@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.analysis.axis_columns import PREFIX
 from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES, QUANTITIES
 from assay.analysis.seeds import counted as counted_as
@@ -23,6 +24,7 @@ _NOT_AXES = frozenset(
     (
         *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
         *("classes", "level", "busy", "processor_seconds", "foreign_seconds", "preparation_seconds"),
+        *("clock", "origin", "steps", "peak_memory_bytes"),
         *MEASURES,
         *QUANTITIES,
     )
@@ -51,7 +53,8 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
 
 def axes_of(trials: Frame) -> list[str]:
     """The columns that differ between trials and are not measured: the axes of the study."""
-    names = [str(c) for c in trials.columns if c not in _NOT_AXES and not str(c).startswith("ledger_")]
+    columns = [str(c) for c in trials.columns]
+    names = [c for c in columns if c not in _NOT_AXES and not c.startswith("ledger_") and PREFIX + c not in columns]
     return [name for name in names if len(set(words(trials, name))) > 1]
 
 

@@ -1,0 +1,55 @@
+"""The column of each axis of a study: its name, or `axis.NAME` where a frame has a column of that name already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from assay.analysis.best import COLUMNS as BEST
+from assay.analysis.quantities import MEASURES, QUANTITIES
+
+PREFIX = "axis."
+_LEDGER = "ledger_"
+_OWN = frozenset(
+    (
+        *("trial", "study", "configuration", "seed", "repeat", "outcome", "classes", "clock", "origin", "steps"),
+        "iteration",
+        *("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy"),
+        *("peak_memory_bytes", "foreign_seconds", "preparation_seconds"),
+        *MEASURES,
+        *QUANTITIES,
+        *BEST,
+    )
+)
+"""The columns of the frames of a study that are no axis."""
+
+
+def axis_columns(axes: Iterable[str]) -> dict[str, str]:
+    """The column of each axis.
+
+    >>> axis_columns(["rate", "timing"])
+    {'rate': 'rate', 'timing': 'axis.timing'}
+    """
+    return {axis: PREFIX + axis if _is_taken(axis) else axis for axis in axes}
+
+
+def renamed_sentence(columns: dict[str, str]) -> str:
+    """The sentence on axes that have another column than their name; empty if none has.
+
+    >>> renamed_sentence({"rate": "rate", "timing": "axis.timing"})
+    "the axis timing is the column axis.timing, because 'timing' is a column of every study"
+    """
+    renamed = [axis for axis, column in columns.items() if axis != column]
+    if not renamed:
+        return ""
+    if len(renamed) == 1:
+        (axis,) = renamed
+        return f"the axis {axis} is the column {columns[axis]}, because {axis!r} is a column of every study"
+    names = ", ".join(columns[axis] for axis in renamed)
+    return f"the axes {', '.join(renamed)} are the columns {names}, because every study has columns of their names"
+
+
+def _is_taken(axis: str) -> bool:
+    return axis in _OWN or axis.startswith((PREFIX, _LEDGER))
+
+
+__all__ = ["PREFIX", "axis_columns", "renamed_sentence"]

@@ -1,0 +1,264 @@
+"""The schema of every row of a store: for writing, importing, reading and checking.
+
+Its types follow the columns of the tables. What is stored as JSON is checked as well: recipe, curve, ledger, warnings,
+classes, confusion matrix, machine, study, source of an imported curve, bench.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from assay.errors import AssayError, StoreError
+from assay.recipe.model import Recipe
+from assay.store.schema import bench, imported, machine, member, result, study, trial
+from assay.studies.settings import TIMINGS
+from assay.training.history import Point
+from assay.training.ledger import ENTRIES
+from assay.training.outcome import Outcome
+from assay.training.source import Source
+
+_POINT = tuple(Point.__dataclass_fields__)
+_MOST_DEPTH = 32  # of JSON in a cell
+_FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+_Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_strict = ConfigDict(strict=True, extra="ignore")
+
+
+def _json(text: str, kind: type) -> Any:
+    """JSON of a kind, dict or list. Raises: ValueError."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"is JSON of type {type(value).__name__}; expected {kind.__name__}")
+    _check_plain(value, 0)
+    return value
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Checks that JSON can be stored and printed again. Raises: ValueError."""
+    if depth > _MOST_DEPTH:
+        raise ValueError("is nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(key, depth + 1)
+            _check_plain(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            if not isinstance(item, float) or not math.isfinite(item):
+                _check_plain(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("holds NaN or infinity")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("holds a whole number of more than 64 bits")
+    elif isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+
+
+def _recipe(text: str) -> str:
+    try:
+        Recipe.stored(_json(text, dict))
+    except AssayError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _of_json(kind: type, adapter: TypeAdapter[Any]) -> AfterValidator:
+    def check(text: str) -> str:
+        adapter.validate_python(_json(text, kind))
+        return text
+
+    return AfterValidator(check)
+
+
+class _Curve(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    iteration: list[_Whole] = []
+    examples: list[_Whole | None] = []
+    seconds: list[_Seconds | None] = []
+    train_loss: list[_Number | None] = []
+    train_accuracy: list[_Fraction | None] = []
+    validation_loss: list[_Number | None] = []
+    validation_accuracy: list[_Fraction | None] = []
+    test_loss: list[_Number | None] = []
+    test_accuracy: list[_Fraction | None] = []
+
+
+def _curve(text: str, *, trained: bool) -> str:
+    columns = _json(text, dict)
+    _Curve.model_validate(columns)
+    if len({len(values) for values in columns.values()}) > 1:
+        raise ValueError("its lists differ in length")
+    if columns and not set(_POINT[:3]) <= set(columns):
+        raise ValueError(f"expected {', '.join(_POINT[:3])}")
+    steps = columns.get("iteration", [])
+    if any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+        raise ValueError("its iterations do not ascend")
+    if trained and any(None in columns.get(name, []) for name in _POINT[1:3]):
+        raise ValueError("a point lacks its examples or seconds")
+    return text
+
+
+class _Ledger(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    data: _Seconds = 0.0
+    compile: _Seconds = 0.0
+    train: _Seconds = 0.0
+    evaluate: _Seconds = 0.0
+    checkpoint: _Seconds = 0.0
+    wait: _Seconds = 0.0
+    wall: _Seconds = 0.0
+    other: _Seconds = 0.0
+    processor: dict[str, _Seconds] | None = None
+
+
+class _Machine(BaseModel):
+    model_config = _strict
+    cpu: str = ""
+    cores: _Whole = 0
+    system: str = ""
+    python: str = ""
+    memory_bytes: _Whole | None = None
+    versions: dict[str, str | None] = {}
+
+
+class _Definition(BaseModel):
+    model_config = _strict
+    name: str = ""
+    about: str = ""
+    repeats: _Whole = 1
+    baseline: dict[str, Any] = {}
+    axes: dict[str, Any] = {}
+    trials: dict[str, Any] = {}
+
+
+def _confusion(text: str) -> str:
+    rows = TypeAdapter(list[list[_Whole]], config=_strict).validate_python(_json(text, list))
+    if any(len(row) != len(rows) for row in rows):
+        raise ValueError("is not a square matrix")
+    return text
+
+
+class _Origin(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    name: str
+    format: str
+    framework: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    steps: str
+    clock: str
+    machine: str = ""
+    units: dict[str, str] = {}
+    seconds: dict[str, _Seconds] = {}
+    lines: dict[str, _Whole] = {}
+    training: Annotated[int, Field(ge=1, lt=2**31)] = 1
+
+
+def _source(text: str) -> str:
+    plain = _json(text, dict)
+    try:
+        source = Source.stored(plain)
+        _Origin.model_validate(vars(source))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+    if source.steps not in ("iterations", "epochs") or set(source.seconds) - {*ENTRIES, "other"}:
+        raise ValueError("its steps are iterations or epochs, and its seconds entries of a ledger")
+    return text
+
+
+def _one_of(*names: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"got {text[:60]!r}; expected one of {', '.join(names)}")
+        return text
+
+    return AfterValidator(check)
+
+
+_list_of_texts = TypeAdapter(list[str], config=_strict)
+_JSON: dict[tuple[str, str], AfterValidator] = {
+    ("trial", "recipe"): AfterValidator(_recipe),
+    ("trial", "timing"): _one_of(*TIMINGS),
+    ("result", "outcome"): _one_of(*Outcome),
+    ("result", "ledger"): _of_json(dict, TypeAdapter(_Ledger)),
+    ("result", "curve"): AfterValidator(functools.partial(_curve, trained=True)),
+    ("result", "confusion"): AfterValidator(_confusion),
+    ("result", "classes"): _of_json(list, _list_of_texts),
+    ("result", "warnings"): _of_json(list, _list_of_texts),
+    ("machine", "description"): _of_json(dict, TypeAdapter(_Machine)),
+    ("study", "definition"): _of_json(dict, TypeAdapter(_Definition)),
+    ("member", "axis_values"): _of_json(dict, TypeAdapter(dict[str, str | int | float | bool], config=_strict)),
+    ("imported", "source"): AfterValidator(_source),
+    ("imported", "outcome"): _one_of(*Outcome),
+    ("imported", "curve"): AfterValidator(functools.partial(_curve, trained=False)),
+    ("imported", "warnings"): _of_json(list, _list_of_texts),
+}
+_TABLES = (trial, result, machine, study, member, imported, bench)
+
+
+def _type_of(column: sa.Column[Any]) -> Any:
+    """The strict type of a column's values."""
+    kind: Any
+    if isinstance(column.type, sa.Boolean):
+        kind = bool
+    elif isinstance(column.type, sa.Double):
+        kind = _Fraction if column.name in _FRACTIONS else _Number
+        kind = _Seconds if column.name in ("seconds", "effort", "created", "updated", "finished") else kind
+    elif isinstance(column.type, sa.Integer):
+        low = 0 if column.name != "seed" else -(2**63)
+        kind = Annotated[int, Field(ge=low, le=2**63 - 1)]
+    elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Text) and column.name != "study":
+        kind = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+    else:
+        kind = str
+    if check := _JSON.get((column.table.name, column.name)):
+        kind = Annotated[kind, check]
+    return kind | None if column.nullable else kind
+
+
+@functools.cache
+def _model(table: str, names: tuple[str, ...]) -> type[BaseModel]:
+    columns = next(t for t in _TABLES if t.name == table).columns
+    fields: dict[str, Any] = {f"c_{name}": (_type_of(columns[name]), ...) for name in names}
+    return create_model(f"Row_{table}", __config__=ConfigDict(strict=True, extra="forbid"), **fields)
+
+
+def check_row(table: str, row: Mapping[str, Any], *, skip: tuple[str, ...] = ()) -> None:
+    """Checks the columns of a table that a row has. Raises: ValueError with the first column that is wrong.
+
+    >>> check_row("machine", {"hash": "ab", "description": "[]"})
+    Traceback (most recent call last):
+    ValueError: machine.description: is JSON of type list; expected dict
+    """
+    columns = next(t for t in _TABLES if t.name == table).columns
+    names = tuple(c.name for c in columns if c.name in row and c.name not in skip)
+    try:
+        _model(table, names).model_validate({f"c_{name}": row[name] for name in names})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = str(first["loc"][0]).removeprefix("c_")
+        what = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
+        raise ValueError(f"{table}.{where}: {what[:200]}") from None
+
+
+def readable(table: str, row: Mapping[str, Any], key: str) -> None:
+    """Checks a row that was read. Raises: StoreError that names it and the cure."""
+    try:
+        check_row(table, row, skip=("recipe",))
+    except ValueError as error:
+        raise StoreError(
+            f"the {table} {key[:8]!r} cannot be read: {error}; `assay store check` lists what is damaged, "
+            "`assay store repair` sets it aside"
+        ) from None
