@@ -21,8 +21,9 @@ from assay.analysis.frames import (
     spread,
 )
 from assay.analysis.quantities import TEST_SCORE
-from assay.analysis.seeds import BUSY, counted, ranked_by_seconds
+from assay.analysis.seeds import counted, ranked_by_seconds
 from assay.errors import AssayError, unknown
+from assay.system.load import BUSY
 
 COSTS = ("seconds", "flops")
 

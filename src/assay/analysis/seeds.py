@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from assay.analysis.frames import FINISHED, factorized, have, numbers, rows
 from assay.analysis.quantities import MEASURES, Quantity
 from assay.errors import AssayError, unknown
+from assay.system.load import BUSY
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +30,6 @@ ENDED = ("diverged", "timed out")
 """The outcomes of trials that did not finish and count nevertheless."""
 
 UNFLAGGED = 3  # seeds without foreign load from which the others leave a ranking by seconds
-BUSY = "busy machine"  # the mark of seconds that are ranked although foreign load was seen
 _ENDLESS = ("parameters",)  # costs that do not depend on how a training ended
 
 

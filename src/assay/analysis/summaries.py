@@ -7,8 +7,9 @@ import pandas as pd
 
 from assay.analysis.frames import FINISHED, groups, is_imported, numbers
 from assay.analysis.quantities import TEST_SCORE
-from assay.analysis.seeds import BUSY, Endings, busy, counted, outcomes_of, ranked_by_seconds
+from assay.analysis.seeds import Endings, busy, counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError
+from assay.system.load import BUSY
 
 _WALL = ("seconds", "effort")
 _COSTS = ("seconds", "processor_seconds", "effort", "flops")

@@ -9,7 +9,8 @@ from typing import Any
 
 from assay.analysis.paired import pairs_needed
 from assay.analysis.quantities import SCORE
-from assay.analysis.seeds import BUSY, Endings
+from assay.analysis.seeds import Endings
+from assay.system.load import BUSY
 
 FEW = 6  # pairs; with fewer, sign flips cannot reach 5 %, and the t test alone decides
 SKEWED_RATE = 0.18  # of false positives with few, skewed differences: docs/statistics.md has the measured rates

@@ -13,7 +13,7 @@ from rich.text import Text
 from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.text import clean, number, percent, plain_cell
 from assay.report.thinning import evenly
-from assay.system.load import JUDGED_SECONDS
+from assay.system.load import BUSY, JUDGED_SECONDS
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from assay.training.history import History, Point
     from assay.training.source import Source
 
-BUSY = "busy machine"
 """The mark of a trial from which foreign load took more than 5 % of its training time."""
 _SECONDS = "seconds\n(processor)"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from assay.system.file_kinds import SIGNATURES
+
 HEADER_BYTES = 512
 """The bytes of a file from which `kind_of` recognises it."""
 
@@ -15,23 +17,23 @@ _ZIP = "a zip archive: unpack it"
 _PICKLE = f"a pickle, which is never read because it can run code: load it where you trust it, and {SAVE_NPZ}"
 
 _CONTENTS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"version https://git-lfs", _LFS),
-    (0, b"PK\x03\x04", _ZIP),
-    (0, b"\x1f\x8b", "gzip inside gzip: unpack it once with gunzip"),
+    (0, SIGNATURES["git lfs"], _LFS),
+    (0, SIGNATURES["zip"], _ZIP),
+    (0, SIGNATURES["gzip"], "gzip inside gzip: unpack it once with gunzip"),
     (0, b"\xfd7zXZ\x00", "an xz archive: unpack it with xz -d"),
     (0, b"BZh", "a bzip2 archive: unpack it with bunzip2"),
     (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it with zstd -d"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it"),
     (0, b"Rar!\x1a\x07", "a RAR archive: unpack it"),
     (257, b"ustar", "a tar archive: unpack it with tar -x"),
-    (0, b"\x93NUMPY", f"a single NumPy array: {SAVE_NPZ}"),
-    (0, b"\x89HDF\r\n\x1a\n", f"an HDF5 file: read it with h5py, and {SAVE_NPZ}"),
-    (0, b"PAR1", f"a Parquet table: read it with pandas, and {SAVE_NPZ}"),
-    (0, b"MATLAB 5.0 MAT-file", f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}"),
-    (0, b"\x89PNG", "a picture, not a data set"),
-    (0, b"\xff\xd8\xff", "a picture, not a data set"),
+    (0, SIGNATURES["numpy"], f"a single NumPy array: {SAVE_NPZ}"),
+    (0, SIGNATURES["hdf5"], f"an HDF5 file: read it with h5py, and {SAVE_NPZ}"),
+    (0, SIGNATURES["parquet"], f"a Parquet table: read it with pandas, and {SAVE_NPZ}"),
+    (0, SIGNATURES["matlab"], f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}"),
+    (0, SIGNATURES["png"], "a picture, not a data set"),
+    (0, SIGNATURES["jpeg"], "a picture, not a data set"),
     *((0, b"\x80" + bytes([protocol]), _PICKLE) for protocol in range(2, 6)),
-    (0, b"%PDF", "a PDF document"),
+    (0, SIGNATURES["pdf"], "a PDF document"),
 )
 
 _PICTURE = "a picture: pictures are for `assay predict WEIGHTS PICTURE`"

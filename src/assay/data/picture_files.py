@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import FileError
+from assay.system.file_kinds import SIGNATURES
 from assay.system.limits import DEFLATE_RATIO, PICTURE_BYTES, PICTURE_PIXELS, PICTURE_SIDE
 
 Values = NDArray[np.float64]
@@ -27,7 +28,7 @@ _FORMATS = (
 _HEIC = "a HEIC photograph, which Assay cannot read: save it as JPEG or PNG"
 _RAW = "a camera's raw file, which Assay cannot read: save it as JPEG, PNG or TIFF"
 _STARTS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document: save the page as PNG"),
+    (SIGNATURES["pdf"], "a PDF document: save the page as PNG"),
     (b"%!PS", "a PostScript file, which Assay never runs: save it as PNG"),
     (b"\xc5\xd0\xd3\xc6", "a PostScript file, which Assay never runs: save it as PNG"),
     (b"\xff\x0a", "a JPEG XL picture, which Assay cannot read: save it as PNG or JPEG"),
@@ -39,10 +40,10 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"IIRO", _RAW),
     (b"IIRS", _RAW),
     (b"IIU\x00", _RAW),
-    (b"PK\x03\x04", "a zip archive: unpack it and give the pictures inside"),
-    (b"\x93NUMPY", "an array of NumPy: save its images as PNG, or as IDX (`assay.data.idx.write_idx`)"),
-    (b"version https://git-lfs", "a Git LFS pointer and not the picture itself: run `git lfs pull`"),
-    (b"\x89HDF", "an HDF5 file: save its images as PNG, or as IDX (`assay.data.idx.write_idx`)"),
+    (SIGNATURES["zip"], "a zip archive: unpack it and give the pictures inside"),
+    (SIGNATURES["numpy"], "an array of NumPy: save its images as PNG, or as IDX (`assay.data.idx.write_idx`)"),
+    (SIGNATURES["git lfs"], "a Git LFS pointer and not the picture itself: run `git lfs pull`"),
+    (SIGNATURES["hdf5"], "an HDF5 file: save its images as PNG, or as IDX (`assay.data.idx.write_idx`)"),
 )
 _BRANDS = {
     b"avif": "avif", b"avis": "avif",

@@ -23,6 +23,7 @@ from assay.logs.printed import looks_flux, looks_pytorch, read_flux, read_pytorc
 from assay.logs.separated import header_of, looks_csv, read_csv
 from assay.logs.tensorboard import looks_tensorboard, read_tensorboard
 from assay.logs.text import looks_text, read_text
+from assay.system.file_kinds import SIGNATURES
 from assay.system.limits import LOG_BYTES
 from assay.training.history import History
 
@@ -275,16 +276,16 @@ def _names(content: bytes) -> dict[str, list[str]]:
 
 
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip, as .xlsx, .npz, .pt and .keras files are; export the numbers as CSV"),
-    (b"\x89HDF", "an HDF5 file; export the numbers as CSV"),
-    (b"\x1f\x8b", "compressed with gzip; unpack it first"),
-    (b"SQLite format 3", "an SQLite database, such as MLflow's or Optuna's; export the numbers as CSV"),
-    (b"PAR1", "a Parquet file; export it as CSV"),
+    (SIGNATURES["zip"], "a zip, as .xlsx, .npz, .pt and .keras files are; export the numbers as CSV"),
+    (SIGNATURES["hdf5"], "an HDF5 file; export the numbers as CSV"),
+    (SIGNATURES["gzip"], "compressed with gzip; unpack it first"),
+    (SIGNATURES["sqlite"], "an SQLite database, such as MLflow's or Optuna's; export the numbers as CSV"),
+    (SIGNATURES["parquet"], "a Parquet file; export it as CSV"),
     (b"\x80\x04", "a pickle, which is never read; export the numbers as CSV or JSON"),
     (b"\x80\x05", "a pickle, which is never read; export the numbers as CSV or JSON"),
     (b"<!DOCTYPE", "a web page; save the raw file instead"),
     (b"<html", "a web page; save the raw file instead"),
-    (b"%PDF", "a PDF; expected the numbers as text"),
+    (SIGNATURES["pdf"], "a PDF; expected the numbers as text"),
 )
 
 

@@ -68,6 +68,31 @@ class _Parsed:
     bar: bool = False
 
 
+@dataclass
+class _Step:
+    """The step that the lines of a log are at: the last one that a line names."""
+
+    epoch: str = ""
+    iteration: str = ""
+    inherited: int = 0  # lines without a step of their own
+
+    def move(self, parsed: _Parsed) -> None:
+        """Takes the step that a line names; one that names an iteration alone leaves the epoch as it is unknown."""
+        if parsed.epoch or parsed.iteration:
+            self.epoch = parsed.epoch or ("" if parsed.iteration else self.epoch)
+            self.iteration = parsed.iteration
+
+    def cells(self, parsed: _Parsed) -> dict[str, str]:
+        """The step of a line with values: its own, else the one before, with the epoch of an iteration within it."""
+        step = {"epoch": parsed.epoch, "iteration": parsed.iteration}
+        if not parsed.epoch and not parsed.iteration:
+            step = {"epoch": self.epoch, "iteration": "" if self.epoch else self.iteration}
+            self.inherited += 1
+        elif not parsed.epoch and self.epoch and parsed.batches:
+            step["epoch"] = self.epoch
+        return {name: value for name, value in step.items() if value}
+
+
 def looks_text(content: bytes) -> int:
     """The number of lines with a measured quantity that have a step or follow one."""
     count, stepped = 0, False
@@ -89,9 +114,9 @@ def read_text(content: bytes, options: Options) -> Reading:
     texts = lines_of(content)
     reading = Reading(lines=len(texts))
     specified = frozenset(options.columns.values())
-    epoch = iteration = split = ""
+    step, split = _Step(), ""
     lines: list[Line] = []
-    inherited = long = 0
+    long = 0
     for number, text in enumerate(texts, 1):
         if len(text) > MOST_CHARACTERS:
             long += 1
@@ -102,8 +127,7 @@ def read_text(content: bytes, options: Options) -> Reading:
             split = _heading_split(text) or split
             reading.ignored += 1
             continue
-        if parsed.epoch or parsed.iteration:
-            epoch, iteration = parsed.epoch or ("" if parsed.iteration else epoch), parsed.iteration
+        step.move(parsed)
         split = parsed.split
         if not (_is_measured(parsed) or specified & set(parsed.cells)):
             reading.headings += bool(parsed.epoch or parsed.iteration)
@@ -112,13 +136,7 @@ def read_text(content: bytes, options: Options) -> Reading:
         if parsed.twice:
             reading.reject(number, f"has {parsed.twice!r} twice", text)
             continue
-        step = {"epoch": parsed.epoch, "iteration": parsed.iteration}
-        if not parsed.epoch and not parsed.iteration:
-            step = {"epoch": epoch, "iteration": "" if epoch else iteration}
-            inherited += 1
-        elif not parsed.epoch and epoch and parsed.batches:
-            step["epoch"] = epoch
-        cells = {name: value for name, value in step.items() if value} | parsed.cells
+        cells = step.cells(parsed) | parsed.cells
         line = Line(number, text, cells, batches=parsed.batches, within=parsed.within)
         if parsed.bar and lines and lines[-1].cells.get("epoch") == cells.get("epoch") and lines[-1].boundary:
             lines[-1] = line._replace(boundary=True)  # a later state of the same bar
@@ -126,8 +144,8 @@ def read_text(content: bytes, options: Options) -> Reading:
         else:
             lines.append(line._replace(boundary=parsed.bar))
     lines = _times_of_training([line._replace(boundary=False) for line in lines])
-    if inherited:
-        reading.notes.append(f"{counted(inherited, 'line')} without a step: counted to the step before")
+    if step.inherited:
+        reading.notes.append(f"{counted(step.inherited, 'line')} without a step: counted to the step before")
     if long:
         reading.notes.append(f"{counted(long, 'line')} of more than {MOST_CHARACTERS:,} characters: ignored")
     options = _of_framework(reading, texts, options)

@@ -16,11 +16,13 @@ _MOST = 100  # trainings in one file, and times that they are resumed
 class _Seen:
     """The values of a training so far, by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Sequence[Row] = ()) -> None:
         self.values: dict[float, dict[str, Cell]] = {}
         self.seconds: dict[float, float] = {}
         self.first = math.inf
         self.last = -math.inf
+        for row in rows:
+            self.add(row)
 
     def add(self, row: Row) -> None:
         step = _step(row)
@@ -70,9 +72,7 @@ def trainings(reading: Reading, rows: list[Row]) -> list[list[Row]]:
             elif resumed < _MOST and _resumes(seen, row, rows[ends[i]]):
                 resumed += 1
                 groups[-1] = _up_to(reading, groups[-1], row)
-                seen = _Seen()
-                for earlier in groups[-1]:
-                    seen.add(earlier)
+                seen = _Seen(groups[-1])
                 clash = False
         if clash:
             clashing += 1
@@ -86,19 +86,24 @@ def trainings(reading: Reading, rows: list[Row]) -> list[list[Row]]:
         else:
             seen.add(row)
             groups[-1].append(row)
-    if clashing > 3 and clashing > len(rows) // 3:
-        raise AssayError(
-            f"{clashing:,} of {len(rows):,} rows give their step another value, as lines of mini-batches within an "
-            "epoch do; say what counts the rows, such as --column iteration=NAME, or read one line per epoch with "
-            "--pattern"
-        )
-    if repeated:
-        reading.notes.append(f"{counted(repeated, 'row')} identical to an earlier row: ignored")
-    _note(reading, groups)
+    _check_clashing(clashing, len(rows))
+    _note(reading, groups, repeated)
     return groups
 
 
-def _note(reading: Reading, groups: Sequence[Sequence[Row]]) -> None:
+def _check_clashing(clashing: int, rows: int) -> None:
+    """Raises AssayError where most rows give their step another value."""
+    if clashing > 3 and clashing > rows // 3:
+        raise AssayError(
+            f"{clashing:,} of {rows:,} rows give their step another value, as lines of mini-batches within an "
+            "epoch do; say what counts the rows, such as --column iteration=NAME, or read one line per epoch with "
+            "--pattern"
+        )
+
+
+def _note(reading: Reading, groups: Sequence[Sequence[Row]], repeated: int) -> None:
+    if repeated:
+        reading.notes.append(f"{counted(repeated, 'row')} identical to an earlier row: ignored")
     if len(groups) > 1:
         lines = ", ".join(f"{i} from {reading.kind} {group[0].line}" for i, group in enumerate(groups, 1))
         reading.notes.append(f"the log holds {len(groups)} trainings ({lines}); each is a curve of its own")

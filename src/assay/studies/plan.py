@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -236,17 +236,11 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     members: list[Member] = []
     trials: dict[str, Trial] = {}
     dropped: Counter[str] = Counter()
-    lost: dict[str, list[str]] = {}
-    replaced: dict[str, list[str]] = {}
     problems: dict[str, str] = {}
     requested, repeated = 0, Counter[str]()
     keys: dict[tuple[str, int], str] = {}
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
-        for key in candidate.dropped:
-            lost.setdefault(key, []).append(candidate.label)
-        for key in candidate.replaced:
-            replaced.setdefault(key, []).append(candidate.label)
         for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
             requested += 1
             recipe = candidate.recipe
@@ -270,7 +264,6 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
-    named = [{key: tuple(dict.fromkeys(labels)) for key, labels in table.items()} for table in (lost, replaced)]
     return Plan(
         study,
         tuple(members),
@@ -279,9 +272,18 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
         examples,
         dropped,
         repeated=repeated,
-        lost=named[0],
-        replaced=named[1],
+        lost=_labels((candidate.label, candidate.dropped) for candidate in study.candidates()),
+        replaced=_labels((candidate.label, candidate.replaced) for candidate in study.candidates()),
     )
+
+
+def _labels(keys: Iterable[tuple[str, Iterable[str]]]) -> dict[str, tuple[str, ...]]:
+    """The labels of the configurations by key, from the keys of each, in order and each once."""
+    labels: dict[str, dict[str, None]] = {}
+    for label, of_label in keys:
+        for key in of_label:
+            labels.setdefault(key, {})[label] = None
+    return {key: tuple(named) for key, named in labels.items()}
 
 
 def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:

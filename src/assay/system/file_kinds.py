@@ -5,18 +5,33 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+SIGNATURES = {
+    "git lfs": b"version https://git-lfs",
+    "gzip": b"\x1f\x8b",
+    "hdf5": b"\x89HDF",
+    "jpeg": b"\xff\xd8\xff",
+    "matlab": b"MATLAB 5.0 MAT-file",
+    "numpy": b"\x93NUMPY",
+    "parquet": b"PAR1",
+    "pdf": b"%PDF",
+    "png": b"\x89PNG",
+    "sqlite": b"SQLite format 3",
+    "zip": b"PK\x03\x04",
+}
+"""The first bytes of files that are given in place of others. What to do with one depends on what was expected."""
+
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras saves"),
-    (b"SQLite format 3\0", "an SQLite database, such as a store of Assay"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
+    (SIGNATURES["hdf5"], "an HDF5 file, such as Keras saves"),
+    (SIGNATURES["sqlite"], "an SQLite database, such as a store of Assay"),
+    (SIGNATURES["png"], "a PNG image"),
+    (SIGNATURES["jpeg"], "a JPEG image"),
     (b"GIF8", "a GIF image"),
-    (b"%PDF", "a PDF document"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x93NUMPY", "a NumPy array (.npy)"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"version https://git-lfs.github.com/spec", "a Git LFS pointer, not the file itself; `git lfs pull` fetches it"),
-    (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (SIGNATURES["pdf"], "a PDF document"),
+    (SIGNATURES["parquet"], "a Parquet file"),
+    (SIGNATURES["numpy"], "a NumPy array (.npy)"),
+    (SIGNATURES["gzip"], "a gzip file"),
+    (SIGNATURES["git lfs"], "a Git LFS pointer, not the file itself; `git lfs pull` fetches it"),
+    (SIGNATURES["matlab"], "a MATLAB file"),
 )
 
 _ENDINGS: dict[str, str] = {
@@ -66,7 +81,7 @@ def kind_of_file(path: Path) -> str:
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind
-    if start.startswith(b"PK\x03\x04"):
+    if start.startswith(SIGNATURES["zip"]):
         return _kind_of_zip(path)
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05":
         return "a Python pickle" if kind_of_name(path) not in PICKLES else kind_of_name(path)

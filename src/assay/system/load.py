@@ -25,8 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, process_time
 
+BUSY = "busy machine"
+"""The mark of seconds with foreign load."""
 BUSY_FRACTION = 0.05
-"""Foreign load above this fraction of the training time marks a trial as "busy machine"."""
+"""Foreign load above this fraction of the training time marks a trial as `BUSY`."""
 JUDGED_SECONDS = 0.2
 """Trainings shorter than this are not judged: one time slice of another process is a large part of them."""
 WAKE_SECONDS = 20e-6
