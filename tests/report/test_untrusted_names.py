@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 import socket
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from assay.cli.options import typed_store
+from assay.recipe.toml import toml_text
+from assay.report.html import text as page_text
 from assay.report.text import clean, from_csv_cell
 from assay.store.database import without_password
 from assay.store.schema import imported, member, study, trial
@@ -146,3 +149,14 @@ def test_no_printed_command_shows_a_password(url: str) -> None:
 def test_no_message_shows_a_password(url: str, invoke: Any) -> None:
     code, out, err = invoke("list", "--store", url)
     assert code == 2 and "secret" not in out + err and "ada:***@host" in err
+
+
+def test_pages_and_recipes_hold_no_control_characters_and_recipes_read_back() -> None:
+    assert page_text("a\x1b[2J\u202e<b>\nc") == "a\ufffd[2J\ufffd&lt;b&gt;\nc"
+    text = toml_text({"name": ESCAPE, "emoji": "\U0001f468\u200d\U0001f469", "x\x9by": "\x7f\U000e0001"})
+    assert is_clean(text)
+    assert tomllib.loads(text) == {
+        "name": ESCAPE,
+        "emoji": "\U0001f468\u200d\U0001f469",
+        "x\x9by": "\x7f\U000e0001",
+    }

@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from assay.report.text import frame_csv
+from assay.report.text import clean_lines, frame_csv
 
 Frame = Any
 _MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
@@ -19,12 +19,12 @@ _SCRIPTS_TOO = "; script-src 'unsafe-inline' 'unsafe-eval'"
 
 
 def text(value: object) -> str:
-    """The value as text of a page, also inside quotes.
+    """The value as text of a page, also inside quotes, without control characters.
 
     >>> text('<b title="x">')
     '&lt;b title=&quot;x&quot;&gt;'
     """
-    return html.escape(str(value), quote=True)
+    return html.escape(clean_lines(str(value)), quote=True)
 
 
 def page(title: str, parts: Sequence[str], *, style: str = "", scripts: Sequence[str] = ()) -> str:

@@ -228,7 +228,7 @@ def axis_format(low: float, high: float, *, percent: bool) -> str:
 
 def dressed(chart: Any, title: str, notes: Iterable[str] = ()) -> Any:
     """The chart with its title, the notes below it as a subtitle, and the style that all charts share."""
-    subtitle = textwrap.wrap("; ".join(note for note in notes if note), 112, max_lines=4, placeholder=" …")
+    subtitle = textwrap.wrap("; ".join(clean(note) for note in notes if note), 112, max_lines=4, placeholder=" …")
     text = textwrap.wrap(clean(title), 80, max_lines=2, placeholder=" …") or [""]
     heading = alt.TitleParams(text[0] if len(text) == 1 else text, anchor="start", offset=12)
     if subtitle:
