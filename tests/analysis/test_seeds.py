@@ -73,8 +73,8 @@ def test_costs_of_seeds_that_did_not_finish_cannot_be_compared(measure: str) -> 
     verdict = between(frame, "steady", "unstable", measure=measure)
     assert not verdict.decided and verdict.winner is None and math.isnan(verdict.difference)
     assert verdict.sentence() == (
-        f"cannot compare steady and unstable by {measure.replace('_', ' ')}: a seed that did not finish has no result to compare; "
-        "4 diverged of 10 seeds of unstable"
+        f"cannot compare steady and unstable by {measure.replace('_', ' ')}: a seed that did not finish has no result "
+        "to compare; 4 diverged of 10 seeds of unstable"
     )
     ended = pairwise(frame, measure=measure)[["ended_a", "ended_b", "n"]].iloc[0]
     assert ended.tolist() == [0, 4, 10]

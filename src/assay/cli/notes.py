@@ -18,7 +18,7 @@ def print_notes(results: Results, configurations: Collection[str] = ()) -> None:
     """Prints the notes on a study, or on some of its configurations, to stderr; the first ones if there are many."""
     from assay.report.notes import line
 
-    count = results.frame()["configuration"].nunique()
+    count = len(set(results.frame()["configuration"].tolist()))
     notes = notes_on(results, configurations)
     for unusual in notes[:_MOST]:
         note(f"note: {line(unusual, configurations=count)}")
