@@ -74,7 +74,7 @@ def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
     if BASELINE in seeds.names and not of_looks:
         return _with_baseline(against(seeds, BASELINE).verdicts())
     unfinished = [not endings.count(*FINISHED) for endings in seeds.endings]
-    order = np.lexsort((-seeds.means() if SCORE.higher_is_better else seeds.means(), unfinished))
+    order = np.lexsort((-seeds.means() if SCORE.higher_is_better else seeds.means(), np.array(unfinished)))
     measured = [int(place) for place in order if not np.isnan(seeds.means()[place])]
     first = [seeds.names[place] for place in measured[:_BEST]]
     if len(first) < 2:

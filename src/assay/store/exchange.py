@@ -201,7 +201,7 @@ def _as_stored(column: sa.Column[Any], value: Any) -> Any:
         value = int(value) if value.is_integer() and abs(value) <= 2**53 else value
     if isinstance(value, float) and math.isnan(value):
         return None
-    return bool(value) if isinstance(column.type, sa.Boolean) and value in (0, 1) and value is not None else value
+    return bool(value) if isinstance(column.type, sa.Boolean) and value in (0, 1) else value
 
 
 _ENGINES = f"expected {', '.join(ENGINES)}, or 'command:' and the name of a program in printable characters"

@@ -122,7 +122,7 @@ def rows_of_study(database: Database, name: str) -> list[Row]:
     """The imported curves of a study as rows in the form of its trials, sorted by name."""
     query = sa.select(imported).join(study, study.c.id == imported.c.study).where(study.c.name == name)
     with database.read() as connection:
-        return [_as_trial(_read(row)) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
+        return [_as_trial(_read(dict(row))) for row in connection.execute(query.order_by(imported.c.name)).mappings()]
 
 
 def listed(database: Database, filters: Sequence[str] = (), *, study_name: str = "") -> list[Row]:
@@ -135,7 +135,7 @@ def listed(database: Database, filters: Sequence[str] = (), *, study_name: str =
     query = sa.select(imported).where(*(clause for clause in where if clause is not None))
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query.order_by(imported.c.finished.desc())).mappings()]
-    return [_as_trial(_read(row)) for row in rows]
+    return [_as_trial(_read(dict(row))) for row in rows]
 
 
 def _read(row: Mapping[str, Any]) -> Row:

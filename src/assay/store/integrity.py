@@ -56,7 +56,7 @@ def _rows(store: Store) -> Iterator[Defect]:
         for table, key, noun in _CHECKED:
             for row in connection.execute(sa.select(table)).mappings():
                 try:
-                    check_row(table.name, row)
+                    check_row(table.name, dict(row))
                 except ValueError as error:
                     subject = str(row[key])
                     yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {error}")
@@ -67,7 +67,7 @@ def _rows(store: Store) -> Iterator[Defect]:
                 yield Defect("unreadable", row.key, str(error))
         for row in connection.execute(sa.select(imported)).mappings():
             try:
-                check_row("imported", row)
+                check_row("imported", dict(row))
                 history_of(dict(row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 reason = str(error).splitlines()[0][:200]
