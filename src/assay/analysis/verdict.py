@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,6 +150,8 @@ class Verdict:
         notes: list[str] = []
         tested = self.comparable and self.n > 1
         excludes_zero = self.low > 0 or self.high < 0
+        if tested and not self.decided and self.more_seeds and self.look is None:
+            notes.append(_ADD)
         if tested and self.comparisons > 1:
             notes.append(f"{self._correction()}, simultaneous interval")
             if self.decided and not excludes_zero:
@@ -161,8 +163,6 @@ class Verdict:
         is_rejected = self.comparisons > 1 and self.p_corrected <= self.alpha
         if tested and not self.decided and (excludes_zero or is_rejected):
             notes.append(f"not confirmed ({self._contradiction()})")
-        if tested and not self.decided and self.more_seeds and self.look is None:
-            notes.append("add them with --until-decided, which corrects for looking again")
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
             notes.append(
@@ -197,4 +197,25 @@ class Verdict:
         return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
 
 
-__all__ = ["FEW", "SKEWED_RATE", "Verdict"]
+def said_once(sentences: Sequence[str]) -> list[str]:
+    """Verdicts in words, one after another, and at the end once what all of them would say.
+
+    >>> said_once(["a beats b; Holm's correction for 3 pairs", "a beats c; Holm's correction for 3 pairs"])
+    ['a beats b', 'a beats c', "These 2 comparisons: Holm's correction for 3 pairs"]
+    """
+    if len(sentences) < 2:
+        return list(sentences)
+    clauses = [sentence.split("; ") for sentence in sentences]
+    shared = [clause for clause in clauses[0][1:] if all(clause in others[1:] for others in clauses)]
+    once = [*shared, *([_ADD] if _ADD not in shared and any(_ADD in others for others in clauses) else [])]
+    if not once:
+        return list(sentences)
+    lines = ["; ".join([own[0], *(clause for clause in own[1:] if clause not in once)]) for own in clauses]
+    notes = "; ".join(_ADD_ALL if clause == _ADD else clause for clause in once)
+    return [*lines, f"These {len(sentences):,} comparisons: {notes}"]
+
+
+_ADD = "add them with --until-decided, which corrects for looking again"
+_ADD_ALL = "more seeds are added by --until-decided, which corrects for looking again"
+
+__all__ = ["FEW", "SKEWED_RATE", "Verdict", "said_once"]

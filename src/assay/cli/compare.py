@@ -49,6 +49,7 @@ def compare(
     """
     from assay.analysis.frames import is_imported
     from assay.analysis.quantities import MEASURES
+    from assay.analysis.verdict import said_once
     from assay.cli.notes import print_notes
     from assay.report.answers import processor_sentence
 
@@ -70,7 +71,7 @@ def compare(
         note(results.seeds_added)
     title = "verdicts"
     if to_terminal:
-        for sentence in table["sentence"].tolist():
+        for sentence in said_once(table["sentence"].tolist()):
             print_line(sentence)
         corrected = any("Holm's correction" in sentence for sentence in table["sentence"].tolist())
         title += " (simultaneous intervals, p corrected by Holm)" if corrected else ""

@@ -141,6 +141,7 @@ def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None)
 
 
 def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, resume: str) -> None:
+    from assay.analysis.verdict import said_once
     from assay.execution.sequential import until_decided
     from assay.results.results import Results
 
@@ -159,7 +160,7 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
         print_json({"study": study.name, "verdicts": pairs, **rest, "open": len(decision.open)})
     else:
         _print_summary(Results(store, study.name))
-        for sentence in decision.sentences.values():
+        for sentence in said_once(list(decision.sentences.values())):
             print_line(sentence)
         if decision.winner:
             print_line(decision.fresh_sentence())

@@ -14,7 +14,7 @@ from assay.analysis.families import SeedValues, against, pairs_among
 from assay.analysis.frames import FINISHED, is_imported, listed
 from assay.analysis.quantities import SCORE, TEST_SCORE
 from assay.analysis.seeds import BUSY
-from assay.analysis.verdict import Verdict
+from assay.analysis.verdict import Verdict, said_once
 from assay.errors import AssayError
 from assay.report.text import percent
 
@@ -80,7 +80,8 @@ def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
     if len(first) < 2:
         return []
     among = of_looks or pairs_among(seeds, first).verdicts()
-    return [f"{verdict.sentence()}." for verdict in among if set(verdict.names) <= set(first)][:_PAIRS]
+    shown = [verdict for verdict in among if set(verdict.names) <= set(first)][:_PAIRS]
+    return [f"{sentence}." for sentence in said_once([verdict.sentence() for verdict in shown])]
 
 
 def _with_baseline(family: Sequence[Verdict]) -> list[str]:
@@ -89,7 +90,8 @@ def _with_baseline(family: Sequence[Verdict]) -> list[str]:
     sentence = f"{count} of {total} configurations differ{'s' if count == 1 else ''} significantly from the {BASELINE}"
     sentence += f" after Holm's correction for {family[0].comparisons} comparisons." if total > 1 else "."
     largest = sorted(family, key=lambda v: -abs(v.difference) if v.difference == v.difference else 0.0)
-    return [sentence, *(f"{verdict.sentence()}." for verdict in largest[:_PAIRS])]
+    shown = said_once([verdict.sentence() for verdict in largest[:_PAIRS]])
+    return [sentence, *(f"{line}." for line in shown)]
 
 
 def _effort(trials: Frame) -> list[str]:
