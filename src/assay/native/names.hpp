@@ -4,10 +4,10 @@
 
 #define ASSAY_ACTIVATIONS(X) X(identity) X(relu) X(leaky_relu) X(sigmoid) X(tanh) X(elu) X(softplus) X(silu) X(gelu)
 #define ASSAY_OUTPUTS(X) X(identity) X(sigmoid) X(softmax) X(log_softmax)
-#define ASSAY_LOSSES(X)                                                               \
-  X(mse)                                                                              \
-  X(quadratic) X(cross_entropy) X(logit_cross_entropy) X(nll) X(binary_cross_entropy) \
-      X(binary_cross_entropy_with_logits)
+#define ASSAY_LOSSES(X) \
+  X(mse)                \
+  X(quadratic)          \
+  X(cross_entropy) X(logit_cross_entropy) X(nll) X(binary_cross_entropy) X(binary_cross_entropy_with_logits)
 #define ASSAY_OPTIMIZERS(X) X(descent) X(momentum) X(nesterov) X(adagrad) X(rmsprop) X(adadelta) X(adam) X(adamw)
 
 namespace assay {
