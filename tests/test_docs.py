@@ -21,6 +21,8 @@ import assay
 from assay import logs
 from assay.cli import app
 from assay.engines import ENGINES, installed, promises
+from assay.parts.activations import OUTPUTS
+from assay.parts.initials import INITIALS
 from assay.parts.losses import LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.user_optimizers import allowing_code
@@ -169,3 +171,15 @@ def test_the_user_optimizer_of_the_guide_learns(tmp_path: Path, monkeypatch: pyt
     del sys.modules["my_rules"]  # other tests have modules of that name
     assert accuracy is not None
     assert accuracy > 0.8
+
+
+def test_the_page_on_models_has_every_initial_and_every_output_with_its_losses() -> None:
+    text = (ROOT / "docs" / "models.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    first = [re.sub("`", "", row[0]) for row in rows]
+    assert [name for name in first if name in INITIALS] == list(INITIALS)
+    outputs = {re.sub("`", "", row[0]): re.findall("`([^`]+)`", row[2]) for row in rows if len(row) == 3}
+    for name, output in OUTPUTS.items():
+        fitting = {loss for loss, entry in LOSSES.items() if name in entry.outputs}
+        assert (outputs[name][0], set(outputs[name])) == (outputs[name][0], fitting)
+        assert f"| `{name}` | `{output.loss}` |" in text
