@@ -180,7 +180,8 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     options = ["--threads", "1", "--out", "my runs", "--start", "my runs/quickstart.safetensors"]
     options += ["--store", "my store.db", "--json"]
     assert printed == ["assay", *words[3:6], "--set", "model.hidden=[8, 4]", "--engine", "numpy", *options]
-    done = assay(*printed[1:], "--set", f"max_steps={iterations + 5}", cwd=tmp_path)
+    longer = [word.replace("budget.iterations=100000000", f"max_steps={iterations + 5}") for word in printed[1:]]
+    done = assay(*longer, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed = json.loads(done.stdout)
     assert (resumed["iterations"], resumed["store"]) == (iterations + 5, "my store.db")

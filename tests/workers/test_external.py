@@ -637,7 +637,7 @@ def test_a_study_with_programs_from_its_plan_to_its_tables(
     assert (code, "c: the command" in err, "--allow-code" in err) == (2, True, True)
     code, out, err = invoke("run", "mine.toml", "--allow-code", "--json")
     assert code == 0, err
-    trials = {trial["engine"]: trial for trial in json.loads(out)["trials"]}
+    trials = {trial["axis.engine"]: trial for trial in json.loads(out)["trials"]}
     outcomes = [trial["outcome"] for trial in json.loads(out)["trials"]]
     assert outcomes == ["completed", "completed", "failed", "timed out"]
     assert abs(trials["c"]["test_loss"] - trials["numpy"]["test_loss"]) < 1e-10
@@ -648,7 +648,7 @@ def test_a_study_with_programs_from_its_plan_to_its_tables(
     (tmp_path / "hangs.py").write_text("import time; time.sleep(61)")
     assert "3 stored, 1 to train" in invoke("run", "mine.toml", "--allow-code", "--plan")[2]
     code, out, err = invoke("run", "mine.toml", "--allow-code", "--set", "budget.iterations=20", "--json")
-    shorter = {trial["engine"]: trial for trial in json.loads(out)["trials"]}
+    shorter = {trial["axis.engine"]: trial for trial in json.loads(out)["trials"]}
     shown = json.loads(invoke("show", shorter["c"]["trial"][:12], "--json")[1])
     assert "read off the curve of a longer trial" in shown["reason"]
     assert invoke("store", "check")[1] == "assay.db: sound\n"

@@ -120,7 +120,7 @@ def _fresh(decision: Decision, study: Study, store: Store, run: Run, measure: st
     seed = int(candidate.table.get("seed", 1)) + _FRESH_OFFSET
     count = max(study.settings.repeats, min(decision.seeds[best.name], 10))
     raw: Mapping[str, Any] = {
-        **study.settings.model_dump(exclude_none=True),
+        **study.settings.model_dump(exclude_none=True, exclude={"seed", "draws"}),  # this design draws nothing
         "engine": candidate.engine,
         "name": f"{study.name}, fresh seeds",
         "about": f"{best.name} of {study.name} on seeds that were not used to select it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -160,9 +161,23 @@ def _check(row: Row, key: str, *, is_member: bool = False) -> None:
         readable("member", row, key)
     readable("trial", {name: value for name, value in row.items() if name != "trial"}, key)
     if row["outcome"] is not None:
-        readable("result", row, key)
+        _check_result(row, key)
     if row.get("description") is not None:
         readable("machine", {"description": row["description"]}, key)
+
+
+def _check_result(row: Row, key: str) -> None:
+    """Checks a result. One damaged curve hides no other trial: it is left out of this row, which is said."""
+    try:
+        readable("result", row, key)
+    except StoreError as error:
+        readable("result", row | {"curve": _NO_CURVE}, key)
+        row["curve"] = _NO_CURVE
+        _log.warning("%s", error)
+
+
+_NO_CURVE = "{}"
+_log = logging.getLogger("assay.store")
 
 
 def trials(

@@ -132,7 +132,7 @@ class LoadMeter:
         if not FOREIGN_LOAD_IS_KNOWN:
             return None
         own = min(1.0, self.processor / self._busy) if self._busy > 0 else 1.0
-        return self._kept_waiting + own * self._stolen
+        return max(0.0, self._kept_waiting + own * self._stolen)  # counters of the kernel may step back a little
 
 
 def _run_delay(before: _Reading, after: _Reading) -> float:
