@@ -39,7 +39,8 @@ def sheet_of(colours: Values, shape: Mask) -> Values | None:
         return colours[rows, columns]
     if inside.sum() < _RECTANGLE * _smallest_rectangle(inside):
         return None
-    deep = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > max(3, min(sides) // 20)
+    depth: Any = ndimage.distance_transform_edt(np.pad(inside, 1))
+    deep = depth[1:-1, 1:-1] > max(3, min(sides) // 20)
     if not deep.any():
         return None
     nearest: Any = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
@@ -48,7 +49,8 @@ def sheet_of(colours: Values, shape: Mask) -> Values | None:
 
 def _smallest_rectangle(mask: Mask) -> float:
     """The area of the smallest rectangle around the mask, of those turned by whole degrees."""
-    edge = mask & ~ndimage.binary_erosion(mask)
+    eroded: Any = ndimage.binary_erosion(mask)
+    edge = mask & ~eroded
     y, x = (axis.astype(float) for axis in np.nonzero(edge))
     angles = np.deg2rad(np.arange(90))[:, None]
     along, across = x * np.cos(angles) + y * np.sin(angles), y * np.cos(angles) - x * np.sin(angles)
@@ -60,5 +62,6 @@ def is_area(shape: Mask) -> bool:
     ring = np.concatenate([shape[0], shape[-1], shape[1:-1, 0], shape[1:-1, -1]])
     if min(shape.shape) < _SMALLEST or ring.mean() < _EDGE:  # a small picture may be one of the training set
         return False
-    thickness = 2 * float(ndimage.distance_transform_edt(np.pad(shape, 1)).max()) - 1
+    depth: Any = ndimage.distance_transform_edt(np.pad(shape, 1))
+    thickness = 2 * float(depth.max()) - 1
     return thickness >= _THICK * min(shape.shape)
