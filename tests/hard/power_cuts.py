@@ -41,7 +41,7 @@ def run(seed: int, cases: int) -> dict[str, int]:
 
 def _record(folder: Path, kind: str, seed: int) -> list[Operation]:
     command = [sys.executable, "-m", "tests.hard.recorded", kind, str(seed)]
-    paths = os.pathsep.join(filter(None, (str(_ROOT), str(_ROOT / "src"), os.environ.get("PYTHONPATH"))))
+    paths = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))  # assay itself is installed
     environment = {**os.environ, "PYTHONPATH": paths}
     trace = folder.with_name("trace")
     return record(

@@ -144,8 +144,11 @@ class _Definition(BaseModel):
     trials: dict[str, Any] = {}
 
 
+_MATRIX = TypeAdapter(list[list[_Whole]], config=_strict)
+
+
 def _confusion(text: str) -> str:
-    rows = TypeAdapter(list[list[_Whole]], config=_strict).validate_python(_json(text, list))
+    rows = _MATRIX.validate_python(_json(text, list))
     if any(len(row) != len(rows) for row in rows):
         raise ValueError("is not a square matrix")
     return text
