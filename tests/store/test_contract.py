@@ -330,3 +330,31 @@ def test_the_holder_of_a_lease_is_this_process() -> None:
     assert replace(me, started="1").gone()
     assert replace(me, host="renamed", started="1").gone()
     assert not replace(me, boot="elsewhere", started="1").gone()
+
+
+def test_a_result_that_does_not_fit_is_stored_as_failed_with_the_reason(store: Store) -> None:
+    plan = made_plan(2)
+    store.register(plan)
+    lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+    wrong = made_end(job.trials[0], accuracy=1.5)
+    assert store.finish(lease, job.trials[0], wrong)
+    row = queries.one_trial(store.database, job.trials[0].key)
+    assert (row["outcome"], row["accuracy"]) == ("failed", None)
+    assert row["reason"].startswith("its result does not fit the store: result.accuracy: ")
+    assert not [defect for defect in integrity.check(store) if defect.kind == "unreadable"]
+
+
+@pytest.mark.parametrize("cell", ["curve", "confusion"])
+def test_one_damaged_cell_hides_no_other_trial_and_is_said(
+    cell: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    keys = [finish_one(store, plan) for _ in range(3)]
+    with store.database.write() as connection:
+        connection.execute(sa.update(result).where(result.c.trial == keys[0]).values(**{cell: "[[1, 2"}))
+    results = Results(store, "made")
+    assert [value > 0 for value in results.frame()["accuracy"].tolist()] == [True] * 3
+    read = set(results.curves()["trial"]) if cell == "curve" else set(results.confusions())
+    assert read == set(keys[1:])
+    assert f"the result {keys[0][:8]!r} cannot be read: result.{cell}: " in caplog.text

@@ -18,7 +18,7 @@ from assay.results.environment import environment
 from assay.results.frames import curve_frame, trial_frame
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
-from assay.store.queries import machines_of, study_rows
+from assay.store.queries import machines_of, study_rows, with_readable
 from assay.store.store import Store
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
@@ -116,7 +116,8 @@ class Results:
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
         """The rows with a curve, one for each trial: configurations may share one."""
-        return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
+        rows = list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
+        return with_readable(rows, "curve")
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.
@@ -124,7 +125,8 @@ class Results:
         Returns:
             Counts of test examples, (C, C): rows are the true classes, columns the predicted ones.
         """
-        return {row["trial"]: json.loads(row["confusion"]) for row in self._rows if row["confusion"]}
+        rows = with_readable((row for row in self._rows if row["confusion"]), "confusion")
+        return {row["trial"]: json.loads(row["confusion"]) for row in rows}
 
     def summary(self) -> pandas.DataFrame:
         """One row per configuration, averaged over its seeds.

@@ -6,7 +6,7 @@ import json
 import logging
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,32 +151,39 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
     with database.read() as connection:
         rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
     for trial_row in rows:
-        _check(trial_row, trial_row["trial"], is_member=True)
+        _check({name: cell for name, cell in trial_row.items() if name not in _WIDE}, trial_row["trial"])
     return json.loads(row["definition"]), rows
 
 
-def _check(row: Row, key: str, *, is_member: bool = False) -> None:
-    """Checks a row of a trial joined with that of its result, which it may lack. Raises: StoreError."""
-    if is_member:
+def _check(row: Row, key: str) -> None:
+    """Checks a row of a trial joined with those of its member and its result, if it has them. Raises: StoreError."""
+    if "axis_values" in row:
         readable("member", row, key)
     readable("trial", {name: value for name, value in row.items() if name != "trial"}, key)
     if row["outcome"] is not None:
-        _check_result(row, key)
+        readable("result", row, key)
     if row.get("description") is not None:
         readable("machine", {"description": row["description"]}, key)
 
 
-def _check_result(row: Row, key: str) -> None:
-    """Checks a result. One damaged curve hides no other trial: it is left out of this row, which is said."""
-    try:
-        readable("result", row, key)
-    except StoreError as error:
-        readable("result", row | {"curve": _NO_CURVE}, key)
-        row["curve"] = _NO_CURVE
-        _log.warning("%s", error)
+def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
+    """The rows of trials in which a wide cell of the result, such as the curve, can be read.
+
+    One damaged cell hides no other trial; which are left out is said.
+    """
+    kept: list[Row] = []
+    for row in rows:
+        try:
+            if row.get("origin") != "imported":  # those are checked when they are read
+                readable("result", {cell: row[cell]}, row["trial"])
+            kept.append(row)
+        except StoreError as error:
+            _log.warning("%s", error)
+    return kept
 
 
-_NO_CURVE = "{}"
+_WIDE = ("curve", "confusion")
+"""The cells of a result that a study's table does not need; `with_readable` checks them where they are used."""
 _log = logging.getLogger("assay.store")
 
 

@@ -20,6 +20,7 @@ from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store.schema import bench, imported, machine, member, result, study, trial
 from assay.studies.settings import TIMINGS
+from assay.training.checked import CURVE, LEDGER, Fraction, Number, Seconds, Whole
 from assay.training.history import Point
 from assay.training.ledger import ENTRIES
 from assay.training.outcome import Outcome
@@ -28,10 +29,6 @@ from assay.training.source import Source
 _POINT = tuple(Point.__dataclass_fields__)
 _MOST_DEPTH = 32  # of JSON in a cell
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Fraction = Annotated[float, Field(ge=0, le=1)]
-_Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _strict = ConfigDict(strict=True, extra="ignore")
 
 
@@ -83,22 +80,9 @@ def _of_json(kind: type, adapter: TypeAdapter[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class _Curve(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-    iteration: list[_Whole] = []
-    examples: list[_Whole | None] = []
-    seconds: list[_Seconds | None] = []
-    train_loss: list[_Number | None] = []
-    train_accuracy: list[_Fraction | None] = []
-    validation_loss: list[_Number | None] = []
-    validation_accuracy: list[_Fraction | None] = []
-    test_loss: list[_Number | None] = []
-    test_accuracy: list[_Fraction | None] = []
-
-
 def _curve(text: str, *, trained: bool) -> str:
     columns = _json(text, dict)
-    _Curve.model_validate(columns)
+    CURVE.model_validate(columns)
     if len({len(values) for values in columns.values()}) > 1:
         raise ValueError("its lists differ in length")
     if columns and not set(_POINT[:3]) <= set(columns):
@@ -111,26 +95,13 @@ def _curve(text: str, *, trained: bool) -> str:
     return text
 
 
-class _Ledger(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-    data: _Seconds = 0.0
-    compile: _Seconds = 0.0
-    train: _Seconds = 0.0
-    evaluate: _Seconds = 0.0
-    checkpoint: _Seconds = 0.0
-    wait: _Seconds = 0.0
-    wall: _Seconds = 0.0
-    other: _Seconds = 0.0
-    processor: dict[str, _Seconds] | None = None
-
-
 class _Machine(BaseModel):
     model_config = _strict
     cpu: str = ""
-    cores: _Whole = 0
+    cores: Whole = 0
     system: str = ""
     python: str = ""
-    memory_bytes: _Whole | None = None
+    memory_bytes: Whole | None = None
     versions: dict[str, str | None] = {}
 
 
@@ -138,13 +109,13 @@ class _Definition(BaseModel):
     model_config = _strict
     name: str = ""
     about: str = ""
-    repeats: _Whole = 1
+    repeats: Whole = 1
     baseline: dict[str, Any] = {}
     axes: dict[str, Any] = {}
     trials: dict[str, Any] = {}
 
 
-_MATRIX = TypeAdapter(list[list[_Whole]], config=_strict)
+_MATRIX = TypeAdapter(list[list[Whole]], config=_strict)
 
 
 def _confusion(text: str) -> str:
@@ -165,8 +136,8 @@ class _Origin(BaseModel):
     clock: str
     machine: str = ""
     units: dict[str, str] = {}
-    seconds: dict[str, _Seconds] = {}
-    lines: dict[str, _Whole] = {}
+    seconds: dict[str, Seconds] = {}
+    lines: dict[str, Whole] = {}
     training: Annotated[int, Field(ge=1, lt=2**31)] = 1
 
 
@@ -196,7 +167,7 @@ _JSON: dict[tuple[str, str], AfterValidator] = {
     ("trial", "recipe"): AfterValidator(_recipe),
     ("trial", "timing"): _one_of(*TIMINGS),
     ("result", "outcome"): _one_of(*Outcome),
-    ("result", "ledger"): _of_json(dict, TypeAdapter(_Ledger)),
+    ("result", "ledger"): _of_json(dict, TypeAdapter(LEDGER)),
     ("result", "curve"): AfterValidator(functools.partial(_curve, trained=True)),
     ("result", "confusion"): AfterValidator(_confusion),
     ("result", "classes"): _of_json(list, _list_of_texts),
@@ -218,8 +189,8 @@ def _type_of(column: sa.Column[Any]) -> Any:
     if isinstance(column.type, sa.Boolean):
         kind = bool
     elif isinstance(column.type, sa.Double):
-        kind = _Fraction if column.name in _FRACTIONS else _Number
-        kind = _Seconds if column.name in ("seconds", "effort", "created", "updated", "finished") else kind
+        kind = Fraction if column.name in _FRACTIONS else Number
+        kind = Seconds if column.name in ("seconds", "effort", "created", "updated", "finished") else kind
     elif isinstance(column.type, sa.Integer):
         low = 0 if column.name != "seed" else -(2**63)
         kind = Annotated[int, Field(ge=low, le=2**63 - 1)]

@@ -267,14 +267,24 @@ class Store:
     # --- rows ---
 
     def _put(self, connection: sa.Connection, key: str, finished: Finished, artifact: str | None) -> None:
-        row = result_row(key, finished, artifact=artifact, cores=cores(), now=self.database.now(connection))
+        row = _checked_row(key, finished, artifact=artifact, now=self.database.now(connection))
         about = finished.history.machine if finished.history and finished.history.machine else describe()
         place = machine_row(about)
         if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
             connection.execute(sa.insert(machine).values(**place))
-        check_row("result", row | {"machine": place["hash"]})
         connection.execute(sa.delete(result).where(result.c.trial == key))
         connection.execute(sa.insert(result).values(**row, machine=place["hash"]))
+
+
+def _checked_row(key: str, finished: Finished, *, artifact: str | None, now: float) -> dict[str, Any]:
+    """The row of a result. One that does not fit the schema is stored as failed: a wrong number must not stand."""
+    row = result_row(key, finished, artifact=artifact, cores=cores(), now=now)
+    try:
+        check_row("result", row)
+    except ValueError as error:
+        failed = Finished(Outcome.FAILED, f"its result does not fit the store: {error}")
+        row = result_row(key, failed, artifact=None, cores=cores(), now=now)
+    return row
 
 
 def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:

@@ -28,6 +28,7 @@ from assay.system.file_kinds import PICKLES, kind_of_file
 from assay.system.files import home_expanded, read_limited, write_atomically
 from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
 from assay.system.load import Load
+from assay.training.checked import POINT, Seconds, Whole
 from assay.training.history import History, Point
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
@@ -132,31 +133,14 @@ def from_bytes(content: bytes, *, source: str) -> History:
         raise FileError(f"{source}: damaged: {error}") from None
 
 
-_Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
 class _Measured(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
-    processor_seconds: dict[str, _Seconds] | None = None
-    foreign_seconds: _Seconds | None = None
+    processor_seconds: dict[str, Seconds] | None = None
+    foreign_seconds: Seconds | None = None
     busy: bool | None = None
     level: str | None = None
-    preparation_seconds: _Seconds | None = None
-    skipped: _Seconds | None = None
-
-
-class _Point(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    iteration: _Whole
-    examples: _Whole
-    seconds: _Seconds
-    train_loss: float | None = None
-    train_accuracy: float | None = None
-    validation_loss: float | None = None
-    validation_accuracy: float | None = None
-    test_loss: float | None = None
-    test_accuracy: float | None = None
+    preparation_seconds: Seconds | None = None
+    skipped: Seconds | None = None
 
 
 class _About(BaseModel):
@@ -165,21 +149,21 @@ class _About(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     recipe: dict[str, Any]
     code: str = ""
-    t: _Whole
+    t: Whole
     engine: str
     engine_choice: str
     device: str
-    points: list[_Point]
-    ledger: dict[str, _Seconds]
+    points: list[POINT]  # pyright: ignore[reportInvalidTypeForm]
+    ledger: dict[str, Seconds]
     outcome: str
     reason: str
-    flops: _Whole | float
-    inputs: _Whole
+    flops: Whole | float
+    inputs: Whole
     classes: list[str]
     shape: list[Annotated[int, Field(ge=0, lt=2**31)]]
     scaling: list[float] = Field(min_length=2, max_length=3)
     data_checksum: str
-    peak_memory_bytes: _Whole
+    peak_memory_bytes: Whole
     load: _Measured = _Measured()
     warnings: list[str] = []
 
