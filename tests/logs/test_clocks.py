@@ -12,15 +12,6 @@ from assay.logs import Options
 from assay.training.history import History
 
 
-@pytest.fixture
-def read(tmp_path: Path):
-    def reader(content: str, **options: object) -> History:
-        (tmp_path / "run.csv").write_text(content)
-        return logs.read(tmp_path / "run.csv", options=Options(**options))  # pyright: ignore
-
-    return reader
-
-
 def table(name: str, *times: object) -> str:
     rows = "".join(f"{i},0.{i},{time}\n" for i, time in enumerate(times, 1))
     return f"epoch,val_acc,{name}\n{rows}"

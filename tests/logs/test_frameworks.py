@@ -9,17 +9,13 @@ import pytest
 
 from assay import logs
 from assay.errors import AssayError
-from assay.logs import Options
 from assay.training.history import History
 
 
 @pytest.fixture
-def read(tmp_path: Path):
-    def reader(content: str, name: str = "run.log", format: str | None = None, **options: object) -> History:
-        (tmp_path / name).write_text(content)
-        return logs.read(tmp_path / name, format, Options(**options))  # pyright: ignore
-
-    return reader
+def read(read):
+    """Reads a log of lines, unless a test names its file otherwise."""
+    return lambda content, name="run.log", format=None, **options: read(content, name, format, **options)
 
 
 def values(history: History, *quantities: str) -> list[tuple[object, ...]]:

@@ -15,15 +15,6 @@ from assay.training.outcome import Outcome
 
 
 @pytest.fixture
-def read(tmp_path: Path):
-    def reader(content: str, **options: object) -> History:
-        (tmp_path / "run.csv").write_text(content)
-        return logs.read(tmp_path / "run.csv", options=Options(**options))  # pyright: ignore
-
-    return reader
-
-
-@pytest.fixture
 def read_all(tmp_path: Path):
     def reader(content: str, **options: object) -> list[History]:
         (tmp_path / "run.csv").write_text(content)
