@@ -18,9 +18,9 @@ from assay.cli.options import typed_store
 from assay.recipe.toml import toml_text
 from assay.report.html import text as page_text
 from assay.report.text import clean, from_csv_cell
-from assay.store.database import without_password
 from assay.store.schema import imported, member, study, trial
 from assay.store.store import Store
+from assay.store.urls import without_password
 from tests.report.random_stores import random_log
 from tests.store.makers import made_end, made_plan
 

@@ -15,10 +15,10 @@ import pytest
 
 from assay.errors import AssayError, StoreError
 from assay.store import imported, integrity, queries
-from assay.store.database import _parsed as parsed_url  # pyright: ignore[reportPrivateUsage]
 from assay.store.salvage import salvage
 from assay.store.schema import VERSION
 from assay.store.store import Store
+from assay.store.urls import parsed as parsed_url
 from tests.store.makers import made_end, made_plan
 
 FIXTURES = Path(__file__).parent / "schemas"
@@ -87,7 +87,7 @@ def test_a_folder_and_a_missing_store_are_told(tmp_path: Path) -> None:
         Store(str(tmp_path / "none.db"), read_only=True)
     with pytest.raises(StoreError, match="cannot be opened"):
         Store(str(tmp_path / "no" / "folder" / "x.db"))
-    for url in ("mysql://host/x", "nonsense://", "sqlite://", "postgresql+psycopg://nobody@127.0.0.1:1/x"):
+    for url in ("mysql://host/x", "mysql://host/{x}", "{a}://b", "nonsense://", "sqlite://", "postgresql+psycopg://nobody@127.0.0.1:1/x"):
         with pytest.raises(StoreError) as told:
             Store(url)
         assert "Traceback" not in str(told.value)

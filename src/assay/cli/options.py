@@ -126,7 +126,7 @@ def typed_store(store: str | None) -> str | None:
     """The store as a printed command names it: as typed, without a password; None for that of the environment."""
     if store is None or "://" not in store:
         return store
-    from assay.store.database import without_password
+    from assay.store.urls import without_password
 
     return without_password(store)
 

@@ -50,9 +50,9 @@ def repair(
     Of a damaged file, what can still be read is saved into a new one.
     """
     from assay.errors import StoreError
-    from assay.store.database import sqlite_path
     from assay.store.integrity import repair as repair_store
     from assay.store.store import Store, default_url
+    from assay.store.urls import sqlite_path
 
     url = store or default_url()
     try:

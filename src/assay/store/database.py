@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,18 +15,17 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from assay.errors import FileError, StoreError, to_install
+from assay.errors import StoreError
 from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
+from assay.store.urls import parsed, without_password
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
-from assay.system.files import home_expanded
 from assay.system.mounts import network_file_system
 
 T = TypeVar("T")
 
-DEFAULT = "sqlite:///assay.db"
 _KEYS = 400  # in one query
 _BUSY_SECONDS = 60.0
 _SILENT_SECONDS = 2.0  # of waiting, after which it is said
@@ -39,7 +37,7 @@ class Database:
     """An SQLite or PostgreSQL database. With `read_only` nothing is created, migrated or locked."""
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
-        self.url = _parsed(url)
+        self.url = parsed(url)
         self.read_only = read_only
         self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
@@ -264,70 +262,6 @@ def _warn_of_network(path: Path) -> None:
 
 def _raw(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_SILENT_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-_SCHEME = re.compile(r"(sqlite|postgres|postgresql)(\+\w+)?:(?!//)")
-
-
-def _parsed(url: str) -> sa.URL:
-    """A URL, or the path of an SQLite file: what has no `://` is a path, whatever characters it has."""
-    if match := _SCHEME.match(url):
-        raise StoreError(f"store {without_password(url)!r}: expected two slashes after {match[0]!r}, as in {_FORMS}")
-    if "://" not in url:
-        return sa.URL.create("sqlite", database=_home_expanded(url) if url.startswith("~") else url)
-    shown = without_password(url)
-    unsupported = f"store {shown!r}: {{!r}} is not supported; expected sqlite or postgresql+psycopg"
-    try:
-        parsed = _with_driver(sa.make_url(url))
-        backend = parsed.get_backend_name()
-        if backend == "postgresql":
-            parsed.get_dialect().import_dbapi()
-    except ModuleNotFoundError:
-        raise StoreError(f"a store in PostgreSQL needs psycopg: {to_install('postgres')}") from None
-    except NoSuchModuleError:
-        raise StoreError(unsupported.format(url.partition("://")[0])) from None
-    except (ArgumentError, ValueError):
-        raise StoreError(f"store {shown!r}: not a URL; expected {_FORMS}") from None
-    if backend not in ("sqlite", "postgresql"):
-        raise StoreError(unsupported.format(backend))
-    if backend == "sqlite" and not parsed.database:
-        raise StoreError(f"store {shown!r}: names no file; expected sqlite:///FILE")
-    if backend == "sqlite" and parsed.database and parsed.database.startswith("~"):
-        return parsed.set(database=_home_expanded(parsed.database))
-    return parsed
-
-
-def without_password(url: str) -> str:
-    """A URL, well-formed or not, with its password replaced.
-
-    >>> without_password("postgres://ada:secret@host:port/x?password=secret&sslmode=require")
-    'postgres://ada:***@host:port/x?password=***&sslmode=require'
-    >>> without_password("postgres:ada:secret@host/x")
-    'postgres:ada:***@host/x'
-    """
-    masked = re.sub(r"((?:://|^[\w+.-]+:/?)[^/@:]*:).*(?=@)", r"\1***", url)
-    return re.sub(r"(?i)((?:password|passwd|pwd|sslpassword|token)=)[^&\s]*", r"\1***", masked)
-
-
-_FORMS = "sqlite:///FILE or postgresql+psycopg://..."
-
-
-def _with_driver(url: sa.URL) -> sa.URL:
-    """A PostgreSQL URL that names no driver, with the one that Assay installs."""
-    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
-
-
-def _home_expanded(name: str) -> str:
-    try:
-        return str(home_expanded(name))
-    except FileError as error:
-        raise StoreError(f"store {error}") from None
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file that a URL names; None if it is not an SQLite URL."""
-    parsed = _parsed(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def _not_a_database(path: Path) -> str:

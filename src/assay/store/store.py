@@ -15,12 +15,13 @@ from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
-from assay.store.database import DEFAULT, Database, chunks
+from assay.store.database import Database, chunks
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
 from assay.store.records import Finished, dumped, history_of, machine_row, places, result_row, trial_row
 from assay.store.rows import check_row
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
+from assay.store.urls import DEFAULT
 from assay.studies.plan import Plan, Trial
 from assay.system.machine import cores, describe
 from assay.training.checkpoints import from_bytes
