@@ -32,6 +32,15 @@ def axis_columns(axes: Iterable[str]) -> dict[str, str]:
     return {axis: PREFIX + axis if _is_taken(axis) else axis for axis in axes}
 
 
+def axis_of(column: str) -> str:
+    """The name of the axis with that column, as a chart writes it; also of a term of several axes.
+
+    >>> axis_of("axis.timing"), axis_of("axis.timing x rate")
+    ('timing', 'timing x rate')
+    """
+    return " x ".join(name.removeprefix(PREFIX) for name in column.split(" x "))
+
+
 def renamed_sentence(columns: dict[str, str]) -> str:
     """The sentence on axes that have another column than their name; empty if none has.
 
@@ -52,4 +61,4 @@ def _is_taken(axis: str) -> bool:
     return axis in _OWN or axis.startswith((PREFIX, _LEDGER))
 
 
-__all__ = ["PREFIX", "axis_columns", "renamed_sentence"]
+__all__ = ["PREFIX", "axis_columns", "axis_of", "renamed_sentence"]

@@ -47,11 +47,10 @@ def _joined(sentences: list[str]) -> str:
     """The first of the notes of one kind, and how many others there are.
 
     >>> _joined(["8 of 16 hidden relu units are dead", "9 of 16 hidden relu units are dead"])
-    '8 of 16 hidden relu units are dead (other trials: 1 note that differs in its numbers)'
+    '8 of 16 hidden relu units are dead (1 similar note on other trials)'
     """
     others = len(sentences) - 1
-    notes = "1 note that differs in its numbers" if others == 1 else f"{others:,} notes that differ in their numbers"
-    return sentences[0] + (f" (other trials: {notes})" if others else "")
+    return sentences[0] + (f" ({others:,} similar note{'' if others == 1 else 's'} on other trials)" if others else "")
 
 
 def line(note: Note, *, configurations: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError
 from assay.report.charts.chart import Chart
@@ -58,10 +59,10 @@ def heat_map(
     means = [cell["mean"] for cell in cells if cell["mean"] is not None]
     if not means:
         return message(nothing(trials, f"a number for {quantity.title}"), heading)
-    x = Side(list(named[columns].values()), short(columns), max(18, min(110, 560 // len(kept[columns]))))
-    y = Side(list(named[rows].values()), short(rows), max(16, min(40, 480 // len(kept[rows]))))
+    x = Side(list(named[columns].values()), _title(columns), max(18, min(110, 560 // len(kept[columns]))))
+    y = Side(list(named[rows].values()), _title(rows), max(16, min(40, 480 // len(kept[rows]))))
     tips = [
-        *tooltip(row=short(rows), column=short(columns), mean=(f"mean {quantity.title}", quantity.exact)),
+        *tooltip(row=_title(rows), column=_title(columns), mean=(f"mean {quantity.title}", quantity.exact)),
         *tooltip(n=("trials", "d"), unfinished=("of them unfinished", "d")),
     ]
     color = _color(min(means), max(means), quantity, height=y.step * len(kept[rows]))
@@ -122,10 +123,14 @@ def _color(low: float, high: float, quantity: Measure, *, height: int) -> alt.Co
     return alt.Color("mean:Q", scale=alt.Scale(scheme="viridis", domain=domain), legend=legend)
 
 
+def _title(column: str) -> str:
+    return short(axis_of(column))
+
+
 def _best(cells: Rows, quantity: Measure, *, rows: str, columns: str) -> str:
     sign = 1.0 if quantity.quantity.higher_is_better else -1.0
     best = max((cell for cell in cells if cell["mean"] is not None), key=lambda cell: sign * cell["mean"])
-    return f"best: {quantity.text(best['mean'])} at {short(rows)} {best['y']}, {short(columns)} {best['x']}"
+    return f"best: {quantity.text(best['mean'])} at {_title(rows)} {best['y']}, {_title(columns)} {best['x']}"
 
 
 CHART = Chart(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from assay.analysis.axis_columns import axis_of
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import ranked_bars
 from assay.report.charts.frames import Frame, best_of, checked, omitted
@@ -20,7 +21,8 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
     """
     checked(frame, ["axis", "share"], what="importance")
     heading = title if title is not None else "hyperparameter importance"
-    shares = [(word(a), number(s)) for a, s in zip(frame["axis"].tolist(), frame["share"].tolist(), strict=True)]
+    axes, fractions = map(word, frame["axis"].tolist()), map(number, frame["share"].tolist())
+    shares = [(axis_of(axis), fraction) for axis, fraction in zip(axes, fractions, strict=True)]
     measured = sorted(((a, s) for a, s in shares if s is not None), key=lambda pair: -pair[1])
     explained, noise = frame.attrs.get("explained"), frame.attrs.get("noise")
     if not measured:

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.frames import (
@@ -67,7 +68,7 @@ def parallel_coordinates(
     kept = measured.iloc[evenly(len(measured), most)]
     limits = measure_of(_SCORE).span(measured.tolist(), pad=0.02)
     firsts = trials.assign(_by=words(trials, by)).drop_duplicates("_by").set_index("_by").loc[kept.index.tolist()]
-    uprights = [_upright(name, firsts[name].tolist(), trials[name].tolist()) for name in names]
+    uprights = [_upright(axis_of(name), firsts[name].tolist(), trials[name].tolist()) for name in names]
     uprights.append(_score_upright(kept.tolist(), limits))
     chart = _layers(uprights, [str(name) for name in kept.index], kept.tolist(), limits=limits, by=by)
     drawn, total = len(kept), len(measured)
