@@ -85,8 +85,7 @@ class NativeEngine(Engine):
         key = next((key for key, examples in self._sparse.items() if examples is train), None)
         if key is None:
             return seconds
-        self._prepared[key] = max(seconds, self._prepared.get(key, 0.0))
-        return self._prepared[key]
+        return self._prepared.setdefault(key, seconds)  # the first training of these examples converted them
 
     def instruction_level(self) -> str:
         return self.level
