@@ -192,3 +192,11 @@ def test_the_documentation_lists_every_alias() -> None:
     page = (Path(__file__).parents[2] / "docs" / "recipe-words.md").read_text(encoding="utf-8")
     for word in [*TOP, *(alias for inner in INNER.values() for alias in inner)]:
         assert f"`{word}`" in page, word
+
+
+def test_a_stored_recipe_is_in_its_own_words_and_nothing_in_it_is_taken_for_an_alias() -> None:
+    stored = Recipe.parse({}).plain() | {"data": {"name": "MNIST", "validation": 0}}
+    assert Recipe.stored(stored).data.name == "MNIST"  # the name of a folder where it was trained
+    assert Recipe.parse(stored).data.name == "mnist"
+    with pytest.raises(RecipeError, match="has no key 'lr'"):
+        Recipe.stored(stored | {"optimizer": {"name": "adam", "lr": 0.1}})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +42,19 @@ from assay.system.files import home_expanded
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
+
+
+_STORED: ContextVar[bool] = ContextVar("stored", default=False)
+"""Whether plain data come from a recipe: they are in its own words, and no name in them is another library's."""
+
+
+@contextmanager
+def _as_stored() -> Generator[None]:
+    token = _STORED.set(True)
+    try:
+        yield
+    finally:
+        _STORED.reset(token)
 
 
 def _short_form(key: str) -> BeforeValidator:
@@ -133,7 +148,7 @@ class Recipe(Part):
     def __init__(self, **raw: Any) -> None:
         if out_of_bounds := list(problems_of(raw)):
             raise RecipeError(out_of_bounds)
-        table, problems = resolved(raw)
+        table, problems = (raw, list[str]()) if _STORED.get() else resolved(raw)
         table = _plain(table)
         try:
             super().__init__(**with_defaults(table))
@@ -188,7 +203,7 @@ class Recipe(Part):
             RecipeError: The stored data are not a recipe.
         """
         raw = upgraded(raw)
-        with refusing_code():
+        with refusing_code(), _as_stored():
             unloaded = unloaded_optimizer(raw.get("optimizer"), code=code)
             if unloaded is None:
                 return cls.parse(raw)

@@ -22,7 +22,6 @@ from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
-from assay.recipe.bounds import problems_of
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
 from assay.system.files import home_expanded, read_limited, write_atomically
@@ -170,9 +169,6 @@ class _About(BaseModel):
 
 def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
     """The history of checked metadata. Raises: KeyError, TypeError, ValueError, AssayError."""
-    problems = list(problems_of(about["recipe"]))
-    if problems:
-        raise ValueError(problems[0])
     recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
     network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
     slots = type(recipe.optimizer).slots
