@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from assay.data.dataset import from_arrays
 from assay.data.datasets import load
-from assay.data.foreign import kind_of
+from assay.data.foreign import advice_for
 from assay.data.idx import write_idx
 from assay.data.notes import duplicates
 from assay.data.roles import role_of
@@ -80,7 +80,7 @@ def test_arrays_that_fit_in_no_order_are_refused(arrays: Any, said: str) -> None
 @given(st.binary(max_size=600))
 @settings(deadline=None, max_examples=150)
 def test_any_bytes_are_recognised_or_not(content: bytes) -> None:
-    assert kind_of(content) is None or isinstance(kind_of(content), str)
+    assert advice_for(content) is None or isinstance(advice_for(content), str)
 
 
 @given(st.text(max_size=250))

@@ -87,7 +87,14 @@ def test_a_folder_and_a_missing_store_are_told(tmp_path: Path) -> None:
         Store(str(tmp_path / "none.db"), read_only=True)
     with pytest.raises(StoreError, match="cannot be opened"):
         Store(str(tmp_path / "no" / "folder" / "x.db"))
-    for url in ("mysql://host/x", "mysql://host/{x}", "{a}://b", "nonsense://", "sqlite://", "postgresql+psycopg://nobody@127.0.0.1:1/x"):
+    for url in (
+        "mysql://host/x",
+        "mysql://host/{x}",
+        "{a}://b",
+        "nonsense://",
+        "sqlite://",
+        "postgresql+psycopg://nobody@127.0.0.1:1/x",
+    ):
         with pytest.raises(StoreError) as told:
             Store(url)
         assert "Traceback" not in str(told.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.digits import digits, digits_28
 from assay.data.folders import from_folder, from_prefix, has_idx_files
-from assay.data.foreign import HEADER_BYTES, kind_of, kind_of_name
+from assay.data.foreign import HEADER_BYTES, advice_for, advice_for_name
 from assay.data.npz import read_npz_set
 from assay.data.openml import from_openml
 from assay.data.roles import ROLES
@@ -95,7 +95,7 @@ def _from_path(path: Path, name: str | Path) -> Dataset:
         raise DataError(f"{path}: {_file_kind(path)}")
     if (dataset := from_prefix(path)) is not None:
         return dataset
-    if kind := kind_of_name(path):
+    if kind := advice_for_name(path):
         raise DataError(f"{path}: no such file; a file of this name would be {kind}")
     if len(path.parts) > 1:
         raise DataError(
@@ -106,10 +106,10 @@ def _from_path(path: Path, name: str | Path) -> Dataset:
 
 def _file_kind(path: Path) -> str:
     """What a file is that is no data set by itself, and what to do."""
-    if kind := kind_of_name(path):
+    if kind := advice_for_name(path):
         return kind
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if header[:2] == b"\0\0" or header[:2] == b"\x1f\x8b":
         return f"a single file; a data set of IDX files is four in a folder: give {path.parent}"
-    return kind_of(header) or "not a data set; expected a folder of IDX files or an .npz file"
+    return advice_for(header) or "not a data set; expected a folder of IDX files or an .npz file"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, from_arrays
-from assay.data.foreign import kind_of_name
+from assay.data.foreign import advice_for_name
 from assay.data.idx import read_idx
 from assay.data.npz import npz_names, read_npz
 from assay.data.orientation import taller
@@ -150,7 +150,7 @@ def _contents(folder: Path) -> str:
             "them and call assay.from_arrays, or save them as an .npz file"
         )
     held = ", ".join(path.name + "/" * path.is_dir() for path in entries[:8]) or "nothing"
-    kind = next((kind for path in entries if path.is_file() and (kind := kind_of_name(path))), None)
+    kind = next((kind for path in entries if path.is_file() and (kind := advice_for_name(path))), None)
     if pictures := [path for path in entries if path.is_dir() and _holds_pictures(path)]:
         kind = f"folders of pictures ({pictures[0].name}, ...): read them into arrays and call assay.from_arrays"
     more = f"; it holds {held}" + (f": {kind}" if kind else "")
@@ -158,7 +158,7 @@ def _contents(folder: Path) -> str:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    return any((kind_of_name(path) or "").startswith("a picture") for path in islice(folder.iterdir(), 5))
+    return any((advice_for_name(path) or "").startswith("a picture") for path in islice(folder.iterdir(), 5))
 
 
 def _read(files: FileSet, given: Path, *, name: str | None, classes: Sequence[str] | None) -> Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 from assay.system.file_kinds import SIGNATURES
 
 HEADER_BYTES = 512
-"""The bytes of a file from which `kind_of` recognises it."""
+"""The bytes of a file from which `advice_for` recognises it."""
 
 SAVE_NPZ = "save its arrays with np.savez('data.npz', x_train=..., y_train=..., x_test=..., y_test=...)"
 
@@ -56,10 +56,10 @@ _SUFFIXES = {
 }
 
 
-def kind_of(header: bytes) -> str | None:
+def advice_for(header: bytes) -> str | None:
     """What a file that begins with these bytes is, and what to do; None if it is not recognised.
 
-    >>> kind_of(b"<!DOCTYPE html>")
+    >>> advice_for(b"<!DOCTYPE html>")
     'a web page, so the download went wrong: download it again'
     """
     text = header.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
@@ -68,10 +68,10 @@ def kind_of(header: bytes) -> str | None:
     return next((kind for start, magic, kind in _CONTENTS if header[start : start + len(magic)] == magic), None)
 
 
-def kind_of_name(path: Path) -> str | None:
+def advice_for_name(path: Path) -> str | None:
     """What a file of this name is, and what to do; None if its ending is not known.
 
-    >>> kind_of_name(Path("train.CSV")).partition(":")[0]
+    >>> advice_for_name(Path("train.CSV")).partition(":")[0]
     'a table'
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.bounds import too_large
-from assay.data.foreign import HEADER_BYTES, kind_of
+from assay.data.foreign import HEADER_BYTES, advice_for
 from assay.errors import DataError
 from assay.system.files import write_atomically
 from assay.system.limits import IDX_DIMENSIONS
@@ -95,7 +95,7 @@ def _read_header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[A
     if len(magic) < 4:
         raise DataError(f"{path}: truncated header: got {len(magic)} bytes; expected at least 4")
     if magic[:2] != b"\0\0":
-        if kind := kind_of(magic + file.read(HEADER_BYTES - len(magic))):
+        if kind := advice_for(magic + file.read(HEADER_BYTES - len(magic))):
             raise DataError(f"{path}: not an IDX file but {kind}")
         if magic[2:] == b"\0\0" and magic[1] in TYPES:
             raise DataError(f"{path}: an IDX file in little-endian byte order; expected big-endian numbers")

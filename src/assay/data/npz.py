@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.bounds import too_large
-from assay.data.foreign import HEADER_BYTES, SAVE_NPZ, kind_of
+from assay.data.foreign import HEADER_BYTES, SAVE_NPZ, advice_for
 from assay.data.roles import ROLES, by_role, role_of
 from assay.errors import DataError
 from assay.system.limits import NPZ_DIMENSIONS, NPZ_HEADER_BYTES
@@ -80,7 +80,7 @@ def npz_names(path: str | Path) -> list[str]:
 def _not_npz(path: Path, error: Exception) -> str:
     """Why a file cannot be read as .npz."""
     with suppress(OSError), path.open("rb") as file:
-        if not zipfile.is_zipfile(path) and (kind := kind_of(file.read(HEADER_BYTES))):
+        if not zipfile.is_zipfile(path) and (kind := advice_for(file.read(HEADER_BYTES))):
             return f"not an .npz file but {kind}"
     return f"not an .npz file, or damaged: {error}"
 
