@@ -9,18 +9,15 @@ from assay.analysis.quantities import MEASURES, QUANTITIES
 
 PREFIX = "axis."
 _LEDGER = "ledger_"
-_OWN = frozenset(
-    (
-        *("trial", "study", "configuration", "seed", "repeat", "outcome", "classes", "clock", "origin", "steps"),
-        "iteration",
-        *("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy"),
-        *("peak_memory_bytes", "foreign_seconds", "preparation_seconds"),
-        *MEASURES,
-        *QUANTITIES,
-        *BEST,
-    )
-)
-"""The columns of the frames of a study that are no axis."""
+RECIPE = ("model", "optimizer", "learning_rate", "data", "engine")
+"""The columns of what was trained. They vary with an axis, so that a chart may draw them as one."""
+PLACE = ("timing", "threads", "machine", "level", "busy")
+"""The columns of where and how it was timed."""
+APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
+"""Numbers of a trial that are no measures to rank by."""
+_TRIAL = ("trial", "study", "configuration", "seed", "repeat", "outcome", "classes", "clock", "origin", "steps")
+NO_AXES = frozenset((*_TRIAL, "iteration", *PLACE, *APART, *MEASURES, *QUANTITIES, *BEST))
+"""The columns of the frames of a study that no chart draws as an axis."""
 
 
 def axis_columns(axes: Iterable[str]) -> dict[str, str]:
@@ -58,7 +55,7 @@ def renamed_sentence(columns: dict[str, str]) -> str:
 
 
 def _is_taken(axis: str) -> bool:
-    return axis in _OWN or axis.startswith((PREFIX, _LEDGER))
+    return axis in NO_AXES or axis in RECIPE or axis.startswith((PREFIX, _LEDGER))
 
 
-__all__ = ["PREFIX", "axis_columns", "axis_of", "renamed_sentence"]
+__all__ = ["APART", "NO_AXES", "PLACE", "PREFIX", "RECIPE", "axis_columns", "axis_of", "renamed_sentence"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from assay.analysis.axis_columns import APART, PLACE, RECIPE
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
 from assay.store.records import POINT, PROCESSOR
 
@@ -18,15 +19,11 @@ COLUMNS = tuple(
             TEST_SCORE.column,
             name_of("test", LOSS.name),
             *MEASURES,
-            "peak_memory_bytes",
-            "foreign_seconds",
-            "preparation_seconds",
+            *APART,
         ]
     )
 )
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
-
-_DESCRIBING = ("model", "optimizer", "learning_rate", "data", "engine", "timing", "threads", "machine", "level", "busy")
 
 
 def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str, str]) -> pandas.DataFrame:
@@ -43,7 +40,7 @@ def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str
         record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
         record |= {column: row[column] for column in COLUMNS}
         record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
-        for name in _DESCRIBING:
+        for name in (*RECIPE, *PLACE):
             record[name] = row[name]
         record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
         record |= {"origin": origin, "steps": row.get("steps", "iterations")}

@@ -9,26 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.axis_columns import PREFIX
+from assay.analysis.axis_columns import NO_AXES, PREFIX
 from assay.analysis.frames import FINISHED, clocks, is_imported
-from assay.analysis.quantities import MEASURES, QUANTITIES
+from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
 from assay.errors import AssayError, unknown
 from assay.report.charts.style import counted, number, word
 from assay.report.text import clean
 
 Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
-
-# which trial it is, what it gave and where it ran; every other column may be an axis of the study
-_NOT_AXES = frozenset(
-    (
-        *("trial", "study", "configuration", "seed", "repeat", "outcome", "timing", "threads", "machine"),
-        *("classes", "level", "busy", "processor_seconds", "foreign_seconds", "preparation_seconds"),
-        *("clock", "origin", "steps", "peak_memory_bytes"),
-        *MEASURES,
-        *QUANTITIES,
-    )
-)
 
 
 def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Frame:
@@ -54,7 +43,7 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
 def axes_of(trials: Frame) -> list[str]:
     """The columns that differ between trials and are not measured: the axes of the study."""
     columns = [str(c) for c in trials.columns]
-    names = [c for c in columns if c not in _NOT_AXES and not c.startswith("ledger_") and PREFIX + c not in columns]
+    names = [c for c in columns if c not in NO_AXES and not c.startswith("ledger_") and PREFIX + c not in columns]
     return [name for name in names if len(set(words(trials, name))) > 1]
 
 
