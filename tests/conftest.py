@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from assay import cli
+
+# The suite draws the same examples each time, so that it passes or fails for a reason within the change;
+# `--hypothesis-profile=random` draws new ones. Examples take as long as the machine is busy: no deadline.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None)
+settings.load_profile("repeatable")
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -142,6 +142,14 @@ def survives(path: Path) -> None:
     assert dataset.scale > 0
 
 
+@pytest.mark.parametrize("shape", [(0, 0, 0), (3, 0, 0), (0, 16, 16)])
+def test_pictures_without_a_pixel_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    for name in emnist("letters"):
+        write_idx(tmp_path / name, np.zeros(shape if "images" in name else shape[:1], np.uint8))
+    with pytest.raises(DataError, match=r"0 training examples|examples of shape|no values|empty"):
+        load(tmp_path)
+
+
 _stems = st.sampled_from([*MNIST, *emnist("letters"), *emnist("digits"), "kmnist-train-imgs.npz", "readme.txt", "raw"])
 
 

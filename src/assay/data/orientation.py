@@ -19,7 +19,11 @@ def taller(pictures: NDArray[Any]) -> float:
     >>> upright = np.zeros((1, 4, 4)); upright[0, :, 1] = 1
     >>> taller(upright), taller(upright.transpose(0, 2, 1))
     (0.75, -0.75)
+
+    Pictures without a pixel are neither.
     """
+    if 0 in pictures.shape:
+        return 0.0
     sample = pictures[:: max(1, len(pictures) // _SAMPLE)]
     ink = sample > 0.2 * sample.max(axis=(1, 2), keepdims=True)
     height, width = (_extent(ink.any(axis=axis)) for axis in (2, 1))
