@@ -146,7 +146,7 @@ def survives(path: Path) -> None:
 def test_pictures_without_a_pixel_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     for name in emnist("letters"):
         write_idx(tmp_path / name, np.zeros(shape if "images" in name else shape[:1], np.uint8))
-    with pytest.raises(DataError, match=r"0 training examples|examples of shape|no values|empty"):
+    with pytest.raises(DataError, match="emnist-letters: the training set is empty"):
         load(tmp_path)
 
 
