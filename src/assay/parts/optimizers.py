@@ -20,7 +20,11 @@ Slots = tuple[Array, ...]
 
 
 class Optimizer(Part):
-    """An optimizer: the number of state arrays per array of weights, and one pure step."""
+    """An optimizer: the number of state arrays per array of weights, and one pure step.
+
+    Attributes:
+        learning_rate: The rate, before the schedule's factor.
+    """
 
     slots: ClassVar[int] = 0
     flops: ClassVar[int] = 0
@@ -69,7 +73,11 @@ class Descent(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Heavy ball: v <- momentum v + g, w <- w - learning_rate v (Polyak 1964, as torch.optim.SGD writes it)."""
+    """Heavy ball: v <- momentum v + g, w <- w - learning_rate v (Polyak 1964, as torch.optim.SGD writes it).
+
+    Attributes:
+        momentum: The fraction of the previous step's direction that is kept.
+    """
 
     name: Literal["momentum"] = "momentum"
     learning_rate: Positive = 0.01
@@ -84,7 +92,11 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Optimizer):
-    """Momentum that looks ahead: v <- momentum v + g, w <- w - learning_rate (g + momentum v) (Nesterov 1983)."""
+    """Momentum that looks ahead: v <- momentum v + g, w <- w - learning_rate (g + momentum v) (Nesterov 1983).
+
+    Attributes:
+        momentum: The fraction of the previous step's direction that is kept.
+    """
 
     name: Literal["nesterov"] = "nesterov"
     learning_rate: Positive = 0.01
@@ -99,7 +111,11 @@ class Nesterov(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s <- s + g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011)."""
+    """s <- s + g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011).
+
+    Attributes:
+        epsilon: Added to the root, against a division by zero.
+    """
 
     name: Literal["adagrad"] = "adagrad"
     learning_rate: Positive = 0.01
@@ -114,7 +130,12 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """s <- decay s + (1 - decay) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012)."""
+    """s <- decay s + (1 - decay) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012).
+
+    Attributes:
+        decay: The averaging constant of the squared gradients (rho in Keras, alpha in torch); no decay of the rate.
+        epsilon: Added to the root, against a division by zero.
+    """
 
     name: Literal["rmsprop"] = "rmsprop"
     learning_rate: Positive = 0.01
@@ -131,7 +152,12 @@ class RMSprop(Optimizer):
 
 class Adadelta(Optimizer):
     """s <- decay s + (1 - decay) g**2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- decay u + (1 - decay) d**2,
-    w <- w - learning_rate d (Zeiler 2012)."""
+    w <- w - learning_rate d (Zeiler 2012).
+
+    Attributes:
+        decay: The averaging constant of both averages of squares (rho in Keras and torch).
+        epsilon: Added under both roots; decides the size of the first steps.
+    """
 
     name: Literal["adadelta"] = "adadelta"
     learning_rate: Positive = 1.0
@@ -151,7 +177,13 @@ class Adadelta(Optimizer):
 
 class Adam(Optimizer):
     """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g**2,
-    w <- w - learning_rate (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) (Kingma, Ba 2014)."""
+    w <- w - learning_rate (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) (Kingma, Ba 2014).
+
+    Attributes:
+        beta1: The averaging constant of the gradients.
+        beta2: The averaging constant of the squared gradients.
+        epsilon: Added to the root, against a division by zero.
+    """
 
     name: Literal["adam"] = "adam"
     learning_rate: Positive = 0.001
@@ -177,7 +209,11 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam after w <- w - learning_rate weight_decay w, which the engine applies to weights but not to biases
-    (Loshchilov, Hutter, "Decoupled weight decay regularization", 2017)."""
+    (Loshchilov, Hutter, "Decoupled weight decay regularization", 2017).
+
+    Attributes:
+        weight_decay: Factor of the decoupled decay of weights.
+    """
 
     name: Literal["adamw"] = "adamw"  # pyright: ignore[reportIncompatibleVariableOverride]
     weight_decay: NonNegative = 0.01

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from assay.parts.durations import Length, LengthOrNone, in_iterations, iterations
 from assay.parts.part import Fraction, Part, Ratio, table_of
@@ -19,7 +20,11 @@ Numbers = NDArray[np.float64]
 
 
 class Schedule(Part):
-    """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations."""
+    """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations.
+
+    Attributes:
+        warm_up: Length of the linear warm-up; 0 for none.
+    """
 
     warm_up: LengthOrNone = 0
 
@@ -51,10 +56,15 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """factor ** floor(s / every): the rate falls by `factor` every `every` iterations, torch's StepLR."""
+    """factor ** floor(s / every): the rate falls by `factor` every `every` iterations, torch's StepLR.
+
+    Attributes:
+        every: Iterations between two falls of the rate.
+        factor: The factor of each fall.
+    """
 
     name: Literal["step"] = "step"
-    every: Length
+    every: Length = Field(examples=["10 epochs"])
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
@@ -62,10 +72,15 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """factor ** (s / every): a smooth decay by `factor` over `every` iterations, torch's ExponentialLR."""
+    """factor ** (s / every): a smooth decay by `factor` over `every` iterations, torch's ExponentialLR.
+
+    Attributes:
+        every: Iterations in which the rate falls by `factor`.
+        factor: The factor of each `every` iterations.
+    """
 
     name: Literal["exponential"] = "exponential"
-    every: Length
+    every: Length = Field(examples=["10 epochs"])
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
@@ -73,10 +88,15 @@ class Exponential(Schedule):
 
 
 class Cosine(Schedule):
-    """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016)."""
+    """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016).
+
+    Attributes:
+        horizon: Length of the decay.
+        final: The factor on the rate from the horizon on.
+    """
 
     name: Literal["cosine"] = "cosine"
-    horizon: Length
+    horizon: Length = Field(examples=["30 epochs"])
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
@@ -84,10 +104,15 @@ class Cosine(Schedule):
 
 
 class Linear(Schedule):
-    """1 + (final - 1) s / horizon, then `final`: a linear decay."""
+    """1 + (final - 1) s / horizon, then `final`: a linear decay.
+
+    Attributes:
+        horizon: Length of the decay.
+        final: The factor on the rate from the horizon on.
+    """
 
     name: Literal["linear"] = "linear"
-    horizon: Length
+    horizon: Length = Field(examples=["30 epochs"])
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
