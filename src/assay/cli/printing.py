@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import sys
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +16,34 @@ from assay.report.text import clean, clean_lines, csv_cell, frame_csv, markdown
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class Verbosity(IntEnum):
+    """How much a command prints to stderr: errors alone, notes and progress as well, or log messages too."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+_chosen = [Verbosity.NORMAL]
+
+
+def set_verbosity(level: Verbosity) -> None:
+    """Decides how much this process prints from now on."""
+    _chosen[0] = level
+    if level is Verbosity.VERBOSE:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("assay").setLevel(logging.INFO)
+    elif level is Verbosity.QUIET:
+        logging.getLogger("assay").setLevel(logging.ERROR)
+    else:
+        logging.getLogger("assay").setLevel(logging.NOTSET)
+
+
+def verbosity() -> Verbosity:
+    """How much is printed, as `--quiet` and `--verbose` say."""
+    return _chosen[0]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -31,7 +61,16 @@ def print_any_character() -> None:
 
 
 def note(text: str) -> None:
-    """Prints a message to stderr, so that it does not mix with the result. It may hold names from files."""
+    """Prints a message to stderr, so that it does not mix with the result. It may hold names from files.
+
+    With --quiet, it is not printed; errors are (`print_error`).
+    """
+    if verbosity() is not Verbosity.QUIET:
+        print_error(text)
+
+
+def print_error(text: str) -> None:
+    """Prints a message to stderr, also with --quiet."""
     typer.echo(clean_lines(text), err=True)
 
 

@@ -72,6 +72,10 @@ class Budget(Part):
         return self
 
 
+BUDGET_TEXT = r"^\s*\d+(\.\d+)?([eE]\+?\d+)?\s*(iterations?|epochs?)\s*$"
+"""A budget as text, as a schema has it; `duration` parses it."""
+
+
 def budget_table(value: object) -> object:
     """A budget's short form as its table: "5 epochs", "500 iterations" or 500. Raises: ValueError."""
     if isinstance(value, int | float | str):
