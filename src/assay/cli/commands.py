@@ -28,7 +28,8 @@ COMMANDS: dict[str, Entry] = {
     "train": Entry("train:train", "Train one recipe, and show its learning curve and its cost.", _TRAIN),
     "run": Entry("run:run", "Run a study: train the trials that are not stored yet, and show the results.", _TRAIN),
     "bench": Entry(
-        "bench:bench", "Benchmark engines on one recipe: check that they are numerically equivalent, then time them.",
+        "bench:bench",
+        "Benchmark engines on one recipe: check that they are numerically equivalent, then time them.",
         _TRAIN,
     ),
     "reproduce": Entry(
@@ -36,7 +37,9 @@ COMMANDS: dict[str, Entry] = {
         "Reproduce a published study, and compare its figures and claims with what is measured here.",
         _TRAIN,
     ),
-    "list": Entry("list:list_trials", "List stored studies and benches, or the trials that match the filters.", _ANSWER),
+    "list": Entry(
+        "list:list_trials", "List stored studies and benches, or the trials that match the filters.", _ANSWER
+    ),
     "show": Entry("show:show", "Show a stored trial, bench or imported curve.", _ANSWER),
     "report": Entry(
         "report:report", "Write a self-contained HTML report of a study: answers, tables, charts and data.", _ANSWER

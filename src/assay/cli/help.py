@@ -98,8 +98,10 @@ def _unknown(word: str, commands: Sequence[str]) -> str:
     keys = [*(key.path for key in all_keys()), *(key.path for s in study_sections() for key in s.keys)]
     known = dict.fromkeys([*commands, *keys, *(s.component for s in sections() if s.component)])
     sentence, _, _ = unknown("command or key", word, known).partition(" Known:")
-    return f"{sentence.rstrip('.')}{'' if sentence.endswith('?') else ';'} `assay help recipe` and `assay help study` "\
+    return (
+        f"{sentence.rstrip('.')}{'' if sentence.endswith('?') else ';'} `assay help recipe` and `assay help study` "
         "list the keys"
+    )
 
 
 def text_of(sections: Sequence[Section], *, width: int) -> list[str]:

@@ -19,7 +19,7 @@ def study_sections() -> list[Section]:
     own = [
         Key("baseline", "", "table", "", "{}", False, "", "The recipe that every configuration starts from.", "{}"),
         Key("axes", "", "table", "", "{}", False, "", _AXES, 'rate = { key = "lr", values = [0.1, 0.2] }'),
-        Key("trials", "", "table", "", "{}", False, "", _TRIALS, 'small = { model = { hidden = [16] } }'),
+        Key("trials", "", "table", "", "{}", False, "", _TRIALS, "small = { model = { hidden = [16] } }"),
     ]
     keys = [*keys_of(Settings, ""), *own]
     return [Section("", "", summary(Settings), "", tuple(keys)), Section("axes.NAME", "", _AXIS, "", _axis_keys())]
