@@ -47,10 +47,18 @@ def verbosity() -> Verbosity:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The terminal that tables are drawn on."""
+    """The terminal that tables are drawn on; one that is too narrow for a table gets its rows one below the other."""
     from rich.console import Console
+    from rich.table import Table
 
-    return Console(stderr=stderr, highlight=False)
+    from assay.cli.narrow import fitted
+
+    class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            width = self.width
+            super().print(*(fitted(o, width) if isinstance(o, Table) else o for o in objects), **options)
+
+    return Screen(stderr=stderr, highlight=False)
 
 
 def print_any_character() -> None:
