@@ -1,7 +1,7 @@
 """Writes docs/keys.md: every key of a recipe and of a study, from the parts that define them.
 
-    python scripts/write_keys.py            # writes the page
-    python scripts/write_keys.py --check    # exit code 1 if the page is not what it would write
+python scripts/write_keys.py            # writes the page
+python scripts/write_keys.py --check    # exit code 1 if the page is not what it would write
 """
 
 from __future__ import annotations

@@ -114,6 +114,8 @@ def _made(name: str, entry: Entry) -> Any:
     value: Any = getattr(importlib.import_module(f"assay.cli.{module}"), attribute)
     if isinstance(value, typer.Typer):
         for registered in value.registered_commands:
+            if registered.cls is Command:  # made before
+                continue
             registered.cls = Command
             registered.callback = _with_shared(registered.callback)
         command: Any = typer.main.get_command(value)

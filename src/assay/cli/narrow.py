@@ -38,7 +38,9 @@ def _width(table: Table, *, least: bool) -> int:
         lines = [line for text in (str(column.header), *map(_plain, column.cells)) for line in text.split("\n")]
         parts = [word for line in lines for word in line.split()] if least and not column.no_wrap else lines
         longest = max(map(len, parts), default=1)
-        each.append(max(min(longest, _LEAST), column.min_width or 1) if least and column.overflow == "fold" else longest)
+        each.append(
+            max(min(longest, _LEAST), column.min_width or 1) if least and column.overflow == "fold" else longest
+        )
     padding = len(each) * (table.padding[1] + table.padding[3])
     return sum(each) + padding + (len(each) + 1 if table.box is not None else 0)
 
