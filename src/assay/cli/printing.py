@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +79,12 @@ def note(text: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """Prints a message to stderr, also with --quiet."""
-    typer.echo(clean_lines(text), err=True)
+    """Prints a message to stderr, also with --quiet.
+
+    A stderr that takes nothing, such as a full disk, changes neither what the command does nor its exit code.
+    """
+    with suppress(OSError):
+        typer.echo(clean_lines(text), err=True)
 
 
 def print_line(text: object) -> None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from assay.parts.part import Choice, Component, Part, Unit, Written
 from assay.parts.user_optimizers import loaded_classes
@@ -309,7 +308,7 @@ def _aliases(path: str, component: str) -> tuple[str, ...]:
     section, _, key = path.rpartition(".")
     words = [alias for alias, target in TOP.items() if target == path]
     inner: Mapping[str, str] = LAYER_KEYS.get(component, {}) if "." in section else INNER.get(section, {})
-    return tuple([*words, *(f"{section}.{alias}" for alias, target in inner.items() if target == key)])
+    return (*words, *(f"{section}.{alias}" for alias, target in inner.items() if target == key))
 
 
 # --- finding a key ---------------------------------------------------------------------------------------------------
