@@ -108,5 +108,5 @@ def _refuse_two_data_sets(sets: list[str]) -> None:
     for patch in assignments(sets):
         data = canonical(patch).get("data")
         if names_component(data):
-            name = data if isinstance(data, str) else data["name"]
+            name = data["name"] if isinstance(data, dict) else data
             raise AssayError(f"--data: is given together with --set data.name={name}; leave one of them out")

@@ -205,7 +205,7 @@ def _example(field: FieldInfo) -> str:
 
 def value_of(annotation: Any, metadata: Sequence[Any] = ()) -> tuple[str, str, str]:
     """The type of a key in words, its unit, and its range."""
-    markers = list(annotations(annotation, metadata))
+    markers = list(markers_of(annotation, metadata))
     unit = next((m.name for m in markers if isinstance(m, Unit)), "")
     for m in markers:
         if isinstance(m, Written):
@@ -252,10 +252,10 @@ def _range(markers: Sequence[Any]) -> str:
 
 def marker(field: FieldInfo, kind: type[Any]) -> Any | None:
     """What a field says of itself of that kind: Choice, Component, Written or Unit; None if nothing."""
-    return next((m for m in annotations(field.annotation, field.metadata) if isinstance(m, kind)), None)
+    return next((m for m in markers_of(field.annotation, field.metadata) if isinstance(m, kind)), None)
 
 
-def annotations(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[Any]:
+def markers_of(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[Any]:
     """The annotations of a type, without those of the members of a union or of a list."""
     for entry in (*metadata, *(annotation.__metadata__ if get_origin(annotation) is Annotated else ())):
         if isinstance(entry, FieldInfo):
@@ -263,15 +263,15 @@ def annotations(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[Any]:
         else:
             yield entry
     if get_origin(annotation) is Annotated:
-        yield from annotations(get_args(annotation)[0], ())
+        yield from markers_of(get_args(annotation)[0], ())
 
 
 def _markers(annotation: Any, metadata: Sequence[Any]) -> Iterator[Any]:
     """The same with those of the members of a list."""
-    yield from annotations(annotation, metadata)
+    yield from markers_of(annotation, metadata)
     inner = bare(annotation)
     if get_origin(inner) is tuple:
-        yield from annotations(get_args(inner)[0], ())
+        yield from markers_of(get_args(inner)[0], ())
 
 
 def bare(annotation: Any) -> Any:
@@ -324,12 +324,11 @@ def paths_named(word: str) -> list[str]:
     if name in TOP:
         return [TOP[name]]
     keys = [key for key in all_keys() if not key.path.startswith("model.layers.")]
-    for matches in (
-        lambda key: name == key.path,
-        lambda key: any(name == alias for alias in key.aliases),
-        lambda key: name in (key.path.rpartition(".")[2], key.path.replace(".", "_")),
-        lambda key: any(name == alias.rpartition(".")[2] for alias in key.aliases),
-    ):
-        if paths := list(dict.fromkeys(key.path for key in keys if matches(key))):
-            return paths
-    return []
+    leaves = {key: [alias.rpartition(".")[2] for alias in key.aliases] for key in keys}
+    groups = (
+        [key for key in keys if name == key.path],
+        [key for key in keys if name in key.aliases],
+        [key for key in keys if name in (key.path.rpartition(".")[2], key.path.replace(".", "_"))],
+        [key for key in keys if name in leaves[key]],
+    )
+    return next((list(dict.fromkeys(key.path for key in group)) for group in groups if group), [])

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from assay.parts.part import Choice, Component, Part, Written
 from assay.recipe.aliases import INNER, LAYER_KEYS, LAYER_NAMES, NAMES, SHORT_FORMS, TOP
 from assay.recipe.model import Recipe
-from assay.recipe.reference import annotations, attributes, bare, marker, table_of_field
+from assay.recipe.reference import attributes, bare, marker, markers_of, table_of_field
 from assay.recipe.settings import BUDGET_TEXT
 
 Schema = dict[str, Any]
@@ -143,17 +143,17 @@ def _keys(part: type[Part], path: str) -> Schema:
 def _value(path: str, field: FieldInfo) -> Schema:
     inner = bare(field.annotation)
     if get_origin(inner) is tuple:
-        item = next((m for m in annotations(get_args(inner)[0]) if isinstance(m, Component)), None)
+        item = next((m for m in markers_of(get_args(inner)[0]) if isinstance(m, Component)), None)
         if item is not None:
             layers = component_schema("layers", item, complete=True)
-            return {"type": "array", "items": layers, **_lengths(annotations(field.annotation, field.metadata))}
+            return {"type": "array", "items": layers, **_lengths(markers_of(field.annotation, field.metadata))}
     schema = value_schema(field.annotation, field.metadata)
     return {**schema, "examples": list(field.examples)} if field.examples else schema
 
 
 def value_schema(annotation: Any, metadata: Sequence[Any] = ()) -> Schema:
     """The schema of a value by its type: what validates it decides, and what is written next to it says how."""
-    markers = list(annotations(annotation, metadata))
+    markers = list(markers_of(annotation, metadata))
     for m in markers:
         if isinstance(m, Written):
             return dict(m.schema)
