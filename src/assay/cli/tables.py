@@ -35,7 +35,7 @@ def curve(history: History) -> Table:
     columns = _columns(history, points)
     wide = len(columns) > 6  # then two lines of headers and narrow borders, so that no digit is cut at 80 characters
     table = Table(
-        title=clean(title),
+        title=Text(clean(title), style="table.title"),
         caption=caption if len(points) < len(history.points) else None,
         title_justify="left",
         caption_justify="left",
@@ -178,7 +178,7 @@ def pairs(lines: Sequence[tuple[str, object]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in lines:
-        table.add_row(clean(name), Text(clean(value)))
+        table.add_row(Text(clean(name)), Text(clean(value)))
     return table
 
 
@@ -206,7 +206,7 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 
 def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
-    table = Table(title=clean(title), title_justify="left")
+    table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     table.add_column("configuration", overflow="fold", min_width=12)
     for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
         table.add_column(column, justify="right", no_wrap=column not in ("trials", "min .. max", _SECONDS, "effort"))
@@ -218,7 +218,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
-            clean(row["configuration"]),
+            Text(clean(row["configuration"])),
             count,
             "-" if missing else percent(row["accuracy"]),
             spread,
@@ -242,7 +242,7 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
-        table.add_row(clean(row["name"]), *counts, best, seconds, _when(row["updated"]))
+        table.add_row(Text(clean(row["name"])), *counts, best, seconds, _when(row["updated"]))
     return table
 
 
@@ -312,9 +312,9 @@ def of_rows(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None
 ) -> Table:
     """Rows of text under a header, folded to the terminal's width; `right`: which columns are right-aligned."""
-    table = Table(title=clean(title), title_justify="left")
+    table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     for name, is_right in zip(header, right or [False] * len(header), strict=True):
-        table.add_column(clean(name), justify="right" if is_right else "left", overflow="fold")
+        table.add_column(Text(clean(name)), justify="right" if is_right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     return table

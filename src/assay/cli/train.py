@@ -27,7 +27,7 @@ from assay.cli.printing import console, note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
 from assay.system.command_line import Value, command_line
-from assay.system.file_kinds import kind_of_name
+from assay.system.file_kinds import kind_of_file, kind_of_name
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -195,6 +195,9 @@ def _check_save(save: Path | None, option: str) -> None:
     if save is None:
         return
     check_file(save, option)
+    if save.is_file() and save.stat().st_size and not kind_of_file(save).startswith("a safetensors"):
+        held = kind_of_file(save) or kind_of_name(save) or "no safetensors"
+        raise FileError(f"{option} {save}: already exists and is {held}; expected a new file, or one of weights")
     kind = kind_of_name(save)
     if kind and not kind.startswith("a safetensors"):
         note(f"{option} {save}: its name says {kind}, but it will hold safetensors; .safetensors is the usual ending")

@@ -24,6 +24,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         FileError: It cannot be read, is another kind of file, or is not TOML; with the likely cause.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()) and path.resolve() != Path("/dev/stdin").resolve():
+            raise FileError(f"{path}: a pipe or a device; expected a file")
         with path.open("rb") as file:
             content = file.read(TOML_BYTES.most + 1)
     except FileNotFoundError:

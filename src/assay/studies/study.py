@@ -334,14 +334,17 @@ def _seed_axes(axes: tuple[Axis, ...], baseline: Mapping[str, Any], repeats: int
 
 def _conflicts(axes: tuple[Axis, ...]) -> list[str]:
     """The errors of axes that set the same key, so that one would silently override the other."""
+    first_of: dict[str, Axis] = {}
     conflicts: list[str] = []
-    for i, first in enumerate(axes):
-        for second in axes[i + 1 :]:
-            both = sorted(first.touches() & second.touches())
-            if both:
-                conflicts.append(
-                    f"axes.{first.name} and axes.{second.name}: both set {', '.join(both)}; one overrides the other"
-                )
+    for later in axes:
+        shared: dict[str, list[str]] = {}  # by the first axis that sets them: linear in the number of axes
+        for key in sorted(later.touches()):
+            if (first := first_of.setdefault(key, later)) is not later:
+                shared.setdefault(first.name, []).append(key)
+        conflicts += [
+            f"axes.{name} and axes.{later.name}: both set {', '.join(keys)}; one overrides the other"
+            for name, keys in shared.items()
+        ]
     return conflicts
 
 
