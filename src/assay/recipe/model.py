@@ -99,7 +99,8 @@ class Recipe(Part):
 
     Attributes:
         data: The data set, by name or path, with optional `train` and `validation` sizes.
-        input: How inputs are scaled: "unit", "standardise" or "standardise-each".
+        input: How inputs are scaled: "unit", "standardise" (all values together), "standardise-each" (each example) or
+            "standardise-features" (each feature, for tables whose columns have different units).
         model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
         loss: The loss function. Left out, it is the one that fits the model's output; an output that is left out
             follows the loss.

@@ -27,6 +27,9 @@ from assay.training.snapshots import weights_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
 
+WITH_CONFUSION = (Outcome.COMPLETED, Outcome.STOPPED, Outcome.TIMED_OUT)
+"""The outcomes of trainings whose weights at the end are evaluated to a confusion matrix."""
+
 CHECKPOINT_SECONDS = 30.0
 """How often a training saves a checkpoint to resume from."""
 
@@ -228,7 +231,7 @@ class _Batch:
 
     def _ended(self, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
         training, confusion = self._training, None
-        if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
+        if outcome in WITH_CONFUSION:
             with training.ledger.book("evaluate"):
                 confusion = confusion_of(training)
         history = training.histories()[0]
