@@ -144,13 +144,13 @@ def of_examples(history: History, x: ArrayLike, *, probabilities: bool, scale: f
 
     Raises: DataError, AssayError.
     """
-    recipe = history.recipe  # raises for an imported curve
+    output = history.recipe.model.output  # raises for an imported curve
     examples = raw_examples(history, x, scale=scale)
     divisor = history.scale if scale is None else scale
     assert divisor is not None  # checked with the examples
     outputs = _outputs(history, _scaling(history, divisor).apply(examples, where="example"))
     if probabilities:
-        return _probabilities(outputs, recipe.model.output)
+        return _probabilities(outputs, output)
     return np.array(history.classes)[outputs.argmax(axis=-1)]
 
 
