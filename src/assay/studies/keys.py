@@ -39,13 +39,14 @@ def started_key(trajectory: str, digest: str) -> str:
 
 
 def trial_key(trajectory: str, recipe: Recipe, examples: int) -> str:
-    """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules.
+    """The key of a trial: its trajectory, its budget, in iterations or seconds, its log points and its stopping rules.
 
     Lengths in epochs must be resolved (`Recipe.resolved`).
     """
+    seconds = recipe.budget.seconds
     form: dict[str, Any] = {
         "trajectory": trajectory,
-        "iterations": recipe.iterations(examples),
+        **({"iterations": recipe.iterations(examples)} if seconds is None else {"seconds": seconds}),
         "every": list(recipe.log.interval()),
         "stop": recipe.stop.canonical(),
     }
