@@ -317,7 +317,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
         rate = f"{row['optimizer']} {row['learning_rate']:g}"
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         scores = [percent(row[score])] if score else []
-        numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), *scores, _seconds(row)]
+        numbers = [row["seed"], _planned(row), percent(row["accuracy"]), *scores, _seconds(row)]
         outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
         table.add_row(*map(clean, [row["key"][:8], label, *numbers, outcome]))
     return table
@@ -327,6 +327,13 @@ def _seconds(row: dict[str, Any]) -> str:
     """The seconds of training, and its processor seconds where they are known."""
     processor = _decimal(row["processor_seconds"], ".3f")
     return _decimal(row["seconds"], ".3f") + ("" if processor == "-" else f" ({processor})")
+
+
+def _planned(row: dict[str, Any]) -> str:
+    """The budget of a trial, in iterations or in seconds of training."""
+    if row["budget"] is not None:
+        return f"{row['budget']:,}"
+    return "-" if row["budget_seconds"] is None else f"{row['budget_seconds']:g} s"
 
 
 def _budget(row: dict[str, Any]) -> str:

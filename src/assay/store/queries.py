@@ -246,15 +246,30 @@ _CHUNK = 400  # keys in one query
 def _listed() -> list[Any]:
     """The columns of a trial in a list."""
     wide = ("trial", "ledger", "curve", "confusion", "classes", "error", "warnings")
-    return [c for c in trial.columns if c.name != "recipe"] + [c for c in result.columns if c.name not in wide]
+    of_trial = [c for c in trial.columns if c.name != "recipe"]
+    timed = sa.case((trial.c.budget.is_(None), trial.c.recipe)).label(_TIMED)
+    return [*of_trial, *(c for c in result.columns if c.name not in wide), timed]
+
+
+_TIMED = "recipe_of_seconds"  # the recipe where the budget is in seconds, else nothing
 
 
 def _rows_of_trials(database: Database, query: Any) -> list[Row]:
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query).mappings()]
     for row in rows:
+        recipe = row.pop(_TIMED)
         _check(row, row["key"])
+        row["budget_seconds"] = _seconds_of(recipe)
     return rows
+
+
+def _seconds_of(recipe: str | None) -> float | None:
+    """The budget of a stored recipe in seconds of training; None without one."""
+    try:
+        return float(json.loads(recipe or "{}")["budget"]["seconds"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def one_trial(database: Database, prefix: str) -> Row:

@@ -149,7 +149,7 @@ def trial_row(trial: Trial, now: float) -> dict[str, Any]:
         "device": trial.device,
         "timing": trial.timing,
         "threads": trial.threads,
-        "budget": trial.iterations,
+        "budget": trial.iterations if trial.seconds is None else None,
         "created": now,
     }
 
