@@ -53,6 +53,7 @@ def trial_frame(
         record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
         of_confusion = scores.get(row["trial"], {})
         record |= {c: of_confusion.get(c) if is_of_confusion(c) else row[c] for c in COLUMNS}
+        record["budget_seconds"] = _budget_seconds(row)
         record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
         for name in (*RECIPE, *PLACE):
             record[name] = row[name]
@@ -73,6 +74,13 @@ def trial_frame(
         for name in ("seed", "repeat", "threads"):
             frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
     return frame
+
+
+def _budget_seconds(row: Mapping[str, Any]) -> float | None:
+    """The budget of a trial in seconds of training; None where it is in iterations, and for an imported curve."""
+    if row.get("origin") == "imported" or row["budget"] is not None:
+        return None
+    return json.loads(row["recipe"])["budget"].get("seconds")
 
 
 def curve_frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:

@@ -40,12 +40,23 @@ def result_notes(history: History, data: Prepared, confusion: Callable[[], Confu
     done = history.outcome in (Outcome.COMPLETED, Outcome.STOPPED) and history.iterations > 0
     if not done:
         return []
-    notes = schedule_notes(history.recipe, len(data.y_train), history.iterations)
+    notes = [*_disturbed(history), *schedule_notes(history.recipe, len(data.y_train), history.iterations)]
     notes += _answers(history, data, confusion)
     return notes + _dead_units(history, data)
 
 
 # --- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def _disturbed(history: History) -> list[str]:
+    """That foreign load took a part of a budget in seconds."""
+    seconds, foreign = history.recipe.budget.seconds, history.load.foreign
+    if seconds is None or foreign is None or not history.load.busy:
+        return []
+    return [
+        f"busy machine: foreign load took {foreign:.3g} s of the {history.ledger.train:.3g} s of training, so that the "
+        f"budget of {seconds:g} s made fewer iterations than it would alone"
+    ]
 
 
 def schedule_notes(recipe: Recipe, examples: int, done: int) -> list[str]:
