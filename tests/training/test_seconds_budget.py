@@ -175,9 +175,9 @@ def test_it_is_never_packed_nor_trained_in_a_cohort_nor_by_a_program(tmp_path: P
     assert why is not None and "budget.seconds" in why
 
 
-def test_a_plan_uses_it_as_its_estimate(tmp_path: Path) -> None:
-    study = Study.parse({"baseline": TINY | {"budget": "20 s"}, "repeats": 2})
-    planned = plan(study)
+def test_a_plan_uses_it_as_its_estimate() -> None:
+    axes = {"rate": {"key": "optimizer.learning_rate", "values": [0.01, 0.1]}}
+    planned = plan(Study.parse({"baseline": TINY | {"budget": "20 s"}, "axes": axes}))
     assert {trial.seconds for trial in planned.trials.values()} == {20.0}
     seconds = estimated(planned.jobs, None, planned.examples)
     assert all(20 <= value < 25 for value in seconds.values())
@@ -196,7 +196,9 @@ def test_a_study_stores_lists_and_compares_it(tmp_path: Path) -> None:
     frame = results.frame()
     assert set(frame["outcome"]) == {"completed"} and set(frame["budget_seconds"]) == {0.02}
     assert (frame["seconds"] >= 0.02).all()
-    assert results.verdict("0.05", "0.0001").mean > 0.2
+    means = frame.groupby("rate")["accuracy"].mean()
+    verdict = results.verdict("0.05", "0.0001")
+    assert verdict.n == 2 and verdict.difference == pytest.approx(means[0.05] - means[0.0001])
     assert any("differs between runs" in note.sentence for note in results.notes())
     again = assay.run(study, store=store).frame()
     assert again["iterations"].tolist() == frame["iterations"].tolist()  # nothing is trained twice
