@@ -30,7 +30,9 @@ def test_scores_are_those_of_scikit_learn(classes: int, data: st.DataObject) -> 
     for average in (None, "macro"):
         expected = precision_recall_fscore_support(true, predicted, average=average, zero_division=0)
         if average is None:
-            for one, reference in zip((scores.precision, scores.recall, scores.f1, scores.support), expected, strict=True):
+            for one, reference in zip(
+                (scores.precision, scores.recall, scores.f1, scores.support), expected, strict=True
+            ):
                 np.testing.assert_allclose(one[occurring], reference, atol=1e-12)
             absent = np.setdiff1d(np.arange(classes), occurring)
             assert np.isnan(scores.f1[absent]).all() and np.isnan(scores.precision[absent]).all()

@@ -30,7 +30,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "each": {"input": "standardise-each", "budget": {"epochs": 1}, "precision": "float64"},
     "sigmoid": {"model": "3LS", "budget": {"epochs": 2}},
     "images": {
-        "model": {"layers": [{"kind": "conv2d", "channels": 3, "kernel": 3}, "flatten", {"kind": "dense", "units": 10}]},
+        "model": {
+            "layers": [{"kind": "conv2d", "channels": 3, "kernel": 3}, "flatten", {"kind": "dense", "units": 10}]
+        },
         "budget": {"iterations": 20},
     },
 }

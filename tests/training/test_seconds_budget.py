@@ -146,7 +146,9 @@ def test_a_worker_resumes_it_from_its_own_checkpoint_alone() -> None:
     recipe, data = timed(0.4), prepared(timed(0.4), load("digits"))
     cancelled = iter([False] * 2 + [True] * 100)
     limits = Limits(cancelled=lambda: next(cancelled))
-    (saved,) = [e for e in train_together([recipe], load_engine("numpy"), data, limits=limits) if isinstance(e, SavedEvent)]
+    (saved,) = [
+        e for e in train_together([recipe], load_engine("numpy"), data, limits=limits) if isinstance(e, SavedEvent)
+    ]
     start = saved.history
     n = len(data.y_train)
     assert 0 < start.ledger.train < 0.4
@@ -154,9 +156,7 @@ def test_a_worker_resumes_it_from_its_own_checkpoint_alone() -> None:
     assert not can_resume(start, [timed(0.5)], n)
     assert not can_resume(replace(start, ledger=Ledger(train=0.4)), [recipe], n)
     assert not can_resume(start, [recipe], n, save_best=[0])
-    (end,) = [
-        e for e in train_together([recipe], load_engine("numpy"), data, start=start) if isinstance(e, EndedEvent)
-    ]
+    (end,) = [e for e in train_together([recipe], load_engine("numpy"), data, start=start) if isinstance(e, EndedEvent)]
     assert end.history.outcome == "completed"
     assert 0.4 <= end.history.ledger.train < 0.6
     assert end.history.iterations > start.iterations
@@ -208,7 +208,9 @@ def test_a_study_stores_lists_and_compares_it(tmp_path: Path) -> None:
 
 
 def test_accuracies_at_equal_seconds_compare_on_one_machine_alone() -> None:
-    frame = pd.DataFrame({"configuration": ["a", "a", "b", "b"], "repeat": [0, 1, 0, 1], "accuracy": [0.9, 0.8, 0.7, 0.6]})
+    frame = pd.DataFrame(
+        {"configuration": ["a", "a", "b", "b"], "repeat": [0, 1, 0, 1], "accuracy": [0.9, 0.8, 0.7, 0.6]}
+    )
     frame = frame.assign(outcome="completed", timing="isolated", threads=1, machine=["m", "m", "n", "n"], classes=10)
     assert SeedValues.of(frame, "accuracy").names == ("a", "b")
     with pytest.raises(AssayError, match="not comparable"):

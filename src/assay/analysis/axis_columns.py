@@ -15,7 +15,19 @@ PLACE = ("timing", "threads", "machine", "level", "busy")
 """The columns of where and how it was timed."""
 APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
 """Numbers of a trial that are no measures to rank by."""
-_TRIAL = ("trial", "study", "configuration", "seed", "repeat", "outcome", "classes", "clock", "origin", "steps", "budget_seconds")
+_TRIAL = (
+    "trial",
+    "study",
+    "configuration",
+    "seed",
+    "repeat",
+    "outcome",
+    "classes",
+    "clock",
+    "origin",
+    "steps",
+    "budget_seconds",
+)
 NO_AXES = frozenset((*_TRIAL, "iteration", *PLACE, *APART, *MEASURES, *QUANTITIES, *BEST))
 """The columns of the frames of a study that no chart draws as an axis."""
 

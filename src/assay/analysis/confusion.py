@@ -76,7 +76,9 @@ def _mean(scores: Floats) -> Floats:
     """The mean over the last axis, without NaN; NaN without any number."""
     known = ~np.isnan(scores)
     count = known.sum(axis=-1)
-    return np.divide(np.where(known, scores, 0.0).sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return np.divide(
+        np.where(known, scores, 0.0).sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0
+    )
 
 
 def plain(confusion: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:

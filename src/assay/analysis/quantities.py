@@ -168,7 +168,6 @@ MEASURED: tuple[str, ...] = tuple(name for name, quantity in QUANTITIES.items() 
 """The quantities of a point of a learning curve, in its order."""
 
 
-
 class _Measures(dict[str, Quantity]):
     """Quantities by column, with the scores of single classes, whose names depend on the data set."""
 

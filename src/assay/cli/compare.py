@@ -33,7 +33,9 @@ def compare(
         list[str] | None,
         typer.Argument(help="Configurations to compare, two or more.", show_default="all", callback=readable_names),
     ] = None,
-    measure: Annotated[str, typer.Option(help="Measure: accuracy, macro_f1, recall:CLASS, test_loss, effort, seconds, ...")] = "accuracy",
+    measure: Annotated[
+        str, typer.Option(help="Measure: accuracy, macro_f1, recall:CLASS, test_loss, effort, seconds, ...")
+    ] = "accuracy",
     baseline: Annotated[
         str | None, typer.Option(help="Compare every configuration with this one only.", show_default="all pairs")
     ] = None,

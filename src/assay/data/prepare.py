@@ -209,9 +209,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     )
 
 
-def _within_range(
-    block: NDArray[np.float64], dtype: str, where: str, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _within_range(block: NDArray[np.float64], dtype: str, where: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """The block, where every value is in the range of the element type. Raises: DataError."""
     places = np.argwhere(np.abs(block) > float(np.finfo(dtype).max))
     if len(places):

@@ -170,7 +170,16 @@ def from_bytes(content: bytes, *, source: str) -> History:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise FileError(f"{source}: damaged: {where}: {first['msg']}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, AssayError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        AssayError,
+    ) as error:
         raise FileError(f"{source}: damaged: {error}") from None
 
 

@@ -273,9 +273,7 @@ class History:
 
         return save(self, path, complete=True)
 
-    def predict(
-        self, x: ArrayLike, *, probabilities: bool = False, scale: float | None = None
-    ) -> NDArray[Any]:
+    def predict(self, x: ArrayLike, *, probabilities: bool = False, scale: float | None = None) -> NDArray[Any]:
         """The classes of examples, by the weights at the end of the training.
 
         The examples are prepared as in training: divided by `scale`, then scaled as the recipe's `input` says.

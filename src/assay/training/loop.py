@@ -40,6 +40,7 @@ from assay.training.stopping import StoppingRules, own_points
 from assay.training.trial_end import TrialEnd, make_history
 
 _CHUNK_SECONDS = 0.1
+_LAST_SECONDS = 0.002  # of a chunk before a limit in seconds
 _CHUNK_ROWS = 2**20  # of row numbers generated at once
 _CHUNK_ITERATIONS = 2**16
 
@@ -212,7 +213,10 @@ class Training:
     def _chunk_seconds(self) -> float:
         """The seconds until the next chunk must end."""
         limits = [_CHUNK_SECONDS]
-        limits += [limit - self.seconds for limit in (self.recipe.stop.seconds, self._budget_seconds) if limit]
+        for end in (self.recipe.stop.seconds, self._budget_seconds):
+            if end is not None:  # half of what is left, so that a slower last chunk ends little later
+                left = end - self.seconds
+                limits.append(left / 2 if left > _LAST_SECONDS else left)
         if self._next_seconds is not None:
             limits.append(self._next_seconds - self.seconds)
         return max(0.0, min(limits))
