@@ -113,7 +113,7 @@ def test_a_trial_without_a_matrix_is_named_and_comes_last(store: str, tmp_path: 
     assert best not in [row["key"] for row in listed(str(path), "macro_f1>=0")]
     assert "1 of them have no macro_f1" in run("list", "--trials", "--sort", "-macro_f1", "--store", str(path))
     shown = " ".join(run("show", best, "--store", str(path)).split())
-    assert "unknown: no confusion matrix is stored with this trial" in shown
+    assert "-: no confusion matrix is stored with this trial" in shown
     assert json.loads(run("show", best, "--json", "--store", str(path)))["macro_f1"] is None
     compared = " ".join(run("compare", "scores", "--measure", "macro_f1", "--store", str(path)).split())
     assert "without a number" in compared

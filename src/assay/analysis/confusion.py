@@ -126,7 +126,7 @@ def columns(matrices: Mapping[str, tuple[ArrayLike, Sequence[str]]]) -> dict[str
     result: dict[str, dict[str, float]] = {}
     for classes, trials in groups.items():
         scores = ClassScores.of(np.stack([np.asarray(matrices[trial][0], np.int64) for trial in trials]))
-        values = {name: column for name, column in scores.macro().items()}
+        values = dict(scores.macro().items())
         if len(classes) <= MOST_CLASSES:
             for name, of_class in scores.of_classes().items():
                 values |= {class_measure(name, label): of_class[:, n] for n, label in enumerate(classes)}

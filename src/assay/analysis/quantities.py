@@ -1,7 +1,8 @@
 """What is measured of a training: the scores and losses of each split, and what it costs.
 
-The one table that stopping rules, targets, verdicts, stored rows, tables and charts read. A further score of a log point
-is one entry of METRICS; what stores it (the points of a curve and the columns of the store) has a field of that name.
+The one table that stopping rules, targets, verdicts, stored rows, tables and charts read. A further score of a log
+point is one entry of METRICS; what stores it (the points of a curve and the columns of the store) has a field of that
+name.
 The scores of MACRO_SCORES and CLASS_SCORES are not stored: `assay.analysis.confusion` computes them from the confusion
 matrix at the end of a trial.
 """

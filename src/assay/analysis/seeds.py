@@ -1,7 +1,7 @@
 """The one rule for what the trial of a seed counts as, by how it ended; every analysis reads its numbers here.
 
 - completed, or stopped by a stopping rule: its number.
-- diverged or timed out: its last score (chance, 1 / classes, if there is none; 0 for precision, F1 and the scores of one
+- diverged or timed out: its last score (if there is none chance, 1 / classes, or 0 for precision, F1 and scores of one
   class), its last finite loss (none: worse than any finished trial), and a miss of each target that it had not reached.
   Its costs (seconds, effort, iterations, ...) are worse than those of any finished trial, because it did not get to the
   end for them.

@@ -102,7 +102,7 @@ def scores_of(history: History) -> list[tuple[str, str]]:
     """The scores over all classes of the confusion matrix, or that none is stored."""
     scores = history.scores
     if scores is None:
-        return [("balanced accuracy", "unknown: no confusion matrix is stored with this trial")]
+        return [("balanced accuracy", "-: no confusion matrix is stored with this trial")]
     macro = ", ".join(f"{label.partition(' ')[2]} {percent(scores[name])}" for name, label in _MACRO.items())
     return [("balanced accuracy", percent(scores["balanced_accuracy"])), ("mean over classes", macro)]
 
@@ -112,7 +112,7 @@ _MOST_CLASSES = 20  # of a table of classes, on a screen
 
 
 def classes(history: History) -> Table | None:
-    """Precision, recall and F1 of each class, of many classes those with the lowest F1; None without a confusion matrix."""
+    """Precision, recall and F1 of each class, or of those with the lowest F1; None without a confusion matrix."""
     scores = history.scores
     if scores is None:
         return None

@@ -90,4 +90,4 @@ def feature_scaling(name: str, x_train: NDArray[np.generic], scale: float) -> Fe
 
 def _blocks(x: NDArray[np.generic], scale: float) -> list[Values] | map[Values]:
     """Blocks of the examples, in their order, as float64 and divided by the scale."""
-    return map(lambda start: x[start : start + _BLOCK].astype(np.float64) / scale, range(0, len(x), _BLOCK))
+    return (x[start : start + _BLOCK].astype(np.float64) / scale for start in range(0, len(x), _BLOCK))

@@ -236,8 +236,8 @@ class History:
     def scores(self) -> dict[str, Any] | None:
         """Scores of the confusion matrix on the test set, as fractions; None without the matrix.
 
-        Those of scikit-learn with `zero_division=0`: "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1",
-        and "per_class": one entry for each class with its "precision", "recall", "f1" and "support".
+        Those of scikit-learn with `zero_division=0`: "balanced_accuracy", "macro_precision", "macro_recall",
+        "macro_f1", and "per_class": one entry for each class with its "precision", "recall", "f1" and "support".
 
         >>> import assay
         >>> scores = assay.fit({"budget": {"iterations": 100}}).scores

@@ -96,6 +96,6 @@ def _refuse_too_many(recipe: Recipe, n: int) -> None:
 
 
 def shareable(recipe: Recipe) -> bool:
-    """Whether a trial can be read off a longer trial's curve: not if its budget, a rule or a log point is in seconds."""
+    """Whether a trial can be read off a longer trial's curve: not if its budget, a rule or a point is in seconds."""
     timed = (recipe.budget.seconds, recipe.stop.seconds)
     return timed == (None, None) and recipe.log.interval()[1] != "seconds"
