@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,6 @@ def feature_scaling(name: str, x_train: NDArray[np.generic], scale: float) -> Fe
     return features
 
 
-def _blocks(x: NDArray[np.generic], scale: float) -> list[Values] | map[Values]:
+def _blocks(x: NDArray[np.generic], scale: float) -> Iterator[Values]:
     """Blocks of the examples, in their order, as float64 and divided by the scale."""
     return (x[start : start + _BLOCK].astype(np.float64) / scale for start in range(0, len(x), _BLOCK))
