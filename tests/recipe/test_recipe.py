@@ -54,7 +54,7 @@ def test_all_errors_are_told_at_once_each_with_its_place_and_the_nearest_name() 
         "optimizer: unknown optimizer 'adm'; did you mean 'adam'?",
         "batches.size: got 0; expected a number >= 1",
         "batches.sise: batches 'window' has no key 'sise'; did you mean 'size'?",
-        "budget: give either iterations or epochs; got both",
+        "budget: give exactly one of iterations, epochs and seconds; got iterations and epochs",
         "log.every: got '3 cows'; expected",
         "log.train_loss: got 'all'; expected one of 'full' or 'batch', or a whole number",
         "schedule.horizon: is missing",

@@ -280,7 +280,8 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"])
+            expected = head["iterations"]
+            active.update(head["iteration"], expected=expected, accuracy=head["accuracy"], loss=head["loss"])
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -289,7 +290,7 @@ class Execution:
             self._trial_ended(number, active, head, content)
         elif head["kind"] == "idle":
             del self._active[number]
-            active.iteration = active.job.iterations
+            active.iteration = active.iterations
             if self._estimates is not None:
                 self._estimates.done(active.pace(self._estimates))
             self.store.leases.release(active.lease)
@@ -372,7 +373,7 @@ class Execution:
 
     def _status(self) -> StudyStatus:
         running = tuple(
-            RunningTrial(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.loss, a.waiting)
+            RunningTrial(self._label(a), a.iteration, a.iterations, a.accuracy, a.loss, a.waiting)
             for a in self._active.values()
         )
         return StudyStatus(

@@ -39,6 +39,7 @@ from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budge
 from assay.recipe.toml import read_recipe
 from assay.recipe.upgrades import upgraded
 from assay.system.files import home_expanded
+from assay.system.limits import ITERATIONS
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -99,7 +100,8 @@ class Recipe(Part):
 
     Attributes:
         data: The data set, by name or path, with optional `train` and `validation` sizes.
-        input: How inputs are scaled: "unit", "standardise" or "standardise-each".
+        input: How inputs are scaled: "unit", "standardise" (all values together), "standardise-each" (each example) or
+            "standardise-features" (each feature, for tables whose columns have different units).
         model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
         loss: The loss function. Left out, it is the one that fits the model's output; an output that is left out
             follows the loss.
@@ -112,7 +114,8 @@ class Recipe(Part):
             after it as in PyTorch, or that of the "objective", the loss with its penalties.
         batches: How batches are drawn: "full", "single", "window", "shuffled", "sequential" or "replacement", with
             their `size`.
-        budget: How long to train, in `iterations` or in `epochs`; "5 epochs" is the short form.
+        budget: How long to train, in `iterations`, in `epochs` or in `seconds` of training time; "5 epochs" and "2 s"
+            are short forms.
         stop: Rules that end a trial before its budget.
         log: Where the learning curve has its points.
         seed: The seed of splits, initial weights, batches and dropout.
@@ -238,9 +241,11 @@ class Recipe(Part):
         """
         return Recipe.parse(merged(self.written(), patches))
 
-    def with_budget(self, *, iterations: int | None = None, epochs: float | None = None) -> Recipe:
-        """This recipe with another budget, in iterations or in epochs."""
-        return self.patched({"budget": {"iterations": iterations, "epochs": epochs}})
+    def with_budget(
+        self, *, iterations: int | None = None, epochs: float | None = None, seconds: float | None = None
+    ) -> Recipe:
+        """This recipe with another budget, in iterations, in epochs or in seconds of training time."""
+        return self.patched({"budget": {"iterations": iterations, "epochs": epochs, "seconds": seconds}})
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data that `parse` reads back, without the keys that are None.
@@ -309,10 +314,12 @@ class Recipe(Part):
         return self.model_copy(update={"schedule": schedule, "stop": stop})
 
     def iterations(self, examples: int) -> int:
-        """The budget in iterations, for N training `examples`."""
+        """The budget in iterations, for N training `examples`; the most that there can be where it is in seconds."""
         if self.budget.iterations is not None:
             return self.budget.iterations
-        assert self.budget.epochs is not None  # Budget holds one of the two
+        if self.budget.seconds is not None:
+            return ITERATIONS.most
+        assert self.budget.epochs is not None  # Budget holds one of the three
         return max(1, round(self.budget.epochs * iterations_per_epoch(self.batches, examples)))
 
     def label(self) -> str:

@@ -73,6 +73,11 @@ def notes(recipe: Recipe) -> list[str]:
         sentences.append(_sentence(recipe, pairing))
     if recipe.stop != Stop() and not recipe.data.validation:
         sentences.append("the stopping rule reads the test set (no validation set): results are selected on test")
+    if recipe.budget.seconds is not None:
+        sentences.append(
+            f"the budget is {recipe.budget.seconds:g} s of training time: how many iterations that is differs between "
+            "runs and machines, and so do the results; their bits are not promised"
+        )
     if recipe.clip_of == "objective":
         sentences.append(
             "clip_of 'objective': penalties are added before the gradient is clipped; PyTorch adds them after it"

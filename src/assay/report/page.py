@@ -158,8 +158,8 @@ def _filter(trials: Frame) -> str:
 
 
 def _columns(study: StudyResults) -> list[str]:
-    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds"]
-    wanted += ["processor_seconds", "busy", "effort", "iterations"]
+    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1", "test_loss"]
+    wanted += ["seconds", "processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 

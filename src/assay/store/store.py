@@ -228,6 +228,7 @@ class Store:
             machine=history.machine,
             warnings=history.warnings,
             peak_device_memory_bytes=history.peak_device_memory_bytes,
+            confusion=history.confusion,
         )
 
     def remove(self, *, studies: Sequence[str] = (), trials: Sequence[str] = ()) -> int:

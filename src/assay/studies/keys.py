@@ -58,18 +58,20 @@ def started_key(trajectory: str, digest: str) -> str:
 
 
 def trial_key(trajectory: str, recipe: Recipe, examples: int) -> str:
-    """The key of a trial: its trajectory, its budget in iterations, its log points and its stopping rules.
+    """The key of a trial: its trajectory, its budget, in iterations or seconds, its log points and its stopping rules.
 
     Lengths in epochs must be resolved (`Recipe.resolved`).
     """
-    return trial_key_of(trajectory, recipe, iterations=recipe.iterations(examples))
+    iterations = recipe.iterations(examples) if recipe.budget.seconds is None else None
+    return trial_key_of(trajectory, recipe, iterations=iterations)
 
 
-def trial_key_of(trajectory: str, recipe: Recipe, *, iterations: int) -> str:
-    """The key of a trial whose budget is that many iterations."""
+def trial_key_of(trajectory: str, recipe: Recipe, *, iterations: int | None) -> str:
+    """The key of a trial whose budget is that many iterations; None for a budget in seconds."""
+    seconds = recipe.budget.seconds
     form: dict[str, Any] = {
         "trajectory": trajectory,
-        "iterations": iterations,
+        **({"iterations": iterations} if seconds is None else {"seconds": seconds}),
         "every": list(recipe.log.interval()),
         "stop": recipe.stop.canonical(),
     }
