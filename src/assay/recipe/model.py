@@ -30,7 +30,7 @@ from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
-from assay.recipe.aliases import resolved
+from assay.recipe.aliases import documented_keys, resolved
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.pairing import names_output, with_defaults
@@ -365,7 +365,7 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     if field in tables:
         name = str(location[1])
         entry = tables[field].get(name) or loaded_class(name)
-        return f"{field} {name!r}", list(entry.model_fields) if entry else []
+        return f"{field} {name!r}", documented_keys(field, entry.model_fields) if entry else []
     plain: dict[str, type[Part]] = {
         "data": Data,
         "regularisation": Regularisation,

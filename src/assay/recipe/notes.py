@@ -61,6 +61,11 @@ PAIRINGS: dict[tuple[str, str], Pairing] = {
 """(output, loss) -> what comes of it, for every pairing that the loss is not meant for."""
 
 
+LEAST_RHO = 0.5
+"""An averaging constant below it is noted: it may be Keras's decay of the learning rate, such as 1e-6."""
+_AVERAGING = ("rmsprop", "adadelta")
+
+
 def notes(recipe: Recipe) -> list[str]:
     """What is allowed but unusual in a recipe, one sentence each.
 
@@ -71,6 +76,12 @@ def notes(recipe: Recipe) -> list[str]:
     pairing = PAIRINGS.get((recipe.model.output, recipe.loss))
     if pairing is not None:
         sentences.append(_sentence(recipe, pairing))
+    rho = recipe.optimizer.settings().get("decay") if recipe.optimizer.entry in _AVERAGING else None
+    if rho is not None and rho < LEAST_RHO:
+        sentences.append(
+            f"optimizer.rho {rho:g} averages squared gradients over hardly any iterations; 0.9 to 0.99 is usual; "
+            "Keras's decay, which lowers the learning rate, is a schedule here"
+        )
     if recipe.stop != Stop() and not recipe.data.validation:
         sentences.append("the stopping rule reads the test set (no validation set): results are selected on test")
     if recipe.clip_of == "objective":
