@@ -24,6 +24,7 @@ Value = str | int | float | bool
 """The name of a patch; for the values of one key, the value itself."""
 Patch = Mapping[str, Any]
 
+
 @dataclass(frozen=True)
 class Axis:
     """What an axis varies: named patches, or the range of a key from which the design "random" draws.

@@ -158,7 +158,11 @@ class Study:
             patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
             raw["baseline"] = merged(patched, [with_data(patched, data)] if data else [])
         study = cls.parse(raw | dict(changes or {}), source=str(path))
-        typed = [*patches, *([{"data": data}] if data else []), *([{"engine": ""}] if "engine" in (changes or {}) else [])]
+        typed = [
+            *patches,
+            *([{"data": data}] if data else []),
+            *([{"engine": ""}] if "engine" in (changes or {}) else []),
+        ]
         study._refuse_overridden(typed)
         return study
 
@@ -296,9 +300,7 @@ def _table(raw: Mapping[str, Any], key: str, problems: list[str]) -> dict[str, A
     return {}
 
 
-def _axes(
-    raw: Mapping[str, Any], design: str, problems: list[str], baseline: Mapping[str, Any]
-) -> tuple[Axis, ...]:
+def _axes(raw: Mapping[str, Any], design: str, problems: list[str], baseline: Mapping[str, Any]) -> tuple[Axis, ...]:
     if design == "list":
         if "axes" in raw:
             problems.append(
@@ -307,7 +309,9 @@ def _axes(
         return (axis(LIST_AXIS, _table(raw, "trials", problems), problems, baseline=baseline),)
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
-    return tuple(axis(name, table, problems, baseline=baseline) for name, table in _table(raw, "axes", problems).items())
+    return tuple(
+        axis(name, table, problems, baseline=baseline) for name, table in _table(raw, "axes", problems).items()
+    )
 
 
 def _undrawn(settings: Settings) -> list[str]:
