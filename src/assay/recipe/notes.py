@@ -76,6 +76,8 @@ def notes(recipe: Recipe) -> list[str]:
     pairing = PAIRINGS.get((recipe.model.output, recipe.loss))
     if pairing is not None:
         sentences.append(_sentence(recipe, pairing))
+    if sentence := _horizon_note(recipe):
+        sentences.append(sentence)
     rho = recipe.optimizer.settings().get("decay") if recipe.optimizer.entry in _AVERAGING else None
     if rho is not None and rho < LEAST_RHO:
         sentences.append(
@@ -91,6 +93,19 @@ def notes(recipe: Recipe) -> list[str]:
             else "clip_of 'objective' has no effect: it needs clip_norm, and l1 or l2"
         )
     return sentences
+
+
+def _horizon_note(recipe: Recipe) -> str:
+    """That the end of the schedule follows from the budget; "" where the horizon is given, as it is once stored."""
+    settings = recipe.schedule.settings()
+    if "horizon" not in settings or "horizon" in recipe.schedule.model_fields_set:
+        return ""
+    horizon = settings["horizon"]
+    length = "the rest of the budget after the warm-up" if horizon is None else f"{horizon:,} iterations"
+    return (
+        f"schedule.horizon is not given: {length}, so that the schedule ends with the budget; another budget gives "
+        "another horizon, and thus another training"
+    )
 
 
 def all_notes(recipe: Recipe, stored: Iterable[str]) -> list[str]:
