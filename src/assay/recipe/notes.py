@@ -76,8 +76,7 @@ def notes(recipe: Recipe) -> list[str]:
     pairing = PAIRINGS.get((recipe.model.output, recipe.loss))
     if pairing is not None:
         sentences.append(_sentence(recipe, pairing))
-    if sentence := _horizon_note(recipe):
-        sentences.append(sentence)
+    sentences += assumed(recipe)
     rho = recipe.optimizer.settings().get("decay") if recipe.optimizer.entry in _AVERAGING else None
     if rho is not None and rho < LEAST_RHO:
         sentences.append(
@@ -95,17 +94,21 @@ def notes(recipe: Recipe) -> list[str]:
     return sentences
 
 
-def _horizon_note(recipe: Recipe) -> str:
-    """That the end of the schedule follows from the budget; "" where the horizon is given, as it is once stored."""
+def assumed(recipe: Recipe) -> list[str]:
+    """What a recipe was not given and follows from its other keys. A stored recipe is given everything.
+
+    >>> assumed(Recipe.parse({"schedule": {"name": "cosine", "horizon": 100}}))
+    []
+    """
     settings = recipe.schedule.settings()
     if "horizon" not in settings or "horizon" in recipe.schedule.model_fields_set:
-        return ""
+        return []
     horizon = settings["horizon"]
     length = "the rest of the budget after the warm-up" if horizon is None else f"{horizon:,} iterations"
-    return (
+    return [
         f"schedule.horizon is not given: {length}, so that the schedule ends with the budget; another budget gives "
         "another horizon, and thus another training"
-    )
+    ]
 
 
 def all_notes(recipe: Recipe, stored: Iterable[str]) -> list[str]:

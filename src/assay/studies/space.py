@@ -243,7 +243,7 @@ def _name_of(field: str, component: object) -> str:
 
 
 def component_of(field: str, component: object) -> tuple[type[Part] | None, str]:
-    """The settings of a component, None where they are unknown, and its name; nothing for a field without components."""
+    """The settings of a component, None where they are unknown, and its name; no name where a field has none."""
     if field not in _COMPONENTS:
         return None, ""
     name = _name_of(field, component)

@@ -24,9 +24,9 @@ from assay.recipe.model import Recipe
 from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
+from assay.studies.axis_tables import axis
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.settings import Settings, keys_at
-from assay.studies.axis_tables import axis
 from assay.studies.space import Axis, applied, lacking, overriding, replaced_keys
 from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
