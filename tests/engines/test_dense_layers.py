@@ -1,4 +1,4 @@
-"""Dense networks written as a list of layers: every engine trains them, native and `auto` included, by the same laws."""
+"""Dense networks written as a list of layers: every engine trains them by the same laws."""
 
 from __future__ import annotations
 

@@ -151,19 +151,28 @@ class Study:
             raw = read_toml(bundled(str(path)))
         else:
             raw = {"name": readable(path.stem), **read_study(path, recipe_keys=_RECIPE_KEYS)}
+        return cls.parse_changed(raw, changes=changes or {}, patches=patches, data=data, source=str(path))
+
+    @classmethod
+    def parse_changed(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        changes: Mapping[str, Any],
+        patches: Sequence[Mapping[str, Any]],
+        data: str | None,
+        source: str,
+    ) -> Study:
+        """Builds a study from plain data, with the changes of `load`. Raises: RecipeError."""
         if data and any(_names_data(patch) for patch in patches):
             raise RecipeError(["data.name: is given twice, by --set and by --data; leave one out"], source="options")
-        baseline: Any = raw.get("baseline", {})
+        raw, baseline = dict(raw), raw.get("baseline", {})
         if isinstance(baseline, Mapping) and (patches or data):
             patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
             raw["baseline"] = merged(patched, [with_data(patched, data)] if data else [])
-        study = cls.parse(raw | dict(changes or {}), source=str(path))
-        typed = [
-            *patches,
-            *([{"data": data}] if data else []),
-            *([{"engine": ""}] if "engine" in (changes or {}) else []),
-        ]
-        study._refuse_overridden(typed)
+        study = cls.parse(raw | dict(changes), source=source)
+        engine = [{"engine": ""}] if "engine" in changes else []
+        study._refuse_overridden([*patches, *([{"data": data}] if data else []), *engine])
         return study
 
     def _refuse_overridden(self, patches: Sequence[Mapping[str, Any]]) -> None:
