@@ -320,9 +320,13 @@ class Results:
 
         return write_page(self, Path(path))
 
-    @cached_property
+    @property
     def rerun(self) -> Rerun:
         """How the study is run again: its definition as TOML, or why that cannot be run."""
+        return self._rerun
+
+    @cached_property
+    def _rerun(self) -> Rerun:
         return rerun({**self.about, "name": self.name})
 
     def environment(self) -> list[tuple[str, str]]:
