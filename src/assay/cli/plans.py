@@ -60,7 +60,8 @@ def folded_notes(plan: Plan) -> list[str]:
 
 def print_plan(execution: Execution) -> None:
     """Notes what a run will do, what stands out in its data, and what is unusual in its recipes."""
-    for sentence in [plan_sentence(execution), *replaced_notes(execution), *data_notes(execution)]:
+    sentences = [plan_sentence(execution), *execution.changes(), *replaced_notes(execution), *data_notes(execution)]
+    for sentence in sentences:
         note(sentence)
     count = sum(len({member.label for member in plan.members}) for plan in execution.plans)
     for unusual in plan_notes(execution):

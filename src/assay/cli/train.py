@@ -83,6 +83,7 @@ def train(
     """
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
+    from assay.recipe.notes import assumed
     from assay.recipe.patches import assignments, merged
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
@@ -109,6 +110,8 @@ def train(
         if saved and start:
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
+        for sentence in assumed(trial.recipe):
+            note(sentence)
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     options: dict[str, Value] = {

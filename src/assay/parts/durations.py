@@ -90,8 +90,9 @@ def in_iterations(value: int | str, per_epoch: float, *, least: int = 1) -> int:
     return max(least, round(length.number * (per_epoch if length.unit == "epochs" else 1)))
 
 
-def iterations(value: int | str) -> int:
-    """A length that is in iterations already. Raises: ValueError for one in epochs, which needs the training set."""
+def iterations(value: int | str | None) -> int:
+    """A length that is in iterations already. Raises: ValueError for one in epochs, or none, which need the training
+    set."""
     if isinstance(value, int):
         return value
     raise ValueError(f"{value!r} depends on the training examples; use the recipe that Recipe.resolved returns")

@@ -30,7 +30,7 @@ from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
-from assay.recipe.aliases import resolved
+from assay.recipe.aliases import documented_keys, resolved
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.pairing import names_output, with_defaults
@@ -108,6 +108,7 @@ class Recipe(Part):
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
             `allowing_code`.
         schedule: The learning-rate schedule with its warm-up. Its lengths are iterations, or texts such as "5 epochs".
+            A horizon that is left out ends with the budget.
         regularisation: L1 and L2 terms of the loss that is minimised.
         clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
         clip_of: What is clipped where there are penalties too: the gradient of the "loss", to which they are added
@@ -304,11 +305,13 @@ class Recipe(Part):
     def resolved(self, examples: int) -> Recipe:
         """This recipe with every length of its schedule, and its patience, in iterations, for N training `examples`.
 
+        A horizon that is not given is written down: the rest of the budget after the warm-up.
         Keys of trials are those of the resolved recipe, so that "5 epochs" and the equal number of iterations are the
         same training.
         """
         per_epoch = iterations_per_epoch(self.batches, examples)
-        schedule, stop = self.schedule.resolved(per_epoch), self.stop.resolved(per_epoch)
+        schedule = self.schedule.resolved(per_epoch).with_horizon(self.iterations(examples))
+        stop = self.stop.resolved(per_epoch)
         if schedule is self.schedule and stop is self.stop:
             return self
         return self.model_copy(update={"schedule": schedule, "stop": stop})
@@ -372,7 +375,7 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     if field in tables:
         name = str(location[1])
         entry = tables[field].get(name) or loaded_class(name)
-        return f"{field} {name!r}", list(entry.model_fields) if entry else []
+        return f"{field} {name!r}", documented_keys(field, entry.model_fields) if entry else []
     plain: dict[str, type[Part]] = {
         "data": Data,
         "regularisation": Regularisation,

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.errors import AssayError, FileError
-from assay.recipe.toml import toml_text
 from assay.report import benches, figures, html
 from assay.report.charts import CHARTS, Chart, Shape
 from assay.report.html import text
 from assay.report.notes import Note, line
 from assay.report.text import file_stem
-from assay.system.command_line import command_line
 from assay.system.files import write_atomically
 
 Frame = Any
@@ -39,6 +37,22 @@ class StudyResults(Protocol):
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
     def notes(self) -> list[Note]: ...
+    @property
+    def rerun(self) -> Rerun: ...
+
+
+class Rerun(Protocol):
+    """How a study is run again: its definition as TOML, and why that cannot be run, if it cannot."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def ignored(self) -> tuple[str, ...]: ...
+    def command(self, study: str) -> str: ...
 
 
 _BENCH = ("bench", "bench-totals")
@@ -61,7 +75,6 @@ def page(study: StudyResults) -> str:
         raise AssayError(f"study {study.name!r} has no trials")
     finished = int((trials["outcome"] != "planned").sum())
     specs, left_out = _specs(study) if finished else ({}, [])
-    file = f"{file_stem(study.name)}.toml"
     answers = study.answers() if finished else [f"None of its {len(trials):,} trials is finished yet."]
     parts = [
         f"<h1>{text(study.name)}</h1>",
@@ -82,12 +95,21 @@ def page(study: StudyResults) -> str:
         html.download("curves.csv", study.curves()),
         "<h2>How it was made</h2>",
         html.pairs(study.environment()),
-        f"<p>Again: save this definition as <code>{text(file)}</code>, then "
-        f"<code>{text(command_line('assay run', file))}</code></p>",
-        f"<pre>{text(toml_text(study.about))}</pre>",
+        *_again(study),
         *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))
+
+
+def _again(study: StudyResults) -> list[str]:
+    """The definition, and the commands that run it again; or why none does."""
+    again, file = study.rerun, f"{file_stem(study.name)}.toml"
+    definition = f"<pre>{text(again.text)}</pre>"
+    if again.problem:
+        return [f'<p class="note">This definition cannot be run again: {text(again.problem)}</p>', definition]
+    by_name = f"<code>{text(again.command(again.name))}</code> with this store, or " if again.name else ""
+    by_file = f"save this definition as <code>{text(file)}</code>, then <code>{text(again.command(file))}</code>"
+    return [f"<p>Again: {by_name}{by_file}</p>", definition]
 
 
 def bench_page(plain: dict[str, Any]) -> str:
@@ -173,6 +195,7 @@ def _notes(study: StudyResults, trials: Frame) -> list[str]:
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
     lines += [study.renamed_axes] if study.renamed_axes else []
+    lines += study.rerun.ignored
     return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 

@@ -22,6 +22,7 @@ from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows, with_readable
 from assay.store.store import Store
+from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
 from assay.training.outcome import RANKED
@@ -333,6 +334,15 @@ class Results:
         from assay.report.page import write_page
 
         return write_page(self, Path(path))
+
+    @property
+    def rerun(self) -> Rerun:
+        """How the study is run again: its definition as TOML, or why that cannot be run."""
+        return self._rerun
+
+    @cached_property
+    def _rerun(self) -> Rerun:
+        return rerun({**self.about, "name": self.name})
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
