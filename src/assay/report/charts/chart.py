@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from assay.errors import AssayError, unknown
+from assay.report.charts.style import drawn_in
 
 Needs = Literal[
     "history",  # the curve of one training, and what to say of it
@@ -60,7 +61,9 @@ class Chart:
     def __call__(self, *data: Any, **options: Any) -> Any:
         """The chart of the data. Raises: AssayError for an option that it does not have."""
         self.check(options)
-        return self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+        width = options.pop("width", None)
+        with drawn_in(width):
+            return self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
 
     def check(self, options: Iterable[str]) -> None:
         """Raises AssayError for an option that it does not have."""
@@ -71,11 +74,11 @@ class Chart:
 
     @property
     def option_names(self) -> list[str]:
-        """The names of its options."""
+        """The names of its options; the last is `width`, which every chart has."""
         if self.options is not None:
-            return [field.name for field in fields(self.options)]
+            return [*(field.name for field in fields(self.options)), "width"]
         parameters = inspect.signature(self.draw).parameters.values()
-        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        return [*(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY), "width"]
 
 
 __all__ = ["Chart", "Needs", "Shape"]

@@ -31,7 +31,6 @@ from assay.report.charts.frames import (
 )
 from assay.report.charts.style import (
     SERIES,
-    WIDTH,
     Measure,
     Plane,
     PlotAxis,
@@ -40,6 +39,9 @@ from assay.report.charts.style import (
     dressed,
     labels,
     message,
+    names_by_position,
+    placed_in,
+    plot_width,
     short,
     span,
     tooltip,
@@ -231,7 +233,7 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
         n=("trials", "d"),
     )
     chart = lines(
-        rows,
+        placed_in(rows, list(choice.shown.values()), "panel", "facet"),
         plane=Plane(_x(rows, options, along, width=width), _y(rows, options, top), (width, height)),
         series=_series(options, choice),
         tips=tips,
@@ -240,7 +242,8 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
     if options.facet is None:
         return chart
     header = alt.Header(title=short(options.facet), labelFontWeight="bold")
-    return chart.facet(facet=alt.Facet("panel:N", sort=list(choice.shown.values()), header=header), columns=columns)
+    header.labelExpr = names_by_position(list(choice.shown.values()))
+    return chart.facet(facet=alt.Facet("facet:O", header=header), columns=columns)
 
 
 def _series(options: CurveOptions, choice: _Choice) -> Series:
@@ -248,10 +251,10 @@ def _series(options: CurveOptions, choice: _Choice) -> Series:
     names = list(choice.kept.values())
     labelled = names if options.order is None else list(labels(options.order).values())
     title = short(options.by)
-    shown = len(names) > 1 and options.facet != options.by
+    shown = names if options.facet != options.by else []
     if len(choice.shown) > 1:
-        return Series.of(labelled, title, shown=shown, values=names, orient="bottom", columns=3)
-    return Series.of(labelled, title + (", best first" if options.order is None else ""), shown=shown, values=names)
+        return Series.of(labelled, title, shown=shown, orient="bottom", columns=3)
+    return Series.of(labelled, title + (", best first" if options.order is None else ""), shown=shown)
 
 
 def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis:
@@ -274,11 +277,12 @@ def _y(rows: Rows, options: CurveOptions, top: float) -> PlotAxis:
 
 def _size(panels: int) -> tuple[int, int, int]:
     """Width and height of a panel, and panels in a row."""
+    wide = plot_width()
     if panels <= 1:
-        return WIDTH - 60, 340, 1
+        return wide - 60, 340, 1
     if panels == 3:
-        return 230, 190, 3
-    return (330, 220, 2) if panels <= 4 else (210, 160, 3)
+        return (wide + 90) // 3, 190, 3
+    return ((wide + 60) // 2, 220, 2) if panels <= 4 else ((wide + 30) // 3, 160, 3)
 
 
 CHART = Chart(

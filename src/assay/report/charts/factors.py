@@ -13,7 +13,6 @@ from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
-    WIDTH,
     Measure,
     PlotAxis,
     Rows,
@@ -22,6 +21,7 @@ from assay.report.charts.style import (
     measure_of,
     message,
     number,
+    plot_width,
     short,
     span,
     tooltip,
@@ -100,7 +100,7 @@ def _panel(rows: Rows, heading: str, axis: PlotAxis) -> Any:
     tips = tooltip(axis="axis", value="value", x=("effect", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"))
     clear = alt.condition("datum.clear", alt.value(BLUE), alt.value(GREY))
     chart = intervals(
-        rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=WIDTH - 60)
+        rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=plot_width() - 60)
     )
     return chart.properties(title=alt.TitleParams(heading, anchor="start", fontSize=13, dx=-4, offset=4))
 

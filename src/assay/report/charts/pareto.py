@@ -28,7 +28,6 @@ from assay.report.charts.frames import (
 )
 from assay.report.charts.placing import placed
 from assay.report.charts.style import (
-    WIDTH,
     Plane,
     PlotAxis,
     Rows,
@@ -37,13 +36,13 @@ from assay.report.charts.style import (
     labels,
     measure_of,
     message,
+    plot_width,
     span,
     tooltip,
 )
 from assay.report.thinning import evenly
 
 _SEEDS, _MEANS, _FRONT = 3000, 2000, 300  # points: more of them only hide each other
-_SIZE = (WIDTH + 100, 380)
 _SCORE = measure_of(TEST_SCORE.column)
 _COST = measure_of("seconds")
 
@@ -120,7 +119,7 @@ def _plane(seeds: Frame) -> Plane:
     return Plane(
         PlotAxis(_COST.title, (left * (left / right) ** 0.15, right), log=True),
         PlotAxis(_SCORE.title, (low, high + (high - low) * 0.1), format=form, count=7),
-        _SIZE,
+        (plot_width() + 100, 380),
     )
 
 

@@ -12,7 +12,6 @@ from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import Frame, best_of, checked, ended, headed, nothing, numbers, unfinished, words
 from assay.report.charts.style import (
     SERIES,
-    WIDTH,
     Measure,
     Plane,
     PlotAxis,
@@ -22,6 +21,7 @@ from assay.report.charts.style import (
     labels,
     measure_of,
     message,
+    plot_width,
     short,
     span,
     tooltip,
@@ -63,7 +63,7 @@ def sensitivity(
     chart = lines(
         rows,
         plane=_plane(rows, quantity, along, limits=limits, log=log),
-        series=Series.of(list(named.values()), f"{short(by)}, best first", shown=len(named) > 1),
+        series=Series.of(list(named.values()), f"{short(by)}, best first"),
         tips=tooltip(name=by, x=(short(x), ",~r"), **_MEDIAN, n=("trials", "d")),
         cross_tips=tooltip(name=by, x=(short(x), ",~r"), n=("unfinished trials", "d")),
     )
@@ -80,7 +80,7 @@ def _plane(rows: Rows, quantity: Measure, along: str, *, limits: tuple[float, fl
     return Plane(
         PlotAxis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
         PlotAxis(quantity.title, limits, format=form),
-        (WIDTH - 40, 340),
+        (plot_width() - 40, 340),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
 from typing import Any
 
 import altair as alt
@@ -23,8 +26,30 @@ BLUE, ORANGE, GREEN = COLOURS[:3]
 GREY, INK = "#8a8a8a", "#222222"
 DASHES = ([1, 0], [6, 3], [2, 2])  # a second and a third round through the colours
 WIDTH = 600  # of the plot alone: with its axis and its legend about 800 pixels
+WIDTHS = (200, 4000)  # that may be asked for
 SERIES = 12  # more lines than that cannot be distinguished
 LABEL = 36  # letters of a label; the tooltip has the whole name
+EMPTY = "(empty)"  # the label of an empty name, which would be a row or a line without one
+
+
+_width: ContextVar[int] = ContextVar("width of plots", default=WIDTH)
+
+
+def plot_width() -> int:
+    """The pixels of a plot from left to right, without its labels and its legend."""
+    return _width.get()
+
+
+@contextmanager
+def drawn_in(width: int | None) -> Generator[None]:
+    """Plots that are drawn inside have this width; None is the usual one. Raises: AssayError."""
+    if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise AssayError(f"width: got {width}; expected {WIDTHS[0]} to {WIDTHS[1]} pixels")
+    token = _width.set(WIDTH if width is None else width)
+    try:
+        yield
+    finally:
+        _width.reset(token)
 
 
 @dataclass(frozen=True)
@@ -95,19 +120,17 @@ def word(value: Any) -> str:
     """
     if value is None or value != value:
         return "none"
-    return f"{value:g}" if isinstance(value, float) else clean(value)
+    return f"{value:g}" if isinstance(value, float) else clean(value) or EMPTY
 
 
 def short(text: object, most: int = LABEL) -> str:
-    """The text with its middle left out where it is longer than `most` letters.
+    """The text with its end left out where it is longer than `most` letters.
 
     >>> short("a very long name of a configuration", 16)
-    'a very l…uration'
+    'a very long nam…'
     """
     text = clean(text)
-    if len(text) <= most:
-        return text
-    return f"{text[: ceil((most - 1) / 2)]}…{text[len(text) - (most - 1) // 2 :]}"
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def unique(texts: Iterable[str]) -> list[str]:
@@ -136,12 +159,28 @@ def table(rows: Rows) -> Any:
     return {"values": rows}
 
 
-def colours(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
-    """The scales of colour and of dashes for the labels of at most 18 series."""
-    rounds = [divmod(i, len(COLOURS)) for i in range(len(names))]
-    dashes = [DASHES[round_ % len(DASHES)] for round_, _ in rounds]
-    color = alt.Scale(domain=list(names), range=[COLOURS[place] for _, place in rounds])
-    return color, alt.Scale(domain=list(names), range=dashes)
+def colours(count: int) -> tuple[list[str], list[list[int]]]:
+    """The colours and the dashes of at most 18 series."""
+    rounds = [divmod(i, len(COLOURS)) for i in range(count)]
+    return [COLOURS[place] for _, place in rounds], [DASHES[round_ % len(DASHES)] for round_, _ in rounds]
+
+
+def placed_in(rows: Rows, names: Sequence[str], field: str, place: str) -> Rows:
+    """The rows with the position of their `field` among the names, under `place`; those of other names have none.
+
+    Scales and groups go by positions: Vega keeps names as keys of JavaScript objects, where "constructor" and
+    "__proto__" are there already, and writes sorted names into programs, where a line separator ends a string.
+    """
+    positions = {name: position for position, name in enumerate(names)}
+    return [row | {place: positions[row[field]]} if row.get(field) in positions else row for row in rows]
+
+
+def names_by_position(names: Sequence[str]) -> str:
+    """The expression that writes the name instead of its position on an axis or in a legend.
+
+    A space comes before each name and is taken off again: Vega cannot read the literal 'constructor' in an expression.
+    """
+    return f"substring(({json.dumps([' ' + name for name in names])})[datum.value], 1)"
 
 
 def strokes(title: str | None, **more: Any) -> alt.Legend:
@@ -258,11 +297,17 @@ def message(text: str, title: str, *notes: str) -> Any:
 def tooltip(**fields: str | tuple[str, str]) -> list[alt.Tooltip]:
     """Tooltips from field=(title, format) or field=title."""
     return [
-        alt.Tooltip(f"{field}:N", title=title)
+        alt.Tooltip(f"{field}:N", title=_tip_title(title))
         if isinstance(title, str)
-        else alt.Tooltip(f"{field}:Q", title=title[0], format=title[1])
+        else alt.Tooltip(f"{field}:Q", title=_tip_title(title[0]), format=title[1])
         for field, title in fields.items()
     ]
+
+
+def _tip_title(title: str) -> str:
+    """The title of a line of a tooltip, which Vega makes the key of an object: `__proto__` would be none."""
+    title = clean(title)
+    return f"{title} " if title == "__proto__" else title
 
 
 def counted(counts: Mapping[str, int], total: int) -> str:

@@ -13,7 +13,6 @@ from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
-    WIDTH,
     Measure,
     PlotAxis,
     Rows,
@@ -22,6 +21,7 @@ from assay.report.charts.style import (
     measure_of,
     message,
     number,
+    plot_width,
     span,
     tooltip,
     unique,
@@ -55,7 +55,9 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=[_YES, _NO], range=["circle", "diamond"]))
     tips = tooltip(a="a", b="b", x=("a − b", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"), verdict="verdict")
     axis = PlotAxis(quantity.difference, limits, count=7)
-    chart = intervals(rows, axis=axis, tips=tips, style=IntervalStyle(color, shape, zero=True, width=WIDTH - 130))
+    chart = intervals(
+        rows, axis=axis, tips=tips, style=IntervalStyle(color, shape, zero=True, width=plot_width() - 130)
+    )
     significant = sum(row["verdict"] == _YES for row in rows)
     notes = [
         f"{significant} of {len(rows)} significant",
