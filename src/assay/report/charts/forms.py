@@ -302,19 +302,22 @@ def scatter(
 ) -> Any:
     """Points, `faint` ones behind them, a line of `steps`, crosses on those that are `unfinished`, and names.
 
-    A point has x, y, `front` (drawn in orange) and `unfinished`. A row of `named` has a label, its place x2 and y2, the
-    point x and y that it names, and the side of the point on which it stands.
+    A point has x, y, `front` (drawn in orange), `tie` (hollow if it is not empty) and `unfinished`. A row of `named`
+    has a label, its place x2 and y2, the point x and y that it names, and the side of the point on which it stands.
     """
     x, y, (width, height) = plane.x, plane.y, plane.size
     base = alt.Chart().encode(x=x.x(), y=y.y())
     behind, behind_tips = faint
     few = len(points) <= 100
     dots = base.properties(data=table(points)).encode(tooltip=tips)
+    dots = dots.transform_filter("!datum.tie")
     dots = dots.mark_circle(size=70, opacity=0.9) if few else dots.mark_circle(size=30, opacity=0.6)
+    hollow = base.properties(data=table([point for point in points if point["tie"]])).encode(tooltip=tips)
     layers: list[Any] = [
         base.properties(data=table(behind)).mark_circle(size=22, opacity=0.25, color=GREY).encode(tooltip=behind_tips),
         base.properties(data=table(steps)).mark_line(color=ORANGE, strokeWidth=1.5, strokeDash=[5, 3]),
         dots.encode(color=alt.condition("datum.front", alt.value(ORANGE), alt.value(BLUE))),
+        hollow.mark_point(size=60, filled=False, strokeWidth=2, color=ORANGE, fill="white"),
     ]
     if crossed := [point for point in points if point["unfinished"]]:
         crosses = base.properties(data=table(crossed)).encode(tooltip=tips)

@@ -265,14 +265,19 @@ def axis_format(low: float, high: float, *, percent: bool) -> str:
     return "%" if high - low > 0.05 else ".1%" if high - low > 0.005 else ".2%"
 
 
-def dressed(chart: Any, title: str, notes: Iterable[str] = ()) -> Any:
-    """The chart with its title, the notes below it as a subtitle, and the style that all charts share."""
-    subtitle = textwrap.wrap("; ".join(clean(note) for note in notes if note), 112, max_lines=4, placeholder=" …")
+def dressed(chart: Any, title: str, notes: Iterable[str] = (), *, seen: str = "") -> Any:
+    """The chart with its title, the notes below it as a subtitle, and the style that all charts share.
+
+    Its description, for those who do not see it, is the title, what is `seen`, and the notes.
+    """
+    notes = [clean(note) for note in notes if note]
+    description = ". ".join(clean(text) for text in (title, seen, "; ".join(notes)) if text)
+    subtitle = textwrap.wrap("; ".join(notes), 112, max_lines=4, placeholder=" …")
     text = textwrap.wrap(clean(title), 80, max_lines=2, placeholder=" …") or [""]
     heading = alt.TitleParams(text[0] if len(text) == 1 else text, anchor="start", offset=12)
     if subtitle:
         heading.subtitle = subtitle if len(subtitle) > 1 else subtitle[0]
-    return styled(chart.properties(title=heading))
+    return styled(chart.properties(title=heading, description=f"{description}."))
 
 
 def styled(chart: Any) -> Any:
