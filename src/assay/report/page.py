@@ -94,7 +94,11 @@ def bench_page(plain: dict[str, Any]) -> str:
     """The page of a bench, from its plain data."""
     epochs, summary = benches.epochs_frame(plain), benches.summary_frame(plain)
     charts = [CHARTS[name] for name in _BENCH]
-    specs = {chart.name: chart(epochs).to_dict() | {"background": "transparent"} for chart in charts}
+    specs = {
+        chart.name: chart(epochs, title=f"{plain['name']}: {chart.title.lower()}").to_dict()
+        | {"background": "transparent"}
+        for chart in charts
+    }
     machine = plain["machine"]
     about = [(key, str(machine[key])) for key in ("cpu", "cores", "memory_bytes", "system", "python") if key in machine]
     about += [(name, version) for name, version in machine.get("versions", {}).items()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
     from assay.analysis.verdicts import Verdict
+    from assay.report.charts import Chart
 
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
@@ -307,11 +310,28 @@ class Results:
         chart = CHARTS[name]
         defaults = {"axes": lambda: self.axes or None, "split": self._split}
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
-        for key in ("by", "facet"):  # these name an axis
+        for key in ("by", "facet", "rows", "columns"):  # these name an axis
             if key in options:
                 options[key] = self._axis_columns.get(options[key], options[key])
         chart.check(options)
-        return chart(*self._drawn_from(chart.needs, trial), **options)
+        drawn_from = self._drawn_from(chart.needs, trial)
+        if chart.needs == "trials and curves" and options.get("x") == "epochs":
+            from assay.results.epochs import with_epochs
+
+            drawn_from = (drawn_from[0], with_epochs(drawn_from[1], self._curve_rows))
+        if options.get("title") is None and (title := self._title(chart, trial)):
+            options["title"] = title
+        return chart(*drawn_from, **options)
+
+    def _title(self, chart: Chart, trial: str | None) -> str:
+        """The title of a chart whose data do not name the study; empty for others."""
+        if chart.of_trial:
+            row = self._chosen(trial)
+            kind = chart.title.removesuffix(" (most accurate trial)").lower()
+            return f"{self.name}: {kind} of {row['label']}, seed {row['seed']}"
+        if chart.needs in ("effects", "importance", "verdicts"):
+            return f"{self.name}: {chart.title.lower()}"
+        return ""
 
     def report(self, path: str | Path) -> Path:
         """Writes the study as one HTML page that needs no network, and returns its path."""
@@ -346,12 +366,17 @@ class Results:
             "own trials": lambda: (trials,),
             "verdicts": lambda: (self.verdicts(),),
             "nothing": lambda: (),
-            "history": lambda: drawn_from(self._drawable(trial)),
+            "history": lambda: self._curve_of(trial),
             "confusion": lambda: self._confusion(trial),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
+
+    def _curve_of(self, trial: str | None) -> tuple[Any, ...]:
+        """The curve of one trial, under the name of the study."""
+        points, text = drawn_from(self._drawable(trial))
+        return points, replace(text, title=f"{self.name}: {text.title}")
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
@@ -395,5 +420,17 @@ class Results:
             raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not finish")
         return json.loads(row["confusion"]), json.loads(row["classes"])
 
+    def __repr__(self) -> str:
+        """The study in one line."""
+        outcomes = [str(row["outcome"] or "planned") for row in self._rows if row.get("origin") != "imported"]
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in Counter(outcomes).most_common())
+        labels = len({row["label"] for row in self._rows})
+        return (
+            f"<Results of {self.name!r}: {len(self._rows):,} trials of {labels:,} configurations: {counts or 'none'}>"
+        )
+
     def _repr_html_(self) -> str:
-        return self.summary().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
+        """The summary as a table of a notebook, the most accurate configurations first."""
+        from assay.report.notebook import summary_table
+
+        return summary_table(self.frame(), repr(self))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from assay.errors import AssayError, unknown
 from assay.report.charts.style import drawn_in
+from assay.report.charts.writing import shown_offline
 
 Needs = Literal[
     "history",  # the curve of one training, and what to say of it
@@ -46,7 +47,8 @@ class Chart:
     """A chart: its name, the data that it needs, the function that draws it, its title, and a line about it.
 
     `draw` takes the data, and its options by keyword, or together as one object of the class `options`. `suits` says
-    of which studies the chart is a part of the page; `keeps_colours`: a dark page must not invert it.
+    of which studies the chart is a part of the page; `keeps_colours`: a dark page must not invert it; `of_trial`: it is
+    of one trial, which its title names.
     """
 
     name: str
@@ -57,13 +59,15 @@ class Chart:
     options: type[Any] | None = None
     suits: Callable[[Shape], bool] = _never
     keeps_colours: bool = False
+    of_trial: bool = False
 
     def __call__(self, *data: Any, **options: Any) -> Any:
         """The chart of the data. Raises: AssayError for an option that it does not have."""
         self.check(options)
         width = options.pop("width", None)
         with drawn_in(width):
-            return self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+            drawn = self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+        return shown_offline(drawn)
 
     def check(self, options: Iterable[str]) -> None:
         """Raises AssayError for an option that it does not have."""

@@ -104,6 +104,7 @@ CHART = Chart(
     "which class is predicted as which",
     suits=lambda _: True,
     keeps_colours=True,
+    of_trial=True,
 )
 
 __all__ = ["CHART", "confusion"]

@@ -19,6 +19,7 @@ from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import (
     Frame,
+    captions,
     checked,
     ended,
     headed,
@@ -26,6 +27,7 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     ordered,
+    pooled,
     unfinished,
     words,
 )
@@ -37,7 +39,6 @@ from assay.report.charts.style import (
     Rows,
     axis_format,
     dressed,
-    labels,
     message,
     names_by_position,
     placed_in,
@@ -50,13 +51,15 @@ from assay.report.thinning import evenly
 
 _REST = 60  # grey lines of the series that are not distinguished
 _PANELS = 12
+CURVE_AXES = AXES | {"epochs": "epochs"}
+"""What curves are drawn against, with the title of the axis."""
 
 
 @dataclass(frozen=True)
 class CurveOptions:
     """What of a study's learning curves is drawn. Raises: AssayError.
 
-    `x`: "iteration", "examples", "seconds" or "flops"; `measure`: "accuracy" or "loss" on the `split` "test",
+    `x`: "iteration", "epochs", "examples", "seconds" or "flops"; `measure`: "accuracy" or "loss" on the `split` "test",
     "validation" or "train". A series is a value of the column `by` of the trials ("trial": each trial is a line); with
     `facet`, another column, each of its values has a panel. `start` and `stop` zoom in on a part of x; `smooth` is the
     number of points of a trailing mean; `log` names the logarithmic axes: "x", "y" or "xy". The `most` series with the
@@ -77,7 +80,7 @@ class CurveOptions:
     title: str | None = None
 
     def __post_init__(self) -> None:
-        known = (("axis", self.x, AXES), ("measure", self.measure, METRICS), ("split", self.split, SPLITS))
+        known = (("axis", self.x, CURVE_AXES), ("measure", self.measure, METRICS), ("split", self.split, SPLITS))
         for kind, name, names in known:
             if name not in names:
                 raise AssayError(unknown(kind, name, names))
@@ -118,11 +121,21 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
         what = f"a point of {label}"
         why = f"No point of {label} lies between start and stop." if zoomed else nothing(trials, what)
         return message(why, heading)
-    chart, notes = _drawn(points, options, _choice(points, options, trials), along=_along(trials, options.x))
+    choice = _choice(points, options, trials)
+    chart, notes = _drawn(points, options, choice, along=_along(trials, options.x))
     notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points)]
-    notes += [mixed(trials) if options.x == "seconds" else ""]
+    notes += [mixed(trials) if options.x == "seconds" else "", pooled(trials, options.by, options.facet)]
     notes += [f"moving average over {options.smooth} points" if options.smooth > 1 else ""]
-    return dressed(chart, heading, notes)
+    return dressed(chart, heading, notes, seen=_seen(points, choice, options))
+
+
+def _seen(points: Frame, choice: _Choice, options: CurveOptions) -> str:
+    """Where the first and the last coloured line end, in words."""
+    last = points.drop_duplicates(["trial", "panel", "series"], keep="last").groupby("series", sort=False)["y"].median()
+    ends = [(label, float(last[name])) for name, label in choice.kept.items() if name in last.index]
+    write = Measure(options.quantity).text
+    lines_of = [f"{label} ends at {write(value)}" for label, value in (ends if len(ends) < 2 else [ends[0], ends[-1]])]
+    return f"{'One line' if len(ends) == 1 else f'{len(ends)} lines'}: {', '.join(lines_of)}"
 
 
 def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
@@ -158,6 +171,7 @@ class _Choice:
     kept: dict[str, str]
     grey: list[str]
     shown: dict[str, str]
+    captions: dict[str, str]
     series: int
     panels: int
 
@@ -171,10 +185,10 @@ def _choice(points: Frame, options: CurveOptions, trials: Frame) -> _Choice:
     if options.facet == options.by:  # a panel for each series: those of the best, and none in grey
         panels, rest = [name for name in panels if name in kept[:_PANELS]], []
         kept = kept[:_PANELS]
-    named = labels(kept if options.order is None else options.order)
+    named = captions(trials, options.by, kept if options.order is None else options.order)
     grey = [rest[i] for i in evenly(len(rest), _REST)]
-    shown_panels = labels(panels[:_PANELS])
-    return _Choice({name: named[name] for name in kept}, grey, shown_panels, len(names), len(panels))
+    shown_panels = captions(trials, options.facet or "", panels[:_PANELS])
+    return _Choice({name: named[name] for name in kept}, grey, shown_panels, named, len(names), len(panels))
 
 
 def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
@@ -210,7 +224,7 @@ def _composition(choice: _Choice, points: Frame) -> str:
 def _along(trials: Frame, x: str) -> str:
     """The title of x; its steps are epochs where every curve was imported from a log that names no iterations."""
     steps = set(words(trials, "steps")) if "steps" in trials.columns else set[str]()
-    return "epochs" if x == "iteration" and steps == {"epochs"} else AXES[x]
+    return "epochs" if x == "iteration" and steps == {"epochs"} else CURVE_AXES[x]
 
 
 def _not_drawn(trials: Frame, points: Frame) -> str:
@@ -249,7 +263,7 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
 def _series(options: CurveOptions, choice: _Choice) -> Series:
     """The colours of the series; where an order is given, also of those that are missing here."""
     names = list(choice.kept.values())
-    labelled = names if options.order is None else list(labels(options.order).values())
+    labelled = names if options.order is None else list(choice.captions.values())
     title = short(options.by)
     shown = names if options.facet != options.by else []
     if len(choice.shown) > 1:
@@ -260,7 +274,7 @@ def _series(options: CurveOptions, choice: _Choice) -> Series:
 def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis:
     places = [float(row["x"]) for row in rows]
     log, limits = "x" in options.log, (min(places), max(places))
-    format, count = "~g" if options.x == "seconds" else "~s", max(3, width // 90)
+    format, count = "~g" if options.x in ("seconds", "epochs") else "~s", max(3, width // 90)
     if limits[0] < limits[1]:
         return PlotAxis(along, limits, log=log, format=format, count=count)
     around = span(places, log=True) if log else (limits[0] - 1, limits[1] + 1)

@@ -14,7 +14,7 @@ from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
 from assay.errors import AssayError, unknown
-from assay.report.charts.style import counted, number, word
+from assay.report.charts.style import LABEL, counted, labels, number, short, unique, word
 from assay.report.text import clean
 
 Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
@@ -138,6 +138,29 @@ def _as_counted(trials: Frame, column: str) -> Any:
             own = is_imported(trials)
             return np.where(own, pd.Series(numbers(trials, column), dtype="float64"), counted_as(trials, column))
     return pd.Series(numbers(trials, column), dtype="float64").to_numpy()
+
+
+def pooled(trials: Frame, *columns: str | None) -> str:
+    """The note that values of these columns pool several configurations, empty where they do not."""
+    names = [name for name in columns if name]
+    if "configuration" not in trials.columns or {"configuration", "trial"} & set(names) or not len(trials):
+        return ""
+    keys = pd.DataFrame({str(place): words(trials, name) for place, name in enumerate(names)})
+    counts = keys.assign(c=words(trials, "configuration")).groupby(list(keys.columns), sort=False)["c"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    return f"pooled over {low:,}{f' to {high:,}' if low < high else ''} configurations each" if high > 1 else ""
+
+
+def captions(trials: Frame, by: str, names: Sequence[str]) -> dict[str, str]:
+    """A short label for each value of a column; trials and machines have keys, which say nothing to a reader."""
+    if by == "trial" and {"configuration", "seed"} <= set(trials.columns):
+        columns = (words(trials, name) for name in ("trial", "configuration", "seed"))
+        texts = {key: f"{short(label, LABEL - 10)}, seed {seed}" for key, label, seed in zip(*columns, strict=True)}
+        return dict(zip(names, unique(texts.get(name, name) for name in names), strict=True))
+    if by == "machine":
+        order = list(dict.fromkeys(words(trials, by)))
+        return {name: f"machine {order.index(name) + 1}" if name in order else short(name) for name in names}
+    return labels(names)
 
 
 def best_of(kept: int, total: int, what: str = "") -> str:

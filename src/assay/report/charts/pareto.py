@@ -17,6 +17,7 @@ from assay.report.charts.chart import Chart
 from assay.report.charts.forms import scatter
 from assay.report.charts.frames import (
     Frame,
+    captions,
     checked,
     ended,
     headed,
@@ -24,6 +25,7 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     omitted,
+    pooled,
     statistics,
     unfinished,
     words,
@@ -35,7 +37,6 @@ from assay.report.charts.style import (
     Rows,
     axis_format,
     dressed,
-    labels,
     measure_of,
     message,
     plot_width,
@@ -86,7 +87,7 @@ def accuracy_against_time(
     others = [row for row in drawn if not row["front"]]
     named = placed(
         [*(steps or corners), *(others if names == "all" else [])],
-        labels(means["name"]),
+        captions(trials, by, means["name"].tolist()),
         plane=plane,
         most=_NAMED[names] if most_labels is None else most_labels,
         around=drawn if len(drawn) <= _OBSTACLES else [],
@@ -106,6 +107,7 @@ def accuracy_against_time(
         f"{len(drawn):,} of the means drawn" if len(means) > len(drawn) else "",
         omitted(len(trials) - len(seeds), f"trials without {TEST_SCORE.label} or time"),
         f"{ended(trials)} (×)" if ended(trials) else "",
+        pooled(trials, by),
         left_out,
         busy,
         mixed(trials),

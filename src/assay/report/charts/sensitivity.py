@@ -9,7 +9,19 @@ import pandas as pd
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
-from assay.report.charts.frames import Frame, best_of, checked, ended, headed, nothing, numbers, unfinished, words
+from assay.report.charts.frames import (
+    Frame,
+    best_of,
+    captions,
+    checked,
+    ended,
+    headed,
+    nothing,
+    numbers,
+    pooled,
+    unfinished,
+    words,
+)
 from assay.report.charts.style import (
     SERIES,
     Measure,
@@ -18,7 +30,6 @@ from assay.report.charts.style import (
     Rows,
     axis_format,
     dressed,
-    labels,
     measure_of,
     message,
     plot_width,
@@ -54,7 +65,7 @@ def sensitivity(
     if not len(finite):
         return message(nothing(trials, f"a number for {quantity.title}"), heading)
     ranked = _ranked(finite, quantity)
-    named = labels(ranked[:most])
+    named = captions(trials, by, ranked[:most])
     rows = _medians(finite, named)
     limits = quantity.span([row[end] for row in rows for end in ("low", "high")], pad=0.06)
     best = max(rows, key=lambda row: row["y"] if quantity.quantity.higher_is_better else -row["y"])
@@ -69,6 +80,8 @@ def sensitivity(
     )
     notes = [
         f"best median: {quantity.text(best['y'])} by {best['series']} at {best['x']:g}",
+        "median and range of the trials at each value",
+        pooled(trials, x, by),
         best_of(len(named), len(ranked), f"by {short(by)}"),
         f"{ended(trials)} (× at the lower edge)" if ended(trials) else "",
     ]

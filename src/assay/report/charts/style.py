@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import altair as alt
@@ -239,14 +239,34 @@ class PlotAxis:
         axis = alt.Axis(
             tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels, labelSeparation=_LABEL_PIXELS
         )
-        if self.values is not None:
-            axis.values = list(self.values)
+        values = log_ticks(*self.limits) if self.log and self.values is None else self.values
+        if values is not None:
+            axis.values = list(values)
         if self.format == "~s" and not self.log:  # each label by itself: one format for all would write 0 as 0k
             axis.labelExpr = "format(datum.value, '~s')"
             axis.labelOverlap = True
         else:
             axis.format = "~r" if self.format == "~g" and not self.log else self.format  # ~g would write 50 as 5e+1
         return axis
+
+
+def log_ticks(low: float, high: float) -> list[float] | None:
+    """Round places of labels on a logarithmic axis: powers of ten, with their doubles and fives where it is short.
+
+    None where fewer than two are within the limits.
+
+    >>> log_ticks(0.0007, 0.03), log_ticks(1, 10_000)
+    ([0.001, 0.002, 0.005, 0.01, 0.02], [1.0, 10.0, 100.0, 1000.0, 10000.0])
+    """
+    if not 0 < low < high < float("inf"):
+        return None
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    wide = log10(high / low)
+    factors = (1,) if wide > 3 else (1, 2, 5) if wide > 0.9 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    step = max(1, len(decades) // 10)
+    places = [float(f"{factor}e{decade}") for decade in decades[::step] for factor in factors]
+    within = [place for place in places if low <= place <= high]
+    return within if len(within) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ CHART = Chart(
     "the weights of the first layer as images",
     suits=lambda _: True,
     keeps_colours=True,
+    of_trial=True,
 )
 
 __all__ = ["CHART", "weights"]
