@@ -17,6 +17,8 @@ from assay.errors import FileError
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
 
+_PIXELS = 1_000_000  # of a picture in a contact sheet, which holds up to 400
+
 app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 
 
@@ -53,8 +55,9 @@ def info(
 
     dataset = load(name)
     about = overview.info(dataset).as_dict()
-    sheet = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
+    sheet, why_not = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
     about["contact_sheet"] = str(sheet) if sheet else None
+    about["notes"] = [*about["notes"], *([f"no contact sheet: {why_not}"] if why_not else [])]
     if as_json:
         print_json(about)
         return
@@ -63,18 +66,25 @@ def info(
     console().print(tables.pairs([*lines, *(("note", note) for note in notes)]))
 
 
-def _contact_sheet(dataset: Dataset, path: Path) -> Path | None:
-    """Draws the contact sheet of a data set into a file; None for examples that are no pictures."""
+def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:
+    """Draws the contact sheet of a data set into a file; None, and why, for examples that cannot be drawn."""
     from assay.data import overview
 
     if not overview.drawable(dataset):
-        return None
+        return None, f"examples of shape {dataset.shape} are no pictures"
+    height, width = dataset.shape[:2]
+    if height * width > _PIXELS:
+        return None, f"pictures of {height:,} x {width:,} pixels are too large for it"
     prepare_folder(path.parent)
     try:
-        overview.contact_sheet(dataset).save(path)
+        sheet = overview.contact_sheet(dataset)
+    except (ValueError, TypeError, MemoryError) as error:
+        return None, f"examples of shape {dataset.shape} cannot be drawn ({one_line(str(error))})"
+    try:
+        sheet.save(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return path
+    return path, ""
 
 
 @contextmanager

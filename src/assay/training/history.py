@@ -334,7 +334,7 @@ def _imported_subtitle(history: History, source: Source) -> str:
 
 def _subtitle(history: History) -> str:
     accuracy = f"test accuracy {percent(history.accuracy)}" if history.accuracy is not None else "no log point"
-    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
+    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.3g} s of training"
     ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
 

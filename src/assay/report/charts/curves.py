@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.curves import moving_average
 from assay.analysis.frames import is_imported
 from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
@@ -107,7 +108,7 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
     checked(curves, ["trial"], what="curves")
     label = options.quantity.label
     heading = headed(
-        trials, label + (f" by {short(options.by)}" if options.by != "configuration" else ""), options.title
+        trials, label + (f" by {short(axis_of(options.by))}" if options.by != "configuration" else ""), options.title
     )
     points = _points(trials, curves, options)
     if options.smooth > 1:
@@ -239,7 +240,7 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
     width, height, columns = _size(len(choice.shown))
     label = options.quantity.label
     tips = tooltip(
-        name=options.by,
+        name=axis_of(options.by),
         x=(along, ",~r"),
         y=(f"median {label}", ".4~f"),
         low=("lowest", ".4~f"),
@@ -251,11 +252,11 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
         plane=Plane(_x(rows, options, along, width=width), _y(rows, options, top), (width, height)),
         series=_series(options, choice),
         tips=tips,
-        cross_tips=tooltip(name=options.by, how="outcome", x=(along, ",~r")),
+        cross_tips=tooltip(name=axis_of(options.by), how="outcome", x=(along, ",~r")),
     )
     if options.facet is None:
         return chart
-    header = alt.Header(title=short(options.facet), labelFontWeight="bold")
+    header = alt.Header(title=short(axis_of(options.facet)), labelFontWeight="bold")
     header.labelExpr = names_by_position(list(choice.shown.values()))
     return chart.facet(facet=alt.Facet("facet:O", header=header), columns=columns)
 
@@ -264,7 +265,7 @@ def _series(options: CurveOptions, choice: _Choice) -> Series:
     """The colours of the series; where an order is given, also of those that are missing here."""
     names = list(choice.kept.values())
     labelled = names if options.order is None else list(choice.captions.values())
-    title = short(options.by)
+    title = short(axis_of(options.by))
     shown = names if options.facet != options.by else []
     if len(choice.shown) > 1:
         return Series.of(labelled, title, shown=shown, orient="bottom", columns=3)

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import IntervalStyle, intervals
@@ -61,9 +62,11 @@ def effects(
     for row in rows:
         groups.setdefault(row["axis"], []).append(row)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
-    names = labels(groups, most=28)
+    names = labels({name: axis_of(name) for name in groups}.values(), most=28)
     panels = [
-        _panel(group, names[name], PlotAxis(quantity.difference if last else None, limits, count=7, labels=last))
+        _panel(
+            group, names[axis_of(name)], PlotAxis(quantity.difference if last else None, limits, count=7, labels=last)
+        )
         for name, group in groups.items()
         for last in [name == list(groups)[-1]]
     ]

@@ -84,7 +84,8 @@ def _two_axes(trials: Frame, rows: str | None, columns: str | None) -> tuple[str
     if (rows is None) + (columns is None) > len(free):
         axes = ", ".join(repr(name) for name in varying) or "none"
         raise AssayError(
-            f"grid: two axes are needed; axes that vary in these trials: {axes}. Name two with `rows` and `columns` (--rows, --columns)."
+            f"grid: two axes are needed; axes that vary in these trials: {axes}. "
+            "Name two with `rows` and `columns` (--rows, --columns)."
         )
     rows = rows if rows is not None else free.pop(0)
     return rows, columns if columns is not None else free.pop(0)
@@ -142,7 +143,6 @@ CHART = Chart(
     "Two axes",
     "the mean accuracy for each pair of values of two axes",
     suits=lambda shape: shape.design == "grid" and shape.axes == 2,
-    keeps_colours=True,
 )
 
 __all__ = ["CHART", "heat_map"]

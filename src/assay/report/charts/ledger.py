@@ -133,7 +133,7 @@ def _chart(kept: Frame, named: dict[str, str], *, by: str, fraction: bool) -> An
     main = ranked_bars(work, axis=axis, tips=tips, parts=(parts, color), width=width * 2 // 3)
     others = _parts(kept, named, apart, fraction=fraction)
     most = max(sum(row["x"] for row in others if row["label"] == label) for label in named.values())
-    aside = PlotAxis("apart", [0, most or 1.0], format=axis.format, count=3)
+    aside = PlotAxis("apart" if fraction else "apart [s]", [0, most or 1.0], format=axis.format, count=3)
     no_labels = alt.Axis(title=None, ticks=False, domain=False, labels=False)
     more = ranked_bars(right, axis=aside, tips=tips, parts=(others, color), width=width // 3, side=no_labels)
     return alt.hconcat(main, more, spacing=16).resolve_scale(color="shared")

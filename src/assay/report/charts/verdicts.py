@@ -49,6 +49,7 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     named = labels(dict.fromkeys(name for row in rows for name in (row["a"], row["b"])), most=24)
     for row, label in zip(rows, unique(f"{named[row['a']]} − {named[row['b']]}" for row in rows), strict=True):
         row["label"] = label
+    cut = _cut(rows, quantity)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
     kinds = alt.Scale(domain=[_YES, _NO], range=[BLUE, GREY])
     color = alt.Color("verdict:N", scale=kinds, legend=alt.Legend(title=None, orient="top"))
@@ -62,9 +63,22 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     notes = [
         f"{significant} of {len(rows)} significant",
         f"showing the {len(rows)} largest of {total:,} differences" if len(rows) < total else "",
+        cut,
         omitted(len(frame) - total, "without a difference"),
     ]
     return dressed(chart, heading, notes)
+
+
+def _cut(rows: Rows, quantity: Measure) -> str:
+    """Cuts the intervals at the largest possible difference, and says so: beyond it they show nothing."""
+    low, high = quantity.quantity.low, quantity.quantity.high
+    if low is None or high is None:
+        return ""
+    most, count = (high - low) * quantity.factor, 0
+    for row in rows:
+        count += row["low"] < -most or row["high"] > most
+        row["low"], row["high"] = max(row["low"], -most), min(row["high"], most)
+    return f"{count:,} intervals cut at ±{most:g}, the largest possible difference" if count else ""
 
 
 def _rows(frame: Frame, quantity: Measure) -> Rows:
