@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +73,9 @@ def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:
 
     if not overview.drawable(dataset):
         return None, f"examples of shape {dataset.shape} are no pictures"
-    height, width = dataset.shape[:2]
-    if height * width > _PIXELS:
-        return None, f"pictures of {height:,} x {width:,} pixels are too large for it"
+    pixels = math.prod(dataset.shape[:2])
+    if pixels > _PIXELS:
+        return None, f"pictures of {pixels:,} pixels are too large for it"
     prepare_folder(path.parent)
     try:
         sheet = overview.contact_sheet(dataset)

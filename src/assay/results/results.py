@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import axis_columns, renamed_sentence
+from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from assay.analysis.verdicts import Verdict
     from assay.report.charts import Chart
 
+_SAMPLE = 2000  # trials that a forest is fitted to for a chart: more take longer, and order the axes alike
+_COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, and else how many of the best
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
 
@@ -346,7 +349,7 @@ class Results:
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
-        from assay.analysis import importance, sensitivity
+        from assay.analysis import sensitivity
         from assay.analysis.frames import own
 
         if needs == "epochs":
@@ -360,11 +363,11 @@ class Results:
             effects = sensitivity.effects(trials, self.axes, "baseline")
             return (effects.rename(columns={"difference": "effect"}),)
         if needs == "importance":
-            return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
+            return (self._importance(trials),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
             "trials": lambda: (trials,),
             "own trials": lambda: (trials,),
-            "verdicts": lambda: (self.verdicts(),),
+            "verdicts": lambda: (self._drawn_verdicts(trials),),
             "nothing": lambda: (),
             "history": lambda: self._curve_of(trial),
             "confusion": lambda: self._confusion(trial),
@@ -372,6 +375,30 @@ class Results:
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
+
+    def _importance(self, trials: pandas.DataFrame) -> pandas.DataFrame:
+        """The importance of the axes; of thousands of trials by a sample of them, which the chart says."""
+        from assay.analysis import importance
+
+        sampled = trials.sample(_SAMPLE, random_state=0).sort_index() if len(trials) > _SAMPLE else trials
+        table = importance.importance(sampled, self.axes).rename(columns={"term": "axis"})
+        if len(sampled) < len(trials):
+            table.attrs["sample"] = (len(sampled), len(trials))
+        return table
+
+    def _drawn_verdicts(self, trials: pandas.DataFrame) -> pandas.DataFrame:
+        """The verdicts on all pairs; of hundreds of configurations those on the pairs of the best alone."""
+        from assay.analysis.families import SeedValues, pairs_among
+        from assay.analysis.verdicts import table_of
+
+        count = trials["configuration"].nunique()
+        if count <= _COMPARED or self._of_looks(TEST_SCORE.column, 0.05):
+            return self.verdicts()
+        means = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
+        best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
+        table = table_of(pairs_among(SeedValues.of(trials, TEST_SCORE.column), best).verdicts())
+        table.attrs["best"] = (len(best), count)
+        return table
 
     def _curve_of(self, trial: str | None) -> tuple[Any, ...]:
         """The curve of one trial, under the name of the study."""
@@ -392,7 +419,9 @@ class Results:
             curve = imported.find(self.store.database, (matching or foreign)[0]["trial"])
             assert curve is not None
             return imported.history_of(curve)
-        return self._history(trial)
+        history = self.store.result(self._chosen(trial)["trial"])  # its curve needs no weights
+        assert history is not None  # it is finished
+        return history
 
     def _chosen(self, trial: str | None) -> dict[str, Any]:
         """The row of a trial by the beginning of its key, else of the most accurate one; imported curves are none."""

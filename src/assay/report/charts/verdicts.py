@@ -63,6 +63,7 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     notes = [
         f"{significant} of {len(rows)} significant",
         f"showing the {len(rows)} largest of {total:,} differences" if len(rows) < total else "",
+        "pairs of the {:,} best of {:,} configurations".format(*frame.attrs["best"]) if "best" in frame.attrs else "",
         cut,
         omitted(len(frame) - total, "without a difference"),
     ]
