@@ -111,7 +111,7 @@ def train(
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
-    name = recipe.stem if recipe else start.stem if start else _model_name(patches)
+    name = recipe.stem if recipe else start.stem if start else _model_name(merged({}, patches))
     options: dict[str, Value] = {
         "set": sets or [],
         "engine": None if engine == "auto" else engine,
@@ -132,9 +132,9 @@ def train(
     _finish(trained, _Files(out, save, save_best), name=name, as_json=as_json, repeat=repeat)
 
 
-def _model_name(patches: dict[str, Any]) -> str:
+def _model_name(raw: dict[str, Any]) -> str:
     """The name of a training without a file: that of the model which --set names, else of the quickstart."""
-    model = patches.get("model")
+    model = raw.get("model")
     name = model.get("name") if isinstance(model, dict) else model
     return file_stem(name) if isinstance(name, str) else "quickstart"
 

@@ -204,6 +204,7 @@ def lines(
     """
     kinds = {row["kind"] for row in rows}
     rows = series.placed(rows)
+    clip = _leaves(rows, plane.y.limits)  # a clipped line is a layer of the whole picture to what draws PNG: seconds
     x, y, (width, height) = plane.x, plane.y, plane.size
     base = alt.Chart().encode(x=x.x(), y=y.y())
     coloured = base.encode(color=series.color(), tooltip=tips)
@@ -213,26 +214,33 @@ def lines(
     layers: list[Any] = []
     if "rest" in kinds:
         rest = base.transform_filter("datum.kind == 'rest'").encode(detail="rest:N", tooltip=tips)
-        layers.append(rest.mark_line(color=GREY, strokeWidth=1, strokeOpacity=0.3, clip=True))
+        layers.append(rest.mark_line(color=GREY, strokeWidth=1, strokeOpacity=0.3, clip=clip))
     if any(row.get("n", 1) > 1 for row in rows if row["kind"] in ("line", "dots")):
-        band = drawn.transform_filter("datum.n > 1").mark_area(clip=True).encode(y=y.y("low"), y2="high:Q")
+        band = drawn.transform_filter("datum.n > 1").mark_area(clip=clip).encode(y=y.y("low"), y2="high:Q")
         layers.append(band.encode(fillOpacity=_when(pointed, 0.16, 0.03) if hover else alt.value(0.16)))
-    line = drawn.mark_line(strokeWidth=2.2, clip=True)
+    line = drawn.mark_line(strokeWidth=2.2, clip=clip)
     if series.dashes is not None:
         line = line.encode(strokeDash=series.dash())
     layers.append(line.add_params(pointed).encode(strokeOpacity=_when(pointed, 1, 0.2)) if hover else line)
     if "ended" in kinds:
         dashed = coloured.transform_filter("datum.kind == 'ended'")
-        layers.append(dashed.mark_line(strokeWidth=1.8, strokeDash=[5, 4], clip=True))
+        layers.append(dashed.mark_line(strokeWidth=1.8, strokeDash=[5, 4], clip=clip))
         counts = coloured.transform_filter("datum.kind == 'count'").encode(text="text:N")
         layers.append(counts.mark_text(align="right", dx=-2, dy=-8, fontSize=11))
     if "dots" in kinds:
         dots = coloured.transform_filter("datum.kind == 'dots'")
-        layers.append(dots.mark_point(filled=True, size=36, opacity=1, clip=True))
+        layers.append(dots.mark_point(filled=True, size=36, opacity=1, clip=clip))
     if "cross" in kinds:
         crosses = coloured.transform_filter("datum.kind == 'cross'").encode(tooltip=cross_tips)
         layers.append(crosses.mark_text(text="×", fontSize=20, fontWeight="bold"))
     return alt.layer(*layers, data=table(rows)).properties(width=width, height=height)
+
+
+def _leaves(rows: Rows, limits: Sequence[float]) -> bool:
+    """Whether a line or a band leaves the limits of the y axis."""
+    low, high = limits
+    values = [row[end] for row in rows for end in ("y", "low", "high") if row.get(end) is not None]
+    return bool(values) and (min(values) < low or max(values) > high)
 
 
 def _when(selection: alt.Parameter, value: float, otherwise: float) -> Any:

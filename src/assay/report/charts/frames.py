@@ -13,7 +13,8 @@ from assay.analysis.axis_columns import NO_AXES, PREFIX
 from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
-from assay.errors import AssayError, unknown
+from assay.errors import AssayError
+from assay.errors import unknown as unknown_name
 from assay.report.charts.style import LABEL, counted, labels, number, short, unique, word
 from assay.report.text import clean
 
@@ -24,7 +25,7 @@ def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Fr
     """The frame, if it has the columns. Raises: AssayError."""
     for column in columns:
         if column not in frame.columns:
-            raise AssayError(f"{what}: " + unknown("column", column, [str(c) for c in frame.columns]))
+            raise AssayError(f"{what}: " + unknown_name("column", column, [str(c) for c in frame.columns]))
     return frame
 
 
@@ -89,10 +90,11 @@ def nothing(trials: Frame, wanted: str) -> str:
 def mixed(trials: Frame) -> str:
     """The sentence about times that cannot be compared, empty where they can."""
     kinds = {"machine": "machines", "threads": "numbers of threads", "timing": "kinds of timing"}
+    unknown = {word(None)}  # of trials that have not run
     counts = [
         f"{count} {plural}"
         for column, plural in kinds.items()
-        if column in trials.columns and (count := len(set(words(trials, column)))) > 1
+        if column in trials.columns and (count := len(set(words(trials, column)) - unknown)) > 1
     ]
     if not counts and {*kinds, "level"} <= set(trials.columns) and any(level for *_, level in clocks(trials)):
         counts = ["several instruction levels of one engine"]
