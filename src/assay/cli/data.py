@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.files import prepare_folder
+from assay.cli.files import prepare_folder, write_png
 from assay.cli.options import Json, Out, home_expanded
 from assay.cli.printing import console, one_line, print_json, print_line
-from assay.errors import FileError
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
@@ -81,10 +80,7 @@ def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:
         sheet = overview.contact_sheet(dataset)
     except (ValueError, TypeError, MemoryError) as error:
         return None, f"examples of shape {dataset.shape} cannot be drawn ({one_line(str(error))})"
-    try:
-        sheet.save(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_png(path, sheet)
     return path, ""
 
 
