@@ -558,7 +558,7 @@ def test_a_legend_of_trials_has_no_keys() -> None:
 
 def test_every_chart_takes_a_width_and_has_a_description() -> None:
     trials, curves = study(4, 2)
-    spec, svg = drawn(CHARTS["curves"](trials, curves, width=300))
+    spec, _ = drawn(CHARTS["curves"](trials, curves, width=300))
     assert spec["width"] == 240 and spec["description"].startswith("which-optimizer: test accuracy. 4 lines: ")
     with pytest.raises(AssayError, match="width: got 20; expected 200 to 4000 pixels"):
         CHARTS["effort"](trials, width=20)

@@ -153,7 +153,7 @@ def test_what_is_reached_most_often_is_not_called_first_where_another_is_sooner(
 
 
 def test_titles_name_the_study_and_curves_count_epochs(tmp_path: Path) -> None:
-    study = results(tmp_path, data="digits")
+    study = results(tmp_path)
     for name in ("curves", "pareto", "effort", "ledger", "verdicts", "importance", "confusion", "curve"):
         title = study.picture(name).to_dict()["title"]["text"]
         assert "".join(title).startswith("made: "), name
