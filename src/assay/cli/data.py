@@ -71,7 +71,7 @@ def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:
     from assay.data import overview
 
     if not overview.drawable(dataset):
-        return None, f"examples of shape {dataset.shape} are no pictures"
+        return None, ""  # a table
     pixels = math.prod(dataset.shape[:2])
     if pixels > _PIXELS:
         return None, f"pictures of {pixels:,} pixels are too large for it"

@@ -394,7 +394,7 @@ class Results:
         count = trials["configuration"].nunique()
         if count <= _COMPARED or self._of_looks(TEST_SCORE.column, 0.05):
             return self.verdicts()
-        means = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
+        means: Any = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
         best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
         table = table_of(pairs_among(SeedValues.of(trials, TEST_SCORE.column), best).verdicts())
         table.attrs["best"] = (len(best), count)
