@@ -26,6 +26,7 @@ from assay.cli.options import (
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
+from assay.report.text import file_stem
 from assay.system.command_line import Value, command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 
@@ -113,7 +114,7 @@ def train(
         for sentence in assumed(trial.recipe):
             note(sentence)
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
-    name = recipe.stem if recipe else start.stem if start else "quickstart"
+    name = recipe.stem if recipe else start.stem if start else _model_name(merged({}, patches))
     options: dict[str, Value] = {
         "set": sets or [],
         "engine": None if engine == "auto" else engine,
@@ -132,6 +133,13 @@ def train(
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, as_json=as_json, repeat=repeat)
+
+
+def _model_name(raw: dict[str, Any]) -> str:
+    """The name of a training without a file: that of the model which --set names, else of the quickstart."""
+    model = raw.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    return file_stem(name) if isinstance(name, str) else "quickstart"
 
 
 def _checked_start(saved: History, trial: Trial, examples: int) -> History:

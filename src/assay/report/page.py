@@ -83,7 +83,7 @@ def page(study: StudyResults) -> str:
         html.items(answers),
         *_notes(study, trials),
         _filter(trials) if finished else "",
-        *(_figure(CHARTS[name]) for name in specs),
+        *(_figure(CHARTS[name], specs[name]) for name in specs),
         "<h2>Configurations</h2>",
         html.frame_table(study.summary().rename(columns={"finished": "ended"}), "configuration"),
         *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
@@ -116,7 +116,11 @@ def bench_page(plain: dict[str, Any]) -> str:
     """The page of a bench, from its plain data."""
     epochs, summary = benches.epochs_frame(plain), benches.summary_frame(plain)
     charts = [CHARTS[name] for name in _BENCH]
-    specs = {chart.name: chart(epochs).to_dict() | {"background": "transparent"} for chart in charts}
+    specs = {
+        chart.name: chart(epochs, title=f"{plain['name']}: {chart.title.lower()}").to_dict()
+        | {"background": "transparent"}
+        for chart in charts
+    }
     machine = plain["machine"]
     about = [(key, str(machine[key])) for key in ("cpu", "cores", "memory_bytes", "system", "python") if key in machine]
     about += [(name, version) for name, version in machine.get("versions", {}).items()]
@@ -127,7 +131,7 @@ def bench_page(plain: dict[str, Any]) -> str:
         "compute the same, then how long they take.</p>",
         "<h2>Answers</h2>",
         html.items(benches.sentences(plain)),
-        *(_figure(chart) for chart in charts),
+        *(_figure(chart, specs[chart.name]) for chart in charts),
         "<h2>Rows</h2>",
         html.frame_table(summary.astype(object).where(summary.notna(), None), "label"),
         "<h2>Data</h2>",
@@ -165,8 +169,9 @@ def _specs(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
     return specs, left_out
 
 
-def _figure(chart: Chart) -> str:
-    return figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours)
+def _figure(chart: Chart, spec: dict[str, Any]) -> str:
+    seen = str(spec.get("description", ""))
+    return figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours, seen=seen)
 
 
 def _filter(trials: Frame) -> str:

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis import confusion as confusions
 from assay.analysis.best import BestPoint, best_point
-from assay.analysis.quantities import MACRO_SCORES
+from assay.analysis.quantities import MACRO_SCORES, MEASURED, QUANTITIES
 from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
-from assay.report.text import percent
+from assay.report.text import number, percent
 from assay.system.load import Load
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
@@ -315,9 +315,9 @@ class History:
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
-        from assay.report.charts.curve import learning_curve
+        from assay.report.charts.curve import CHART
 
-        return learning_curve(*drawn_from(self), x=x)
+        return CHART(*drawn_from(self), x=x)
 
     def plain(self) -> dict[str, Any]:
         """The result as plain data: what `--json` prints."""
@@ -374,8 +374,27 @@ class History:
             "curve": [asdict(point) for point in self.points],
         }
 
+    def __repr__(self) -> str:
+        """The training in one line."""
+        name = self.source.label if self.source is not None else self.recipe.label()
+        accuracy = "no test accuracy" if self.accuracy is None else f"test accuracy {percent(self.accuracy)}"
+        steps = f"{self.final.iteration:,} {self.source.steps}" if self.source else f"{self.iterations:,} iterations"
+        return f"<History of {name}: {accuracy} after {steps}, {self.outcome}, engine {self.engine}>"
+
     def _repr_html_(self) -> str:
-        return self.frame().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
+        """The summary as a table of a notebook; `frame` has the curve, `plot` draws it."""
+        from assay.report.notebook import values_table
+
+        last = self.final
+        values = [(name.replace("_", " "), getattr(last, name)) for name in MEASURED]
+        pairs = [(name, _written(name, value)) for name, value in values if value is not None]
+        pairs += [("seconds of training", f"{last.seconds:.4g}")] if last.seconds is not None else []
+        pairs += [("log points", f"{len(self.points):,}"), ("ended", self.ending)]
+        return values_table(pairs, repr(self))
+
+
+def _written(name: str, value: float) -> str:
+    return percent(value) if QUANTITIES[name].is_fraction else number(value)
 
 
 def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
@@ -400,7 +419,7 @@ def _imported_subtitle(history: History, source: Source) -> str:
 
 def _subtitle(history: History) -> str:
     accuracy = f"test accuracy {percent(history.accuracy)}" if history.accuracy is not None else "no log point"
-    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
+    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.3g} s of training"
     ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
 
