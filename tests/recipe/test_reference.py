@@ -46,7 +46,7 @@ REFUSED = [
     {"optimizer": {"name": "adam", "momentum": 0.9}},
     {"optimizer": {"name": "adam", "learning_rate": 0}},
     {"optimizer": "adm"},
-    {"schedule": "cosine"},
+    {"schedule": "step"},
     {"stop": {"accuracy": 97}},
     {"stop": {"patience": "3 days"}},
     {"model": {"hidden": [0]}},

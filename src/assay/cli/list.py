@@ -33,7 +33,8 @@ def list_trials(
     sort: Annotated[
         str | None,
         typer.Option(
-            help="Column to sort by; prefix it with - for descending order.",
+            help="Column to sort by, or balanced_accuracy, macro_f1, recall:CLASS, ...; prefix it with - for "
+            "descending order.",
             show_default="-finished; of studies -updated",
         ),
     ] = None,
@@ -52,6 +53,7 @@ def list_trials(
     ] = None,
 ) -> None:
     """List stored studies and benches, or the trials that match the filters."""
+    from assay.analysis.quantities import is_of_confusion
     from assay.cli import tables
     from assay.store import imported, queries
     from assay.store.store import Store
@@ -62,18 +64,21 @@ def list_trials(
         return
     if tag:
         raise AssayError("--tag: selects studies; it cannot be combined with filters of trials, --study or --trials")
-    rows, count = queries.trials(
-        opened.database, filters or [], study_name=study, sort=sort or "-finished", limit=limit
-    )
+    sort = sort or "-finished"
+    rows, count = queries.trials(opened.database, filters or [], study_name=study, sort=sort, limit=limit)
     curves = imported.listed(opened.database, filters or [], study_name=study)
     if as_json:
         print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
     elif as_csv:
         print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
-        console().print(tables.trials([*rows, *curves]))
+        score = sort.removeprefix("-") if is_of_confusion(sort.removeprefix("-")) else None
+        console().print(tables.trials([*rows, *curves], score=score))
         summary = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
         note(summary + (f"; {len(curves):,} imported" if curves else ""))
+        without = sum(row.get(score) is None for row in rows) if score else 0
+        if without:
+            note(f"{without:,} of them have no {score} (no confusion matrix is stored, or no such class); listed last")
 
 
 def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_csv: bool, as_json: bool) -> None:

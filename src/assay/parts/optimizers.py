@@ -130,10 +130,12 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """s <- decay s + (1 - decay) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012).
+    """s <- rho s + (1 - rho) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012).
+
+    `rho`, torch's alpha, is stored as `decay`. It is not Keras's `decay`, which lowers the learning rate.
 
     Attributes:
-        decay: The averaging constant of the squared gradients (rho in Keras, alpha in torch); no decay of the rate.
+        decay: The averaging constant of the squared gradients, written rho; torch's alpha. No decay of the rate.
         epsilon: Added to the root, against a division by zero.
     """
 
@@ -151,11 +153,13 @@ class RMSprop(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """s <- decay s + (1 - decay) g**2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- decay u + (1 - decay) d**2,
+    """s <- rho s + (1 - rho) g**2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- rho u + (1 - rho) d**2,
     w <- w - learning_rate d (Zeiler 2012).
 
+    `rho` is stored as `decay`.
+
     Attributes:
-        decay: The averaging constant of both averages of squares (rho in Keras and torch).
+        decay: The averaging constant of both averages of squares, written rho.
         epsilon: Added under both roots; decides the size of the first steps.
     """
 

@@ -19,7 +19,7 @@ from assay.parts.part import Choice, Component, Part, Unit, Written
 from assay.parts.user_optimizers import loaded_classes
 from assay.recipe.aliases import INNER, LAYER_KEYS, TOP
 from assay.recipe.model import Recipe
-from assay.recipe.toml import toml_value
+from assay.recipe.toml import inline_text
 from assay.system.limits import WHOLE_NUMBER
 
 
@@ -88,7 +88,7 @@ def _components(path: str, component: Component, extra: Mapping[str, type[Part]]
     """A section for each entry of a table and each extra one, then those of the components that are lists in them."""
     inner: dict[str, Component] = {}
     for entry, part in {**component.table, **extra}.items():
-        choice = f"{path} = {toml_value(entry)}"
+        choice = f"{path} = {inline_text(entry)}"
         keys = keys_of(part, path, component=entry, tag=component.tag)
         yield Section(path, entry, summary(part), choice, tuple(keys))
         for name, field in part.model_fields.items():
@@ -98,7 +98,7 @@ def _components(path: str, component: Component, extra: Mapping[str, type[Part]]
         for entry, part in item.table.items():
             where = f"{path}.{name}"
             keys = keys_of(part, where, component=entry, tag=item.tag)
-            yield Section(where, entry, summary(part), f"{{ {item.tag} = {toml_value(entry)} }}", tuple(keys))
+            yield Section(where, entry, summary(part), f"{{ {item.tag} = {inline_text(entry)} }}", tuple(keys))
 
 
 def choices(name: str, field: FieldInfo) -> dict[str, str]:
@@ -179,7 +179,7 @@ def key_of(field: FieldInfo, path: str, *, component: str = "", meaning: str = "
     if marker(field, Choice) and default == "":  # follows from another key
         default = None
     shown = "" if default is None else _plain_default(default)
-    examples = [toml_value(example) for example in field.examples or ()]
+    examples = [inline_text(example) for example in field.examples or ()]
     example = examples[0] if examples else shown or _example(field)
     return Key(
         path, component, words, unit, shown, field.is_required(), limits, meaning, example, _aliases(path, component)
@@ -191,16 +191,16 @@ def _plain_default(default: Any) -> str:
     if isinstance(default, Part):
         written = default.model_dump(mode="json", exclude_none=True)
         name = written.get("name", written.get("kind"))
-        return toml_value(name if isinstance(name, str) else written)
+        return inline_text(name if isinstance(name, str) else written)
     if isinstance(default, tuple) and default and isinstance(default[0], Part):  # the layers of a named model
         items: Sequence[Part] = default  # pyright: ignore[reportUnknownVariableType]
-        return toml_value([item.model_dump(mode="json", exclude_none=True) for item in items])
-    return toml_value(default)
+        return inline_text([item.model_dump(mode="json", exclude_none=True) for item in items])
+    return inline_text(default)
 
 
 def _example(field: FieldInfo) -> str:
     choice = marker(field, Choice)
-    return toml_value(next(iter(choice.table))) if choice else ""
+    return inline_text(next(iter(choice.table))) if choice else ""
 
 
 def value_of(annotation: Any, metadata: Sequence[Any] = ()) -> tuple[str, str, str]:

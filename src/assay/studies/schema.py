@@ -10,8 +10,8 @@ from assay.recipe.aliases import SHORT_FORMS
 from assay.recipe.model import Recipe
 from assay.recipe.reference import Key, Section, all_keys, attributes, keys_of, summary
 from assay.recipe.schema import DIALECT, Schema, any_of, table_schema, value_schema
+from assay.studies.axis_tables import SCALES
 from assay.studies.settings import Settings
-from assay.studies.space import SCALES
 
 
 def study_sections() -> list[Section]:
