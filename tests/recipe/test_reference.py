@@ -36,6 +36,7 @@ ACCEPTED = [
     {"stop": {"accuracy": 0.97, "patience": 3}},
     {"budget": "500 iterations", "log": "1 epoch"},
     {"budget": 500, "log": 10, "seed": 3.0},
+    {"budget": "2 s"},
     {"model": "3ls", "loss": "MSE"},
     {"model": {"layers": ["flatten", {"kind": "Linear", "out_features": 8, "activation": "ReLU"}]}},
     {"model": {"hidden": [8, 4], "dropout": [0.1, 0.0]}},

@@ -76,7 +76,7 @@ class Budget(Part):
         return self
 
 
-BUDGET_TEXT = r"^\s*\d+(\.\d+)?([eE]\+?\d+)?\s*(iterations?|epochs?)\s*$"
+BUDGET_TEXT = r"^\s*\d+(\.\d+)?([eE]\+?\d+)?\s*(iterations?|epochs?|s|seconds?)\s*$"
 """A budget as text, as a schema has it; `duration` parses it."""
 
 
