@@ -416,7 +416,7 @@ class Results:
         from assay.analysis.families import SeedValues, pairs_among
         from assay.analysis.verdicts import table_of
 
-        count = trials["configuration"].nunique()
+        count: int = len(set(trials["configuration"]))
         if count <= _COMPARED or self._of_looks(TEST_SCORE.column, 0.05):
             return self.verdicts()
         means: Any = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
