@@ -30,12 +30,11 @@ from assay.analysis.paired_many import excludes_zero, more_seeds_each
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import Floats, Places, SeedValues
 from assay.analysis.seeds import UNFLAGGED
-from assay.analysis.verdict import Verdict
+from assay.analysis.verdict import MOST_PAIRS, Verdict
 from assay.errors import AssayError, unknown
 
 BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
 FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
-MOST_PAIRS = 1_000_000  # of a family whose p values are all computed; beyond, the correction is Bonferroni's
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     way = best - chance
     if way < _LEARNED * (1 - chance) and best < _TIMES_CHANCE * chance:
         raise AssayError(
-            f"the best configuration, {name}, has {100 * best:.2f} % and chance is {100 * chance:.2f} %: nothing learned "
-            "enough to choose a target"
+            f"the best configuration, {name}, has {100 * best:.2f} % and chance is {100 * chance:.2f} %: nothing "
+            "learned enough to choose a target"
         )
     step = 100 if way >= 0.1 else 1000
     return max(math.floor((chance + _NEAR * way) * step + 1e-9) / step, 1 / step)

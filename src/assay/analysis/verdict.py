@@ -16,6 +16,7 @@ from assay.system.load import BUSY
 
 FEW = 6  # pairs; with fewer, sign flips cannot reach 5 %, and the t test alone decides
 _COMPUTED = -1  # in place of a number of seeds: it is computed
+MOST_PAIRS = 1_000_000  # of a family whose p values are all computed; beyond, the correction is Bonferroni's
 SKEWED_RATE = 0.18  # of false positives with few, skewed differences: docs/statistics.md has the measured rates
 
 
@@ -186,9 +187,12 @@ class Verdict:
         if tested and not self.decided and more and self.look is None:
             notes.append(_ADD)
         if tested and self.comparisons > 1:
+            simultaneous = ", simultaneous interval" if self.deviation > 0 and not self._shows_uncorrected else ""
+            notes.append(self._correction() + simultaneous)
             if self._shows_uncorrected:
-                notes.append(f"interval of this difference alone, uncorrected for the {self.comparisons:,} comparisons")
-            notes.append(self._correction() + ("" if self._shows_uncorrected else ", simultaneous interval"))
+                notes.append(
+                    f"the interval is of this difference alone, uncorrected for the {self.comparisons:,} comparisons"
+                )
             if self.decided and not excludes_zero:
                 notes.append(
                     f"Holm's stepwise test (p = {self.p_corrected:.2g}) rejects more than the interval excludes"
@@ -196,7 +200,7 @@ class Verdict:
         if tested and self.look is not None:
             notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
         is_rejected = self.comparisons > 1 and self.p_corrected <= self.alpha
-        if tested and not self.decided and (excludes_zero or is_rejected):
+        if tested and not self.decided and self.deviation > 0 and (excludes_zero or is_rejected):
             notes.append(f"not confirmed ({self._contradiction()})")
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
@@ -218,9 +222,7 @@ class Verdict:
         return "the studentised bootstrap interval contains 0"
 
     def _correction(self) -> str:
-        count = f"{self.comparisons:,}"
-        with_baseline = "" if self.family == "pairs" else f" with {self.family}"
-        return f"Holm's correction for {count} {'pairs' if self.family == 'pairs' else 'comparisons'}{with_baseline}"
+        return correction(self.comparisons, self.family)
 
     @property
     def _shows_uncorrected(self) -> bool:
@@ -237,6 +239,18 @@ class Verdict:
 
     def _shown(self, value: float) -> str:
         return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
+
+
+def correction(comparisons: int, family: str = "pairs") -> str:
+    """What the p values of a family are corrected by.
+
+    >>> correction(6), correction(3, "baseline")
+    ("Holm's correction for 6 pairs", "Holm's correction for 3 comparisons with baseline")
+    """
+    method = "Bonferroni" if comparisons > MOST_PAIRS else "Holm"
+    if family == "pairs":
+        return f"{method}'s correction for {comparisons:,} pairs"
+    return f"{method}'s correction for {comparisons:,} comparisons with {family}"
 
 
 def said_once(sentences: Sequence[str]) -> list[str]:
@@ -260,4 +274,4 @@ def said_once(sentences: Sequence[str]) -> list[str]:
 _ADD = "add them with --until-decided, which corrects for looking again"
 _ADD_ALL = "more seeds are added by --until-decided, which corrects for looking again"
 
-__all__ = ["FEW", "SKEWED_RATE", "Verdict", "said_once"]
+__all__ = ["FEW", "MOST_PAIRS", "SKEWED_RATE", "Verdict", "correction", "said_once"]

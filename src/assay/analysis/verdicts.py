@@ -16,7 +16,7 @@ from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
-from assay.analysis.verdict import Verdict
+from assay.analysis.verdict import Verdict, correction
 from assay.errors import AssayError, listed, unknown
 
 
@@ -243,15 +243,24 @@ class Best:
         sentence += "" if self.n == self.trials else f" of {self.trials}"
         sentence += "".join(f", {note}" for note in self.endings.notes())
         sentence += f" (selected on {quantity.split})" if quantity.split else ""
-        unit = "pairs" if not self.verdicts or self.verdicts[0].family == "pairs" else "comparisons"
-        corrected = f" (Holm's correction for {self.comparisons:,} {unit})" if self.comparisons > 1 else ""
-        sentence += f"; it beats {listed(self.beats)}{corrected}" if self.beats else ""
+        family = self.verdicts[0].family if self.verdicts else "pairs"
+        corrected = f" ({correction(self.comparisons, family)})" if self.comparisons > 1 else ""
+        sentence += f"; it beats {_named(self.beats)}{corrected}" if self.beats else ""
         if self.unresolved:
-            count = f"{self.comparisons:,} {unit}" if self.comparisons > 1 else "a comparison"
-            sentence += f"; too few seeds for {count} to decide against {listed(self.unresolved)}"
-        sentence += f"; no significant difference from {listed(self.ties)}" if self.ties else ""
+            count = f"{self.comparisons:,} comparisons" if self.comparisons > 1 else "a comparison"
+            sentence += f"; too few seeds for {count} to decide against {_named(self.unresolved)}"
+        sentence += f"; no significant difference from {_named(self.ties)}" if self.ties else ""
         sentence += corrected if self.ties and not self.beats and not self.unresolved else ""
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
+
+
+def _named(names: Sequence[str]) -> str:
+    """Configurations in a sentence: by name, or where they are many, their number and the first ones."""
+    few = listed(names, _NAMED)
+    return few if len(names) <= _NAMED + 1 else f"{len(names):,} configurations, such as {listed(names[:2])}"
+
+
+_NAMED = 5
 
 
 def best(

@@ -105,11 +105,12 @@ def _pareto(trials: Frame) -> list[str]:
         optimal = table[table["front"]]
         if len(table) < 2 or optimal.empty:
             continue
-        rows: list[dict[str, Any]] = optimal.to_dict("records")
+        rows: list[dict[str, Any]] = optimal.to_dict("records")[::-1]
         named = [f"{row['configuration']} ({row['seconds']:.3g} s, {percent(row[gain])})" for row in rows]
         by = f"by training time and {MEASURES[gain].label}{f' on {engine}' if engine else ''}{_packed(of_engine)}"
         sentences.append(
-            f"Pareto-optimal {by}, {len(optimal):,} of {len(table):,} configurations: "
+            f"Pareto-optimal {by}, {len(optimal):,} of {len(table):,} configurations"
+            f"{', the most accurate first' if len(optimal) > 1 else ''}: "
             f"{shortened(named, _OPTIMAL, separator='; ')}."
         )
     return sentences
@@ -253,5 +254,8 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: st
     sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
-    end = f"; never reached by {listed([str(name) for name in never])}" if never else ""
+    never_by = (
+        listed([str(name) for name in never]) if len(never) <= 5 else f"{len(never):,} of {len(table):,} configurations"
+    )
+    end = f"; never reached by {never_by}" if never else ""
     return [f"{sentence}{end} (interpolated linearly between log points)."]

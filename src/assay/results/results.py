@@ -192,6 +192,23 @@ class Results:
 
         return effort(self.frame(), cost=cost)
 
+    def configuration(self, name: str) -> str:
+        """The label of a configuration, also from its values alone, without the names of the axes.
+
+        Raises:
+            AssayError: There is none, or several.
+        """
+        names = dict.fromkeys(str(row["label"]) for row in self._rows)
+        if name in names:
+            return name
+        bare: dict[str, dict[str, None]] = {}
+        for row in self._rows:
+            values = ", ".join(map(str, json.loads(row["axis_values"]).values()))
+            bare.setdefault(values, {})[str(row["label"])] = None
+        if len(bare.get(name, ())) == 1:
+            return next(iter(bare[name]))
+        raise AssayError(unknown("configuration", name, names))
+
     def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
         """Compares two configurations over their paired seeds, as one of all pairs of the study.
 
