@@ -96,7 +96,11 @@ def test_a_seed_axis_is_refused_with_repeats() -> None:
         Study.parse({"axes": {"which": patches}, "repeats": 2, "baseline": SHORT})
     apart = {"trials": {"a": {"seed": 1}, "b": {"seed": 3}}, "design": "list", "repeats": 2, "baseline": SHORT}
     assert len(plan(Study.parse(apart)).trials) == 4
-    assert [m.label for m in plan(Study.parse({"axes": axes, "baseline": SHORT})).members] == ["seed 1", "seed 2", "seed 3"]
+    assert [m.label for m in plan(Study.parse({"axes": axes, "baseline": SHORT})).members] == [
+        "seed 1",
+        "seed 2",
+        "seed 3",
+    ]
 
 
 @pytest.mark.parametrize("design", ["grid", "one-at-a-time"])

@@ -229,6 +229,13 @@ class Verdict:
         """Whether the sentence has the interval of this difference alone: where it is open after a correction."""
         return not self.decided and self.comparisons > 1 and self.look is None and self.deviation > 0
 
+    def interval_text(self) -> str:
+        """The interval as the sentence has it; a star marks that of this difference alone; "-" without one."""
+        ends = self.uncorrected if self._shows_uncorrected else (self.low, self.high)
+        if math.isnan(ends[0]) or not (self.decided or self.deviation > 0):
+            return "-"
+        return f"[{self._shown(ends[0])}, {self._shown(ends[1])}]" + ("*" if self._shows_uncorrected else "")
+
     def _amount(self) -> str:
         sign = -1.0 if self.decided and self.difference < 0 else 1.0
         ends = self.uncorrected if self._shows_uncorrected else (self.low, self.high)

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
-from assay.report.text import clean, number, percent, plain_cell
+from assay.report.cells import is_number
+from assay.report.text import clean, number, percent
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -302,10 +303,11 @@ def _when(seconds: float) -> str:
 
 
 def of_frame(frame: Any, title: str) -> Table:
-    """Any frame, as wide as the terminal; numbers are right-aligned."""
-    header = [str(column).replace("_", " ") for column in frame.columns]
-    rows = [[plain_cell(value) for value in row] for row in frame.itertuples(index=False)]
-    return of_rows(title, header, rows, right=[frame[column].dtype != object for column in frame.columns])
+    """A frame of words, as wide as the terminal; numbers are right-aligned."""
+    header = [str(column) for column in frame.columns]
+    rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
+    right = [all(is_number(row[i]) for row in rows) for i in range(len(header))]
+    return of_rows(title, header, rows, right=right)
 
 
 def of_rows(

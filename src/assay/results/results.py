@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
     from assay.analysis.verdicts import Verdict
+    from assay.results.comparisons import Comparisons
 
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
@@ -257,6 +258,32 @@ class Results:
             return against(self.frame(), baseline, measure=measure, alpha=alpha)
         of_looks = self._of_looks(measure, alpha)
         return table_of(of_looks) if of_looks else pairwise(self.frame(), measure=measure, alpha=alpha)
+
+    def comparisons(
+        self,
+        *names: str,
+        measure: str = "accuracy",
+        alpha: float = 0.05,
+        baseline: str | None = None,
+        most: int | None = 20,
+    ) -> Comparisons:
+        """The comparisons that a table of the study shows, the first ones the most telling.
+
+        Args:
+            names: Labels of configurations, compared with one another in this order. Without any, every configuration
+                is compared with that named "baseline", or all pairs, or where these are many the best with the others.
+            measure: A column of `frame`.
+            alpha: The level of significance, after correction.
+            baseline: The label of a configuration that every other one is compared with.
+            most: How many comparisons there are at most; None: all.
+
+        Raises:
+            AssayError: There is only one configuration, or the seconds do not compare.
+        """
+        from assay.results.comparisons import shown
+
+        looks = [] if baseline else self._of_looks(measure, alpha)
+        return shown(self.frame(), looks, measure=measure, alpha=alpha, names=names, baseline=baseline, most=most)
 
     def _of_looks(self, measure: str, alpha: float) -> list[Verdict]:
         """The stored verdicts of the looks that added seeds until a measure was decided; none for another measure."""
