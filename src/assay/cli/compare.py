@@ -83,6 +83,7 @@ def compare(
 
 def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: dict[str, bool]) -> None:
     """Prints the comparisons: in words as well, on the terminal; and how to see those that are left out."""
+    from assay.analysis.verdict import MOST_PAIRS
     from assay.results.comparisons import ALONE, table_of
 
     table = table_of(made.verdicts)
@@ -93,8 +94,12 @@ def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: 
         for sentence in made.sentences():
             print_line(sentence)
         corrected = made.verdicts and made.verdicts[0].comparisons > 1
-        corrected_by = " (simultaneous intervals, p corrected by Holm)" if corrected else ""
-        print_frame(table, title=f"verdicts: {made.about}{corrected_by}", **formats)
+        method = "Bonferroni" if corrected and made.verdicts[0].comparisons > MOST_PAIRS else "Holm"
+        corrected_by = f" (simultaneous intervals, * uncorrected; p corrected by {method})" if corrected else ""
+        one_sided = [side for side in "ab" if len(table) > 1 and table[side].nunique() == 1]
+        shown = table.drop(columns=one_sided[:1])  # the title names it
+        shown.attrs["measure"] = measure
+        print_frame(shown, title=f"verdicts: {made.about}{corrected_by}", **formats)
     if any("*" in value for value in table["interval"].tolist()):
         note(f"* {ALONE.format(comparisons=made.verdicts[0].comparisons)}")
     if len(made.verdicts) < made.total:

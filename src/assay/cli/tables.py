@@ -206,11 +206,16 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def study(summary: pandas.DataFrame, title: str) -> Table:
-    """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
+    """A study's configurations, in the order of the frame: accuracy, its deviation and range over seeds, costs.
+
+    Where configurations are selected by validation, that accuracy comes first and the test accuracy next to it.
+    """
     table = Table(title=clean(title), title_justify="left")
+    validated = "validation_n" in summary.columns and summary["validation_n"].sum() > 0
     table.add_column("configuration", overflow="fold", min_width=12)
-    for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
-        table.add_column(column, justify="right", no_wrap=column not in ("trials", "min .. max", _SECONDS, "effort"))
+    scores = ("validation", "sd", "test", "sd") if validated else ("accuracy", "sd", "min .. max")
+    for column in ("n", *scores, _SECONDS, "effort"):
+        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test", "sd"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
@@ -218,15 +223,17 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         count += f", {row['busy_trials']} {BUSY}" if row["busy_trials"] else ""
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
-        table.add_row(
-            clean(row["configuration"]),
-            count,
-            "-" if missing else percent(row["accuracy"]),
-            spread,
-            _seconds(row),
-            _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else ""),
-        )
+        test = [percent(row["accuracy"]), _points(row.get("sd"))]
+        validation = [percent(row["validation_accuracy"]), _points(row["validation_sd"])] if validated else []
+        cells = [*validation, *test, *([] if validated else [spread])]
+        effort = _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else "")
+        table.add_row(clean(row["configuration"]), count, *cells, _seconds(row), effort)
     return table
+
+
+def _points(value: float | None) -> str:
+    """A standard deviation of accuracies, in percentage points."""
+    return "-" if value is None or value != value else f"{100 * value:.2f}"
 
 
 _ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no result"}  # a column, and how it is counted

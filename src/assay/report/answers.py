@@ -13,6 +13,7 @@ from assay.analysis.frames import groups, is_imported, listed, paired
 from assay.analysis.pareto import front
 from assay.analysis.quantities import MEASURES, QUANTITIES, SCORE, name_of
 from assay.analysis.seeds import BUSY
+from assay.analysis.summaries import ranked
 from assay.analysis.verdict import Verdict, said_once
 from assay.errors import AssayError, shortened
 from assay.report.text import percent
@@ -139,6 +140,33 @@ def reached_by(trials: Frame) -> tuple[set[str], str]:
     return names, f"{percent(target)} {MEASURES[measure].label}"
 
 
+def selected_by(trials: Frame) -> str:
+    """The measure that configurations are ranked by: validation accuracy, or else test accuracy."""
+    own = trials[~is_imported(trials)]
+    return verdicts.selection(own if len(own) else trials)
+
+
+def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
+    """The rankings of a summary by effort, each with the end of its title: one for each engine.
+
+    The configurations that reach the default target come first, so that those that did not train do not lead.
+    """
+    names, goal = reached_by(trials)
+    engines = trials.groupby("configuration", sort=False)["engine"].first() if "engine" in trials.columns else None
+    parts = [("", summary)]
+    if engines is not None and engines.nunique() > 1:
+        of_row = summary["configuration"].map(engines)
+        parts = [(f" on {engine}", summary[of_row == engine]) for engine in dict.fromkeys(of_row.tolist())]
+    rankings: list[tuple[str, Frame]] = []
+    for on, part in parts:
+        order = part.assign(misses=[name not in names for name in part["configuration"].tolist()])
+        is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
+        table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
+        first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"
+        rankings.append((on + _packed(trials) + (first if is_reached else ""), table))
+    return rankings
+
+
 def _effort(trials: Frame) -> list[str]:
     """The least effort for each engine, of the configurations that reach the target."""
     fair, left_out = comparable(trials)
@@ -151,10 +179,10 @@ def _effort(trials: Frame) -> list[str]:
 def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> str:
     ranking = effort(fair)
     on = f" on {engine}" if engine else ""
-    ranked = ranking[ranking["rank"].notna()]
-    if ranked.empty:
+    finished = ranking[ranking["rank"].notna()]
+    if finished.empty:
         return f"No configuration is ranked by effort{on}: too few of its seeds finished with an accuracy."
-    reaching = ranked[ranked["configuration"].isin(names)]
+    reaching = finished[finished["configuration"].isin(names)]
     if goal and reaching.empty:
         return f"No configuration{on} that is ranked by effort reaches {goal}."
     of_ranked = f" of the {len(reaching):,} of {len(ranking):,} configurations that reach {goal}" if goal else ""
@@ -163,19 +191,19 @@ def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> st
         if len(reaching) == len(ranking)
         else of_ranked
     )
-    ranked = reaching if goal else ranked
-    least, most = ranked.iloc[0], ranked.iloc[-1]
+    listed_rows = reaching if goal else finished
+    least, most = listed_rows.iloc[0], listed_rows.iloc[-1]
     sentence = (
         f"Least effort{on}{of_ranked}: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
     )
     sentence += _packed(fair) + _ended(least)
-    if len(ranked) > 1 and least["effort"] > 0:
+    if len(listed_rows) > 1 and least["effort"] > 0:
         sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that{_ended(most)}"
     unranked = ranking[ranking["rank"].isna() & (ranking["diverged"] + ranking["timed_out"] > 0)]
     if len(unranked):
         unfinished = listed([str(name) for name in unranked["configuration"].tolist()])
         sentence += f"; worse than these, because half of the seeds or more did not finish: {unfinished}"
-    busy = [str(name) for name in ranked["configuration"][ranked["busy"] != ""].tolist()]
+    busy = [str(name) for name in listed_rows["configuration"][listed_rows["busy"] != ""].tolist()]
     return sentence + (f"; seconds of a {BUSY}: {listed(busy)}" if busy else "") + "."
 
 
@@ -225,7 +253,7 @@ def preparation(trials: Frame) -> str:
 
 def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     def sentences(trials: Frame) -> list[str]:
-        quantity = MEASURES[verdicts.selection(trials[~is_imported(trials)] if len(trials) else trials)]
+        quantity = MEASURES[selected_by(trials)]
         return target_sentences(
             trials, curves, targets.default_target(trials, column=quantity.column), split=quantity.split
         )
