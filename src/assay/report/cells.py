@@ -9,7 +9,7 @@ from assay.report.text import clean, percent
 
 Frame = Any  # a pandas frame
 _DIFFERENCES = ("difference", "low", "high", "low_uncorrected", "high_uncorrected")
-_PERCENT = ("low", "high", "sd", "validation_sd", "success", "success_low", "success_high")
+_PERCENT = ("difference", "low", "high", "sd", "validation_sd", "success", "success_low", "success_high")
 _EXACT = ("seed", "repeat")
 _UNITS = {"points": "points", "seconds": "s"}
 _HEADERS = {"p_holm": "p (Holm)", "decided": "significant", "p_t": "p (t)", "median": "median time"}

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from assay.analysis.families import against, all_pairs, pairs_among
+from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.verdict import Verdict, said_once
 from assay.analysis.verdicts import best
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 MOST = 20  # comparisons of a table on the terminal
+MATRIX = 40  # configurations of a matrix
 _SENTENCES = 6  # where there are more comparisons than a table shows
 
 
@@ -36,6 +40,16 @@ class Comparisons:
     total: int
     lead: tuple[str, ...]
     about: str
+
+    def table(self) -> pandas.DataFrame:
+        """The table of `table_of`."""
+        return table_of(self.verdicts)
+
+    @property
+    def alone(self) -> str:
+        """What a star in the table means; empty without one."""
+        starred = [verdict for verdict in self.verdicts if verdict.interval_text().endswith("*")]
+        return ALONE.format(comparisons=starred[0].comparisons) if starred else ""
 
     def sentences(self) -> list[str]:
         """What leads, and the verdicts in words: all of them, or the first ones where there are more than shown."""
@@ -104,6 +118,24 @@ def _in_order(verdicts: Sequence[Verdict], pairs: Sequence[tuple[str, str]]) -> 
     return [verdict if verdict.names == pair else verdict.reversed() for pair, verdict in found]
 
 
+def matrix(
+    seeds: SeedValues, looks: Sequence[Verdict] = (), *, most: int = MATRIX
+) -> tuple[list[str], list[list[str]]]:
+    """The names of the best configurations, the best first, and the sign of each against each other.
+
+    "+" where the first is significantly better, "-" where it is worse, "·" where it is open. Corrected for all pairs.
+    """
+    means = seeds.means()
+    order = np.argsort(-means if MEASURES[seeds.measure].higher_is_better else means, kind="stable")  # NaN last
+    names = [seeds.names[i] for i in order[:most]]
+    signs = {(v.names, v.winner) for v in (looks or pairs_among(seeds, names).verdicts()) if v.winner is not None}
+    better = {(winner, pair[pair[0] == winner]) for pair, winner in signs}
+    rows = [
+        ["" if a == b else "+" if (a, b) in better else "−" if (b, a) in better else "·" for b in names] for a in names
+    ]
+    return names, rows
+
+
 ALONE = "the interval is of this difference alone, uncorrected for the {comparisons:,} comparisons"
 
 
@@ -152,4 +184,4 @@ def in_order(table: pandas.DataFrame, names: Sequence[str]) -> pandas.DataFrame:
     return result.iloc[sorted(range(len(keys)), key=lambda i: keys[i])]
 
 
-__all__ = ["ALONE", "MOST", "Comparisons", "finding_of", "in_order", "shown", "table_of"]
+__all__ = ["ALONE", "MOST", "Comparisons", "finding_of", "in_order", "matrix", "shown", "table_of"]

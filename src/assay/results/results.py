@@ -285,6 +285,19 @@ class Results:
         looks = [] if baseline else self._of_looks(measure, alpha)
         return shown(self.frame(), looks, measure=measure, alpha=alpha, names=names, baseline=baseline, most=most)
 
+    def matrix(self) -> tuple[list[str], list[list[str]]]:
+        """The best configurations, at most 40, and the sign of each against each other; none with a baseline."""
+        from assay.analysis.seed_values import SeedValues
+        from assay.report.answers import baseline_of, selected_by
+        from assay.results.comparisons import matrix
+
+        trials = self.frame()
+        measure = selected_by(trials)
+        looks = self._of_looks(measure, 0.05)
+        if baseline_of(trials, {measure: looks} if looks else None) is not None:
+            return [], []
+        return matrix(SeedValues.of(trials, measure), looks)
+
     def _of_looks(self, measure: str, alpha: float) -> list[Verdict]:
         """The stored verdicts of the looks that added seeds until a measure was decided; none for another measure."""
         from assay.analysis.verdicts import Verdict
@@ -388,7 +401,7 @@ class Results:
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
             "trials": lambda: (trials,),
             "own trials": lambda: (trials,),
-            "verdicts": lambda: (self.verdicts(),),
+            "verdicts": lambda: (self._leading_verdicts(trials),),
             "nothing": lambda: (),
             "history": lambda: drawn_from(self._drawable(trial)),
             "confusion": lambda: self._confusion(trial),
@@ -396,6 +409,13 @@ class Results:
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
+
+    def _leading_verdicts(self, trials: Any) -> pandas.DataFrame:
+        """The family that the answers lead with: every configuration with the baseline, or else all pairs."""
+        from assay.report.answers import baseline_of
+
+        looks = self._of_looks("accuracy", 0.05)
+        return self.verdicts(baseline=baseline_of(trials, {"accuracy": looks} if looks else None))
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
