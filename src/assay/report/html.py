@@ -83,16 +83,17 @@ def matrix(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             f'<td title="{text(f"{name}, {other}")}">{text(s)}</td>' for other, s in zip(names, signs, strict=True)
         )
         body += f'<tr data-name="{text(name)}"><th scope="row">{i} {text(name)}</th>{cells}</tr>'
-    return f'<div class="wide"><table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{table}</div>'
 
 
 def _cell(column: str, value: Any, word: str) -> str:
     """A cell: numbers with their value, by which the table sorts."""
     if value is None or value != value:
         return "<td>-</td>"
-    if not isinstance(value, str | bool) and (isinstance(value, int | float) or hasattr(value, "dtype")):
-        if type(value).__name__ != "bool_":
-            return f'<td class="number" data-value="{float(value)!r}">{text(word)}</td>'
+    is_word = isinstance(value, str | bool) or type(value).__name__ == "bool_"
+    if not is_word and (isinstance(value, int | float) or hasattr(value, "dtype")):
+        return f'<td class="number" data-value="{float(value)!r}">{text(word)}</td>'
     return f"<td>{text(word[:8] if column == 'trial' else word)}</td>"
 
 
