@@ -50,7 +50,7 @@ def test_the_best_of_many_says_what_is_open_by_the_seeds_alone() -> None:
 def test_equal_differences_have_no_interval_that_looks_exact() -> None:
     few = compare([0.94, 0.95, 0.96], [0.36, 0.37, 0.38])
     assert few.too_few and few.sentence().startswith(
-        "too few seeds for a comparison to decide between A and B: 58.00 points on each seed, 3 seeds; about 3 more seeds"
+        "too few seeds for a comparison to decide between A and B: 58.00 points on each seed, 3 seeds; about 3 more"
     )
     assert (
         compare([0.9, 0.91], [0.9, 0.91]).sentence().startswith("no significant difference between A and B: they are")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assay.training.source import Source
 
 """The mark of a trial from which foreign load took more than 5 % of its training time."""
-_SECONDS = "seconds\n(processor)"
+_SECONDS, _SD = "seconds\n(processor)", "sd\n[points]"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
 
 
@@ -213,9 +213,9 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     table = Table(title=clean(title), title_justify="left")
     validated = "validation_n" in summary.columns and summary["validation_n"].sum() > 0
     table.add_column("configuration", overflow="fold", min_width=12)
-    scores = ("validation", "sd", "test", "sd") if validated else ("accuracy", "sd", "min .. max")
+    scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
     for column in ("n", *scores, _SECONDS, "effort"):
-        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test", "sd"))
+        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"

@@ -19,7 +19,7 @@ from assay.errors import AssayError, shortened
 from assay.report.text import percent
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
-_PAIRS = 6  # verdicts in words
+_PAIRS = 4  # verdicts in words
 _OPTIMAL = 6  # Pareto-optimal configurations in words
 BASELINE = "baseline"  # the configuration of a one-at-a-time design that all others are compared with
 PACKED = " (packed: the trials ran in parallel)"

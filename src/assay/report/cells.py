@@ -9,7 +9,8 @@ from assay.report.text import clean, percent
 
 Frame = Any  # a pandas frame
 _DIFFERENCES = ("difference", "low", "high", "low_uncorrected", "high_uncorrected")
-_PERCENT = ("difference", "low", "high", "sd", "validation_sd", "success", "success_low", "success_high")
+_DEVIATIONS = ("sd", "validation_sd")  # of fractions, in percentage points
+_PERCENT = ("difference", "low", "high", "success", "success_low", "success_high")
 _EXACT = ("seed", "repeat")
 _UNITS = {"points": "points", "seconds": "s"}
 _HEADERS = {"p_holm": "p (Holm)", "decided": "significant", "p_t": "p (t)", "median": "median time"}
@@ -31,7 +32,11 @@ def displayed(frame: Frame) -> Frame:
         values: list[Any] = frame[column].tolist()
         if measure is not None and column in _DIFFERENCES:
             unit = _UNITS.get(measure.unit, measure.unit)
-            columns[f"{header} [{unit}]" if unit else header] = [_difference(v, measure.is_fraction) for v in values]
+            columns[f"{header} [{unit}]" if unit else header] = [
+                _difference(v, is_fraction=measure.is_fraction) for v in values
+            ]
+        elif column in _DEVIATIONS:
+            columns[f"{header} [points]"] = [_difference(value, is_fraction=True) for value in values]
         else:
             columns[header] = [cell(column, value) for value in values]
     return type(frame)(columns)
@@ -62,7 +67,7 @@ def is_percent(column: str) -> bool:
     return column in _PERCENT or column.endswith("accuracy") or (quantity is not None and quantity.is_fraction)
 
 
-def _difference(value: Any, is_fraction: bool) -> str:
+def _difference(value: Any, *, is_fraction: bool) -> str:
     if value is None or value != value:
         return "-"
     return f"{100 * value:z.2f}" if is_fraction else f"{value:z.3g}"

@@ -101,6 +101,11 @@ class Results:
             "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
             did not measure is missing.
         """
+        return self._frame.copy()
+
+    @cached_property
+    def _frame(self) -> pandas.DataFrame:
+        """`frame`, made once; whoever gets it gets a copy."""
         return trial_frame(self._rows, study=self.name, axes=self._axis_columns)
 
     def curves(self) -> pandas.DataFrame:
@@ -112,6 +117,11 @@ class Results:
             proportion to the examples seen). `iteration` is missing for an imported log that counts only epochs, unless
             every curve of the study does.
         """
+        return self._curves.copy()
+
+    @cached_property
+    def _curves(self) -> pandas.DataFrame:
+        """`curves`, made once; whoever gets it gets a copy."""
         return curve_frame(self._curve_rows)
 
     @cached_property
@@ -139,17 +149,21 @@ class Results:
             A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
             `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians, missing where half of the
             trials or more did not finish), `origin`, `timed_out`, `no_result`, `busy_trials` (how many trials had
-            foreign load) and `busy` ("busy machine" where their seconds are ranked).
+            foreign load), `busy` ("busy machine" where their seconds are ranked), `sd` and `n` (of the accuracy) and
+            `validation_accuracy`, `validation_sd` and `validation_n`.
 
         Raises:
             AssayError: The study has no trials.
         """
+        if self._frame.empty:
+            raise AssayError(f"study {self.name!r} has no trials")
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pandas.DataFrame:
         from assay.analysis.summaries import summarised
 
-        frame = self.frame()
-        if frame.empty:
-            raise AssayError(f"study {self.name!r} has no trials")
-        return summarised(frame)
+        return summarised(self._frame)
 
     def best_points(self) -> pandas.DataFrame:
         """The point with the lowest loss of each trial: on the validation set, or on the test set if there is none.
@@ -322,7 +336,8 @@ class Results:
         """Time to a target accuracy, by configuration, read from the stored curves. Misses are censored, not dropped.
 
         Args:
-            accuracy: The target, a fraction. None takes the median of the final accuracies.
+            accuracy: The target, a fraction. None takes one near the best configuration: 99 % of the way from chance to
+                it, rounded down.
             by: "iteration", "examples", "seconds" or "flops".
 
         Returns:
@@ -331,12 +346,15 @@ class Results:
         """
         from assay.analysis import targets
 
-        trials = self.frame()
-        accuracy = targets.default_target(trials) if accuracy is None else accuracy
-        return targets.summary(targets.times_to(self.curves(), trials, accuracy=accuracy, by=by))
+        accuracy = targets.default_target(self._frame) if accuracy is None else accuracy
+        return targets.summary(targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by))
 
     def answers(self) -> list[str]:
         """The answers of the study, as sentences."""
+        return list(self._answers)
+
+    @cached_property
+    def _answers(self) -> list[str]:
         from assay.report.answers import answers
 
         decided = {self._decided["measure"]: self._of_looks(self._decided["measure"], 0.05)} if self._decided else {}
