@@ -159,7 +159,8 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
         parts = [(f" on {engine}", summary[of_row == engine]) for engine in dict.fromkeys(of_row.tolist())]
     rankings: list[tuple[str, Frame]] = []
     for on, part in parts:
-        order = part.assign(misses=[name not in names for name in part["configuration"].tolist()])
+        misses = [name not in names for name in part["configuration"].tolist()]
+        order = part.assign(misses=misses | part["effort"].isna())  # without an effort it has no rank to lead
         is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
         table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
         first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"

@@ -39,7 +39,10 @@ _FORMULA = ("=", "+", "-", "@")
 
 def clean(text: object) -> str:
     """Text from outside without control characters, so that a name cannot steer the terminal."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    words = str(text)
+    if words.isprintable():  # none is a control character
+        return words
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in words)
 
 
 def readable(text: str) -> str:
