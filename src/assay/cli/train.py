@@ -27,7 +27,7 @@ from assay.cli.printing import console, note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
 from assay.system.command_line import Value, command_line
-from assay.system.file_kinds import kind_of_name
+from assay.system.file_kinds import kind_of_file, kind_of_name
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -83,6 +83,7 @@ def train(
     """
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
+    from assay.recipe.notes import assumed
     from assay.recipe.patches import assignments, merged
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
@@ -109,6 +110,8 @@ def train(
         if saved and start:
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
+        for sentence in assumed(trial.recipe):
+            note(sentence)
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
     name = recipe.stem if recipe else start.stem if start else "quickstart"
     options: dict[str, Value] = {
@@ -195,6 +198,9 @@ def _check_save(save: Path | None, option: str) -> None:
     if save is None:
         return
     check_file(save, option)
+    if save.is_file() and save.stat().st_size and not kind_of_file(save).startswith("a safetensors"):
+        held = kind_of_file(save) or kind_of_name(save) or "no safetensors"
+        raise FileError(f"{option} {save}: already exists and is {held}; expected a new file, or one of weights")
     kind = kind_of_name(save)
     if kind and not kind.startswith("a safetensors"):
         note(f"{option} {save}: its name says {kind}, but it will hold safetensors; .safetensors is the usual ending")

@@ -118,6 +118,11 @@ class Execution:
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
         self._again = self._retry = False
 
+    def changes(self) -> list[str]:
+        """What running changes in stored studies of the same names, a sentence for each that changes."""
+        changes = [self.store.change(plan) for plan in self.plans]
+        return [change.sentence() for change in changes if change is not None]
+
     def _count(self) -> int:
         if self._settings.timing == "isolated" or self._settings.device != "cpu":
             return 1
@@ -280,7 +285,8 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"])
+            expected = head["iterations"]
+            active.update(head["iteration"], expected=expected, accuracy=head["accuracy"], loss=head["loss"])
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -289,7 +295,7 @@ class Execution:
             self._trial_ended(number, active, head, content)
         elif head["kind"] == "idle":
             del self._active[number]
-            active.iteration = active.job.iterations
+            active.iteration = active.iterations
             if self._estimates is not None:
                 self._estimates.done(active.pace(self._estimates))
             self.store.leases.release(active.lease)
@@ -372,7 +378,7 @@ class Execution:
 
     def _status(self) -> StudyStatus:
         running = tuple(
-            RunningTrial(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.loss, a.waiting)
+            RunningTrial(self._label(a), a.iteration, a.iterations, a.accuracy, a.loss, a.waiting)
             for a in self._active.values()
         )
         return StudyStatus(

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
 from assay.analysis.families import SeedValues, against
@@ -160,7 +162,9 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     rankings: list[tuple[str, Frame]] = []
     for on, part in parts:
         misses = [name not in names for name in part["configuration"].tolist()]
-        order = part.assign(misses=misses | part["effort"].isna())  # without an effort it has no rank to lead
+        order = part.assign(
+            misses=part["effort"].isna() | pd.Series(misses, index=part.index, dtype=bool)
+        )  # without an effort it has no rank to lead
         is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
         table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
         first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"

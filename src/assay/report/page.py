@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, FileError
-from assay.recipe.toml import toml_text
 from assay.report import benches, figures, html
 from assay.report.answers import selected_by
 from assay.report.charts import CHARTS, Chart, Shape
@@ -48,6 +47,22 @@ class StudyResults(Protocol):
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
     def notes(self) -> list[Note]: ...
+    @property
+    def rerun(self) -> Rerun: ...
+
+
+class Rerun(Protocol):
+    """How a study is run again: its definition as TOML, and why that cannot be run, if it cannot."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def ignored(self) -> tuple[str, ...]: ...
+    def command(self, study: str) -> str: ...
 
 
 _BENCH = ("bench", "bench-totals")
@@ -125,7 +140,11 @@ def _comparisons(study: StudyResults, trials: Frame, *, folds: bool) -> list[Sec
     notes += ["Intervals of significant differences are simultaneous, p is corrected for all comparisons."] * is_many
     notes += [f"* {made.alone}."] if made.alone else []
     shown, total = len(made.verdicts), made.total
-    notes += [f"Showing {shown:,} of {total:,}; assay compare {study.name} --all has them."] if shown < total else []
+    notes += (
+        [f"Showing {shown:,} of {total:,}; {command_line('assay compare', study.name, all=True)} has them."]
+        if shown < total
+        else []
+    )
     body = f'<p class="note">{text(" ".join(notes))}</p>' + html.frame_table(table, "a")
     sections = [Section("comparisons", "Comparisons", body)]
     names, rows = study.matrix()
@@ -144,12 +163,9 @@ def _about(
     study: StudyResults, data: Downloads, stem: str | None, left_out: list[str], *, folds: bool
 ) -> list[Section]:
     """The data, and how to make them again."""
-    file = f"{file_stem(study.name)}.toml"
     made = [
         html.pairs(study.environment()),
-        f"<p>Again: save this definition as <code>{text(file)}</code>, then "
-        f"<code>{text(command_line('assay run', file))}</code></p>",
-        f"<pre>{text(toml_text(study.about))}</pre>",
+        *_again(study),
         *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return [
@@ -175,6 +191,17 @@ def _downloads(study: StudyResults) -> Downloads:
     with suppress(AssayError):
         frames["targets.csv"] = study.targets()
     return Downloads.of(frames)
+
+
+def _again(study: StudyResults) -> list[str]:
+    """The definition, and the commands that run it again; or why none does."""
+    again, file = study.rerun, f"{file_stem(study.name)}.toml"
+    definition = f"<pre>{text(again.text)}</pre>"
+    if again.problem:
+        return [f'<p class="note">This definition cannot be run again: {text(again.problem)}</p>', definition]
+    by_name = f"<code>{text(again.command(again.name))}</code> with this store, or " if again.name else ""
+    by_file = f"save this definition as <code>{text(file)}</code>, then <code>{text(again.command(file))}</code>"
+    return [f"<p>Again: {by_name}{by_file}</p>", definition]
 
 
 def bench_page(plain: dict[str, Any]) -> str:
@@ -246,8 +273,8 @@ def _filter(trials: Frame) -> str:
 
 
 def _columns(study: StudyResults) -> list[str]:
-    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds"]
-    wanted += ["processor_seconds", "busy", "effort", "iterations"]
+    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1", "test_loss"]
+    wanted += ["seconds", "processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 

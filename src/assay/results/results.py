@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import axis_columns, renamed_sentence
+from assay.analysis.confusion import columns
+from assay.analysis.confusion import stored as stored_confusion
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
@@ -20,6 +22,7 @@ from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows, with_readable
 from assay.store.store import Store
+from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
 from assay.training.outcome import RANKED
@@ -97,16 +100,29 @@ class Results:
             training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
             level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
-            `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
-            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
-            did not measure is missing.
+            `machine`, `budget_seconds` (of training, where the budget is in seconds), `clock` ("assay", or "program"
+            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
+            `ledger_...` (the time breakdown in seconds). The confusion matrix on the test set gives
+            `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
+            `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did not measure is missing.
         """
         return self._frame.copy()
 
     @cached_property
     def _frame(self) -> pandas.DataFrame:
         """`frame`, made once; whoever gets it gets a copy."""
-        return trial_frame(self._rows, study=self.name, axes=self._axis_columns)
+        return trial_frame(self._rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
+
+    @cached_property
+    def _confusion_scores(self) -> dict[str, dict[str, float]]:
+        """The columns that come from the confusion matrices, by trial; a trial without one has none."""
+        rows = {row["trial"]: row for row in self._rows if row.get("confusion") and row["classes"]}
+        matrices = {
+            row["trial"]: (matrix, classes)
+            for row in with_readable(rows.values(), "confusion")
+            if (matrix := stored_confusion(row["confusion"], classes := json.loads(row["classes"]))) is not None
+        }
+        return columns(matrices)
 
     def curves(self) -> pandas.DataFrame:
         """One row per log point of each trial.
@@ -393,6 +409,15 @@ class Results:
         from assay.report.page import write_page
 
         return write_page(self, Path(path))
+
+    @property
+    def rerun(self) -> Rerun:
+        """How the study is run again: its definition as TOML, or why that cannot be run."""
+        return self._rerun
+
+    @cached_property
+    def _rerun(self) -> Rerun:
+        return rerun({**self.about, "name": self.name})
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from assay.analysis import confusion as confusions
 from assay.analysis.best import BestPoint, best_point
+from assay.analysis.quantities import MACRO_SCORES
+from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
@@ -100,6 +105,9 @@ class History:
         scale: what the raw values were divided by before anything else, such as 255; None where it is not stored.
         pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
         snapshots: weights (1, *shape) by name at best points, by iteration; empty without `save_best`.
+        features: the mean and the deviation of each feature, of the input scaling "standardise-features", else None.
+        confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
+            was not computed.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -136,6 +144,8 @@ class History:
     scale: float | None = None
     pictures: PictureStyle | None = None
     snapshots: Mapping[int, Weights] = field(default_factory=dict[int, Weights])
+    features: FeatureScaling | None = None
+    confusion: NDArray[np.int64] | None = None
 
     @classmethod
     def imported(
@@ -222,6 +232,81 @@ class History:
             return None
         return self.final.seconds / self.accuracy if self.accuracy else None
 
+    @property
+    def scores(self) -> dict[str, Any] | None:
+        """Scores of the confusion matrix on the test set, as fractions; None without the matrix.
+
+        Those of scikit-learn with `zero_division=0`: "balanced_accuracy", "macro_precision", "macro_recall",
+        "macro_f1", and "per_class": one entry for each class with its "precision", "recall", "f1" and "support".
+
+        >>> import assay
+        >>> scores = assay.fit({"budget": {"iterations": 100}}).scores
+        >>> len(scores["per_class"])
+        10
+        """
+        return None if self.confusion is None else confusions.plain(self.confusion, self.classes)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes everything in this history to one file, which `assay.load_history` reads back.
+
+        The file has the format of `assay train --save` (safetensors, no pickle), so `assay predict` and `assay train
+        --start` read it too.
+
+        Args:
+            path: The file; its usual ending is .safetensors. An older file is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileError: It cannot be written; an older file then stays intact.
+            AssayError: The curve was imported from a log, which holds no recipe and no weights.
+
+        Examples:
+            >>> import assay, tempfile
+            >>> history = assay.fit({"budget": {"iterations": 10}})
+            >>> path = history.save(tempfile.mkdtemp() + "/digits.safetensors")
+            >>> assay.load_history(path).accuracy == history.accuracy
+            True
+        """
+        from assay.training.checkpoints import save
+
+        return save(self, path, complete=True)
+
+    def predict(self, x: ArrayLike, *, probabilities: bool = False, scale: float | None = None) -> NDArray[Any]:
+        """The classes of examples, by the weights at the end of the training.
+
+        The examples are prepared as in training: divided by `scale`, then scaled as the recipe's `input` says.
+
+        Args:
+            x: Raw examples in the units of the data set, such as pixels from 0 to 255: (N, D), or (N, *shape) with the
+                `shape` of one example. Images may have their channels first where the data set may.
+            probabilities: Return the probabilities of the classes instead of the classes.
+            scale: What the values are divided by. None takes that of the training, and refuses values that are plainly
+                in other units.
+
+        Returns:
+            The names of the classes (N,), which are texts also where they are numbers: the true ones are
+            `numpy.array(data.classes)[data.y_test]`. Or probabilities (N, C), in the order of `classes`, that sum to 1.
+
+        Raises:
+            DataError: The examples have another shape, are no finite numbers, or are in other units.
+            AssayError: The weights were not kept, or diverged.
+
+        Examples:
+            >>> import assay
+            >>> data = assay.load_data("digits")
+            >>> history = assay.fit({"budget": {"epochs": 5}})
+            >>> right = history.predict(data.x_test) == np.array(data.classes)[data.y_test]
+            >>> bool(right.mean() == history.accuracy)
+            True
+            >>> history.predict(data.x_test[:2], probabilities=True).shape
+            (2, 10)
+        """
+        from assay.training.prediction import of_examples
+
+        return of_examples(self, x, probabilities=probabilities, scale=scale)
+
     def frame(self) -> pandas.DataFrame:
         """The curve as a pandas frame: one row per point, one column per field of `Point`."""
         import pandas
@@ -244,6 +329,7 @@ class History:
             "test_loss": last.test_loss,
             "train_loss": last.train_loss,
             "validation_accuracy": last.validation_accuracy,
+            **(self.scores or dict.fromkeys((*MACRO_SCORES, "per_class"))),
             "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.axis_columns import NO_AXES, PREFIX
+from assay.analysis.axis_columns import PREFIX, is_no_axis
 from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
@@ -43,7 +43,7 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
 def axes_of(trials: Frame) -> list[str]:
     """The columns that differ between trials and are not measured: the axes of the study."""
     columns = [str(c) for c in trials.columns]
-    names = [c for c in columns if c not in NO_AXES and not c.startswith("ledger_") and PREFIX + c not in columns]
+    names = [c for c in columns if not is_no_axis(c) and not c.startswith("ledger_") and PREFIX + c not in columns]
     return [name for name in names if len(set(words(trials, name))) > 1]
 
 
