@@ -182,7 +182,7 @@ def _survival(t: Floats, arrived: NDArray[np.bool_]) -> tuple[Floats, Floats, Fl
     steps = np.unique(t[np.isfinite(t)])
     d = np.asarray([np.sum(arrived & (t == step)) for step in steps], dtype=np.float64)
     n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
-    return steps, n, d, np.cumprod(1.0 - d / np.maximum(n, 1.0))
+    return steps, n, d, np.asarray(np.cumprod(1.0 - d / np.maximum(n, 1.0)), dtype=np.float64)
 
 
 def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:

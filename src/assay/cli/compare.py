@@ -88,7 +88,7 @@ def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: 
     from assay.analysis.verdict import MOST_PAIRS
     from assay.results.comparisons import ALONE, table_of
 
-    table = table_of(made.verdicts)
+    table: Any = table_of(made.verdicts)
     table.attrs["measure"] = measure
     if any(formats.values()):
         print_frame(table, title=f"{study}: {made.about}", **formats)

@@ -248,7 +248,8 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     Where configurations are selected by validation, that accuracy comes first and the test accuracy next to it.
     """
     table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
-    validated = "validation_n" in summary.columns and summary["validation_n"].sum() > 0
+    frame: Any = summary
+    validated = "validation_n" in frame.columns and bool(frame["validation_n"].sum() > 0)
     table.add_column("configuration", overflow="fold", min_width=12)
     scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
     for column in ("n", *scores, _SECONDS, "effort"):

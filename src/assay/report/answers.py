@@ -104,7 +104,7 @@ def _pareto(trials: Frame) -> list[str]:
     fair, _ = comparable(paired(trials))
     sentences: list[str] = []
     for engine, of_engine in _by_engine(fair):
-        table = front(of_engine, gain=gain)
+        table: Frame = front(of_engine, gain=gain)
         optimal = table[table["front"]]
         if len(table) < 2 or optimal.empty:
             continue
@@ -182,7 +182,7 @@ def _effort(trials: Frame) -> list[str]:
 
 
 def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> str:
-    ranking = effort(fair)
+    ranking: Frame = effort(fair)
     on = f" on {engine}" if engine else ""
     finished = ranking[ranking["rank"].notna()]
     if finished.empty:

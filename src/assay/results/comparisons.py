@@ -76,7 +76,9 @@ def shown(
     """
     seeds = SeedValues.of(trials, measure)
     if len(seeds.names) < 2:
-        raise AssayError(f"there is only one configuration, {seeds.names[0]!r}, so there is nothing to compare it with")
+        raise AssayError(
+            f"there is only one configuration, {', '.join(seeds.names)!r}, so there is nothing to compare it with"
+        )
     if baseline is None and not names:
         baseline = baseline_of(trials, {measure: looks} if looks else None)
     if baseline is not None:
