@@ -70,6 +70,7 @@ DataSet = Annotated[
     typer.Option("--data", help="Data set: a name or a folder.", show_default="set by the recipe or study"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Latex = Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs).")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
 Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.", callback=home_expanded)]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]

@@ -111,7 +111,14 @@ def print_csv(rows: list[dict[str, Any]]) -> None:
 
 
 def print_frame(
-    frame: Any, *, title: str, as_csv: bool, as_markdown: bool, as_json: bool, imported: Any | None = None
+    frame: Any,
+    *,
+    title: str,
+    as_csv: bool = False,
+    as_markdown: bool = False,
+    as_latex: bool = False,
+    as_json: bool = False,
+    imported: Any | None = None,
 ) -> None:
     """Prints a frame as a table, or in the format that the options ask for.
 
@@ -120,10 +127,12 @@ def print_frame(
         title: Title of the table.
         as_csv: Whether --csv was given.
         as_markdown: Whether --markdown was given.
+        as_latex: Whether --latex was given.
         as_json: Whether --json was given.
         imported: A frame of imported curves, which JSON has as an entry of its own.
     """
     from assay.cli import tables
+    from assay.report.cells import displayed, latex
 
     if as_json:
         extra = {} if imported is None or not len(imported) else {"imported": frame_records(imported)}
@@ -131,9 +140,11 @@ def print_frame(
     elif as_csv:
         typer.echo(frame_csv(frame), nl=False)
     elif as_markdown:
-        typer.echo(markdown(frame))
+        typer.echo(markdown(displayed(frame)))
+    elif as_latex:
+        typer.echo(latex(displayed(frame), caption=title))
     else:
-        console().print(tables.of_frame(frame, title))
+        console().print(tables.of_frame(displayed(frame), title))
 
 
 def _cell(value: Any) -> Any:

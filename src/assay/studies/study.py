@@ -67,7 +67,7 @@ class Study:
         >>> rates = {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}
         >>> study = Study.parse({"axes": {"rate": rates}, "repeats": 3})
         >>> [candidate.label for candidate in study.candidates()]
-        ['0.1', '0.2']
+        ['rate 0.1', 'rate 0.2']
     """
 
     settings: Settings
@@ -205,7 +205,11 @@ class Study:
             return "baseline"
         if self.settings.design == "one-at-a-time":
             return ", ".join(f"{axis} {value}" for axis, value in values.items())
-        return ", ".join(map(str, values.values()))
+        if self.settings.design == "list":
+            return ", ".join(map(str, values.values()))
+        return ", ".join(
+            f"{axis.rpartition('.')[2]} {value}" if _is_bare(value) else str(value) for axis, value in values.items()
+        )
 
     def _count(self, problems: list[str]) -> None:
         """Adds to `problems` that there are too many configurations or trials, before any is made."""
@@ -270,6 +274,19 @@ class Study:
                 reported |= set(new)
                 problems += [f"{label}: {problem}" for problem in new]
         return candidates
+
+
+def _is_bare(value: object) -> bool:
+    """Whether a value says nothing without the name of its axis: a number, or yes or no.
+
+    >>> [_is_bare(value) for value in ("adam", "2LR", 10, "1e-3", True, "false")]
+    [False, False, True, True, True, True]
+    """
+    try:
+        float(str(value))
+    except ValueError:
+        return str(value).lower() in ("true", "false")
+    return True
 
 
 _RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in Settings.model_fields)
