@@ -63,7 +63,10 @@ def _change_file(draw: random.Random, folder: Path) -> None:
     elif how < 0.5:
         path = folder / draw.choice(_JSON)
         if path.exists():
-            table = json.loads(path.read_text())
+            try:
+                table = json.loads(path.read_text())
+            except ValueError:  # an earlier change
+                return
             for _ in range(draw.randint(1, 3)):
                 _change(draw, table)
             path.write_text(json.dumps(table))

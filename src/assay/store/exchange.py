@@ -24,10 +24,11 @@ from assay.engines import ENGINES
 from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
+from assay.store.curves import POINT, load, packed_text, text_of
 from assay.store.imported import history_of, refuse_taken
 from assay.store.parquet import trial_rows
 from assay.store.queries import study_definition
-from assay.store.records import POINT, stored_machine
+from assay.store.records import stored_machine
 from assay.store.rows import check_row
 from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _PREFIX = "result_"
+_CURVE = _PREFIX + "curve"
 
 
 def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
@@ -57,6 +59,9 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
     with store.database.read() as connection:
         rows = _rows(connection, query.order_by(trial.c.created))
+        points = _points(rows)
+        for row in rows:
+            row[_CURVE] = None if row[_CURVE] is None else _curve_text(row[_CURVE])
         studies = _rows(connection, sa.select(study))
         curves = _rows(connection, sa.select(imported).order_by(imported.c.key))
         members = _rows(connection, sa.select(member).order_by(*member.primary_key))
@@ -65,13 +70,17 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     if study_name:
         studies = [row for row in studies if row["name"] == study_name]
     names = {row["id"]: row["name"] for row in studies}
-    curves = [row | {"study": names[row["study"]]} for row in curves if row["study"] in names]
+    curves = [
+        row | {"study": names[row["study"]], "curve": _curve_text(row["curve"])}
+        for row in curves
+        if row["study"] in names
+    ]
     for row in studies:
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_parquet(pandas.DataFrame(rows, columns=[c.key for c in columns]), folder / "trials.parquet")
-        _write_parquet(_curves(rows), folder / "curves.parquet")
+        _write_parquet(points, folder / "curves.parquet")
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
         write_atomically(folder / "studies.json", json.dumps(about, indent=1).encode())
         write_atomically(folder / "imported.json", json.dumps(curves, indent=1).encode())
@@ -97,17 +106,28 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, An
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
-    """The curves of exported trials, one row per point."""
+def _curve_text(cell: Any) -> str:
+    """A curve as JSON; what is no curve as the text that it was, so that a damaged trial hides no other one."""
+    try:
+        return text_of(cell)
+    except ValueError:
+        return cell.hex() if isinstance(cell, bytes) else str(cell)
+
+
+def _points(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    """The curves of exported trials, one row per point; those that can be read."""
+    import numpy as np
     import pandas
 
-    frames = [
-        pandas.DataFrame({"trial": row["key"], **json.loads(row[_PREFIX + "curve"])})
-        for row in rows
-        if row[_PREFIX + "curve"] and row[_PREFIX + "curve"] != "{}"
-    ]
-    columns = ["trial", *POINT]
-    return pandas.concat(frames).reindex(columns=columns) if frames else pandas.DataFrame(columns=columns)
+    rows = [row for row in rows if row[_CURVE] is not None]
+    curves = load(row[_CURVE] for row in rows)
+    keys = np.repeat(np.array([row["key"] for row in rows], object), curves.counts)
+    columns: dict[str, Any] = {"trial": keys}
+    for name in POINT:
+        values = curves.columns.get(name, np.full(len(keys), np.nan))
+        gaps = curves.missing.get(name)
+        columns[name] = values if gaps is None else np.where(gaps, np.nan, values)
+    return pandas.DataFrame(columns)
 
 
 @dataclass(frozen=True)
@@ -187,10 +207,21 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
     ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
+    ended["curve"] = _curve_bytes("result", ended["curve"])
     check_row("result", ended)
     if ended["trial"] != planned["key"]:
         raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
     return planned, ended
+
+
+def _curve_bytes(table: str, text: Any) -> Any:
+    """The JSON of a curve in an export as the bytes that the store has. Raises: ValueError where it is damaged."""
+    if not isinstance(text, str):
+        raise ValueError(f"{table}.curve: is of type {type(text).__name__}; expected text")
+    try:
+        return packed_text(text)
+    except ValueError as error:
+        raise ValueError(f"{table}.curve: {error}") from None
 
 
 def _as_stored(column: sa.Column[Any], value: Any) -> Any:
@@ -266,6 +297,7 @@ def _checked_curves(path: Path) -> list[dict[str, Any]]:
         return []
     rows = [{c.name: row[c.name] for c in imported.columns} for row in _json_in(path)]
     for row in rows:
+        row["curve"] = _curve_bytes("imported", row["curve"])
         check_row("imported", row, skip=("study",))
         if not isinstance(row["study"], str):
             raise ValueError(f"imported curve {row['key'][:8]}: its study is not a name")

@@ -159,10 +159,15 @@ def repair(store: Store) -> list[str]:
         if quarantined and store.database.path is not None:
             path = store.database.path.with_name(store.database.path.name + ".quarantine.jsonl")
             old = path.read_bytes() if path.exists() else b""
-            new = "".join(json.dumps(row, default=str) + "\n" for row in quarantined).encode()
+            new = "".join(json.dumps(row, default=_as_text) + "\n" for row in quarantined).encode()
             write_atomically(path, old + new)
             repairs.append(f"the quarantined rows are in {path}")
     return repairs
+
+
+def _as_text(value: object) -> str:
+    """A cell that JSON cannot hold; the bytes of a curve in hex, so that nothing of them is lost."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 _EMPTIED = (

@@ -7,15 +7,18 @@ import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from assay.analysis.quantities import MEASURES
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
+from assay.store.curves import Curves, load
 from assay.store.database import Database
-from assay.store.rows import readable
+from assay.store.rows import readable, unreadable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.training.outcome import RANKED
 
@@ -166,6 +169,20 @@ def _check(row: Row, key: str) -> None:
         readable("machine", {"description": row["description"]}, key)
 
 
+def with_curves(rows: Sequence[Row]) -> tuple[list[Row], Curves]:
+    """The rows of trials whose curve can be read, and these curves.
+
+    One damaged curve hides no other trial; which are left out is said.
+    """
+    imports = {number for number, row in enumerate(rows) if row.get("origin") == "imported"}
+    curves = load((row["curve"] for row in rows), check=True, imported=imports)
+    for number, reason in curves.errors.items():
+        _log.warning("%s", unreadable("result", rows[number]["trial"], f"result.curve: {reason}"))
+    kept = [row for number, row in enumerate(rows) if number not in curves.errors]
+    counts = np.array([n for number, n in enumerate(curves.counts.tolist()) if number not in curves.errors], np.int64)
+    return kept, replace(curves, counts=counts, errors={})
+
+
 def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
     """The rows of trials in which a wide cell of the result, such as the curve, can be read.
 
@@ -183,7 +200,7 @@ def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
 
 
 _WIDE = ("curve", "confusion")
-"""The cells of a result that a study's table does not need; `with_readable` checks them where they are used."""
+"""The cells of a result that a study's table does not need; they are checked where they are used."""
 _log = logging.getLogger("assay.store")
 
 

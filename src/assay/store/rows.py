@@ -1,13 +1,12 @@
 """The schema of every row of a store: for writing, importing, reading and checking.
 
-Its types follow the columns of the tables. What is stored as JSON is checked as well: recipe, curve, ledger, warnings,
+Its types follow the columns of the tables. What is read as a whole is checked as well: recipe, curve, ledger, warnings,
 classes, confusion matrix, machine, study, source of an imported curve, bench.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -18,15 +17,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
+from assay.store import curves
 from assay.store.schema import bench, imported, machine, member, result, study, trial
 from assay.studies.settings import TIMINGS
-from assay.training.checked import CURVE, LEDGER, Fraction, Number, Seconds, Whole
-from assay.training.history import Point
+from assay.training.checked import LEDGER, Fraction, Number, Seconds, Whole
 from assay.training.ledger import ENTRIES
 from assay.training.outcome import Outcome
 from assay.training.source import Source
 
-_POINT = tuple(Point.__dataclass_fields__)
 _MOST_DEPTH = 32  # of JSON in a cell
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
 _strict = ConfigDict(strict=True, extra="ignore")
@@ -80,19 +78,9 @@ def _of_json(kind: type, adapter: TypeAdapter[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _curve(text: str, *, trained: bool) -> str:
-    columns = _json(text, dict)
-    CURVE.model_validate(columns)
-    if len({len(values) for values in columns.values()}) > 1:
-        raise ValueError("its lists differ in length")
-    if columns and not set(_POINT[:3]) <= set(columns):
-        raise ValueError(f"expected {', '.join(_POINT[:3])}")
-    steps = columns.get("iteration", [])
-    if any(b <= a for a, b in itertools.pairwise(steps)):
-        raise ValueError("its iterations do not ascend")
-    if trained and any(None in columns.get(name, []) for name in _POINT[1:3]):
-        raise ValueError("a point lacks its examples or seconds")
-    return text
+def _curve(cell: Any, *, trained: bool) -> Any:
+    curves.check(cell, trained=trained)
+    return cell
 
 
 class _Machine(BaseModel):
@@ -197,7 +185,7 @@ def _type_of(column: sa.Column[Any]) -> Any:
     elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Text) and column.name != "study":
         kind = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
     else:
-        kind = str
+        kind = Any if isinstance(column.type, sa.LargeBinary) else str
     if check := _JSON.get((column.table.name, column.name)):
         kind = Annotated[kind, check]
     return kind | None if column.nullable else kind
@@ -233,7 +221,12 @@ def readable(table: str, row: Mapping[str, Any], key: str) -> None:
     try:
         check_row(table, row, skip=("recipe",))
     except ValueError as error:
-        raise StoreError(
-            f"the {table} {key[:8]!r} cannot be read: {error}; `assay store check` lists what is damaged, "
-            "`assay store repair` sets it aside"
-        ) from None
+        raise StoreError(unreadable(table, key, str(error))) from None
+
+
+def unreadable(table: str, key: str, reason: str) -> str:
+    """The message for a row that cannot be read."""
+    return (
+        f"the {table} {key[:8]!r} cannot be read: {reason}; `assay store check` lists what is damaged, "
+        "`assay store repair` sets it aside"
+    )

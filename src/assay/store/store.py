@@ -15,6 +15,7 @@ from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import leases
 from assay.store.artifacts import artifacts_of
+from assay.store.curves import count_of
 from assay.store.database import Database, chunks
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
@@ -260,7 +261,7 @@ class Store:
         with self.database.read() as connection:
             rows = connection.execute(recent).all()
         for row in rows:
-            ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
+            ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
             yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations)
