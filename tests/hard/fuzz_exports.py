@@ -78,7 +78,10 @@ def _change_cell(draw: random.Random, path: Path) -> None:
     """Changes one column of the trials, or one cell, or one value within the JSON of a cell."""
     import pandas
 
-    frame = pandas.read_parquet(path, use_threads=False)
+    try:
+        frame = pandas.read_parquet(path, use_threads=False)
+    except (OSError, ValueError):  # an earlier change
+        return
     column = draw.choice(list(frame.columns))
     if draw.random() < 0.1:
         frame = frame.drop(columns=[column])

@@ -12,12 +12,15 @@ import sqlalchemy as sa
 
 from assay.errors import StoreError
 from assay.store import benches
+from assay.store.columns import wrong_rows
 from assay.store.holder import Holder
 from assay.store.imported import history_of
 from assay.store.rows import check_row
 from assay.store.schema import bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
+
+_ROWS = 2000  # read at once
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,11 @@ def _database(store: Store) -> Iterator[Defect]:
 def _rows(store: Store) -> Iterator[Defect]:
     with store.database.read() as connection:
         for table, key, noun in _CHECKED:
-            for row in connection.execute(sa.select(table)).mappings():
-                try:
-                    check_row(table.name, dict(row))
-                except ValueError as error:
-                    subject = str(row[key])
-                    yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {error}")
+            found = connection.execution_options(yield_per=_ROWS).execute(sa.select(table))
+            for rows in found.mappings().partitions():
+                for number, reason in sorted(wrong_rows(table.name, rows).items()):
+                    subject = str(rows[number][key])
+                    yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {reason}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
             try:
                 benches.read(row.key, row.content)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from assay.analysis.quantities import MEASURES
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
+from assay.store.columns import wrong_rows
 from assay.store.curves import Curves, load
 from assay.store.database import Database
 from assay.store.rows import readable, unreadable
@@ -152,10 +153,20 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
     )
     readable("study", row, name)
     with database.read() as connection:
-        rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
-    for trial_row in rows:
-        _check({name: cell for name, cell in trial_row.items() if name not in _WIDE}, trial_row["trial"])
+        answer = connection.execute(query)
+        names = tuple(answer.keys())
+        rows = [dict(zip(names, cells, strict=True)) for cells in answer]
+    _check_all(rows)
     return json.loads(row["definition"]), rows
+
+
+def _check_all(rows: Sequence[Row]) -> None:
+    """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
+    finished = [row for row in rows if row["outcome"] is not None]
+    for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
+        wrong = wrong_rows(table, checked, skip=("recipe", *_WIDE) if table != "member" else ())
+        for number, reason in wrong.items():
+            raise StoreError(unreadable(table, checked[number]["trial"], reason))
 
 
 def _check(row: Row, key: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from assay.training.source import Source
 
 _MOST_DEPTH = 32  # of JSON in a cell
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
+_NOT_NEGATIVE = ("seconds", "effort", "created", "updated", "finished")
 _strict = ConfigDict(strict=True, extra="ignore")
 
 
@@ -151,7 +153,7 @@ def _one_of(*names: str) -> AfterValidator:
 
 
 _list_of_texts = TypeAdapter(list[str], config=_strict)
-_JSON: dict[tuple[str, str], AfterValidator] = {
+CELLS: dict[tuple[str, str], AfterValidator] = {
     ("trial", "recipe"): AfterValidator(_recipe),
     ("trial", "timing"): _one_of(*TIMINGS),
     ("result", "outcome"): _one_of(*Outcome),
@@ -168,7 +170,8 @@ _JSON: dict[tuple[str, str], AfterValidator] = {
     ("imported", "curve"): AfterValidator(functools.partial(_curve, trained=False)),
     ("imported", "warnings"): _of_json(list, _list_of_texts),
 }
-_TABLES = (trial, result, machine, study, member, imported, bench)
+"""What is checked of a cell beyond its type, by table and column."""
+TABLES = {table.name: table for table in (trial, result, machine, study, member, imported, bench)}
 
 
 def _type_of(column: sa.Column[Any]) -> Any:
@@ -178,7 +181,7 @@ def _type_of(column: sa.Column[Any]) -> Any:
         kind = bool
     elif isinstance(column.type, sa.Double):
         kind = Fraction if column.name in _FRACTIONS else Number
-        kind = Seconds if column.name in ("seconds", "effort", "created", "updated", "finished") else kind
+        kind = Seconds if column.name in _NOT_NEGATIVE else kind
     elif isinstance(column.type, sa.Integer):
         low = 0 if column.name != "seed" else -(2**63)
         kind = Annotated[int, Field(ge=low, le=2**63 - 1)]
@@ -186,14 +189,29 @@ def _type_of(column: sa.Column[Any]) -> Any:
         kind = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
     else:
         kind = Any if isinstance(column.type, sa.LargeBinary) else str
-    if check := _JSON.get((column.table.name, column.name)):
+    if check := CELLS.get((column.table.name, column.name)):
         kind = Annotated[kind, check]
     return kind | None if column.nullable else kind
 
 
+def bounds_of(column: sa.Column[Any]) -> tuple[type, float | None, float | None]:
+    """The type of a column's values and their bounds, as `check_row` has them; the length of a key is at least 1."""
+    if isinstance(column.type, sa.Boolean):
+        return bool, None, None
+    if isinstance(column.type, sa.Double):
+        if column.name in _FRACTIONS:
+            return float, 0.0, 1.0
+        most = sys.float_info.max
+        return float, 0.0 if column.name in _NOT_NEGATIVE else -most, most
+    if isinstance(column.type, sa.Integer):
+        return int, 0 if column.name != "seed" else -(2**63), 2**63 - 1
+    is_key = isinstance(column.type, sa.String) and not isinstance(column.type, sa.Text) and column.name != "study"
+    return str, 1 if is_key else None, None
+
+
 @functools.cache
 def _model(table: str, names: tuple[str, ...]) -> type[BaseModel]:
-    columns = next(t for t in _TABLES if t.name == table).columns
+    columns = TABLES[table].columns
     fields: dict[str, Any] = {f"c_{name}": (_type_of(columns[name]), ...) for name in names}
     return create_model(f"Row_{table}", __config__=ConfigDict(strict=True, extra="forbid"), **fields)
 
@@ -205,7 +223,7 @@ def check_row(table: str, row: Mapping[str, Any], *, skip: tuple[str, ...] = ())
     Traceback (most recent call last):
     ValueError: machine.description: is JSON of type list; expected dict
     """
-    columns = next(t for t in _TABLES if t.name == table).columns
+    columns = TABLES[table].columns
     names = tuple(c.name for c in columns if c.name in row and c.name not in skip)
     try:
         _model(table, names).model_validate({f"c_{name}": row[name] for name in names})
