@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +90,8 @@ def _artifacts(store: Store) -> Iterator[Defect]:
     for name, owner in owner_of.items():
         if name not in existing:
             yield Defect("missing", name, f"artifact {name[:16]} of {owner} is missing")
-            continue
-        try:
-            store.artifacts.get(name)
-        except StoreError as error:
-            yield Defect("missing", name, f"artifact of {owner}: {error}")
+    for name, error in store.artifacts.wrong([name for name in owner_of if name in existing]):
+        yield Defect("missing", name, f"artifact of {owner_of[name]}: {error}")
     for name in sorted(existing - set(owner_of)):
         yield Defect("orphan", name, f"artifact {name[:16]} is not referenced; `assay store vacuum` removes it")
 
@@ -196,20 +192,10 @@ def vacuum(store: Store) -> tuple[int, int]:
     A process that is storing a trial may have written its artifact but not yet its row. Artifacts of the last hour
     are therefore kept.
     """
-    owner_of = owners(store)
-    count = size = 0
-    for name in list(store.artifacts.names()):
-        if name in owner_of or store.artifacts.is_young(name):
-            continue
-        with suppress(StoreError):  # a damaged one is not needed either
-            size += len(store.artifacts.get(name))
-        try:
-            store.artifacts.remove(name)
-        except OSError as error:
-            raise StoreError(f"artifact {name[:16]} cannot be removed: {error.strerror or error}") from None
-        count += 1
+    unused = store.artifacts.unused(owners(store))
+    store.artifacts.discard([name for name, _ in unused])
     if store.database.path is not None:
         with store.database.explaining(), store.database.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             raw.execute("VACUUM")
-    return count, size
+    return len(unused), sum(size for _, size in unused)

@@ -31,7 +31,7 @@ metadata = MetaData()
 
 
 class Packed(LargeBinary):
-    """A curve: bytes, or the JSON text that a store of schema 0005 and before has, which is read as it is."""
+    """Bytes; in place of a curve, a store of schema 0005 and before has JSON text, which is read as it is."""
 
     cache_ok = True
 
@@ -218,6 +218,6 @@ artifact = Table(  # those that have no file of their own
     "artifact",
     metadata,
     _key("hash", primary_key=True),
-    Column("content", LargeBinary, nullable=False),
+    Column("content", Packed, nullable=False),
     Column("written", Double, nullable=False),
 )

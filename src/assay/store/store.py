@@ -155,11 +155,13 @@ class Store:
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
         """Stores the artifact of a trial, then its result. Returns False if another process has the lease now."""
-        name = self.artifacts.put(finished.content) if finished.content is not None else None
+        name = self.artifacts.prepare(finished.content) if finished.content is not None else None
         with self.database.write() as connection:
             held = leases.holds(connection, lease)
             if held is None:
                 return False
+            if finished.content is not None:
+                self.artifacts.add(connection, finished.content)
             self._put(connection, planned.key, finished, name)
             history = finished.history
             if name and history and finished.outcome is not Outcome.DIVERGED and history.iterations >= held:
@@ -168,8 +170,9 @@ class Store:
 
     def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
         """Stores a checkpoint from which a running trajectory can resume."""
-        name = self.artifacts.put(content)
+        name = self.artifacts.prepare(content)
         with self.database.write() as connection:
+            self.artifacts.add(connection, content)
             old = connection.execute(
                 sa.select(trajectory.c.checkpoint).where(trajectory.c.key == lease.trajectory)
             ).scalar()
