@@ -54,14 +54,19 @@ def list_trials(
 
 def _list_studies(store: Store, *, as_csv: bool, as_json: bool) -> None:
     from assay.cli import tables
-    from assay.store import benches, queries
+    from assay.store import benches, progress, queries
 
+    running = progress.listed(store.database)
     studies = queries.studies(store.database)
     if as_json:
-        print_json({"store": store.name, "studies": studies, "benches": benches.listed(store.database)})
+        rows = [row | {"points": [vars(point) for point in row["points"]]} for row in running]
+        stored = {"studies": studies, "benches": benches.listed(store.database)}
+        print_json({"store": store.name, **stored, "running": rows})
     elif as_csv:
         print_csv(studies)
     else:
         console().print(tables.studies(studies) if studies else f"{store.name}: no studies; --trials lists its trials")
         if stored_benches := benches.listed(store.database):
             console().print(tables.benches(stored_benches))
+        if running:
+            console().print(tables.running(running))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
-from assay.report.text import clean, number, percent, plain_cell
+from assay.report.text import clean, duration, number, percent, plain_cell
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -243,6 +243,23 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
         table.add_row(clean(row["name"]), *counts, best, seconds, _when(row["updated"]))
+    return table
+
+
+def running(rows: Sequence[dict[str, Any]]) -> Table:
+    """What is being trained, as its driver last noted it."""
+    table = Table(title="in training", title_justify="left")
+    for column in ("study", "configuration", "driver"):
+        table.add_column(column, overflow="fold")
+    for column in ("iteration", "loss", "accuracy", "for", "noted"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        point = row["points"][-1] if row["points"] else None
+        cells = [clean(row[name]) for name in ("study", "label", "holder")]
+        cells.append(f"{row['iteration']:,}/{row['iterations']:,}")
+        cells.append(_decimal(point.train_loss if point else None, ".4f"))
+        cells.append(percent(point.test_accuracy if point else None))
+        table.add_row(*cells, duration(row["seconds"]), _when(row["updated"]))
     return table
 
 

@@ -17,10 +17,12 @@ from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
 from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
+from assay.execution.running import RunningNotes
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.leases import Lease
+from assay.store.progress import Running
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
@@ -83,6 +85,7 @@ class Execution:
         self._active: dict[int, ActiveJob] = {}
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
+        self._notes = RunningNotes(store)
 
     @property
     def name(self) -> str:
@@ -155,6 +158,7 @@ class Execution:
             with suppress(Exception):  # if the store cannot be written, its leases expire
                 for active in self._active.values():
                     self.store.leases.release(active.lease)
+                self._notes.end()
         yield self._status()
 
     def _workers(self) -> Workers:
@@ -187,6 +191,8 @@ class Execution:
             for number, head, content in self.workers.messages(_POLL_SECONDS):
                 self._on_message(number, head, content)
             self._kill_silent()
+            if self._notes.due():
+                self._notes.note([self._running_of(active) for active in self._active.values()])
             if monotonic() - renewed > leases.SECONDS / 4:
                 self.store.leases.renew([active.lease for active in self._active.values()])
                 renewed = monotonic()
@@ -280,7 +286,7 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"])
+            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"], point=head["point"])
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -384,6 +390,14 @@ class Execution:
             best=self.best,
             eta_seconds=self._eta(),
         )
+
+    def _running_of(self, active: ActiveJob) -> Running:
+        """A job as the store notes it while it is trained."""
+        key = next(iter(active.open), active.job.trials[-1].key)
+        study = next(plan.study.name for plan in self.plans if key in plan.trials)
+        seconds = 0.0 if active.waiting else monotonic() - active.started
+        progress = (active.iteration, active.job.iterations, tuple(active.points))
+        return Running(active.lease, study, self.labels[key], seconds, *progress)
 
     def _label(self, active: ActiveJob) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]

@@ -157,4 +157,5 @@ _QUICK: dict[tuple[str, str], Test] = {
     ("result", "confusion"): _texts(_is_confusion),
     ("result", "curve"): _curves(imported=False),
     ("imported", "curve"): _curves(imported=True),
+    ("progress", "points"): _curves(imported=True),
 }

@@ -15,7 +15,7 @@ from assay.store.columns import wrong_rows
 from assay.store.holder import Holder
 from assay.store.imported import history_of
 from assay.store.rows import check_row
-from assay.store.schema import bench, imported, machine, member, result, study, trajectory, trial
+from assay.store.schema import bench, imported, machine, member, progress, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
 
@@ -114,6 +114,7 @@ _CHECKED = (
     (machine, "hash", "machine"),
     (study, "name", "study"),
     (member, "trial", "member of a study with trial"),
+    (progress, "trajectory", "progress of trajectory"),
 )
 
 _QUARANTINES = (
@@ -121,6 +122,7 @@ _QUARANTINES = (
     (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
     (trial, trial.c.key, "quarantined trial {}; run its study again"),
     (bench, bench.c.key, "quarantined bench {}"),
+    (progress, progress.c.trajectory, "removed the progress of trajectory {}"),
     (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
 )
 

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import curves
-from assay.store.schema import bench, imported, machine, member, result, study, trial
+from assay.store.schema import bench, imported, machine, member, progress, result, study, trial
 from assay.studies.settings import TIMINGS
 from assay.training.checked import LEDGER, Fraction, Number, Seconds, Whole
 from assay.training.ledger import ENTRIES
@@ -169,9 +169,10 @@ CELLS: dict[tuple[str, str], AfterValidator] = {
     ("imported", "outcome"): _one_of(*Outcome),
     ("imported", "curve"): AfterValidator(functools.partial(_curve, trained=False)),
     ("imported", "warnings"): _of_json(list, _list_of_texts),
+    ("progress", "points"): AfterValidator(functools.partial(_curve, trained=False)),
 }
 """What is checked of a cell beyond its type, by table and column."""
-TABLES = {table.name: table for table in (trial, result, machine, study, member, imported, bench)}
+TABLES = {table.name: table for table in (trial, result, machine, study, member, imported, bench, progress)}
 
 
 def _type_of(column: sa.Column[Any]) -> Any:
