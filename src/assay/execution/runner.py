@@ -19,6 +19,7 @@ from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
 from assay.execution.status import RunningTrial, StudyStatus
+from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.leases import Lease
@@ -54,6 +55,7 @@ class Execution:
         starts: Histories to resume from, by trajectory, in place of the store's checkpoints.
         reads_off: Whether a shorter trial may be read off the stored curve of a longer one, which leaves it without
             weights.
+        prunes: Whether the studies end with this run, so that `keep = "winners"` prunes the weights of the others.
     """
 
     def __init__(
@@ -65,16 +67,17 @@ class Execution:
         again: bool = False,
         starts: Mapping[str, History] | None = None,
         reads_off: bool = True,
+        prunes: bool = True,
     ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
         self.trials = {key: trial for plan in self.plans for key, trial in plan.trials.items()}
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
-        self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
+        self._kept = {key for plan in self.plans if plan.study.settings.keep != "nothing" for key in plan.trials}
         self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
         self._retry, self._again = retry, again
-        self._starts, self._reads_off = dict(starts or {}), reads_off
+        self._starts, self._reads_off, self._prunes = dict(starts or {}), reads_off, prunes
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self._stored = set(self.outcomes)
@@ -132,7 +135,8 @@ class Execution:
 
     def without_best(self) -> int:
         """How many of the trials that were stored before lack the weights of the best point that `save_best` keeps."""
-        return sum(not self.store.has_best(key) for key in self._stored & self._save_best)
+        pruned = {key for plan in self.plans if plan.study.settings.keep == "winners" for key in plan.trials}
+        return sum(not self.store.has_best(key) for key in (self._stored & self._save_best) - pruned)
 
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
@@ -149,6 +153,7 @@ class Execution:
         self.register()
         yield self._status()
         if not len(self.open):
+            self._prune()
             return
         self.workers = self._workers()
         try:
@@ -159,7 +164,15 @@ class Execution:
                 for active in self._active.values():
                     self.store.leases.release(active.lease)
                 self._notes.end()
+        self._prune()
         yield self._status()
+
+    def _prune(self) -> None:
+        """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
+        for plan in self.plans:
+            ended = all(key in self.outcomes for key in plan.trials)
+            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+                keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:
         """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
