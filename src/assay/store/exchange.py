@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ from assay.engines import ENGINES
 from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
+from assay.store.columns import wrong_rows
 from assay.store.curves import POINT, load, packed_text, text_of
+from assay.store.database import chunks
 from assay.store.imported import history_of, refuse_taken
 from assay.store.parquet import trial_rows
 from assay.store.queries import study_definition
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _PREFIX = "result_"
+_ROWS = 2000  # checked and inserted at once
 _CURVE = _PREFIX + "curve"
 
 
@@ -161,13 +165,14 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
-        for planned, ended in export.trials:
-            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
-            _insert_missing(connection, trial, planned)
-            if ended is not None:
-                ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
-                ended["machine"] = hashes.get(ended["machine"], ended["machine"])
-                added += _insert_missing(connection, result, ended)
+        for planned, ended in _portions(export.trials):
+            for row in ended:
+                row["artifact"] = row["artifact"] if row["artifact"] in artifacts else None
+                row["machine"] = hashes.get(row["machine"], row["machine"])
+            starts = [{"key": row["trajectory"], "iteration": 0, "losses": 0} for row in planned]
+            _insert_all_missing(connection, trajectory, starts)
+            _insert_all_missing(connection, trial, planned)
+            added += _insert_all_missing(connection, result, ended)
         for row in export.benches:
             _insert_missing(connection, bench, row | {"machine": hashes.get(row["machine"], row["machine"])})
         for row in export.studies:
@@ -188,7 +193,11 @@ def _read(folder: Path) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials = [_checked(row) for row in trial_rows(path)]
+        trials = [_stored(row) for row in trial_rows(path)]
+        for planned, ended in _portions(trials):
+            for table, rows in (("trial", planned), ("result", ended)):
+                for reason in wrong_rows(table, rows).values():
+                    raise ValueError(reason)
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:
@@ -199,10 +208,20 @@ def _read(folder: Path) -> _Export:
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
 
 
-def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A row of the export as the rows of a trial and its result. Raises: ValueError where it is damaged."""
+def _portions(
+    trials: Sequence[tuple[dict[str, Any], dict[str, Any] | None]],
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """The rows of trials and those of their results, some at a time."""
+    for start in range(0, len(trials), _ROWS):
+        portion = trials[start : start + _ROWS]
+        yield [planned for planned, _ in portion], [ended for _, ended in portion if ended is not None]
+
+
+def _stored(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A row of the export as the rows of a trial and its result, to be checked. Raises: ValueError."""
     planned = {c.name: _as_stored(c, row[c.name]) for c in trial.columns}
-    check_row("trial", planned)
+    if not isinstance(planned["key"], str):
+        raise ValueError("trial.key: expected text")
     if not _is_engine(planned["engine"]):
         raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     if row[_PREFIX + "trial"] is None:
@@ -210,7 +229,6 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
     ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
     ended["curve"] = _curve_bytes("result", ended["curve"])
-    check_row("result", ended)
     if ended["trial"] != planned["key"]:
         raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
     return planned, ended
@@ -271,8 +289,8 @@ def _checked_studies(rows: Any) -> list[dict[str, Any]]:
         kept = {c.name: row[c.name] for c in study.columns}
         check_row("study", kept)
         members = [{c.name: m[c.name] for c in member.columns} for m in row["members"]]
-        for m in members:
-            check_row("member", m)
+        for reason in wrong_rows("member", members).values():
+            raise ValueError(reason)
         if len({m["position"] for m in members}) < len(members):
             raise ValueError(f"study {row['name'][:80]!r}: two members have one position")
         studies.append(kept | {"members": members})
@@ -335,6 +353,20 @@ def _insert_missing(connection: sa.Connection, table: sa.Table, values: dict[str
         return 0
     connection.execute(sa.insert(table).values(**values))
     return 1
+
+
+def _insert_all_missing(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Inserts rows, of equal keys the first, unless their keys exist; returns the number of rows inserted."""
+    key = next(iter(table.primary_key.columns))
+    by_key: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        by_key.setdefault(row[key.name], row)
+    for chunk in chunks(list(by_key)):
+        for stored in connection.execute(sa.select(key).where(key.in_(chunk))).scalars().all():
+            del by_key[stored]
+    if by_key:
+        connection.execute(sa.insert(table), list(by_key.values()))
+    return len(by_key)
 
 
 def _add_study(connection: sa.Connection, row: dict[str, Any]) -> None:
