@@ -14,7 +14,7 @@ from assay.cli import app
 from assay.execution import running as notes
 from assay.execution.active import ActiveJob
 from assay.execution.runner import Execution
-from assay.store import integrity, progress
+from assay.store import exchange, integrity, progress
 from assay.store.leases import Lease
 from assay.store.progress import Running
 from assay.store.schema import progress as table
@@ -155,3 +155,39 @@ def test_a_study_notes_what_it_trains_and_leaves_nothing(tmp_path: Path, monkeyp
     assert stored(store) == 0
     assert json.loads(CliRunner().invoke(app, ["list", "--json", "--store", store.name]).output)["running"] == []
     store.close()
+
+
+def test_long_commands_say_what_they_do_in_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from assay.cli import progress as bars
+
+    clock = [0.0]
+    monkeypatch.setattr(bars, "perf_counter", lambda: clock[0])
+    with bars.steps("check") as show:
+        for second in range(25):
+            clock[0] = float(second)
+            show("rows of result", 1000 * second, 100_000)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["check: rows of result, 10,000 of 100,000", "check: rows of result, 20,000 of 100,000"]
+
+
+def test_check_export_import_and_vacuum_show_each_step(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    made = made_plan(3)
+    store.register(made)
+    shown: list[tuple[str, int, int]] = []
+
+    def show(what: str, done: int, total: int) -> None:
+        shown.append((what, done, total))
+
+    assert integrity.check(store, show) == []
+    assert ("rows of trial", 3, 3) in shown
+    exchange.export(store, tmp_path / "out", show=show)
+    assert ("curves", 0, 3) in shown
+    other = Store(str(tmp_path / "other.db"))
+    exchange.read_back(other, tmp_path / "out", show)
+    assert {("trials read", 0, 3), ("trials stored", 0, 3)} <= set(shown)
+    integrity.vacuum(other, show)
+    assert shown[-1] == ("the database", 0, 1)
+    other.close()

@@ -29,7 +29,8 @@ from assay.store.columns import wrong_rows
 from assay.store.curves import POINT, load, packed_text, text_of
 from assay.store.database import chunks
 from assay.store.imported import history_of, refuse_taken
-from assay.store.parquet import trial_rows
+from assay.store.integrity import Show, silent
+from assay.store.parquet import rows_of, trial_rows
 from assay.store.queries import study_definition
 from assay.store.records import stored_machine
 from assay.store.rows import check_row
@@ -47,7 +48,7 @@ _ROWS = 2000  # checked and inserted at once
 _CURVE = _PREFIX + "curve"
 
 
-def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
+def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False, show: Show = silent) -> int:
     """Writes all trials with the benches, or the trials of a study, with their results; returns their number.
 
     `artifacts`: whether to write the weights too. Raises: StoreError, FileError.
@@ -63,8 +64,11 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
     with store.database.read() as connection:
         rows = _rows(connection, query.order_by(trial.c.created))
+        show("curves", 0, len(rows))
         points = _points(rows)
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number % _ROWS == 0:
+                show("curves", number, len(rows))
             row[_CURVE] = None if row[_CURVE] is None else _curve_text(row[_CURVE])
         studies = _rows(connection, sa.select(study))
         curves = _rows(connection, sa.select(imported).order_by(imported.c.key))
@@ -83,6 +87,7 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        show("files", 0, 5)
         _write_parquet(pandas.DataFrame(rows, columns=[c.key for c in columns]), folder / "trials.parquet")
         _write_parquet(points, folder / "curves.parquet")
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
@@ -145,7 +150,7 @@ class _Export:
     curves: list[dict[str, Any]]
 
 
-def read_back(store: Store, folder: Path) -> tuple[int, int]:
+def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int]:
     """Adds what an export holds and the store lacks.
 
     Every row is checked, because the folder is untrusted.
@@ -156,7 +161,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     Raises: FileError, with the first row that cannot be read.
     """
     _needs_pyarrow()
-    export = _read(folder)
+    export = _read(folder, show)
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
@@ -165,7 +170,8 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
-        for planned, ended in _portions(export.trials):
+        for number, (planned, ended) in enumerate(_portions(export.trials)):
+            show("trials stored", number * _ROWS, len(export.trials))
             for row in ended:
                 row["artifact"] = row["artifact"] if row["artifact"] in artifacts else None
                 row["machine"] = hashes.get(row["machine"], row["machine"])
@@ -182,7 +188,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     return added, len(export.trials) + len(export.curves) - added
 
 
-def _read(folder: Path) -> _Export:
+def _read(folder: Path, show: Show) -> _Export:
     """The content of an exported folder without its artifacts. Raises: FileError."""
     path = folder / "trials.parquet"
     if not path.is_file():
@@ -193,7 +199,11 @@ def _read(folder: Path) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials = [_stored(row) for row in trial_rows(path)]
+        trials: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
+        for number, row in enumerate(trial_rows(path)):
+            if number % _ROWS == 0:
+                show("trials read", number, rows_of(path))
+            trials.append(_stored(row))
         for planned, ended in _portions(trials):
             for table, rows in (("trial", planned), ("result", ended)):
                 for reason in wrong_rows(table, rows).values():

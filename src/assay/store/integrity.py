@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,12 @@ from assay.store.store import Store
 from assay.system.files import write_atomically
 
 _ROWS = 2000  # read at once
+Show = Callable[[str, int, int], None]
+"""Is given what is being done, how much of it is done, and of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,10 @@ class Defect:
     sentence: str
 
 
-def check(store: Store) -> list[Defect]:
-    """All defects of a store, the most serious first. Changes nothing."""
-    return [*_database(store), *_rows(store), *_artifacts(store), *_leases(store)]
+def check(store: Store, show: Show = silent) -> list[Defect]:
+    """All defects of a store, the most serious first. Changes nothing. `show` is given what is done."""
+    show("the database", 0, 1)
+    return [*_database(store), *_rows(store, show), *_artifacts(store, show), *_leases(store)]
 
 
 def _database(store: Store) -> Iterator[Defect]:
@@ -53,11 +60,14 @@ def _database(store: Store) -> Iterator[Defect]:
             yield Defect("damaged", store.name, f"a row of {row[0]} refers to a missing row of {row[2]}")
 
 
-def _rows(store: Store) -> Iterator[Defect]:
+def _rows(store: Store, show: Show) -> Iterator[Defect]:
     with store.database.read() as connection:
         for table, key, noun in _CHECKED:
+            total, done = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one(), 0
             found = connection.execution_options(yield_per=_ROWS).execute(sa.select(table))
             for rows in found.mappings().partitions():
+                done += len(rows)
+                show(f"rows of {table.name}", done, int(total))
                 for number, reason in sorted(wrong_rows(table.name, rows).items()):
                     subject = str(rows[number][key])
                     yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {reason}")
@@ -84,8 +94,9 @@ def owners(store: Store) -> dict[str, str]:
         return described | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
 
 
-def _artifacts(store: Store) -> Iterator[Defect]:
+def _artifacts(store: Store, show: Show) -> Iterator[Defect]:
     owner_of = owners(store)
+    show("weights", 0, len(owner_of))
     existing = set(store.artifacts.names())
     for name, owner in owner_of.items():
         if name not in existing:
@@ -188,14 +199,16 @@ def _emptied(connection: sa.Connection, subject: str, quarantined: list[dict[str
     return repairs
 
 
-def vacuum(store: Store) -> tuple[int, int]:
+def vacuum(store: Store, show: Show = silent) -> tuple[int, int]:
     """Removes unreferenced artifacts and releases unused space; returns the number of artifacts and their bytes.
 
     A process that is storing a trial may have written its artifact but not yet its row. Artifacts of the last hour
     are therefore kept.
     """
     unused = store.artifacts.unused(owners(store))
+    show("weights", 0, len(unused))
     store.artifacts.discard([name for name, _ in unused])
+    show("the database", 0, 1)
     if store.database.path is not None:
         with store.database.explaining(), store.database.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection

@@ -39,6 +39,13 @@ def trial_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise FileError(f"{path}: not a Parquet file, or damaged: {str(error)[:200]}") from None
 
 
+def rows_of(path: Path) -> int:
+    """The number of rows that a table claims to have."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
 def _cells(column: Any) -> list[Any]:
     """The cells of a column; equal texts of a dictionary are one object."""
     if not hasattr(column, "dictionary"):
