@@ -128,11 +128,11 @@ def test_the_points_of_a_job_ascend_and_are_finite_and_few() -> None:
     job = next(iter(made_plan(1).jobs))
     active = ActiveJob(Lease(job.trajectory), job, {})
     for t in (0, 10, 10, 5, 20):
-        active.update(t, accuracy=0.5, loss=float("inf") if t == 20 else 1.0, point=[t, 32 * t, 0.1 * t])
+        active.update(t, expected=0, accuracy=0.5, loss=float("inf") if t == 20 else 1.0, point=[t, 32 * t, 0.1 * t])
     assert [point.iteration for point in active.points] == [0, 10, 20]
     assert [point.train_loss for point in active.points] == [1.0, 1.0, None]
     for t in range(30, 1000, 10):
-        active.update(t, accuracy=0.5, loss=1.0, point=[t, 32 * t, 0.1 * t])
+        active.update(t, expected=0, accuracy=0.5, loss=1.0, point=[t, 32 * t, 0.1 * t])
     assert len(active.points) == 50
 
 

@@ -27,13 +27,25 @@ class ActiveJob:
     started: float = field(default_factory=monotonic)
     first_iteration: int | None = None  # of the first status: not 0 if the job resumes
     iteration: int = 0
+    expected: int = 0  # iterations in all, where the budget is in seconds
     accuracy: float | None = None
     loss: float | None = None
     waiting: bool = False
     points: deque[Point] = field(default_factory=lambda: deque[Point](maxlen=_POINTS))  # the latest
 
+    @property
+    def iterations(self) -> int:
+        """The iterations of the job; where its budget is in seconds, what its pace so far makes of them."""
+        return self.job.iterations if self.job.seconds is None else self.expected
+
     def update(
-        self, iteration: int, *, accuracy: float | None, loss: float | None, point: Sequence[Any] | None = None
+        self,
+        iteration: int,
+        *,
+        expected: int,
+        accuracy: float | None,
+        loss: float | None,
+        point: Sequence[Any] | None = None,
     ) -> None:
         """Takes the progress that the worker reports; it trains, so it no longer waits.
 
@@ -47,9 +59,10 @@ class ActiveJob:
         if self.first_iteration is None:
             self.first_iteration, self.started = iteration, monotonic()
         self.iteration, self.accuracy, self.loss = iteration, accuracy, loss
+        self.expected = expected
 
     def pace(self, estimates: Estimates) -> Pace:
         """The time that the job has taken, against its estimate."""
-        end = max(self.job.iterations, 1)
+        end = max(self.iterations, 1)
         elapsed, begin = monotonic() - self.started, (self.first_iteration or 0) / end
         return estimates.pace(self.job.trajectory, elapsed, begin, self.iteration / end)

@@ -13,6 +13,7 @@ from assay.errors import AssayError
 from assay.recipe.model import Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
+from assay.system.limits import ITERATIONS, LOG_POINTS
 from assay.training.log_points import number_of_log_points
 from assay.training.loop import Training
 
@@ -43,9 +44,14 @@ class Cost:
     iteration: float
     point: float
 
-    def of(self, job: Job, points: int) -> float:
-        """Seconds of a job with that many log points."""
-        return self.iteration * job.iterations + self.point * points
+    def of(self, job: Job, examples: int) -> float:
+        """Seconds of a job for N training examples."""
+        recipe, seconds = job.trials[-1].recipe, job.seconds
+        if seconds is None:
+            return self.iteration * job.iterations + self.point * number_of_log_points(recipe, examples)
+        reached = min(round(seconds / self.iteration), ITERATIONS.most) if self.iteration else None
+        points = min(number_of_log_points(recipe, examples, iterations=reached), LOG_POINTS.most)
+        return seconds + self.point * points
 
 
 def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, int]) -> dict[str, float]:
@@ -59,7 +65,7 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
         kinds.setdefault(_kind_of_job(job), []).append(job)
-    longest = {kind: max(job.iterations for job in group) for kind, group in kinds.items()}
+    longest = {kind: max(_known_iterations(job) for job in group) for kind, group in kinds.items()}
     known = _known(store, longest) if store is not None else {}
     unknown = [kind for kind in kinds if kind not in known]
     unknown.sort(key=lambda kind: -sum(job.flops for job in kinds[kind]))
@@ -68,15 +74,20 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
         if known and perf_counter() - begin > _MAX_SECONDS:
             break
         known[kind] = calibrated(kinds[kind][0].trials[-1], cache)
-    rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
+    counted = {k: cost for k, cost in known.items() if kinds[k][0].flops} or known
+    rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in counted.items()])
     point = median([cost.point for cost in known.values()])
     seconds: dict[str, float] = {}
     for kind, group in kinds.items():
         for job in group:
             cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point)
-            last = job.trials[-1]
-            seconds[job.trajectory] = cost.of(job, number_of_log_points(last.recipe, examples[last.key]))
+            seconds[job.trajectory] = cost.of(job, examples[job.trials[-1].key])
     return seconds
+
+
+def _known_iterations(job: Job) -> int:
+    """The iterations of a job; 0 where its budget is in seconds."""
+    return job.iterations if job.seconds is None else 0
 
 
 def _known(store: Store, longest: Mapping[Kind, int]) -> dict[Kind, Cost]:

@@ -124,6 +124,11 @@ class Execution:
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
         self._again = self._retry = False
 
+    def changes(self) -> list[str]:
+        """What running changes in stored studies of the same names, a sentence for each that changes."""
+        changes = [self.store.change(plan) for plan in self.plans]
+        return [change.sentence() for change in changes if change is not None]
+
     def _count(self) -> int:
         if self._settings.timing == "isolated" or self._settings.device != "cpu":
             return 1
@@ -299,7 +304,8 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"], point=head["point"])
+            measured = {name: head[name] for name in ("accuracy", "loss", "point")}
+            active.update(head["iteration"], expected=head["iterations"], **measured)
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -308,7 +314,7 @@ class Execution:
             self._trial_ended(number, active, head, content)
         elif head["kind"] == "idle":
             del self._active[number]
-            active.iteration = active.job.iterations
+            active.iteration = active.iterations
             if self._estimates is not None:
                 self._estimates.done(active.pace(self._estimates))
             self.store.leases.release(active.lease)
@@ -391,7 +397,7 @@ class Execution:
 
     def _status(self) -> StudyStatus:
         running = tuple(
-            RunningTrial(self._label(a), a.iteration, a.job.iterations, a.accuracy, a.loss, a.waiting)
+            RunningTrial(self._label(a), a.iteration, a.iterations, a.accuracy, a.loss, a.waiting)
             for a in self._active.values()
         )
         return StudyStatus(
@@ -409,7 +415,7 @@ class Execution:
         key = next(iter(active.open), active.job.trials[-1].key)
         study = next(plan.study.name for plan in self.plans if key in plan.trials)
         seconds = 0.0 if active.waiting else monotonic() - active.started
-        progress = (active.iteration, active.job.iterations, tuple(active.points))
+        progress = (active.iteration, active.iterations, tuple(active.points))
         return Running(active.lease, study, self.labels[key], seconds, *progress)
 
     def _label(self, active: ActiveJob) -> str:

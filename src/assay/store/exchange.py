@@ -26,6 +26,7 @@ from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.columns import wrong_rows
+from assay.store.consistency import contradictions
 from assay.store.curves import POINT, load, packed_text, text_of
 from assay.store.database import chunks
 from assay.store.imported import history_of, refuse_taken
@@ -208,6 +209,8 @@ def _read(folder: Path, show: Show) -> _Export:
             for table, rows in (("trial", planned), ("result", ended)):
                 for reason in wrong_rows(table, rows).values():
                     raise ValueError(reason)
+        for one, end in trials:
+            _check_consistent(one, end)
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:
@@ -252,6 +255,11 @@ def _curve_bytes(table: str, text: Any) -> Any:
         return packed_text(text)
     except ValueError as error:
         raise ValueError(f"{table}.curve: {error}") from None
+
+
+def _check_consistent(planned: dict[str, Any], ended: dict[str, Any] | None) -> None:
+    for sentence in contradictions(planned, ended):
+        raise ValueError(f"trial {planned['key'][:8]}: {sentence}")
 
 
 def _as_stored(column: sa.Column[Any], value: Any) -> Any:

@@ -33,7 +33,10 @@ from assay.training.snapshots import save_best_problem
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations."""
+    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations.
+
+    Where the budget is in seconds, `iterations` is the most that a budget may have, and `flops` are 0: unknown.
+    """
 
     recipe: Recipe
     key: str
@@ -50,6 +53,11 @@ class Trial:
     program: Program | None = None  # an external program in place of an engine
     notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
     test_counts: tuple[int, ...] = ()  # test examples of each class
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds of training; None where it is in iterations."""
+        return self.recipe.budget.seconds
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,13 @@ class Job:
         return self.trials[-1].iterations
 
     @property
+    def seconds(self) -> float | None:
+        """The budget of its only trial in seconds of training; None where it is in iterations."""
+        return self.trials[-1].seconds
+
+    @property
     def flops(self) -> int:
-        """The operations of the longest trial."""
+        """The operations of the longest trial; 0 where its budget is in seconds."""
         return self.trials[-1].flops
 
 
@@ -195,12 +208,14 @@ class Planner:
         problems = recipe_problems(Cohort((recipe,), network), n, trainer)
         if settings.save_best and (problem := save_best_problem(recipe, external=isinstance(trainer, Program))):
             problems.append(problem)
+        if recipe.budget.seconds is not None and settings.timing == "packed":
+            problems.append("budget.seconds: trials side by side take each other's time; set timing = 'isolated'")
         if problems:
             raise RecipeError(problems)
         trajectory = trajectory_key(
             recipe, data_checksum=dataset.checksum, engine=trainer, timing=settings.timing, threads=settings.threads
         )
-        iterations = recipe.iterations(n)
+        iterations, timed = recipe.iterations(n), recipe.budget.seconds is not None
         seen = examples_seen(recipe.batches, iterations, n)
         return Trial(
             recipe=recipe,
@@ -213,7 +228,9 @@ class Planner:
             threads=settings.threads,
             data_checksum=dataset.checksum,
             iterations=iterations,
-            flops=flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
+            flops=0
+            if timed
+            else flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
             notes=self.notes(recipe),

@@ -27,6 +27,9 @@ from assay.training.snapshots import weights_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
 
+WITH_CONFUSION = (Outcome.COMPLETED, Outcome.STOPPED, Outcome.TIMED_OUT)
+"""The outcomes of trainings whose weights at the end are evaluated to a confusion matrix."""
+
 CHECKPOINT_SECONDS = 30.0
 """How often a training saves a checkpoint to resume from."""
 
@@ -228,7 +231,7 @@ class _Batch:
 
     def _ended(self, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
         training, confusion = self._training, None
-        if outcome in (Outcome.COMPLETED, Outcome.STOPPED):
+        if outcome in WITH_CONFUSION:
             with training.ledger.book("evaluate"):
                 confusion = confusion_of(training)
         history = training.histories()[0]
@@ -286,6 +289,8 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
     It must cover the log points, no trial may end before its last iteration, and where the weights at the best point
     are kept it must have those of the best point so far.
     """
+    if any(recipe.budget.seconds is not None for recipe in recipes):
+        return _can_spend(start, recipes, save_best=save_best)
     if not covers(start, recipes, n):
         return False
     for number, recipe in enumerate(recipes):
@@ -297,6 +302,16 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
         if number in save_best and (rules.best is None or weights_at(start, rules.best.iteration) is None):
             return False
     return True
+
+
+def _can_spend(start: History, recipes: Sequence[Recipe], *, save_best: Collection[int]) -> bool:
+    """Whether a trial with a budget in seconds can spend the rest of it, from a checkpoint of its own trajectory.
+
+    Its seconds so far count. Without log points at seconds or a rule, its curve is that of one training.
+    """
+    (recipe,) = recipes  # nothing shares its trajectory
+    limit = recipe.budget.seconds
+    return limit is not None and start.recipe.budget.seconds == limit and start.ledger.train < limit and not save_best
 
 
 def read_off(start: History, recipe: Recipe, n: int, test_counts: Sequence[int]) -> History | None:
