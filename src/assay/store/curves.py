@@ -420,7 +420,7 @@ def _joined(counts: NDArray[np.int64], decoded: list[Any], errors: dict[int, str
     """The curves of all groups in the order in which they were given; empties `decoded`."""
     starts = np.cumsum(counts) - counts
     places = [
-        (starts[rows][:, None] + np.arange(counts[rows[0]])).ravel() if len(rows) else rows for rows, _ in decoded
+        (starts[rows][:, None] + np.arange(int(counts[rows][0]))).ravel() if len(rows) else rows for rows, _ in decoded
     ]
     points = int(counts.sum())
     columns: dict[str, NDArray[Any]] = {}

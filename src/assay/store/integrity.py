@@ -68,7 +68,7 @@ def _rows(store: Store, show: Show) -> Iterator[Defect]:
             for rows in found.mappings().partitions():
                 done += len(rows)
                 show(f"rows of {table.name}", done, int(total))
-                for number, reason in sorted(wrong_rows(table.name, rows).items()):
+                for number, reason in sorted(wrong_rows(table.name, [dict(row) for row in rows]).items()):
                     subject = str(rows[number][key])
                     yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {reason}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):

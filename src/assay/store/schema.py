@@ -30,6 +30,10 @@ APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 metadata = MetaData()
 
 
+def _as_bytes(value: Any) -> Any:
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
+
+
 class Packed(LargeBinary):
     """Bytes; in place of a curve, a store of schema 0005 and before has JSON text, which is read as it is."""
 
@@ -40,7 +44,7 @@ class Packed(LargeBinary):
 
     def result_processor(self, dialect: Any, coltype: object) -> Any:
         """Values are as the database gives them: a damaged one may be of any type, which `check_row` says."""
-        return lambda value: bytes(value) if isinstance(value, bytearray | memoryview) else value
+        return _as_bytes
 
 
 def _key(name: str, **options: bool) -> Column[str]:
