@@ -110,7 +110,7 @@ def test_a_recipe_and_a_bare_name_in_place_of_a_study_are_said_with_the_command(
         ("my recipe.toml", "is a recipe, because it has optimizer and no baseline or axes"),
         ("my recipe.toml", "assay train 'my recipe.toml'"),
         ("mine", "did you mean the file mine.toml? assay run mine.toml"),
-        ("3LS", "is a model, not a study; train it: assay train --set model=3LS"),
+        ("3LX", "neither a file nor a bundled study"),
     ):
         with pytest.raises(FileError) as caught:
             Study.load(name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import sys
 from contextlib import suppress
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,11 +19,47 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(*, stderr: bool = False) -> Console:
-    """The terminal that tables are drawn on."""
-    from rich.console import Console
+class Verbosity(IntEnum):
+    """How much a command prints to stderr: errors alone, notes and progress as well, or log messages too."""
 
-    return Console(stderr=stderr, highlight=False)
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+_chosen = [Verbosity.NORMAL]
+
+
+def set_verbosity(level: Verbosity) -> None:
+    """Decides how much this process prints from now on."""
+    _chosen[0] = level
+    if level is Verbosity.VERBOSE:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("assay").setLevel(logging.INFO)
+    elif level is Verbosity.QUIET:
+        logging.getLogger("assay").setLevel(logging.ERROR)
+    else:
+        logging.getLogger("assay").setLevel(logging.NOTSET)
+
+
+def verbosity() -> Verbosity:
+    """How much is printed, as `--quiet` and `--verbose` say."""
+    return _chosen[0]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal that tables are drawn on; one that is too narrow for a table gets its rows one below the other."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from assay.cli.narrow import fitted
+
+    class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            width = self.width
+            super().print(*(fitted(o, width) if isinstance(o, Table) else o for o in objects), **options)
+
+    return Screen(stderr=stderr, highlight=False)
 
 
 def print_any_character() -> None:
@@ -33,6 +71,15 @@ def print_any_character() -> None:
 
 def note(text: str) -> None:
     """Prints a message to stderr, so that it does not mix with the result. It may hold names from files.
+
+    With --quiet, it is not printed; errors are (`print_error`).
+    """
+    if verbosity() is not Verbosity.QUIET:
+        print_error(text)
+
+
+def print_error(text: str) -> None:
+    """Prints a message to stderr, also with --quiet.
 
     A stderr that takes nothing, such as a full disk, changes neither what the command does nor its exit code.
     """

@@ -38,7 +38,9 @@ _FROM_STUDY = "set by the study"
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="Study in TOML, or name of a bundled or stored study.")] = "quickstart",
+    study: Annotated[
+        str, typer.Argument(help="Study in TOML, or name of a bundled or stored study, or of a model.")
+    ] = "quickstart",
     sets: Sets = None,
     data: DataSet = None,
     engine: Annotated[

@@ -269,9 +269,12 @@ _ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no resul
 
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:
-    """The studies of a store."""
+    """The studies of a store; their tags where there are any."""
     table = Table(title="studies", title_justify="left")
     table.add_column("study", overflow="fold")
+    tagged = any(row.get("tags") for row in rows)
+    if tagged:
+        table.add_column("tags", overflow="fold")
     for column in ("trials", "imported", "best accuracy", "training [s]", "updated"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
@@ -279,7 +282,8 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
-        table.add_row(Text(clean(row["name"])), *counts, best, seconds, _when(row["updated"]))
+        tags = [clean(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
+        table.add_row(Text(clean(row["name"])), *tags, *counts, best, seconds, _when(row["updated"]))
     return table
 
 

@@ -262,6 +262,7 @@ class Execution:
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,
             timing=first.timing,
+            work=f"study {self.name!r}",
             time_limit=self._settings.time_limit,
         )
 

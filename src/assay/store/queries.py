@@ -43,7 +43,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
 }
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-_FILTER = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
+_FILTER = re.compile(r"\s*(axis\.[^=<>!]+?|[A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 NAMES = (*FILTERS, *MACRO_SCORES)
 """The names by which trials can be filtered and sorted. A score of one class is one too, such as `recall:7`."""
 
@@ -54,8 +54,10 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
     Returns None if the table lacks the column, and for the scores of the confusion matrix. Raises: StoreError.
     """
     name, operation, text_value = _parts(text)
+    if name.startswith(AXIS):
+        return None  # `axis_condition` reads those
     if name not in FILTERS and not is_of_confusion(name):
-        raise StoreError(unknown("filter", name, NAMES))
+        raise StoreError(unknown("filter", name, [*NAMES, f"{AXIS}NAME"]))
     if name not in columns:
         return None
     column = columns[name]
@@ -69,6 +71,59 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
     elif name == "key":
         return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
     return _OPERATORS[operation](column, value)
+
+
+AXIS = "axis."
+"""What the name of an axis follows in a filter, as in a column of a study's frame."""
+
+
+def axis_condition(database: Database, text: str, study_name: str = "") -> sa.ColumnElement[bool]:
+    """Parses a filter of the value of an axis, such as `axis.optimizer=adam`: trials that have it in a study.
+
+    Numbers are compared as numbers with values that are numbers, and any other text as text.
+
+    Raises:
+        StoreError: It is no filter, or no study, or not that one, has such an axis.
+    """
+    match = _FILTER.fullmatch(text)
+    if not match or not match[3]:
+        raise StoreError(f"filter {text!r}: expected {AXIS}NAME=VALUE, or with != > < >= <=, such as axis.rate<0.1")
+    name, operation, wanted = match[1].removeprefix(AXIS).strip(), match[2], match[3]
+    query = sa.select(member.c.study, member.c.axis_values).distinct()
+    if study_name:
+        query = query.where(member.c.study == study_definition(database, study_name)["id"])
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    values = [(row.study, row.axis_values, json.loads(row.axis_values)) for row in rows]
+    known = list(dict.fromkeys(axis for *_, table in values for axis in table))
+    if name not in known:
+        raise StoreError(unknown("axis", name, known) if known else f"filter {text!r}: no study has an axis")
+    chosen = [
+        (number, cell) for number, cell, table in values if name in table and _passes(table[name], operation, wanted)
+    ]
+    by_study: dict[int, list[str]] = {}
+    for number, cell in chosen:
+        by_study.setdefault(number, []).append(cell)
+    parts = [
+        sa.and_(member.c.study == number, member.c.axis_values.in_(cells[start : start + 400]))
+        for number, cells in by_study.items()
+        for start in range(0, len(cells), 400)
+    ]
+    return trial.c.key.in_(sa.select(member.c.trial).where(sa.or_(sa.false(), *parts)))
+
+
+def _passes(value: Any, operation: str, wanted: str) -> bool:
+    """Whether the value of an axis passes a filter; an order is one of numbers."""
+    number: float | None
+    try:
+        number = float(wanted)
+    except ValueError:
+        number = None
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, int | float) and number is not None:
+        return bool(_OPERATORS[operation](value, number))
+    return operation in ("=", "!=") and bool(_OPERATORS[operation](str(value), wanted))
 
 
 def _parts(text: str) -> tuple[str, str, str]:
@@ -242,8 +297,11 @@ def trials(
     name = sort.removeprefix("-")
     if name not in FILTERS and not is_of_confusion(name):
         raise StoreError(unknown("column to sort by", name, NAMES))
+    axes = [text for text in filters if text.strip().startswith(AXIS)]
+    filters = [text for text in filters if text not in axes]
     tests = [_score_test(text) for text in filters if condition_on(text, FILTERS) is None]
     where = [clause for text in filters if (clause := condition_on(text, FILTERS)) is not None]
+    where += [axis_condition(database, text, study_name) for text in axes]
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True)
     if study_name:
         study_id = study_definition(database, study_name)["id"]
@@ -298,6 +356,16 @@ def _seconds_of(recipe: str | None) -> float | None:
         return float(json.loads(recipe or "{}")["budget"]["seconds"])
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def latest_trial(database: Database) -> str:
+    """The key of the trial whose result was stored last. Raises: StoreError where there is none."""
+    query = sa.select(result.c.trial).order_by(result.c.finished.desc()).limit(1)
+    with database.read() as connection:
+        key = connection.execute(query).scalar()
+    if key is None:
+        raise StoreError(f"{database.name}: no trial has a result yet")
+    return str(key)
 
 
 def one_trial(database: Database, prefix: str) -> Row:

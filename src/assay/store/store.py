@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
-from assay.store import leases
+from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
 from assay.store.curves import count_of
 from assay.store.database import Database, chunks
@@ -328,6 +328,7 @@ def _remove_study(connection: sa.Connection, name: str) -> list[str]:
     keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
     connection.execute(sa.delete(member).where(member.c.study == study_id))
     connection.execute(sa.delete(imported).where(imported.c.study == study_id))
+    tags.forget(connection, study_id)
     connection.execute(sa.delete(study).where(study.c.id == study_id))
     others = set(connection.execute(sa.select(member.c.trial)).scalars())
     return sorted(keys - others)

@@ -80,7 +80,9 @@ class Worker:
         start = from_bytes(content, source="checkpoint") if content else None
         cancelled = self.cancelled.is_set
         waiting = partial(send, self.connection, "waiting")
-        with machine_lock(head["timing"], cancelled=cancelled, on_wait=waiting) as waited:
+        with machine_lock(
+            head["timing"], work=head.get("work", "a training"), cancelled=cancelled, on_wait=waiting
+        ) as waited:
             if cancelled():
                 return
             begin, processor_begin = perf_counter(), process_time()
