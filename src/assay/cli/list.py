@@ -83,15 +83,17 @@ def list_trials(
 
 def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_csv: bool, as_json: bool) -> None:
     from assay.cli import tables
-    from assay.store import benches, queries, tags
+    from assay.store import benches, progress, queries, tags
 
     every = tags.read(store.database)
     studies = [row | {"tags": every.get(row["name"], {})} for row in queries.studies(store.database)]
     matching = _sorted([row for row in studies if all(tags.has(row["tags"], text) for text in wanted)], sort)
     shown = matching[:limit]
+    running = [] if wanted else progress.listed(store.database)
     stored_benches = [] if wanted else benches.listed(store.database)
     if as_json:
-        print_json({"store": store.name, "studies": matching, "benches": stored_benches})
+        rows = [row | {"points": [vars(point) for point in row["points"]]} for row in running]
+        print_json({"store": store.name, "studies": matching, "benches": stored_benches, "running": rows})
     elif as_csv:
         print_csv([row | {"tags": _tag_text(row["tags"])} for row in matching])
     else:
@@ -101,6 +103,8 @@ def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_
             note(f"{len(shown):,} of {len(matching):,} studies; --limit shows more")
         if stored_benches:
             console().print(tables.benches(stored_benches))
+        if running:
+            console().print(tables.running(running))
 
 
 def _tag_text(tags: dict[str, str]) -> str:

@@ -57,6 +57,24 @@ def bars(*, remaining: bool = False) -> Generator[Progress | None]:
         yield progress
 
 
+@contextmanager
+def steps(title: str) -> Generator[Callable[[str, int, int], None]]:
+    """A function that shows what is done, how much of it, and of how much: a bar, elsewhere a line every 10 s."""
+    with bars() as progress:
+        write: Callable[[tuple[str, int, int]], None] = lines(
+            lambda step: f"{title}: {step[0]}, {step[1]:,} of {step[2]:,}"
+        )
+        task = progress.add_task(title, total=None, status="") if progress else None
+
+        def show(what: str, done: int, total: int) -> None:
+            if progress is None or task is None:
+                write((what, done, total))
+            else:
+                progress.update(task, total=total, completed=done, status=f"{what}, {done:,} of {total:,}")
+
+        yield show
+
+
 def lines(describe: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
     """A function that notes what `describe` makes of a state, ever more rarely: a log of an hour has about 20 lines.
 

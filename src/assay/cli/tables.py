@@ -12,7 +12,7 @@ from rich.text import Text
 
 from assay.analysis.quantities import CLASS_SCORES, LOSS, MACRO_SCORES, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.cells import is_number
-from assay.report.text import clean, number, percent
+from assay.report.text import clean, duration, number, percent
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -293,6 +293,23 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
         tags = [clean(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
         table.add_row(Text(clean(row["name"])), *tags, *counts, best, seconds, _when(row["updated"]))
+    return table
+
+
+def running(rows: Sequence[dict[str, Any]]) -> Table:
+    """What is being trained, as its driver last noted it."""
+    table = Table(title="in training", title_justify="left")
+    for column in ("study", "configuration", "driver"):
+        table.add_column(column, overflow="fold")
+    for column in ("iteration", "loss", "accuracy", "for", "noted"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        point = row["points"][-1] if row["points"] else None
+        cells = [clean(row[name]) for name in ("study", "label", "holder")]
+        cells.append(f"{row['iteration']:,}/{row['iterations']:,}")
+        cells.append(_decimal(point.train_loss if point else None, ".4f"))
+        cells.append(percent(point.test_accuracy if point else None))
+        table.add_row(*cells, duration(row["seconds"]), _when(row["updated"]))
     return table
 
 

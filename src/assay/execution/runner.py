@@ -17,10 +17,13 @@ from assay.execution.active import ActiveJob
 from assay.execution.estimates import estimated
 from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
+from assay.execution.running import RunningNotes
 from assay.execution.status import RunningTrial, StudyStatus
+from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.leases import Lease
+from assay.store.progress import Running
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
@@ -52,6 +55,7 @@ class Execution:
         starts: Histories to resume from, by trajectory, in place of the store's checkpoints.
         reads_off: Whether a shorter trial may be read off the stored curve of a longer one, which leaves it without
             weights.
+        prunes: Whether the studies end with this run, so that `keep = "winners"` prunes the weights of the others.
     """
 
     def __init__(
@@ -63,16 +67,17 @@ class Execution:
         again: bool = False,
         starts: Mapping[str, History] | None = None,
         reads_off: bool = True,
+        prunes: bool = True,
     ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
         self.trials = {key: trial for plan in self.plans for key, trial in plan.trials.items()}
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
-        self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
+        self._kept = {key for plan in self.plans if plan.study.settings.keep != "nothing" for key in plan.trials}
         self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
         self._retry, self._again = retry, again
-        self._starts, self._reads_off = dict(starts or {}), reads_off
+        self._starts, self._reads_off, self._prunes = dict(starts or {}), reads_off, prunes
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self._stored = set(self.outcomes)
@@ -83,6 +88,7 @@ class Execution:
         self._active: dict[int, ActiveJob] = {}
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
+        self._notes = RunningNotes(store)
 
     @property
     def name(self) -> str:
@@ -134,7 +140,8 @@ class Execution:
 
     def without_best(self) -> int:
         """How many of the trials that were stored before lack the weights of the best point that `save_best` keeps."""
-        return sum(not self.store.has_best(key) for key in self._stored & self._save_best)
+        pruned = {key for plan in self.plans if plan.study.settings.keep == "winners" for key in plan.trials}
+        return sum(not self.store.has_best(key) for key in (self._stored & self._save_best) - pruned)
 
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
@@ -151,6 +158,7 @@ class Execution:
         self.register()
         yield self._status()
         if not len(self.open):
+            self._prune()
             return
         self.workers = self._workers()
         try:
@@ -160,7 +168,16 @@ class Execution:
             with suppress(Exception):  # if the store cannot be written, its leases expire
                 for active in self._active.values():
                     self.store.leases.release(active.lease)
+                self._notes.end()
+        self._prune()
         yield self._status()
+
+    def _prune(self) -> None:
+        """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
+        for plan in self.plans:
+            ended = all(key in self.outcomes for key in plan.trials)
+            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+                keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:
         """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
@@ -192,6 +209,8 @@ class Execution:
             for number, head, content in self.workers.messages(_POLL_SECONDS):
                 self._on_message(number, head, content)
             self._kill_silent()
+            if self._notes.due():
+                self._notes.note([self._running_of(active) for active in self._active.values()])
             if monotonic() - renewed > leases.SECONDS / 4:
                 self.store.leases.renew([active.lease for active in self._active.values()])
                 renewed = monotonic()
@@ -286,8 +305,8 @@ class Execution:
         if active is None or head["kind"] == "ready":
             return
         if head["kind"] == "status":
-            expected = head["iterations"]
-            active.update(head["iteration"], expected=expected, accuracy=head["accuracy"], loss=head["loss"])
+            measured = {name: head[name] for name in ("accuracy", "loss", "point")}
+            active.update(head["iteration"], expected=head["iterations"], **measured)
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -391,6 +410,14 @@ class Execution:
             best=self.best,
             eta_seconds=self._eta(),
         )
+
+    def _running_of(self, active: ActiveJob) -> Running:
+        """A job as the store notes it while it is trained."""
+        key = next(iter(active.open), active.job.trials[-1].key)
+        study = next(plan.study.name for plan in self.plans if key in plan.trials)
+        seconds = 0.0 if active.waiting else monotonic() - active.started
+        progress = (active.iteration, active.iterations, tuple(active.points))
+        return Running(active.lease, study, self.labels[key], seconds, *progress)
 
     def _label(self, active: ActiveJob) -> str:
         return self.labels[next(iter(active.open), active.job.trials[-1].key)]

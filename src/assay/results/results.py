@@ -23,7 +23,8 @@ from assay.results.environment import environment
 from assay.results.frames import curve_frame, trial_frame
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
-from assay.store.queries import machines_of, study_rows, with_readable
+from assay.store.curves import has_column
+from assay.store.queries import machines_of, study_rows, with_curves, with_readable
 from assay.store.store import Store
 from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
@@ -144,13 +145,14 @@ class Results:
     @cached_property
     def _curves(self) -> pandas.DataFrame:
         """`curves`, made once; whoever gets it gets a copy."""
-        return curve_frame(self._curve_rows)
+        rows, curves = with_curves(self._curve_rows)
+        self._curve_rows = rows  # what is damaged is said once
+        return curve_frame(rows, curves)
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
         """The rows with a curve, one for each trial: configurations may share one."""
-        rows = list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
-        return with_readable(rows, "curve")
+        return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.
@@ -513,8 +515,8 @@ class Results:
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
-        tested = any('"test_accuracy"' in row["curve"] for row in self._curve_rows)
-        validated = any('"validation_accuracy"' in row["curve"] for row in self._curve_rows)
+        tested = any(has_column(row["curve"], "test_accuracy") for row in self._curve_rows)
+        validated = any(has_column(row["curve"], "validation_accuracy") for row in self._curve_rows)
         return "validation" if validated and not tested else "test"
 
     def _drawable(self, trial: str | None) -> History:

@@ -7,16 +7,20 @@ import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
+from assay.store.columns import wrong_rows
+from assay.store.curves import Curves, load
 from assay.store.database import Database
-from assay.store.rows import readable
+from assay.store.rows import readable, unreadable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.training.outcome import RANKED
 
@@ -215,10 +219,20 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
     )
     readable("study", row, name)
     with database.read() as connection:
-        rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
-    for trial_row in rows:
-        _check({name: cell for name, cell in trial_row.items() if name not in _WIDE}, trial_row["trial"])
+        answer = connection.execute(query)
+        names = tuple(answer.keys())
+        rows = [dict(zip(names, cells, strict=True)) for cells in answer]
+    _check_all(rows)
     return json.loads(row["definition"]), rows
+
+
+def _check_all(rows: Sequence[Row]) -> None:
+    """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
+    finished = [row for row in rows if row["outcome"] is not None]
+    for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
+        wrong = wrong_rows(table, checked, skip=("recipe", *_WIDE) if table != "member" else ())
+        for number, reason in wrong.items():
+            raise StoreError(unreadable(table, checked[number]["trial"], reason))
 
 
 def _check(row: Row, key: str) -> None:
@@ -230,6 +244,20 @@ def _check(row: Row, key: str) -> None:
         readable("result", row, key)
     if row.get("description") is not None:
         readable("machine", {"description": row["description"]}, key)
+
+
+def with_curves(rows: Sequence[Row]) -> tuple[list[Row], Curves]:
+    """The rows of trials whose curve can be read, and these curves.
+
+    One damaged curve hides no other trial; which are left out is said.
+    """
+    imports = {number for number, row in enumerate(rows) if row.get("origin") == "imported"}
+    curves = load((row["curve"] for row in rows), check=True, imported=imports)
+    for number, reason in curves.errors.items():
+        _log.warning("%s", unreadable("result", rows[number]["trial"], f"result.curve: {reason}"))
+    kept = [row for number, row in enumerate(rows) if number not in curves.errors]
+    counts = np.array([n for number, n in enumerate(curves.counts.tolist()) if number not in curves.errors], np.int64)
+    return kept, replace(curves, counts=counts, errors={})
 
 
 def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
@@ -249,7 +277,7 @@ def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
 
 
 _WIDE = ("curve", "confusion")
-"""The cells of a result that a study's table does not need; `with_readable` checks them where they are used."""
+"""The cells of a result that a study's table does not need; they are checked where they are used."""
 _log = logging.getLogger("assay.store")
 
 

@@ -15,6 +15,7 @@ from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
+from assay.store.curves import count_of
 from assay.store.database import Database, chunks
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
@@ -169,11 +170,13 @@ class Store:
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
         """Stores the artifact of a trial, then its result. Returns False if another process has the lease now."""
-        name = self.artifacts.put(finished.content) if finished.content is not None else None
+        name = self.artifacts.prepare(finished.content) if finished.content is not None else None
         with self.database.write() as connection:
             held = leases.holds(connection, lease)
             if held is None:
                 return False
+            if finished.content is not None:
+                self.artifacts.add(connection, finished.content)
             self._put(connection, planned.key, finished, name)
             history = finished.history
             if name and history and finished.outcome is not Outcome.DIVERGED and history.iterations >= held:
@@ -182,8 +185,9 @@ class Store:
 
     def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
         """Stores a checkpoint from which a running trajectory can resume."""
-        name = self.artifacts.put(content)
+        name = self.artifacts.prepare(content)
         with self.database.write() as connection:
+            self.artifacts.add(connection, content)
             old = connection.execute(
                 sa.select(trajectory.c.checkpoint).where(trajectory.c.key == lease.trajectory)
             ).scalar()
@@ -276,7 +280,7 @@ class Store:
         with self.database.read() as connection:
             rows = connection.execute(recent).all()
         for row in rows:
-            ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
+            ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
             yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations)

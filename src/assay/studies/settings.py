@@ -46,7 +46,8 @@ class Settings(Part):
         time_limit: Maximum number of seconds of each trial; None for no limit.
         memory_limit: Maximum number of bytes of each worker; None for no limit.
         keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
-            to resume from) or "nothing".
+            to resume from), "nothing", or "winners" (checkpoints until the study has ended, then those of all seeds of
+            the best configuration alone).
         save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
     """
 
@@ -62,7 +63,7 @@ class Settings(Part):
     threads: Annotated[Count | None, Unit("threads"), Field(examples=[1])] = None
     time_limit: Annotated[Positive | None, Unit("s"), Field(examples=[600])] = None
     memory_limit: Annotated[Bytes | None, Unit("bytes"), Field(examples=[2**31])] = None
-    keep: Literal["checkpoint", "nothing"] = "checkpoint"
+    keep: Literal["checkpoint", "winners", "nothing"] = "checkpoint"
     save_best: bool = False
 
     @model_validator(mode="after")

@@ -115,6 +115,7 @@ class Worker:
             iterations=status.iterations,
             accuracy=status.point.test_accuracy,
             loss=status.point.train_loss,
+            point=[status.point.iteration, status.point.examples, status.point.seconds],
         )
 
     def _send_end(self, key: str, event: EndedEvent) -> None:
