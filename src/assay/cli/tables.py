@@ -344,7 +344,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
             table.add_row(*map(clean, [row["key"][:8], label, *numbers]))
             continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
-        rate = f"{row['optimizer']} {row['learning_rate']:g}"
+        rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         scores = [percent(row[score])] if score else []
         numbers = [row["seed"], _planned(row), percent(row["accuracy"]), *scores, _seconds(row)]

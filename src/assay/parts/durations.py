@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator
 
 from assay.parts.part import Written
-from assay.system.limits import WHOLE_NUMBER
+from assay.system.limits import ITERATIONS, WHOLE_NUMBER
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*([a-z ]*[a-z])\s*")
 _UNITS = {
@@ -64,6 +64,9 @@ def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration
         '500 iterations'
     """
     number, unit = _parts(value, units[0])
+    if number is not None and number > ITERATIONS.most:
+        shown = value if not isinstance(value, str) or len(value) <= 60 else value[:57] + "..."
+        raise ValueError(f"got {shown!r}; expected at most {ITERATIONS.most:,}")
     whole = unit not in _FRACTIONAL
     fits = number is not None and unit in units and (number >= least if whole else number > 0 or not least)
     if number is None or not fits or (whole and number != int(number)):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from assay.errors import StoreError, unknown
+from assay.store.bench_rows import BenchContent
 from assay.store.database import Database
 from assay.store.records import dumped, machine_row
+from assay.store.rows import plain_json
 from assay.store.schema import bench, machine
 
 FORMAT = 1
 """Of the plain data; incremented when older readers would misunderstand newer data."""
 Plain = dict[str, Any]
-_KEYS = ("name", "outcome", "recipe", "data", "epochs", "repeats", "calibration", "notes", "timeline")
 _WITHOUT_CONTENT = [c for c in bench.columns if c.name != "content"]
 
 
@@ -84,15 +85,14 @@ def one(database: Database, word: str) -> Plain:
 def read(key: str, content: str) -> Plain:
     """The plain data of a stored bench. Raises: StoreError where it is damaged."""
     try:
-        plain = json.loads(content)
+        plain = plain_json(content, dict)
         if plain["format"] != FORMAT or plain["bench"] != key:
             raise ValueError(f"format {plain['format']!r}, bench {plain['bench']!r}")
-        needed = [(plain, _KEYS), (plain["machine"], ("cpu", "cores")), (plain["baseline"], ("row", "why"))]
-        needed += [(row, ("label", "state", "reason", "certificate", "starts", "epochs")) for row in plain["rows"]]
-        needed += [(row["summary"], ("total", "train", "limit", "ratio")) for row in plain["rows"]]
-        for table, names in needed:
-            for name in names:
-                table[name]
+        BenchContent.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise StoreError(f"bench {key[:8]} cannot be read: {where}: {first['msg']}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"bench {key[:8]} cannot be read: {type(error).__name__}: {error}") from None
     return plain

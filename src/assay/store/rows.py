@@ -32,7 +32,7 @@ _NOT_NEGATIVE = ("seconds", "effort", "created", "updated", "finished")
 _strict = ConfigDict(strict=True, extra="ignore")
 
 
-def _json(text: str, kind: type) -> Any:
+def plain_json(text: str, kind: type) -> Any:
     """JSON of a kind, dict or list. Raises: ValueError."""
     try:
         value = json.loads(text)
@@ -66,7 +66,7 @@ def _check_plain(value: Any, depth: int) -> None:
 
 def _recipe(text: str) -> str:
     try:
-        Recipe.stored(_json(text, dict))
+        Recipe.stored(plain_json(text, dict))
     except AssayError as error:
         raise ValueError(str(error)) from None
     return text
@@ -74,7 +74,7 @@ def _recipe(text: str) -> str:
 
 def _of_json(kind: type, adapter: TypeAdapter[Any]) -> AfterValidator:
     def check(text: str) -> str:
-        adapter.validate_python(_json(text, kind))
+        adapter.validate_python(plain_json(text, kind))
         return text
 
     return AfterValidator(check)
@@ -109,7 +109,7 @@ _MATRIX = TypeAdapter(list[list[Whole]], config=_strict)
 
 
 def _confusion(text: str) -> str:
-    rows = _MATRIX.validate_python(_json(text, list))
+    rows = _MATRIX.validate_python(plain_json(text, list))
     if any(len(row) != len(rows) for row in rows):
         raise ValueError("is not a square matrix")
     return text
@@ -132,7 +132,7 @@ class _Origin(BaseModel):
 
 
 def _source(text: str) -> str:
-    plain = _json(text, dict)
+    plain = plain_json(text, dict)
     try:
         source = Source.stored(plain)
         _Origin.model_validate(vars(source))

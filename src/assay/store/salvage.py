@@ -148,7 +148,7 @@ def _copy_whole(path: Path, copy: Path) -> None:
     try:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-    except sqlite3.Error:  # the log does not help; what is in the file is still read
+    except (sqlite3.Error, UnicodeDecodeError):  # the log does not help; what is in the file is still read
         pass
     finally:
         connection.close()

@@ -217,7 +217,7 @@ class _About(BaseModel):
     engine: str
     engine_choice: str
     device: str
-    points: list[POINT]  # pyright: ignore[reportInvalidTypeForm]
+    points: Annotated[list[POINT], Field(min_length=1)]  # pyright: ignore[reportInvalidTypeForm]
     ledger: dict[str, Seconds]
     outcome: str
     reason: str

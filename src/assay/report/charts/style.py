@@ -189,13 +189,17 @@ def strokes(title: str | None, **more: Any) -> alt.Legend:
     return alt.Legend(title=title, symbolFillColor="transparent", **style, **more)
 
 
+_LEAST = 1e-300
+
+
 def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
     """The ends of an axis that shows all values with some room; never of length zero."""
     plain = list(values) or [0.0, 1.0]
     low, high = min(plain), max(plain)
     if log:
-        ratio = (high / low) ** pad if high > low else 1.5
-        return low / ratio, high * ratio
+        low = max(low, _LEAST)  # below, a logarithm and a ratio may not be finite
+        ratio = (max(high, low) / low) ** pad if high > low else 1.5
+        return low / ratio, max(high, low) * ratio
     room = (high - low) * pad or max(abs(high) * 0.05, 1e-3)
     return low - room, high + room
 
