@@ -1,28 +1,47 @@
-"""A job that a worker trains."""
+"""A batch that a worker trains: trajectories of one form, each with its lease and its open trials."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from assay.store.leases import Lease
 from assay.studies.plan import Job, Trial
+from assay.training.history import History
 from assay.workers.eta import Estimates, Pace
 
 
-@dataclass
-class ActiveJob:
-    """A job that a worker trains, and its progress as the worker last reported it."""
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A leased job, and the history from which it starts (None: from the beginning)."""
 
     lease: Lease
     job: Job
-    open: dict[str, Trial]
+    start: History | None = None
+
+
+@dataclass
+class ActiveBatch:
+    """A batch that a worker trains, and its progress as the worker last reported it."""
+
+    members: Sequence[Held]
+    open: dict[str, tuple[Held, Trial]] = field(default_factory=dict[str, tuple[Held, Trial]])
     started: float = field(default_factory=monotonic)
-    first_iteration: int | None = None  # of the first status: not 0 if the job resumes
+    heard: float = field(default_factory=monotonic)  # when the worker sent its last message
+    first_iteration: int | None = None  # of the first status: not 0 if the batch resumes
     iteration: int = 0
     accuracy: float | None = None
     loss: float | None = None
     waiting: bool = False
+
+    def __post_init__(self) -> None:
+        self.open = {trial.key: (held, trial) for held in self.members for trial in held.job.trials}
+
+    @property
+    def iterations(self) -> int:
+        """The iterations of the longest trial."""
+        return self.members[0].job.iterations
 
     def update(self, iteration: int, *, accuracy: float | None, loss: float | None) -> None:
         """Takes the progress that the worker reports; it trains, so it no longer waits."""
@@ -33,7 +52,25 @@ class ActiveJob:
         self.iteration, self.accuracy, self.loss = iteration, accuracy, loss
 
     def pace(self, estimates: Estimates) -> Pace:
-        """The time that the job has taken, against its estimate."""
-        end = max(self.job.iterations, 1)
+        """The time that the batch has taken, against its estimate."""
+        end = max(self.iterations, 1)
         elapsed, begin = monotonic() - self.started, (self.first_iteration or 0) / end
-        return estimates.pace(self.job.trajectory, elapsed, begin, self.iteration / end)
+        tasks = [held.job.trajectory for held in self.members]
+        return estimates.pace(tasks, elapsed, begin, self.iteration / end)
+
+    def left(self) -> list[Held]:
+        """The members with open trials, with these alone."""
+        trials: dict[str, tuple[Held, list[Trial]]] = {}
+        for held, trial in self.open.values():
+            trials.setdefault(held.lease.trajectory, (held, []))[1].append(trial)
+        return [Held(held.lease, Job(key, tuple(left)), held.start) for key, (held, left) in trials.items()]
+
+
+def halves(members: Sequence[Held]) -> list[list[Held]]:
+    """Members in two batches, to be tried again after the batch with all of them has failed.
+
+    >>> halves([])
+    []
+    """
+    middle = len(members) // 2
+    return [list(half) for half in (members[:middle], members[middle:]) if half]

@@ -50,6 +50,7 @@ class Trial:
     program: Program | None = None  # an external program in place of an engine
     notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
     test_counts: tuple[int, ...] = ()  # test examples of each class
+    form: str = ""  # the static form of its recipe: trials of one form can be trained as a cohort
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class Planner:
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
         dataset, trainer, settings = self.data(recipe.data.name), self.engine(recipe, engine), self.settings
+        form = static_form(recipe)
         n = self.examples(recipe)
         recipe = recipe.resolved(n)
         network = recipe.model.network(dataset.shape, len(dataset.classes))
@@ -218,6 +220,7 @@ class Planner:
             program=trainer if isinstance(trainer, Program) else None,
             notes=self.notes(recipe),
             test_counts=self.test_counts(dataset),
+            form=form,
         )
 
 
@@ -300,6 +303,8 @@ def started_from(plan: Plan, *, digest: str, note: str) -> Plan:
     """A plan of one recipe that starts from a file of weights: its keys contain the file's digest."""
     (old,) = plan.trials.values()
     trajectory, n = started_key(old.trajectory, digest), plan.examples[old.key]
-    trial = replace(old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, notes=(*old.notes, note))
+    trial = replace(
+        old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, notes=(*old.notes, note), form=""
+    )
     member = replace(plan.members[0], key=trial.key)
     return replace(plan, members=(member,), trials={trial.key: trial}, examples={trial.key: n})

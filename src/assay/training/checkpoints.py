@@ -8,8 +8,6 @@ to a temporary file, flushed and renamed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +51,12 @@ def to_bytes(history: History) -> bytes:
     tensors |= {f"slots/{name}": np.ascontiguousarray(s[:, 0]) for name, s in history.checkpoint.slots.items()}
     for t, snapshot in history.snapshots.items():
         tensors |= {f"{_BEST}/{t}/{name}": np.ascontiguousarray(w[0]) for name, w in snapshot.items()}
+    # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
+    return packed(tensors, metadata={_PREFIX: json.dumps(described(history), allow_nan=False)})
+
+
+def described(history: History) -> dict[str, Any]:
+    """A history without its machine and its weights, as plain data."""
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
@@ -61,7 +65,7 @@ def to_bytes(history: History) -> bytes:
         "engine": history.engine,
         "engine_choice": history.engine_choice,
         "device": history.device,
-        "points": [asdict(point) for point in history.points],
+        "points": [dict(vars(point)) for point in history.points],
         "ledger": {key: value for key, value in history.ledger.plain().items() if key != "other"},
         "outcome": str(history.outcome),
         "reason": history.reason,
@@ -85,8 +89,9 @@ def to_bytes(history: History) -> bytes:
         about["warnings"] = list(history.warnings)
     if history.pictures is not None:
         about["pictures"] = history.pictures.plain()
-    # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
-    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
+    if history.cohort > 1:  # its seconds are shared
+        about["cohort"] = history.cohort
+    return about
 
 
 def restore(path: str | Path) -> History:
@@ -123,7 +128,10 @@ def from_bytes(content: bytes, *, source: str) -> History:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
         _About.model_validate(about)
-        return _history(about, tensors)
+        recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
+        if not tensors:  # the weights of a file without them are not checked against the shape
+            recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+        return history_of(about, tensors, recipe)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -165,12 +173,14 @@ class _About(BaseModel):
     peak_memory_bytes: Whole
     load: _Measured = _Measured()
     warnings: list[str] = []
+    cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
 
 
-def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
-    """The history of checked metadata. Raises: KeyError, TypeError, ValueError, AssayError."""
-    recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
-    network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: Recipe) -> History:
+    """The history that `described` made plain, from checked metadata.
+
+    `tensors`: its weights; empty where they are not kept. Raises: KeyError, TypeError, ValueError, AssayError.
+    """
     slots = type(recipe.optimizer).slots
     if isinstance(
         recipe.optimizer, UnloadedOptimizer
@@ -180,11 +190,13 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     ledger = Ledger.stored(about["ledger"], load.get("processor_seconds"))
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     if tensors:  # an external program may return no weights, and never returns its slots
+        network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
         weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
-    if slots and any(name.startswith("slots/") for name in tensors):
-        slot_arrays = {
-            name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
-        }
+        if slots and any(name.startswith("slots/") for name in tensors):
+            slot_arrays = {
+                name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None]
+                for name, shape in network.shapes.items()
+            }
     return History(
         recipe=recipe,
         engine=str(about["engine"]),
@@ -208,18 +220,20 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         preparation_seconds=load.get("preparation_seconds"),
         skipped=load.get("skipped"),
         scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
-        snapshots={t: _snapshot(tensors, t, network.arrays) for t in _snapshot_iterations(tensors)},
+        snapshots=_snapshots(tensors, recipe, about) if tensors else {},
         warnings=tuple(map(str, about.get("warnings", ()))),
         pictures=PictureStyle.stored(about["pictures"]) if about.get("pictures") is not None else None,
+        cohort=int(about.get("cohort", 1)),
     )
 
 
-def _snapshot_iterations(tensors: Mapping[str, Any]) -> list[int]:
-    return sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
-
-
-def _snapshot(tensors: dict[str, NDArray[Any]], t: int, arrays: Mapping[str, tuple[int, ...]]) -> Weights:
-    return {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}
+def _snapshots(tensors: dict[str, NDArray[Any]], recipe: Recipe, about: dict[str, Any]) -> dict[int, Weights]:
+    arrays = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"])).arrays
+    iterations = sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
+    return {
+        t: {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}
+        for t in iterations
+    }
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
