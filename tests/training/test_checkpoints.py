@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 import assay
 from assay.data.datasets import load
 from assay.data.idx import write_idx
+from assay.data.images import prepared_image
 from assay.data.ink import ink_of
 from assay.data.picture_files import Picture
 from assay.data.picture_style import PictureStyle, fitted_ink
@@ -157,3 +158,12 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(trained: assay.History
     with pytest.raises(FileError, match="cannot be written"):
         save(trained, tmp_path / "taken")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_picture_of_which_no_ink_is_left_is_refused() -> None:
+    style = PictureStyle(0.0, side=20.0, centre=(14.0, 14.0))  # of 28 x 28 pixels, for a network of 8 x 8
+    colours = np.ones((40, 33, 1))
+    colours[8:30, 20:23] = 0.0
+    image = prepared_image("x.png", Picture(colours), (8, 8), style)
+    assert image.values is None
+    assert "no ink is left at the size and place of the training pictures" in image.problem

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.files import prepare_folder
+from assay.cli.files import prepare_folder, write_png
 from assay.cli.options import Json, Out, home_expanded
 from assay.cli.printing import console, one_line, print_json, print_line
-from assay.errors import FileError
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
@@ -70,10 +69,7 @@ def _contact_sheet(dataset: Dataset, path: Path) -> Path | None:
     if not overview.drawable(dataset):
         return None
     prepare_folder(path.parent)
-    try:
-        overview.contact_sheet(dataset).save(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_png(path, overview.contact_sheet(dataset))
     return path
 
 

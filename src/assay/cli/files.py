@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.errors import FileError
 from assay.report.text import file_stem
 from assay.system.command_line import command_line
+from assay.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def prepare_folder(folder: Path) -> None:
@@ -46,3 +52,10 @@ def check_file(file: Path, option: str) -> None:
         )
     if not os.access(folder, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
         raise FileError(f"{option} {file}: not writable")
+
+
+def write_png(path: Path, picture: Image) -> None:
+    """Writes a picture as PNG, atomically. Raises: FileError."""
+    content = BytesIO()
+    picture.save(content, format="PNG")
+    write_atomically(path, content.getvalue())

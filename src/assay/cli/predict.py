@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.files import write_png
 from assay.cli.options import Json, home_expanded, homes_expanded
 from assay.cli.printing import note, print_json, print_line
 
@@ -43,10 +44,7 @@ def predict(
     if show is not None:
         from assay.report.picture_sheet import sheet_of
 
-        try:
-            sheet_of(given, [p.label or p.problem for p in predictions]).save(show, format="PNG")
-        except OSError as error:
-            raise FileError(f"{show}: cannot be written: {error.strerror or error}") from None
+        write_png(show, sheet_of(given, [p.label or p.problem for p in predictions]))
         note(f"what the network is given: {clean(show)}")
     if as_json:
         print_json({"predictions": [vars(p) for p in predictions]})

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,8 +32,12 @@ def print_any_character() -> None:
 
 
 def note(text: str) -> None:
-    """Prints a message to stderr, so that it does not mix with the result. It may hold names from files."""
-    typer.echo(clean_lines(text), err=True)
+    """Prints a message to stderr, so that it does not mix with the result. It may hold names from files.
+
+    A stderr that takes nothing, such as a full disk, changes neither what the command does nor its exit code.
+    """
+    with suppress(OSError):
+        typer.echo(clean_lines(text), err=True)
 
 
 def print_line(text: object) -> None:

@@ -15,9 +15,10 @@ from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_s
 from assay.cli.plans import confirm_if_long, print_plan
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
-from assay.errors import AssayError, FileError
+from assay.errors import AssayError
 from assay.report.text import clean, duration
 from assay.system.command_line import command_line
+from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
     from assay.articles.page import Page
@@ -164,10 +165,7 @@ def _write(page: Page, folder: Path, stem: str) -> list[Path]:
 
     files = [folder / f"{stem}{suffix}" for suffix in (".md", ".html")]
     for file, text in zip(files, (page.markdown(stem), page.html()), strict=True):
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise FileError(f"{file}: cannot be written: {error.strerror or error}") from None
+        write_atomically(file, text.encode())
     return [*files, *(write(picture.chart, folder / picture.file(stem)) for picture in page.pictures)]
 
 

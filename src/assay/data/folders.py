@@ -18,6 +18,7 @@ from assay.data.npz import npz_names, read_npz
 from assay.data.orientation import taller
 from assay.data.roles import ROLES, role_of
 from assay.errors import DataError
+from assay.system.files import check_reachable
 from assay.system.limits import FOLDER_ENTRIES
 
 IDX_FILES = {
@@ -57,7 +58,8 @@ class FileSet:
 
 
 def has_idx_files(folder: Path) -> bool:
-    """Whether a folder holds the four IDX files of a data set under MNIST's names."""
+    """Whether a folder holds the four IDX files of a data set under MNIST's names. Raises: FileError."""
+    check_reachable(folder)
     return any(files.complete and not files.prefix for files in _sets_in(folder))
 
 

@@ -143,6 +143,9 @@ def prepared_image(name: str, picture: Picture, shape: tuple[int, ...], style: P
     if result.problem is not None:
         return PreparedImage(name, None, result.problem, tuple(notes))
     ink = fitted_ink(result.ink, (shape[0], shape[1]), style)
+    if not ink.any():
+        problem = "no ink is left at the size and place of the training pictures; is the picture one of theirs?"
+        return PreparedImage(name, None, problem, tuple(notes))
     values = style.border + ink * (style.full - style.border)
     if len(shape) == 3:
         values = values[..., None].repeat(shape[2], axis=2)

@@ -146,11 +146,10 @@ def fitted_ink(ink: Values, shape: tuple[int, int], style: PictureStyle) -> Valu
     """Ink (height, width) in a frame of `shape`, in the size and place that the training pictures have.
 
     Ink that has both already, to a pixel, stays as it is. Where the training pictures have no fixed size or place, the
-    whole picture is scaled to the frame.
+    whole picture is scaled to the frame. Zeros where no ink is left in the frame, as with a style of larger pictures.
     """
-    if ink.max() <= 0:
-        return np.zeros(shape)
-    return _strengthened(_in_place(ink, shape, style), style.peak)
+    placed = _in_place(ink, shape, style) if ink.max() > 0 else np.zeros(shape)
+    return _strengthened(placed, style.peak) if placed.max() > 0 else placed
 
 
 def _strengthened(ink: Values, peak: float) -> Values:

@@ -18,6 +18,13 @@ from assay.system.files import sync_folder, write_atomically
 _YOUNG_SECONDS = 3600.0
 
 
+class ForbiddenError(StoreError):
+    """This user may not read the artifacts. They are neither missing nor damaged, so that nothing is to be repaired."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: cannot be read: permission denied; let this user read it, and enter its folders")
+
+
 class Artifacts(Protocol):
     """Content-addressed storage.
 
@@ -63,6 +70,8 @@ class Folder:
         path = self._path(name)
         try:
             content = path.read_bytes()
+        except PermissionError:
+            raise ForbiddenError(path) from None
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
         if name_of(content) != name:
@@ -70,9 +79,9 @@ class Folder:
         return content
 
     def names(self) -> Iterator[str]:
-        for path in sorted(self.root.glob("??/*")):
-            if len(path.name) == 64:
-                yield path.name
+        for folder in _entries(self.root):
+            if len(folder.name) == 2 and folder.is_dir():
+                yield from (path.name for path in _entries(folder) if len(path.name) == 64)
 
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)
@@ -95,6 +104,16 @@ class Folder:
         if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # a path from an untrusted store
             raise StoreError(f"artifact {name[:80]!r}: not a hash")
         return self.root / name[:2] / name
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder; none where there is no folder. Raises: ForbiddenError."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise ForbiddenError(folder) from None
 
 
 class InTable:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from assay.errors import StoreError
-from assay.store.artifacts import Folder
+from assay.store.artifacts import Folder, ForbiddenError
 from assay.store.integrity import check, owners, repair
 from assay.store.schema import result
 from assay.store.store import Store
@@ -36,8 +37,8 @@ def backup(store: Store, path: Path) -> tuple[int, int]:
         if existing.exists():
             raise StoreError(f"{existing}: already exists; expected the name of a new file")
     unfinished = path.with_name(f".{path.name}.unfinished")
-    _remove(unfinished)
     try:
+        _remove(unfinished)
         counts = _copy(store, unfinished)
         artifacts = unfinished.with_name(unfinished.name + ".artifacts")
         if artifacts.exists():
@@ -45,9 +46,10 @@ def backup(store: Store, path: Path) -> tuple[int, int]:
         unfinished.rename(path)  # last: whoever sees the file sees a whole store
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: cannot be written: {error}") from None
+        raise StoreError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
     finally:
-        _remove(unfinished)
+        with suppress(OSError):  # what could not be written cannot be removed either
+            _remove(unfinished)
     return counts
 
 
@@ -92,6 +94,8 @@ def _copy_artifacts(store: Store, copy: Store) -> int:
     for name in owners(copy):
         try:
             content = store.artifacts.get(name)
+        except ForbiddenError:
+            raise
         except StoreError:
             continue  # said by `check`, or a checkpoint that was replaced while the copy was made
         copy.artifacts.put(content)

@@ -22,6 +22,7 @@ from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
 from assay.store.urls import parsed, without_password
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
+from assay.system.files import check_reachable
 from assay.system.mounts import network_file_system
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class Database:
     # --- SQLite ---
 
     def _open_sqlite(self, path: Path) -> sa.Engine:
+        check_reachable(path)
         if path.is_dir():
             raise StoreError(f"{path}: a folder; expected the file of a store")
         refuse_interrupted_repair(path)

@@ -171,6 +171,8 @@ def _read(folder: Path) -> _Export:
         trials = [_checked(row) for row in trial_rows(path)]
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
+    except PermissionError as error:
+        raise FileError(f"{folder}: cannot be read: permission denied: {str(error)[:200]}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
         if isinstance(error, FileError):
             raise

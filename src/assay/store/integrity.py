@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from assay.errors import StoreError
 from assay.store import benches
+from assay.store.artifacts import ForbiddenError
 from assay.store.holder import Holder
 from assay.store.imported import history_of
 from assay.store.rows import check_row
@@ -92,6 +92,8 @@ def _artifacts(store: Store) -> Iterator[Defect]:
             continue
         try:
             store.artifacts.get(name)
+        except ForbiddenError:
+            raise
         except StoreError as error:
             yield Defect("missing", name, f"artifact of {owner}: {error}")
     for name in sorted(existing - set(owner_of)):
@@ -194,8 +196,12 @@ def vacuum(store: Store) -> tuple[int, int]:
     for name in list(store.artifacts.names()):
         if name in owner_of or store.artifacts.is_young(name):
             continue
-        with suppress(StoreError):  # a damaged one is not needed either
+        try:
             size += len(store.artifacts.get(name))
+        except ForbiddenError:
+            raise
+        except StoreError:  # a damaged one is not needed either
+            pass
         try:
             store.artifacts.remove(name)
         except OSError as error:

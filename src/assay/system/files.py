@@ -58,9 +58,13 @@ def read_limited(path: Path, limit: Limit) -> bytes:
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError.
 
-    The folder is flushed as well: before that, a power cut can undo the rename.
+    The folder is flushed as well: before that, a power cut can undo the rename. A device or a pipe, such as
+    `/dev/stdout`, is written to and never replaced.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            path.write_bytes(content)
+            return
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 file.write(content)

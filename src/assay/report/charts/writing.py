@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import altair as alt
 import vl_convert
 
 from assay.errors import FileError, unknown
+from assay.system.files import write_atomically
 
 FORMATS = ("png", "svg", "html", "json")
 
@@ -22,13 +24,22 @@ def write(chart: alt.TopLevelMixin, path: Path) -> Path:
         raise FileError(f"{path}: " + unknown("picture format", ending, FORMATS))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if ending == "html":
-            path.write_text(html(chart.to_dict()), encoding="utf-8")
-        else:
-            chart.save(str(path), format=ending, scale_factor=2 if ending == "png" else 1)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_atomically(path, _content(chart, ending))
     return path
+
+
+def _content(chart: alt.TopLevelMixin, ending: str) -> bytes:
+    if ending == "html":
+        return html(chart.to_dict()).encode()
+    if ending == "png":
+        picture = io.BytesIO()
+        chart.save(picture, format="png", scale_factor=2)
+        return picture.getvalue()
+    text = io.StringIO()
+    chart.save(text, format=ending)
+    return text.getvalue().encode()
 
 
 def svg(chart: alt.TopLevelMixin) -> str:
