@@ -10,6 +10,7 @@ from assay.training.log_points import shareable
 
 SECONDS = 1.0
 """What a batch is worth, by the estimate or by what earlier batches of its form took."""
+_LEAST_SECONDS = 0.1  # that a batch is worth at least, also where it leaves other workers without one
 MOST = 256
 """Trajectories in a batch at most."""
 
@@ -63,4 +64,5 @@ class BatchSizes:
         seconds = self._measured.get(form, estimate)
         if form is None or seconds <= 0:
             return 1
-        return max(1, min(MOST, int(SECONDS / seconds), -(-waiting // self._workers)))
+        part = max(-(-waiting // self._workers), int(_LEAST_SECONDS / seconds))
+        return max(1, min(MOST, int(SECONDS / seconds), part))

@@ -158,7 +158,8 @@ class Store:
     def finish_all(self, endings: Sequence[Ending], *, release: Sequence[Lease] = ()) -> list[bool]:
         """Stores the artifacts of trials, then their results, each as if alone, in one transaction.
 
-        A result that cannot be stored leaves the others as they are; its error is raised after they are committed.
+        What cannot be stored leaves the others as they are: its error is raised after they are committed. Where the
+        disk is full, as many are committed as there is room for.
 
         Args:
             endings: The ends of trials.
@@ -167,7 +168,14 @@ class Store:
         Returns:
             For each of the trials, False if another process has its lease now.
         """
-        stored = ends_stored(self.database, self.artifacts, endings, release)
+        try:
+            stored = ends_stored(self.database, self.artifacts, endings, release)
+        except StoreError as error:
+            if len(endings) < 2 or "locked" in str(error):
+                raise
+            middle = len(endings) // 2
+            first = self.finish_all(endings[:middle])
+            return first + self.finish_all(endings[middle:], release=release)
         for error in stored.errors:
             raise error
         return stored.accepted
