@@ -1,4 +1,4 @@
-"""Trajectories trained as one cohort: each member ends as it ends alone, and its seconds are its part of the cohort's."""
+"""Trajectories trained as one cohort: each member ends as it ends alone, with its part of the seconds."""
 
 from __future__ import annotations
 

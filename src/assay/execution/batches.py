@@ -29,16 +29,17 @@ def form_of(job: Job) -> Hashable | None:
 
 def trains_in_cohorts(trial: Trial) -> bool:
     """Whether a trial gives in a cohort what it gives alone, bit for bit."""
-    together = promised(trial.engine, 3, device=trial.device)
-    return (
-        trial.timing == "packed"
-        and bool(trial.form)
-        and trial.program is None
-        and shareable(trial.recipe)
-        and not trial.recipe.optimizer.is_user_defined()
-        and together is not None
-        and together.same_bits
-    )
+    if trial.timing != "packed" or not trial.form or trial.program is not None:
+        return False
+    form = (trial.form, trial.engine, trial.device)
+    if form not in _together:  # the same for all trials of the form, of which there may be 100,000
+        together = promised(trial.engine, 3, device=trial.device)
+        recipe, promises = trial.recipe, together is not None and together.same_bits
+        _together[form] = promises and shareable(recipe) and not recipe.optimizer.is_user_defined()
+    return _together[form]
+
+
+_together: dict[tuple[str, str, str], bool] = {}
 
 
 class BatchSizes:
