@@ -10,6 +10,7 @@ from time import perf_counter
 from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.errors import AssayError
+from assay.execution.batches import form_of
 from assay.recipe.model import Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
@@ -19,6 +20,8 @@ from assay.training.loop import Training
 _MAX_SECONDS = 3.0  # of calibration in total; the most expensive kinds of training are calibrated first
 _SECONDS = 0.05  # of training per calibration
 _BRIEF = 1.0  # seconds of training; a stored trial shorter than this does not predict a much longer one
+_TOGETHER_SECONDS = 0.003  # of a trial in a batch, beyond its training: message, result, transaction
+_ALONE_SECONDS = 0.015  # the same of a job alone, which has messages and two transactions of its own
 _LONG = 4  # times as many iterations: from there on a trial is much longer than another
 
 Kind = tuple[str, ...]
@@ -38,14 +41,23 @@ def _kind_of_job(job: Job) -> Kind:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds per iteration and per log point."""
+    """Seconds per iteration, per log point, and per training for all that is neither (weights, batches, checkpoint)."""
 
     iteration: float
     point: float
+    training: float = 0.0
 
     def of(self, job: Job, points: int) -> float:
-        """Seconds of a job with that many log points."""
-        return self.iteration * job.iterations + self.point * points
+        """Seconds of a job with that many log points, until its results are stored."""
+        return self.iteration * job.iterations + self.point * points + self.training + overhead(job)
+
+
+def overhead(job: Job) -> float:
+    """The seconds of a job that its ledger does not have: to send it, and to send and store its results.
+
+    Measured on two cores of an AMD EPYC; docs/performance.md has the figures.
+    """
+    return _ALONE_SECONDS if form_of(job) is None else _TOGETHER_SECONDS
 
 
 def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, int]) -> dict[str, float]:
@@ -69,11 +81,11 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
             break
         known[kind] = calibrated(kinds[kind][0].trials[-1], cache)
     rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
-    point = median([cost.point for cost in known.values()])
+    point, training = (median([getattr(cost, name) for cost in known.values()]) for name in ("point", "training"))
     seconds: dict[str, float] = {}
     for kind, group in kinds.items():
         for job in group:
-            cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point)
+            cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point, training)
             last = job.trials[-1]
             seconds[job.trajectory] = cost.of(job, number_of_log_points(last.recipe, examples[last.key]))
     return seconds
@@ -94,7 +106,7 @@ def _known(store: Store, longest: Mapping[Kind, int]) -> dict[Kind, Cost]:
         most = max(past.iterations for past in trials)
         latest = next(past for past in trials if past.iterations * _LONG >= most)
         if latest.iteration * latest.iterations >= _BRIEF or latest.iterations * _LONG >= longest[kind]:
-            known[kind] = Cost(latest.iteration, latest.point)
+            known[kind] = Cost(latest.iteration, latest.point, median([past.training for past in trials]))
     return known
 
 
@@ -122,4 +134,5 @@ def calibrated(trial: Trial, cache: DataCache) -> Cost:
         return Cost(0.0, 0.0)
     points = len(training.histories()[0].points)
     iteration = (ledger.train - first[0]) / (training.t - 1) if training.t > 1 else ledger.train
-    return Cost(iteration, (ledger.evaluate - first[1]) / (points - 1) if points > 1 else ledger.evaluate)
+    point = (ledger.evaluate - first[1]) / (points - 1) if points > 1 else ledger.evaluate
+    return Cost(iteration, point, ledger.data + ledger.compile)

@@ -116,6 +116,16 @@ class Execution:
             self.open.estimated_by(self._estimates.of, sort=False)
         return remaining([self._estimates.of(job.trajectory) for job in self.open], self._count())
 
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of weights that the open trials leave in the store, about; 0 where none are kept."""
+        return sum(
+            trial.weights_bytes * (2 if trial.key in self._save_best else 1)
+            for job in self.open
+            for trial in job.trials
+            if trial.key in self._kept
+        )
+
     def register(self) -> None:
         """Stores the studies with their trials, and marks the results to be retrained. Iterating calls it first."""
         for plan in self.plans:

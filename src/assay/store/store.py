@@ -35,7 +35,7 @@ def default_url() -> str:
 
 
 class PastCost(NamedTuple):
-    """The cost of a stored trial: its seconds per iteration and per log point, and its iterations."""
+    """The cost of a stored trial: its seconds per iteration, per log point, for the rest, and its iterations."""
 
     recipe: Recipe
     engine: str
@@ -44,6 +44,7 @@ class PastCost(NamedTuple):
     iteration: float
     point: float
     iterations: int
+    training: float = 0.0
 
 
 class Store:
@@ -292,7 +293,8 @@ class Store:
             ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
-            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations)
+            rest = sum(ledger.get(entry, 0.0) for entry in ("data", "compile", "checkpoint", "other"))
+            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations, rest)
 
 
 def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:

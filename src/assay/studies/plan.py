@@ -51,6 +51,7 @@ class Trial:
     notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
     test_counts: tuple[int, ...] = ()  # test examples of each class
     form: str = ""  # the static form of its recipe: trials of one form can be trained as a cohort
+    weights_bytes: int = 0  # of its weights and optimizer state, about, where they are kept
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,15 @@ def jobs(trials: Any) -> tuple[Job, ...]:
 
 
 Loader = Callable[[str], Dataset]
+_HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
 
 
 class _Cost(NamedTuple):
-    """The iterations and the operations of a trial, which are the same for all trials of a form."""
+    """The iterations, operations and bytes of weights of a trial, which are the same for all trials of a form."""
 
     iterations: int
     flops: int
+    weights_bytes: int
 
 
 class Planner:
@@ -226,6 +229,7 @@ class Planner:
             notes=self.notes(recipe),
             test_counts=self.test_counts(dataset),
             form=form,
+            weights_bytes=cost.weights_bytes,
         )
 
     def _cost(self, recipe: Recipe, form: str, dataset: Dataset, trainer: Engine | Program) -> _Cost:
@@ -243,7 +247,10 @@ class Planner:
             iterations = recipe.iterations(n)
             seen = examples_seen(recipe.batches, iterations, n)
             flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen)
-            cost = self._costs[form, id(trainer)] = _Cost(iterations, flops)
+            element = 8 if recipe.precision == "float64" or trainer.name == "numpy" else 4
+            arrays = 1 if isinstance(trainer, Program) else 1 + type(recipe.optimizer).slots
+            size = _HEADER_BYTES + element * arrays * network.parameters
+            cost = self._costs[form, id(trainer)] = _Cost(iterations, flops, size)
         return cost
 
 
