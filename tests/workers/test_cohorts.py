@@ -21,7 +21,7 @@ from assay.training.history import History
 from assay.training.loop import prepared
 from assay.training.outcome import Outcome
 from assay.workers.batch import EndedEvent, Limits, Member, SavedEvent, train_cohort
-from assay.workers.worker import in_memory
+from assay.workers.worker import Worker, in_memory
 
 ENGINES = [name for name in ("native", "numpy") if installed(name)]
 SLOW = [pytest.param(name, marks=pytest.mark.endurance) for name in ("torch",) if installed(name)]
@@ -153,3 +153,22 @@ def test_a_cohort_takes_no_more_memory_than_its_worker_may() -> None:
     assert [first for first, _ in parts] == list(range(0, 10, len(parts[0][1])))
     assert 1 <= len(parts[0][1]) < 10
     assert sum(len(group) for _, group in parts) == 10
+
+
+def test_a_stop_that_comes_before_its_job_has_begun_cancels_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    def send(connection: object, kind: str, **values: object) -> None:
+        sent.append(kind)
+        if kind == "idle":
+            raise BrokenPipeError  # ends the worker
+
+    monkeypatch.setattr("assay.workers.worker.send", send)
+    worker = Worker(None)  # type: ignore[arg-type]
+    trial = {"key": "a", "recipe": recipe(budget={"epochs": 10**6}).plain(), "save_best": False, "keep": False}
+    job = {"code": "", "timing": "packed", "time_limit": None, "memory_limit": None, "jobs": [[trial]], "starts": [0]}
+    worker.take({"kind": "train", **job}, b"")
+    worker.take({"kind": "stop"}, b"")
+    with pytest.raises(BrokenPipeError):
+        worker.serve()
+    assert sent == ["ready", "idle"]

@@ -38,7 +38,10 @@ _COHORT_BYTES = 2**29  # of the weights, slots and outputs of a cohort
 
 
 class Worker:
-    """A worker's jobs, the data and engines that it has loaded, and whether the driver has cancelled the job."""
+    """A worker's jobs, the data and engines that it has loaded, and whether the driver has stopped for good.
+
+    A stop that comes before its job has begun counts as well: a worker takes seconds to start on a busy machine.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -51,7 +54,7 @@ class Worker:
         self._told = 0.0  # when the last status was sent
 
     def take(self, head: dict[str, Any], content: bytes) -> None:
-        """Puts a job in the queue, or cancels the running one."""
+        """Puts a job in the queue, or cancels all of them."""
         if head["kind"] == "train":
             self.jobs.put((head, content))
         else:
@@ -64,7 +67,6 @@ class Worker:
         send(self.connection, "ready", machine=describe())
         while True:
             head, content = self.jobs.get()
-            self.cancelled.clear()
             self._seconds, ended = 0.0, set[str]()
             reports = Reports(self._send_reports)
             try:
