@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 import assay
-from assay.errors import StoreError
+from assay.analysis.effort import comparable
+from assay.analysis.frames import same_clock
+from assay.errors import AssayError, StoreError
 from assay.execution.batches import BatchSizes, form_of
 from assay.execution.runner import Execution
 from assay.results.results import Results
@@ -164,3 +166,15 @@ def test_a_batch_is_worth_a_second_and_leaves_the_other_workers_their_part() -> 
     assert sizes.of(None, estimate=0.001, waiting=100) == 1
     sizes.done("form", 10, 5.0)
     assert sizes.of("form", estimate=0.05, waiting=100) == 2  # by what was measured
+
+
+def test_shared_seconds_do_not_compare_with_those_of_trials_alone(store: Store) -> None:
+    executed(planned(name="a", repeats=3), store)
+    executed(planned(name="b", repeats=4), store)  # the fourth is trained alone
+    frame = Results(store, "b").frame()
+    assert frame["cohort"].tolist() == [3, 3, 3, 1]
+    kept, sentence = comparable(frame)
+    assert kept["cohort"].tolist() == [3, 3, 3]
+    assert sentence.startswith("left out: 1 trial packed on machine ")
+    with pytest.raises(AssayError, match=r"3 trials packed in cohorts on machine .*; 1 trial packed on"):
+        same_clock(frame)

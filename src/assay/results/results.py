@@ -96,9 +96,9 @@ class Results:
             training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
             level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
-            `machine`, `clock` ("assay", or "program" for an external program's own), `origin` ("measured" or
-            "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in seconds). What a trial
-            did not measure is missing.
+            `machine`, `cohort` (how many trials were trained together and shared the seconds), `clock` ("assay", or
+            "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
+            counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
         """
         return trial_frame(self._rows, study=self.name, axes=self._axis_columns)
 
