@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assay.recipe.model import Recipe
     from assay.results.results import Results
     from assay.studies.study import Study
+    from assay.training.checkpoints import restore as load_history
     from assay.training.history import History
     from assay.training.outcome import Outcome
 
@@ -31,6 +32,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "fit": "execution.fit",
     "from_arrays": "data.dataset",
     "load_data": "data.datasets:load",
+    "load_history": "training.checkpoints:restore",
     "run": "execution.run",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "fit",
     "from_arrays",
     "load_data",
+    "load_history",
     "run",
 ]
 

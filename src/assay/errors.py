@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+_MOST_PROBLEMS = 100  # that are printed: a file can have very many
+
 
 class AssayError(Exception):
     """An error the user can fix. The base class of all errors that Assay raises on purpose.
@@ -36,7 +38,10 @@ class RecipeError(AssayError):
         self.source = source
         count = len(self.problems)
         title = f"{source}: {count} error{'s' if count != 1 else ''}"
-        super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems)]))
+        shown = [f"  - {problem}" for problem in self.problems[:_MOST_PROBLEMS]]
+        if count > _MOST_PROBLEMS:
+            shown.append(f"  - and {count - _MOST_PROBLEMS:,} more")
+        super().__init__("\n".join([title, *shown]))
 
 
 class DataError(AssayError):

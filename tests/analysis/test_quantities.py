@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from assay.analysis.quantities import (
+    MACRO_SCORES,
     MEASURED,
     MEASURES,
     METRICS,
@@ -29,7 +30,7 @@ from tests.analysis.frames import trials
 def test_every_metric_is_measured_on_every_split() -> None:
     assert set(MEASURED) == {name_of(split, metric) for split in SPLITS for metric in METRICS}
     assert TEST_SCORE.name == "test_accuracy" and TEST_SCORE.column == "accuracy"
-    assert SCORES == ("train_accuracy", "validation_accuracy", "accuracy")
+    assert ("train_accuracy", "validation_accuracy", "accuracy", *MACRO_SCORES) == SCORES
 
 
 def test_points_stored_rows_and_logs_hold_the_measured_quantities() -> None:

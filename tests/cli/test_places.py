@@ -10,10 +10,12 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assay import cli
+from assay.errors import StoreError
 from assay.store import integrity
 from assay.store.exchange import export
 from assay.store.store import Store
@@ -32,6 +34,7 @@ baseline.budget.iterations = 3
 _COMMANDS = """
 import contextlib, io, json, sys
 from assay import cli
+from assay.errors import StoreError
 ends = []
 for words in json.load(sys.stdin):
     sys.argv = ["assay", *words]
@@ -246,3 +249,76 @@ def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_weights_and_recipes_are_not_written_over_stores_and_other_files(
+    store: Path, invoke: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text("budget.iterations = 3")
+    before = {path.name: path.read_bytes() for path in (store, tmp_path / "r.toml")}
+    key = next(iter(made_plan(1).trials))
+    for words, said in (
+        (["train", "r.toml", "--save", "s.db"], "--save s.db: a database, such as a store of Assay"),
+        (["train", "r.toml", "--save-best", "s.db"], "--save-best s.db: a database"),
+        (["train", "r.toml", "--save", "r.toml"], "--save r.toml: already exists and is a TOML file"),
+        (["show", key, "--recipe", "--out", "s.db", "--store", "s.db"], "--out s.db: a database"),
+    ):
+        code, _, err = invoke(*words)
+        assert code == 2
+        assert said in err
+    assert before == {path.name: path.read_bytes() for path in (store, tmp_path / "r.toml")}
+    assert invoke("train", "r.toml", "--save", "w.safetensors", "--store", "t.db")[0] == 0
+    assert invoke("train", "r.toml", "--save", "w.safetensors", "--store", "t.db")[0] == 0
+
+
+def test_pipes_are_refused_where_a_file_is_expected(invoke: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for words in (
+        ["train", "pipe"],
+        ["run", "pipe"],
+        ["list", "--store", "pipe"],
+        ["store", "check", "--store", "pipe"],
+    ):
+        code, _, err = invoke(*words)
+        assert code == 2
+        assert "pipe: a pipe or a device; expected" in err
+
+
+def test_a_closed_pipe_ends_with_its_code(store: Path) -> None:
+    for words in (["list", "--trials"], ["list", "--json"], ["--help"], ["run", "--help"]):
+        read, write = os.pipe()
+        os.close(read)
+        run = [sys.executable, "-m", "assay.cli", *words]
+        done = subprocess.run(
+            run, stdout=write, stderr=subprocess.PIPE, env=os.environ | {"ASSAY_STORE": str(store)}, timeout=100
+        )
+        os.close(write)
+        assert (done.returncode, done.stderr) == (141, b""), words
+
+
+def test_labels_are_not_markup(invoke: Any, tmp_path: Path) -> None:
+    rows = "".join(
+        f'[trials."{name}"]\nseed = {n}\n' for n, name in enumerate(("[/bold]", "[bold]x[/bold]", "[i]y[/i]"))
+    )
+    (tmp_path / "m.toml").write_text(f'design = "list"\n[baseline]\nbudget.iterations = 3\n{rows}')
+    code, out, err = invoke("run", "m.toml", "--store", "m.db")
+    assert code == 0, err
+    for name in ("[/bold]", "[bold]x[/bold]", "[i]y[/i]"):
+        assert name in out.replace("\n", "")
+
+
+def test_thousands_of_axes_and_of_errors_are_a_short_list(invoke: Any, tmp_path: Path) -> None:
+    axes = "\n".join(f"a{i} = {{b = {{seed = {i}}}}}" for i in range(2_000))
+    (tmp_path / "g.toml").write_text(f'design = "grid"\n[baseline]\nbudget.epochs = 1\n[axes]\n{axes}')
+    code, _, err = invoke("run", "g.toml", "--plan")
+    assert code == 2
+    assert "axes.a0 and axes.a1: both set seed; one overrides the other" in err
+    assert err.rstrip().endswith("more")
+    assert len(err.splitlines()) < 110
+
+
+def test_a_store_url_of_sqlite_has_no_host() -> None:
+    for url in ("sqlite://ada:secret@host/x", "sqlite://host/x", "sqlite:///x?mode=ro"):
+        with pytest.raises(StoreError, match="SQLite has no host, user or options; expected sqlite:///FILE") as refused:
+            Store(url)
+        assert "secret" not in str(refused.value)

@@ -170,6 +170,7 @@ def test_scalings_are_their_formulas(element: str, scaling: str) -> None:
         "unit": raw / scale,
         "standardise": (raw / scale - part.mean()) / part.std(),
         "standardise-each": (raw - raw.mean(1, keepdims=True)) / raw.std(1, keepdims=True),
+        "standardise-features": (raw / scale - part.mean(0)) / part.std(0),
     }[scaling]
     np.testing.assert_allclose(data.x_test, expected, rtol=1e-7, atol=1e-12)
     assert train.shape == (8, 6)

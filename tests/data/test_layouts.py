@@ -74,6 +74,14 @@ def test_arrays_that_fit_in_no_order_are_refused(arrays: Any, said: str) -> None
         from_arrays(*arrays)
 
 
+def test_strings_that_hold_no_characters_are_refused() -> None:
+    y = np.array(["a", "b"] * 10)
+    y.view(np.uint32)[3] = 0x7FFFFFFF
+    for damaged in (y, y.astype(y.dtype.newbyteorder())):
+        with pytest.raises(DataError, match="hold what is no character"):
+            from_arrays(X, damaged, X_TEST, Y_TEST)
+
+
 # --- whatever they hold: a data set or a sentence ---
 
 

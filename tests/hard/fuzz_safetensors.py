@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from pathlib import Path
@@ -13,7 +14,10 @@ _CONTENT: list[bytes] = []
 
 
 def case(draw: random.Random, place: Path) -> str:
-    """One file, restored, shown as plain data and written again."""
+    """One file, restored, shown as plain data, written again, and used to predict."""
+    import numpy as np
+
+    from assay.errors import AssayError
     from assay.training.checkpoints import restore, to_bytes
 
     path = place / "w.safetensors"
@@ -21,6 +25,9 @@ def case(draw: random.Random, place: Path) -> str:
     history = restore(path)
     _ = history.plain(), history.effort
     to_bytes(history)
+    to_bytes(history, complete=True)
+    with contextlib.suppress(AssayError), np.errstate(all="ignore"):
+        history.predict(np.zeros((2, history.inputs)))
     return "taken"
 
 
@@ -70,12 +77,16 @@ def _change(draw: random.Random, value: Any) -> None:
 
 def warm() -> None:
     """Makes the files that are changed."""
+    import assay
     from assay.training.checkpoints import to_bytes
     from tests.store.makers import made_history, made_plan
 
     for baseline in ({"model": {"hidden": [4]}}, {"model": {"hidden": []}, "optimizer": "descent"}):
         trial = next(iter(made_plan(1, **baseline).trials.values()))
         _CONTENT.append(to_bytes(made_history(trial)))
+        _CONTENT.append(to_bytes(made_history(trial), complete=True))
+    small = {"model": {"hidden": []}, "input": "standardise-features", "budget": {"iterations": 2}}
+    _CONTENT.append(to_bytes(assay.fit(small), complete=True))
 
 
 def run(seed: int, cases: int) -> dict[str, int]:

@@ -104,7 +104,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": {"betas": [0.9, 0.99], "beta1": 0.8}}, "optimizer.betas: is another name of beta1 and beta2"),
     ({"epochs": 3, "num_epochs": 3}, "num_epochs: is another name of budget.epochs"),
     ({"epochs": 3, "budget": {"epochs": 3}}, "epochs: is another name of budget.epochs"),
-    ({"epochs": 3, "budget": {"iterations": 3}}, "budget: give either iterations or epochs; got both"),
+    (
+        {"epochs": 3, "budget": {"iterations": 3}},
+        "budget: give exactly one of iterations, epochs and seconds; got iterations and epochs",
+    ),
     ({"batch_size": 3, "batches": {"size": 3}}, "batch_size: is another name of batches.size"),
     ({"dataset": "mnist", "data": "digits"}, "dataset: is another name of data"),
     ({"batches": "mini-batch"}, "'mini-batch' can be 'shuffled'"),

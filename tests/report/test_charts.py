@@ -467,12 +467,12 @@ def test_mistakes_are_told_in_a_sentence(words: dict, said: str) -> None:
         CHARTS["curves"](*study(2, 1), **words)
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "html", "json"])
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html", "json"])
 def test_write_by_the_ending(tmp_path: Path, ending: str) -> None:
     trials, curves = study(3, 2)
     trials["configuration"] = HTML + trials["configuration"]
     path = write(CHARTS["curves"](trials, curves), tmp_path / "new" / f"a.{ending}")
-    begins = {"png": b"\x89PNG", "svg": b"<svg", "html": b"<!DOCTYPE html>", "json": b"{"}
+    begins = {"png": b"\x89PNG", "svg": b"<svg", "html": b"<!DOCTYPE html>", "json": b"{", "pdf": b"%PDF"}
     assert path.read_bytes().startswith(begins[ending])
     if ending in ("html", "svg"):
         assert "<script>alert" not in path.read_text()
@@ -502,3 +502,68 @@ def test_labels_are_short_and_different() -> None:
     found = style.labels(names)
     assert len(set(found.values())) == 6 and found["short"] == "short"
     assert all(len(label) <= style.LABEL + 4 for label in found.values())
+
+
+def test_what_the_front_draws_is_a_trade_off_beyond_noise() -> None:
+    costs = {"cheap": [1.0, 1.1, 1.05], "tie": [2.0, 2.1, 2.05], "better": [3.0, 3.1, 3.05], "worse": [4.0, 4.1, 4.0]}
+    gains = {"cheap": [0.9, 0.92, 0.88], "tie": [0.92, 0.89, 0.90], "better": [0.99, 0.995, 1.0], "worse": [0.5] * 3}
+    trials = pd.DataFrame(
+        {
+            "configuration": name,
+            "repeat": i,
+            "seconds": costs[name][i],
+            "accuracy": gains[name][i],
+            "outcome": "stopped",
+        }
+        for name in costs
+        for i in range(3)
+    )
+    spec, svg = drawn(CHARTS["pareto"](trials))
+    of = {r["name"]: r for r in rows(spec) if "front" in r}
+    assert {name for name, r in of.items() if r["front"]} == {"cheap", "tie", "better"} and of["tie"]["tie"] == "cheap"
+    assert of["worse"]["status"] == "dominated by cheap" and of["cheap"]["status"] == "optimal"
+    assert "1 of them tie with another within noise" in subtitle(spec)
+    steps = [(r["x"], r["y"]) for r in rows(spec) if set(r) == {"x", "y"}]
+    assert of["tie"]["x"] not in {x for x, _ in steps} and len(steps) == 4
+    limits = [layer["encoding"]["y"]["scale"]["domain"] for layer in spec["layer"] if "scale" in layer["encoding"]["y"]]
+    assert all(0 <= low < high <= 1 for low, high in limits)
+    assert "worse" not in texts(svg) and "worse" in texts(drawn(CHARTS["pareto"](trials, names="all"))[1])
+    with pytest.raises(AssayError, match="names: unknown choice 'al'; did you mean 'all'"):
+        CHARTS["pareto"](trials, names="al")
+
+
+def test_first_loads_and_waits_stand_apart_from_the_work() -> None:
+    trials, _ = study(2, 3)
+    trials["ledger_data"] = [0.1, 0.1, 2.1, 0.1, 0.1, 0.1]
+    trials["ledger_wait"] = [0.0, 0.0, 0.0, 9.0, 0.0, 0.0]
+    spec, svg = drawn(CHARTS["ledger"](trials))
+    first, second = trials.configuration.unique()
+    means = {(r["name"], r["use"]): r["seconds"] for r in rows(spec) if "use" in r}
+    assert means[first, "data"] == pytest.approx(0.1) and means[first, "first load"] == pytest.approx(2 / 3)
+    assert means[second, "wait"] == pytest.approx(3.0) and means[second, "first load"] == 0
+    assert {"apart [s]", "first load", "wait"} <= set(texts(svg)) and "first load" in subtitle(spec)
+
+
+def test_bands_of_several_configurations_are_marked_as_pooled() -> None:
+    trials, curves = study(6, 2)
+    assert "pooled over 2 configurations each" in subtitle(drawn(CHARTS["curves"](trials, curves, by="optimizer"))[0])
+    assert "pooled" not in subtitle(drawn(CHARTS["curves"](trials, curves))[0])
+
+
+def test_a_legend_of_trials_has_no_keys() -> None:
+    trials, curves = study(2, 2)
+    _, svg = drawn(CHARTS["curves"](trials, curves, by="trial"))
+    assert f"{trials.configuration[0]}, seed 0" in texts(svg) and "t0-0" not in texts(svg)
+
+
+def test_every_chart_takes_a_width_and_has_a_description() -> None:
+    trials, curves = study(4, 2)
+    spec, _ = drawn(CHARTS["curves"](trials, curves, width=300))
+    assert spec["width"] == 240 and spec["description"].startswith("which-optimizer: test accuracy. 4 lines: ")
+    with pytest.raises(AssayError, match="width: got 20; expected 200 to 4000 pixels"):
+        CHARTS["effort"](trials, width=20)
+
+
+def test_a_notebook_shows_charts_without_a_network() -> None:
+    bundle = CHARTS["activations"](["relu"])._repr_mimebundle_()
+    assert bundle["image/svg+xml"].startswith("<svg") and set(bundle) == {"image/svg+xml", "text/plain"}

@@ -99,6 +99,7 @@ def test_pictures_by_name(tmp_path: Path) -> None:
         ("weights", {}, "were not kept"),
         ("confusion", {"trial": "ffff"}, "no finished trial whose key begins"),
         ("factors", {}, "baseline"),
+        ("curves", {"x": "epoch"}, "did you mean 'epochs'"),
     ):
         with pytest.raises(AssayError, match=said):
             found.picture(name, **options)
@@ -149,3 +150,16 @@ def test_what_is_reached_most_often_is_not_called_first_where_another_is_sooner(
     )
     both = curves({f"sure/{i}": late for i in range(4)} | {f"soon/{i}": soon for i in range(4)})
     assert target_sentences(frame, both, 0.9)[0].startswith("90.00 % test accuracy is reached first by soon: 4 of 4")
+
+
+def test_titles_name_the_study_and_curves_count_epochs(tmp_path: Path) -> None:
+    study = results(tmp_path)
+    for name in ("curves", "pareto", "effort", "ledger", "verdicts", "importance", "confusion", "curve"):
+        title = study.picture(name).to_dict()["title"]["text"]
+        assert "".join(title).startswith("made: "), name
+    spec = study.picture("curves", x="epochs").to_dict()
+    (values,) = spec["datasets"].values()
+    assert max(row["x"] for row in values) == 320 / 1437  # examples seen / training examples of the digits
+    assert repr(study) == "<Results of 'made': 12 trials of 4 configurations: 12 completed>"
+    table = study._repr_html_()
+    assert "<th>mean test accuracy</th>" in table and table.count("<tr>") == 5 and "<td>3 of 3</td>" in table

@@ -15,9 +15,26 @@ PLACE = ("timing", "threads", "machine", "level", "busy", "cohort")
 """The columns of where and how it was timed."""
 APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
 """Numbers of a trial that are no measures to rank by."""
-_TRIAL = ("trial", "study", "configuration", "seed", "repeat", "outcome", "classes", "clock", "origin", "steps")
+_TRIAL = (
+    "trial",
+    "study",
+    "configuration",
+    "seed",
+    "repeat",
+    "outcome",
+    "classes",
+    "clock",
+    "origin",
+    "steps",
+    "budget_seconds",
+)
 NO_AXES = frozenset((*_TRIAL, "iteration", *PLACE, *APART, *MEASURES, *QUANTITIES, *BEST))
 """The columns of the frames of a study that no chart draws as an axis."""
+
+
+def is_no_axis(column: str) -> bool:
+    """Whether a column of a study's frame is never drawn as an axis, such as a score of one class."""
+    return column in NO_AXES or column in MEASURES
 
 
 def axis_columns(axes: Iterable[str]) -> dict[str, str]:
@@ -55,7 +72,7 @@ def renamed_sentence(columns: dict[str, str]) -> str:
 
 
 def _is_taken(axis: str) -> bool:
-    return axis in NO_AXES or axis in RECIPE or axis.startswith((PREFIX, _LEDGER))
+    return is_no_axis(axis) or axis in RECIPE or axis.startswith((PREFIX, _LEDGER))
 
 
-__all__ = ["APART", "NO_AXES", "PLACE", "PREFIX", "RECIPE", "axis_columns", "axis_of", "renamed_sentence"]
+__all__ = ["APART", "NO_AXES", "PLACE", "PREFIX", "RECIPE", "axis_columns", "axis_of", "is_no_axis", "renamed_sentence"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import factorized, measured, need, paired, same_clock
+from assay.analysis.frames import factorized, measured, need, numbers, paired, rows, same_clock
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of
 from assay.errors import AssayError, unknown
@@ -49,6 +49,8 @@ class SeedValues:
         need(trials, [by, "repeat", "outcome", measure])
         if MEASURES[measure].is_timed:
             same_clock(measured(trials, measure))
+        elif (timed := _timed(trials)).any():  # what was reached in equal seconds
+            same_clock(measured(rows(trials, timed), measure))
         codes, names = factorized([str(name) for name in trials[by].tolist()])
         repeats: list[object] = trials["repeat"].tolist()
         seeds, labels = factorized([_repeat(value) for value in repeats])
@@ -81,6 +83,13 @@ class SeedValues:
             return np.where(known, self.values, 0.0).sum(axis=1) / np.where(
                 known.any(axis=1), known.sum(axis=1), np.nan
             )
+
+
+def _timed(trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which trials had a budget in seconds (N,), so that all of their numbers depend on the clock."""
+    if "budget_seconds" not in trials.columns:
+        return np.zeros(len(trials), dtype=np.bool_)
+    return np.isfinite(numbers(trials, "budget_seconds"))
 
 
 def _repeat(value: object) -> str:

@@ -1,9 +1,10 @@
 """The one rule for what the trial of a seed counts as, by how it ended; every analysis reads its numbers here.
 
 - completed, or stopped by a stopping rule: its number.
-- diverged or timed out: its last score (chance, 1 / classes, if there is none), its last finite loss (none: worse than
-  any finished trial), and a miss of each target that it had not reached. Its costs (seconds, effort, iterations, ...)
-  are worse than those of any finished trial, because it did not get to the end for them.
+- diverged or timed out: its last score (if there is none chance, 1 / classes, or 0 for precision, F1 and scores of one
+  class), its last finite loss (none: worse than any finished trial), and a miss of each target that it had not reached.
+  Its costs (seconds, effort, iterations, ...) are worse than those of any finished trial, because it did not get to the
+  end for them.
 - anything else (failed, lost, out of memory, not trained yet): no result. It is left out, and reported.
 
 Seconds that a busy machine took (the column `busy`) are left out while enough others remain.
@@ -53,7 +54,7 @@ def counted(trials: pd.DataFrame, measure: str) -> Floats:
         values = np.where(ended, np.inf, values)
     missing = ended & np.isnan(values)
     if missing.any() and quantity.kind == "score":
-        values[missing] = _chance(trials)[missing]
+        values[missing] = _chance(trials)[missing] if quantity.chance_by_classes else 0.0
     elif missing.any() and quantity.kind == "loss":
         values[missing] = np.inf
     return np.where(ended | np.isin(outcomes, FINISHED), values, np.nan)

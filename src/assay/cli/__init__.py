@@ -88,8 +88,16 @@ def main() -> None:
     An unforeseen error is one sentence as well, and exits with 70; its traceback is in a file.
     """
     print_any_character()
+    if sys.flags.optimize > 1:
+        note("error: PYTHONOPTIMIZE=2 (-OO) removes the texts that charts are made from; expected 0 or 1")
+        sys.exit(Exit.USAGE)
+    output = _output()
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == 1 and (type(sys.stdout).__name__ == "PacifyFlushWrapper" or _output() != output):
+            sys.exit(Exit.PIPE_CLOSED)  # so Click and Rich end when the reader has closed the output
+        raise
     except AssayError as error:
         note(f"error: {error}")
         sys.exit(Exit.USAGE)
@@ -105,6 +113,15 @@ def main() -> None:
     except Exception as error:
         _discard_output()
         sys.exit(_report_unforeseen(error))
+
+
+def _output() -> tuple[int, int] | None:
+    """What standard output is connected to, which Rich replaces by the null device when a pipe is closed."""
+    try:
+        state = os.fstat(1)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _discard_output() -> None:

@@ -241,7 +241,9 @@ def _write(plain: dict[str, Any], out: Path) -> list[Path]:
     stem = os.fsdecode(stem.encode())  # UTF-8 on disk, whatever the locale's encoding
     epochs = benches.epochs_frame(plain)
     files = [
-        charts.write(charts.CHARTS[name].draw(epochs), out / f"{stem}-{name}.png") for name in ("bench", "bench-totals")
+        charts.write(chart(epochs, title=f"{plain['name']}: {chart.title.lower()}"), out / f"{stem}-{name}.png")
+        for name in ("bench", "bench-totals")
+        for chart in [charts.CHARTS[name]]
     ]
     page = out / f"{stem}-bench.html"
     write_atomically(page, bench_page(plain).encode())

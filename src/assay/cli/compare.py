@@ -33,7 +33,9 @@ def compare(
         list[str] | None,
         typer.Argument(help="Configurations to compare, two or more.", show_default="all", callback=readable_names),
     ] = None,
-    measure: Annotated[str, typer.Option(help="Measure: accuracy, test_loss, effort, seconds, ...")] = "accuracy",
+    measure: Annotated[
+        str, typer.Option(help="Measure: accuracy, macro_f1, recall:CLASS, test_loss, effort, seconds, ...")
+    ] = "accuracy",
     baseline: Annotated[
         str | None, typer.Option(help="Compare every configuration with this one only.", show_default="all pairs")
     ] = None,
@@ -115,6 +117,8 @@ def _trials(results: Results, configurations: list[str], measure: str) -> Any:
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
     trials = results.frame()
+    if measure not in trials.columns:  # the score of a class
+        raise AssayError(unknown("measure", measure, [str(name) for name in trials.columns if name in MEASURES]))
     names = list(dict.fromkeys(map(str, trials["configuration"].tolist())))
     for name in configurations:
         if name not in names:

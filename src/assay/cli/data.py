@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from assay.cli.printing import console, one_line, print_json, print_line
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
+
+_PIXELS = 1_000_000  # of a picture in a contact sheet, which holds up to 400
 
 app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 
@@ -52,8 +55,9 @@ def info(
 
     dataset = load(name)
     about = overview.info(dataset).as_dict()
-    sheet = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
+    sheet, why_not = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
     about["contact_sheet"] = str(sheet) if sheet else None
+    about["notes"] = [*about["notes"], *([f"no contact sheet: {why_not}"] if why_not else [])]
     if as_json:
         print_json(about)
         return
@@ -62,15 +66,22 @@ def info(
     console().print(tables.pairs([*lines, *(("note", note) for note in notes)]))
 
 
-def _contact_sheet(dataset: Dataset, path: Path) -> Path | None:
-    """Draws the contact sheet of a data set into a file; None for examples that are no pictures."""
+def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:
+    """Draws the contact sheet of a data set into a file; None, and why, for examples that cannot be drawn."""
     from assay.data import overview
 
     if not overview.drawable(dataset):
-        return None
+        return None, ""  # a table
+    pixels = math.prod(dataset.shape[:2])
+    if pixels > _PIXELS:
+        return None, f"pictures of {pixels:,} pixels are too large for it"
     prepare_folder(path.parent)
-    write_png(path, overview.contact_sheet(dataset))
-    return path
+    try:
+        sheet = overview.contact_sheet(dataset)
+    except (ValueError, TypeError, MemoryError) as error:
+        return None, f"examples of shape {dataset.shape} cannot be drawn ({one_line(str(error))})"
+    write_png(path, sheet)
+    return path, ""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assay.errors import FileError
 from assay.report.text import file_stem
 from assay.system.command_line import command_line
+from assay.system.file_kinds import is_database
 from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def check_file(file: Path, option: str) -> None:
         raise FileError(
             f"{option} {file}: the folder {folder} does not exist; create it: {command_line('mkdir -p', folder)}"
         )
+    if file.is_file() and is_database(file):
+        raise FileError(f"{option} {file}: a database, such as a store of Assay; expected the name of a new file")
     if not os.access(folder, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
         raise FileError(f"{option} {file}: not writable")
 

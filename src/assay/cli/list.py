@@ -24,7 +24,13 @@ def list_trials(
         ),
     ] = None,
     study: Annotated[str, typer.Option(help="Only trials of this study.", callback=readable)] = "",
-    sort: Annotated[str, typer.Option(help="Column to sort by; prefix it with - for descending order.")] = "-finished",
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="Column to sort by, or balanced_accuracy, macro_f1, recall:CLASS, ...; prefix it with - for "
+            "descending order."
+        ),
+    ] = "-finished",
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 30,
     trials: Annotated[bool, typer.Option("--trials", help="List trials even without filters.")] = False,
     store: StoreUrl = None,
@@ -32,6 +38,7 @@ def list_trials(
     as_json: Json = False,
 ) -> None:
     """List stored studies and benches, or the trials that match the filters."""
+    from assay.analysis.quantities import is_of_confusion
     from assay.cli import tables
     from assay.store import imported, queries
     from assay.store.store import Store
@@ -47,9 +54,13 @@ def list_trials(
     elif as_csv:
         print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
-        console().print(tables.trials([*rows, *curves]))
+        score = sort.removeprefix("-") if is_of_confusion(sort.removeprefix("-")) else None
+        console().print(tables.trials([*rows, *curves], score=score))
         summary = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
         note(summary + (f"; {len(curves):,} imported" if curves else ""))
+        without = sum(row.get(score) is None for row in rows) if score else 0
+        if without:
+            note(f"{without:,} of them have no {score} (no confusion matrix is stored, or no such class); listed last")
 
 
 def _list_studies(store: Store, *, as_csv: bool, as_json: bool) -> None:

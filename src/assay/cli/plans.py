@@ -28,7 +28,8 @@ _NAMED = 3  # groups of equal configurations that are named
 def plan_sentence(execution: Execution) -> str:
     """What a run will do: trials, how many of them are stored, trajectories, time."""
     counts = plan_counts(execution)
-    separate_iterations = sum(trial.iterations for job in execution.open for trial in job.trials)
+    counted = [job for job in execution.open if job.seconds is None]
+    separate_iterations = sum(trial.iterations for job in counted for trial in job.trials)
     sentence = f"{execution.name}: {counts['trials']:,} trials"
     for plan in execution.plans:
         sentence += "".join(f"; {note}" for note in folded_notes(plan))
@@ -62,7 +63,8 @@ def folded_notes(plan: Plan) -> list[str]:
 
 def print_plan(execution: Execution) -> None:
     """Notes what a run will do, what stands out in its data, and what is unusual in its recipes."""
-    for sentence in [plan_sentence(execution), *replaced_notes(execution), *data_notes(execution)]:
+    sentences = [plan_sentence(execution), *execution.changes(), *replaced_notes(execution), *data_notes(execution)]
+    for sentence in sentences:
         note(sentence)
     count = sum(len({member.label for member in plan.members}) for plan in execution.plans)
     for unusual in plan_notes(execution):
@@ -107,7 +109,7 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
         "stored": execution.stored,
         "to_train": sum(len(job.trials) for job in execution.open),
         "trajectories": len(execution.open),
-        "iterations": sum(job.iterations for job in execution.open),
+        "iterations": sum(job.iterations for job in execution.open if job.seconds is None),
         "seconds": execution.seconds,
         "weights_bytes": execution.weights_bytes,
         "notes": [asdict(note) for note in plan_notes(execution)],

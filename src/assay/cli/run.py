@@ -38,7 +38,7 @@ _FROM_STUDY = "set by the study"
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="Study in TOML, or name of a bundled study.")] = "quickstart",
+    study: Annotated[str, typer.Argument(help="Study in TOML, or name of a bundled or stored study.")] = "quickstart",
     sets: Sets = None,
     data: DataSet = None,
     engine: Annotated[
@@ -74,6 +74,8 @@ def run(
     Run the same command again to resume an interrupted study.
     """
     from assay.execution.runner import Execution
+    from assay.execution.stored import load_study
+    from assay.recipe.patches import assignments
     from assay.store.store import Store
     from assay.studies.plan import plan
 
@@ -88,7 +90,7 @@ def run(
     same = "run the same command, without --again, to resume" if again else "run the same command to resume"
     resume = f"{same}: {command_line('assay run', study, **given)}"
     with code_allowed(allow_code):
-        loaded = _load(study, changes, sets or [], data)
+        loaded = load_study(study, store=store, changes=changes, patches=assignments(sets or []), data=data)
         if until_decided:
             return _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json, resume=resume)
         planned = plan(loaded)
@@ -130,14 +132,6 @@ def _say_failures(execution: Execution) -> bool:
     total = f"{cut_short:,} of {len(execution.trials):,} trials were cut short"
     note(f"{total}: {', '.join(parts)}; --retry repeats these")
     return cut_short == sum(counts.values())
-
-
-def _load(name: str, changes: dict[str, Any], sets: list[str], data: str | None) -> Study:
-    """The study with the changes that the options ask for."""
-    from assay.recipe.patches import assignments
-    from assay.studies.study import Study
-
-    return Study.load(name, changes=changes, patches=assignments(sets), data=data)
 
 
 def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, resume: str) -> None:

@@ -129,6 +129,8 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: 
     if history is not None and history.points:
         screen.print(tables.curve(history))
         screen.print(tables.summary(history))
+        if (classes := tables.classes(history)) is not None:
+            screen.print(classes)
     elif history is not None:
         screen.print(tables.pairs([("outcome", history.ending)]))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, name_of
+from assay.analysis.quantities import CLASS_SCORES, LOSS, MACRO_SCORES, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.text import clean, number, percent, plain_cell
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
@@ -35,7 +35,7 @@ def curve(history: History) -> Table:
     columns = _columns(history, points)
     wide = len(columns) > 6  # then two lines of headers and narrow borders, so that no digit is cut at 80 characters
     table = Table(
-        title=clean(title),
+        title=Text(clean(title), style="table.title"),
         caption=caption if len(points) < len(history.points) else None,
         title_justify="left",
         caption_justify="left",
@@ -79,6 +79,7 @@ def summary(history: History) -> Table:
         ("test accuracy", percent(last.test_accuracy)),
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
+        *scores_of(history),
         ("best point", _best(history)),
         ("seconds", seconds),
         ("processor seconds", _processor_seconds(history)),
@@ -97,6 +98,42 @@ def summary(history: History) -> Table:
         lines.append(("peak on device", f"{history.peak_device_memory_bytes / 2**20:,.0f} MiB"))
     lines += [("note", note) for note in history.notes]
     return pairs(lines)
+
+
+def scores_of(history: History) -> list[tuple[str, str]]:
+    """The scores over all classes of the confusion matrix, or that none is stored."""
+    scores = history.scores
+    if scores is None:
+        return [("balanced accuracy", "-: no confusion matrix is stored with this trial")]
+    macro = ", ".join(f"{label.partition(' ')[2]} {percent(scores[name])}" for name, label in _MACRO.items())
+    return [("balanced accuracy", percent(scores["balanced_accuracy"])), ("mean over classes", macro)]
+
+
+_MACRO = {name: label for name, label in MACRO_SCORES.items() if name.startswith("macro_")}
+_MOST_CLASSES = 20  # of a table of classes, on a screen
+
+
+def classes(history: History) -> Table | None:
+    """Precision, recall and F1 of each class, or of those with the lowest F1; None without a confusion matrix."""
+    scores = history.scores
+    if scores is None:
+        return None
+    rows: list[dict[str, Any]] = scores["per_class"]
+    shown = rows
+    if len(rows) > _MOST_CLASSES:
+        shown = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:_MOST_CLASSES]
+    table = Table(
+        title="scores of each class on the test set",
+        caption=f"the {len(shown)} lowest F1 of {len(rows):,} classes" if len(shown) < len(rows) else None,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("class", overflow="fold")
+    for header in ("precision", "recall", "F1", "examples"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in shown:
+        table.add_row(clean(row["class"]), *(percent(row[name]) for name in CLASS_SCORES), f"{row['support']:,}")
+    return table
 
 
 def _best(history: History) -> str:
@@ -180,7 +217,7 @@ def pairs(lines: Sequence[tuple[str, object]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in lines:
-        table.add_row(clean(name), Text(clean(value)))
+        table.add_row(Text(clean(name)), Text(clean(value)))
     return table
 
 
@@ -208,7 +245,7 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 
 def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
-    table = Table(title=clean(title), title_justify="left")
+    table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     table.add_column("configuration", overflow="fold", min_width=12)
     for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
         table.add_column(column, justify="right", no_wrap=column not in ("trials", "min .. max", _SECONDS, "effort"))
@@ -220,7 +257,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
         table.add_row(
-            clean(row["configuration"]),
+            Text(clean(row["configuration"])),
             count,
             "-" if missing else percent(row["accuracy"]),
             spread,
@@ -244,7 +281,7 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
-        table.add_row(clean(row["name"]), *counts, best, seconds, _when(row["updated"]))
+        table.add_row(Text(clean(row["name"])), *counts, best, seconds, _when(row["updated"]))
     return table
 
 
@@ -263,23 +300,26 @@ def benches(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def trials(rows: Sequence[dict[str, Any]]) -> Table:
-    """Trials and imported curves, one line each."""
+def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table:
+    """Trials and imported curves, one line each; `score`: a score of the confusion matrix in a column of its own."""
     table = Table()
     table.add_column("trial", no_wrap=True)
     table.add_column("recipe", overflow="fold")
-    for column in ("seed", "budget", "accuracy", _SECONDS, "outcome"):
+    of_score = [score.replace("_", " ")] if score else []
+    for column in ("seed", "budget", "accuracy", *of_score, _SECONDS, "outcome"):
         table.add_column(column, justify="right", no_wrap=column != "outcome")
     for row in rows:
         if row.get("origin") == "imported":
             label = f"{row['label']}, {row['engine']}, {row['file']}"
-            numbers = ["-", _budget(row), percent(row["accuracy"]), _seconds(row), row["outcome"]]
+            scores = ["-"] if score else []
+            numbers = ["-", _budget(row), percent(row["accuracy"]), *scores, _seconds(row), row["outcome"]]
             table.add_row(*map(clean, [row["key"][:8], label, *numbers]))
             continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = f"{row['optimizer']} {row['learning_rate']:g}"
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
-        numbers = [row["seed"], f"{row['budget']:,}", percent(row["accuracy"]), _seconds(row)]
+        scores = [percent(row[score])] if score else []
+        numbers = [row["seed"], _planned(row), percent(row["accuracy"]), *scores, _seconds(row)]
         outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
         table.add_row(*map(clean, [row["key"][:8], label, *numbers, outcome]))
     return table
@@ -289,6 +329,13 @@ def _seconds(row: dict[str, Any]) -> str:
     """The seconds of training, and its processor seconds where they are known."""
     processor = _decimal(row["processor_seconds"], ".3f")
     return _decimal(row["seconds"], ".3f") + ("" if processor == "-" else f" ({processor})")
+
+
+def _planned(row: dict[str, Any]) -> str:
+    """The budget of a trial, in iterations or in seconds of training."""
+    if row["budget"] is not None:
+        return f"{row['budget']:,}"
+    return "-" if row["budget_seconds"] is None else f"{row['budget_seconds']:g} s"
 
 
 def _budget(row: dict[str, Any]) -> str:
@@ -314,9 +361,9 @@ def of_rows(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None
 ) -> Table:
     """Rows of text under a header, folded to the terminal's width; `right`: which columns are right-aligned."""
-    table = Table(title=clean(title), title_justify="left")
+    table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     for name, is_right in zip(header, right or [False] * len(header), strict=True):
-        table.add_column(clean(name), justify="right" if is_right else "left", overflow="fold")
+        table.add_column(Text(clean(name)), justify="right" if is_right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     return table

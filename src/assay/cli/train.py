@@ -26,8 +26,9 @@ from assay.cli.options import (
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
+from assay.report.text import file_stem
 from assay.system.command_line import Value, command_line
-from assay.system.file_kinds import kind_of_name
+from assay.system.file_kinds import kind_of_file, kind_of_name
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -83,6 +84,7 @@ def train(
     """
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
+    from assay.recipe.notes import assumed
     from assay.recipe.patches import assignments, merged
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
@@ -109,8 +111,10 @@ def train(
         if saved and start:
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
+        for sentence in assumed(trial.recipe):
+            note(sentence)
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
-    name = recipe.stem if recipe else start.stem if start else "quickstart"
+    name = recipe.stem if recipe else start.stem if start else _model_name(merged({}, patches))
     options: dict[str, Value] = {
         "set": sets or [],
         "engine": None if engine == "auto" else engine,
@@ -129,6 +133,13 @@ def train(
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, as_json=as_json, repeat=repeat)
+
+
+def _model_name(raw: dict[str, Any]) -> str:
+    """The name of a training without a file: that of the model which --set names, else of the quickstart."""
+    model = raw.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    return file_stem(name) if isinstance(name, str) else "quickstart"
 
 
 def _checked_start(saved: History, trial: Trial, examples: int) -> History:
@@ -195,6 +206,9 @@ def _check_save(save: Path | None, option: str) -> None:
     if save is None:
         return
     check_file(save, option)
+    if save.is_file() and save.stat().st_size and not kind_of_file(save).startswith("a safetensors"):
+        held = kind_of_file(save) or kind_of_name(save) or "no safetensors"
+        raise FileError(f"{option} {save}: already exists and is {held}; expected a new file, or one of weights")
     kind = kind_of_name(save)
     if kind and not kind.startswith("a safetensors"):
         note(f"{option} {save}: its name says {kind}, but it will hold safetensors; .safetensors is the usual ending")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,8 @@ def _column(where: str, y: NDArray[Any]) -> _Column:
         y = _unboxed(where, y)
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
+    if y.dtype.kind == "U" and _code_points(y).max(initial=0) > sys.maxunicode:
+        raise DataError(f"{where} are damaged: they hold what is no character")
     _check_present(where, y)
     if y.ndim == 2 and y.shape[1] == 1:
         return _Column(y[:, 0], note=f"labels of shape {_n_by(1)} are read as one column")
@@ -91,6 +94,11 @@ def _column(where: str, y: NDArray[Any]) -> _Column:
     if y.ndim != 1:
         raise DataError(f"{where} have shape {y.shape}; expected one label per example")
     return _Column(y)
+
+
+def _code_points(y: NDArray[Any]) -> NDArray[np.uint32]:
+    """The characters of an array of strings as numbers."""
+    return np.frombuffer(np.ascontiguousarray(y).tobytes(), np.dtype(np.uint32).newbyteorder(y.dtype.byteorder))
 
 
 def _n_by(columns: int) -> str:

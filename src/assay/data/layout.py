@@ -39,7 +39,7 @@ def in_order(x: NDArray[Any], y: NDArray[Any], *, name: str, part: str) -> tuple
         raise DataError(f"{name}: {len(x):,} {part} examples but labels of shape {y.shape}; expected ({len(x)},)")
     if y.ndim == 2 and y.shape[0] != len(x):
         y = y.T
-    x, note = _channels_last(x)
+    x, note = channels_last(x)
     return x, y, [*notes, *note]
 
 
@@ -47,7 +47,8 @@ def _symbols(dimensions: int) -> str:
     return {2: "(D, N)", 3: "(H, W, N)"}.get(dimensions, "(H, W, C, N)")
 
 
-def _channels_last(x: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+def channels_last(x: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Images with their channels on the last axis, and a sentence where they were moved or may have to be."""
     if x.ndim != 4:
         return x, []
     first, height, width = x.shape[1:]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, Labels
+from assay.data.features import FeatureScaling, feature_scaling
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.data.picture_style import PictureStyle
 from assay.errors import DataError, unknown
@@ -40,6 +41,7 @@ class Prepared:
     scale: float = 1.0
     notes: tuple[str, ...] = ()
     pictures: PictureStyle | None = None
+    features: FeatureScaling | None = None
 
     @property
     def inputs(self) -> int:
@@ -135,7 +137,41 @@ INPUTS: dict[str, Callable[[Dataset, NDArray[Any]], tuple[float, float]]] = {
     "unit": unit,
     "standardise": standardise,
     "standardise-each": unit,  # then each image by its own mean and deviation
+    "standardise-features": unit,  # then each feature by its own mean and deviation on the training set
 }
+
+
+@dataclass(frozen=True, eq=False)
+class InputScaling:
+    """How raw examples become the inputs of a network, the same in training and in prediction.
+
+    `name`: an entry of INPUTS. `scale`: what is divided by first. `mean` and `deviation`: of all values together, 0 and
+    1 where they are not used. `features`: of each feature, only with "standardise-features". `dtype`: "float32" or
+    "float64".
+    """
+
+    name: str
+    dtype: str
+    scale: float
+    mean: float = 0.0
+    deviation: float = 1.0
+    features: FeatureScaling | None = None
+
+    def apply(self, x: NDArray[Any], *, where: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """The inputs of raw examples (N, D). Raises: DataError, naming `where` and one of the `rows`."""
+        by_value = self.name != "standardise-each" and self.features is None
+        if x.dtype == np.uint8 and by_value:  # 256 values, each computed once in float64
+            return ((np.arange(256) / self.scale - self.mean) / self.deviation).astype(self.dtype)[x]
+        rows = np.arange(len(x)) if rows is None else rows
+        result = np.empty(x.shape, self.dtype)
+        for start in range(0, len(x), _BLOCK):
+            block = x[start : start + _BLOCK].astype(np.float64) / self.scale
+            if self.name == "standardise-each":
+                block = _standardised_each(block, where, rows[start:])
+            elif self.features is not None:
+                block = _within_range(self.features.apply(block), self.dtype, where, rows[start:])
+            result[start : start + len(block)] = (block - self.mean) / self.deviation
+        return result
 
 
 def prepare(dataset: Dataset, how: Preparation) -> Prepared:
@@ -146,17 +182,14 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     whole = len(training) == len(dataset.y_train)
     x_train = dataset.x_train if whole else dataset.x_train[training]
     mean, deviation = INPUTS[how.scaling](dataset, x_train)
+    features, notes = None, notes_of(dataset, training, validation)
+    if how.scaling == "standardise-features":
+        features = feature_scaling(dataset.name, x_train, dataset.scale)
+        notes += features.note(x_train, [dataset.x_train[validation], dataset.x_test])
+    scaling = InputScaling(how.scaling, how.dtype, dataset.scale, mean, deviation, features)
 
     def scaled(x: NDArray[Any], part: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        if x.dtype == np.uint8 and how.scaling != "standardise-each":  # 256 values, each computed once in float64
-            return ((np.arange(256) / dataset.scale - mean) / deviation).astype(how.dtype)[x]
-        result = np.empty(x.shape, how.dtype)
-        for start in range(0, len(x), _BLOCK):
-            block = x[start : start + _BLOCK].astype(np.float64) / dataset.scale
-            if how.scaling == "standardise-each":
-                block = _standardised_each(block, f"{dataset.name}: {part} example", rows[start:])
-            result[start : start + len(block)] = (block - mean) / deviation
-        return result
+        return scaling.apply(x, where=f"{dataset.name}: {part} example", rows=rows)
 
     return Prepared(
         x_train=scaled(x_train, "training", training),
@@ -170,9 +203,22 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         scaling=(mean, deviation),
         checksum=dataset.checksum,
         scale=dataset.scale,
-        notes=notes_of(dataset, training, validation),
+        notes=notes,
         pictures=dataset.pictures,
+        features=features,
     )
+
+
+def _within_range(block: NDArray[np.float64], dtype: str, where: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The block, where every value is in the range of the element type. Raises: DataError."""
+    places = np.argwhere(np.abs(block) > float(np.finfo(dtype).max))
+    if len(places):
+        row, feature = places[0].tolist()
+        raise DataError(
+            f"{where} {int(rows[row])}: feature {feature} is {block[row, feature]:.3g} deviations from the mean "
+            f"of the training set, beyond the range of {dtype}"
+        )
+    return block
 
 
 def _standardised_each(block: NDArray[np.float64], where: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:

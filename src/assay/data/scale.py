@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from assay.errors import DataError
 
 _EIGHT_BITS = 127  # uint8 values above it use all eight bits, so they are pixels of 0 to 255
-_OTHER_UNITS = 8.0  # the smallest ratio of common confusions is 15 or 16: pixels of 4 bits for those of 8
+OTHER_UNITS = 8.0  # the smallest ratio of common confusions is 15 or 16: pixels of 4 bits for those of 8
 _DOUBTFUL_UNITS = 2.0
 _FEW_VALUES = 16  # too few for a judgement on units
 _SAMPLE = 1_000  # examples from which units are judged
@@ -46,7 +46,7 @@ def unit_notes(name: str, x_train: NDArray[Any], x_test: NDArray[Any], *, given:
     ranges = f"training values run from {range_of(x_train)}, test values from {range_of(x_test)}"
     samples = [x[:: max(1, len(x) // _SAMPLE)].astype(np.float64) for x in (x_train, x_test)]
     ratio = _ratio(*samples)
-    if ratio >= _OTHER_UNITS or _other_signs(*samples):
+    if ratio >= OTHER_UNITS or _other_signs(*samples):
         if given is None:
             raise DataError(
                 f"{name}: {ranges}; expected both in the same units: convert one of them, or state the scale with "

@@ -7,7 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, to_install, unknown
-from assay.parts.models import MLP
+from assay.parts.models import Sequential
 from assay.parts.user_optimizers import UnloadedOptimizer, code_is_allowed, refusal
 
 if TYPE_CHECKING:
@@ -25,14 +25,19 @@ ENGINES: dict[str, tuple[str, str, str]] = {  # name -> module, class, the modul
 AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of training -> device kind -> engines, the fastest first
     "dense": {"cpu": ("native", "numpy", "jax", "torch"), "cuda": ("jax", "torch"), "mps": ("torch",)},
     "mixed": {"cpu": ("torch", "jax"), "cuda": ("jax", "torch"), "mps": ("torch",)},
+    "dense layers": {
+        "cpu": ("native", "numpy", "torch", "jax"),
+        "cuda": ("torch", "jax"),
+        "mps": ("torch",),
+    },
     "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("torch", "jax"), "mps": ("torch",)},
 }
 """The rule of `auto`: the first engine of the list that is installed and can train the recipe."""
 
 
 def _kind_of_training(recipe: Recipe) -> str:
-    if not isinstance(recipe.model, MLP):
-        return "layers"
+    if isinstance(recipe.model, Sequential):
+        return "dense layers" if recipe.model.is_dense else "layers"
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"
 
 

@@ -28,9 +28,9 @@ from assay.engines.base import (
 from assay.errors import EngineError
 from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
-from assay.parts.layers import Activate, Dense, Dropout, Network
+from assay.parts.layers import Activate, Dense, Dropout, Flatten, Layer, Network
 from assay.parts.losses import head
-from assay.parts.models import MLP
+from assay.parts.models import MLP, Sequential
 from assay.recipe.model import Recipe
 from assay.rng import stream
 from assay.system.machine import cores
@@ -106,6 +106,7 @@ class NativeEngine(Engine):
         }
         output, loss = head(network.output, recipe.loss)
         layers = _layers(network)
+        assert layers is not None  # why_not has seen their order
         make = kernel.Cohort64 if element is np.float64 else kernel.Cohort32
         native = make(
             [layer for layer, _ in layers],
@@ -226,35 +227,50 @@ def levels() -> list[str]:
 
 def _unknown(recipe: Recipe) -> str | None:
     """Why the kernel cannot train the recipe, or None."""
-    if not isinstance(recipe.model, MLP):
-        return f"engine 'native' trains only multilayer perceptrons, not {recipe.model.entry!r}; use 'torch' or 'jax'"
-    output, loss = head(recipe.model.output, recipe.loss)
-    required = {
-        "activation": recipe.model.activation,
-        "output": output,
-        "loss": loss,
-        "optimizer": recipe.optimizer.entry,
-    }
-    for kind, name in required.items():
+    model = recipe.model
+    if not (isinstance(model, MLP) or (isinstance(model, Sequential) and model.is_dense)):
+        return f"engine 'native' trains only multilayer perceptrons, not {model.entry!r}; use 'torch' or 'jax'"
+    layers = _layers(model.network(1, 1))  # of any data: only the order of the layers counts
+    if layers is None:
+        return (
+            "engine 'native' takes an activation, and a dropout after it, only right after a dense layer, one of each; "
+            "use engine 'numpy', 'torch' or 'jax'"
+        )
+    if len(layers) > _MOST_LAYERS:
+        return f"engine 'native' has at most {_MOST_LAYERS} dense layers; use engine 'numpy', 'torch' or 'jax'"
+    output, loss = head(model.output, recipe.loss)
+    required = [("activation", activation) for (_, _, activation, _), _ in layers]
+    required += [("output", output), ("loss", loss), ("optimizer", recipe.optimizer.entry)]
+    for kind, name in required:
         if name not in _TABLES[kind]:
             return f"engine 'native' has no {kind} {name!r}; use engine 'numpy', 'jax' or 'torch'"
     return None
 
 
-def _layers(network: Network) -> list[tuple[tuple[int, int, str, float], int]]:
-    """For each dense layer: inputs, units, activation and dropout after it; and the dropout's depth in the network."""
-    layers: list[tuple[tuple[int, int, str, float], int]] = []
+_MOST_LAYERS = 65  # MAX_LAYERS of the kernel
+
+_Layer = tuple[tuple[int, int, str, float], int]
+"""A dense layer's inputs, units, activation and dropout after it; and the dropout's depth in the network."""
+
+
+def _layers(network: Network) -> list[_Layer] | None:
+    """The dense layers, each with the activation and the dropout after it; None if others are between them."""
+    layers: list[_Layer] = []
+    previous: Layer | None = None
     for depth, layer in enumerate(network.layers):
+        if isinstance(layer, Flatten):  # examples are flat here
+            continue
         if isinstance(layer, Dense):
             layers.append(((layer.inputs, layer.units, "identity", 0.0), depth))
-            continue
-        (inputs, units, activation, rate), dropout_depth = layers[-1]
-        if isinstance(layer, Activate):
-            activation = layer.function
+        elif isinstance(layer, Activate) and isinstance(previous, Dense):
+            (inputs, units, _, rate), _ = layers[-1]
+            layers[-1] = ((inputs, units, layer.function, rate), depth)
+        elif isinstance(layer, Dropout) and isinstance(previous, Dense | Activate):
+            (inputs, units, activation, _), _ = layers[-1]
+            layers[-1] = ((inputs, units, activation, layer.rate), depth)
         else:
-            assert isinstance(layer, Dropout)
-            rate, dropout_depth = layer.rate, depth
-        layers[-1] = ((inputs, units, activation, rate), dropout_depth)
+            return None
+        previous = layer
     return layers
 
 

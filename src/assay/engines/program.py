@@ -113,6 +113,8 @@ class Program:
             return f"a command reads .npy files, which have no {recipe.precision}; use precision 'float32'"
         if recipe.log.interval()[1] == "seconds":
             return "a command gets its log points before it starts; use log.every in iterations or epochs"
+        if recipe.budget.seconds is not None:
+            return "a command has its own clock, so budget.seconds cannot end it; give iterations or epochs"
         if recipe.stop.seconds is not None:
             return "a command has its own clock, so stop.seconds cannot stop it; use a budget, or a study's time_limit"
         return None

@@ -31,6 +31,7 @@ class ActiveBatch:
     heard: float = field(default_factory=monotonic)  # when the worker sent its last message
     first_iteration: int | None = None  # of the first status: not 0 if the batch resumes
     iteration: int = 0
+    expected: int = 0  # iterations in all, where the budget is in seconds
     accuracy: float | None = None
     loss: float | None = None
     waiting: bool = False
@@ -40,16 +41,18 @@ class ActiveBatch:
 
     @property
     def iterations(self) -> int:
-        """The iterations of the longest trial."""
-        return self.members[0].job.iterations
+        """The iterations of the longest trial; where its budget is in seconds, what its pace so far makes of them."""
+        job = self.members[0].job
+        return job.iterations if job.seconds is None else self.expected
 
-    def update(self, iteration: int, *, accuracy: float | None, loss: float | None) -> None:
+    def update(self, iteration: int, *, expected: int, accuracy: float | None, loss: float | None) -> None:
         """Takes the progress that the worker reports; it trains, so it no longer waits."""
         if self.waiting:  # the time limit does not include the wait
             self.waiting, self.started = False, monotonic()
         if self.first_iteration is None:
             self.first_iteration, self.started = iteration, monotonic()
         self.iteration, self.accuracy, self.loss = iteration, accuracy, loss
+        self.expected = expected
 
     def pace(self, estimates: Estimates) -> Pace:
         """The time that the batch has taken, against its estimate."""

@@ -14,6 +14,7 @@ from assay.execution.batches import form_of
 from assay.recipe.model import Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
+from assay.system.limits import ITERATIONS, LOG_POINTS
 from assay.training.log_points import number_of_log_points
 from assay.training.loop import Training
 
@@ -47,15 +48,20 @@ class Cost:
     point: float
     training: float = 0.0
 
-    def of(self, job: Job, points: int) -> float:
-        """Seconds of a job with that many log points, until its results are stored."""
-        return self.iteration * job.iterations + self.point * points + self.training + overhead(job)
+    def of(self, job: Job, examples: int) -> float:
+        """Seconds of a job for N training examples, until its results are stored."""
+        recipe, seconds, rest = job.trials[-1].recipe, job.seconds, self.training + overhead(job)
+        if seconds is None:
+            return self.iteration * job.iterations + self.point * number_of_log_points(recipe, examples) + rest
+        reached = min(round(seconds / self.iteration), ITERATIONS.most) if self.iteration else None
+        points = min(number_of_log_points(recipe, examples, iterations=reached), LOG_POINTS.most)
+        return seconds + self.point * points + rest
 
 
 def overhead(job: Job) -> float:
     """The seconds of a job that its ledger does not have: to send it, and to send and store its results.
 
-    Measured on two cores of an AMD EPYC; docs/performance.md has the figures.
+    Measured on two cores of an AMD EPYC.
     """
     return _ALONE_SECONDS if form_of(job) is None else _TOGETHER_SECONDS
 
@@ -71,7 +77,7 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
     kinds: dict[Kind, list[Job]] = {}
     for job in jobs:
         kinds.setdefault(_kind_of_job(job), []).append(job)
-    longest = {kind: max(job.iterations for job in group) for kind, group in kinds.items()}
+    longest = {kind: max(_known_iterations(job) for job in group) for kind, group in kinds.items()}
     known = _known(store, longest) if store is not None else {}
     unknown = [kind for kind in kinds if kind not in known]
     unknown.sort(key=lambda kind: -sum(job.flops for job in kinds[kind]))
@@ -80,15 +86,20 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
         if known and perf_counter() - begin > _MAX_SECONDS:
             break
         known[kind] = calibrated(kinds[kind][0].trials[-1], cache)
-    rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in known.items()])
+    counted = {k: cost for k, cost in known.items() if kinds[k][0].flops} or known
+    rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in counted.items()])
     point, training = (median([getattr(cost, name) for cost in known.values()]) for name in ("point", "training"))
     seconds: dict[str, float] = {}
     for kind, group in kinds.items():
         for job in group:
             cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point, training)
-            last = job.trials[-1]
-            seconds[job.trajectory] = cost.of(job, number_of_log_points(last.recipe, examples[last.key]))
+            seconds[job.trajectory] = cost.of(job, examples[job.trials[-1].key])
     return seconds
+
+
+def _known_iterations(job: Job) -> int:
+    """The iterations of a job; 0 where its budget is in seconds."""
+    return job.iterations if job.seconds is None else 0
 
 
 def _known(store: Store, longest: Mapping[Kind, int]) -> dict[Kind, Cost]:

@@ -17,7 +17,7 @@ from assay.system.signals import interruption
 from assay.training.history import History
 from assay.training.loop import Training, prepared
 from assay.training.notes import result_notes
-from assay.workers.batch import confusion_of
+from assay.workers.batch import WITH_CONFUSION, confusion_of
 from assay.workers.external.training import ExternalTraining, make_training
 
 
@@ -104,6 +104,10 @@ def fit(
         for _ in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])
-    history = run.histories()[0]
-    notes = result_notes(history, run.data, lambda: confusion_of(run))
+    confusion = None
+    if run.histories()[0].outcome in WITH_CONFUSION:
+        with run.ledger.book("evaluate"):
+            confusion = confusion_of(run)
+    history = replace(run.histories()[0], confusion=confusion)
+    notes = result_notes(history, run.data, lambda: confusion)
     return replace(history, warnings=(*history.warnings, *notes))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.execution.runner import Execution
+from assay.execution.stored import load_study
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.system.signals import interruption
+
+_log = logging.getLogger("assay.execution")
 
 
 class StudyInterrupted(KeyboardInterrupt):
@@ -30,7 +34,7 @@ def run(
     Each trial is trained in a worker process and stored when it ends, so the same call resumes after an interruption.
 
     Args:
-        study: A Study, its plain data, the path of a TOML file, or the name of a bundled study.
+        study: A Study, its plain data, the path of a TOML file, or the name of a bundled or stored study.
         store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current folder.
         retry: Retrain trials that failed, were lost, timed out or ran out of memory.
         again: Retrain every trial.
@@ -43,7 +47,7 @@ def run(
         DataError: A data set is missing, or does not fit a recipe.
         EngineError: An engine is unknown, not installed, or cannot train a recipe.
         CodeError: The study names third-party code outside `allowing_code`.
-        FileError: There is no such file, and no bundled study of that name.
+        FileError: There is no such file, and no bundled or stored study of that name.
         StoreError: The store cannot be opened, read or written.
         StudyInterrupted: On Ctrl-C. Finished trials are stored, and running trials have saved a checkpoint.
 
@@ -58,8 +62,10 @@ def run(
     if isinstance(study, Mapping):
         study = Study.parse(study)
     elif not isinstance(study, Study):
-        study = Study.load(study)
+        study = load_study(study, store=store)
     execution = Execution(plan(study), Store(store), retry=retry, again=again)
+    for sentence in execution.changes():
+        _log.warning(sentence)
     with interruption(execution.stop) as interrupted:
         for _ in execution:
             pass

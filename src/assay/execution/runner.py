@@ -135,6 +135,11 @@ class Execution:
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
         self._again = self._retry = False
 
+    def changes(self) -> list[str]:
+        """What running changes in stored studies of the same names, a sentence for each that changes."""
+        changes = [self.store.change(plan) for plan in self.plans]
+        return [change.sentence() for change in changes if change is not None]
+
     def _count(self) -> int:
         if self._settings.timing == "isolated" or self._settings.device != "cpu":
             return 1
@@ -333,7 +338,8 @@ class Execution:
             return
         active.heard = monotonic()
         if head["kind"] == "status":
-            active.update(head["iteration"], accuracy=head["accuracy"], loss=head["loss"])
+            expected = head["iterations"]
+            active.update(head["iteration"], expected=expected, accuracy=head["accuracy"], loss=head["loss"])
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":

@@ -1,4 +1,4 @@
-"""Lengths of a training in a unit: "500 iterations", "3 epochs", "8 points" (log points)."""
+"""Lengths of a training in a unit: "500 iterations", "3 epochs", "8 points" (log points), "2 s" (training time)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ _UNITS = {
     "points": "points",
     "log point": "points",
     "log points": "points",
+    "s": "seconds",
+    "second": "seconds",
+    "seconds": "seconds",
 }
+_FRACTIONAL = ("epochs", "seconds")
 
 
 class Duration(NamedTuple):
-    """A number and its unit: "iterations", "epochs" or "points". Only epochs may be a fraction."""
+    """A number and its unit: "iterations", "epochs", "points" or "seconds". Epochs and seconds may be fractions."""
 
     number: float
     unit: str
@@ -46,7 +50,8 @@ def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration
     Args:
         value: A whole number, or a number with its unit as text.
         units: The units that are possible here.
-        least: The smallest number of iterations or points; any number of epochs above 0, or from 0 on if it is 0.
+        least: The smallest number of iterations or points; any number of epochs or seconds above 0, or from 0 on if it
+            is 0.
 
     Raises:
         ValueError: It is something else; the message lists what is possible.
@@ -58,7 +63,7 @@ def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration
         '500 iterations'
     """
     number, unit = _parts(value, units[0])
-    whole = unit != "epochs"
+    whole = unit not in _FRACTIONAL
     fits = number is not None and unit in units and (number >= least if whole else number > 0 or not least)
     if number is None or not fits or (whole and number != int(number)):
         first = {"points": "log points"}.get(units[0], units[0])
@@ -85,8 +90,9 @@ def in_iterations(value: int | str, per_epoch: float, *, least: int = 1) -> int:
     return max(least, round(length.number * (per_epoch if length.unit == "epochs" else 1)))
 
 
-def iterations(value: int | str) -> int:
-    """A length that is in iterations already. Raises: ValueError for one in epochs, which needs the training set."""
+def iterations(value: int | str | None) -> int:
+    """A length that is in iterations already. Raises: ValueError for one in epochs, or none, which need the training
+    set."""
     if isinstance(value, int):
         return value
     raise ValueError(f"{value!r} depends on the training examples; use the recipe that Recipe.resolved returns")

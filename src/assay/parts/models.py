@@ -17,10 +17,12 @@ from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
 from assay.parts.part import Count, Fraction, Part, one_of, table_of
 from assay.parts.stack import (
+    ActivationPart,
     AnyLayer,
     AveragePoolPart,
     Conv2dPart,
     DensePart,
+    DropoutPart,
     FlattenPart,
     LayerPart,
     MaxPoolPart,
@@ -155,6 +157,11 @@ class Sequential(Model):
         settings = [layer.settings() for layer in self.layers]
         functions = [s.get("activation", s.get("function", "identity")) for s in settings]
         return "+".join(dict.fromkeys(f for f in functions if f != "identity")) or "identity"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is a multilayer perceptron written as a list: dense layers, activations and dropout."""
+        return all(isinstance(layer, DensePart | FlattenPart | ActivationPart | DropoutPart) for layer in self.layers)
 
     def canonical(self) -> dict[str, Any]:
         layers = tuple({"kind": layer.entry, **layer.settings()} for layer in self.layers)

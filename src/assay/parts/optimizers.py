@@ -114,7 +114,10 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """s <- decay s + (1 - decay) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012)."""
+    """s <- rho s + (1 - rho) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012).
+
+    `rho`, torch's alpha, is stored as `decay`. It is not Keras's `decay`, which lowers the learning rate.
+    """
 
     name: Literal["rmsprop"] = "rmsprop"
     learning_rate: Positive = 0.01
@@ -130,8 +133,11 @@ class RMSprop(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """s <- decay s + (1 - decay) g**2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- decay u + (1 - decay) d**2,
-    w <- w - learning_rate d (Zeiler 2012)."""
+    """s <- rho s + (1 - rho) g**2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- rho u + (1 - rho) d**2,
+    w <- w - learning_rate d (Zeiler 2012).
+
+    `rho` is stored as `decay`.
+    """
 
     name: Literal["adadelta"] = "adadelta"
     learning_rate: Positive = 1.0

@@ -1,8 +1,9 @@
 """Learning-rate schedules: factors on the optimizer's rate, computed in float64 outside the engines.
 
-The iteration count t starts at 1, and the factor is 1 at the first iteration after the warm-up. Horizons are explicit
-and never default to the budget, so that a longer budget continues the same training. Lengths are whole numbers of
-iterations, or texts such as "5 epochs", which `resolved` turns into iterations; factors need them in iterations.
+The iteration count t starts at 1, and the factor is 1 at the first iteration after the warm-up. Lengths are whole
+numbers of iterations, or texts such as "5 epochs", which `resolved` turns into iterations; factors need them in
+iterations. A horizon that is not given is the rest of the budget after the warm-up: `with_horizon` writes it down as a
+number before a training is planned, so that it is part of the training's key and never changes with a longer budget.
 """
 
 from __future__ import annotations
@@ -35,6 +36,20 @@ class Schedule(Part):
         least = {"warm_up": 0}
         changes = {name: in_iterations(value, per_epoch, least=least.get(name, 1)) for name, value in lengths.items()}
         return self.model_copy(update=changes) if changes else self
+
+    def with_horizon(self, budget: int) -> Self:
+        """This resolved schedule with the horizon that it was not given, for a budget in iterations.
+
+        The horizon counts as not given in `model_fields_set`.
+
+        >>> Cosine(warm_up=100).with_horizon(1000).horizon
+        900
+        """
+        if self.settings().get("horizon", 0) is not None:
+            return self
+        copy = self.model_copy(update={"horizon": max(budget - iterations(self.warm_up), 1)})
+        copy.model_fields_set.discard("horizon")
+        return copy
 
     def decay(self, s: Numbers) -> Numbers:
         """The factor s iterations after the warm-up, s from 0."""
@@ -76,7 +91,7 @@ class Cosine(Schedule):
     """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016)."""
 
     name: Literal["cosine"] = "cosine"
-    horizon: Length
+    horizon: Length | None = None
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
@@ -87,7 +102,7 @@ class Linear(Schedule):
     """1 + (final - 1) s / horizon, then `final`: a linear decay."""
 
     name: Literal["linear"] = "linear"
-    horizon: Length
+    horizon: Length | None = None
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:

@@ -56,6 +56,7 @@ INNER: dict[str, dict[str, str]] = {
         "beta_1": "beta1",
         "beta_2": "beta2",
         "rho": "decay",
+        "alpha": "decay",
     },
     "model": {
         **dict.fromkeys(("hidden_layers", "hidden_layer_sizes", "hidden_units"), "hidden"),
@@ -64,7 +65,14 @@ INNER: dict[str, dict[str, str]] = {
     "batches": {"batch_size": "size"},
     "budget": dict.fromkeys(("num_epochs", "n_epochs", "max_epochs"), "epochs") | {"max_steps": "iterations"},
 }
-"""The same inside a table. torch.optim places epsilon and decay as `assay.parts.optimizers` does."""
+"""The same inside a table. torch.optim places epsilon, rho and alpha as `assay.parts.optimizers` does."""
+
+_ALIAS_OF_ONE = {("optimizer", "alpha"): "rmsprop"}
+"""Aliases that only one component has: torch's alpha is RMSprop's alone, and scikit-learn's is a penalty."""
+
+DOCUMENTED: dict[str, str] = {"optimizer.decay": "rho"}
+"""Keys that documentation and errors call by an alias. Keras's `decay` lowers the learning rate, so `decay`, the stored
+name of the averaging constant, would be misread."""
 
 NAMES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "model.name": (MODELS, {}),
@@ -229,6 +237,15 @@ def sgd_settings(table: Mapping[str, Any]) -> bool:
     )
 
 
+def documented_keys(section: str, keys: Iterable[str]) -> list[str]:
+    """The keys of a table as documentation calls them.
+
+    >>> documented_keys("optimizer", ["learning_rate", "decay"])
+    ['learning_rate', 'rho']
+    """
+    return [DOCUMENTED.get(f"{section}.{key}", key) for key in keys]
+
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +280,7 @@ def _inner(section: str, table: Mapping[Any, Any], base: Any) -> Table:
     aliases = INNER.get(section, {})
     for alias in [alias for alias in aliases if alias in result]:
         key = aliases[alias]
-        if key not in result and _has(section, name, key):
+        if key not in result and _has(section, name, key) and _is_alias_of(section, alias, name):
             result = {key if old == alias else old: value for old, value in result.items()}
     if section == "optimizer" and name in ("", "adam", "adamw"):
         result = _without_betas(result)
@@ -303,6 +320,11 @@ def _has(section: str, name: str, key: str) -> bool:
     """Whether a component has a key; True where the component is not known yet."""
     entries: Mapping[str, type[Part]] = {"optimizer": OPTIMIZERS, "model": MODELS, "batches": BATCHES}.get(section, {})  # pyright: ignore
     return name not in entries or key in entries[name].model_fields
+
+
+def _is_alias_of(section: str, alias: str, name: str) -> bool:
+    """Whether a word is an alias for that component; True where the component is not known yet."""
+    return not name or _ALIAS_OF_ONE.get((section, alias), name) == name
 
 
 def _name_in(value: Any, tag: str) -> str:

@@ -60,7 +60,7 @@ _INNER: dict[str, dict[str, str]] = {
         "centered": "the centred form of RMSprop is not one of the optimizers; leave it out",
         "dampening": "momentum has no dampening here; leave it out",
         "betas": "got {value}; expected two numbers, such as [0.9, 0.999]; only adam and adamw have them",
-        "alpha": "torch's alpha of RMSprop is the key 'decay'",
+        "alpha": "only rmsprop has it, as torch's RMSprop: its averaging constant, also called rho",
         "lr_decay": "write schedule, with its own formulas; there is no lr_decay",
         "clipnorm": _TOP["clipnorm"],
         "global_clipnorm": _TOP["global_clipnorm"],
@@ -92,6 +92,10 @@ _DECAY = (
     "{owner} has no such key; decoupled decay is optimizer = {{ name = 'adamw', weight_decay = {value} }}; a penalty "
     "in the loss, as torch's Adam and SGD have it, is regularisation = {{ l2 = {value}, biases = true }}"
 )
+_RATE_DECAY = (
+    "{owner} has no such key; Keras's decay lowers the learning rate: write a schedule, such as schedule = {{ name = "
+    "'exponential', every = '1 epoch', factor = 0.9 }}; the averaging constant of rmsprop and adadelta is rho"
+)
 _MOMENTUM = "{owner} has no momentum; optimizer 'momentum' and 'nesterov' have it"
 
 _DEFAULTS = {("optimizer", "amsgrad"), ("optimizer", "centered"), ("optimizer", "dampening"), ("batches", "drop_last")}
@@ -104,8 +108,14 @@ def is_default(section: str, key: str, value: Any, *, component: str = "") -> bo
     (True, False)
     """
     off = value is False or (isinstance(value, int | float) and value == 0)
-    decay = (section, key) == ("optimizer", "weight_decay") and component != "adamw" and value is not False
+    decay = section == "optimizer" and _is_foreign_decay(key, component) and value is not False
     return off and ((section, key) in _DEFAULTS or decay)
+
+
+def _is_foreign_decay(key: str, component: str) -> bool:
+    """Whether a key is another library's decay, of weights or of the learning rate, and the optimizer has none."""
+    optimizer = OPTIMIZERS.get(component or "adam")
+    return key in ("weight_decay", "decay") and optimizer is not None and key not in optimizer.model_fields
 
 
 def hint(section: str, key: str, value: Any, *, component: str = "") -> str:
@@ -119,8 +129,8 @@ def hint(section: str, key: str, value: Any, *, component: str = "") -> str:
     """
     if not section and key == "loss":
         return _loss_hint(value)
-    if section == "optimizer" and key == "weight_decay" and component != "adamw":
-        template = _DECAY
+    if section == "optimizer" and _is_foreign_decay(key, component):
+        template = _DECAY if key == "weight_decay" else _RATE_DECAY
     elif section == "optimizer" and key == "momentum" and component in OPTIMIZERS:
         template = "" if "momentum" in OPTIMIZERS[component].model_fields else _MOMENTUM
     else:

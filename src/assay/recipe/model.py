@@ -30,7 +30,7 @@ from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
 from assay.parts.stack import LAYERS
 from assay.parts.user_optimizers import code_hash, loaded_class, refusing_code, unloaded_optimizer, user_optimizer
-from assay.recipe.aliases import resolved
+from assay.recipe.aliases import documented_keys, resolved
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.pairing import names_output, with_defaults
@@ -39,6 +39,7 @@ from assay.recipe.settings import Budget, Data, Log, Regularisation, Stop, budge
 from assay.recipe.toml import read_recipe
 from assay.recipe.upgrades import upgraded
 from assay.system.files import home_expanded
+from assay.system.limits import ITERATIONS
 
 PRECISIONS = ("float32", "float64", "bfloat16", "tensorfloat32")
 """bfloat16 and tensorfloat32 apply to products only; weights, sums and everything else stay float32."""
@@ -99,20 +100,23 @@ class Recipe(Part):
 
     Attributes:
         data: The data set, by name or path, with optional `train` and `validation` sizes.
-        input: How inputs are scaled: "unit", "standardise" or "standardise-each".
+        input: How inputs are scaled: "unit", "standardise" (all values together), "standardise-each" (each example) or
+            "standardise-features" (each feature, for tables whose columns have different units).
         model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
         loss: The loss function. Left out, it is the one that fits the model's output; an output that is left out
             follows the loss.
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
             `allowing_code`.
         schedule: The learning-rate schedule with its warm-up. Its lengths are iterations, or texts such as "5 epochs".
+            A horizon that is left out ends with the budget.
         regularisation: L1 and L2 terms of the loss that is minimised.
         clip_norm: The largest norm of the gradient, over all weights together; None does not clip.
         clip_of: What is clipped where there are penalties too: the gradient of the "loss", to which they are added
             after it as in PyTorch, or that of the "objective", the loss with its penalties.
         batches: How batches are drawn: "full", "single", "window", "shuffled", "sequential" or "replacement", with
             their `size`.
-        budget: How long to train, in `iterations` or in `epochs`; "5 epochs" is the short form.
+        budget: How long to train, in `iterations`, in `epochs` or in `seconds` of training time; "5 epochs" and "2 s"
+            are short forms.
         stop: Rules that end a trial before its budget.
         log: Where the learning curve has its points.
         seed: The seed of splits, initial weights, batches and dropout.
@@ -238,9 +242,11 @@ class Recipe(Part):
         """
         return Recipe.parse(merged(self.written(), patches))
 
-    def with_budget(self, *, iterations: int | None = None, epochs: float | None = None) -> Recipe:
-        """This recipe with another budget, in iterations or in epochs."""
-        return self.patched({"budget": {"iterations": iterations, "epochs": epochs}})
+    def with_budget(
+        self, *, iterations: int | None = None, epochs: float | None = None, seconds: float | None = None
+    ) -> Recipe:
+        """This recipe with another budget, in iterations, in epochs or in seconds of training time."""
+        return self.patched({"budget": {"iterations": iterations, "epochs": epochs, "seconds": seconds}})
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data that `parse` reads back, without the keys that are None.
@@ -299,20 +305,24 @@ class Recipe(Part):
     def resolved(self, examples: int) -> Recipe:
         """This recipe with every length of its schedule, and its patience, in iterations, for N training `examples`.
 
+        A horizon that is not given is written down: the rest of the budget after the warm-up.
         Keys of trials are those of the resolved recipe, so that "5 epochs" and the equal number of iterations are the
         same training.
         """
         per_epoch = iterations_per_epoch(self.batches, examples)
-        schedule, stop = self.schedule.resolved(per_epoch), self.stop.resolved(per_epoch)
+        schedule = self.schedule.resolved(per_epoch).with_horizon(self.iterations(examples))
+        stop = self.stop.resolved(per_epoch)
         if schedule is self.schedule and stop is self.stop:
             return self
         return self.model_copy(update={"schedule": schedule, "stop": stop})
 
     def iterations(self, examples: int) -> int:
-        """The budget in iterations, for N training `examples`."""
+        """The budget in iterations, for N training `examples`; the most that there can be where it is in seconds."""
         if self.budget.iterations is not None:
             return self.budget.iterations
-        assert self.budget.epochs is not None  # Budget holds one of the two
+        if self.budget.seconds is not None:
+            return ITERATIONS.most
+        assert self.budget.epochs is not None  # Budget holds one of the three
         return max(1, round(self.budget.epochs * iterations_per_epoch(self.batches, examples)))
 
     def label(self) -> str:
@@ -365,7 +375,7 @@ def _keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     if field in tables:
         name = str(location[1])
         entry = tables[field].get(name) or loaded_class(name)
-        return f"{field} {name!r}", list(entry.model_fields) if entry else []
+        return f"{field} {name!r}", documented_keys(field, entry.model_fields) if entry else []
     plain: dict[str, type[Part]] = {
         "data": Data,
         "regularisation": Regularisation,

@@ -61,6 +61,11 @@ PAIRINGS: dict[tuple[str, str], Pairing] = {
 """(output, loss) -> what comes of it, for every pairing that the loss is not meant for."""
 
 
+LEAST_RHO = 0.5
+"""An averaging constant below it is noted: it may be Keras's decay of the learning rate, such as 1e-6."""
+_AVERAGING = ("rmsprop", "adadelta")
+
+
 def notes(recipe: Recipe) -> list[str]:
     """What is allowed but unusual in a recipe, one sentence each.
 
@@ -71,8 +76,20 @@ def notes(recipe: Recipe) -> list[str]:
     pairing = PAIRINGS.get((recipe.model.output, recipe.loss))
     if pairing is not None:
         sentences.append(_sentence(recipe, pairing))
+    sentences += assumed(recipe)
+    rho = recipe.optimizer.settings().get("decay") if recipe.optimizer.entry in _AVERAGING else None
+    if rho is not None and rho < LEAST_RHO:
+        sentences.append(
+            f"optimizer.rho {rho:g} averages squared gradients over hardly any iterations; 0.9 to 0.99 is usual; "
+            "Keras's decay, which lowers the learning rate, is a schedule here"
+        )
     if recipe.stop != Stop() and not recipe.data.validation:
         sentences.append("the stopping rule reads the test set (no validation set): results are selected on test")
+    if recipe.budget.seconds is not None:
+        sentences.append(
+            f"the budget is {recipe.budget.seconds:g} s of training time: how many iterations that is differs between "
+            "runs and machines, and so do the results; their bits are not promised"
+        )
     if recipe.clip_of == "objective":
         sentences.append(
             "clip_of 'objective': penalties are added before the gradient is clipped; PyTorch adds them after it"
@@ -80,6 +97,23 @@ def notes(recipe: Recipe) -> list[str]:
             else "clip_of 'objective' has no effect: it needs clip_norm, and l1 or l2"
         )
     return sentences
+
+
+def assumed(recipe: Recipe) -> list[str]:
+    """What a recipe was not given and follows from its other keys. A stored recipe is given everything.
+
+    >>> assumed(Recipe.parse({"schedule": {"name": "cosine", "horizon": 100}}))
+    []
+    """
+    settings = recipe.schedule.settings()
+    if "horizon" not in settings or "horizon" in recipe.schedule.model_fields_set:
+        return []
+    horizon = settings["horizon"]
+    length = "the rest of the budget after the warm-up" if horizon is None else f"{horizon:,} iterations"
+    return [
+        f"schedule.horizon is not given: {length}, so that the schedule ends with the budget; another budget gives "
+        "another horizon, and thus another training"
+    ]
 
 
 def all_notes(recipe: Recipe, stored: Iterable[str]) -> list[str]:

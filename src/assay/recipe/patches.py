@@ -152,11 +152,13 @@ def _merged_value(key: str, old: object, new: object) -> object:
 
 
 def tables(value: Any) -> Any:
-    """Plain data with every component made in Python replaced by its table."""
+    """Plain data with every component made in Python replaced by its table, and with lists for tuples."""
     if isinstance(value, Part):
         return value.written()
     if isinstance(value, Mapping):
         return {key: tables(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [tables(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value
 
 

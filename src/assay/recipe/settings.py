@@ -57,28 +57,32 @@ class Regularisation(Part):
 
 
 class Budget(Part):
-    """How long to train. Exactly one of the two is given.
+    """How long to train. Exactly one of the three is given.
 
     Attributes:
         iterations: Number of updates.
         epochs: Number of passes over the training examples; may be a fraction.
+        seconds: Training time by the clock of the time breakdown, in seconds. The number of iterations then depends on
+            the machine, so that repeats differ.
     """
 
     iterations: WholeNumber | None = None
     epochs: Positive | None = None
+    seconds: Positive | None = None
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Budget:
-        if (self.iterations is None) == (self.epochs is None):
-            got = "neither" if self.iterations is None else "both"
-            raise ValueError(f"give either iterations or epochs; got {got}")
+    def _one_of_three(self) -> Budget:
+        given = list(self.model_dump(exclude_none=True))
+        if len(given) != 1:
+            got = " and ".join(given) or "none of them"
+            raise ValueError(f"give exactly one of iterations, epochs and seconds; got {got}")
         return self
 
 
 def budget_table(value: object) -> object:
-    """A budget's short form as its table: "5 epochs", "500 iterations" or 500. Raises: ValueError."""
+    """A budget's short form as its table: "5 epochs", "500 iterations", 500 or "2 s". Raises: ValueError."""
     if isinstance(value, int | float | str):
-        length = duration(value, ("iterations", "epochs"), least=0)
+        length = duration(value, ("iterations", "epochs", "seconds"), least=0)
         return {length.unit: int(length.number) if length.unit == "iterations" else length.number}
     return value
 

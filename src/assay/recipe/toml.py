@@ -24,6 +24,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         FileError: It cannot be read, is another kind of file, or is not TOML; with the likely cause.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()) and path.resolve() != Path("/dev/stdin").resolve():
+            raise FileError(f"{path}: a pipe or a device; expected a file")
         with path.open("rb") as file:
             content = file.read(TOML_BYTES.most + 1)
     except FileNotFoundError:
@@ -119,7 +121,7 @@ def toml_text(table: Mapping[str, Any], path: str = "") -> str:
     size = 64
     """
     plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
-    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in plain.items()]
+    lines = [f"{_key(key)} = {inline_text(value)}\n" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             inner = f"{path}.{_key(key)}" if path else _key(key)
@@ -131,16 +133,21 @@ def _key(key: str) -> str:
     return key if key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key) else _text(key)
 
 
-def _value(value: Any) -> str:
+def inline_text(value: Any) -> str:
+    """A value as TOML in one line.
+
+    >>> inline_text([8, "flatten", {"kind": "dense", "units": 4}])
+    '[8, "flatten", { kind = "dense", units = 4 }]'
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType]
+        return "[" + ", ".join(inline_text(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Mapping):  # in a list: a table of its own would need another form of header
         items: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        pairs = [f"{_key(key)} = {_value(item)}" for key, item in items.items() if item is not None]
+        pairs = [f"{_key(key)} = {inline_text(item)}" for key, item in items.items() if item is not None]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     return repr(value)
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import vl_convert
 
-from assay.report.charts.writing import embedded
+from assay.report.charts.writing import embedded, rows_of, whole_names
 from assay.report.html import text
 
 _CHOSEN = "chosen == '' || !isValid(datum.name) || datum.name == chosen"
 
 
-def figure(name: str, heading: str, *, keeps_colours: bool) -> str:
-    """The place of a chart, with its heading."""
+def figure(name: str, heading: str, *, keeps_colours: bool, seen: str = "") -> str:
+    """The place of a chart, with its heading; `seen` says to those who do not see it what it shows."""
     label, kind = text(heading), ' class="keeps-colours"' if keeps_colours else ""
     return (
-        f'<h2>{label}</h2>\n<figure id="chart-{name}"{kind} tabindex="0" role="img" aria-label="{label}">'
+        f'<h2>{label}</h2>\n<figure id="chart-{name}"{kind} tabindex="0" role="img" aria-label="{text(seen) or label}">'
         f'<div class="chart"></div></figure>'
     )
 
@@ -32,7 +32,8 @@ def scripts(specs: dict[str, Any]) -> list[str]:
 def steered(spec: dict[str, Any]) -> dict[str, Any]:
     """A chart without a background, whose marks fade unless they belong to the configuration chosen in the page."""
     spec["background"] = "transparent"
-    if not any(isinstance(row, dict) and "name" in row for row in _rows(spec)):
+    spec.setdefault("usermeta", {})["names"] = [list(pair) for pair in whole_names(spec).items()]
+    if not any("name" in row for row in rows_of(spec)):
         return spec
     spec.setdefault("params", []).append({"name": "chosen", "value": ""})
     for unit in _units(spec):
@@ -42,15 +43,6 @@ def steered(spec: dict[str, Any]) -> dict[str, Any]:
             full = mark.get("opacity", 1) if isinstance(mark, dict) else 1
             encoding["opacity"] = {"condition": {"test": _CHOSEN, "value": full}, "value": 0.06}
     return spec
-
-
-def _rows(spec: Any) -> list[Any]:
-    if isinstance(spec, dict):
-        here: list[Any] = spec["values"] if isinstance(spec.get("values"), list) else []
-        inner = [row for key, value in spec.items() if key != "values" for row in _rows(value)]
-        sets = [row for value in spec.get("datasets", {}).values() for row in value] if "datasets" in spec else []
-        return [*here, *inner, *sets]
-    return [row for item in spec for row in _rows(item)] if isinstance(spec, list) else []
 
 
 def _units(spec: Any) -> list[dict[str, Any]]:
@@ -66,6 +58,7 @@ def _units(spec: Any) -> list[dict[str, Any]]:
 STYLE = """
 .bar { position: sticky; top: 0; background: var(--paper); padding: 0.5rem 0; border-bottom: 1px solid var(--line);
   z-index: 1; display: flex; gap: 1.5rem; flex-wrap: wrap; }
+figure .chart { min-height: 8rem; }
 select, input { font: inherit; max-width: 20rem; }
 figure:focus-visible { outline: 2px solid #0072b2; outline-offset: 2px; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
@@ -86,13 +79,64 @@ tbody tr.chosen { background: var(--mark); }
 """
 
 _SCRIPT = """
-const views = [];
+const views = [], FIXED = ['parallel', 'confused', 'weights'];
+function wrapped(text, letters) {
+  const lines = [''];
+  for (const word of [text ?? ''].flat().join(' ').split(' ')) {
+    const line = lines.at(-1);
+    if (line && line.length + word.length >= letters) lines.push(word);
+    else lines[lines.length - 1] = line ? line + ' ' + word : word;
+  }
+  return lines;
+}
+function parts(spec, each) {
+  each(spec);
+  for (const key of ['layer', 'hconcat', 'vconcat', 'concat']) for (const part of spec[key] ?? []) parts(part, each);
+  if (spec.spec) parts(spec.spec, each);
+}
+function narrow(name, spec, room) {
+  const config = spec.config, title = spec.title, columns = spec.usermeta?.names?.length ? 1 : 2;
+  title.text = wrapped(title.text, room / 11);
+  if (title.subtitle) title.subtitle = wrapped(title.subtitle, room / 8.5);
+  config.legend = { ...config.legend, orient: 'bottom', labelLimit: room - 80 };
+  config.axisY = { ...config.axisY, labelLimit: 130 };
+  parts(spec, part => {
+    if (part.hconcat) { part.vconcat = part.hconcat; delete part.hconcat; }
+    if (part.encoding?.y?.axis?.labels === false) delete part.encoding.y.axis.labels;
+    if (part.facet) part.columns = 1;
+    if (!FIXED.includes(name) && typeof part.width === 'number') part.width = Math.min(part.width, room - 215);
+    if (part.width?.step && !FIXED.includes(name)) {
+      const x = part.layer?.[0]?.encoding?.x?.scale?.domain;
+      if (x) part.width = { step: Math.max(12, Math.min(part.width.step, (room - 130) / x.length)) };
+    }
+    const steered = part.layer?.filter(layer => !JSON.stringify(layer.transform ?? '').includes('datum.side')
+      && layer.encoding?.x2?.field !== 'x2');
+    if (steered) part.layer = steered;
+    for (const channel of Object.values(part.encoding ?? {}))
+      if (channel?.legend) Object.assign(channel.legend, { orient: 'bottom', columns, labelLimit: room / columns - 75,
+        direction: 'gradientLength' in channel.legend ? 'horizontal' : undefined });
+  });
+}
+function titled(place, names) {
+  for (const label of place.querySelectorAll('svg text')) {
+    const shown = label.textContent, cut = shown.replace(/….*$/, '');
+    if (!shown.includes('…') || label.querySelector('title')) continue;
+    const whole = names.find(([text]) => text === shown) ?? names.find(([text]) => text.startsWith(cut));
+    if (!whole) continue;
+    const title = document.createElementNS('http://www.w3.org/2000/svg', 'title');
+    title.textContent = whole[1];
+    label.append(title);
+    label.style.pointerEvents = 'auto';
+  }
+}
 for (const [name, spec] of Object.entries(SPECS)) {
   const place = document.querySelector(`#chart-${name} .chart`);
   try {
+    if (place.clientWidth < 640) narrow(name, spec, place.clientWidth);
     const { view } = await vegaEmbed(place, spec, { renderer: 'svg', actions: { export: true, source: false,
       compiled: false, editor: false } });
     views.push(view);
+    titled(place, spec.usermeta?.names ?? []);
   } catch (error) {
     place.textContent = 'This chart could not be drawn.';
     console.error(name, error);

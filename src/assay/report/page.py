@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.errors import AssayError, FileError
-from assay.recipe.toml import toml_text
 from assay.report import benches, figures, html
 from assay.report.charts import CHARTS, Chart, Shape
 from assay.report.html import text
 from assay.report.notes import Note, line
 from assay.report.text import file_stem
-from assay.system.command_line import command_line
 from assay.system.files import write_atomically
 
 Frame = Any
@@ -39,6 +37,22 @@ class StudyResults(Protocol):
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
     def notes(self) -> list[Note]: ...
+    @property
+    def rerun(self) -> Rerun: ...
+
+
+class Rerun(Protocol):
+    """How a study is run again: its definition as TOML, and why that cannot be run, if it cannot."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def ignored(self) -> tuple[str, ...]: ...
+    def command(self, study: str) -> str: ...
 
 
 _BENCH = ("bench", "bench-totals")
@@ -61,7 +75,6 @@ def page(study: StudyResults) -> str:
         raise AssayError(f"study {study.name!r} has no trials")
     finished = int((trials["outcome"] != "planned").sum())
     specs, left_out = _specs(study) if finished else ({}, [])
-    file = f"{file_stem(study.name)}.toml"
     answers = study.answers() if finished else [f"None of its {len(trials):,} trials is finished yet."]
     parts = [
         f"<h1>{text(study.name)}</h1>",
@@ -70,7 +83,7 @@ def page(study: StudyResults) -> str:
         html.items(answers),
         *_notes(study, trials),
         _filter(trials) if finished else "",
-        *(_figure(CHARTS[name]) for name in specs),
+        *(_figure(CHARTS[name], specs[name]) for name in specs),
         "<h2>Configurations</h2>",
         html.frame_table(study.summary().rename(columns={"finished": "ended"}), "configuration"),
         *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
@@ -82,19 +95,32 @@ def page(study: StudyResults) -> str:
         html.download("curves.csv", study.curves()),
         "<h2>How it was made</h2>",
         html.pairs(study.environment()),
-        f"<p>Again: save this definition as <code>{text(file)}</code>, then "
-        f"<code>{text(command_line('assay run', file))}</code></p>",
-        f"<pre>{text(toml_text(study.about))}</pre>",
+        *_again(study),
         *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))
+
+
+def _again(study: StudyResults) -> list[str]:
+    """The definition, and the commands that run it again; or why none does."""
+    again, file = study.rerun, f"{file_stem(study.name)}.toml"
+    definition = f"<pre>{text(again.text)}</pre>"
+    if again.problem:
+        return [f'<p class="note">This definition cannot be run again: {text(again.problem)}</p>', definition]
+    by_name = f"<code>{text(again.command(again.name))}</code> with this store, or " if again.name else ""
+    by_file = f"save this definition as <code>{text(file)}</code>, then <code>{text(again.command(file))}</code>"
+    return [f"<p>Again: {by_name}{by_file}</p>", definition]
 
 
 def bench_page(plain: dict[str, Any]) -> str:
     """The page of a bench, from its plain data."""
     epochs, summary = benches.epochs_frame(plain), benches.summary_frame(plain)
     charts = [CHARTS[name] for name in _BENCH]
-    specs = {chart.name: chart(epochs).to_dict() | {"background": "transparent"} for chart in charts}
+    specs = {
+        chart.name: chart(epochs, title=f"{plain['name']}: {chart.title.lower()}").to_dict()
+        | {"background": "transparent"}
+        for chart in charts
+    }
     machine = plain["machine"]
     about = [(key, str(machine[key])) for key in ("cpu", "cores", "memory_bytes", "system", "python") if key in machine]
     about += [(name, version) for name, version in machine.get("versions", {}).items()]
@@ -105,7 +131,7 @@ def bench_page(plain: dict[str, Any]) -> str:
         "compute the same, then how long they take.</p>",
         "<h2>Answers</h2>",
         html.items(benches.sentences(plain)),
-        *(_figure(chart) for chart in charts),
+        *(_figure(chart, specs[chart.name]) for chart in charts),
         "<h2>Rows</h2>",
         html.frame_table(summary.astype(object).where(summary.notna(), None), "label"),
         "<h2>Data</h2>",
@@ -143,8 +169,9 @@ def _specs(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
     return specs, left_out
 
 
-def _figure(chart: Chart) -> str:
-    return figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours)
+def _figure(chart: Chart, spec: dict[str, Any]) -> str:
+    seen = str(spec.get("description", ""))
+    return figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours, seen=seen)
 
 
 def _filter(trials: Frame) -> str:
@@ -158,8 +185,8 @@ def _filter(trials: Frame) -> str:
 
 
 def _columns(study: StudyResults) -> list[str]:
-    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "test_loss", "seconds"]
-    wanted += ["processor_seconds", "busy", "effort", "iterations"]
+    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1", "test_loss"]
+    wanted += ["seconds", "processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 
@@ -173,6 +200,7 @@ def _notes(study: StudyResults, trials: Frame) -> list[str]:
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
     lines += [study.renamed_axes] if study.renamed_axes else []
+    lines += study.rerun.ignored
     return ["<h2>Notes</h2>", html.items(lines)] if lines else []
 
 

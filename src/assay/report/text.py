@@ -39,7 +39,12 @@ _FORMULA = ("=", "+", "-", "@")
 
 def clean(text: object) -> str:
     """Text from outside without control characters, so that a name cannot steer the terminal."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in str(text))
+
+
+def _steers(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")  # the separators of lines and paragraphs break a line
 
 
 def readable(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import APART, PLACE, RECIPE
-from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, name_of
+from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, is_of_confusion, name_of
 from assay.store.records import POINT, PROCESSOR
 
 if TYPE_CHECKING:
@@ -26,8 +26,21 @@ COLUMNS = tuple(
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
 
 
-def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str, str]) -> pandas.DataFrame:
-    """One row per trial, as `Results.frame` describes them; `axes`: the column of each axis."""
+def trial_frame(
+    rows: Sequence[dict[str, Any]],
+    *,
+    study: str,
+    axes: Mapping[str, str],
+    scores: Mapping[str, Mapping[str, float]],
+) -> pandas.DataFrame:
+    """One row per trial, as `Results.frame` describes them.
+
+    Args:
+        rows: The rows of the store.
+        study: The name of the study.
+        axes: The column of each axis.
+        scores: The columns that come from the confusion matrix of each trial that has one.
+    """
     import pandas
 
     records: list[dict[str, Any]] = []
@@ -38,7 +51,9 @@ def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str
         absent = "baseline" if origin == "measured" else origin
         record |= {column: values.get(axis, absent) for axis, column in axes.items()}
         record |= {"seed": row["seed"], "repeat": row["repeat"], "outcome": row["outcome"] or "planned"}
-        record |= {column: row[column] for column in COLUMNS}
+        of_confusion = scores.get(row["trial"], {})
+        record |= {c: of_confusion.get(c) if is_of_confusion(c) else row[c] for c in COLUMNS}
+        record["budget_seconds"] = _budget_seconds(row)
         record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
         for name in (*RECIPE, *PLACE):
             record[name] = row.get(name)
@@ -48,6 +63,7 @@ def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str
         processor = ledger.pop(PROCESSOR, None) or {}
         record |= {f"ledger_{entry}": seconds for entry, seconds in ledger.items()}
         record |= {f"ledger_processor_{entry}": seconds for entry, seconds in processor.items()}
+        record |= {column: value for column, value in of_confusion.items() if column not in record}
         records.append(record)
     frame = pandas.DataFrame.from_records(records)
     for column in COLUMNS:
@@ -58,6 +74,13 @@ def trial_frame(rows: Sequence[dict[str, Any]], *, study: str, axes: Mapping[str
         for name in ("seed", "repeat", "threads"):
             frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
     return frame
+
+
+def _budget_seconds(row: Mapping[str, Any]) -> float | None:
+    """The budget of a trial in seconds of training; None where it is in iterations, and for an imported curve."""
+    if row.get("origin") == "imported" or row["budget"] is not None:
+        return None
+    return json.loads(row["recipe"])["budget"].get("seconds")
 
 
 def curve_frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:

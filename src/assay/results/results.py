@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import axis_columns, renamed_sentence
+from assay.analysis.confusion import columns
+from assay.analysis.confusion import stored as stored_confusion
+from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
@@ -20,6 +25,7 @@ from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.queries import machines_of, study_rows, with_readable
 from assay.store.store import Store
+from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
 from assay.training.history import History, drawn_from
 from assay.training.outcome import RANKED
@@ -29,7 +35,10 @@ if TYPE_CHECKING:
     import pandas
 
     from assay.analysis.verdicts import Verdict
+    from assay.report.charts import Chart
 
+_SAMPLE = 2000  # trials that a forest is fitted to for a chart: more take longer, and order the axes alike
+_COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, and else how many of the best
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
 
@@ -96,11 +105,25 @@ class Results:
             training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
             level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
-            `machine`, `cohort` (how many trials were trained together and shared the seconds), `clock` ("assay", or
-            "program" for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve
-            counts) and `ledger_...` (the time breakdown in seconds). What a trial did not measure is missing.
+            `machine`, `cohort` (how many trials were trained together and shared the seconds), `budget_seconds` (of
+            training, where the budget is in seconds), `clock` ("assay", or "program" for an external program's own),
+            `origin` ("measured" or "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in
+            seconds). The confusion matrix on the test set gives `balanced_accuracy`, `macro_precision`, `macro_recall`
+            and `macro_f1`, and for up to 100 classes `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did
+            not measure is missing.
         """
-        return trial_frame(self._rows, study=self.name, axes=self._axis_columns)
+        return trial_frame(self._rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
+
+    @cached_property
+    def _confusion_scores(self) -> dict[str, dict[str, float]]:
+        """The columns that come from the confusion matrices, by trial; a trial without one has none."""
+        rows = {row["trial"]: row for row in self._rows if row.get("confusion") and row["classes"]}
+        matrices = {
+            row["trial"]: (matrix, classes)
+            for row in with_readable(rows.values(), "confusion")
+            if (matrix := stored_confusion(row["confusion"], classes := json.loads(row["classes"]))) is not None
+        }
+        return columns(matrices)
 
     def curves(self) -> pandas.DataFrame:
         """One row per log point of each trial.
@@ -307,17 +330,43 @@ class Results:
         chart = CHARTS[name]
         defaults = {"axes": lambda: self.axes or None, "split": self._split}
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
-        for key in ("by", "facet"):  # these name an axis
+        for key in ("by", "facet", "rows", "columns"):  # these name an axis
             if key in options:
                 options[key] = self._axis_columns.get(options[key], options[key])
         chart.check(options)
-        return chart(*self._drawn_from(chart.needs, trial), **options)
+        drawn_from = self._drawn_from(chart.needs, trial)
+        if chart.needs == "trials and curves" and options.get("x") == "epochs":
+            from assay.results.epochs import with_epochs
+
+            drawn_from = (drawn_from[0], with_epochs(drawn_from[1], self._curve_rows))
+        if options.get("title") is None and (title := self._title(chart, trial)):
+            options["title"] = title
+        return chart(*drawn_from, **options)
+
+    def _title(self, chart: Chart, trial: str | None) -> str:
+        """The title of a chart whose data do not name the study; empty for others."""
+        if chart.of_trial:
+            row = self._chosen(trial)
+            kind = chart.title.removesuffix(" (most accurate trial)").lower()
+            return f"{self.name}: {kind} of {row['label']}, seed {row['seed']}"
+        if chart.needs in ("effects", "importance", "verdicts"):
+            return f"{self.name}: {chart.title.lower()}"
+        return ""
 
     def report(self, path: str | Path) -> Path:
         """Writes the study as one HTML page that needs no network, and returns its path."""
         from assay.report.page import write_page
 
         return write_page(self, Path(path))
+
+    @property
+    def rerun(self) -> Rerun:
+        """How the study is run again: its definition as TOML, or why that cannot be run."""
+        return self._rerun
+
+    @cached_property
+    def _rerun(self) -> Rerun:
+        return rerun({**self.about, "name": self.name})
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
@@ -326,7 +375,7 @@ class Results:
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
-        from assay.analysis import importance, sensitivity
+        from assay.analysis import sensitivity
         from assay.analysis.frames import own
 
         if needs == "epochs":
@@ -340,18 +389,47 @@ class Results:
             effects = sensitivity.effects(trials, self.axes, "baseline")
             return (effects.rename(columns={"difference": "effect"}),)
         if needs == "importance":
-            return (importance.importance(trials, self.axes).rename(columns={"term": "axis"}),)
+            return (self._importance(trials),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
             "trials": lambda: (trials,),
             "own trials": lambda: (trials,),
-            "verdicts": lambda: (self.verdicts(),),
+            "verdicts": lambda: (self._drawn_verdicts(trials),),
             "nothing": lambda: (),
-            "history": lambda: drawn_from(self._drawable(trial)),
+            "history": lambda: self._curve_of(trial),
             "confusion": lambda: self._confusion(trial),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
+
+    def _importance(self, trials: pandas.DataFrame) -> pandas.DataFrame:
+        """The importance of the axes; of thousands of trials by a sample of them, which the chart says."""
+        from assay.analysis import importance
+
+        sampled = trials.sample(_SAMPLE, random_state=0).sort_index() if len(trials) > _SAMPLE else trials
+        table = importance.importance(sampled, self.axes).rename(columns={"term": "axis"})
+        if len(sampled) < len(trials):
+            table.attrs["sample"] = (len(sampled), len(trials))
+        return table
+
+    def _drawn_verdicts(self, trials: pandas.DataFrame) -> pandas.DataFrame:
+        """The verdicts on all pairs; of hundreds of configurations those on the pairs of the best alone."""
+        from assay.analysis.families import SeedValues, pairs_among
+        from assay.analysis.verdicts import table_of
+
+        count = trials["configuration"].nunique()
+        if count <= _COMPARED or self._of_looks(TEST_SCORE.column, 0.05):
+            return self.verdicts()
+        means: Any = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
+        best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
+        table = table_of(pairs_among(SeedValues.of(trials, TEST_SCORE.column), best).verdicts())
+        table.attrs["best"] = (len(best), count)
+        return table
+
+    def _curve_of(self, trial: str | None) -> tuple[Any, ...]:
+        """The curve of one trial, under the name of the study."""
+        points, text = drawn_from(self._drawable(trial))
+        return points, replace(text, title=f"{self.name}: {text.title}")
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
@@ -367,7 +445,9 @@ class Results:
             curve = imported.find(self.store.database, (matching or foreign)[0]["trial"])
             assert curve is not None
             return imported.history_of(curve)
-        return self._history(trial)
+        history = self.store.result(self._chosen(trial)["trial"])  # its curve needs no weights
+        assert history is not None  # it is finished
+        return history
 
     def _chosen(self, trial: str | None) -> dict[str, Any]:
         """The row of a trial by the beginning of its key, else of the most accurate one; imported curves are none."""
@@ -395,5 +475,17 @@ class Results:
             raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not finish")
         return json.loads(row["confusion"]), json.loads(row["classes"])
 
+    def __repr__(self) -> str:
+        """The study in one line."""
+        outcomes = [str(row["outcome"] or "planned") for row in self._rows if row.get("origin") != "imported"]
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in Counter(outcomes).most_common())
+        labels = len({row["label"] for row in self._rows})
+        return (
+            f"<Results of {self.name!r}: {len(self._rows):,} trials of {labels:,} configurations: {counts or 'none'}>"
+        )
+
     def _repr_html_(self) -> str:
-        return self.summary().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
+        """The summary as a table of a notebook, the most accurate configurations first."""
+        from assay.report.notebook import summary_table
+
+        return summary_table(self.frame(), repr(self))

@@ -106,6 +106,8 @@ class Database:
         check_reachable(path)
         if path.is_dir():
             raise StoreError(f"{path}: a folder; expected the file of a store")
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path}: a pipe or a device; expected the file of a store")
         refuse_interrupted_repair(path)
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new:

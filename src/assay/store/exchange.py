@@ -24,6 +24,7 @@ from assay.engines import ENGINES
 from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
+from assay.store.consistency import contradictions
 from assay.store.imported import history_of, refuse_taken
 from assay.store.parquet import trial_rows
 from assay.store.queries import study_definition
@@ -186,13 +187,20 @@ def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None
     if not _is_engine(planned["engine"]):
         raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     if row[_PREFIX + "trial"] is None:
+        _check_consistent(planned, None)
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
     ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
     check_row("result", ended)
     if ended["trial"] != planned["key"]:
         raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
+    _check_consistent(planned, ended)
     return planned, ended
+
+
+def _check_consistent(planned: dict[str, Any], ended: dict[str, Any] | None) -> None:
+    for sentence in contradictions(planned, ended):
+        raise ValueError(f"trial {planned['key'][:8]}: {sentence}")
 
 
 def _as_stored(column: sa.Column[Any], value: Any) -> Any:

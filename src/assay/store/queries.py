@@ -11,9 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.analysis.quantities import MEASURES
+from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
+from assay.store import scores
 from assay.store.database import Database
 from assay.store.rows import readable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
@@ -38,24 +39,19 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
 }
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-_FILTER = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
-
-
-def condition(text: str) -> sa.ColumnElement[bool]:
-    """Parses a filter such as `optimizer=adam` or `accuracy>0.95`. Raises: StoreError."""
-    parsed = condition_on(text, FILTERS)
-    assert parsed is not None  # FILTERS has every column
-    return parsed
+_FILTER = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
+NAMES = (*FILTERS, *MACRO_SCORES)
+"""The names by which trials can be filtered and sorted. A score of one class is one too, such as `recall:7`."""
 
 
 def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnElement[bool] | None:
-    """Parses a filter of trials for the columns of another table. Returns None if it lacks the column."""
-    match = _FILTER.fullmatch(text)
-    if not match or not match[3]:
-        raise StoreError(f"filter {text!r}: expected COLUMN=VALUE, or with != > < >= <=, such as accuracy>0.95")
-    name, operation, text_value = match.groups()
-    if name not in FILTERS:
-        raise StoreError(unknown("filter", name, FILTERS))
+    """Parses a filter such as `optimizer=adam` or `accuracy>0.95` for the columns of a table.
+
+    Returns None if the table lacks the column, and for the scores of the confusion matrix. Raises: StoreError.
+    """
+    name, operation, text_value = _parts(text)
+    if name not in FILTERS and not is_of_confusion(name):
+        raise StoreError(unknown("filter", name, NAMES))
     if name not in columns:
         return None
     column = columns[name]
@@ -69,6 +65,21 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
     elif name == "key":
         return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
     return _OPERATORS[operation](column, value)
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """The name, the operator and the value of a filter. Raises: StoreError."""
+    match = _FILTER.fullmatch(text)
+    if not match or not match[3]:
+        raise StoreError(f"filter {text!r}: expected COLUMN=VALUE, or with != > < >= <=, such as accuracy>0.95")
+    name, operation, value = match.groups()
+    return name, operation, value
+
+
+def _score_test(text: str) -> scores.Test:
+    """A filter on a score of the confusion matrix. Raises: StoreError."""
+    name, operation, value = _parts(text)
+    return name, _OPERATORS[operation], _number(text, name, value)
 
 
 def _number(text: str, name: str, value: str) -> float:
@@ -196,29 +207,69 @@ def trials(
         database: The database.
         filters: Filters such as `accuracy>0.95`.
         study_name: Only trials of this study; empty for all.
-        sort: A column to sort by; "-" in front sorts in descending order.
+        sort: A column, or a score of the confusion matrix, to sort by; "-" in front sorts in descending order. A score
+            is in the rows too.
         limit: Maximum number of rows to return.
     """
     name = sort.removeprefix("-")
-    if name not in FILTERS:
-        raise StoreError(unknown("column to sort by", name, FILTERS))
-    where = [condition(text) for text in filters]
+    if name not in FILTERS and not is_of_confusion(name):
+        raise StoreError(unknown("column to sort by", name, NAMES))
+    tests = [_score_test(text) for text in filters if condition_on(text, FILTERS) is None]
+    where = [clause for text in filters if (clause := condition_on(text, FILTERS)) is not None]
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True)
     if study_name:
         study_id = study_definition(database, study_name)["id"]
         where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == study_id)))
-    wide = ("trial", "ledger", "curve", "confusion", "classes", "error", "warnings")
-    columns = [c for c in trial.columns if c.name != "recipe"] + [c for c in result.columns if c.name not in wide]
-    column = FILTERS[name]
-    order = column.desc() if sort.startswith("-") else column.asc()
-    query = sa.select(*columns).select_from(source).where(*where).order_by(order.nulls_last()).limit(limit)
+    column = FILTERS.get(name, trial.c.key)
+    order = (column.desc() if sort.startswith("-") else column.asc()).nulls_last()
+    if tests or is_of_confusion(name):
+        keys, of_sort = scores.matching(database, source, where, tests=tests, sort=sort, order=order)
+        places = {key: place for place, key in enumerate(keys[:limit])}
+        rows: list[Row] = []
+        for start in range(0, len(places), _CHUNK):
+            some = trial.c.key.in_(list(places)[start : start + _CHUNK])
+            rows += _rows_of_trials(database, sa.select(*_listed()).select_from(source).where(some))
+        rows.sort(key=lambda row: places[row["key"]])
+        if is_of_confusion(name):
+            rows = [row | {name: of_sort.get(row["key"])} for row in rows]
+        return rows, len(keys)
+    query = sa.select(*_listed()).select_from(source).where(*where).order_by(order).limit(limit)
     count = sa.select(sa.func.count()).select_from(source).where(*where)
     with database.read() as connection:
-        rows = [dict(row) for row in connection.execute(query).mappings()]
         number = int(connection.execute(count).scalar_one())
+    return _rows_of_trials(database, query), number
+
+
+_CHUNK = 400  # keys in one query
+
+
+def _listed() -> list[Any]:
+    """The columns of a trial in a list."""
+    wide = ("trial", "ledger", "curve", "confusion", "classes", "error", "warnings")
+    of_trial = [c for c in trial.columns if c.name != "recipe"]
+    timed = sa.case((trial.c.budget.is_(None), trial.c.recipe)).label(_TIMED)
+    return [*of_trial, *(c for c in result.columns if c.name not in wide), timed]
+
+
+_TIMED = "recipe_of_seconds"  # the recipe where the budget is in seconds, else nothing
+
+
+def _rows_of_trials(database: Database, query: Any) -> list[Row]:
+    with database.read() as connection:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
     for row in rows:
+        recipe = row.pop(_TIMED)
         _check(row, row["key"])
-    return rows, number
+        row["budget_seconds"] = _seconds_of(recipe)
+    return rows
+
+
+def _seconds_of(recipe: str | None) -> float | None:
+    """The budget of a stored recipe in seconds of training; None without one."""
+    try:
+        return float(json.loads(recipe or "{}")["budget"]["seconds"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def one_trial(database: Database, prefix: str) -> Row:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.confusion import stored as stored_confusion
 from assay.analysis.quantities import end_columns
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
@@ -69,7 +70,7 @@ def points_of(text: str) -> list[Point]:
 
 def history_of(row: Mapping[str, Any]) -> History:
     """The history of a stored trial without its weights, from its row joined with the row of its result."""
-    recipe = Recipe.stored(json.loads(row["recipe"]))
+    recipe, classes = Recipe.stored(json.loads(row["recipe"])), tuple(json.loads(row["classes"] or "[]"))
     seconds: dict[str, Any] = json.loads(row["ledger"])
     processor = seconds.pop(PROCESSOR, None)
     return History(
@@ -86,7 +87,7 @@ def history_of(row: Mapping[str, Any]) -> History:
         peak_device_memory_bytes=row["peak_device_memory_bytes"],
         checkpoint=Checkpoint(row["iterations"] or 0, {}, {}),
         inputs=0,
-        classes=tuple(json.loads(row["classes"] or "[]")),
+        classes=classes,
         shape=(),
         scaling=(0.0, 1.0),
         data_checksum=row["data_checksum"] or "",
@@ -97,6 +98,7 @@ def history_of(row: Mapping[str, Any]) -> History:
         level=row["level"],
         preparation_seconds=row["preparation_seconds"],
         skipped=row["skipped"],
+        confusion=stored_confusion(row["confusion"], classes),
     )
 
 
@@ -147,7 +149,7 @@ def trial_row(trial: Trial, now: float) -> dict[str, Any]:
         "device": trial.device,
         "timing": trial.timing,
         "threads": trial.threads,
-        "budget": trial.iterations,
+        "budget": trial.iterations if trial.seconds is None else None,
         "created": now,
     }
 

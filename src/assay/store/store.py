@@ -20,6 +20,7 @@ from assay.store.endings import Ending, ends_stored, put
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
 from assay.store.records import Finished, dumped, history_of, places, trial_row
+from assay.store.revisions import Change, change_of, keep_revision, stored_definition
 from assay.store.schema import imported, member, result, study, trajectory, trial
 from assay.store.urls import DEFAULT
 from assay.studies.plan import Plan, Trial
@@ -69,13 +70,15 @@ class Store:
     def register(self, plan: Plan) -> None:
         """Stores the trials of a plan and, for the plan of a study, the study's definition and members.
 
-        They replace those of a stored study of the same name.
+        They replace those of a stored study of the same name. A member that is not in the plan stays in the earlier
+        study, which is kept under another name (`revisions.revision_name`).
         """
         with self.database.write() as connection:
             now = self.database.now(connection)
             _add_trials(connection, list(plan.trials.values()), now)
             if not plan.registers:
                 return
+            keep_revision(connection, plan)
             definition = {"definition": dumped(dict(plan.study.raw)), "digest": plan.study.digest, "updated": now}
             study_id = connection.execute(sa.select(study.c.id).where(study.c.name == plan.study.name)).scalar()
             if study_id is None:
@@ -98,6 +101,18 @@ class Store:
             ]
             if rows:
                 connection.execute(sa.insert(member), rows)
+
+    def change(self, plan: Plan) -> Change | None:
+        """What storing the plan would change in a stored study of its name; None where that is nothing."""
+        if not plan.registers:
+            return None
+        with self.database.read() as connection:
+            return change_of(connection, plan)
+
+    def definition(self, name: str) -> dict[str, Any] | None:
+        """The definition of a stored study, under the name that it is stored by; None if there is none."""
+        with self.database.read() as connection:
+            return stored_definition(connection, name)
 
     def annotate(self, name: str, entry: str, content: object) -> None:
         """Stores an entry with the definition of a study, until the study is registered again."""
@@ -258,6 +273,7 @@ class Store:
             warnings=history.warnings,
             cohort=history.cohort,
             peak_device_memory_bytes=history.peak_device_memory_bytes,
+            confusion=history.confusion,
         )
 
     def remove(self, *, studies: Sequence[str] = (), trials: Sequence[str] = ()) -> int:

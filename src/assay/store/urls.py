@@ -36,6 +36,8 @@ def parsed(url: str) -> sa.URL:
         raise StoreError(f"store {shown!r}: not a URL; expected {_FORMS}") from None
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(_unsupported(shown, backend))
+    if backend == "sqlite" and (address.host or address.username or address.query):
+        raise StoreError(f"store {shown!r}: SQLite has no host, user or options; expected sqlite:///FILE")
     if backend == "sqlite" and not address.database:
         raise StoreError(f"store {shown!r}: names no file; expected sqlite:///FILE")
     if backend == "sqlite" and address.database and address.database.startswith("~"):

@@ -33,7 +33,10 @@ from assay.training.snapshots import save_best_problem
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations."""
+    """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations.
+
+    Where the budget is in seconds, `iterations` is the most that a budget may have, and `flops` are 0: unknown.
+    """
 
     recipe: Recipe
     key: str
@@ -52,6 +55,11 @@ class Trial:
     test_counts: tuple[int, ...] = ()  # test examples of each class
     form: str = ""  # the static form of its recipe: trials of one form can be trained as a cohort
     weights_bytes: int = 0  # of its weights and optimizer state, about, where they are kept
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds of training; None where it is in iterations."""
+        return self.recipe.budget.seconds
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,13 @@ class Job:
         return self.trials[-1].iterations
 
     @property
+    def seconds(self) -> float | None:
+        """The budget of its only trial in seconds of training; None where it is in iterations."""
+        return self.trials[-1].seconds
+
+    @property
     def flops(self) -> int:
-        """The operations of the longest trial."""
+        """The operations of the longest trial; 0 where its budget is in seconds."""
         return self.trials[-1].flops
 
 
@@ -242,11 +255,15 @@ class Planner:
             if self.settings.save_best:
                 problem = save_best_problem(recipe, external=isinstance(trainer, Program))
                 problems += [problem] if problem else []
+            timed = recipe.budget.seconds is not None
+            if timed and self.settings.timing == "packed":
+                problems.append("budget.seconds: trials side by side take each other's time; set timing = 'isolated'")
             if problems:
                 raise RecipeError(problems)
             iterations = recipe.iterations(n)
             seen = examples_seen(recipe.batches, iterations, n)
-            flops = flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen)
+            rule = recipe.loss, recipe.optimizer
+            flops = 0 if timed else flops_training(network, *rule, iterations=iterations, examples=seen)
             element = 8 if recipe.precision == "float64" or trainer.name == "numpy" else 4
             arrays = 1 if isinstance(trainer, Program) else 1 + type(recipe.optimizer).slots
             size = _HEADER_BYTES + element * arrays * network.parameters

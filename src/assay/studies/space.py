@@ -8,14 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from assay.errors import CodeError, has_no, unknown
+from assay.errors import CodeError, has_no
 from assay.parts.batches import BATCHES
 from assay.parts.models import MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.parts.user_optimizers import import_optimizer
-from assay.recipe.aliases import SHORT_FORMS, canonical, is_sgd
+from assay.recipe.aliases import SHORT_FORMS, canonical, documented_keys, is_sgd
+from assay.recipe.hints import hint
 from assay.recipe.patches import merged, names_component, with_model_of_layers
 from assay.rng import Stream
 
@@ -23,14 +24,13 @@ Value = str | int | float | bool
 """The name of a patch; for the values of one key, the value itself."""
 Patch = Mapping[str, Any]
 
-SCALES = ("linear", "log")
-
 
 @dataclass(frozen=True)
 class Axis:
     """What an axis varies: named patches, or the range of a key from which the design "random" draws.
 
-    `listed` are the values of a key as they were written, equal ones too; `patches` has each once.
+    `listed` are the values of a key as they were written, equal ones too; `patches` has each once. A value that is a
+    list or a table goes by its text.
     """
 
     name: str
@@ -53,8 +53,10 @@ class Axis:
         return bool(self.key) and not self.patches
 
     def patch(self, value: Value) -> Patch:
-        """The patch of a value."""
-        return nested(self.key, value) if self.key else self.patches[value]
+        """The patch of a value. 1 and true are equal keys of a dict, so that a number makes its patch itself."""
+        if self.key and not (isinstance(value, str) and value in self.patches):
+            return nested(self.key, value)
+        return self.patches[value]
 
     def draw(self, random: Stream, index: int) -> Value:
         """The draw of that index: uniform over the list, or over the range on its scale."""
@@ -92,56 +94,6 @@ def _paths(patch: Patch) -> list[str]:
         else:
             paths.append(key)
     return paths
-
-
-# --- parsing ---------------------------------------------------------------------------------------------------------
-
-_KEYED = ("key", "values", "low", "high", "scale", "whole")
-
-
-def axis(name: str, table: object, problems: list[str]) -> Axis:
-    """Parses a table of a study file as an axis; adds its errors to `problems`."""
-    where = f"axes.{name}"
-    if not isinstance(table, Mapping) or not table:
-        problems.append(
-            f"{where}: got {table!r}; expected a table of named patches, or a key with values or with low and high"
-        )
-        return Axis(name, {})
-    raw: dict[str, Any] = {str(key): value for key, value in table.items()}  # pyright: ignore
-    if isinstance(raw.get("key"), str):
-        return _keyed_axis(name, raw, problems)
-    for label, patch in raw.items():
-        if not isinstance(patch, Mapping):
-            problems.append(
-                f"{where}.{label}: got {patch!r}; expected a patch, such as {{ batches = {{ size = 64 }} }}"
-            )
-    return Axis(name, {label: patch for label, patch in raw.items() if isinstance(patch, Mapping)})
-
-
-def _keyed_axis(name: str, raw: Mapping[str, Any], problems: list[str]) -> Axis:
-    where, key = f"axes.{name}", str(raw["key"])
-    problems += [f"{where}: " + has_no("an axis", "key", k, _KEYED) for k in raw if k not in _KEYED]
-    if not all(part.strip() for part in key.split(".")):
-        problems.append(f"{where}.key: got {key!r}; expected a dotted key of a recipe, such as optimizer.learning_rate")
-        return Axis(name, {})
-    if "values" in raw:
-        values = raw["values"]
-        if not isinstance(values, list) or not values or not all(isinstance(v, str | int | float) for v in values):
-            problems.append(f"{where}.values: got {values!r}; expected a list of numbers or strings")
-            return Axis(name, {})
-        return Axis(name, {value: nested(key, value) for value in values}, key=key, listed=tuple(values))
-    low, high, scale = raw.get("low"), raw.get("high"), raw.get("scale", "linear")
-    whole = raw.get("whole", isinstance(low, int) and isinstance(high, int))
-    if scale not in SCALES:
-        problems.append(f"{where}.scale: {unknown('scale', scale, SCALES)}")
-    numbers = [n for n in (low, high) if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
-    if len(numbers) < 2 or not numbers[0] < numbers[1] or (scale == "log" and numbers[0] <= 0):
-        least = " and 0 < low" if scale == "log" else ""
-        problems.append(
-            f"{where}: got low {low!r} and high {high!r}; expected values, or two numbers with low < high{least}"
-        )
-        return Axis(name, {})
-    return Axis(name, {}, key=key, low=numbers[0], high=numbers[1], scale=str(scale), whole=bool(whole))
 
 
 # --- patches on a baseline -------------------------------------------------------------------------------------------
@@ -245,10 +197,18 @@ def _lacking(baseline: Patch, patch: Patch, others: Sequence[Axis]) -> list[str]
         tables += [] if always else [merged(baseline, [])]
         lost = [set(_fitting(field, table.get(field), values)[1]) for table in tables]  # pyright: ignore
         for path in sorted(set[str].intersection(*lost)):
-            entry, name = _entry(field, tables[-1].get(field))
-            known = [key for key in entry.model_fields if key != _COMPONENTS[field][1]] if entry else []
-            problems.append(f"{path}: " + has_no(f"{field} {name!r}", "key", path.partition(".")[2], known))
+            key = path.partition(".")[2]
+            problems.append(f"{path}: {_has_no_key(field, tables[-1].get(field), key, values[key])}")  # pyright: ignore
     return problems
+
+
+def _has_no_key(field: str, component: object, key: str, value: object) -> str:
+    """The message for a key that a component lacks: a decay has a hint, because the nearest name is another decay."""
+    entry, name = component_of(field, component)
+    if "decay" in key and (sentence := hint(field, key, value, component=name)):
+        return sentence
+    known = [known for known in entry.model_fields if known != _COMPONENTS[field][1]] if entry else []
+    return has_no(f"{field} {name!r}", "key", key, documented_keys(field, known))
 
 
 def _implied(baseline: Patch, patches: Sequence[Patch]) -> list[Patch]:
@@ -282,8 +242,10 @@ def _name_of(field: str, component: object) -> str:
     return name
 
 
-def _entry(field: str, component: object) -> tuple[type[Part] | None, str]:
-    """The settings of a component, None where they are unknown, and its name."""
+def component_of(field: str, component: object) -> tuple[type[Part] | None, str]:
+    """The settings of a component, None where they are unknown, and its name; no name where a field has none."""
+    if field not in _COMPONENTS:
+        return None, ""
     name = _name_of(field, component)
     entry = _COMPONENTS[field][0].get("momentum" if field == "optimizer" and is_sgd(name) else name)
     if entry is None and field == "optimizer" and ":" in name:
@@ -296,7 +258,7 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
     """The keys of a patch to apply, and those that the component lacks. The recipe reports unknown keys."""
     if field not in _COMPONENTS:
         return dict(values), []
-    entry, _ = _entry(field, component)
+    entry, _ = component_of(field, component)
     if entry is None:
         return dict(values), []
     own = entry.model_fields

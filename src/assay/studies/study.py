@@ -17,16 +17,17 @@ from pydantic import ValidationError
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.parts.models import MODELS
-from assay.recipe.aliases import TOP
+from assay.recipe.aliases import TOP, canonical
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
 from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
+from assay.studies.axis_tables import axis
 from assay.studies.designs import DESIGNS, Configuration
 from assay.studies.settings import Settings, keys_at
-from assay.studies.space import Axis, applied, axis, lacking, overriding, replaced_keys
+from assay.studies.space import Axis, applied, lacking, overriding, replaced_keys
 from assay.studies.words import canonical_study, doubled_words, sgd_problem
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
@@ -112,8 +113,8 @@ class Study:
             settings = Settings(**options)
         except ValidationError as error:
             problems += sentences(error.errors(), keys_at)
-        axes = _axes(raw, settings.design, problems)
         baseline = _table(raw, "baseline", problems)
+        axes = _axes(raw, settings.design, problems, baseline)
         study = cls(settings, baseline, axes, dict(raw))
         if not problems:
             study._count(problems)
@@ -150,21 +151,37 @@ class Study:
             raw = read_toml(bundled(str(path)))
         else:
             raw = {"name": readable(path.stem), **read_study(path, recipe_keys=_RECIPE_KEYS)}
-        baseline: Any = raw.get("baseline", {})
+        return cls.parse_changed(raw, changes=changes or {}, patches=patches, data=data, source=str(path))
+
+    @classmethod
+    def parse_changed(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        changes: Mapping[str, Any],
+        patches: Sequence[Mapping[str, Any]],
+        data: str | None,
+        source: str,
+    ) -> Study:
+        """Builds a study from plain data, with the changes of `load`. Raises: RecipeError."""
+        if data and any(_names_data(patch) for patch in patches):
+            raise RecipeError(["data.name: is given twice, by --set and by --data; leave one out"], source="options")
+        raw, baseline = dict(raw), raw.get("baseline", {})
         if isinstance(baseline, Mapping) and (patches or data):
             patched = merged(baseline, patches)  # pyright: ignore[reportUnknownArgumentType]
             raw["baseline"] = merged(patched, [with_data(patched, data)] if data else [])
-        study = cls.parse(raw | dict(changes or {}), source=str(path))
-        study._refuse_overridden([*patches, *([{"data": data}] if data else [])])
+        study = cls.parse(raw | dict(changes), source=source)
+        engine = [{"engine": ""}] if "engine" in changes else []
+        study._refuse_overridden([*patches, *([{"data": data}] if data else []), *engine])
         return study
 
     def _refuse_overridden(self, patches: Sequence[Mapping[str, Any]]) -> None:
-        """Raises RecipeError for patches of the baseline that no configuration uses, because an axis sets the same."""
+        """Raises RecipeError for changes, of the baseline or the engine, that no configuration uses."""
         if self.settings.design == "one-at-a-time":  # the baseline is a configuration of its own
             return
         replaced = [set(candidate.replaced) for candidate in self.configurations]
         if problems := overriding(patches, self.axes, self.baseline, set[str].intersection(*replaced)):
-            raise RecipeError(problems, source="--set and --data")
+            raise RecipeError(problems, source="options")
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
         """This study with other settings; keys under "baseline" are merged into the baseline.
@@ -279,6 +296,11 @@ def bundled(name: str) -> Path:
     return Path(str(resources.files("assay.studies") / "bundled" / f"{name}.toml"))
 
 
+def _names_data(patch: Mapping[str, Any]) -> bool:
+    data = canonical(patch).get("data")
+    return isinstance(data, str) or (isinstance(data, Mapping) and "name" in data)
+
+
 def _table(raw: Mapping[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
     value = raw.get(key, {})
     if isinstance(value, Mapping):
@@ -287,16 +309,18 @@ def _table(raw: Mapping[str, Any], key: str, problems: list[str]) -> dict[str, A
     return {}
 
 
-def _axes(raw: Mapping[str, Any], design: str, problems: list[str]) -> tuple[Axis, ...]:
+def _axes(raw: Mapping[str, Any], design: str, problems: list[str], baseline: Mapping[str, Any]) -> tuple[Axis, ...]:
     if design == "list":
         if "axes" in raw:
             problems.append(
                 "axes: design 'list' has no axes; expected trials, with a patch in each table [trials.NAME]"
             )
-        return (axis(LIST_AXIS, _table(raw, "trials", problems), problems),)
+        return (axis(LIST_AXIS, _table(raw, "trials", problems), problems, baseline=baseline),)
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
-    return tuple(axis(name, table, problems) for name, table in _table(raw, "axes", problems).items())
+    return tuple(
+        axis(name, table, problems, baseline=baseline) for name, table in _table(raw, "axes", problems).items()
+    )
 
 
 def _undrawn(settings: Settings) -> list[str]:
@@ -334,14 +358,17 @@ def _seed_axes(axes: tuple[Axis, ...], baseline: Mapping[str, Any], repeats: int
 
 def _conflicts(axes: tuple[Axis, ...]) -> list[str]:
     """The errors of axes that set the same key, so that one would silently override the other."""
+    first_of: dict[str, Axis] = {}
     conflicts: list[str] = []
-    for i, first in enumerate(axes):
-        for second in axes[i + 1 :]:
-            both = sorted(first.touches() & second.touches())
-            if both:
-                conflicts.append(
-                    f"axes.{first.name} and axes.{second.name}: both set {', '.join(both)}; one overrides the other"
-                )
+    for later in axes:
+        shared: dict[str, list[str]] = {}  # by the first axis that sets them: linear in the number of axes
+        for key in sorted(later.touches()):
+            if (first := first_of.setdefault(key, later)) is not later:
+                shared.setdefault(first.name, []).append(key)
+        conflicts += [
+            f"axes.{name} and axes.{later.name}: both set {', '.join(keys)}; one overrides the other"
+            for name, keys in shared.items()
+        ]
     return conflicts
 
 

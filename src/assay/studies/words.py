@@ -124,8 +124,15 @@ def _without_sgd(table: Any) -> Any:
     raw: Table = dict(table)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(raw.get("key"), str):
         if raw["key"] in ("optimizer", "optimizer.name") and isinstance(raw.get("values"), list):
-            raw["values"] = ["descent" if is_sgd(value) else value for value in raw["values"]]
+            raw["values"] = [_value_without_sgd(value) for value in raw["values"]]
         return raw
     if "optimizer" in raw:  # a trial
         return without_sgd(raw)
     return {label: without_sgd(patch) if isinstance(patch, Mapping) else patch for label, patch in raw.items()}  # pyright: ignore
+
+
+def _value_without_sgd(value: Any) -> Any:
+    """A value of an axis of optimizers, a name or a table, with the optimizer that "sgd" stands for."""
+    if isinstance(value, Mapping):
+        return without_sgd({"optimizer": value})["optimizer"]
+    return "descent" if is_sgd(value) else value

@@ -69,6 +69,16 @@ def kind_of_name(path: Path) -> str:
     return _ENDINGS.get(path.suffix.lower(), "")
 
 
+def is_database(path: Path) -> bool:
+    """Whether a file is an SQLite database, such as a store, or the write-ahead log of one."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return False
+    return start.startswith(SIGNATURES["sqlite"]) or start[:4] in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+
+
 def kind_of_file(path: Path) -> str:
     """What a file is, with an article, or a folder; "" if that is unknown. Nothing in it is executed or unpickled."""
     if path.is_dir():

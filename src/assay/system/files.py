@@ -46,8 +46,11 @@ def read_limited(path: Path, limit: Limit) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise FileError(f"{path}: {'a folder' if path.is_dir() else 'a pipe or a device'}; expected a file")
+        size = path.stat().st_size
         with path.open("rb") as file:
-            content = file.read(limit.most + 1) if path.stat().st_size <= limit.most else None
+            content = file.read(size + 1) if size <= limit.most else None  # a read of the limit would allocate it
+            if content is not None and len(content) > size:  # it grows, or says nothing of its size
+                content += file.read(limit.most + 1 - len(content))
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     if content is None or len(content) > limit.most:

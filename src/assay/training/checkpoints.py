@@ -8,6 +8,7 @@ to a temporary file, flushed and renamed.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
@@ -23,7 +25,7 @@ from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
 from assay.system.files import home_expanded, read_limited, write_atomically
-from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
+from assay.system.limits import CLASSES, WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
 from assay.system.load import Load
 from assay.training.checked import POINT, Seconds, Whole
 from assay.training.history import History, Point
@@ -33,26 +35,36 @@ from assay.training.outcome import Outcome
 FORMAT = 1
 _EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"
 _PREFIX = "assay"  # the key of our metadata in the header
+_INPUT = ("input/mean", "input/deviation")  # of each feature; only with input "standardise-features"
 _BEST = "best"  # weights at the best points, best/ITERATION/NAME; only with `save_best`
 
 
-def save(history: History, path: str | Path) -> Path:
-    """Writes a history's checkpoint. Raises: FileError where it cannot be written; an older file then stays intact."""
+def save(history: History, path: str | Path, *, complete: bool = False) -> Path:
+    """Writes a history's checkpoint. Raises: FileError where it cannot be written; an older file then stays intact.
+
+    `complete`: with what a training does not need to resume, such as the machine and the confusion matrix.
+    """
     path = home_expanded(path)
-    write_atomically(path, to_bytes(history))
+    write_atomically(path, to_bytes(history, complete=complete))
     return path
 
 
-def to_bytes(history: History) -> bytes:
-    """A history, without its machine, as the content of a safetensors file."""
+def to_bytes(history: History, *, complete: bool = False) -> bytes:
+    """A history as the content of a safetensors file; without its machine unless it is `complete`."""
     from safetensors.numpy import save as packed
 
     tensors = {f"weights/{name}": np.ascontiguousarray(w[0]) for name, w in history.checkpoint.weights.items()}
     tensors |= {f"slots/{name}": np.ascontiguousarray(s[:, 0]) for name, s in history.checkpoint.slots.items()}
     for t, snapshot in history.snapshots.items():
         tensors |= {f"{_BEST}/{t}/{name}": np.ascontiguousarray(w[0]) for name, w in snapshot.items()}
+    if history.features is not None:
+        arrays = (history.features.mean, history.features.deviation)
+        tensors |= dict(zip(_INPUT, map(np.ascontiguousarray, arrays), strict=True))
+    about = described(history)
+    if complete:
+        about["complete"] = _rest(history)
     # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
-    return packed(tensors, metadata={_PREFIX: json.dumps(described(history), allow_nan=False)})
+    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
 
 
 def described(history: History) -> dict[str, Any]:
@@ -94,8 +106,39 @@ def described(history: History) -> dict[str, Any]:
     return about
 
 
+def _rest(history: History) -> dict[str, Any]:
+    """What a complete file holds in addition."""
+    return {
+        "machine": history.machine,
+        "cohort": history.cohort,
+        "peak_device_memory_bytes": history.peak_device_memory_bytes,
+        "processor_seconds": history.load.processor,
+        "confusion": None if history.confusion is None else history.confusion.tolist(),
+    }
+
+
 def restore(path: str | Path) -> History:
-    """The history in a checkpoint file. Raises: FileError where it is missing, damaged or of another kind."""
+    """Reads the history in a file that `History.save`, or `assay train --save`, wrote.
+
+    Nothing in the file is run, and no pickle is read. A file by `assay train --save` has no machine and no confusion
+    matrix.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The history. It predicts, shows its curve, and can be resumed from.
+
+    Raises:
+        FileError: The file is missing, damaged, or of another kind.
+
+    Examples:
+        >>> import assay, tempfile
+        >>> history = assay.fit({"budget": {"iterations": 10}})
+        >>> path = history.save(tempfile.mkdtemp() + "/digits.safetensors")
+        >>> assay.load_history(path).points == history.points
+        True
+    """
     path = home_expanded(path)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
@@ -127,16 +170,27 @@ def from_bytes(content: bytes, *, source: str) -> History:
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
-        _About.model_validate(about)
+        complete = _About.model_validate(about).complete
         recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
         if not tensors:  # the weights of a file without them are not checked against the shape
-            recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
-        return history_of(about, tensors, recipe)
+            network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+            _features_of(recipe, tensors, network.inputs)
+        history = history_of(about, tensors, recipe)
+        return history if complete is None else _completed(history, complete)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise FileError(f"{source}: damaged: {where}: {first['msg']}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, AssayError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        AssayError,
+    ) as error:
         raise FileError(f"{source}: damaged: {error}") from None
 
 
@@ -148,6 +202,20 @@ class _Measured(BaseModel):
     level: str | None = None
     preparation_seconds: Seconds | None = None
     skipped: Seconds | None = None
+
+
+Counts = Annotated[list[Annotated[list[Whole], Field(max_length=CLASSES.most)]], Field(max_length=CLASSES.most)]
+
+
+class _Complete(BaseModel):
+    """What a complete file holds in addition."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    machine: dict[str, Any] = {}
+    cohort: Annotated[int, Field(ge=1, lt=2**63)] = 1
+    peak_device_memory_bytes: Whole | None = None
+    processor_seconds: Seconds | None = None
+    confusion: Counts | None = None
 
 
 class _About(BaseModel):
@@ -174,6 +242,7 @@ class _About(BaseModel):
     load: _Measured = _Measured()
     warnings: list[str] = []
     cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
+    complete: _Complete | None = None
 
 
 def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: Recipe) -> History:
@@ -189,8 +258,11 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
     load: dict[str, Any] = about.get("load", {})  # files of older versions have none
     ledger = Ledger.stored(about["ledger"], load.get("processor_seconds"))
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
-    if tensors:  # an external program may return no weights, and never returns its slots
+    features: FeatureScaling | None = None
+    if tensors:
         network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+        features = _features_of(recipe, tensors, network.inputs)
+    if tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
         weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
         if slots and any(name.startswith("slots/") for name in tensors):
             slot_arrays = {
@@ -223,7 +295,42 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
         snapshots=_snapshots(tensors, recipe, about) if tensors else {},
         warnings=tuple(map(str, about.get("warnings", ()))),
         pictures=PictureStyle.stored(about["pictures"]) if about.get("pictures") is not None else None,
+        features=features,
         cohort=int(about.get("cohort", 1)),
+    )
+
+
+def _features_of(recipe: Recipe, tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling | None:
+    return _features(tensors, inputs) if recipe.input == "standardise-features" else None
+
+
+def _features(tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling:
+    """The scaling of the features. Raises: ValueError where it is missing or no scaling."""
+    mean, deviation = (_tensor(tensors, name, (inputs,)) for name in _INPUT)
+    if {mean.dtype, deviation.dtype} != {np.dtype(np.float64)}:
+        raise ValueError(f"{_INPUT[0]} has element type {mean.dtype}, expected float64")
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation >= 0).all()):
+        raise ValueError("input/mean and input/deviation hold numbers that are no means and deviations")
+    return FeatureScaling(mean, deviation)
+
+
+def _completed(history: History, rest: _Complete) -> History:
+    """A history with what a complete file holds in addition. Raises: ValueError."""
+    counts, classes = None, len(history.classes)
+    if rest.confusion is not None:
+        if [len(row) for row in rest.confusion] != [classes] * classes:
+            raise ValueError(f"the confusion matrix is not of shape ({classes}, {classes})")
+        counts = np.array(rest.confusion, np.int64).reshape(classes, classes)
+        if counts.sum(dtype=np.float64) > 2**53:
+            raise ValueError("the confusion matrix counts more examples than there can be")
+    json.dumps(rest.machine, allow_nan=False)  # it is shown and saved again
+    return replace(
+        history,
+        machine=rest.machine,
+        cohort=rest.cohort,
+        peak_device_memory_bytes=rest.peak_device_memory_bytes,
+        load=replace(history.load, processor=rest.processor_seconds),
+        confusion=counts,
     )
 
 

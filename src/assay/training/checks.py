@@ -65,6 +65,9 @@ def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_che
         budget = recipe.iterations(examples)
         if checkpoint.t > budget:
             raise AssayError(f"the training to resume is at iteration {checkpoint.t}; the budget is {budget}")
+        limit, used = recipe.budget.seconds, history.ledger.train
+        if limit is not None and used > limit:
+            raise AssayError(f"the training to resume has used {used:.4g} s of training; the budget is {limit:g} s")
         _check_rules(recipe, history, examples)
 
 

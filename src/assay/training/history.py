@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from assay.analysis import confusion as confusions
 from assay.analysis.best import BestPoint, best_point
+from assay.analysis.quantities import MACRO_SCORES, MEASURED, QUANTITIES
+from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
-from assay.report.text import percent
+from assay.report.text import number, percent
 from assay.system.load import Load
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
@@ -100,6 +105,9 @@ class History:
         scale: what the raw values were divided by before anything else, such as 255; None where it is not stored.
         pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
         snapshots: weights (1, *shape) by name at best points, by iteration; empty without `save_best`.
+        features: the mean and the deviation of each feature, of the input scaling "standardise-features", else None.
+        confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
+            was not computed.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -136,6 +144,8 @@ class History:
     scale: float | None = None
     pictures: PictureStyle | None = None
     snapshots: Mapping[int, Weights] = field(default_factory=dict[int, Weights])
+    features: FeatureScaling | None = None
+    confusion: NDArray[np.int64] | None = None
 
     @classmethod
     def imported(
@@ -222,6 +232,81 @@ class History:
             return None
         return self.final.seconds / self.accuracy if self.accuracy else None
 
+    @property
+    def scores(self) -> dict[str, Any] | None:
+        """Scores of the confusion matrix on the test set, as fractions; None without the matrix.
+
+        Those of scikit-learn with `zero_division=0`: "balanced_accuracy", "macro_precision", "macro_recall",
+        "macro_f1", and "per_class": one entry for each class with its "precision", "recall", "f1" and "support".
+
+        >>> import assay
+        >>> scores = assay.fit({"budget": {"iterations": 100}}).scores
+        >>> len(scores["per_class"])
+        10
+        """
+        return None if self.confusion is None else confusions.plain(self.confusion, self.classes)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes everything in this history to one file, which `assay.load_history` reads back.
+
+        The file has the format of `assay train --save` (safetensors, no pickle), so `assay predict` and `assay train
+        --start` read it too.
+
+        Args:
+            path: The file; its usual ending is .safetensors. An older file is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileError: It cannot be written; an older file then stays intact.
+            AssayError: The curve was imported from a log, which holds no recipe and no weights.
+
+        Examples:
+            >>> import assay, tempfile
+            >>> history = assay.fit({"budget": {"iterations": 10}})
+            >>> path = history.save(tempfile.mkdtemp() + "/digits.safetensors")
+            >>> assay.load_history(path).accuracy == history.accuracy
+            True
+        """
+        from assay.training.checkpoints import save
+
+        return save(self, path, complete=True)
+
+    def predict(self, x: ArrayLike, *, probabilities: bool = False, scale: float | None = None) -> NDArray[Any]:
+        """The classes of examples, by the weights at the end of the training.
+
+        The examples are prepared as in training: divided by `scale`, then scaled as the recipe's `input` says.
+
+        Args:
+            x: Raw examples in the units of the data set, such as pixels from 0 to 255: (N, D), or (N, *shape) with the
+                `shape` of one example. Images may have their channels first where the data set may.
+            probabilities: Return the probabilities of the classes instead of the classes.
+            scale: What the values are divided by. None takes that of the training, and refuses values that are plainly
+                in other units.
+
+        Returns:
+            The names of the classes (N,), which are texts also where they are numbers: the true ones are
+            `numpy.array(data.classes)[data.y_test]`. Or probabilities (N, C), in the order of `classes`, that sum to 1.
+
+        Raises:
+            DataError: The examples have another shape, are no finite numbers, or are in other units.
+            AssayError: The weights were not kept, or diverged.
+
+        Examples:
+            >>> import assay
+            >>> data = assay.load_data("digits")
+            >>> history = assay.fit({"budget": {"epochs": 5}})
+            >>> right = history.predict(data.x_test) == np.array(data.classes)[data.y_test]
+            >>> bool(right.mean() == history.accuracy)
+            True
+            >>> history.predict(data.x_test[:2], probabilities=True).shape
+            (2, 10)
+        """
+        from assay.training.prediction import of_examples
+
+        return of_examples(self, x, probabilities=probabilities, scale=scale)
+
     def frame(self) -> pandas.DataFrame:
         """The curve as a pandas frame: one row per point, one column per field of `Point`."""
         import pandas
@@ -230,9 +315,9 @@ class History:
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
-        from assay.report.charts.curve import learning_curve
+        from assay.report.charts.curve import CHART
 
-        return learning_curve(*drawn_from(self), x=x)
+        return CHART(*drawn_from(self), x=x)
 
     def plain(self) -> dict[str, Any]:
         """The result as plain data: what `--json` prints."""
@@ -244,6 +329,7 @@ class History:
             "test_loss": last.test_loss,
             "train_loss": last.train_loss,
             "validation_accuracy": last.validation_accuracy,
+            **(self.scores or dict.fromkeys((*MACRO_SCORES, "per_class"))),
             "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
@@ -288,8 +374,27 @@ class History:
             "curve": [asdict(point) for point in self.points],
         }
 
+    def __repr__(self) -> str:
+        """The training in one line."""
+        name = self.source.label if self.source is not None else self.recipe.label()
+        accuracy = "no test accuracy" if self.accuracy is None else f"test accuracy {percent(self.accuracy)}"
+        steps = f"{self.final.iteration:,} {self.source.steps}" if self.source else f"{self.iterations:,} iterations"
+        return f"<History of {name}: {accuracy} after {steps}, {self.outcome}, engine {self.engine}>"
+
     def _repr_html_(self) -> str:
-        return self.frame().to_html(index=False)  # pyright: ignore[reportUnknownMemberType]
+        """The summary as a table of a notebook; `frame` has the curve, `plot` draws it."""
+        from assay.report.notebook import values_table
+
+        last = self.final
+        values = [(name.replace("_", " "), getattr(last, name)) for name in MEASURED]
+        pairs = [(name, _written(name, value)) for name, value in values if value is not None]
+        pairs += [("seconds of training", f"{last.seconds:.4g}")] if last.seconds is not None else []
+        pairs += [("log points", f"{len(self.points):,}"), ("ended", self.ending)]
+        return values_table(pairs, repr(self))
+
+
+def _written(name: str, value: float) -> str:
+    return percent(value) if QUANTITIES[name].is_fraction else number(value)
 
 
 def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
@@ -314,7 +419,7 @@ def _imported_subtitle(history: History, source: Source) -> str:
 
 def _subtitle(history: History) -> str:
     accuracy = f"test accuracy {percent(history.accuracy)}" if history.accuracy is not None else "no log point"
-    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.2f} s of training"
+    cost = f"after {history.iterations:,} iterations, {history.final.seconds:.3g} s of training"
     ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"
 

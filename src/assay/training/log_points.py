@@ -64,14 +64,20 @@ def has_point(recipe: Recipe, n: int, t: int) -> bool:
     return t in (0, end) or (t < end and t == next_log_point(recipe, n, t - 1))
 
 
-def number_of_log_points(recipe: Recipe, n: int) -> int:
-    """The approximate number of points of a recipe's curve."""
+def number_of_log_points(recipe: Recipe, n: int, *, iterations: int | None = None) -> int:
+    """The approximate number of points of a recipe's curve, for N training examples.
+
+    It is unknown, and counted as 2, for points at seconds, and where the budget is in seconds and the number of
+    `iterations` that it makes is not given.
+    """
     number, unit = recipe.log.interval()
-    end = recipe.iterations(n)
-    if unit == "geometric":
-        return 2 + round(number * math.log10(max(end, 1)))
     if unit == "seconds":
         return 2
+    if iterations is None and recipe.budget.seconds is not None:
+        return 2
+    end = recipe.iterations(n) if iterations is None else iterations
+    if unit == "geometric":
+        return 2 + round(number * math.log10(max(end, 1)))
     length = number if unit == "iterations" else number * iterations_per_epoch(recipe.batches, n)
     return 2 + int(end / length)
 
@@ -90,5 +96,6 @@ def _refuse_too_many(recipe: Recipe, n: int) -> None:
 
 
 def shareable(recipe: Recipe) -> bool:
-    """Whether a trial can be read off a longer trial's curve: not if a rule or a log point depends on wall time."""
-    return recipe.stop.seconds is None and recipe.log.interval()[1] != "seconds"
+    """Whether a trial can be read off a longer trial's curve: not if its budget, a rule or a point is in seconds."""
+    timed = (recipe.budget.seconds, recipe.stop.seconds)
+    return timed == (None, None) and recipe.log.interval()[1] != "seconds"

@@ -29,6 +29,7 @@ from assay.parts.layers import Weights
 from assay.parts.models import flops_training
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
+from assay.system.limits import LOG_POINTS
 from assay.system.load import Load, LoadMeter
 from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Point, cohort_checkpoint, member_checkpoint
@@ -40,6 +41,7 @@ from assay.training.stopping import StoppingRules, own_points
 from assay.training.trial_end import TrialEnd, make_history
 
 _CHUNK_SECONDS = 0.1
+_LAST_SECONDS = 0.002  # of a chunk before a limit in seconds
 _CHUNK_ROWS = 2**20  # of row numbers generated at once
 _CHUNK_ITERATIONS = 2**16
 
@@ -113,6 +115,9 @@ class Training:
         if problems:
             raise RecipeError(problems)
         self.budget = self.recipe.iterations(self.n)
+        self._budget_seconds = self.recipe.budget.seconds
+        if self._budget_seconds is not None and len(recipes) > 1:
+            raise AssayError("a budget in seconds is of one training alone; train these recipes one after the other")
         check_start(recipes, start, data_checksum=data.checksum, examples=self.n)
         self.ledger = Ledger(data=data_seconds, processor={})
         self._load = LoadMeter()
@@ -152,7 +157,12 @@ class Training:
             self._began = None
         for trial in self.trials:
             if trial.outcome is None:
-                trial.outcome, trial.reason = Outcome.COMPLETED, f"{self.budget:,} iterations done"
+                trial.outcome, trial.reason = Outcome.COMPLETED, self._budget_done()
+
+    def _budget_done(self) -> str:
+        if self._budget_seconds is None:
+            return f"{self.budget:,} iterations done"
+        return f"{self._budget_seconds:g} s of training done: {self.seconds:.4g} s, {self.t:,} iterations"
 
     def _chunks(self) -> Iterator[TrainingStatus]:
         while self.t < self.budget and self._alive().any():
@@ -178,7 +188,7 @@ class Training:
             new_point = self._is_log_point()
             if new_point:
                 self._log_point(progress.losses[:, -1])
-            self._apply_seconds_rule()
+            self._apply_seconds_rules()
             yield self._status(new_point=new_point)
 
     def _warm_up(self) -> None:
@@ -195,7 +205,14 @@ class Training:
     def _status(self, *, new_point: bool) -> TrainingStatus:
         shown = next((self.trials[number] for number in self._rows if self.trials[number].outcome is None), None)
         point = (shown or self.trials[self._rows[0]]).points
-        return TrainingStatus(self.t, self.budget, self.seconds, point[-1], new_point)
+        return TrainingStatus(self.t, self._expected(), self.seconds, point[-1], new_point)
+
+    def _expected(self) -> int:
+        """The budget in iterations; where it is in seconds, what the pace so far makes of them."""
+        if self._budget_seconds is None:
+            return self.budget
+        pace = self.t / self.seconds if self.seconds else 0.0
+        return max(self.t, round(pace * self._budget_seconds))
 
     # --- members of a cohort ---
 
@@ -240,8 +257,10 @@ class Training:
     def _chunk_seconds(self) -> float:
         """The seconds until the next chunk must end."""
         limits = [_CHUNK_SECONDS]
-        if self.recipe.stop.seconds is not None:
-            limits.append(self.recipe.stop.seconds - self.seconds)
+        for end in (self.recipe.stop.seconds, self._budget_seconds):
+            if end is not None:  # half of what is left, so that a slower last chunk ends little later
+                left = end - self.seconds
+                limits.append(left / 2 if left > _LAST_SECONDS else left)
         if self._next_seconds is not None:
             limits.append(self._next_seconds - self.seconds)
         return max(0.0, min(limits))
@@ -272,6 +291,8 @@ class Training:
             kind = self.recipe.log.train_loss
             train = {"full": "train", "batch": ""}.get(str(kind), "subset")
             results = {name: self.engine.evaluate(self.state, name) for name in [*splits, train] if name}
+        if len(self.trials[self._rows[0]].points) >= LOG_POINTS.most:
+            raise RecipeError([f"log.every: made {LOG_POINTS} by iteration {self.t:,}, the most; log less often"])
         seen = examples_seen(self.recipe.batches, self.t, self.n)
         for row, trial in enumerate(self.trials[number] for number in self._rows):
             if trial.outcome is not None:
@@ -317,15 +338,20 @@ class Training:
             if reason and point.iteration == self.t:
                 self._end(trial, Outcome.STOPPED, reason)
 
-    def _apply_seconds_rule(self) -> None:
-        limit = self.recipe.stop.seconds
-        if limit is None or self.seconds < limit or not self._alive().any():
+    def _apply_seconds_rules(self) -> None:
+        """Ends the trials at the seconds of a stopping rule or of the budget, with a last point."""
+        stop = self.recipe.stop.seconds
+        stopped = stop is not None and self.seconds >= stop
+        done = self._budget_seconds is not None and self.seconds >= self._budget_seconds
+        if not (stopped or done) or not self._alive().any():
             return
         if self.trials[0].points[-1].iteration != self.t:
             self._log_point(np.full(len(self._rows), np.nan))
+        outcome = Outcome.STOPPED if stopped else Outcome.COMPLETED
+        reason = f"{stop:g} seconds of training reached" if stopped else self._budget_done()
         for trial in self.trials:
             if trial.outcome is None:
-                self._end(trial, Outcome.STOPPED, f"{limit:g} seconds of training reached")
+                self._end(trial, outcome, reason)
 
     # --- results ---
 

@@ -40,12 +40,23 @@ def result_notes(history: History, data: Prepared, confusion: Callable[[], Confu
     done = history.outcome in (Outcome.COMPLETED, Outcome.STOPPED) and history.iterations > 0
     if not done:
         return []
-    notes = schedule_notes(history.recipe, len(data.y_train), history.iterations)
+    notes = [*_disturbed(history), *schedule_notes(history.recipe, len(data.y_train), history.iterations)]
     notes += _answers(history, data, confusion)
     return notes + _dead_units(history, data)
 
 
 # --- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def _disturbed(history: History) -> list[str]:
+    """That foreign load took a part of a budget in seconds."""
+    seconds, foreign = history.recipe.budget.seconds, history.load.foreign
+    if seconds is None or foreign is None or not history.load.busy:
+        return []
+    return [
+        f"busy machine: foreign load took {foreign:.3g} s of the {history.ledger.train:.3g} s of training, so that the "
+        f"budget of {seconds:g} s made fewer iterations than it would alone"
+    ]
 
 
 def schedule_notes(recipe: Recipe, examples: int, done: int) -> list[str]:
@@ -56,18 +67,24 @@ def schedule_notes(recipe: Recipe, examples: int, done: int) -> list[str]:
         examples: The number of training examples.
         done: The number of iterations done.
     """
-    schedule, budget = recipe.schedule, recipe.iterations(examples)
+    timed = recipe.budget.seconds is not None
+    schedule, budget = recipe.schedule, done if timed else recipe.iterations(examples)
     warm_up = iterations(schedule.warm_up)
     if warm_up >= budget:
         end = _rate_at_end(schedule, budget)
-        return [f"schedule.warm_up takes {warm_up:,} iterations, but the budget is {budget:,}: {end}"]
+        return [f"schedule.warm_up takes {warm_up:,} iterations, but {_budget(recipe, budget)}: {end}"]
     if isinstance(schedule, Constant):
         return []
-    notes = _not_reached(schedule, warm_up, budget)
+    notes = _not_reached(schedule, warm_up, budget, in_words=_budget(recipe, budget))
     return notes or _vanished(schedule, warm_up, done)
 
 
-def _not_reached(schedule: Schedule, warm_up: int, budget: int) -> list[str]:
+def _budget(recipe: Recipe, iterations: int) -> str:
+    seconds = recipe.budget.seconds
+    return f"the budget is {iterations:,}" if seconds is None else f"the budget of {seconds:g} s made {iterations:,}"
+
+
+def _not_reached(schedule: Schedule, warm_up: int, budget: int, *, in_words: str) -> list[str]:
     """That the budget ends before the horizon, or before a step schedule lowers the rate once."""
     name = "every" if isinstance(schedule, Step | Exponential) else "horizon"
     length = iterations(schedule.settings()[name])
@@ -75,7 +92,7 @@ def _not_reached(schedule: Schedule, warm_up: int, budget: int) -> list[str]:
         return []
     after = f" after the warm-up of {warm_up:,}" if warm_up else ""
     return [
-        f"schedule.{name} is never reached: it is {length:,} iterations{after}, but the budget is {budget:,}: "
+        f"schedule.{name} is never reached: it is {length:,} iterations{after}, but {in_words}: "
         f"{_rate_at_end(schedule, budget)}"
     ]
 

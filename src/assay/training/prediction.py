@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.images import PreparedImage, read_images
 from assay.data.picture_style import PictureStyle
+from assay.data.prepare import InputScaling
 from assay.engines.base import Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
 from assay.training.history import History
+from assay.training.raw_examples import raw_examples
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,45 @@ def _training_data(history: History) -> Dataset | None:
 
 def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
     """The class probabilities (N, C) of examples (N, D) with values in [0, 1], before the input scaling."""
+    inputs = _scaling(history, 1.0).apply(x, where="picture")
+    return _probabilities(_outputs(history, inputs), history.recipe.model.output)
+
+
+def of_examples(history: History, x: ArrayLike, *, probabilities: bool, scale: float | None) -> NDArray[Any]:
+    """The names of the classes (N,) of raw examples, or probabilities (N, C); `History.predict` describes them.
+
+    Raises: DataError, AssayError.
+    """
+    output = history.recipe.model.output  # raises for an imported curve
+    examples = raw_examples(history, x, scale=scale)
+    divisor = history.scale if scale is None else scale
+    assert divisor is not None  # checked with the examples
+    outputs = _outputs(history, _scaling(history, divisor).apply(examples, where="example"))
+    if probabilities:
+        return _probabilities(outputs, output)
+    return np.array(history.classes)[outputs.argmax(axis=-1)]
+
+
+def _outputs(history: History, inputs: NDArray[Any]) -> NDArray[Any]:
+    """The outputs (N, C) of the weights at the end. Raises: AssayError where these or the weights are not finite."""
+    if not all(np.isfinite(w).all() for w in history.checkpoint.weights.values()):
+        raise AssayError(f"the weights are not finite, so they predict nothing ({history.ending})")
     network = history.recipe.model.network(history.shape, len(history.classes))
     engine = NumpyEngine()
     state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
-    return _probabilities(engine.outputs(state, _scaled(x, history))[0], network.output)
+    outputs = engine.outputs(state, inputs)[0]
+    if not np.isfinite(outputs).all():
+        row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+        raise AssayError(f"example {row}: the outputs are not finite, so they predict nothing ({history.ending})")
+    return outputs
+
+
+def _scaling(history: History, scale: float) -> InputScaling:
+    """The preparation of the training, for values that are divided by `scale` first."""
+    recipe, (mean, deviation) = history.recipe, history.scaling
+    if recipe.input == "standardise-features" and history.features is None:
+        raise AssayError("the means and deviations of the features are missing, so it cannot predict; train it again")
+    return InputScaling(recipe.input, recipe.preparation.dtype, scale, mean, deviation, history.features)
 
 
 def _probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:
@@ -147,13 +184,3 @@ def _probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:
         e = np.exp(outputs - outputs.max(-1, keepdims=True))
         return e / e.sum(-1, keepdims=True)
     return outputs / np.maximum(outputs.sum(-1, keepdims=True), np.finfo(float).tiny)
-
-
-def _scaled(x: NDArray[np.float64], history: History) -> NDArray[np.float64]:
-    if history.recipe.input == "standardise-each":
-        deviation = x.std(axis=1, keepdims=True)
-        if (deviation == 0).any():
-            raise DataError("an image is constant, so it cannot be standardised by itself")
-        return (x - x.mean(axis=1, keepdims=True)) / deviation
-    mean, deviation = history.scaling
-    return (x - mean) / deviation

@@ -64,4 +64,5 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         skipped=end.skipped,
         scale=data.scale,
         pictures=data.pictures,
+        features=data.features,
     )

@@ -32,6 +32,9 @@ from assay.training.snapshots import weights_at
 from assay.training.stopping import StoppingRules, own_points
 from assay.workers.external.training import ExternalTraining, make_training
 
+WITH_CONFUSION = (Outcome.COMPLETED, Outcome.STOPPED, Outcome.TIMED_OUT)
+"""The outcomes of trainings whose weights at the end are evaluated to a confusion matrix."""
+
 CHECKPOINT_SECONDS = 30.0
 """How often a training saves a checkpoint to resume from."""
 
@@ -320,7 +323,7 @@ class _Batch:
             return
         training, data = self._training, self._training.data
         numbers = list(dict.fromkeys(end.trajectory.number for end in ends))
-        done = [end.trajectory.number for end in ends if end.outcome in (Outcome.COMPLETED, Outcome.STOPPED)]
+        done = [end.trajectory.number for end in ends if end.outcome in WITH_CONFUSION]
         with training.ledger.book("evaluate"):
             confusions = confusions_of(training, list(dict.fromkeys(done)))
         histories = training.histories_of(numbers)
@@ -346,7 +349,7 @@ class _Batch:
             reason=end.reason,
             snapshots=reader.snapshots,
         )
-        confusion = confusion if end.outcome in (Outcome.COMPLETED, Outcome.STOPPED) else None
+        confusion = confusion if end.outcome in WITH_CONFUSION else None
         with self._training.ledger.book("evaluate"):
             notes = result_notes(history, data, lambda: confusion)
         history = replace(history, warnings=(*history.warnings, *notes))
@@ -405,6 +408,8 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
     It must cover the log points, no trial may end before its last iteration, and where the weights at the best point
     are kept it must have those of the best point so far.
     """
+    if any(recipe.budget.seconds is not None for recipe in recipes):
+        return _can_spend(start, recipes, save_best=save_best)
     if not covers(start, recipes, n):
         return False
     for number, recipe in enumerate(recipes):
@@ -416,6 +421,16 @@ def can_resume(start: History, recipes: Sequence[Recipe], n: int, *, save_best: 
         if number in save_best and (rules.best is None or weights_at(start, rules.best.iteration) is None):
             return False
     return True
+
+
+def _can_spend(start: History, recipes: Sequence[Recipe], *, save_best: Collection[int]) -> bool:
+    """Whether a trial with a budget in seconds can spend the rest of it, from a checkpoint of its own trajectory.
+
+    Its seconds so far count. Without log points at seconds or a rule, its curve is that of one training.
+    """
+    (recipe,) = recipes  # nothing shares its trajectory
+    limit = recipe.budget.seconds
+    return limit is not None and start.recipe.budget.seconds == limit and start.ledger.train < limit and not save_best
 
 
 def read_off(start: History, recipe: Recipe, n: int, test_counts: Sequence[int]) -> History | None:

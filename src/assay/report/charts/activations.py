@@ -27,12 +27,11 @@ def activations(names: Sequence[str] | None = None, *, title: str | None = None)
     rows = [row for name in chosen for row in _rows(name)]
     if not rows:
         return message("No activation function was named.", heading)
-    color = alt.Scale(domain=list(_KINDS), range=[colour for colour, _ in _KINDS.values()])
-    dash = alt.Scale(domain=list(_KINDS), range=[pattern for _, pattern in _KINDS.values()])
+    colours, dashes = zip(*_KINDS.values(), strict=True)
     panels = lines(
         rows,
         plane=Plane(PlotAxis("z", [-4, 4], count=5), PlotAxis(None, [-1.2, 3], count=5), (205, 140)),
-        series=Series(color, dash, strokes(None, orient="top")),
+        series=Series(list(_KINDS), colours, dashes, strokes(None, orient="top")),
         tips=tooltip(name="function", series="curve", x=("z", ".2~f"), y=("value", ".4~f")),
         hover=False,
     )

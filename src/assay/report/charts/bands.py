@@ -68,7 +68,7 @@ def band_rows(
     """
     rows: Rows = []
     most, longest = max(40, min(POINTS, _ALL_POINTS // (len(named) * len(panels)))), 0
-    for (panel, series), group in points.groupby(["panel", "series"], sort=False):
+    for rest, ((panel, series), group) in enumerate(points.groupby(["panel", "series"], sort=False)):
         coloured = series in named
         line = band(group)
         values = [line["y"], line["low"], line["high"]] if coloured and line["n"].max() > 1 else [line["y"]]
@@ -76,6 +76,7 @@ def band_rows(
         if coloured and len(chosen) < len(line["x"]):
             longest = max(longest, len(line["x"]))
         text = {"panel": panels[panel], "series": named.get(series, series), "name": series}
+        text |= {} if coloured else {"series": "", "rest": rest}
         kind = ("line" if len(chosen) > _DOTS else "dots") if coloured else "rest"
         ended = np.flatnonzero(line["ended"][chosen])
         parts = [(kind, chosen if not ended.size or not coloured else chosen[: ended[0]])]

@@ -8,20 +8,20 @@ from typing import Any
 import altair as alt
 
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import IntervalStyle, intervals, names
+from assay.report.charts.forms import IntervalStyle, Rungs, intervals
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     COLOURS,
     INK,
     ORANGE,
-    WIDTH,
     PlotAxis,
     Rows,
     dressed,
     labels,
     message,
     number,
+    plot_width,
     span,
     table,
     tooltip,
@@ -51,23 +51,24 @@ def epoch_times(epochs: Frame, *, title: str | None = None) -> Any:
         legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1),
     )
     tips = tooltip(name="row", kind="which", x=("seconds", ".4~g"), epoch=("epoch", "d"), repeat=("repeat", "d"))
-    dots = alt.Chart(table(points)).mark_circle(size=44, opacity=0.55)
+    rungs = Rungs.of(rows)
+    dots = alt.Chart(table(rungs.placed(points))).mark_circle(size=44, opacity=0.55)
     tips_of_row = tooltip(
         name="row", x=("median", ".4~g"), low=("shortest", ".4~g"), high=("longest", ".4~g"), limit=("roofline", ".4~g")
     )
-    ranges = intervals(rows, axis=axis, tips=tips_of_row, style=IntervalStyle(INK, step=26, width=WIDTH - 60))
+    ranges = intervals(rows, axis=axis, tips=tips_of_row, style=IntervalStyle(INK, step=26, width=plot_width() - 60))
     known: Rows = [row | {"kind": "roofline"} for row in rows if row["limit"]]
-    least = alt.Chart(table(known)).mark_tick(thickness=3, size=18)
+    least = alt.Chart(table(rungs.placed(known))).mark_tick(thickness=3, size=18)
     chart = alt.layer(
-        dots.encode(x=axis.x(), y=names(rows), color=color, tooltip=tips),
+        dots.encode(x=axis.x(), y=rungs.y(), color=color, tooltip=tips),
         ranges,
-        least.encode(x=axis.x("limit"), y=names(rows), color=color, tooltip=tips_of_row),
+        least.encode(x=axis.x("limit"), y=rungs.y(), color=color, tooltip=tips_of_row),
     )
     notes = [
         "median and range of the later epochs; rounds interleaved",
         omitted(len(epochs) - len(points), "epochs without a time"),
     ]
-    return dressed(chart.properties(width=WIDTH - 60, height=alt.Step(26)), heading, notes)
+    return dressed(chart.properties(width=plot_width() - 60, height=alt.Step(26)), heading, notes)
 
 
 def _points(epochs: Frame) -> Rows:

@@ -10,7 +10,6 @@ from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import Frame, best_of, checked
 from assay.report.charts.style import (
-    WIDTH,
     Plane,
     PlotAxis,
     Rows,
@@ -19,6 +18,7 @@ from assay.report.charts.style import (
     labels,
     message,
     number,
+    plot_width,
     span,
     tooltip,
 )
@@ -49,7 +49,7 @@ def time_and_accuracy(epochs: Frame, *, measure: str = TEST_SCORE.column, title:
         plane=Plane(
             PlotAxis("seconds from the start of the process", span([row["x"] for row in rows], log=True), log=True),
             PlotAxis(label, ends, format=axis_format(*ends, percent=measure == TEST_SCORE.column)),
-            (WIDTH - 60, 320),
+            (plot_width() - 60, 320),
         ),
         series=Series.of(list(named.values()), None, detail="repeat"),
         tips=tooltip(name="row", repeat=("repeat", "d"), x=("seconds", ".4~g"), y=(label, ".4~g")),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from assay.errors import AssayError, unknown
+from assay.report.charts.style import drawn_in
+from assay.report.charts.writing import shown_offline
 
 Needs = Literal[
     "history",  # the curve of one training, and what to say of it
@@ -45,7 +47,8 @@ class Chart:
     """A chart: its name, the data that it needs, the function that draws it, its title, and a line about it.
 
     `draw` takes the data, and its options by keyword, or together as one object of the class `options`. `suits` says
-    of which studies the chart is a part of the page; `keeps_colours`: a dark page must not invert it.
+    of which studies the chart is a part of the page; `keeps_colours`: a dark page must not invert it; `of_trial`: it is
+    of one trial, which its title names.
     """
 
     name: str
@@ -56,11 +59,15 @@ class Chart:
     options: type[Any] | None = None
     suits: Callable[[Shape], bool] = _never
     keeps_colours: bool = False
+    of_trial: bool = False
 
     def __call__(self, *data: Any, **options: Any) -> Any:
         """The chart of the data. Raises: AssayError for an option that it does not have."""
         self.check(options)
-        return self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+        width = options.pop("width", None)
+        with drawn_in(width):
+            drawn = self.draw(*data, self.options(**options)) if self.options else self.draw(*data, **options)
+        return shown_offline(drawn)
 
     def check(self, options: Iterable[str]) -> None:
         """Raises AssayError for an option that it does not have."""
@@ -71,11 +78,11 @@ class Chart:
 
     @property
     def option_names(self) -> list[str]:
-        """The names of its options."""
+        """The names of its options; the last is `width`, which every chart has."""
         if self.options is not None:
-            return [field.name for field in fields(self.options)]
+            return [*(field.name for field in fields(self.options)), "width"]
         parameters = inspect.signature(self.draw).parameters.values()
-        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        return [*(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY), "width"]
 
 
 __all__ = ["Chart", "Needs", "Shape"]

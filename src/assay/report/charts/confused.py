@@ -76,6 +76,7 @@ CHART = Chart(
     "the most confident misclassifications",
     suits=lambda _: True,
     keeps_colours=True,
+    of_trial=True,
 )
 
 __all__ = ["CHART", "confused"]

@@ -103,7 +103,7 @@ CHART = Chart(
     "Confusion matrix (most accurate trial)",
     "which class is predicted as which",
     suits=lambda _: True,
-    keeps_colours=True,
+    of_trial=True,
 )
 
 __all__ = ["CHART", "confusion"]

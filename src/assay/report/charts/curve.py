@@ -75,11 +75,11 @@ def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: PlotAxis) -> An
     wide = log and limits[1] > 1e6 * limits[0]
     y_format = ".0e" if wide else axis_format(*limits, percent=percent)
     present = [label for label in PALETTE if any(row["series"] == label for row in rows)]
-    color = alt.Scale(domain=present, range=[PALETTE[label] for label in present])
+    of_splits = [PALETTE[label] for label in present]
     return lines(
         rows,
         plane=Plane(axis, PlotAxis(title, limits, log=log, format=y_format), (380, 260)),
-        series=Series(color, None, strokes(None, orient="top", direction="horizontal")),
+        series=Series(present, of_splits, None, strokes(None, orient="top", direction="horizontal")),
         tips=tooltip(series="split", x=(axis.title or "x", ",~r"), y=(metric.name, ".4f")),
         hover=False,
     )

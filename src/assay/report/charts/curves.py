@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.curves import moving_average
 from assay.analysis.frames import is_imported
 from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
@@ -19,6 +20,7 @@ from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import (
     Frame,
+    captions,
     checked,
     ended,
     headed,
@@ -26,20 +28,22 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     ordered,
+    pooled,
     unfinished,
     words,
 )
 from assay.report.charts.style import (
     SERIES,
-    WIDTH,
     Measure,
     Plane,
     PlotAxis,
     Rows,
     axis_format,
     dressed,
-    labels,
     message,
+    names_by_position,
+    placed_in,
+    plot_width,
     short,
     span,
     tooltip,
@@ -48,13 +52,15 @@ from assay.report.thinning import evenly
 
 _REST = 60  # grey lines of the series that are not distinguished
 _PANELS = 12
+CURVE_AXES = AXES | {"epochs": "epochs"}
+"""What curves are drawn against, with the title of the axis."""
 
 
 @dataclass(frozen=True)
 class CurveOptions:
     """What of a study's learning curves is drawn. Raises: AssayError.
 
-    `x`: "iteration", "examples", "seconds" or "flops"; `measure`: "accuracy" or "loss" on the `split` "test",
+    `x`: "iteration", "epochs", "examples", "seconds" or "flops"; `measure`: "accuracy" or "loss" on the `split` "test",
     "validation" or "train". A series is a value of the column `by` of the trials ("trial": each trial is a line); with
     `facet`, another column, each of its values has a panel. `start` and `stop` zoom in on a part of x; `smooth` is the
     number of points of a trailing mean; `log` names the logarithmic axes: "x", "y" or "xy". The `most` series with the
@@ -75,7 +81,7 @@ class CurveOptions:
     title: str | None = None
 
     def __post_init__(self) -> None:
-        known = (("axis", self.x, AXES), ("measure", self.measure, METRICS), ("split", self.split, SPLITS))
+        known = (("axis", self.x, CURVE_AXES), ("measure", self.measure, METRICS), ("split", self.split, SPLITS))
         for kind, name, names in known:
             if name not in names:
                 raise AssayError(unknown(kind, name, names))
@@ -102,7 +108,7 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
     checked(curves, ["trial"], what="curves")
     label = options.quantity.label
     heading = headed(
-        trials, label + (f" by {short(options.by)}" if options.by != "configuration" else ""), options.title
+        trials, label + (f" by {short(axis_of(options.by))}" if options.by != "configuration" else ""), options.title
     )
     points = _points(trials, curves, options)
     if options.smooth > 1:
@@ -116,11 +122,21 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
         what = f"a point of {label}"
         why = f"No point of {label} lies between start and stop." if zoomed else nothing(trials, what)
         return message(why, heading)
-    chart, notes = _drawn(points, options, _choice(points, options, trials), along=_along(trials, options.x))
+    choice = _choice(points, options, trials)
+    chart, notes = _drawn(points, options, choice, along=_along(trials, options.x))
     notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points)]
-    notes += [mixed(trials) if options.x == "seconds" else ""]
+    notes += [mixed(trials) if options.x == "seconds" else "", pooled(trials, options.by, options.facet)]
     notes += [f"moving average over {options.smooth} points" if options.smooth > 1 else ""]
-    return dressed(chart, heading, notes)
+    return dressed(chart, heading, notes, seen=_seen(points, choice, options))
+
+
+def _seen(points: Frame, choice: _Choice, options: CurveOptions) -> str:
+    """Where the first and the last coloured line end, in words."""
+    last = points.drop_duplicates(["trial", "panel", "series"], keep="last").groupby("series", sort=False)["y"].median()
+    ends = [(label, float(last[name])) for name, label in choice.kept.items() if name in last.index]
+    write = Measure(options.quantity).text
+    lines_of = [f"{label} ends at {write(value)}" for label, value in (ends if len(ends) < 2 else [ends[0], ends[-1]])]
+    return f"{'One line' if len(ends) == 1 else f'{len(ends)} lines'}: {', '.join(lines_of)}"
 
 
 def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
@@ -156,6 +172,7 @@ class _Choice:
     kept: dict[str, str]
     grey: list[str]
     shown: dict[str, str]
+    captions: dict[str, str]
     series: int
     panels: int
 
@@ -169,10 +186,10 @@ def _choice(points: Frame, options: CurveOptions, trials: Frame) -> _Choice:
     if options.facet == options.by:  # a panel for each series: those of the best, and none in grey
         panels, rest = [name for name in panels if name in kept[:_PANELS]], []
         kept = kept[:_PANELS]
-    named = labels(kept if options.order is None else options.order)
+    named = captions(trials, options.by, kept if options.order is None else options.order)
     grey = [rest[i] for i in evenly(len(rest), _REST)]
-    shown_panels = labels(panels[:_PANELS])
-    return _Choice({name: named[name] for name in kept}, grey, shown_panels, len(names), len(panels))
+    shown_panels = captions(trials, options.facet or "", panels[:_PANELS])
+    return _Choice({name: named[name] for name in kept}, grey, shown_panels, named, len(names), len(panels))
 
 
 def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
@@ -208,7 +225,7 @@ def _composition(choice: _Choice, points: Frame) -> str:
 def _along(trials: Frame, x: str) -> str:
     """The title of x; its steps are epochs where every curve was imported from a log that names no iterations."""
     steps = set(words(trials, "steps")) if "steps" in trials.columns else set[str]()
-    return "epochs" if x == "iteration" and steps == {"epochs"} else AXES[x]
+    return "epochs" if x == "iteration" and steps == {"epochs"} else CURVE_AXES[x]
 
 
 def _not_drawn(trials: Frame, points: Frame) -> str:
@@ -223,7 +240,7 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
     width, height, columns = _size(len(choice.shown))
     label = options.quantity.label
     tips = tooltip(
-        name=options.by,
+        name=axis_of(options.by),
         x=(along, ",~r"),
         y=(f"median {label}", ".4~f"),
         low=("lowest", ".4~f"),
@@ -231,33 +248,34 @@ def _chart(rows: Rows, options: CurveOptions, choice: _Choice, *, along: str, to
         n=("trials", "d"),
     )
     chart = lines(
-        rows,
+        placed_in(rows, list(choice.shown.values()), "panel", "facet"),
         plane=Plane(_x(rows, options, along, width=width), _y(rows, options, top), (width, height)),
         series=_series(options, choice),
         tips=tips,
-        cross_tips=tooltip(name=options.by, how="outcome", x=(along, ",~r")),
+        cross_tips=tooltip(name=axis_of(options.by), how="outcome", x=(along, ",~r")),
     )
     if options.facet is None:
         return chart
-    header = alt.Header(title=short(options.facet), labelFontWeight="bold")
-    return chart.facet(facet=alt.Facet("panel:N", sort=list(choice.shown.values()), header=header), columns=columns)
+    header = alt.Header(title=short(axis_of(options.facet)), labelFontWeight="bold")
+    header.labelExpr = names_by_position(list(choice.shown.values()))
+    return chart.facet(facet=alt.Facet("facet:O", header=header), columns=columns)
 
 
 def _series(options: CurveOptions, choice: _Choice) -> Series:
     """The colours of the series; where an order is given, also of those that are missing here."""
     names = list(choice.kept.values())
-    labelled = names if options.order is None else list(labels(options.order).values())
-    title = short(options.by)
-    shown = len(names) > 1 and options.facet != options.by
+    labelled = names if options.order is None else list(choice.captions.values())
+    title = short(axis_of(options.by))
+    shown = names if options.facet != options.by else []
     if len(choice.shown) > 1:
-        return Series.of(labelled, title, shown=shown, values=names, orient="bottom", columns=3)
-    return Series.of(labelled, title + (", best first" if options.order is None else ""), shown=shown, values=names)
+        return Series.of(labelled, title, shown=shown, orient="bottom", columns=3)
+    return Series.of(labelled, title + (", best first" if options.order is None else ""), shown=shown)
 
 
 def _x(rows: Rows, options: CurveOptions, along: str, *, width: int) -> PlotAxis:
     places = [float(row["x"]) for row in rows]
     log, limits = "x" in options.log, (min(places), max(places))
-    format, count = "~g" if options.x == "seconds" else "~s", max(3, width // 90)
+    format, count = "~g" if options.x in ("seconds", "epochs") else "~s", max(3, width // 90)
     if limits[0] < limits[1]:
         return PlotAxis(along, limits, log=log, format=format, count=count)
     around = span(places, log=True) if log else (limits[0] - 1, limits[1] + 1)
@@ -274,11 +292,12 @@ def _y(rows: Rows, options: CurveOptions, top: float) -> PlotAxis:
 
 def _size(panels: int) -> tuple[int, int, int]:
     """Width and height of a panel, and panels in a row."""
+    wide = plot_width()
     if panels <= 1:
-        return WIDTH - 60, 340, 1
+        return wide - 60, 340, 1
     if panels == 3:
-        return 230, 190, 3
-    return (330, 220, 2) if panels <= 4 else (210, 160, 3)
+        return (wide + 90) // 3, 190, 3
+    return ((wide + 60) // 2, 220, 2) if panels <= 4 else ((wide + 30) // 3, 160, 3)
 
 
 CHART = Chart(

@@ -8,8 +8,20 @@ from assay.analysis.frames import own
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import intervals, ranked_bars
-from assay.report.charts.frames import Frame, best_of, checked, ended, headed, mixed, nothing, omitted, statistics
-from assay.report.charts.style import PlotAxis, Rows, dressed, labels, measure_of, message, number, span, tooltip
+from assay.report.charts.frames import (
+    Frame,
+    best_of,
+    captions,
+    checked,
+    ended,
+    headed,
+    mixed,
+    nothing,
+    omitted,
+    pooled,
+    statistics,
+)
+from assay.report.charts.style import PlotAxis, Rows, dressed, measure_of, message, number, span, tooltip
 
 _BARS = 25
 _SCORE = TEST_SCORE.column
@@ -30,7 +42,7 @@ def effort_ranking(
     measured = table[table["effort_median"].notna() & ((table["effort_min"] > 0) | (not log))]
     if not len(measured):
         return message(nothing(trials, "an effort"), heading, mixed(trials))
-    rows = _rows(measured.head(most))
+    rows = _rows(measured.head(most), captions(trials, by, measured["name"].head(most).tolist()))
     ends = [row[end] for row in rows for end in ("low", "high")]
     axis = PlotAxis(measure_of("effort").title, span(ends, log=True) if log else [0, max(ends) * 1.02], log=log)
     tips = tooltip(
@@ -48,14 +60,15 @@ def effort_ranking(
         best_of(len(rows), len(measured), "configurations"),
         omitted(len(table) - len(measured), "without an effort"),
         f"{ended(trials)} (×)" if ended(trials) else "",
+        pooled(trials, by),
         left_out,
         mixed(trials),
     ]
-    return dressed(chart, heading, notes)
+    ends_of = [f"{row['name']} with {row['x']:.3g}" for row in (rows[0], rows[-1])]
+    return dressed(chart, heading, notes, seen=f"{len(rows):,} median efforts from {' to '.join(ends_of)}")
 
 
-def _rows(kept: Frame) -> Rows:
-    named = labels(kept["name"])
+def _rows(kept: Frame, named: dict[str, str]) -> Rows:
     return [
         {"name": row["name"], "label": named[row["name"]], "n": int(row["n"]), "unfinished": int(row["unfinished"])}
         | {"x": number(row["effort_median"]), "low": number(row["effort_min"]), "high": number(row["effort_max"])}

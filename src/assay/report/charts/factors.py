@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from assay.analysis.axis_columns import axis_of
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import IntervalStyle, intervals
@@ -13,7 +14,6 @@ from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
-    WIDTH,
     Measure,
     PlotAxis,
     Rows,
@@ -22,6 +22,7 @@ from assay.report.charts.style import (
     measure_of,
     message,
     number,
+    plot_width,
     short,
     span,
     tooltip,
@@ -61,9 +62,11 @@ def effects(
     for row in rows:
         groups.setdefault(row["axis"], []).append(row)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
-    names = labels(groups, most=28)
+    names = labels({name: axis_of(name) for name in groups}.values(), most=28)
     panels = [
-        _panel(group, names[name], PlotAxis(quantity.difference if last else None, limits, count=7, labels=last))
+        _panel(
+            group, names[axis_of(name)], PlotAxis(quantity.difference if last else None, limits, count=7, labels=last)
+        )
         for name, group in groups.items()
         for last in [name == list(groups)[-1]]
     ]
@@ -100,7 +103,7 @@ def _panel(rows: Rows, heading: str, axis: PlotAxis) -> Any:
     tips = tooltip(axis="axis", value="value", x=("effect", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"))
     clear = alt.condition("datum.clear", alt.value(BLUE), alt.value(GREY))
     chart = intervals(
-        rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=WIDTH - 60)
+        rows, axis=axis, tips=tips, style=IntervalStyle(clear, zero=True, side=side, step=22, width=plot_width() - 60)
     )
     return chart.properties(title=alt.TitleParams(heading, anchor="start", fontSize=13, dx=-4, offset=4))
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.axis_columns import NO_AXES, PREFIX
+from assay.analysis.axis_columns import PREFIX, is_no_axis
 from assay.analysis.frames import FINISHED, clocks, is_imported
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
-from assay.errors import AssayError, unknown
-from assay.report.charts.style import counted, number, word
+from assay.errors import AssayError
+from assay.errors import unknown as unknown_name
+from assay.report.charts.style import LABEL, counted, labels, number, short, unique, word
 from assay.report.text import clean
 
 Frame = Any  # a pandas frame: pandas has no types that a strict checker accepts
@@ -24,7 +25,7 @@ def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Fr
     """The frame, if it has the columns. Raises: AssayError."""
     for column in columns:
         if column not in frame.columns:
-            raise AssayError(f"{what}: " + unknown("column", column, [str(c) for c in frame.columns]))
+            raise AssayError(f"{what}: " + unknown_name("column", column, [str(c) for c in frame.columns]))
     return frame
 
 
@@ -43,7 +44,7 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
 def axes_of(trials: Frame) -> list[str]:
     """The columns that differ between trials and are not measured: the axes of the study."""
     columns = [str(c) for c in trials.columns]
-    names = [c for c in columns if c not in NO_AXES and not c.startswith("ledger_") and PREFIX + c not in columns]
+    names = [c for c in columns if not is_no_axis(c) and not c.startswith("ledger_") and PREFIX + c not in columns]
     return [name for name in names if len(set(words(trials, name))) > 1]
 
 
@@ -89,10 +90,11 @@ def nothing(trials: Frame, wanted: str) -> str:
 def mixed(trials: Frame) -> str:
     """The sentence about times that cannot be compared, empty where they can."""
     kinds = {"machine": "machines", "threads": "numbers of threads", "timing": "kinds of timing"}
+    unknown = {word(None)}  # of trials that have not run
     counts = [
         f"{count} {plural}"
         for column, plural in kinds.items()
-        if column in trials.columns and (count := len(set(words(trials, column)))) > 1
+        if column in trials.columns and (count := len(set(words(trials, column)) - unknown)) > 1
     ]
     if not counts and {*kinds, "level"} <= set(trials.columns) and any(level for *_, level in clocks(trials)):
         counts = ["several instruction levels of one engine"]
@@ -138,6 +140,29 @@ def _as_counted(trials: Frame, column: str) -> Any:
             own = is_imported(trials)
             return np.where(own, pd.Series(numbers(trials, column), dtype="float64"), counted_as(trials, column))
     return pd.Series(numbers(trials, column), dtype="float64").to_numpy()
+
+
+def pooled(trials: Frame, *columns: str | None) -> str:
+    """The note that values of these columns pool several configurations, empty where they do not."""
+    names = [name for name in columns if name]
+    if "configuration" not in trials.columns or {"configuration", "trial"} & set(names) or not len(trials):
+        return ""
+    keys = pd.DataFrame({str(place): words(trials, name) for place, name in enumerate(names)})
+    counts = keys.assign(c=words(trials, "configuration")).groupby(list(keys.columns), sort=False)["c"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    return f"pooled over {low:,}{f' to {high:,}' if low < high else ''} configurations each" if high > 1 else ""
+
+
+def captions(trials: Frame, by: str, names: Sequence[str]) -> dict[str, str]:
+    """A short label for each value of a column; trials and machines have keys, which say nothing to a reader."""
+    if by == "trial" and {"configuration", "seed"} <= set(trials.columns):
+        columns = (words(trials, name) for name in ("trial", "configuration", "seed"))
+        texts = {key: f"{short(label, LABEL - 10)}, seed {seed}" for key, label, seed in zip(*columns, strict=True)}
+        return dict(zip(names, unique(texts.get(name, name) for name in names), strict=True))
+    if by == "machine":
+        order = list(dict.fromkeys(words(trials, by)))
+        return {name: f"machine {order.index(name) + 1}" if name in order else short(name) for name in names}
+    return labels(names)
 
 
 def best_of(kept: int, total: int, what: str = "") -> str:

@@ -22,6 +22,7 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     ordered,
+    pooled,
     unfinished,
     words,
 )
@@ -70,6 +71,7 @@ def heat_map(
     notes = [
         _best(cells, quantity, rows=rows, columns=columns),
         *(best_of(len(kept[name]), len(levels[name]), f"values of {short(name)}") for name in (rows, columns)),
+        pooled(trials, rows, columns),
         f"{ended(trials)} (× where no trial has a number)" if ended(trials) else "",
     ]
     return dressed(chart, heading, notes)
@@ -82,7 +84,8 @@ def _two_axes(trials: Frame, rows: str | None, columns: str | None) -> tuple[str
     if (rows is None) + (columns is None) > len(free):
         axes = ", ".join(repr(name) for name in varying) or "none"
         raise AssayError(
-            f"grid: two axes are needed; axes that vary in these trials: {axes}. Name `rows` and `columns`."
+            f"grid: two axes are needed; axes that vary in these trials: {axes}. "
+            "Name two with `rows` and `columns` (--rows, --columns)."
         )
     rows = rows if rows is not None else free.pop(0)
     return rows, columns if columns is not None else free.pop(0)
@@ -140,7 +143,6 @@ CHART = Chart(
     "Two axes",
     "the mean accuracy for each pair of values of two axes",
     suits=lambda shape: shape.design == "grid" and shape.axes == 2,
-    keeps_colours=True,
 )
 
 __all__ = ["CHART", "heat_map"]

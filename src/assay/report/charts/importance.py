@@ -43,6 +43,9 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
     chart = ranked_bars(rows, axis=axis, tips=tooltip(name="axis", x=("fraction", ".2%")))
     notes = [
         f"of what the forest explains: R² {explained:.2f} out of bag" if explained is not None else "",
+        "fitted to {:,} of {:,} trials, drawn at random".format(*frame.attrs["sample"])
+        if "sample" in frame.attrs
+        else "",
         best_of(len(kept), len(measured), "axes"),
         omitted(len(shares) - len(measured), "without a number"),
     ]

@@ -26,12 +26,12 @@ from assay.report.charts.frames import (
 )
 from assay.report.charts.style import (
     INK,
-    WIDTH,
     Rows,
     dressed,
     measure_of,
     message,
     number,
+    plot_width,
     short,
     table,
     tooltip,
@@ -140,23 +140,23 @@ def _layers(
         alt.Chart(table(headings))
         .mark_text(fontSize=13, fontWeight="bold", dy=-16, color=INK)
         .encode(x=x, y=alt.value(0), text="text:N"),
-    ).properties(width=max(WIDTH, 110 * last), height=360)
+    ).properties(width=max(plot_width(), 110 * last), height=360)
 
 
 def _lines(
     uprights: list[_Upright], names: list[str], scores: list[float], *, limits: tuple[float, float], by: str
 ) -> alt.Chart:
     rows: Rows = [
-        {"name": name, "place": place, "y": y, "score": score, "axis": upright.name, "value": value}
+        {"name": name, "line": line, "place": place, "y": y, "score": score, "axis": upright.name, "value": value}
         for place, upright in enumerate(uprights)
-        for name, y, score, value in zip(names, upright.heights, scores, upright.values, strict=True)
+        for line, (name, y, score, value) in enumerate(zip(names, upright.heights, scores, upright.values, strict=True))
     ]
-    hover = alt.selection_point(name="trial", fields=["name"], on="pointerover", clear="pointerout")
+    hover = alt.selection_point(name="trial", fields=["line"], on="pointerover", clear="pointerout")
     opacity = 0.9 if len(names) <= 30 else 0.6 if len(names) <= 120 else 0.35
     scale = alt.Scale(scheme="viridis", reverse=False, domain=list(limits))
     lines = alt.Chart(table(rows)).mark_line(strokeWidth=1.8, interpolate="monotone")
     return lines.encode(
-        detail="name:N",
+        detail="line:N",
         color=alt.Color("score:Q", scale=scale, legend=None),
         strokeOpacity=alt.condition(hover, alt.value(opacity), alt.value(0.04)),
         tooltip=tooltip(name=by, axis="axis", value="value", score=(f"mean {TEST_SCORE.label}", ".2%")),

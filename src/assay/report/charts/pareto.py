@@ -10,11 +10,14 @@ import pandas as pd
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
 from assay.analysis.quantities import TEST_SCORE
-from assay.analysis.seeds import ENDED
+from assay.analysis.seeds import BUSY, ENDED, ranked_by_seconds
+from assay.analysis.ties import Seeds, tied
+from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import scatter
 from assay.report.charts.frames import (
     Frame,
+    captions,
     checked,
     ended,
     headed,
@@ -22,70 +25,111 @@ from assay.report.charts.frames import (
     nothing,
     numbers,
     omitted,
+    pooled,
     statistics,
     unfinished,
     words,
 )
 from assay.report.charts.placing import placed
 from assay.report.charts.style import (
-    WIDTH,
     Plane,
     PlotAxis,
     Rows,
     axis_format,
     dressed,
-    labels,
     measure_of,
     message,
+    plot_width,
     span,
     tooltip,
 )
 from assay.report.thinning import evenly
 
 _SEEDS, _MEANS, _FRONT = 3000, 2000, 300  # points: more of them only hide each other
-_SIZE = (WIDTH + 100, 380)
+_OBSTACLES = 400  # points that names stay clear of
+_NAMED = {"front": 8, "all": 40}  # how many names
 _SCORE = measure_of(TEST_SCORE.column)
 _COST = measure_of("seconds")
 
 
 def accuracy_against_time(
-    trials: Frame, *, by: str = "configuration", most_labels: int = 8, title: str | None = None
+    trials: Frame,
+    *,
+    by: str = "configuration",
+    names: str = "front",
+    most_labels: int | None = None,
+    title: str | None = None,
 ) -> Any:
     """The score against training seconds: seeds faint, means solid, the Pareto front as a line with names.
 
     A mean score counts every trial with a result, those that diverged or timed out as they ended; a mean time those
-    that finished. × marks configurations of which some did not finish; they are not optimal. Raises: AssayError.
+    that finished. × marks configurations of which some did not finish; they are not optimal. The line steps through the
+    optimal ones that differ beyond noise: hollow ones tie with another (`assay.analysis.ties`). `names`: "front" names
+    the optimal ones, "all" also those that they dominate, at most `most_labels` of them (8, or 40 of all), as far as
+    there is room. Raises: AssayError.
     """
+    if names not in _NAMED:
+        raise AssayError("names: " + unknown("choice", names, _NAMED))
     checked(trials, [by, "seconds", TEST_SCORE.column])
     trials, left_out = own(trials)
     heading = headed(trials, f"{_SCORE.title} against {_COST.quantity.label}", title)
     seeds = _seeds(trials, by)
     if not len(seeds):
         return message(nothing(trials, f"a {TEST_SCORE.label} and a time"), heading, mixed(trials))
-    means = _means(seeds, trials, by)
+    means, busy = _means(seeds, trials, by)
     front = means[means["front"]].sort_values("x", kind="stable")
     plane = _plane(seeds)
-    corners = _records(front.iloc[evenly(len(front), _FRONT)])
     shown = _thinned(seeds, _SEEDS)
+    drawn = _records(_with_front(_thinned(means, _MEANS), front))
     exact = {"x": ("seconds", ".4~g"), "y": (TEST_SCORE.name.replace("_", " "), _SCORE.exact)}
-    chart = scatter(
-        _records(_with_front(_thinned(means, _MEANS), front)),
+    corners = _records(front.iloc[evenly(len(front), _FRONT)])
+    steps = [row for row in corners if not row["tie"]]
+    others = [row for row in drawn if not row["front"]]
+    named = placed(
+        [*(steps or corners), *(others if names == "all" else [])],
+        captions(trials, by, means["name"].tolist()),
         plane=plane,
-        tips=tooltip(name=by, **exact, n=("trials", "d"), unfinished=("of them unfinished", "d")),
+        most=_NAMED[names] if most_labels is None else most_labels,
+        around=drawn if len(drawn) <= _OBSTACLES else [],
+    )
+    chart = scatter(
+        drawn,
+        plane=plane,
+        tips=tooltip(name=by, **exact, n=("trials", "d"), unfinished=("of them unfinished", "d"), status="Pareto"),
         faint=(_records(shown), tooltip(name=by, **exact, how="outcome")),
-        steps=_steps(corners, plane.x.limits[1]),
-        named=placed(corners, labels(means["name"]), plane=plane, most=most_labels),
+        steps=_steps(steps, plane.x.limits[1]),
+        named=named,
     )
     notes = [
         f"configurations: {len(means):,}, trials (grey): {len(seeds):,}, Pareto-optimal (orange): {len(front):,}",
+        _ties_note(front, seeds),
         f"{len(shown):,} of the trials drawn, extremes kept" if len(shown) < len(seeds) else "",
-        f"{_MEANS:,} of the means drawn" if len(means) > _MEANS else "",
+        f"{len(drawn):,} of the means drawn" if len(means) > len(drawn) else "",
         omitted(len(trials) - len(seeds), f"trials without {TEST_SCORE.label} or time"),
         f"{ended(trials)} (×)" if ended(trials) else "",
+        pooled(trials, by),
         left_out,
+        busy,
         mixed(trials),
     ]
-    return dressed(chart, heading, notes)
+    return dressed(chart, heading, notes, seen=_seen(corners))
+
+
+def _seen(corners: Rows) -> str:
+    """The ends of the front in words."""
+    ends = [corners[0], corners[-1]] if len(corners) > 1 else corners
+    words_of = [f"{row['name']}, {_SCORE.text(row['y'])} in {row['x']:.3g} s" for row in ends]
+    return f"Pareto-optimal from {' to '.join(words_of)}" if words_of else "no configuration is Pareto-optimal"
+
+
+def _ties_note(front: Frame, seeds: Frame) -> str:
+    """How many of the front are no trade-off beyond noise, or why it is not known."""
+    if len(front) < 2:
+        return ""
+    if int(seeds.groupby("name", sort=False).size().loc[front["name"].tolist()].max()) < 2:
+        return "one seed each: whether the steps of the front exceed noise is not known"
+    count = int((front["tie"] != "").sum())
+    return f"{count:,} of them tie with another within noise (hollow; 95 %, paired seeds, uncorrected)" if count else ""
 
 
 def _seeds(trials: Frame, by: str) -> Frame:
@@ -93,23 +137,75 @@ def _seeds(trials: Frame, by: str) -> Frame:
     seeds = pd.DataFrame({"name": words(trials, by), "how": [how or "finished" for how in unfinished(trials)]})
     seeds["x"] = pd.Series(numbers(trials, "seconds"), dtype="float64")
     seeds["y"] = pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64")
+    seeds["repeat"] = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(seeds))
     return seeds[(seeds["x"] > 0) & seeds["y"].notna()]
 
 
-def _means(seeds: Frame, trials: Frame, by: str) -> Frame:
-    """One row per configuration: its means, how many trials they are of, how many did not finish, whether optimal."""
+def _means(seeds: Frame, trials: Frame, by: str) -> tuple[Frame, str]:
+    """One row per configuration: its means, how many trials they are of, how many did not finish, whether optimal.
+
+    With the sentence on times of a busy machine.
+    """
     groups = seeds.groupby("name", sort=False)
     means: Frame = groups[["x", "y"]].mean().assign(n=groups.size())
-    counts = statistics(trials, by, ["seconds", TEST_SCORE.column]).set_index("name").reindex(means.index)
-    for name, column in (("x", "seconds_mean"), ("y", f"{TEST_SCORE.column}_mean")):
-        means[name] = counts[column].where(counts[column].notna(), means[name])
+    timed, busy = _timed(trials, by)
+    for name, column, frame in (("x", "seconds", timed), ("y", TEST_SCORE.column, trials)):
+        counted = statistics(frame, by, [column]).set_index("name").reindex(means.index)[f"{column}_mean"]
+        means[name] = counted.where(counted.notna(), means[name])
     ended_early: Any = pd.Series([bool(how) for how in unfinished(trials)], index=words(trials, by), dtype=int)
     means["unfinished"] = ended_early.groupby(level=0).sum().reindex(means.index).astype(int)
     did_not_finish: Any = pd.Series([how in ENDED for how in unfinished(trials)], index=words(trials, by), dtype=int)
     ended_of = did_not_finish.groupby(level=0).sum().reindex(means.index).to_numpy()
     costs = np.where(ended_of > 0, np.inf, means["x"])  # worse than the seconds of any trial that finished
     means["front"] = undominated(costs, means["y"].to_numpy())
-    return means.reset_index()
+    means = means.reset_index()
+    front = means[means["front"]].sort_values("x", kind="stable")
+    means["tie"] = ""
+    for place, tie in zip(front.index, _ties(front["name"].tolist(), seeds), strict=True):
+        means.loc[place, "tie"] = tie
+    means["status"] = _statuses(means, front)
+    return means, busy
+
+
+def _timed(trials: Frame, by: str) -> tuple[Frame, str]:
+    """The trials whose seconds are ranked: those with foreign load are left out while enough others remain."""
+    if not {"busy", "outcome"} <= set(trials.columns):
+        return trials, ""
+    timed, marked = ranked_by_seconds(trials, by=by)
+    sentences = [
+        omitted(len(trials) - len(timed), "times with foreign load"),
+        f"{len(marked):,} configurations timed on a {BUSY}" if marked else "",
+    ]
+    return timed, "; ".join(sentence for sentence in sentences if sentence)
+
+
+def _ties(names: list[str], seeds: Frame) -> list[str]:
+    """The name of the optimal configuration that each ties with within noise, empty for a trade-off of its own."""
+    finished = seeds[seeds["name"].isin(names)]
+    groups = dict(iter(finished.groupby("name", sort=False)))
+    members = [
+        Seeds(
+            dict(zip(groups[name]["repeat"].tolist(), groups[name]["x"].tolist(), strict=True)),
+            dict(zip(groups[name]["repeat"].tolist(), groups[name]["y"].tolist(), strict=True)),
+        )
+        for name in names
+    ]
+    return ["" if tie is None else names[tie] for tie in tied(members)]
+
+
+def _statuses(means: Frame, front: Frame) -> list[str]:
+    """What a tooltip says of each: optimal, tied within noise, or dominated by the cheapest that is as good."""
+    costs, gains, names = front["x"].to_numpy(), front["y"].to_numpy(), front["name"].tolist()
+    best = np.maximum.accumulate(gains) if len(gains) else gains
+    statuses: list[str] = []
+    for optimal, tie, cost, gain in zip(means["front"], means["tie"], means["x"], means["y"], strict=True):
+        if optimal:
+            statuses.append(f"optimal, ties with {tie} within noise" if tie else "optimal")
+            continue
+        first = int(np.searchsorted(best, gain))  # the cheapest that gains as much
+        beaten = first < len(names) and costs[first] <= cost
+        statuses.append(f"dominated by {names[first]}" if beaten else "not optimal: trials did not finish")
+    return statuses
 
 
 def _plane(seeds: Frame) -> Plane:
@@ -119,9 +215,14 @@ def _plane(seeds: Frame) -> Plane:
     form = axis_format(low, high, percent=TEST_SCORE.is_fraction)
     return Plane(
         PlotAxis(_COST.title, (left * (left / right) ** 0.15, right), log=True),
-        PlotAxis(_SCORE.title, (low, high + (high - low) * 0.1), format=form, count=7),
-        _SIZE,
+        PlotAxis(_SCORE.title, (low, _within(high + (high - low) * 0.1)), format=form, count=7),
+        (plot_width() + 100, 380),
     )
+
+
+def _within(high: float) -> float:
+    """The end of the axis of scores, which is no higher than the highest possible score."""
+    return high if TEST_SCORE.high is None else min(high, TEST_SCORE.high)
 
 
 def _steps(front: Rows, end: float) -> Rows:

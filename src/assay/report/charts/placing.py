@@ -32,14 +32,15 @@ class _Plot:
         return exp(low + left / width * (high - low)), upper - top / height * (upper - bottom)
 
 
-def placed(points: Rows, named: Mapping[str, str], *, plane: Plane, most: int) -> Rows:
+def placed(points: Rows, named: Mapping[str, str], *, plane: Plane, most: int, around: Rows) -> Rows:
     """The names of at most `most` points with their places: left above a point of a front, where no point can be.
 
-    A name for which there is no room is left to its tooltip.
+    Names stay clear of the points and of those `around`. One for which there is no room is left to its tooltip.
     """
     plot = _Plot(plane)
     places = [plot.pixels(point["x"], point["y"]) for point in points]
-    taken: list[Box] = [(left - 5, top - 5, left + 5, top + 5) for left, top in places]
+    obstacles = places + [plot.pixels(point["x"], point["y"]) for point in around]
+    taken: list[Box] = [(left - 5, top - 5, left + 5, top + 5) for left, top in obstacles]
     rows: Rows = []
     for i in evenly(len(points), most):
         point, (left, _) = points[i], places[i]

@@ -9,19 +9,30 @@ import pandas as pd
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
-from assay.report.charts.frames import Frame, best_of, checked, ended, headed, nothing, numbers, unfinished, words
+from assay.report.charts.frames import (
+    Frame,
+    best_of,
+    captions,
+    checked,
+    ended,
+    headed,
+    nothing,
+    numbers,
+    pooled,
+    unfinished,
+    words,
+)
 from assay.report.charts.style import (
     SERIES,
-    WIDTH,
     Measure,
     Plane,
     PlotAxis,
     Rows,
     axis_format,
     dressed,
-    labels,
     measure_of,
     message,
+    plot_width,
     short,
     span,
     tooltip,
@@ -54,7 +65,7 @@ def sensitivity(
     if not len(finite):
         return message(nothing(trials, f"a number for {quantity.title}"), heading)
     ranked = _ranked(finite, quantity)
-    named = labels(ranked[:most])
+    named = captions(trials, by, ranked[:most])
     rows = _medians(finite, named)
     limits = quantity.span([row[end] for row in rows for end in ("low", "high")], pad=0.06)
     best = max(rows, key=lambda row: row["y"] if quantity.quantity.higher_is_better else -row["y"])
@@ -63,12 +74,14 @@ def sensitivity(
     chart = lines(
         rows,
         plane=_plane(rows, quantity, along, limits=limits, log=log),
-        series=Series.of(list(named.values()), f"{short(by)}, best first", shown=len(named) > 1),
+        series=Series.of(list(named.values()), f"{short(by)}, best first"),
         tips=tooltip(name=by, x=(short(x), ",~r"), **_MEDIAN, n=("trials", "d")),
         cross_tips=tooltip(name=by, x=(short(x), ",~r"), n=("unfinished trials", "d")),
     )
     notes = [
         f"best median: {quantity.text(best['y'])} by {best['series']} at {best['x']:g}",
+        "median and range of the trials at each value",
+        pooled(trials, x, by),
         best_of(len(named), len(ranked), f"by {short(by)}"),
         f"{ended(trials)} (× at the lower edge)" if ended(trials) else "",
     ]
@@ -80,7 +93,7 @@ def _plane(rows: Rows, quantity: Measure, along: str, *, limits: tuple[float, fl
     return Plane(
         PlotAxis(along, span([row["x"] for row in rows], log=log, pad=0.03), log=log, count=7),
         PlotAxis(quantity.title, limits, format=form),
-        (WIDTH - 40, 340),
+        (plot_width() - 40, 340),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import altair as alt
@@ -23,8 +26,30 @@ BLUE, ORANGE, GREEN = COLOURS[:3]
 GREY, INK = "#8a8a8a", "#222222"
 DASHES = ([1, 0], [6, 3], [2, 2])  # a second and a third round through the colours
 WIDTH = 600  # of the plot alone: with its axis and its legend about 800 pixels
+WIDTHS = (200, 4000)  # that may be asked for
 SERIES = 12  # more lines than that cannot be distinguished
 LABEL = 36  # letters of a label; the tooltip has the whole name
+EMPTY = "(empty)"  # the label of an empty name, which would be a row or a line without one
+
+
+_width: ContextVar[int] = ContextVar("width of plots", default=WIDTH)
+
+
+def plot_width() -> int:
+    """The pixels of a plot from left to right, without its labels and its legend."""
+    return _width.get()
+
+
+@contextmanager
+def drawn_in(width: int | None) -> Generator[None]:
+    """Plots that are drawn inside have this width; None is the usual one. Raises: AssayError."""
+    if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise AssayError(f"width: got {width}; expected {WIDTHS[0]} to {WIDTHS[1]} pixels")
+    token = _width.set(WIDTH if width is None else width)
+    try:
+        yield
+    finally:
+        _width.reset(token)
 
 
 @dataclass(frozen=True)
@@ -95,19 +120,17 @@ def word(value: Any) -> str:
     """
     if value is None or value != value:
         return "none"
-    return f"{value:g}" if isinstance(value, float) else clean(value)
+    return f"{value:g}" if isinstance(value, float) else clean(value) or EMPTY
 
 
 def short(text: object, most: int = LABEL) -> str:
-    """The text with its middle left out where it is longer than `most` letters.
+    """The text with its end left out where it is longer than `most` letters.
 
     >>> short("a very long name of a configuration", 16)
-    'a very l…uration'
+    'a very long nam…'
     """
     text = clean(text)
-    if len(text) <= most:
-        return text
-    return f"{text[: ceil((most - 1) / 2)]}…{text[len(text) - (most - 1) // 2 :]}"
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def unique(texts: Iterable[str]) -> list[str]:
@@ -136,12 +159,28 @@ def table(rows: Rows) -> Any:
     return {"values": rows}
 
 
-def colours(names: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
-    """The scales of colour and of dashes for the labels of at most 18 series."""
-    rounds = [divmod(i, len(COLOURS)) for i in range(len(names))]
-    dashes = [DASHES[round_ % len(DASHES)] for round_, _ in rounds]
-    color = alt.Scale(domain=list(names), range=[COLOURS[place] for _, place in rounds])
-    return color, alt.Scale(domain=list(names), range=dashes)
+def colours(count: int) -> tuple[list[str], list[list[int]]]:
+    """The colours and the dashes of at most 18 series."""
+    rounds = [divmod(i, len(COLOURS)) for i in range(count)]
+    return [COLOURS[place] for _, place in rounds], [DASHES[round_ % len(DASHES)] for round_, _ in rounds]
+
+
+def placed_in(rows: Rows, names: Sequence[str], field: str, place: str) -> Rows:
+    """The rows with the position of their `field` among the names, under `place`; those of other names have none.
+
+    Scales and groups go by positions: Vega keeps names as keys of JavaScript objects, where "constructor" and
+    "__proto__" are there already, and writes sorted names into programs, where a line separator ends a string.
+    """
+    positions = {name: position for position, name in enumerate(names)}
+    return [row | {place: positions[row[field]]} if row.get(field) in positions else row for row in rows]
+
+
+def names_by_position(names: Sequence[str]) -> str:
+    """The expression that writes the name instead of its position on an axis or in a legend.
+
+    A space comes before each name and is taken off again: Vega cannot read the literal 'constructor' in an expression.
+    """
+    return f"substring(({json.dumps([' ' + name for name in names])})[datum.value], 1)"
 
 
 def strokes(title: str | None, **more: Any) -> alt.Legend:
@@ -200,14 +239,34 @@ class PlotAxis:
         axis = alt.Axis(
             tickCount=count, labels=self.labels, ticks=self.labels, domain=self.labels, labelSeparation=_LABEL_PIXELS
         )
-        if self.values is not None:
-            axis.values = list(self.values)
+        values = log_ticks(*self.limits) if self.log and self.values is None else self.values
+        if values is not None:
+            axis.values = list(values)
         if self.format == "~s" and not self.log:  # each label by itself: one format for all would write 0 as 0k
             axis.labelExpr = "format(datum.value, '~s')"
             axis.labelOverlap = True
         else:
             axis.format = "~r" if self.format == "~g" and not self.log else self.format  # ~g would write 50 as 5e+1
         return axis
+
+
+def log_ticks(low: float, high: float) -> list[float] | None:
+    """Round places of labels on a logarithmic axis: powers of ten, with their doubles and fives where it is short.
+
+    None where fewer than two are within the limits.
+
+    >>> log_ticks(0.0007, 0.03), log_ticks(1, 10_000)
+    ([0.001, 0.002, 0.005, 0.01, 0.02], [1.0, 10.0, 100.0, 1000.0, 10000.0])
+    """
+    if not 0 < low < high < float("inf"):
+        return None
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    wide = log10(high / low)
+    factors = (1,) if wide > 3 else (1, 2, 5) if wide > 0.9 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    step = max(1, len(decades) // 10)
+    places = [float(f"{factor}e{decade}") for decade in decades[::step] for factor in factors]
+    within = [place for place in places if low <= place <= high]
+    return within if len(within) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -226,14 +285,19 @@ def axis_format(low: float, high: float, *, percent: bool) -> str:
     return "%" if high - low > 0.05 else ".1%" if high - low > 0.005 else ".2%"
 
 
-def dressed(chart: Any, title: str, notes: Iterable[str] = ()) -> Any:
-    """The chart with its title, the notes below it as a subtitle, and the style that all charts share."""
-    subtitle = textwrap.wrap("; ".join(clean(note) for note in notes if note), 112, max_lines=4, placeholder=" …")
+def dressed(chart: Any, title: str, notes: Iterable[str] = (), *, seen: str = "") -> Any:
+    """The chart with its title, the notes below it as a subtitle, and the style that all charts share.
+
+    Its description, for those who do not see it, is the title, what is `seen`, and the notes.
+    """
+    notes = [clean(note) for note in notes if note]
+    description = ". ".join(clean(text) for text in (title, seen, "; ".join(notes)) if text)
+    subtitle = textwrap.wrap("; ".join(notes), 112, max_lines=4, placeholder=" …")
     text = textwrap.wrap(clean(title), 80, max_lines=2, placeholder=" …") or [""]
     heading = alt.TitleParams(text[0] if len(text) == 1 else text, anchor="start", offset=12)
     if subtitle:
         heading.subtitle = subtitle if len(subtitle) > 1 else subtitle[0]
-    return styled(chart.properties(title=heading))
+    return styled(chart.properties(title=heading, description=f"{description}."))
 
 
 def styled(chart: Any) -> Any:
@@ -258,11 +322,17 @@ def message(text: str, title: str, *notes: str) -> Any:
 def tooltip(**fields: str | tuple[str, str]) -> list[alt.Tooltip]:
     """Tooltips from field=(title, format) or field=title."""
     return [
-        alt.Tooltip(f"{field}:N", title=title)
+        alt.Tooltip(f"{field}:N", title=_tip_title(title))
         if isinstance(title, str)
-        else alt.Tooltip(f"{field}:Q", title=title[0], format=title[1])
+        else alt.Tooltip(f"{field}:Q", title=_tip_title(title[0]), format=title[1])
         for field, title in fields.items()
     ]
+
+
+def _tip_title(title: str) -> str:
+    """The title of a line of a tooltip, which Vega makes the key of an object: `__proto__` would be none."""
+    title = clean(title)
+    return f"{title} " if title == "__proto__" else title
 
 
 def counted(counts: Mapping[str, int], total: int) -> str:

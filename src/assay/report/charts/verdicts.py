@@ -13,7 +13,6 @@ from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
     GREY,
-    WIDTH,
     Measure,
     PlotAxis,
     Rows,
@@ -22,6 +21,7 @@ from assay.report.charts.style import (
     measure_of,
     message,
     number,
+    plot_width,
     span,
     tooltip,
     unique,
@@ -49,20 +49,37 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     named = labels(dict.fromkeys(name for row in rows for name in (row["a"], row["b"])), most=24)
     for row, label in zip(rows, unique(f"{named[row['a']]} − {named[row['b']]}" for row in rows), strict=True):
         row["label"] = label
+    cut = _cut(rows, quantity)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
     kinds = alt.Scale(domain=[_YES, _NO], range=[BLUE, GREY])
     color = alt.Color("verdict:N", scale=kinds, legend=alt.Legend(title=None, orient="top"))
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=[_YES, _NO], range=["circle", "diamond"]))
     tips = tooltip(a="a", b="b", x=("a − b", "+.4~g"), low=("low", "+.4~g"), high=("high", "+.4~g"), verdict="verdict")
     axis = PlotAxis(quantity.difference, limits, count=7)
-    chart = intervals(rows, axis=axis, tips=tips, style=IntervalStyle(color, shape, zero=True, width=WIDTH - 130))
+    chart = intervals(
+        rows, axis=axis, tips=tips, style=IntervalStyle(color, shape, zero=True, width=plot_width() - 130)
+    )
     significant = sum(row["verdict"] == _YES for row in rows)
     notes = [
         f"{significant} of {len(rows)} significant",
         f"showing the {len(rows)} largest of {total:,} differences" if len(rows) < total else "",
+        "pairs of the {:,} best of {:,} configurations".format(*frame.attrs["best"]) if "best" in frame.attrs else "",
+        cut,
         omitted(len(frame) - total, "without a difference"),
     ]
     return dressed(chart, heading, notes)
+
+
+def _cut(rows: Rows, quantity: Measure) -> str:
+    """Cuts the intervals at the largest possible difference, and says so: beyond it they show nothing."""
+    low, high = quantity.quantity.low, quantity.quantity.high
+    if low is None or high is None:
+        return ""
+    most, count = (high - low) * quantity.factor, 0
+    for row in rows:
+        count += row["low"] < -most or row["high"] > most
+        row["low"], row["high"] = max(row["low"], -most), min(row["high"], most)
+    return f"{count:,} intervals cut at ±{most:g}, the largest possible difference" if count else ""
 
 
 def _rows(frame: Frame, quantity: Measure) -> Rows:

@@ -81,7 +81,7 @@ CHART = Chart(
     "First-layer weights (most accurate trial)",
     "the weights of the first layer as images",
     suits=lambda _: True,
-    keeps_colours=True,
+    of_trial=True,
 )
 
 __all__ = ["CHART", "weights"]

@@ -1,0 +1,70 @@
+"""Which members of a Pareto front are a trade-off beyond noise, and which tie with a neighbour."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.special import stdtrit
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The costs and the gains of a configuration by repeat; equal repeats of two configurations are paired seeds."""
+
+    costs: Mapping[Hashable, float]
+    gains: Mapping[Hashable, float]
+
+
+def differs(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> bool | None:
+    """Whether the mean of a - b over paired seeds is not 0: its 95 % interval, Student's t, excludes 0.
+
+    Not corrected for several comparisons. None with fewer than two pairs, which say nothing about noise.
+
+    >>> differs({1: 0.9, 2: 0.91, 3: 0.9}, {1: 0.8, 2: 0.81, 3: 0.81}), differs({1: 0.9, 2: 0.7}, {1: 0.8, 2: 0.9})
+    (True, False)
+    """
+    pairs = [a[repeat] - b[repeat] for repeat in a if repeat in b]
+    if len(pairs) < 2:
+        return None
+    n = len(pairs)
+    half = float(stdtrit(n - 1, 0.5 + _LEVEL / 2)) * float(np.std(pairs, ddof=1)) / sqrt(n)
+    return bool(abs(float(np.mean(pairs))) > half)
+
+
+def tied(front: Sequence[Seeds]) -> list[int | None]:
+    """For each member of a front, the cheapest first, the member that it ties with; None for a trade-off of its own.
+
+    A member that gains no more than a cheaper one, beyond noise, ties with it. A cheaper member whose cost does not
+    differ from that of one that gains more ties with that one. Where seeds cannot tell, both stay.
+    """
+    ties: list[int | None] = [None] * len(front)
+    kept: list[int] = []
+    for place, member in enumerate(front):
+        while kept:
+            last = front[kept[-1]]
+            if differs(member.gains, last.gains) is False:
+                ties[place] = kept[-1]
+                break
+            if differs(member.costs, last.costs) is False:
+                ties[kept.pop()] = place
+                continue
+            break
+        if ties[place] is None:
+            kept.append(place)
+    return [_end(ties, place) for place in range(len(front))]
+
+
+def _end(ties: Sequence[int | None], place: int) -> int | None:
+    """The member at the end of a chain of ties; None for one that ties with none."""
+    end = ties[place]
+    while end is not None and (further := ties[end]) is not None:
+        end = further
+    return end
+
+
+__all__ = ["Seeds", "differs", "tied"]

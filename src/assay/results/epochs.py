@@ -1,0 +1,61 @@
+"""Curves against epochs: how often the examples of the training set were seen at each log point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assay.data.datasets import load
+from assay.data.prepare import split
+from assay.errors import AssayError
+
+if TYPE_CHECKING:
+    import pandas
+
+Split = tuple[str, int | None, int, str | None]
+
+
+def with_epochs(curves: pandas.DataFrame, rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:
+    """The curves with a column `epochs`: the examples seen / the examples of the training set.
+
+    An imported log that counts epochs has them already; of others the size of the training set is unknown, and their
+    epochs are missing.
+
+    Args:
+        curves: One row per log point, with the columns trial, iteration and examples.
+        rows: The stored rows of these trials.
+
+    Raises:
+        AssayError: The data of a trial are not on this machine, or have changed.
+    """
+    sizes: dict[Split, int] = {}
+    of_trial: dict[str, float] = {}
+    in_epochs: set[str] = set()
+    for row in rows:
+        if row.get("origin") == "imported":
+            if row.get("steps") == "epochs":
+                in_epochs.add(row["trial"])
+            continue
+        data = json.loads(row["recipe"])["data"]
+        key = (data["name"], data.get("train"), data.get("validation", 0), row["data_checksum"])
+        if key not in sizes:
+            sizes[key] = _examples(*key)
+        of_trial[row["trial"]] = float(sizes[key])
+    trials = curves["trial"]
+    epochs = curves["examples"] / trials.map(of_trial)
+    return curves.assign(epochs=np.where(trials.isin(in_epochs), curves["iteration"], epochs))
+
+
+def _examples(name: str, train: int | None, validation: int, checksum: str | None) -> int:
+    if name.startswith("openml:"):  # a name from somebody's store
+        raise AssayError(f"x = epochs needs the data, and {name!r} would be fetched; draw against x = examples instead")
+    data = load(name)
+    if data.checksum != checksum:
+        raise AssayError(f"data {name!r} have changed since the training; draw against x = examples instead of epochs")
+    return len(split(data, train=train, validation=validation)[0])
+
+
+__all__ = ["with_epochs"]

@@ -1,0 +1,98 @@
+"""The axes of a study file: tables of named patches, the values of one key, or the range of a key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from assay.errors import has_no, unknown
+from assay.recipe.number_kinds import takes_only_whole_numbers
+from assay.recipe.toml import inline_text
+from assay.studies.space import Axis, Patch, Value, component_of, nested
+
+SCALES = ("linear", "log")
+_KEYS = ("key", "values", "low", "high", "scale", "whole")
+
+
+def axis(name: str, table: object, problems: list[str], *, baseline: Patch) -> Axis:
+    """Parses a table of a study file as an axis; adds its errors to `problems`.
+
+    Args:
+        name: The name of the axis.
+        table: Named patches, or `key` with `values` or with `low` and `high`.
+        problems: Where errors are added.
+        baseline: The baseline's plain data: its components decide whether a key takes whole numbers only.
+    """
+    where = f"axes.{name}"
+    if not isinstance(table, Mapping) or not table:
+        problems.append(
+            f"{where}: got {table!r}; expected a table of named patches, or a key with values or with low and high"
+        )
+        return Axis(name, {})
+    raw: dict[str, Any] = {str(key): value for key, value in table.items()}  # pyright: ignore
+    if isinstance(raw.get("key"), str):
+        return _axis_of_key(name, raw, problems, baseline)
+    for label, patch in raw.items():
+        if not isinstance(patch, Mapping):
+            problems.append(
+                f"{where}.{label}: got {patch!r}; expected a patch, such as {{ batches = {{ size = 64 }} }}"
+            )
+    return Axis(name, {label: patch for label, patch in raw.items() if isinstance(patch, Mapping)})
+
+
+def _axis_of_key(name: str, raw: Mapping[str, Any], problems: list[str], baseline: Patch) -> Axis:
+    where, key = f"axes.{name}", str(raw["key"])
+    problems += [f"{where}: " + has_no("an axis", "key", k, _KEYS) for k in raw if k not in _KEYS]
+    if not all(part.strip() for part in key.split(".")):
+        problems.append(f"{where}.key: got {key!r}; expected a dotted key of a recipe, such as optimizer.learning_rate")
+        return Axis(name, {})
+    if "values" not in raw:
+        return _range(name, raw, problems, baseline)
+    values: Any = raw["values"]
+    if not isinstance(values, list) or not values or not all(map(_is_plain, values)):  # pyright: ignore
+        problems.append(f"{where}.values: got {values!r}; expected a list of values that {key} takes")
+        return Axis(name, {})
+    return _listed(name, key, values, problems)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float | list | Mapping)
+
+
+def _listed(name: str, key: str, values: Iterable[Any], problems: list[str]) -> Axis:
+    """The axis of a key's values. Lists and tables go by their text as TOML, in tables and charts too."""
+    by_label: dict[Value, Any] = {}
+    labels: list[Value] = []
+    for value in values:
+        label: Value = inline_text(value) if isinstance(value, list | Mapping) else value
+        if isinstance(label, str) and by_label.get(label, value) != value:
+            problems.append(f"axes.{name}.values: {label!r} is written as a text and as another value; rename one")
+        by_label[label] = value
+        labels.append(label)
+    return Axis(name, {label: nested(key, value) for label, value in by_label.items()}, key=key, listed=tuple(labels))
+
+
+def _range(name: str, raw: Mapping[str, Any], problems: list[str], baseline: Patch) -> Axis:
+    """The axis of a key's range: whole numbers if the key takes no others, or if `whole` asks for them."""
+    where, key = f"axes.{name}", str(raw["key"])
+    low, high, scale = raw.get("low"), raw.get("high"), raw.get("scale", "linear")
+    if scale not in SCALES:
+        problems.append(f"{where}.scale: {unknown('scale', scale, SCALES)}")
+    numbers = [n for n in (low, high) if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
+    if len(numbers) < 2 or not numbers[0] < numbers[1] or (scale == "log" and numbers[0] <= 0):
+        least = " and 0 < low" if scale == "log" else ""
+        problems.append(
+            f"{where}: got low {low!r} and high {high!r}; expected values, or two numbers with low < high{least}"
+        )
+        return Axis(name, {})
+    section = key.partition(".")[0]
+    whole_only = takes_only_whole_numbers(key, component=component_of(section, baseline.get(section))[0])
+    whole = raw.get("whole", whole_only)
+    if not isinstance(whole, bool) or (whole_only and not whole):
+        only = f": {key} takes no others" if whole_only else ""
+        problems.append(f"{where}.whole: got {whole!r}; expected true{'' if whole_only else ' or false'}{only}")
+    if whole and not all(float(n).is_integer() for n in numbers):
+        reason = f"{key} takes whole numbers only" if whole_only else "whole = true draws whole numbers"
+        problems.append(f"{where}: got low {low!r} and high {high!r}; expected whole numbers: {reason}")
+    return Axis(name, {}, key=key, low=numbers[0], high=numbers[1], scale=str(scale), whole=bool(whole))

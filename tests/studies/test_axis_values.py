@@ -1,0 +1,143 @@
+"""The values and ranges of axes, the decays of optimizers, and horizons that are not given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assay.errors import RecipeError
+from assay.parts.optimizers import RMSprop
+from assay.recipe.model import Recipe
+from assay.recipe.notes import assumed, notes
+from assay.studies.plan import plan
+from assay.studies.rerun import rerun
+from assay.studies.study import Study
+
+SHORT = {"budget": {"iterations": 5}}
+
+
+def recipes(raw: dict[str, Any]) -> dict[str, Recipe]:
+    return {candidate.label: candidate.recipe for candidate in Study.parse(raw).candidates()}
+
+
+@pytest.mark.parametrize("form", ["keyed", "short"])
+def test_an_axis_takes_lists_and_tables(form: str) -> None:
+    def axis(key: str, values: list[Any]) -> dict[str, Any]:
+        return {key: values} if form == "short" else {key: {"key": key, "values": values}}
+
+    made = recipes({"baseline": SHORT, "axes": axis("model.hidden", [[8], [16, 4], []])})
+    assert {label: recipe.model.settings()["hidden"] for label, recipe in made.items()} == {
+        "[8]": (8,),
+        "[16, 4]": (16, 4),
+        "[]": (),
+    }
+    optimizers = ["adam", {"name": "sgd", "lr": 0.5}, {"name": "SGD", "lr": 0.5, "momentum": 0.3}]
+    made = recipes({"baseline": SHORT, "axes": axis("optimizer", optimizers)})
+    assert [(r.optimizer.entry, r.optimizer.learning_rate) for r in made.values()] == [
+        ("adam", 0.001),
+        ("descent", 0.5),
+        ("momentum", 0.5),
+    ]
+    assert list(made)[1] == '{ name = "descent", learning_rate = 0.5 }'
+    models = [{"layers": ["flatten"]}, {"hidden": [3]}]
+    made = recipes({"baseline": SHORT, "axes": axis("model", models)})
+    assert [recipe.model.title for recipe in made.values()] == ["sequential linear", "mlp 3"]
+
+
+def test_a_wrong_value_in_a_list_is_an_error_of_its_own_configuration() -> None:
+    with pytest.raises(RecipeError, match=r"\[0\]: model\.hidden\.0: got 0; expected a number >= 1"):
+        Study.parse({"axes": {"model.hidden": [[4], [0]]}})
+    with pytest.raises(RecipeError, match=r"'\[8\]' is written as a text and as another value"):
+        Study.parse({"axes": {"model.hidden": [[8], "[8]"]}})
+
+
+def drawn(key: str, low: float, high: float, **more: Any) -> list[Any]:
+    axes = {"a": {"key": key, "low": low, "high": high, **more}}
+    study = Study.parse({"design": "random", "draws": 20, "baseline": SHORT, "axes": axes})
+    return [candidate.values["a"] for candidate in study.candidates()]
+
+
+def test_whole_bounds_draw_whole_numbers_only_where_the_key_takes_no_others() -> None:
+    reals = drawn("regularisation.l2", 0, 1)
+    assert all(isinstance(value, float) and 0 < value < 1 for value in reals)
+    assert any(value != int(value) for value in drawn("budget.epochs", 1, 3))
+    assert {type(value) for value in drawn("batches.size", 8, 64, scale="log")} == {int}
+    assert {type(value) for value in drawn("schedule.warm_up", 0, 10)} == {int}
+    assert set(drawn("regularisation.l2", 0, 1, whole=True)) == {0, 1}
+    with pytest.raises(RecipeError, match=r"axes\.a: got low 0\.5 and high 8; expected whole numbers: batches\.size"):
+        drawn("batches.size", 0.5, 8)
+    with pytest.raises(RecipeError, match=r"axes\.a\.whole: got False; expected true: batches\.size takes no others"):
+        drawn("batches.size", 1, 8, whole=False)
+
+
+def test_rho_and_alpha_are_the_averaging_constant_and_its_key_does_not_move() -> None:
+    keys = {Recipe.parse({"optimizer": {"name": "rmsprop", word: 0.9}}).key() for word in ("rho", "alpha", "decay")}
+    assert len(keys) == 1
+    recipe = Recipe.parse({"optimizer": {"name": "rmsprop", "alpha": 0.9}})
+    assert isinstance(recipe.optimizer, RMSprop) and recipe.optimizer.decay == 0.9
+    assert recipe.plain()["optimizer"]["decay"] == 0.9 and not notes(recipe)
+    (note,) = notes(Recipe.parse({"optimizer": {"name": "rmsprop", "decay": 1e-6}}))
+    assert note.startswith("optimizer.rho 1e-06 averages") and "Keras's decay" in note
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "momentum"])
+def test_no_decay_is_suggested_for_another_one(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"optimizer\.decay: .*write a schedule") as caught:
+        Recipe.parse({"optimizer": {"name": name, "lr": 0.1, "decay": 1e-6}})
+    assert "did you mean" not in str(caught.value)
+    axes = {"d": {"key": "optimizer.decay", "values": [0.1]}}
+    with pytest.raises(RecipeError, match=r"axes\.d: optimizer\.decay: .*write a schedule") as caught:
+        Study.parse({"baseline": {"optimizer": {"name": name, "lr": 0.1}}, "axes": axes})
+    assert "did you mean" not in str(caught.value)
+    with pytest.raises(RecipeError, match="decoupled decay") as caught:
+        Recipe.parse({"optimizer": {"name": "rmsprop", "weight_decay": 0.1}})
+    assert "did you mean" not in str(caught.value)
+    assert Recipe.parse({"optimizer": {"name": "sgd", "lr": 0.1, "decay": 0.0}}).optimizer.entry == "descent"
+
+
+def test_a_horizon_that_is_not_given_is_the_rest_of_the_budget_as_a_number() -> None:
+    recipe = Recipe.parse({"schedule": {"name": "cosine", "warm_up": "1 epoch"}, "budget": {"epochs": 3}})
+    resolved = recipe.resolved(100)  # 4 iterations an epoch
+    assert resolved.schedule.settings()["horizon"] == 8 and resolved.schedule.factors(12, 1)[0] < 0.04
+    assert "8 iterations" in assumed(resolved)[0] and "rest of the budget" in assumed(recipe)[0]
+    longer = resolved.with_budget(epochs=9)
+    assert longer.schedule.settings()["horizon"] == 8 and not assumed(longer)  # written down: a longer budget keeps it
+    assert recipe.with_budget(iterations=7).resolved(100).schedule.settings()["horizon"] == 3
+    given = recipe.patched({"schedule": {"horizon": 8}}).resolved(100)
+    assert given.key() == resolved.key()
+
+
+def test_budgets_of_a_study_have_their_own_horizons_and_the_plan_says_so() -> None:
+    raw = {"baseline": {"schedule": "linear"}, "axes": {"budget.epochs": [1, 2]}}
+    made = plan(Study.parse(raw))
+    horizons = [trial.recipe.schedule.settings()["horizon"] for trial in made.trials.values()]
+    assert horizons == [trial.iterations for trial in made.trials.values()] and len(made.jobs) == 2
+    assert all("schedule.horizon is not given" in notes(trial.recipe)[0] for trial in made.trials.values())
+
+
+AXES = {"optimizer": ["adam", {"name": "sgd", "lr": 0.5}], "model": [{"layers": ["flatten"]}, "3LS"]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        ({"axes": AXES, "about": 'a "quote"\n\\ and \u00e9'}, ""),
+        ({"design": "list", "trials": {"a b": {"seed": 2}, "c.d": {"model": {"layers": ["flatten"]}}}}, ""),
+        ({"about": "curves"}, "design 'grid' needs at least one"),
+        ({"axes": {"c": {"off": {"clip_norm": None}, "on": {"clip_norm": 1.0}}}}, "which TOML does not have"),
+    ],
+)
+def test_a_definition_that_is_printed_as_toml_runs_or_says_why_not(raw: dict[str, Any], problem: str) -> None:
+    again = rerun(raw)
+    assert (problem in again.problem) if problem else not again.problem
+    assert again.command("x y") == "assay run 'x y'"
+
+
+def test_third_party_code_needs_its_option_again() -> None:
+    for raw in (
+        {"axes": {"optimizer": ["adam", "my:Rule"]}},
+        {"baseline": {"optimizer": {"name": "my:Rule"}}, "axes": {"seed": [1]}},
+        {"engine": {"command": ["./train"]}, "axes": {"seed": [1]}},
+    ):
+        assert rerun(raw).command("s") == "assay run s --allow-code"
