@@ -20,7 +20,7 @@ from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
-from assay.parts.layers import Weights
+from assay.parts.layers import Network, Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
@@ -259,16 +259,10 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
     ledger = Ledger.stored(about["ledger"], load.get("processor_seconds"))
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
     features: FeatureScaling | None = None
-    if tensors:
+    if tensors:  # else there is nothing to check against the network, which takes time to make
         network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
         features = _features_of(recipe, tensors, network.inputs)
-    if tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
-        weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
-        if slots and any(name.startswith("slots/") for name in tensors):
-            slot_arrays = {
-                name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None]
-                for name, shape in network.shapes.items()
-            }
+        weights, slot_arrays = _arrays(tensors, network, slots)
     return History(
         recipe=recipe,
         engine=str(about["engine"]),
@@ -298,6 +292,21 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
         features=features,
         cohort=int(about.get("cohort", 1)),
     )
+
+
+def _arrays(
+    tensors: dict[str, NDArray[Any]], network: Network, slots: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Weights (1, *shape) and slots (slots, 1, *shape) by name. Raises: ValueError."""
+    if not tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
+        return {}, {}
+    weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
+    if not slots or not any(name.startswith("slots/") for name in tensors):
+        return weights, {}
+    arrays = {
+        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
+    }
+    return weights, arrays
 
 
 def _features_of(recipe: Recipe, tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling | None:
