@@ -110,6 +110,6 @@ def test_any_curve(values: list[float]) -> None:
 def test_every_measure_is_compared(measure: str) -> None:
     frame = trials({"a": [0.1, 0.2, 0.3, 0.4], "b": [0.5, 0.7, 0.6, 0.8]})
     frame[measure] = frame["accuracy"] * 1e6
-    winner = "b" if MEASURES[measure].higher_is_better else "a"
-    assert pairwise(frame, measure=measure)["sentence"][0].startswith(f"{winner} beats ")
-    assert best(frame, measure=measure).name == winner
+    finding = "a is worse than b by " if MEASURES[measure].higher_is_better else "a beats b by "
+    assert pairwise(frame, measure=measure)["sentence"][0].startswith(finding)
+    assert best(frame, measure=measure).name == ("b" if MEASURES[measure].higher_is_better else "a")

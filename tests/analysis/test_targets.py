@@ -123,12 +123,24 @@ def test_the_crossing_lies_on_the_curve(values: list[float], target: float) -> N
         assert max(values[: math.ceil(time)]) < target
 
 
-def test_the_default_target_is_reached_by_half() -> None:
-    frame = trials({"a": [0.7, 0.8, 0.9, 0.1]})
-    frame["outcome"] = ["completed"] * 3 + ["diverged"]
-    assert default_target(frame) == 0.8
+def test_the_default_target_is_near_the_best_configuration() -> None:
+    frame = trials({"a": [0.7, 0.8, 0.9, 0.1], "b": [0.5, 0.5, 0.5, 0.5]})
+    frame["outcome"] = ["completed"] * 3 + ["diverged"] + ["completed"] * 4
+    assert default_target(frame) == 0.79  # 0.1 + 0.99 x 0.7 = 0.793
+    assert default_target(trials({"a": [0.982], "b": [0.1056]})) == 0.97  # 0.1 + 0.99 x 0.882 = 0.9732
+    assert default_target(frame.assign(classes=np.nan)) == 0.79  # chance unknown: 0.99 x 0.8 = 0.792
+    assert default_target(trials({"a": [0.08]}, classes=100)) == 0.079  # below ten points, in tenths of a percent
     with pytest.raises(AssayError, match="no finished trial has an accuracy"):
         default_target(frame.assign(accuracy=np.nan))
+
+
+def test_chance_is_no_target() -> None:
+    frame = trials({"a": [0.1056] * 3, "b": [0.12, 0.11, 0.10]})
+    with pytest.raises(AssayError, match=r"the best configuration, b, has 11.00 % and chance is 10.00 %"):
+        default_target(frame)
+    with pytest.raises(AssayError, match=r"has 52.00 % and chance is 50.00 %"):
+        default_target(trials({"a": [0.52]}, classes=2))
+    assert default_target(trials({"a": [0.8]}, classes=2)) == 0.79
 
 
 def test_the_summary_counts_every_trial() -> None:

@@ -34,7 +34,7 @@ def test_a_clear_difference_is_given_in_points() -> None:
 def test_the_loser_may_come_first() -> None:
     a, b = [0.90, 0.91, 0.90, 0.92], [0.95, 0.97, 0.95, 0.96]
     assert compare(a, b).winner == "B"
-    assert compare(a, b).sentence().startswith("B beats A by 5.00 points [")
+    assert compare(a, b).sentence().startswith("A is worse than B by 5.00 points [")
     assert compare(a, b, unit="seconds", higher_is_better=False).winner == "A"
     assert compare(a, b, unit="seconds", higher_is_better=False).sentence().startswith("A beats B by 0.05 seconds [0.0")
 
@@ -61,7 +61,7 @@ def test_differences_without_spread() -> None:
 
 def test_one_seed_and_none() -> None:
     one = compare([0.9], [0.8])
-    sentence = "no significant difference between A and B: 10.00 points, 1 seed; one seed does not show the spread"
+    sentence = "too few seeds to compare A and B: 10.00 points, 1 seed; one seed does not show the spread"
     assert one.sentence() == f"{sentence} over seeds"
     assert one.more_seeds is None and one.p == 1.0
     with pytest.raises(AssayError, match="no pairs of A and B"):
@@ -164,7 +164,7 @@ def test_a_pair_that_only_the_correction_leaves_open_needs_more_seeds() -> None:
     table = pairwise(frame, alpha=0.1)
     first = table.iloc[0]
     assert first["p_t"] < 0.1 < first["p_holm"] and not first["decided"] and first["more_seeds"] >= 1
-    assert first["sentence"].startswith("no significant difference between a and b")
+    assert first["sentence"].startswith("too few seeds for 6 comparisons to decide between a and b: 1.63 points [")
 
 
 def test_the_best_and_what_does_not_differ_significantly_from_it() -> None:

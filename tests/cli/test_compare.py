@@ -110,14 +110,19 @@ values = [0.1, 1e-1, 1, 1.0]
     (tmp_path / "twice.toml").write_text(text)
     code, out, err = invoke("run", "twice.toml", "--plan", "--json")
     assert code == 0, err
-    assert "1 configuration listed again, left out: 0.1; 1 trial shared by equal configurations: 1 = 1.0" in err
+    assert (
+        "1 configuration listed again, left out: rate 0.1; 1 trial shared by equal configurations: rate 1 = rate 1.0"
+        in err
+    )
     counts = json.loads(out)
     assert (counts["trials"], counts["folded"]) == (2, 2)
-    assert counts["repeated"] == {"0.1": 1} and counts["shared"] == [["1", "1.0"]]
+    assert counts["repeated"] == {"rate 0.1": 1} and counts["shared"] == [["rate 1", "rate 1.0"]]
     code, out, err = invoke("run", "twice.toml", "--json")
     assert code == 0, err
     rows = json.loads(out)["trials"]
-    assert [row["configuration"] for row in rows] == ["0.1", "1", "1.0"] and rows[1]["trial"] == rows[2]["trial"]
+    assert [row["configuration"] for row in rows] == ["rate 0.1", "rate 1", "rate 1.0"] and rows[1]["trial"] == rows[2][
+        "trial"
+    ]
     frame = Results(Store(str(tmp_path / "assay.db")), "twice").curves()
     assert not frame.duplicated(["trial", "iteration"]).any()
     assert json.loads(invoke("list", "--json")[1])["studies"][0]["trials"] == 2

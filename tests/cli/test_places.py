@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> Path:
     path = tmp_path / "s.db"
     opened = Store(str(path))
     filled(opened, made_plan(2), made_end)
-    opened.artifacts.put(b"weights")
+    opened.artifacts.put(b"weights" * 50_000)  # too large for a row
     opened.close()
     (tmp_path / "s.toml").write_text(STUDY)
     return path

@@ -123,7 +123,7 @@ def test_the_report_says_how_to_run_the_study_again(invoke: Any, tmp_path: Path)
         (["--start", "."], "a folder; expected weights"),
         (["study.toml"], "is a study, because it has axes; expected a recipe; run it: assay run study.toml"),
         (["quickstart"], "is a bundled study, not a recipe; run it: assay run quickstart"),
-        (["3LS"], "is a model, not the file of a recipe; train it: assay train --set model=3LS"),
+        (["3LX"], "neither the file of a recipe nor a model; did you mean '3LS'?"),
         (["net.pkl"], "is a Python pickle; expected a recipe or a study in TOML"),
         (["--set", "stop.accuracy=97"], "0.97 is 97 %"),
         (["--set", "batches=mini-batch"], "can be 'shuffled'"),

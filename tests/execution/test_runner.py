@@ -24,6 +24,7 @@ from assay.execution.queue import pools
 from assay.execution.runner import Execution
 from assay.results.results import Results
 from assay.store import integrity, queries
+from assay.store.curves import unpacked
 from assay.store.store import PastCost, Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
@@ -123,10 +124,8 @@ def test_a_longer_budget_goes_on_from_the_stored_checkpoint(store: Store, tmp_pa
     assert curves(store) == curves(whole)
     row = queries.one_trial(store.database, queries.trials(store.database, ["budget=270"])[0][0]["key"])
     first = queries.one_trial(store.database, queries.trials(store.database, ["budget=135"])[0][0]["key"])
-    import json
-
-    seconds = json.loads(row["curve"])["seconds"]
-    assert seconds[:4] == json.loads(first["curve"])["seconds"]  # the first three epochs were not trained again
+    seconds = unpacked(row["curve"])["seconds"]
+    assert seconds[:4] == unpacked(first["curve"])["seconds"]  # the first three epochs were not trained again
 
 
 def test_a_shorter_budget_is_read_off_the_stored_curve(store: Store) -> None:

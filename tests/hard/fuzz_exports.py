@@ -63,7 +63,10 @@ def _change_file(draw: random.Random, folder: Path) -> None:
     elif how < 0.5:
         path = folder / draw.choice(_JSON)
         if path.exists():
-            table = json.loads(path.read_text())
+            try:
+                table = json.loads(path.read_text())
+            except ValueError:  # an earlier change
+                return
             for _ in range(draw.randint(1, 3)):
                 _change(draw, table)
             path.write_text(json.dumps(table))
@@ -75,7 +78,10 @@ def _change_cell(draw: random.Random, path: Path) -> None:
     """Changes one column of the trials, or one cell, or one value within the JSON of a cell."""
     import pandas
 
-    frame = pandas.read_parquet(path, use_threads=False)
+    try:
+        frame = pandas.read_parquet(path, use_threads=False)
+    except (OSError, ValueError):  # an earlier change
+        return
     column = draw.choice(list(frame.columns))
     if draw.random() < 0.1:
         frame = frame.drop(columns=[column])

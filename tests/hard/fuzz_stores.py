@@ -78,6 +78,8 @@ def _change_row(draw: random.Random, store: Path) -> None:
                 if plain:
                     fuzz_exports._change(draw, plain)
                 value = plain
+            if old and isinstance(old[0], bytes) and old[0] and draw.random() < 0.8:
+                value = fuzzing.changed(draw, old[0])
             if isinstance(value, list | dict):
                 value = json.dumps(value)
             if isinstance(value, int) and abs(value) >= 2**63:

@@ -136,7 +136,7 @@ document.querySelectorAll('tr.chosen').length; }, 3000)</script>"
 def test_percentages_stay_percentages_beyond_100_percent() -> None:
     frame = pd.DataFrame({"a": ["x"], "difference": [-0.47], "low": [-1.073], "high": [0.1334], "seconds": [1.5]})
     table = frame_table(frame, "a")
-    assert [cell in table for cell in (">-47.00%<", ">-107.30%<", ">13.34%<", ">1.5<")] == [True] * 4
+    assert [cell in table for cell in (">-47.00 %<", ">-107.30 %<", ">13.34 %<", ">1.5<")] == [True] * 4
 
 
 def test_what_is_reached_most_often_is_not_called_first_where_another_is_sooner() -> None:

@@ -18,7 +18,7 @@ from assay.store import integrity
 from assay.store.exchange import read_back
 from assay.store.records import machine_row, places
 from assay.store.salvage import salvage
-from assay.store.schema import ADDED, VERSION, bench, machine, metadata, result
+from assay.store.schema import VERSION, bench, machine, result
 from assay.store.store import Store
 from assay.system import machine as system
 
@@ -39,10 +39,11 @@ def old_store(url: str) -> str:
     with engine.begin() as connection, source.connect() as stored:
         config.attributes["connection"] = connection
         command.upgrade(config, "0003")
-        for table in metadata.sorted_tables:
-            columns = [c for c in table.columns if table is not result or c.name not in ADDED]
-            rows = [dict(row) for row in stored.execute(sa.select(*columns)).mappings()]
-            if rows:
+        tables = sa.MetaData()
+        tables.reflect(connection)  # those of that version
+        for table in tables.sorted_tables:
+            rows = [dict(row) for row in stored.execute(sa.select(table)).mappings()]
+            if rows and table.name != "alembic_version":
                 connection.execute(sa.insert(table), rows)
     for opened in (engine, source):
         opened.dispose()

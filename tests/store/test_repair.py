@@ -22,9 +22,11 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("killed") / "store.db"
     store, plan = Store(str(path)), made_plan(TRIALS)
     store.register(plan)
+    number = 0
     while claimed := store.leases.claim(plan.jobs):
-        trial = claimed[1].trials[0]
-        store.finish(claimed[0], trial, made_end(trial, content=trial.key.encode()))
+        trial, number = claimed[1].trials[0], number + 1
+        content = trial.key.encode() * (10_000 if number % 2 else 1)  # files and rows
+        store.finish(claimed[0], trial, made_end(trial, content=content))
         store.leases.release(claimed[0])
     copy = path.with_name("copy.db")
     for suffix in ("", "-wal"):

@@ -28,10 +28,10 @@ def labels(raw: dict[str, Any]) -> list[str]:
 def test_each_design_names_its_configurations() -> None:
     axes = {"rate": RATES, "optimizer": OPTIMIZERS}
     assert labels({"axes": axes, "design": "grid"}) == [
-        "0.1, descent",
-        "0.1, momentum",
-        "0.2, descent",
-        "0.2, momentum",
+        "rate 0.1, descent",
+        "rate 0.1, momentum",
+        "rate 0.2, descent",
+        "rate 0.2, momentum",
     ]
     assert labels({"axes": axes, "design": "one-at-a-time"}) == [
         "baseline",
@@ -78,11 +78,11 @@ def test_a_named_component_replaces_and_an_unnamed_one_merges_whatever_the_order
 
 def test_keys_that_a_component_lacks_are_dropped_counted_and_folded() -> None:
     made = plan(Study.parse({"axes": {"momentum": MOMENTA, "optimizer": OPTIMIZERS}, "baseline": SHORT}))
-    labels = ["0.5, descent", "0.5, momentum", "0.9, descent", "0.9, momentum"]
+    labels = [f"momentum {value}, {name}" for value in (0.5, 0.9) for name in ("descent", "momentum")]
     assert [member.label for member in made.members] == labels  # each configuration has its trial, also a shared one
     assert (made.requested, made.folded, made.dropped) == (4, 1, {"optimizer.momentum": 2})
     assert made.members[0].key == made.members[2].key and len(made.trials) == 3
-    assert made.shared == {("0.5, descent", "0.9, descent"): 1} and not made.repeated
+    assert made.shared == {("momentum 0.5, descent", "momentum 0.9, descent"): 1} and not made.repeated
 
 
 def test_a_seed_axis_is_refused_with_repeats() -> None:
@@ -96,7 +96,11 @@ def test_a_seed_axis_is_refused_with_repeats() -> None:
         Study.parse({"axes": {"which": patches}, "repeats": 2, "baseline": SHORT})
     apart = {"trials": {"a": {"seed": 1}, "b": {"seed": 3}}, "design": "list", "repeats": 2, "baseline": SHORT}
     assert len(plan(Study.parse(apart)).trials) == 4
-    assert [m.label for m in plan(Study.parse({"axes": axes, "baseline": SHORT})).members] == ["1", "2", "3"]
+    assert [m.label for m in plan(Study.parse({"axes": axes, "baseline": SHORT})).members] == [
+        "seed 1",
+        "seed 2",
+        "seed 3",
+    ]
 
 
 @pytest.mark.parametrize("design", ["grid", "one-at-a-time"])
@@ -104,9 +108,8 @@ def test_a_seed_axis_is_refused_with_repeats() -> None:
 def test_values_listed_twice_are_left_out_counted_and_named(design: str, values: str) -> None:
     axes = {"rate": {"key": "optimizer.learning_rate", "values": tomllib.loads(f"v = {values}")["v"]}}
     made = plan(Study.parse({"axes": axes, "repeats": 2, "baseline": SHORT, "design": design}))
-    label = "0.1" if design == "grid" else "rate 0.1"
-    assert made.repeated == {label: 1} and made.folded == 2
-    assert [m.repeat for m in made.members if m.label == label] == [0, 1]
+    assert made.repeated == {"rate 0.1": 1} and made.folded == 2
+    assert [m.repeat for m in made.members if m.label == "rate 0.1"] == [0, 1]
 
 
 def test_true_is_not_one() -> None:
@@ -120,8 +123,8 @@ def test_true_is_not_one() -> None:
 
 def test_equal_numbers_written_in_two_ways_share_their_trial() -> None:
     made = plan(Study.parse({"axes": {"rate": RATES | {"values": [1, 1.0, 0.1]}}, "baseline": SHORT}))
-    assert [m.label for m in made.members] == ["1", "1.0", "0.1"]
-    assert made.shared == {("1", "1.0"): 1} and (made.requested, made.folded) == (3, 1)
+    assert [m.label for m in made.members] == ["rate 1", "rate 1.0", "rate 0.1"]
+    assert made.shared == {("rate 1", "rate 1.0"): 1} and (made.requested, made.folded) == (3, 1)
 
 
 def test_a_doubled_configuration_keeps_its_rows() -> None:
@@ -148,7 +151,7 @@ def test_a_key_that_no_component_has_is_an_error() -> None:
 def test_repeats_are_paired_seeds() -> None:
     made = plan(Study.parse({"axes": {"rate": RATES}, "repeats": 3, "baseline": SHORT | {"seed": 7}}))
     seeds = {(member.label, member.repeat): made.trials[member.key].recipe.seed for member in made.members}
-    assert seeds == {(label, repeat): 7 + repeat for label in ("0.1", "0.2") for repeat in range(3)}
+    assert seeds == {(label, repeat): 7 + repeat for label in ("rate 0.1", "rate 0.2") for repeat in range(3)}
 
 
 def test_every_mistake_of_a_file_is_told_at_once() -> None:

@@ -68,10 +68,10 @@ def test_sgd_is_what_the_axis_of_its_momentum_makes_of_it() -> None:
     study = Study.parse({"axes": axes | {"optimizer.lr": [0.1]}})
     labels = {c.label: c.recipe.label().split(", ")[1] for c in study.candidates()}
     assert labels == {
-        "sgd, 0.0, 0.1": "descent 0.1",
-        "sgd, 0.9, 0.1": "momentum 0.1",
-        "adam, 0.0, 0.1": "adam 0.1",
-        "adam, 0.9, 0.1": "adam 0.1",
+        "sgd, m 0.0, learning_rate 0.1": "descent 0.1",
+        "sgd, m 0.9, learning_rate 0.1": "momentum 0.1",
+        "adam, m 0.0, learning_rate 0.1": "adam 0.1",
+        "adam, m 0.9, learning_rate 0.1": "adam 0.1",
     }
     with pytest.raises(RecipeError, match="optimizer.learning_rate: is missing; an axis sets the momentum of 'sgd'"):
         Study.parse({"axes": axes})
@@ -110,7 +110,7 @@ def test_a_recipe_and_a_bare_name_in_place_of_a_study_are_said_with_the_command(
         ("my recipe.toml", "is a recipe, because it has optimizer and no baseline or axes"),
         ("my recipe.toml", "assay train 'my recipe.toml'"),
         ("mine", "did you mean the file mine.toml? assay run mine.toml"),
-        ("3LS", "is a model, not a study; train it: assay train --set model=3LS"),
+        ("3LX", "neither a file nor a bundled study"),
     ):
         with pytest.raises(FileError) as caught:
             Study.load(name)

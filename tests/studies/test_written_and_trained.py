@@ -96,7 +96,7 @@ def test_in_a_product_single_combinations_drop_a_key_and_the_plan_says_which() -
         "o": {"x": {"optimizer": "descent"}, "y": {"optimizer": "momentum"}},
     }
     made = plan(Study.parse({"axes": axes, "baseline": SHORT}))
-    assert made.lost == {"optimizer.momentum": ("0.5, x", "0.8, x")}
+    assert made.lost == {"optimizer.momentum": ("m 0.5, x", "m 0.8, x")}
 
 
 @pytest.mark.parametrize("design", ["list", "grid", "one-at-a-time"])

@@ -8,20 +8,21 @@ from numpy.typing import NDArray
 
 from assay.analysis.frames import (
     CLOCK,
+    FINISHED,
     assumed_levels,
     clocks,
     described,
-    groups,
     measured,
     need,
     numbers,
-    outcomes,
+    outcome_counts,
+    places,
     rows,
     same_clock,
     spread,
 )
 from assay.analysis.quantities import TEST_SCORE
-from assay.analysis.seeds import counted, ranked_by_seconds
+from assay.analysis.seeds import counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
 from assay.system.load import BUSY
 
@@ -74,18 +75,21 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     if cost == "seconds":
         used, marked = ranked_by_seconds(trials)
         same_clock(_with_effort(used, cost))
-    of_used = dict(groups(used, "configuration"))
+    of_used = dict(places(used, "configuration"))
+    costs, scores = numbers(used, cost), numbers(used, TEST_SCORE.column)
+    has_effort = np.isin(outcomes_of(used), FINISHED) & np.isfinite(costs) & np.isfinite(scores) & (scores > 0)
+    with_result, words = counted(trials, TEST_SCORE.column), outcomes_of(trials)
     ranking: list[dict[str, object]] = []
-    for label, group in groups(trials.assign(counted=counted(trials, TEST_SCORE.column)), "configuration"):
-        finished = _with_effort(of_used[label], cost)
-        costs = numbers(finished, cost)
-        efforts = costs / numbers(finished, TEST_SCORE.column)
-        endings = outcomes(group, finished=len(finished))
+    for label, at in places(trials, "configuration"):
+        finished = of_used[label][has_effort[of_used[label]]]
+        efforts = costs[finished] / scores[finished]
+        endings = outcome_counts(words[at].tolist(), finished=len(finished))
         ended = endings["diverged"] + endings["timed_out"]
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
         row["effort"] = _median(efforts, ended)
-        with_result = group["counted"].dropna().to_numpy(dtype=float)
-        row |= {"accuracy": spread("accuracy", with_result)["accuracy"], "cost": spread("cost", costs)["cost"]}
+        of_label = with_result[at]
+        row["accuracy"] = spread("accuracy", of_label[~np.isnan(of_label)])["accuracy"]
+        row["cost"] = spread("cost", costs[finished])["cost"]
         ranking.append(row | endings | {"busy": BUSY if label in marked else ""})
     table = pd.DataFrame(ranking)
     table = table.sort_values("effort", kind="stable", na_position="last", ignore_index=True)  # infinite before NaN

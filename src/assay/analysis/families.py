@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
 from assay.analysis.paired import (
     bootstrap_interval,
@@ -24,15 +26,15 @@ from assay.analysis.paired import (
     t_intervals,
     t_tests,
 )
+from assay.analysis.paired_many import excludes_zero, more_seeds_each
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import Floats, Places, SeedValues
 from assay.analysis.seeds import UNFLAGGED
-from assay.analysis.verdict import Verdict
+from assay.analysis.verdict import MOST_PAIRS, Verdict
 from assay.errors import AssayError, unknown
 
 BOOTSTRAP_FROM = 8  # pairs; the t interval is used with fewer
 FINEST_ALPHA = 0.002  # of the bootstrap: 10,000 resamples do not resolve smaller tails
-MOST_PAIRS = 1_000_000  # of a family whose p values are all computed; beyond, the correction is Bonferroni's
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,32 @@ class Family:
     def verdicts(self) -> list[Verdict]:
         """Every verdict, in order."""
         return [self.verdict(i) for i in range(self.first.size)]
+
+    def more_seeds(self) -> Floats:
+        """How many more seeds each comparison needs, as in `Verdict.more_seeds`; NaN where no number is known."""
+        level = self.alpha / max(1, self.total)
+        more = more_seeds_each(self.difference, self.deviation, self.n, alpha=level, open_=~self.decided)
+        return np.where(self.comparable, more, np.nan)
+
+    def uncorrected(self) -> tuple[Floats, Floats]:
+        """The paired t intervals of each difference alone, with confidence 1 - alpha; NaN without a spread."""
+        half = np.full(self.n.size, np.nan)
+        spread = (self.n > 1) & (self.deviation > 0)
+        n = self.n[spread]
+        half[spread] = -special.stdtrit(n - 1, self.alpha / 2) * self.deviation[spread] / np.sqrt(n)
+        return self.difference - half, self.difference + half
+
+    def table(self) -> pd.DataFrame:
+        """One row for each comparison, with the columns of `verdicts.table_of` except the sentence."""
+        names = np.asarray(self.seeds.names, dtype=object)
+        trials, ended = (np.asarray([getattr(e, x) for e in self.seeds.endings]) for x in ("trials", "ended"))
+        low, high = self.uncorrected()
+        columns: dict[str, object] = {"a": names[self.first], "b": names[self.second]}
+        columns |= {x: getattr(self, x) for x in ("difference", "low", "high", "n", "p", "smallest_p", "p_t")}
+        columns |= {"missing_a": trials[self.first] - self.n, "missing_b": trials[self.second] - self.n}
+        columns |= {"ended_a": ended[self.first], "ended_b": ended[self.second], "p_holm": self.p_corrected}
+        columns |= {"decided": self.decided, "more_seeds": pd.array(self.more_seeds()).astype("Int64")}
+        return pd.DataFrame(columns | {"low_uncorrected": low, "high_uncorrected": high})
 
     def _method(self, i: int) -> str:
         if not self.n[i] or not self.comparable[i]:
@@ -172,12 +200,13 @@ class _Tests:
 
     p: Floats
     corrected: Floats
+    flips: Floats  # p values of the sign-flip tests, NaN where they were not needed for the correction
     count: int  # of the comparisons that are corrected for
     is_single: bool  # a comparison that is alone is decided by its interval
 
     def at(self, places: Places) -> _Tests:
         """The tests of some of the comparisons, with the same correction."""
-        return replace(self, p=self.p[places], corrected=self.corrected[places])
+        return replace(self, p=self.p[places], corrected=self.corrected[places], flips=self.flips[places])
 
 
 def _tests(seeds: SeedValues, first: Places, second: Places, *, alpha: float, total: int = 0) -> _Tests:
@@ -190,9 +219,11 @@ def _tests(seeds: SeedValues, first: Places, second: Places, *, alpha: float, to
         p_t[places] = t_tests(d, deviations(d) if single else resolved_deviations(d))
     count = total or max(1, int(np.sum(~np.isnan(p_t))))
     corrected = np.minimum(1.0, count * p_t) if total else np.asarray(holm(p_t))
+    flips = np.full(first.size, np.nan)
     if not single and not total:
-        corrected = np.asarray(holm(_with_flips(seeds, first, second, p_t, alpha=alpha, level=alpha / count)))
-    return _Tests(p_t, corrected, count, single)
+        flips = _needed_flips(seeds, first, second, p_t, alpha=alpha, level=alpha / count)
+        corrected = np.asarray(holm(np.fmax(p_t, flips)))
+    return _Tests(p_t, corrected, flips, count, single)
 
 
 def _family(
@@ -206,17 +237,21 @@ def _family(
     decided, resampled = np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.bool_)
     for places, d in _differences(seeds, usable, first, second):
         numbers["difference"][places], numbers["deviation"][places] = d.mean(axis=1), deviations(d)
-        p, smallest = flip_tests(d)
+        p, smallest = tests.flips[places], smallest_flip_p(d.shape[1])
+        p[np.isnan(p)] = flip_tests(d[np.isnan(p)])[0]
         numbers["p"][places], numbers["smallest_p"][places] = p, smallest
         sd = deviations(d) if single else resolved_deviations(d)
         low, high = t_intervals(d, sd, alpha=alpha / tests.count)
-        candidates = confirmed(d, alpha=alpha) & (single | (corrected[places] <= alpha))
-        for i in range(len(d)) if single else np.flatnonzero(candidates).tolist():
-            interval = bootstrapped(d[i], alpha=alpha, smallest_p=smallest)
-            if single and interval:
-                (low[i], high[i]), resampled[places[i]] = interval, True
-            bounds = (low[i], high[i]) if single else interval or (1.0, 1.0)  # without one, the t test alone decides
-            decided[places[i]] = bool(candidates[i]) and (bounds[0] > 0 or bounds[1] < 0)
+        candidates = confirmed(d, alpha=alpha, flips=p) & (single | (corrected[places] <= alpha))
+        if single:
+            (low, high), resampled[places] = _single_interval(d, (low, high), alpha=alpha, smallest_p=smallest)
+            decided[places] = candidates & ((low > 0) | (high < 0))
+        else:
+            decided[places] = candidates
+            again = np.flatnonzero(candidates)
+            if is_resampled(d.shape[1], alpha=alpha, smallest_p=smallest):
+                again = again[deviations(d[again]) > 0]  # without an interval, the t test alone decides
+                decided[places[again]] = excludes_zero(d[again], alpha=alpha)
         numbers["low"][places], numbers["high"][places] = low, high
     return Family(
         seeds,
@@ -237,19 +272,22 @@ def _family(
     )
 
 
-def _with_flips(seeds: SeedValues, first: Places, second: Places, p_t: Floats, *, alpha: float, level: float) -> Floats:
-    """The larger p of the t test and the sign flips, where n pairs can reach the level of the family in these.
+def _needed_flips(
+    seeds: SeedValues, first: Places, second: Places, p_t: Floats, *, alpha: float, level: float
+) -> Floats:
+    """The p values of the sign flips where n pairs can reach the level of the family in these; NaN elsewhere.
 
-    The flips keep the level for every symmetric distribution, also far out in the tails.
+    There the larger p of the two tests counts: the flips keep the level for every symmetric distribution, also far out
+    in the tails.
     """
-    p = p_t.copy()
+    flips = np.full(first.size, np.nan)
     small = np.flatnonzero(p_t <= alpha)  # others are significant in no step
     if math.log2(1 / level) + 1 > seeds.values.shape[1] or not small.size:
-        return p
+        return flips
     for places, d in _differences(seeds, _usable(seeds, first[small], second[small]), first[small], second[small]):
         if smallest_flip_p(d.shape[1]) <= level:
-            p[small[places]] = np.maximum(p_t[small[places]], flip_tests(d)[0])
-    return p
+            flips[small[places]] = flip_tests(d)[0]
+    return flips
 
 
 def _comparable(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> NDArray[np.bool_]:
@@ -303,11 +341,26 @@ def _usable(seeds: SeedValues, first: Places, second: Places) -> Usable:
     return Usable(used, (used & flagged).any(axis=1), leaving.sum(axis=1))
 
 
+def is_resampled(n: int, *, alpha: float, smallest_p: float) -> bool:
+    """Whether n pairs and this alpha are enough for the studentised bootstrap."""
+    return n >= BOOTSTRAP_FROM and smallest_p <= alpha and alpha >= FINEST_ALPHA
+
+
 def bootstrapped(d: Floats, *, alpha: float, smallest_p: float) -> tuple[float, float] | None:
     """The studentised bootstrap interval; None where too few pairs or too coarse resamples give none."""
-    if d.size >= BOOTSTRAP_FROM and smallest_p <= alpha and alpha >= FINEST_ALPHA and float(deviations(d[None])[0]) > 0:
+    if is_resampled(d.size, alpha=alpha, smallest_p=smallest_p) and float(deviations(d[None])[0]) > 0:
         return bootstrap_interval(d, alpha=alpha)
     return None
+
+
+def _single_interval(
+    d: Floats, of_t: tuple[Floats, Floats], *, alpha: float, smallest_p: float
+) -> tuple[tuple[Floats, Floats], bool]:
+    """The interval of a comparison that is alone, and whether it is the bootstrap's: that of the t test otherwise."""
+    interval = bootstrapped(d[0], alpha=alpha, smallest_p=smallest_p)
+    if interval is None:
+        return of_t, False
+    return (np.asarray([interval[0]]), np.asarray([interval[1]])), True
 
 
 __all__ = [

@@ -64,13 +64,22 @@ def factorized(values: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
     return np.asarray([numbers_of[value] for value in values], dtype=np.int64), list(numbers_of)
 
 
-def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields (str(value), rows) for each value of a column, in order of first appearance."""
+def places(frame: pd.DataFrame, by: str) -> list[tuple[str, NDArray[np.int64]]]:
+    """(str(value), positions of its rows) for each value of a column, in order of first appearance.
+
+    >>> [(name, at.tolist()) for name, at in places(pd.DataFrame({"optimizer": ["adam", "sgd", "adam"]}), "optimizer")]
+    [('adam', [0, 2]), ('sgd', [1])]
+    """
     have(frame, by)
     codes, names = factorized([str(value) for value in frame[by].tolist()])
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))
-    for name, positions in zip(names, np.split(order, ends[:-1]), strict=False):
+    return list(zip(names, np.split(order, ends[:-1]), strict=False))
+
+
+def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yields (str(value), rows) for each value of a column, in order of first appearance."""
+    for name, positions in places(frame, by):
         yield name, frame.iloc[positions]
 
 
@@ -86,7 +95,12 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
 
 def outcomes(trials: pd.DataFrame, *, finished: int) -> dict[str, int]:
     """The number of trials, and how many of them finished with a number, diverged, timed out, or are no result."""
-    words = [str(outcome) for outcome in trials["outcome"].tolist()]
+    return outcome_counts([str(outcome) for outcome in trials["outcome"].tolist()], finished=finished)
+
+
+def outcome_counts(words: Sequence[object], *, finished: int) -> dict[str, int]:
+    """`outcomes` of trials that ended with these words."""
+    words = list(words)
     diverged, timed_out = words.count("diverged"), words.count("timed out")
     missing = len(words) - finished - diverged - timed_out
     return {"n": finished, "trials": len(words), "diverged": diverged, "timed_out": timed_out, "missing": missing}

@@ -76,15 +76,15 @@ def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05) -> tuple[Floats, 
     return means - half, means + half
 
 
-def confirmed(d: Floats, *, alpha: float) -> NDArray[np.bool_]:
+def confirmed(d: Floats, *, alpha: float, flips: Floats | None = None) -> NDArray[np.bool_]:
     """Whether a second test at alpha does not contradict a significant t test, for rows of differences (m, n).
 
     From 6 pairs at 5 % it is the sign-flip test. Fewer pairs cannot reach alpha in it: there it is the t test with the
-    standard deviation of `resolved_deviations` where any two differences are equal in size.
+    standard deviation of `resolved_deviations` where any two differences are equal in size. `flips`: the p values of
+    the sign-flip tests, where they are known.
     """
-    p, smallest = flip_tests(d)
-    if smallest <= alpha:
-        return p <= alpha
+    if smallest_flip_p(d.shape[1]) <= alpha:
+        return (flip_tests(d)[0] if flips is None else flips) <= alpha
     return (deviations(d) > 0) & (t_tests(d, resolved_deviations(d, ties=True)) <= alpha)
 
 
@@ -118,7 +118,7 @@ def bootstrap_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]
     introduction to the bootstrap" (1993), section 12.5.
     """
     n, mean = d.size, float(d.mean())
-    resampled = d[_resamples(n)]  # (RESAMPLES, n)
+    resampled = d[resamples(n)]  # (RESAMPLES, n)
     means = resampled.mean(axis=1)
     errors = resampled.std(axis=1, ddof=1) / math.sqrt(n)
     constant = errors <= _ROUNDING * float(np.max(np.abs(d)))
@@ -133,7 +133,8 @@ def bootstrap_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]
 
 
 @lru_cache(maxsize=8)
-def _resamples(n: int) -> NDArray[np.int64]:
+def resamples(n: int) -> NDArray[np.int64]:
+    """Which of n differences each resample of the bootstrap draws (resamples, n), from one fixed random stream."""
     return stream(0, "bootstrap of paired differences", n).integers(n, RESAMPLES * n).reshape(RESAMPLES, n)
 
 
@@ -162,14 +163,11 @@ def flip_tests(d: Floats) -> tuple[Floats, float]:
     observed = np.abs(d.sum(axis=1))
     least = observed - _ROUNDING * np.abs(d).sum(axis=1)
     if n <= EXACT_UP_TO:
-        p = np.empty(m)
-        chunk = max(1, _CHUNK // 2 ** max(0, n - 1))
+        p, signs = np.empty(m), _all_flips(n)
+        chunk = max(1, _CHUNK // len(signs))
         for start in range(0, m, chunk):
-            part = d[start : start + chunk]
-            sums = part[:, :1]
-            for i in range(1, n):  # the first sign is fixed: the other half is symmetric
-                sums = np.concatenate([sums + part[:, i : i + 1], sums - part[:, i : i + 1]], axis=1)
-            p[start : start + chunk] = (np.abs(sums) >= least[start : start + chunk, None]).mean(axis=1)
+            sums = np.abs(signs @ d[start : start + chunk].T)  # (flips, rows)
+            p[start : start + chunk] = (sums >= least[start : start + chunk]).mean(axis=0)
         return p, smallest_flip_p(n)
     counts = np.zeros(m)
     for signs in _flips(n):
@@ -178,6 +176,13 @@ def flip_tests(d: Floats) -> tuple[Floats, float]:
             sums = np.abs(signs @ d[start : start + chunk].T)  # (flips, rows)
             counts[start : start + chunk] += (sums >= least[start : start + chunk]).sum(axis=0)
     return (1 + counts) / (1 + FLIPS), smallest_flip_p(n)
+
+
+@lru_cache(maxsize=EXACT_UP_TO)
+def _all_flips(n: int) -> Floats:
+    """Every flip of n signs with the first one fixed (2^(n - 1), n): the other half is symmetric."""
+    bits = np.arange(2 ** max(0, n - 1))[:, None] >> np.arange(n)[::-1]
+    return 1.0 - 2.0 * (bits & 1)
 
 
 def smallest_flip_p(n: int) -> float:
@@ -207,21 +212,24 @@ def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 
 
     Source: Cohen, "Statistical power analysis" (1988), chapter 2.
     """
-    if mean == 0 or not sd > 0 or _power(most, mean / sd, alpha) < power:
+    if mean == 0 or not sd > 0 or t_power(most, mean / sd, alpha) < power:
         return None
     low, high = 1, most  # invariant: too few pairs, enough pairs
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _power(middle, mean / sd, alpha) >= power else (middle, high)
+        low, high = (low, middle) if t_power(middle, mean / sd, alpha) >= power else (middle, high)
     return high
 
 
-def _power(n: int, effect: float, alpha: float) -> float:
-    critical = -float(special.stdtrit(n - 1, alpha / 2))
-    noncentrality = abs(effect) * math.sqrt(n)
-    if noncentrality > critical * math.sqrt(1 + 50 / (n - 1)) + 8:
-        return 1.0  # scipy's noncentral distribution loses its digits there
-    return 1.0 - float(special.nctdtr(n - 1, noncentrality, critical))
+def t_power(n: ArrayLike, effect: ArrayLike, alpha: float) -> Floats:
+    """The power of the paired t test with n pairs, for a mean of `effect` standard deviations; all may be arrays."""
+    degrees = np.asarray(n, dtype=np.float64) - 1
+    critical = -np.asarray(special.stdtrit(degrees, alpha / 2))
+    noncentrality = np.abs(effect) * np.sqrt(degrees + 1)
+    # scipy's noncentral distribution loses its digits far out
+    is_certain = noncentrality > critical * np.sqrt(1 + 50 / degrees) + 8
+    missed = np.asarray(special.nctdtr(degrees, np.where(is_certain, 0.0, noncentrality), critical))
+    return np.where(is_certain, 1.0, 1.0 - missed)
 
 
 def holm(p_values: ArrayLike) -> list[float]:

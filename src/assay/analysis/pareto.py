@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import groups, measured, need, numbers, outcomes, same_clock, spread
+from assay.analysis.frames import FINISHED, measured, need, numbers, outcome_counts, places, same_clock, spread
 from assay.analysis.quantities import QUANTITIES, SCORES, TEST_SCORE
-from assay.analysis.seeds import counted, is_worse_when_ended, ranked_by_seconds
+from assay.analysis.seeds import counted, is_worse_when_ended, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops", "parameters")
@@ -40,13 +40,17 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE
     if cost == "seconds":
         used, _ = ranked_by_seconds(trials)
         same_clock(measured(used, cost, gain))
-    of_used = dict(groups(used, "configuration"))
+    of_used = dict(places(used, "configuration"))
+    of_cost, of_gain = numbers(used, cost), numbers(used, gain)
+    is_finished = np.isin(outcomes_of(used), FINISHED) & np.isfinite(of_cost) & np.isfinite(of_gain)
+    with_result, words = counted(trials, gain), outcomes_of(trials)
     means: list[dict[str, object]] = []
-    for label, group in groups(trials.assign(counted=counted(trials, gain)), "configuration"):
-        finished = measured(of_used[label], cost, gain)
-        with_result = group["counted"].dropna().to_numpy(dtype=float)
-        bands = spread(cost, numbers(finished, cost)) | spread(gain, with_result)
-        means.append({"configuration": label, **bands, **outcomes(group, finished=len(finished))})
+    for label, at in places(trials, "configuration"):
+        finished = of_used[label][is_finished[of_used[label]]]
+        results = with_result[at]
+        bands = spread(cost, of_cost[finished]) | spread(gain, results[~np.isnan(results)])
+        counts = outcome_counts(words[at].tolist(), finished=len(finished))
+        means.append({"configuration": label, **bands, **counts})
     ascending = {cost: True, gain: False}
     table = pd.DataFrame(means).sort_values(
         list(ascending), ascending=list(ascending.values()), kind="stable", na_position="last", ignore_index=True
@@ -82,7 +86,9 @@ def undominated(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArr
 def _dominators(cost: NDArray[np.float64], gain: NDArray[np.float64]) -> list[int | None]:
     """The position of the first that dominates each, or None; finite costs are in ascending order."""
     dominators: list[int | None] = []
+    is_finite = np.isfinite(cost)
     for c, g in zip(cost, gain, strict=True):
-        better = np.flatnonzero(np.isfinite(cost) & (cost <= c) & (gain >= g) & ((cost < c) | (gain > g)))
-        dominators.append(int(better[0]) if better.size else None)
+        better = is_finite & (cost <= c) & (gain >= g) & ((cost < c) | (gain > g))
+        first = int(better.argmax())
+        dominators.append(first if better[first] else None)
     return dominators

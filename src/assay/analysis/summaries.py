@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from assay.analysis.frames import FINISHED, groups, is_imported, numbers
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.frames import FINISHED, is_imported, numbers, places
+from assay.analysis.quantities import TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError
 from assay.system.load import BUSY
@@ -24,30 +24,36 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
 
     Columns: configuration, trials, finished (all that ended in any way), diverged, accuracy (mean), low, high (its
     range), seconds, processor_seconds, effort, flops (medians), origin, timed_out, no_result (failed, lost, out of
-    memory), busy_trials (how many had foreign load), busy ("busy machine" where their seconds are ranked).
+    memory), busy_trials (how many had foreign load), busy ("busy machine" where their seconds are ranked), sd
+    (standard deviation of the accuracy over seeds, n - 1 in the denominator; missing for one seed), n (seeds with an
+    accuracy), and validation_accuracy, validation_sd, validation_n, which are missing where nothing was validated.
     """
     own_row = ~is_imported(trials)
-    accuracy = np.where(own_row, _accuracies(trials), numbers(trials, TEST_SCORE.column))
-    frame = trials.assign(counted=accuracy, row=np.arange(len(trials)))
-    unflagged, marked = ranked_by_seconds(frame)
-    timed = dict(groups(unflagged, "configuration"))
+    scores = {column: _scores(trials, column, own_row) for column in (TEST_SCORE.column, VALIDATION_SCORE.column)}
+    unflagged, marked = ranked_by_seconds(trials.assign(row=np.arange(len(trials))))
+    is_timed = np.zeros(len(trials), dtype=np.bool_)
+    is_timed[unflagged["row"].to_numpy(dtype=np.int64)] = True
+    words, flags = outcomes_of(trials), busy(trials)
+    is_finished = np.isin(words, FINISHED)
+    costs = {cost: numbers(trials, cost) for cost in _COSTS if cost in trials.columns}
+    origins: list[object] = trials["origin"].tolist() if "origin" in trials.columns else ["measured"] * len(trials)
     table: list[dict[str, object]] = []
-    for label, group in groups(frame, "configuration"):
-        endings = Endings.of(outcomes_of(group).tolist())
-        values = numbers(group, "counted")
-        values = values[~np.isnan(values)]
-        own = bool(own_row[int(group["row"].iloc[0])])
-        row: dict[str, object] = {"configuration": label, "trials": len(group)}
-        row |= {"finished": len(group) - endings.count("planned"), "diverged": endings.count("diverged")}
-        row |= dict(zip(("accuracy", "low", "high"), _statistics(values), strict=True))
+    for label, at in places(trials, "configuration"):
+        endings = Endings.of(words[at].tolist())
+        own = bool(own_row[at[0]])
+        mean, low, high, sd, n = _statistics(scores[TEST_SCORE.column][at])
+        row: dict[str, object] = {"configuration": label, "trials": len(at)}
+        row |= {"finished": len(at) - endings.count("planned"), "diverged": endings.count("diverged")}
+        row |= {"accuracy": mean, "low": low, "high": high}
         for cost in _COSTS:
-            of_cost = timed[label] if cost in _WALL else group  # foreign load leaves the others as they are
-            row[cost] = _median(of_cost, cost, endings.ended if own else 0, own=own)
-        row |= {"origin": str(group["origin"].iloc[0]) if "origin" in group.columns else "measured"}
-        row |= {"timed_out": endings.count("timed out")}
-        row |= {"no_result": endings.without - endings.count("planned"), "busy_trials": int(busy(group).sum())}
-        row |= {"busy": BUSY if label in marked else ""}
-        table.append(row)
+            of_cost = at[is_timed[at]] if cost in _WALL else at  # foreign load leaves the others as they are
+            used = of_cost[is_finished[of_cost]] if own else of_cost
+            row[cost] = _median(costs[cost][used], endings.ended if own else 0) if cost in costs else np.nan
+        row |= {"origin": str(origins[at[0]]), "timed_out": endings.count("timed out")}
+        row |= {"no_result": endings.without - endings.count("planned"), "busy_trials": int(flags[at].sum())}
+        row |= {"busy": BUSY if label in marked else "", "sd": sd, "n": n}
+        mean, _, _, sd, n = _statistics(scores[VALIDATION_SCORE.column][at])
+        table.append(row | {"validation_accuracy": mean, "validation_sd": sd, "validation_n": n})
     return pd.DataFrame(table)
 
 
@@ -65,24 +71,30 @@ def ranked(summary: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFra
     )
 
 
-def _accuracies(trials: pd.DataFrame) -> np.ndarray:
+def _scores(trials: pd.DataFrame, column: str, own_row: np.ndarray) -> np.ndarray:
+    """What each trial counts as in a score (N,), or for an imported log its number; NaN where it was not measured."""
+    if column not in trials.columns:
+        return np.full(len(trials), np.nan)
+    values = numbers(trials, column)
+    if np.isnan(values).all() and column != TEST_SCORE.column:
+        return values  # nothing was validated: a trial that diverged does not count as chance
     try:
-        return counted(trials, TEST_SCORE.column)
+        return np.where(own_row, counted(trials, column), values)
     except AssayError:  # no trial of the data set tells its number of classes, so none has an accuracy
-        return numbers(trials, TEST_SCORE.column)
+        return values
 
 
-def _statistics(values: np.ndarray) -> tuple[float, float, float]:
-    return (float(values.mean()), float(values.min()), float(values.max())) if values.size else (np.nan, np.nan, np.nan)
+def _statistics(values: np.ndarray) -> tuple[float, float, float, float, int]:
+    """Mean, minimum, maximum, standard deviation and number of the values that are not missing."""
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return np.nan, np.nan, np.nan, np.nan, 0
+    sd = float(values.std(ddof=1)) if values.size > 1 else np.nan
+    return float(values.mean()), float(values.min()), float(values.max()), sd, int(values.size)
 
 
-def _median(trials: pd.DataFrame, cost: str, ended: int, *, own: bool) -> float:
-    """The median of a cost over the finished trials and `ended` infinite ones; NaN where it is infinite."""
-    if cost not in trials.columns:
-        return np.nan
-    values = numbers(trials, cost)
-    if own:
-        values = values[np.isin(outcomes_of(trials), FINISHED)]
+def _median(values: np.ndarray, ended: int) -> float:
+    """The median of the costs of finished trials and of `ended` infinite ones; NaN where it is infinite."""
     values = np.append(values[np.isfinite(values)], np.full(ended, np.inf))
     middle = float(np.median(values)) if values.size else np.nan
     return middle if np.isfinite(middle) else np.nan

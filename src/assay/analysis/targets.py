@@ -8,29 +8,50 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
-from assay.analysis.frames import FINISHED, groups, have, measured, need, numbers, own, same_clock
+from assay.analysis.frames import FINISHED, have, measured, need, numbers, own, places, same_clock
 from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
 from assay.analysis.seeds import ENDED, Endings, outcomes_of
 from assay.errors import AssayError, unknown
 from assay.parts.fractions import fraction
 
+Floats = NDArray[np.float64]
 
-def default_target(trials: pd.DataFrame) -> float:
-    """The median of the final test accuracies of the finished trials, a fraction: half of them reach it.
 
-    It is a choice of a target, not a statistic of the trials. Imported curves count only if there are no other trials.
+def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> float:
+    """A score near the best, a fraction: 99 % of the way from chance to the best configuration, rounded down.
 
-    Raises AssayError if no trial has an accuracy.
+    The best configuration is that with the highest mean over its finished trials; chance is 1 / classes, or 0 where the
+    classes are unknown. It is rounded down to a percent, or to a tenth where the way is under 10 points. It is a choice
+    of a target, not a statistic of the trials. Imported curves count only if there are no other trials.
+
+    Raises AssayError if no trial has the score, and if the best is no better than chance: neither above 1.5 times
+    chance nor a tenth of the way from chance to 1.
     """
-    score = TEST_SCORE.column
-    need(trials, ["outcome", score])
+    need(trials, ["outcome", column])
     trials, _ = own(trials)
-    scores = numbers(measured(trials, score), score)
+    finished = measured(trials, column)
+    scores = numbers(finished, column)
     if not scores.size:
         raise AssayError(f"no finished trial has an {SCORE.name}, so there is no target to choose")
-    return float(np.median(scores))
+    members = (
+        places(finished, "configuration") if "configuration" in finished.columns else [("", np.arange(scores.size))]
+    )
+    name, best = max(((label, float(scores[at].mean())) for label, at in members), key=lambda pair: pair[1])
+    classes = numbers(finished, "classes") if "classes" in finished.columns else np.full(scores.size, np.nan)
+    chance = 0.0 if np.isnan(classes).all() else 1.0 / float(np.nanmin(classes))
+    way = best - chance
+    if way < _LEARNED * (1 - chance) and best < _TIMES_CHANCE * chance:
+        raise AssayError(
+            f"the best configuration, {name}, has {100 * best:.2f} % and chance is {100 * chance:.2f} %: nothing "
+            "learned enough to choose a target"
+        )
+    step = 100 if way >= 0.1 else 1000
+    return max(math.floor((chance + _NEAR * way) * step + 1e-9) / step, 1 / step)
+
+
+_NEAR = 0.99  # of the way from chance to the best configuration
+_LEARNED, _TIMES_CHANCE = 0.1, 1.5  # below both, a score counts as chance
 
 
 def times_to(
@@ -71,10 +92,8 @@ def times_to(
     for name in ("trial", by, column):
         have(curves, name, what="curves")
     sign = 1.0 if metric.higher_is_better else -1.0
-    of_trial = {
-        trial: _crossing(numbers(curve, by), sign * numbers(curve, column), sign * target)
-        for trial, curve in groups(curves, "trial")
-    }
+    times, values = numbers(curves, by), sign * numbers(curves, column)
+    of_trial = {trial: _crossing(times[at], values[at], sign * target) for trial, at in places(curves, "trial")}
     crossings = [
         (math.nan, False) if _no_result(outcome) else of_trial.get(str(trial), (math.nan, False))
         for trial, outcome in zip(trials["trial"].tolist(), trials["outcome"].tolist(), strict=True)
@@ -142,12 +161,9 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -
     Source: Kaplan, Meier (1958); Greenwood (1926); Kalbfleisch, Prentice, "Failure time data" (1980).
     """
     t, arrived = _checked(times, reached)
-    steps = np.unique(t[np.isfinite(t)])
-    d = np.asarray([np.sum(arrived & (t == step)) for step in steps], dtype=np.float64)
+    steps, n, d, s = _survival(t, arrived)
     censored = np.asarray([np.sum(~arrived & (t == step)) for step in steps], dtype=np.float64)
-    n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
-    s = np.cumprod(1.0 - d / np.maximum(n, 1.0))
-    z = float(special.ndtri(1 - alpha / 2))
+    z = _normal_quantile(1 - alpha / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.cumsum(d / (n * (n - d)))
         half = z * np.sqrt(variance) / np.abs(np.log(s))
@@ -160,10 +176,18 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -
     return table.astype(dict.fromkeys(("at_risk", "arrived", "censored"), "int64"))
 
 
+def _survival(t: Floats, arrived: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
+    """The finite times, how many were at risk and arrived at each, and the fraction that had not arrived after it."""
+    steps = np.unique(t[np.isfinite(t)])
+    d = np.asarray([np.sum(arrived & (t == step)) for step in steps], dtype=np.float64)
+    n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
+    return steps, n, d, np.asarray(np.cumprod(1.0 - d / np.maximum(n, 1.0)), dtype=np.float64)
+
+
 def median_time(times: ArrayLike, reached: ArrayLike) -> float | None:
     """The Kaplan-Meier median of the time to the target; None if fewer than half of the trials reach it."""
-    table = kaplan_meier(times, reached)
-    past_half = table["time"].to_numpy(dtype=float)[table["survival"].to_numpy(dtype=float) <= 0.5 + 1e-12]
+    steps, _, _, survival = _survival(*_checked(times, reached))
+    past_half = steps[survival <= 0.5 + 1e-12]
     return float(past_half[0]) if past_half.size else None
 
 
@@ -183,9 +207,9 @@ def restricted_mean(times: ArrayLike, reached: ArrayLike, *, horizon: float) -> 
     last = _follow_up(times, reached)
     if not 0 < horizon <= last:
         raise AssayError(f"the horizon {horizon:g} is not between 0 and {last:g}, the end of the follow-up")
-    table = kaplan_meier(times, reached)
-    columns = ("time", "survival", "at_risk", "arrived")
-    t, s, n, d = (table[name].to_numpy(dtype=float) for name in columns)
+    observed, arrived = _checked(times, reached)
+    first = (0.0, float(observed.size), 0.0, 1.0)  # at time 0 everything is at risk
+    t, n, d, s = (np.append(at, x) for at, x in zip(first, _survival(observed, arrived), strict=True))
     widths = np.diff(np.append(np.minimum(t, horizon), horizon))
     area = np.cumsum((s * widths)[::-1])[::-1]  # from each time to the horizon
     terms = (t <= horizon) & (d > 0) & (n > d)
@@ -201,7 +225,7 @@ def wilson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float
     """
     if n == 0:
         return math.nan, math.nan
-    z = float(special.ndtri(1 - alpha / 2))
+    z = _normal_quantile(1 - alpha / 2)
     p = successes / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -229,21 +253,24 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
     Raises AssayError without rows, and for a horizon beyond the end of the follow-up.
     """
     need(times, [by, "outcome", "time", "reached"], what="times")
-    parts = {label: _observed(group) for label, group in groups(times, by)}
+    words, of_time = outcomes_of(times), numbers(times, "time", what="times")
+    reached = np.asarray([bool(value) for value in times["reached"].tolist()], dtype=np.bool_)
+    members = places(times, by)
+    parts = {label: _observed(of_time[at], reached[at], words[at]) for label, at in members}
     if horizon is None:
-        longest = max((time for time in times["time"].tolist() if math.isfinite(time)), default=0.0)
+        longest = float(max(of_time[np.isfinite(of_time)], default=0.0))
         horizon = _common_horizon([part for part in parts.values() if part[0]], longest)
     table: list[dict[str, object]] = []
-    for label, group in groups(times, by):
+    for label, at in members:
         t, r = parts[label]
-        endings = Endings.of(outcomes_of(group).tolist())
+        endings = Endings.of(words[at].tolist())
         low, high = wilson(sum(r), len(t))
         mean, error = restricted_mean(t, r, horizon=horizon) if t and not math.isnan(horizon) else (math.nan, math.nan)
         median = median_time(t, r) if t else None
         table.append(
             {
                 by: label,
-                "trials": len(group),
+                "trials": len(at),
                 "reached": sum(r),
                 "success": sum(r) / len(t) if t else math.nan,
                 "success_low": low,
@@ -254,7 +281,7 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
                 "horizon": horizon,
                 "diverged": endings.count("diverged"),
                 "timed_out": endings.count("timed out"),
-                "unmeasured": len(group) - len(t),
+                "unmeasured": len(at) - len(t),
             }
         )
     return ranked(pd.DataFrame(table), ["restricted_mean"])
@@ -270,12 +297,14 @@ def ranked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return sorted_table.drop(columns="unfinished")
 
 
-def _observed(group: pd.DataFrame) -> tuple[list[float], list[bool]]:
+def _observed(
+    times: NDArray[np.float64], reached: NDArray[np.bool_], words: NDArray[np.object_]
+) -> tuple[list[float], list[bool]]:
     """The times of the trials with a result, infinite for a miss of one that did not finish; whether each reached."""
-    times, reached = numbers(group, "time", what="times"), [bool(value) for value in group["reached"].tolist()]
-    ended = np.isin(outcomes_of(group), ENDED).tolist()
-    kept = [i for i in range(len(times)) if ended[i] or not math.isnan(times[i])]
-    return [math.inf if ended[i] and not reached[i] else float(times[i]) for i in kept], [reached[i] for i in kept]
+    ended = np.isin(words, ENDED)
+    kept = ended | ~np.isnan(times)
+    observed = np.where(ended & ~reached, np.inf, times)
+    return observed[kept].tolist(), reached[kept].tolist()
 
 
 def _no_result(outcome: object) -> bool:
@@ -303,3 +332,9 @@ def _checked(times: ArrayLike, reached: ArrayLike) -> tuple[NDArray[np.float64],
     if np.isnan(t).any() or (t < 0).any() or np.isinf(t[arrived]).any():
         raise AssayError("a time must be 0 or more, and finite where the target was reached")
     return t, arrived
+
+
+def _normal_quantile(p: float) -> float:
+    from scipy import special  # when an interval is asked for: it takes a third of a second
+
+    return float(special.ndtri(p))

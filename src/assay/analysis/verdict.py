@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scipy import special
+
 from assay.analysis.paired import pairs_needed
 from assay.analysis.quantities import SCORE
 from assay.analysis.seeds import Endings
 from assay.system.load import BUSY
 
 FEW = 6  # pairs; with fewer, sign flips cannot reach 5 %, and the t test alone decides
+_COMPUTED = -1  # in place of a number of seeds: it is computed
+MOST_PAIRS = 1_000_000  # of a family whose p values are all computed; beyond, the correction is Bonferroni's
 SKEWED_RATE = 0.18  # of false positives with few, skewed differences: docs/statistics.md has the measured rates
 
 
@@ -94,6 +98,29 @@ class Verdict:
         needed = pairs_needed(self.difference, self.deviation, alpha=self.level)
         return None if needed is None else max(1, needed - self.n)
 
+    @property
+    def uncorrected(self) -> tuple[float, float]:
+        """The paired t interval of this difference alone, with confidence 1 - alpha; NaN without a spread."""
+        if self.n < 2 or not self.deviation > 0:
+            return math.nan, math.nan
+        half = -float(special.stdtrit(self.n - 1, self.alpha / 2)) * self.deviation / math.sqrt(self.n)
+        return self.difference - half, self.difference + half
+
+    @property
+    def too_few(self) -> bool:
+        """Whether it is the number of seeds that leaves the difference open, and not the spread over seeds.
+
+        The uncorrected interval excludes 0, or all differences are equal, and neither of the second tests contradicts:
+        more seeds can meet the level that the number of comparisons asks for.
+        """
+        if self.decided or not self.n or not self.comparable or self.difference == 0:
+            return False
+        if self.n == 1 or self.deviation == 0:
+            return True
+        low, high = self.uncorrected
+        contradicted = self.p_corrected <= self.alpha or self.smallest_p <= self.alpha < self.p
+        return self.comparisons > 1 and (low > 0 or high < 0) and not contradicted
+
     def reversed(self) -> Verdict:
         """The same verdict with the two configurations exchanged."""
         ends = {"difference": -self.difference, "low": -self.high, "high": -self.low}
@@ -121,11 +148,12 @@ class Verdict:
         values |= {"names": tuple(plain["names"]), "look": look and (int(look[0]), int(look[1]))}
         return cls(**values)
 
-    def sentence(self) -> str:
-        """The verdict in words, with its evidence."""
-        return "; ".join([self._finding(), *self._notes()])
+    def sentence(self, *, more: int | None = _COMPUTED) -> str:
+        """The verdict in words, with its evidence; `more`: its `more_seeds`, where these are known already."""
+        more = self.more_seeds if more == _COMPUTED else more
+        return "; ".join([self._finding(more), *self._notes(more)])
 
-    def _finding(self) -> str:
+    def _finding(self, more: int | None) -> str:
         first, second = self.names
         seeds = f"{self.n} seed{'' if self.n == 1 else 's'}"
         if not self.n:
@@ -134,26 +162,37 @@ class Verdict:
             by = f" by {self.measure}" if self.measure else ""
             return f"cannot compare {first} and {second}{by}: a seed that did not finish has no result to compare"
         if self.decided:
-            loser = second if self.winner == first else first
-            return f"{self.winner} beats {loser} by {self._amount()}, {seeds}"
+            verb = "beats" if self.winner == first else "is worse than"
+            return f"{first} {verb} {second} by {self._amount()}, {seeds}"
+        if self.n == 1 and self.difference != 0:
+            few = f"too few seeds to compare {first} and {second}"
+            return f"{few}: {self._amount()}, {seeds}; one seed does not show the spread over seeds"
         undecided = f"no significant difference between {first} and {second}:"
         if self.n == 1:
             return f"{undecided} {self._amount()}, {seeds}; one seed does not show the spread over seeds"
         if self.difference == self.deviation == 0:
             return f"{undecided} they are equal on all {seeds}"
-        more = self.more_seeds
+        if self.too_few:
+            count = f"{self.comparisons:,} comparisons" if self.comparisons > 1 else "a comparison"
+            undecided = f"too few seeds for {count} to decide between {first} and {second}:"
+        amount = f"{undecided} {self._amount()}{'' if self.deviation else ' on each seed'}, {seeds}"
         if more is None:
-            return f"{undecided} {self._amount()}, {seeds}; no attainable number of seeds is enough"
-        return f"{undecided} {self._amount()}, {seeds}; about {more} more seed{'' if more == 1 else 's'} needed"
+            return f"{amount}; no attainable number of seeds is enough"
+        return f"{amount}; about {more} more seed{'' if more == 1 else 's'} needed"
 
-    def _notes(self) -> list[str]:
+    def _notes(self, more: int | None) -> list[str]:
         notes: list[str] = []
         tested = self.comparable and self.n > 1
         excludes_zero = self.low > 0 or self.high < 0
-        if tested and not self.decided and self.more_seeds and self.look is None:
+        if tested and not self.decided and more and self.look is None:
             notes.append(_ADD)
         if tested and self.comparisons > 1:
-            notes.append(f"{self._correction()}, simultaneous interval")
+            simultaneous = ", simultaneous interval" if self.deviation > 0 and not self._shows_uncorrected else ""
+            notes.append(self._correction() + simultaneous)
+            if self._shows_uncorrected:
+                notes.append(
+                    f"the interval is of this difference alone, uncorrected for the {self.comparisons:,} comparisons"
+                )
             if self.decided and not excludes_zero:
                 notes.append(
                     f"Holm's stepwise test (p = {self.p_corrected:.2g}) rejects more than the interval excludes"
@@ -161,7 +200,7 @@ class Verdict:
         if tested and self.look is not None:
             notes.append(f"look {self.look[0]} of {self.look[1]}, corrected for all looks")
         is_rejected = self.comparisons > 1 and self.p_corrected <= self.alpha
-        if tested and not self.decided and (excludes_zero or is_rejected):
+        if tested and not self.decided and self.deviation > 0 and (excludes_zero or is_rejected):
             notes.append(f"not confirmed ({self._contradiction()})")
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
@@ -183,18 +222,42 @@ class Verdict:
         return "the studentised bootstrap interval contains 0"
 
     def _correction(self) -> str:
-        count = f"{self.comparisons:,}"
-        with_baseline = "" if self.family == "pairs" else f" with {self.family}"
-        return f"Holm's correction for {count} {'pairs' if self.family == 'pairs' else 'comparisons'}{with_baseline}"
+        return correction(self.comparisons, self.family)
+
+    @property
+    def _shows_uncorrected(self) -> bool:
+        """Whether the sentence has the interval of this difference alone: where it is open after a correction."""
+        return not self.decided and self.comparisons > 1 and self.look is None and self.deviation > 0
+
+    def interval_text(self) -> str:
+        """The interval as the sentence has it; a star marks that of this difference alone; "-" without one."""
+        ends = self.uncorrected if self._shows_uncorrected else (self.low, self.high)
+        if math.isnan(ends[0]) or not (self.decided or self.deviation > 0):
+            return "-"
+        return f"[{self._shown(ends[0])}, {self._shown(ends[1])}]" + ("*" if self._shows_uncorrected else "")
 
     def _amount(self) -> str:
         sign = -1.0 if self.decided and self.difference < 0 else 1.0
-        low, high = sorted((sign * self.low, sign * self.high))
-        bounds = "" if math.isnan(self.low) else f" [{self._shown(low)}, {self._shown(high)}]"
+        ends = self.uncorrected if self._shows_uncorrected else (self.low, self.high)
+        low, high = sorted((sign * ends[0], sign * ends[1]))
+        is_known = not math.isnan(low) and (self.decided or self.deviation > 0)
+        bounds = f" [{self._shown(low)}, {self._shown(high)}]" if is_known else ""
         return f"{self._shown(sign * self.difference)}{' ' if self.unit else ''}{self.unit}{bounds}"
 
     def _shown(self, value: float) -> str:
         return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
+
+
+def correction(comparisons: int, family: str = "pairs") -> str:
+    """What the p values of a family are corrected by.
+
+    >>> correction(6), correction(3, "baseline")
+    ("Holm's correction for 6 pairs", "Holm's correction for 3 comparisons with baseline")
+    """
+    method = "Bonferroni" if comparisons > MOST_PAIRS else "Holm"
+    if family == "pairs":
+        return f"{method}'s correction for {comparisons:,} pairs"
+    return f"{method}'s correction for {comparisons:,} comparisons with {family}"
 
 
 def said_once(sentences: Sequence[str]) -> list[str]:
@@ -218,4 +281,4 @@ def said_once(sentences: Sequence[str]) -> list[str]:
 _ADD = "add them with --until-decided, which corrects for looking again"
 _ADD_ALL = "more seeds are added by --until-decided, which corrects for looking again"
 
-__all__ = ["FEW", "SKEWED_RATE", "Verdict", "said_once"]
+__all__ = ["FEW", "MOST_PAIRS", "SKEWED_RATE", "Verdict", "correction", "said_once"]

@@ -16,7 +16,7 @@ from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
-from assay.analysis.verdict import Verdict
+from assay.analysis.verdict import Verdict, correction
 from assay.errors import AssayError, listed, unknown
 
 
@@ -103,13 +103,14 @@ def pairwise(
 
     Columns: a, b (in order of first appearance), difference (a - b), low, high (simultaneous), n (pairs), missing_a,
     missing_b (trials without a number or a partner), ended_a, ended_b (trials that diverged or timed out), p,
-    smallest_p (sign flips), p_t, p_holm, decided (whether significant after correction), more_seeds, sentence.
+    smallest_p (sign flips), p_t, p_holm, decided (whether significant after correction), more_seeds, sentence,
+    low_uncorrected, high_uncorrected (the interval of the difference alone).
 
     Imported curves are ignored.
 
     Raises AssayError for a single configuration, two trials of one repeat, and seconds that are not comparable.
     """
-    return table_of(all_pairs(_several(trials, measure, by), alpha=alpha).verdicts())
+    return with_sentences(all_pairs(_several(trials, measure, by), alpha=alpha))
 
 
 def against(
@@ -124,7 +125,7 @@ def against(
 
     The columns, tests and errors are those of `pairwise`; b is the baseline. Raises AssayError for an unknown baseline.
     """
-    return table_of(family_against(_several(trials, measure, by), baseline, alpha=alpha).verdicts())
+    return with_sentences(family_against(_several(trials, measure, by), baseline, alpha=alpha))
 
 
 def of_values(
@@ -142,6 +143,15 @@ def of_values(
     return chosen(SeedValues.plain(values, measure), pairs, alpha=alpha).verdicts()
 
 
+def with_sentences(family: Family) -> pd.DataFrame:
+    """The comparisons of a family as a frame with the columns of `pairwise`."""
+    table = family.table()
+    more = [None if value is pd.NA else int(value) for value in table["more_seeds"]]
+    sentences = [verdict.sentence(more=count) for verdict, count in zip(family.verdicts(), more, strict=True)]
+    table.insert(len(table.columns) - 2, "sentence", sentences)
+    return table
+
+
 def table_of(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Verdicts as a frame with the columns of `pairwise`."""
     table: list[dict[str, object]] = []
@@ -153,7 +163,9 @@ def table_of(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         row |= {f"missing_{x}": e.trials - verdict.n for x, e in zip("ab", endings, strict=True)}
         row |= {f"ended_{x}": e.ended for x, e in zip("ab", endings, strict=True)}
         row |= {"p_holm": verdict.p_corrected, "decided": verdict.decided, "more_seeds": verdict.more_seeds}
-        table.append(row | {"sentence": verdict.sentence()})
+        low, high = verdict.uncorrected
+        row |= {"sentence": verdict.sentence(), "low_uncorrected": low, "high_uncorrected": high}
+        table.append(row)
     return pd.DataFrame(table).astype({"more_seeds": "Int64"})
 
 
@@ -187,9 +199,25 @@ def between(
 _NO_ENDINGS = Endings(())
 
 
+def selection(trials: pd.DataFrame) -> str:
+    """The measure that configurations are selected and shown by: validation accuracy, or else test accuracy.
+
+    It is the validation accuracy if every finished trial with a test accuracy has one.
+    """
+    test, validation = TEST_SCORE.column, VALIDATION_SCORE.column
+    tested = len(measured(trials, test))
+    validated = validation in trials.columns and len(measured(trials, validation)) == tested
+    return validation if validated and tested else test
+
+
 @dataclass(frozen=True)
 class Best:
-    """The configuration with the best mean, those it beats, and those not significantly different from it."""
+    """The configuration with the best mean, those it beats, and those not significantly different from it.
+
+    `ties` are the configurations without a significant difference, `unresolved` those from which only the number of
+    seeds leaves it open for so many comparisons. `test_mean` is its test accuracy where `measure` is another one.
+    `verdicts` are those of the best against the others, or with a baseline, against that.
+    """
 
     name: str
     measure: str
@@ -201,20 +229,38 @@ class Best:
     unmeasured: tuple[str, ...]
     endings: Endings = _NO_ENDINGS
     comparisons: int = 1
+    unresolved: tuple[str, ...] = ()
+    test_mean: float = np.nan
+    verdicts: tuple[Verdict, ...] = ()
 
     def sentence(self) -> str:
         """The best configuration in words, with its evidence."""
         quantity = MEASURES[self.measure]
         sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {quantity.text(self.mean)}, "
+        if self.test_mean == self.test_mean:
+            sentence += f"{TEST_SCORE.label} {TEST_SCORE.text(self.test_mean)}, "
         sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
         sentence += "" if self.n == self.trials else f" of {self.trials}"
         sentence += "".join(f", {note}" for note in self.endings.notes())
-        sentence += " (selected on test)" if quantity.split == "test" else ""
-        corrected = f" (Holm's correction for {self.comparisons:,} pairs)" if self.comparisons > 1 else ""
-        sentence += f"; it beats {listed(self.beats)}{corrected}" if self.beats else ""
-        sentence += f"; no significant difference from {listed(self.ties)}" if self.ties else ""
-        sentence += corrected if self.ties and not self.beats else ""
+        sentence += f" (selected on {quantity.split})" if quantity.split else ""
+        family = self.verdicts[0].family if self.verdicts else "pairs"
+        corrected = f" ({correction(self.comparisons, family)})" if self.comparisons > 1 else ""
+        sentence += f"; it beats {_named(self.beats)}{corrected}" if self.beats else ""
+        if self.unresolved:
+            count = f"{self.comparisons:,} comparisons" if self.comparisons > 1 else "a comparison"
+            sentence += f"; too few seeds for {count} to decide against {_named(self.unresolved)}"
+        sentence += f"; no significant difference from {_named(self.ties)}" if self.ties else ""
+        sentence += corrected if self.ties and not self.beats and not self.unresolved else ""
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
+
+
+def _named(names: Sequence[str]) -> str:
+    """Configurations in a sentence: by name, or where they are many, their number and the first ones."""
+    few = listed(names, _NAMED)
+    return few if len(names) <= _NAMED + 1 else f"{len(names):,} configurations, such as {listed(names[:2])}"
+
+
+_NAMED = 5
 
 
 def best(
@@ -224,24 +270,22 @@ def best(
     by: str = "configuration",
     alpha: float = 0.05,
     decided: Mapping[str, Sequence[Verdict]] | None = None,
+    baseline: str | None = None,
 ) -> Best:
     """The configuration with the best mean, and which of the others are significantly worse.
 
-    It is selected by validation accuracy if every finished trial with a test accuracy has one, else by test accuracy.
-    The mean is over all seeds with a result: those that diverged or timed out count as they ended. A configuration of
-    which no seed completed, or was stopped by a rule, is not the best. The comparisons are those of `pairwise`,
-    corrected for all pairs, because it was selected after seeing the values. `decided` has the verdicts on all pairs
-    of a study to which seeds were added until they were decided, by measure.
+    It is selected by the measure of `selection`, unless another one is named. The mean is over all seeds with a result:
+    those that diverged or timed out count as they ended. A configuration of which no seed completed, or was stopped by
+    a rule, is not the best. The comparisons are those of `pairwise`, corrected for all pairs, because it was selected
+    after seeing the values; with a `baseline`, those of `against`: of the best with the baseline, or where this is the
+    best, with every other one. `decided` has the verdicts on all pairs of a study to which seeds were added until they
+    were decided, by measure.
 
     Raises AssayError if no trial that completed, or was stopped by a rule, has a number.
     """
     need(trials, ["outcome", by])
     trials = paired(trials)
-    if measure is None:
-        test, validation = TEST_SCORE.column, VALIDATION_SCORE.column
-        tested = len(measured(trials, test))
-        validated = validation in trials.columns and len(measured(trials, validation)) == tested
-        measure = validation if validated and tested else test
+    measure = selection(trials) if measure is None else measure
     seeds = SeedValues.of(trials, measure, by)
     means = seeds.means()
     finished = np.asarray([endings.count(*FINISHED) > 0 for endings in seeds.endings], dtype=np.bool_)
@@ -249,26 +293,49 @@ def best(
     if np.isnan(eligible).all():
         raise AssayError(f"no finished trial has a number for {measure!r}, so none is best")
     place = int(np.nanargmax(eligible) if MEASURES[measure].higher_is_better else np.nanargmin(eligible))
-    name, total = seeds.names[place], 1
-    beats: list[str] = []
+    name, verdicts = seeds.names[place], list[Verdict]()
     if len(seeds.names) > 1:
-        stored = (decided or {}).get(measure)
-        verdicts = pairs_with(seeds, name, alpha=alpha).verdicts() if stored is None else stored
-        total = max(verdict.comparisons for verdict in verdicts)
-        beats = [v.names[v.names[0] == name] for v in verdicts if v.winner == name]
-    measured_names = [label for label, mean in zip(seeds.names, means, strict=True) if not np.isnan(mean)]
+        verdicts = _of_best(seeds, name, (decided or {}).get(measure), baseline=baseline, alpha=alpha)
+    is_measured = {label: mean == mean for label, mean in zip(seeds.names, means.tolist(), strict=True)}
+    losers, unresolved, ties = _sides(name, [v for v in verdicts if all(is_measured[n] for n in v.names)])
+    test = TEST_SCORE.column
     return Best(
         name,
         measure,
         float(means[place]),
         int(np.sum(~np.isnan(seeds.values[place]))),
         seeds.endings[place].trials,
-        tuple(beats),
-        tuple(label for label in measured_names if label != name and label not in beats),
-        tuple(label for label in seeds.names if label not in measured_names),
+        losers,
+        ties,
+        tuple(label for label in seeds.names if not is_measured[label]),
         seeds.endings[place],
-        total,
+        max((verdict.comparisons for verdict in verdicts), default=1),
+        unresolved,
+        float(SeedValues.of(trials, test, by).means()[place]) if measure == VALIDATION_SCORE.column else np.nan,
+        tuple(verdicts),
     )
+
+
+def _of_best(
+    seeds: SeedValues, name: str, decided: Sequence[Verdict] | None, *, baseline: str | None, alpha: float
+) -> list[Verdict]:
+    """The verdicts of the best configuration with the others, or with the baseline; the best one comes first."""
+    if decided is not None:
+        verdicts = [verdict for verdict in decided if name in verdict.names]
+    elif baseline is not None:
+        of_baseline = family_against(seeds, baseline, alpha=alpha).verdicts()
+        verdicts = [verdict for verdict in of_baseline if name in verdict.names]
+    else:
+        verdicts = pairs_with(seeds, name, alpha=alpha).verdicts()
+    return [verdict if verdict.names[0] == name else verdict.reversed() for verdict in verdicts]
+
+
+def _sides(name: str, verdicts: Sequence[Verdict]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The configurations that the best one beats, those left open by the number of seeds, and the ties."""
+    sides: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for verdict in verdicts:
+        sides[0 if verdict.winner == name else 1 if verdict.too_few else 2].append(verdict.names[1])
+    return tuple(sides[0]), tuple(sides[1]), tuple(sides[2])
 
 
 def _several(trials: pd.DataFrame, measure: str, by: str) -> SeedValues:
@@ -280,4 +347,17 @@ def _several(trials: pd.DataFrame, measure: str, by: str) -> SeedValues:
     return seeds
 
 
-__all__ = ["Best", "Family", "Verdict", "against", "best", "between", "compare", "of_values", "pairwise", "table_of"]
+__all__ = [
+    "Best",
+    "Family",
+    "Verdict",
+    "against",
+    "best",
+    "between",
+    "compare",
+    "of_values",
+    "pairwise",
+    "selection",
+    "table_of",
+    "with_sentences",
+]

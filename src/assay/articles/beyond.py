@@ -60,7 +60,9 @@ def _with_target(name: str, spec: ReproductionSpec, changes: Mapping[str, Any] |
 
 def _with_winners(name: str, search: str, labels: Sequence[str]) -> dict[str, Any]:
     """The trials of a study, and those of the search that have the labels, as in the search's own file."""
-    tables = {candidate.label: candidate.table for candidate in Study.load(search).candidates()}
+    candidates = Study.load(search).candidates()
+    tables = {", ".join(map(str, c.values.values())): c.table for c in candidates}  # as older stores have them
+    tables |= {candidate.label: candidate.table for candidate in candidates}
     chosen = {label: {key: tables[label][key] for key in _COPIED if key in tables[label]} for label in labels}
     return {"trials": {**read_toml(bundled(name))["trials"], **chosen}}
 

@@ -139,7 +139,8 @@ class BenchRunner:
 
     def __iter__(self) -> Iterator[BenchStatus]:
         """Runs to the end; yields several times a second."""
-        lock = machine_lock("isolated", cancelled=lambda: self._stopped, on_wait=self._on_wait)
+        work = f"bench {self.spec.name!r}"
+        lock = machine_lock("isolated", work=work, cancelled=lambda: self._stopped, on_wait=self._on_wait)
         try:
             with self._recorded_outcome(), lock as waited, TemporaryDirectory(prefix="assay-bench-") as folder:
                 self._started, self._folder = perf_counter(), Path(folder)

@@ -12,8 +12,9 @@ from assay.bench.rows import Contender
 from assay.data.datasets import load
 from assay.engines import DEVICES
 from assay.errors import AssayError, DataError, RecipeError, unknown
-from assay.parts.models import MLP, MODELS
+from assay.parts.models import MODELS
 from assay.recipe.model import PRECISIONS, Recipe
+from assay.recipe.named import model_named, of_model
 from assay.recipe.notes import refusals
 from assay.recipe.patches import merged, with_data
 from assay.recipe.toml import read_recipe
@@ -53,9 +54,9 @@ def recipe_of(
     if path.suffix == ".toml" or path.is_file():
         name, raw = readable(path.stem), read_recipe(path)
         data = data or ("digits" if quick else None)
-    elif word in MODELS:
-        name, raw = word, DEFAULTS | {"model": word}
-        small = "digits" if issubclass(MODELS[word], MLP) else "digits-28"
+    elif (name := model_named(word)) is not None:
+        raw = DEFAULTS | {"model": name}
+        small = of_model(name).get("data", "digits")
         data = data or (small if quick else _mnist_or(small))
     else:
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")

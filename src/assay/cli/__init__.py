@@ -13,56 +13,20 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.bench import bench
-from assay.cli.compare import compare
-from assay.cli.data import app as data
-from assay.cli.doctor import doctor
+from assay.cli.commands import COMMANDS, Root
 from assay.cli.exits import Exit
-from assay.cli.import_log import import_log
-from assay.cli.list import list_trials
-from assay.cli.plot import plot
-from assay.cli.predict import predict
-from assay.cli.printing import note, print_any_character
-from assay.cli.report import report
-from assay.cli.reproduce import reproduce
-from assay.cli.rm import rm
-from assay.cli.run import run
-from assay.cli.show import show
-from assay.cli.store import app as store
-from assay.cli.target import target
-from assay.cli.train import train
+from assay.cli.printing import Verbosity, print_any_character, print_error, set_verbosity, verbosity
+from assay.cli.shared import Quiet, Verbose
 from assay.errors import AssayError
-
-COMMANDS = {
-    "train": train,
-    "run": run,
-    "list": list_trials,
-    "show": show,
-    "rm": rm,
-    "report": report,
-    "plot": plot,
-    "compare": compare,
-    "target": target,
-    "reproduce": reproduce,
-    "bench": bench,
-    "import": import_log,
-    "predict": predict,
-    "doctor": doctor,
-}
-GROUPS = {"data": data, "store": store}
 
 app = typer.Typer(
     name="assay",
     help="Measures what a training choice costs and what it buys.",
+    cls=Root,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in COMMANDS.items():
-    app.command(name=name)(command)
-for name, group in GROUPS.items():
-    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,6 +42,8 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measures what a training choice costs and what it buys."""
 
@@ -88,24 +54,25 @@ def main() -> None:
     An unforeseen error is one sentence as well, and exits with 70; its traceback is in a file.
     """
     print_any_character()
+    set_verbosity(Verbosity.NORMAL)
     if sys.flags.optimize > 1:
-        note("error: PYTHONOPTIMIZE=2 (-OO) removes the texts that charts are made from; expected 0 or 1")
+        print_error("error: PYTHONOPTIMIZE=2 (-OO) removes the texts that charts are made from; expected 0 or 1")
         sys.exit(Exit.USAGE)
     output = _output()
     try:
-        app()
+        app(prog_name="assay")
     except SystemExit as stop:
         if stop.code == 1 and (type(sys.stdout).__name__ == "PacifyFlushWrapper" or _output() != output):
             sys.exit(Exit.PIPE_CLOSED)  # so Click and Rich end when the reader has closed the output
         raise
     except AssayError as error:
-        note(f"error: {error}")
+        print_error(f"error: {error}")
         sys.exit(Exit.USAGE)
     except UnicodeEncodeError as error:  # of a file name or of the store: what is printed takes any character
-        note(f"error: {error.object!a} has characters that this locale's encoding lacks; set PYTHONUTF8=1")
+        print_error(f"error: {error.object!a} has characters that this locale's encoding lacks; set PYTHONUTF8=1")
         sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
-        note("interrupted")
+        print_error("interrupted")
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         _discard_output()
@@ -137,8 +104,10 @@ def _report_unforeseen(error: Exception) -> Exit:
     import traceback
 
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        note("error: no space left on the device that the output goes to; what is stored is safe")
+        print_error("error: no space left on the device that the output goes to; what is stored is safe")
         return Exit.USAGE
+    if verbosity() is Verbosity.VERBOSE:
+        traceback.print_exception(error)
     cause = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
     try:
         with tempfile.NamedTemporaryFile("w", prefix="assay-error-", suffix=".txt", delete=False) as file:
@@ -146,5 +115,8 @@ def _report_unforeseen(error: Exception) -> Exit:
         details = f"the details are in {file.name}"
     except OSError:
         details = "the details could not be written to a file"
-    note(f"internal error: {cause}; {details}; what is stored is safe")
+    print_error(f"internal error: {cause}; {details}; what is stored is safe")
     return Exit.INTERNAL
+
+
+__all__ = ["COMMANDS", "app", "main"]

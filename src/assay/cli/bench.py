@@ -14,9 +14,10 @@ from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
 from assay.cli.printing import console, note, print_json, print_line
-from assay.cli.progress import WAITING, bars, lines, run_with_progress
+from assay.cli.progress import bars, lines, run_with_progress
 from assay.errors import AssayError
 from assay.report.text import clean, duration
+from assay.system.machine_lock import waiting_sentence
 
 if TYPE_CHECKING:
     from assay.bench.spec import BenchSpec
@@ -153,7 +154,9 @@ def _run(spec: BenchSpec, store: Store) -> tuple[dict[str, Any], bool]:
     from assay.bench.runner import BenchRunner
     from assay.store import benches
 
-    runner = BenchRunner(spec, save=lambda plain: benches.save(store.database, plain), on_wait=lambda: note(WAITING))
+    runner = BenchRunner(
+        spec, save=lambda plain: benches.save(store.database, plain), on_wait=lambda: note(waiting_sentence())
+    )
     note(_plan_sentence(spec))
     interrupted = run_with_progress(runner, runner.stop, _bench_bar(runner.bench.name))
     plain = runner.bench.plain()

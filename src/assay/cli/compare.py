@@ -6,25 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, readable_names, stored_results
+from assay.cli.options import Csv, Json, Latex, Markdown, StoreUrl, StudyName, readable_names, stored_results
 from assay.cli.printing import note, print_frame, print_line
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
+    from assay.results.comparisons import Comparisons
     from assay.results.results import Results
 
 _IMPORTED = "an imported log is a single run without paired seeds"
-_HEADERS = {
-    "a": "a",
-    "b": "b",
-    "difference": "difference",
-    "low": "low",
-    "high": "high",
-    "n": "n",
-    "p_holm": "p (Holm)",
-    "decided": "significant",
-    "more_seeds": "more seeds",
-}
+_COLUMNS = ["a", "b", "difference", "interval", "n", "p_holm", "finding", "more_seeds"]
 
 
 def compare(
@@ -44,48 +35,77 @@ def compare(
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
+    as_latex: Latex = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show every comparison, not only the first 20.")] = False,
 ) -> None:
     """Compare configurations over paired seeds: differences, confidence intervals and significance.
 
-    The correction is for all comparisons of the study, also for those that are not shown.
+    The correction is for all comparisons of the study, also for those that are not shown. A study with more than 20
+    pairs shows the best configuration against the others, or each one with the configuration named "baseline". --csv
+    and --json have every comparison.
     """
     from assay.analysis.frames import is_imported
     from assay.analysis.quantities import MEASURES
-    from assay.analysis.verdict import said_once
     from assay.cli.notes import print_notes
     from assay.report.answers import processor_sentence
+    from assay.results.comparisons import MOST
 
     results = stored_results(study, store)
-    trials = _trials(results, configurations or [], measure)
+    configurations = [results.configuration(name) for name in dict.fromkeys(configurations or [])]
+    baseline = None if baseline is None else results.configuration(baseline)
+    trials = _trials(results, configurations, measure)
     curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
     measured = trials[~is_imported(trials)]
-    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_json": as_json}
+    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_json": as_json, "as_latex": as_latex}
     to_terminal = not any(formats.values())
     if len(curves) and measured["configuration"].nunique() < 2:  # only logs, or one configuration next to them
         if to_terminal:
             note("nothing to compare: " + _IMPORTED)
         print_frame(curves, title="imported", **formats)
         return
-    table = _selected(results.verdicts(measure=measure, alpha=alpha, baseline=baseline), configurations or [], baseline)
     if to_terminal and MEASURES[measure].is_timed and (sentence := processor_sentence(measured)):
         note(sentence)
     if results.seeds_added:
         note(results.seeds_added)
-    title = "verdicts"
-    if to_terminal:
-        for sentence in said_once(table["sentence"].tolist()):
-            print_line(sentence)
-        corrected = any("Holm's correction" in sentence for sentence in table["sentence"].tolist())
-        title += " (simultaneous intervals, p corrected by Holm)" if corrected else ""
-        table = table[list(_HEADERS)].set_axis(list(_HEADERS.values()), axis="columns")
+    if as_csv or as_json:
+        table = results.verdicts(measure=measure, alpha=alpha, baseline=baseline)
+        table = _selected(table, configurations, baseline).drop(columns=["sentence"])
+        print_frame(table, title="verdicts", imported=curves, **formats)
     else:
-        table = table.drop(columns=["sentence"])
-    print_frame(table, title=title, imported=curves, **formats)
+        _check_selected(configurations, baseline)
+        most = None if everything else MOST
+        made = results.comparisons(*configurations, measure=measure, alpha=alpha, baseline=baseline, most=most)
+        _print_comparisons(made, measure, study=study, formats=formats)
     if len(curves) and not as_json:
         note("not compared: " + _IMPORTED)
     if len(curves) and to_terminal:
         print_frame(curves, title="imported", **formats)
-    print_notes(results, [*(configurations or []), *([baseline] if configurations and baseline else [])])
+    print_notes(results, [*configurations, *([baseline] if configurations and baseline else [])])
+
+
+def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: dict[str, bool]) -> None:
+    """Prints the comparisons: in words as well, on the terminal; and how to see those that are left out."""
+    from assay.analysis.verdict import MOST_PAIRS
+    from assay.results.comparisons import ALONE, table_of
+
+    table: Any = table_of(made.verdicts)
+    table.attrs["measure"] = measure
+    if any(formats.values()):
+        print_frame(table, title=f"{study}: {made.about}", **formats)
+    else:
+        for sentence in made.sentences():
+            print_line(sentence)
+        corrected = made.verdicts and made.verdicts[0].comparisons > 1
+        method = "Bonferroni" if corrected and made.verdicts[0].comparisons > MOST_PAIRS else "Holm"
+        corrected_by = f" (simultaneous intervals, * uncorrected; p corrected by {method})" if corrected else ""
+        one_sided = [side for side in "ab" if len(table) > 1 and table[side].nunique() == 1]
+        shown = table.drop(columns=one_sided[:1])  # the title names it
+        shown.attrs["measure"] = measure
+        print_frame(shown, title=f"verdicts: {made.about}{corrected_by}", **formats)
+    if any("*" in value for value in table["interval"].tolist()):
+        note(f"* {ALONE.format(comparisons=made.verdicts[0].comparisons)}")
+    if len(made.verdicts) < made.total:
+        note(f"showing {len(made.verdicts):,} of {made.total:,} comparisons; --all shows them, --csv has every pair")
 
 
 def _selected(table: Any, configurations: list[str], baseline: str | None) -> Any:
@@ -94,22 +114,29 @@ def _selected(table: Any, configurations: list[str], baseline: str | None) -> An
     Raises:
         AssayError: A single configuration was selected, and no baseline.
     """
+    from assay.results.comparisons import in_order
+
     if not configurations:
         return table
+    _check_selected(configurations, baseline)
     if baseline is not None:
         return table[table["a"].isin(configurations)]
-    if len(set(configurations)) < 2:
+    return in_order(table[table["a"].isin(configurations) & table["b"].isin(configurations)], configurations)
+
+
+def _check_selected(configurations: list[str], baseline: str | None) -> None:
+    """Raises AssayError for a single configuration without a baseline."""
+    if len(configurations) == 1 and baseline is None:
         raise AssayError(
             f"got one configuration, {configurations[0]!r}; expected two or more, or --baseline with the other one"
         )
-    return table[table["a"].isin(configurations) & table["b"].isin(configurations)]
 
 
 def _trials(results: Results, configurations: list[str], measure: str) -> Any:
     """The trials of the configurations, or of all of them.
 
     Raises:
-        AssayError: There is no such measure or configuration.
+        AssayError: There is no such measure.
     """
     from assay.analysis.quantities import MEASURES
     from assay.errors import unknown
@@ -119,8 +146,4 @@ def _trials(results: Results, configurations: list[str], measure: str) -> Any:
     trials = results.frame()
     if measure not in trials.columns:  # the score of a class
         raise AssayError(unknown("measure", measure, [str(name) for name in trials.columns if name in MEASURES]))
-    names = list(dict.fromkeys(map(str, trials["configuration"].tolist())))
-    for name in configurations:
-        if name not in names:
-            raise AssayError(unknown("configuration", name, names))
     return trials[trials["configuration"].isin(configurations)] if configurations else trials

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, StoreUrl, readable_names
+from assay.cli.options import Csv, Json, StoreUrl, readable_names, study_names
 from assay.cli.printing import console, note, print_csv, print_json
+from assay.errors import AssayError, unknown
 from assay.report.text import readable
 
 if TYPE_CHECKING:
     from assay.store.store import Store
+
+_SORTED = ("name", "trials", "imported", "best", "seconds", "updated")
+"""The columns of the list of studies by which it can be sorted."""
 
 
 def list_trials(
     filters: Annotated[
         list[str] | None,
         typer.Argument(
-            help="COLUMN=VALUE, or with !=, >, <, >= or <=; e.g. optimizer=adam.",
+            help="COLUMN=VALUE, or with !=, >, <, >= or <=; e.g. optimizer=adam, or axis.NAME=VALUE.",
             show_default=False,
             callback=readable_names,
         ),
     ] = None,
-    study: Annotated[str, typer.Option(help="Only trials of this study.", callback=readable)] = "",
+    study: Annotated[
+        str, typer.Option(help="Only trials of this study.", callback=readable, autocompletion=study_names)
+    ] = "",
     sort: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Column to sort by, or balanced_accuracy, macro_f1, recall:CLASS, ...; prefix it with - for "
-            "descending order."
+            "descending order.",
+            show_default="-finished; of studies -updated",
         ),
-    ] = "-finished",
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 30,
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials, or of studies.")] = 30,
     trials: Annotated[bool, typer.Option("--trials", help="List trials even without filters.")] = False,
     store: StoreUrl = None,
     as_csv: Csv = False,
     as_json: Json = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only studies with this tag, or KEY for any value. Repeatable.",
+            callback=readable_names,
+        ),
+    ] = None,
 ) -> None:
     """List stored studies and benches, or the trials that match the filters."""
     from assay.analysis.quantities import is_of_confusion
@@ -45,8 +60,11 @@ def list_trials(
 
     opened = Store(store, read_only=True)
     if not (filters or study or trials):
-        _list_studies(opened, as_csv=as_csv, as_json=as_json)
+        _list_studies(opened, tag or [], sort or "-updated", limit, as_csv=as_csv, as_json=as_json)
         return
+    if tag:
+        raise AssayError("--tag: selects studies; it cannot be combined with filters of trials, --study or --trials")
+    sort = sort or "-finished"
     rows, count = queries.trials(opened.database, filters or [], study_name=study, sort=sort, limit=limit)
     curves = imported.listed(opened.database, filters or [], study_name=study)
     if as_json:
@@ -63,16 +81,42 @@ def list_trials(
             note(f"{without:,} of them have no {score} (no confusion matrix is stored, or no such class); listed last")
 
 
-def _list_studies(store: Store, *, as_csv: bool, as_json: bool) -> None:
+def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_csv: bool, as_json: bool) -> None:
     from assay.cli import tables
-    from assay.store import benches, queries
+    from assay.store import benches, progress, queries, tags
 
-    studies = queries.studies(store.database)
+    every = tags.read(store.database)
+    studies = [row | {"tags": every.get(row["name"], {})} for row in queries.studies(store.database)]
+    matching = _sorted([row for row in studies if all(tags.has(row["tags"], text) for text in wanted)], sort)
+    shown = matching[:limit]
+    running = [] if wanted else progress.listed(store.database)
+    stored_benches = [] if wanted else benches.listed(store.database)
     if as_json:
-        print_json({"store": store.name, "studies": studies, "benches": benches.listed(store.database)})
+        rows = [row | {"points": [vars(point) for point in row["points"]]} for row in running]
+        print_json({"store": store.name, "studies": matching, "benches": stored_benches, "running": rows})
     elif as_csv:
-        print_csv(studies)
+        print_csv([row | {"tags": _tag_text(row["tags"])} for row in matching])
     else:
-        console().print(tables.studies(studies) if studies else f"{store.name}: no studies; --trials lists its trials")
-        if stored_benches := benches.listed(store.database):
+        none = f"no study has the tag {' and '.join(wanted)}" if wanted else "no studies; --trials lists its trials"
+        console().print(tables.studies(shown) if shown else f"{store.name}: {none}", markup=False)
+        if len(shown) < len(matching):
+            note(f"{len(shown):,} of {len(matching):,} studies; --limit shows more")
+        if stored_benches:
             console().print(tables.benches(stored_benches))
+        if running:
+            console().print(tables.running(running))
+
+
+def _tag_text(tags: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """Studies by one of their columns; those without a value last. Raises: AssayError for an unknown column."""
+    name = sort.removeprefix("-")
+    if name not in _SORTED:
+        trials = "; trials have others: add --trials" if name else ""
+        raise AssayError(unknown("column of studies to sort by", name, _SORTED) + trials)
+    known = [row for row in rows if row[name] is not None]
+    known.sort(key=lambda row: row[name], reverse=sort.startswith("-"))
+    return [*known, *(row for row in rows if row[name] is None)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from assay.cli.exits import Exit
+from assay.cli.printing import console, print_error
 from assay.errors import AssayError
 from assay.report.text import readable
 from assay.system import files
@@ -16,6 +18,7 @@ from assay.system import files
 if TYPE_CHECKING:
     from assay.engines.program import Command
     from assay.results.results import Results
+    from assay.store.store import Store
 
 
 def home_expanded(value: Path | None) -> Path | None:
@@ -31,6 +34,18 @@ def homes_expanded(values: list[Path]) -> list[Path]:
 def readable_names(values: list[str] | None) -> list[str] | None:
     """Names as UTF-8, in which they are stored, where the locale's encoding could not read them."""
     return None if values is None else [readable(value) for value in values]
+
+
+def study_names(incomplete: str) -> list[str]:
+    """The stored studies that begin with what was typed, for shell completion; none where a store cannot be read."""
+    from assay.store import queries
+    from assay.store.store import Store
+
+    try:
+        rows = queries.studies(Store(None, read_only=True).database)
+    except AssayError:
+        return []
+    return [row["name"] for row in rows if row["name"].startswith(incomplete)]
 
 
 AllowCode = Annotated[
@@ -55,6 +70,7 @@ DataSet = Annotated[
     typer.Option("--data", help="Data set: a name or a folder.", show_default="set by the recipe or study"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Latex = Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs).")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
 Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.", callback=home_expanded)]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]
@@ -72,7 +88,16 @@ StoreUrl = Annotated[
         show_default="$ASSAY_STORE or ./assay.db",
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Name of a stored study; `assay list` shows them.", callback=readable)]
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        default_factory=str,
+        help="Name of a stored study; without one, list them.",
+        callback=readable,
+        show_default=False,
+        autocompletion=study_names,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -132,8 +157,24 @@ def typed_store(store: str | None) -> str | None:
 
 
 def stored_results(study: str, store: str | None) -> Results:
-    """The results of a stored study; the store is opened read-only."""
+    """The results of a stored study; the store is opened read-only. Without a name, lists the studies and ends."""
     from assay.results.results import Results
     from assay.store.store import Store
 
-    return Results(Store(store, read_only=True), study)
+    opened = Store(store, read_only=True)
+    if not study:
+        list_studies(opened)
+    return Results(opened, study)
+
+
+def list_studies(store: Store) -> NoReturn:
+    """Prints the studies of a store, of which a command needs one, and ends the command: exit code 2."""
+    from assay.cli import tables
+    from assay.store import queries
+
+    if rows := queries.studies(store.database):
+        console().print(tables.studies(rows))
+        print_error(f"which study? give one of these names, such as {rows[0]['name']}")
+    else:
+        print_error(f"{store.name}: no studies; `assay run` makes one")
+    raise typer.Exit(Exit.USAGE)

@@ -20,7 +20,14 @@ _BY_CHART = "chosen by the chart"
 
 def plot(
     study: StudyName,
-    chart: Annotated[str, typer.Argument(help="Name of the chart, e.g. curves, effort or pareto; `list` shows all.")],
+    chart: Annotated[
+        str,
+        typer.Argument(
+            default_factory=str,
+            help="Name of the chart, e.g. curves, effort or pareto; without one, list them.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +92,7 @@ def plot(
     """Draw a chart of a study."""
     from assay.report import charts
 
-    if chart == "list":
+    if chart == "list" or (study and not chart):
         for name, entry in charts.CHARTS.items():
             console().print(f"{name:12} {entry.about}", markup=False)
         return

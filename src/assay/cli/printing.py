@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import sys
 from contextlib import suppress
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,11 +19,47 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(*, stderr: bool = False) -> Console:
-    """The terminal that tables are drawn on."""
-    from rich.console import Console
+class Verbosity(IntEnum):
+    """How much a command prints to stderr: errors alone, notes and progress as well, or log messages too."""
 
-    return Console(stderr=stderr, highlight=False)
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+_chosen = [Verbosity.NORMAL]
+
+
+def set_verbosity(level: Verbosity) -> None:
+    """Decides how much this process prints from now on."""
+    _chosen[0] = level
+    if level is Verbosity.VERBOSE:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("assay").setLevel(logging.INFO)
+    elif level is Verbosity.QUIET:
+        logging.getLogger("assay").setLevel(logging.ERROR)
+    else:
+        logging.getLogger("assay").setLevel(logging.NOTSET)
+
+
+def verbosity() -> Verbosity:
+    """How much is printed, as `--quiet` and `--verbose` say."""
+    return _chosen[0]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal that tables are drawn on; one that is too narrow for a table gets its rows one below the other."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from assay.cli.narrow import fitted
+
+    class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            width = self.width
+            super().print(*(fitted(o, width) if isinstance(o, Table) else o for o in objects), **options)
+
+    return Screen(stderr=stderr, highlight=False)
 
 
 def print_any_character() -> None:
@@ -33,6 +71,15 @@ def print_any_character() -> None:
 
 def note(text: str) -> None:
     """Prints a message to stderr, so that it does not mix with the result. It may hold names from files.
+
+    With --quiet, it is not printed; errors are (`print_error`).
+    """
+    if verbosity() is not Verbosity.QUIET:
+        print_error(text)
+
+
+def print_error(text: str) -> None:
+    """Prints a message to stderr, also with --quiet.
 
     A stderr that takes nothing, such as a full disk, changes neither what the command does nor its exit code.
     """
@@ -64,7 +111,14 @@ def print_csv(rows: list[dict[str, Any]]) -> None:
 
 
 def print_frame(
-    frame: Any, *, title: str, as_csv: bool, as_markdown: bool, as_json: bool, imported: Any | None = None
+    frame: Any,
+    *,
+    title: str,
+    as_csv: bool = False,
+    as_markdown: bool = False,
+    as_latex: bool = False,
+    as_json: bool = False,
+    imported: Any | None = None,
 ) -> None:
     """Prints a frame as a table, or in the format that the options ask for.
 
@@ -73,10 +127,12 @@ def print_frame(
         title: Title of the table.
         as_csv: Whether --csv was given.
         as_markdown: Whether --markdown was given.
+        as_latex: Whether --latex was given.
         as_json: Whether --json was given.
         imported: A frame of imported curves, which JSON has as an entry of its own.
     """
     from assay.cli import tables
+    from assay.report.cells import displayed, latex
 
     if as_json:
         extra = {} if imported is None or not len(imported) else {"imported": frame_records(imported)}
@@ -84,9 +140,11 @@ def print_frame(
     elif as_csv:
         typer.echo(frame_csv(frame), nl=False)
     elif as_markdown:
-        typer.echo(markdown(frame))
+        typer.echo(markdown(displayed(frame)))
+    elif as_latex:
+        typer.echo(latex(displayed(frame), caption=title))
     else:
-        console().print(tables.of_frame(frame, title))
+        console().print(tables.of_frame(displayed(frame), title))
 
 
 def _cell(value: Any) -> Any:

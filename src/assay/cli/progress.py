@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from assay.cli.printing import console, note
+from assay.cli.printing import Verbosity, console, note, verbosity
 from assay.report.text import clean, duration, percent
+from assay.system.machine_lock import waiting_sentence
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from assay.execution.status import RunningTrial, StudyStatus
 
 S = TypeVar("S")
-WAITING = "waiting for another trial on this machine to finish, so that timings are not disturbed"
+_MOST_SECONDS = 300.0  # between two lines of progress
 
 
 def run_with_progress(
@@ -45,7 +46,7 @@ def run_with_progress(
 def bars(*, remaining: bool = False) -> Generator[Progress | None]:
     """Bars with the `status` of their tasks, the elapsed and the `remaining` time; None where there is no terminal."""
     screen = console(stderr=True)
-    if not screen.is_terminal:
+    if not screen.is_terminal or verbosity() is Verbosity.QUIET:
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -56,14 +57,37 @@ def bars(*, remaining: bool = False) -> Generator[Progress | None]:
         yield progress
 
 
+@contextmanager
+def steps(title: str) -> Generator[Callable[[str, int, int], None]]:
+    """A function that shows what is done, how much of it, and of how much: a bar, elsewhere a line every 10 s."""
+    with bars() as progress:
+        write: Callable[[tuple[str, int, int]], None] = lines(
+            lambda step: f"{title}: {step[0]}, {step[1]:,} of {step[2]:,}"
+        )
+        task = progress.add_task(title, total=None, status="") if progress else None
+
+        def show(what: str, done: int, total: int) -> None:
+            if progress is None or task is None:
+                write((what, done, total))
+            else:
+                progress.update(task, total=total, completed=done, status=f"{what}, {done:,} of {total:,}")
+
+        yield show
+
+
 def lines(describe: Callable[[S], str], *, seconds: float = 10.0) -> Callable[[S], None]:
-    """A function that notes what `describe` makes of a state, at most once in so many seconds."""
-    last = perf_counter()
+    """A function that notes what `describe` makes of a state, ever more rarely: a log of an hour has about 20 lines.
+
+    The first line is after so many `seconds`, each next one after twice the time, at most five minutes. With --verbose
+    the time stays the same.
+    """
+    last, pause = perf_counter(), seconds
 
     def show(status: S) -> None:
-        nonlocal last
-        if perf_counter() - last >= seconds:
+        nonlocal last, pause
+        if perf_counter() - last >= pause:
             last = perf_counter()
+            pause = pause if verbosity() is Verbosity.VERBOSE else min(2 * pause, _MOST_SECONDS)
             note(describe(status))
 
     return show
@@ -85,7 +109,7 @@ def training_bar(title: str, reach: Callable[[StudyStatus], None]) -> Generator[
             reach(status)
             if not waiting and any(trial.waiting for trial in status.running):
                 waiting = True
-                note(WAITING)
+                note(waiting_sentence())
             if progress is None or task is None:
                 write(status)
             elif status.running:
@@ -116,14 +140,24 @@ def execute(execution: Execution) -> bool:
 
 @contextmanager
 def _study_bars(name: str) -> Generator[Callable[[StudyStatus], None]]:
+    waiting = False
+
+    def note_waiting(status: StudyStatus) -> None:
+        nonlocal waiting
+        if not waiting and any(trial.waiting for trial in status.running):
+            waiting = True
+            note(waiting_sentence())
+
     with bars() as progress:
         if progress is None:
-            yield lines(lambda status: f"{name}: {_study_text(status)}")
+            write: Callable[[StudyStatus], None] = lines(lambda status: f"{name}: {_study_text(status)}")
+            yield lambda status: (note_waiting(status), write(status))[1]
             return
         study = progress.add_task(clean(name), total=None, status="")
         trials: dict[str, TaskID] = {}
 
         def show(status: StudyStatus) -> None:
+            note_waiting(status)
             progress.update(study, total=status.trials, completed=status.done, status=_study_text(status))
             running = {trial.label: trial for trial in status.running}
             for label in [label for label in trials if label not in running]:

@@ -12,8 +12,11 @@ from assay.cli.exits import Exit
 from assay.cli.options import (
     AllowCode,
     CommandLine,
+    Csv,
     DataSet,
     Json,
+    Latex,
+    Markdown,
     PlanOnly,
     Sets,
     StoreUrl,
@@ -23,7 +26,7 @@ from assay.cli.options import (
     typed_store,
 )
 from assay.cli.plans import announce, plan_counts, print_plan
-from assay.cli.printing import console, frame_records, note, print_json, print_line
+from assay.cli.printing import console, frame_records, note, print_frame, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
 from assay.system.command_line import Value, command_line
@@ -35,10 +38,13 @@ if TYPE_CHECKING:
     from assay.studies.study import Study
 
 _FROM_STUDY = "set by the study"
+_MOST_ROWS = 20  # of a table
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="Study in TOML, or name of a bundled or stored study.")] = "quickstart",
+    study: Annotated[
+        str, typer.Argument(help="Study in TOML, or name of a bundled or stored study, or of a model.")
+    ] = "quickstart",
     sets: Sets = None,
     data: DataSet = None,
     engine: Annotated[
@@ -68,6 +74,9 @@ def run(
     yes: Yes = False,
     store: StoreUrl = None,
     as_json: Json = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
+    as_latex: Latex = False,
 ) -> None:
     """Run a study: train the trials that are not stored yet, and show the results.
 
@@ -101,7 +110,8 @@ def run(
         return
     announce(execution, yes=yes)
     interrupted = execute(execution)
-    _print_results(execution, planned.study.name, as_json=as_json)
+    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_latex": as_latex}
+    _print_results(execution, planned.study.name, as_json=as_json, formats=formats)
     if missing := execution.without_best():
         note(
             f"save_best: {missing:,} trials were stored without the weights of their best point; --again retrains them"
@@ -168,10 +178,14 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
-def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
+def _print_results(execution: Execution, study: str, *, as_json: bool, formats: dict[str, bool]) -> None:
     from assay.results.results import Results
 
     results = Results(execution.store, study)
+    if any(formats.values()):
+        summary = results.summary()
+        print_frame(summary if formats["as_csv"] else summary[_columns(summary)], title=results.name, **formats)
+        return
     if not as_json:
         _print_summary(results)
         return
@@ -181,24 +195,37 @@ def _print_results(execution: Execution, study: str, *, as_json: bool) -> None:
     print_json(content | {"notes": study_notes})
 
 
+def _columns(summary: Any) -> list[str]:
+    """The columns that people read: those of one study without validation lack it."""
+    validated = summary["validation_n"].sum() > 0
+    columns = ["configuration", "trials", "n", "accuracy", "sd", "low", "high"]
+    columns += ["validation_accuracy", "validation_sd"] if validated else []
+    return [*columns, "seconds", "effort"]
+
+
 def _print_summary(results: Results) -> None:
     from assay.analysis.frames import own
+    from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE
     from assay.analysis.summaries import ranked as by
     from assay.cli import tables
     from assay.cli.notes import print_notes
-    from assay.report.answers import own_clocks
+    from assay.report.answers import efforts, own_clocks, selected_by
 
-    summary = results.summary()
+    summary, trials = results.summary(), results.frame()
     screen = console()
-    screen.print(tables.study(by(summary, "accuracy", ascending=False), f"{results.name}: by accuracy"))
-    if results.about.get("timing", "isolated") == "isolated":
-        ranked, left_out = own(summary)
-        screen.print(tables.study(by(ranked, "effort", ascending=True), f"{results.name}: by effort"))
-        if left_out:
-            note(left_out)
-    else:
-        note("timing is packed: trials ran side by side, so efforts are not ranked")
-    for sentence in own_clocks(results.frame()):
+    chosen = selected_by(trials)
+    ranked = by(summary, chosen, ascending=False)
+    title = f"{results.name}: by {MEASURES[chosen].label if chosen != TEST_SCORE.column else SCORE.name}"
+    screen.print(tables.study(ranked.head(_MOST_ROWS), title))
+    measured, left_out = own(summary)
+    for title, table in efforts(measured, trials):
+        screen.print(tables.study(table.head(_MOST_ROWS), f"{results.name}: by effort{title}"))
+    if left_out:
+        note(left_out)
+    if len(summary) > _MOST_ROWS:
+        rows = f"showing {_MOST_ROWS} of {len(summary):,} configurations"
+        note(f"{rows}; {command_line('assay run', results.name, csv=True)} prints all, and `assay report` shows them")
+    for sentence in own_clocks(trials):
         note(sentence)
     if results.renamed_axes:
         note(f"note: {results.renamed_axes}")

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def show(
-    trial: Annotated[str, typer.Argument(help="Key of a trial, bench or imported curve, or the beginning of the key.")],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            help="Key of a trial, bench or imported curve, or the beginning of the key.",
+            show_default="the latest trial",
+        ),
+    ] = "",
     recipe: Annotated[bool, typer.Option("--recipe", help="Print only the recipe, as TOML.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
@@ -48,6 +54,9 @@ def show(
         raise AssayError("--out: only with --recipe, which it writes to a file")
     opened = Store(store, read_only=True)
     database = opened.database
+    if not trial:
+        trial = queries.latest_trial(database)
+        note(f"the latest trial, {trial[:8]}; `assay list --trials` lists them")
     if save_best is not None:
         check_file(save_best, "--save-best")
         _save_best(opened, queries.one_trial(database, trial)["key"], save_best)

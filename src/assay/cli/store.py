@@ -10,6 +10,7 @@ import typer
 from assay.cli.exits import Exit
 from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
+from assay.cli.progress import steps
 from assay.report.text import readable
 
 app = typer.Typer(help="Check, repair, back up, export and import a store of trials.", no_args_is_help=True)
@@ -24,7 +25,9 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
     from assay.store.integrity import check as check_store
     from assay.store.store import Store
 
-    defects = check_store(opened := Store(store))
+    opened = Store(store)
+    with steps("check") as show:
+        defects = check_store(opened, show)
     wrong = [defect for defect in defects if defect.kind not in ("orphan", "lease")]
     if as_json:
         print_json({"store": opened.name, "sound": not wrong, "findings": [vars(defect) for defect in defects]})
@@ -119,7 +122,9 @@ def export_store(
     from assay.store.exchange import export
     from assay.store.store import Store
 
-    count = export(Store(store, read_only=True), folder, study_name=study, artifacts=artifacts)
+    opened = Store(store, read_only=True)
+    with steps("export") as show:
+        count = export(opened, folder, study_name=study, artifacts=artifacts, show=show)
     if as_json:
         print_json({"trials": count, "folder": str(folder)})
     else:
@@ -136,7 +141,9 @@ def import_store(
     from assay.store.exchange import read_back
     from assay.store.store import Store
 
-    added, skipped = read_back(Store(store), folder)
+    opened = Store(store)
+    with steps("import") as show:
+        added, skipped = read_back(opened, folder, show)
     if as_json:
         print_json({"added": added, "already_there": skipped})
     else:
@@ -149,7 +156,9 @@ def vacuum(store: StoreUrl = None, as_json: Json = False) -> None:
     from assay.store.integrity import vacuum as vacuum_store
     from assay.store.store import Store
 
-    count, size = vacuum_store(Store(store))
+    opened = Store(store)
+    with steps("vacuum") as show:
+        count, size = vacuum_store(opened, show)
     if as_json:
         print_json({"artifacts": count, "bytes": size})
     else:

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.analysis.quantities import CLASS_SCORES, LOSS, MACRO_SCORES, QUANTITIES, SCORE, SPLITS, name_of
-from assay.report.text import clean, number, percent, plain_cell
+from assay.report.cells import is_number
+from assay.report.text import clean, duration, number, percent
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from assay.training.source import Source
 
 """The mark of a trial from which foreign load took more than 5 % of its training time."""
-_SECONDS = "seconds\n(processor)"
+_SECONDS, _SD = "seconds\n(processor)", "sd\n[points]"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
 
 
@@ -244,11 +245,17 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def study(summary: pandas.DataFrame, title: str) -> Table:
-    """A study's configurations, in the order of the frame: accuracy and its range over seeds, time, effort."""
+    """A study's configurations, in the order of the frame: accuracy, its deviation and range over seeds, costs.
+
+    Where configurations are selected by validation, that accuracy comes first and the test accuracy next to it.
+    """
     table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
+    frame: Any = summary
+    validated = "validation_n" in frame.columns and bool(frame["validation_n"].sum() > 0)
     table.add_column("configuration", overflow="fold", min_width=12)
-    for column in ("trials", "accuracy", "min .. max", _SECONDS, "effort"):
-        table.add_column(column, justify="right", no_wrap=column not in ("trials", "min .. max", _SECONDS, "effort"))
+    scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
+    for column in ("n", *scores, _SECONDS, "effort"):
+        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
@@ -256,24 +263,29 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         count += f", {row['busy_trials']} {BUSY}" if row["busy_trials"] else ""
         missing = row["accuracy"] != row["accuracy"]
         spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
-        table.add_row(
-            Text(clean(row["configuration"])),
-            count,
-            "-" if missing else percent(row["accuracy"]),
-            spread,
-            _seconds(row),
-            _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else ""),
-        )
+        test = [percent(row["accuracy"]), _points(row.get("sd"))]
+        validation = [percent(row["validation_accuracy"]), _points(row["validation_sd"])] if validated else []
+        cells = [*validation, *test, *([] if validated else [spread])]
+        effort = _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else "")
+        table.add_row(Text(clean(row["configuration"])), count, *cells, _seconds(row), effort)
     return table
+
+
+def _points(value: float | None) -> str:
+    """A standard deviation of accuracies, in percentage points."""
+    return "-" if value is None or value != value else f"{100 * value:.2f}"
 
 
 _ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no result"}  # a column, and how it is counted
 
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:
-    """The studies of a store."""
+    """The studies of a store; their tags where there are any."""
     table = Table(title="studies", title_justify="left")
     table.add_column("study", overflow="fold")
+    tagged = any(row.get("tags") for row in rows)
+    if tagged:
+        table.add_column("tags", overflow="fold")
     for column in ("trials", "imported", "best accuracy", "training [s]", "updated"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
@@ -281,7 +293,25 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
-        table.add_row(Text(clean(row["name"])), *counts, best, seconds, _when(row["updated"]))
+        tags = [clean(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
+        table.add_row(Text(clean(row["name"])), *tags, *counts, best, seconds, _when(row["updated"]))
+    return table
+
+
+def running(rows: Sequence[dict[str, Any]]) -> Table:
+    """What is being trained, as its driver last noted it."""
+    table = Table(title="in training", title_justify="left")
+    for column in ("study", "configuration", "driver"):
+        table.add_column(column, overflow="fold")
+    for column in ("iteration", "loss", "accuracy", "for", "noted"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        point = row["points"][-1] if row["points"] else None
+        cells = [clean(row[name]) for name in ("study", "label", "holder")]
+        cells.append(f"{row['iteration']:,}/{row['iterations']:,}")
+        cells.append(_decimal(point.train_loss if point else None, ".4f"))
+        cells.append(percent(point.test_accuracy if point else None))
+        table.add_row(*cells, duration(row["seconds"]), _when(row["updated"]))
     return table
 
 
@@ -351,10 +381,11 @@ def _when(seconds: float) -> str:
 
 
 def of_frame(frame: Any, title: str) -> Table:
-    """Any frame, as wide as the terminal; numbers are right-aligned."""
-    header = [str(column).replace("_", " ") for column in frame.columns]
-    rows = [[plain_cell(value) for value in row] for row in frame.itertuples(index=False)]
-    return of_rows(title, header, rows, right=[frame[column].dtype != object for column in frame.columns])
+    """A frame of words, as wide as the terminal; numbers are right-aligned."""
+    header = [str(column) for column in frame.columns]
+    rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
+    right = [all(is_number(row[i]) for row in rows) for i in range(len(header))]
+    return of_rows(title, header, rows, right=right)
 
 
 def of_rows(

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, Markdown, StoreUrl, StudyName, accuracy_of, stored_results
+from assay.cli.options import Csv, Json, Latex, Markdown, StoreUrl, StudyName, accuracy_of, stored_results
 from assay.cli.printing import note, print_frame
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
+_MOST = 20  # configurations on the terminal
 _ENDINGS = ["diverged", "timed_out", "unmeasured"]  # shown where there are any
 
 
@@ -20,7 +21,7 @@ def target(
         typer.Option(
             metavar="FRACTION",
             help="Target accuracy: a fraction such as 0.9, or 90%.",
-            show_default="the study's median",
+            show_default="near the best configuration",
         ),
     ] = None,
     loss: Annotated[float | None, typer.Option(help="Target loss, instead of an accuracy.")] = None,
@@ -30,6 +31,8 @@ def target(
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
+    as_latex: Latex = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show every configuration, not only the first 20.")] = False,
 ) -> None:
     """Report the time to a target accuracy or loss, per configuration.
 
@@ -60,8 +63,13 @@ def target(
     title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     endings = [column for column in _ENDINGS if any(table[column].tolist())]
-    table = table if as_csv or as_json or as_markdown else table[[*_COLUMNS, *endings]]
+    is_machine = as_csv or as_json
+    table = table if is_machine else table[[*_COLUMNS, *endings]]
+    count = len(table)
+    table = table if is_machine or everything else table.head(_MOST)
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
-    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_json=as_json, title=title)
+    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_latex=as_latex, as_json=as_json, title=title)
+    if len(table) < count:
+        note(f"showing {len(table)} of {count:,} configurations; --all shows the others")
     print_notes(results)

@@ -14,6 +14,7 @@ from assay.cli.files import check_file, prepare_folder
 from assay.cli.options import (
     AllowCode,
     CommandLine,
+    DataSet,
     Json,
     Out,
     Sets,
@@ -45,10 +46,13 @@ def train(
     recipe: Annotated[
         Path | None,
         typer.Argument(
-            help="Recipe in TOML.", show_default="the quickstart on the embedded digits", callback=home_expanded
+            help="Recipe in TOML, or name of a model such as 3LS.",
+            show_default="the quickstart on the embedded digits",
+            callback=home_expanded,
         ),
     ] = None,
     sets: Sets = None,
+    data: DataSet = None,
     engine: Annotated[str, typer.Option(help="Engine: numpy, native, jax, torch or auto.")] = "auto",
     command: CommandLine = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
@@ -85,7 +89,7 @@ def train(
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
     from assay.recipe.notes import assumed
-    from assay.recipe.patches import assignments, merged
+    from assay.recipe.patches import assignments, merged, with_data
     from assay.store.store import Store
     from assay.studies.plan import plan_of_one
     from assay.studies.settings import Settings
@@ -94,8 +98,12 @@ def train(
     saved = restore(start) if start else None
     base = _base(recipe) if recipe else saved.recipe.plain() if saved else {}
     patches = assignments(sets or [])
+    base = merged(base, patches)
+    base = merged(base, [with_data(base, data)]) if data else base
     with code_allowed(allow_code):
-        parsed = Recipe.parse(merged(base, patches), source=str(recipe or "recipe"))
+        parsed = Recipe.parse(base, source=str(recipe or "recipe"))
+        if recipe and not recipe.exists():
+            note(f"{parsed.model.title}: a model, trained as {parsed.label()}; `assay help recipe` lists the keys")
         trainer = parse_command(command, engine) if command is not None else engine
         if start:  # again, because its optimizer may be the one that was just imported
             saved = restore(start)
@@ -117,6 +125,7 @@ def train(
     name = recipe.stem if recipe else start.stem if start else _model_name(merged({}, patches))
     options: dict[str, Value] = {
         "set": sets or [],
+        "data": data,
         "engine": None if engine == "auto" else engine,
         "command": command,
         "device": None if device == "cpu" else device,
@@ -187,18 +196,14 @@ def _started(path: Path, saved: History, plan: Plan, store: Store) -> tuple[Plan
 
 
 def _base(recipe: Path) -> dict[str, Any]:
-    """The plain data of a recipe's file. Raises: FileError, with the command for what it is instead."""
-    from assay.parts.models import MODELS
-    from assay.recipe.toml import read_recipe
+    """The plain data of a recipe's file, or of a model. Raises: FileError, with the command for what it is instead."""
+    from assay.recipe.named import model_named, recipe_table
     from assay.studies.study import bundled_names
 
     word = str(recipe)
-    if not recipe.exists() and word in bundled_names():
+    if not recipe.exists() and word in bundled_names() and model_named(word) is None:
         raise FileError(f"{word}: is a bundled study, not a recipe; run it: {command_line('assay run', word)}")
-    if not recipe.exists() and word in MODELS:
-        line = command_line("assay train", set=[f"model={word}"])
-        raise FileError(f"{word}: is a model, not the file of a recipe; train it: {line}")
-    return read_recipe(recipe)
+    return dict(recipe_table(recipe))
 
 
 def _check_save(save: Path | None, option: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,12 @@ def from_openml(identity: str) -> Dataset:
 
     query: dict[str, Any] = {"data_id": int(identity)} if identity.isdecimal() else {"name": identity, "version": 1}
     try:
-        bunch: Any = fetch_openml(**query, as_frame=False, parser="liac-arff")
-    except Exception as error:  # scikit-learn raises whatever its reader and the network raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn warns at each of its attempts
+            bunch: Any = fetch_openml(**query, as_frame=False, parser="liac-arff", n_retries=1, delay=0.5)
+    except OSError as error:  # also URLError and HTTPError, whatever the network raises
+        raise DataError(f"openml:{identity}: {_unreached(error)}") from None
+    except Exception as error:  # scikit-learn raises whatever its reader raises
         raise DataError(f"openml:{identity}: cannot be fetched: {error}") from None
     if bunch.target is None:
         raise DataError(f"openml:{identity}: has no target column; expected one column of class labels")
@@ -42,6 +47,18 @@ def from_openml(identity: str) -> Dataset:
     if pixels:
         x = x.astype(np.uint8).reshape(-1, 28, 28)
     return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
+
+
+def _unreached(error: OSError) -> str:
+    """Why OpenML was not reached, and what to do without it."""
+    from urllib.error import HTTPError
+
+    if isinstance(error, HTTPError):
+        return f"OpenML answers with the error {error.code} ({error.reason}); check the number or the name of the set"
+    return (
+        "cannot be fetched without a network connection to openml.org; a set that was fetched once is read from "
+        "scikit-learn's folder, and a folder, an .npz file or 'digits' needs no network"
+    )
 
 
 def _check_complete(name: str, x: NDArray[Any], y: NDArray[Any]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from time import monotonic
+from typing import Any
 
 from assay.store.leases import Lease
 from assay.studies.plan import Job, Trial
-from assay.training.history import History
+from assay.training.history import History, Point
 from assay.workers.eta import Estimates, Pace
+
+_POINTS = 50  # of a curve that are kept while it is trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class ActiveBatch:
     accuracy: float | None = None
     loss: float | None = None
     waiting: bool = False
+    points: deque[Point] = field(default_factory=lambda: deque[Point](maxlen=_POINTS))  # the latest
 
     def __post_init__(self) -> None:
         self.open = {trial.key: (held, trial) for held in self.members for trial in held.job.trials}
@@ -45,8 +51,22 @@ class ActiveBatch:
         job = self.members[0].job
         return job.iterations if job.seconds is None else self.expected
 
-    def update(self, iteration: int, *, expected: int, accuracy: float | None, loss: float | None) -> None:
-        """Takes the progress that the worker reports; it trains, so it no longer waits."""
+    def update(
+        self,
+        iteration: int,
+        *,
+        expected: int,
+        accuracy: float | None,
+        loss: float | None,
+        point: Sequence[Any] | None = None,
+    ) -> None:
+        """Takes the progress that the worker reports; it trains, so it no longer waits.
+
+        `point`: the iteration, the examples and the seconds at which accuracy and loss were measured.
+        """
+        if point is not None and (not self.points or point[0] > self.points[-1].iteration):
+            known = loss if loss is not None and isfinite(loss) else None  # a diverging one is about to end
+            self.points.append(Point(*point, train_loss=known, test_accuracy=accuracy))
         if self.waiting:  # the time limit does not include the wait
             self.waiting, self.started = False, monotonic()
         if self.first_iteration is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
@@ -13,6 +14,7 @@ from assay.engines import choose
 from assay.engines.program import Command
 from assay.errors import AssayError
 from assay.recipe.model import Recipe
+from assay.recipe.named import recipe_table
 from assay.system.signals import interruption
 from assay.training.history import History
 from assay.training.loop import Training, prepared
@@ -60,7 +62,7 @@ def training(
 
 
 def fit(
-    recipe: Recipe | Mapping[str, Any] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
     *,
     data: Dataset | None = None,
     engine: str | Command = "auto",
@@ -71,8 +73,9 @@ def fit(
     """Trains one recipe in this process and returns its history. Nothing is stored.
 
     Args:
-        recipe: What to train: a Recipe, or plain data in the form of a recipe file. None trains the default recipe on
-            the digits that scikit-learn carries.
+        recipe: What to train: a Recipe, plain data in the form of a recipe file, the path of such a file, or the name
+            of a model such as "3LS", with the defaults of a recipe. None trains the default recipe on the digits that
+            scikit-learn carries.
         data: A data set to use in place of the one that the recipe names.
         engine: "numpy", "native", "jax", "torch", or "auto" for the fastest installed engine that can train the recipe;
             or a Command, inside `allowing_code`.
@@ -86,6 +89,7 @@ def fit(
 
     Raises:
         RecipeError: The recipe is wrong; all problems are listed.
+        FileError: The file of a recipe cannot be read, or the word is neither a file nor a model.
         DataError: The data set is missing, or does not fit the recipe.
         EngineError: The engine is unknown, not installed, or cannot train the recipe.
         CodeError: The recipe names third-party code outside `allowing_code`.
@@ -97,7 +101,9 @@ def fit(
         'completed'
         >>> longer = fit(history.recipe.with_budget(epochs=2), start=history)
     """
-    if recipe is None or isinstance(recipe, Mapping):
+    if isinstance(recipe, str | Path):
+        recipe = Recipe.parse(recipe_table(recipe), source=str(recipe))
+    elif recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
     run = training(recipe, data=data, engine=engine, device=device, threads=threads, start=start)
     with interruption(run.engine.cancel) as interrupted:

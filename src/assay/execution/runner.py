@@ -18,12 +18,15 @@ from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
 from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
+from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
+from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.endings import Ending
 from assay.store.leases import Claimed, Lease
+from assay.store.progress import Running
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
@@ -55,6 +58,7 @@ class Execution:
         starts: Histories to resume from, by trajectory, in place of the store's checkpoints.
         reads_off: Whether a shorter trial may be read off the stored curve of a longer one, which leaves it without
             weights.
+        prunes: Whether the studies end with this run, so that `keep = "winners"` prunes the weights of the others.
     """
 
     def __init__(
@@ -66,16 +70,17 @@ class Execution:
         again: bool = False,
         starts: Mapping[str, History] | None = None,
         reads_off: bool = True,
+        prunes: bool = True,
     ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
         self.trials = {key: trial for plan in self.plans for key, trial in plan.trials.items()}
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
-        self._kept = {key for plan in self.plans if plan.study.settings.keep == "checkpoint" for key in plan.trials}
+        self._kept = {key for plan in self.plans if plan.study.settings.keep != "nothing" for key in plan.trials}
         self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
         self._retry, self._again = retry, again
-        self._starts, self._reads_off = dict(starts or {}), reads_off
+        self._starts, self._reads_off, self._prunes = dict(starts or {}), reads_off, prunes
         known = {} if again or starts else store.outcomes(self.trials)
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self._stored = set(self.outcomes)
@@ -89,6 +94,7 @@ class Execution:
         self._sizes = BatchSizes(1)
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
+        self._notes = RunningNotes(store)
 
     @property
     def name(self) -> str:
@@ -151,7 +157,8 @@ class Execution:
 
     def without_best(self) -> int:
         """How many of the trials that were stored before lack the weights of the best point that `save_best` keeps."""
-        return sum(not self.store.has_best(key) for key in self._stored & self._save_best)
+        pruned = {key for plan in self.plans if plan.study.settings.keep == "winners" for key in plan.trials}
+        return sum(not self.store.has_best(key) for key in (self._stored & self._save_best) - pruned)
 
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
@@ -170,6 +177,7 @@ class Execution:
         self.register()
         yield self._status()
         if not len(self.open):
+            self._prune()
             return
         self.workers = self._workers()
         try:
@@ -178,7 +186,16 @@ class Execution:
             self.workers.kill_all()
             with suppress(Exception):  # if the store cannot be written, its leases expire
                 self.store.leases.release(*self._leases())
+                self._notes.end()
+        self._prune()
         yield self._status()
+
+    def _prune(self) -> None:
+        """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
+        for plan in self.plans:
+            ended = all(key in self.outcomes for key in plan.trials)
+            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+                keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:
         """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
@@ -211,6 +228,8 @@ class Execution:
             for number, head, content in self.workers.messages(_POLL_SECONDS):
                 self._on_message(number, head, content)
             self._kill_silent()
+            if self._notes.due():
+                self._notes.note([note for active in self._active.values() for note in self._running_of(active)])
             if monotonic() - renewed > leases.SECONDS / 4:
                 self.store.leases.renew(self._leases())
                 renewed = monotonic()
@@ -317,6 +336,7 @@ class Execution:
             device=first.device,
             threads=first.threads if first.timing == "isolated" else first.threads or 1,
             timing=first.timing,
+            work=f"study {self.name!r}",
             time_limit=self._settings.time_limit,
             memory_limit=self._settings.memory_limit,
         )
@@ -338,8 +358,8 @@ class Execution:
             return
         active.heard = monotonic()
         if head["kind"] == "status":
-            expected = head["iterations"]
-            active.update(head["iteration"], expected=expected, accuracy=head["accuracy"], loss=head["loss"])
+            measured = {name: head[name] for name in ("accuracy", "loss", "point")}
+            active.update(head["iteration"], expected=head["iterations"], **measured)
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
@@ -488,6 +508,18 @@ class Execution:
             best=self.best,
             eta_seconds=self._eta(),
         )
+
+    def _running_of(self, active: ActiveBatch) -> list[Running]:
+        """The jobs of a batch as the store notes them while they are trained, each with its part of the seconds."""
+        seconds = 0.0 if active.waiting else (monotonic() - active.started) / len(active.members)
+        notes: list[Running] = []
+        for held in active.left():
+            key = held.job.trials[0].key
+            study = next(plan.study.name for plan in self.plans if key in plan.trials)
+            points = tuple(active.points) if held.lease is active.members[0].lease else ()
+            progress = (active.iteration, active.iterations, points)
+            notes.append(Running(held.lease, study, self.labels[key], seconds, *progress))
+        return notes
 
     def _label(self, active: ActiveBatch) -> str:
         label = self.labels[next(iter(active.open), active.members[0].job.trials[-1].key)]

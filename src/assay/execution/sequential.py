@@ -15,6 +15,7 @@ from assay.analysis.seed_values import SeedValues
 from assay.analysis.verdict import Verdict
 from assay.errors import AssayError
 from assay.execution.runner import Execution
+from assay.execution.winners import keep_winners
 from assay.report.text import percent
 from assay.results.results import DECIDED, Results
 from assay.store.store import Store
@@ -80,7 +81,7 @@ def until_decided(
     decision = Decision(seeds=dict.fromkeys(labels, step))
     for look in range(1, looks + 1):
         decision.looks = look
-        if run(Execution(plan(study, repeats=decision.seeds), store)):
+        if run(Execution(plan(study, repeats=decision.seeds), store, prunes=False)):
             decision.interrupted = True
             return decision
         seeds = SeedValues.of(_trials(store, study.name), measure)
@@ -93,6 +94,8 @@ def until_decided(
         if not undecided or look == looks:
             break
         decision.seeds |= {label: (look + 1) * step for label in undecided if label in decision.seeds}
+    if study.settings.keep == "winners":
+        keep_winners(store, study.name, measure=measure)
     _fresh(decision, study, store, run, measure)
     return decision
 

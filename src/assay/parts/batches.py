@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.parts.part import Count, Part, table_of
+from assay.parts.part import Count, Part, Unit, table_of
 from assay.rng import stream
 
 Rows = NDArray[np.int32]
+Size = Annotated[Count, Unit("examples")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +67,14 @@ class Single(Part):
 
 
 class Window(Part):
-    """The articles' mini-batch: a contiguous run of `size` examples at a uniformly random position."""
+    """The articles' mini-batch: a contiguous run of `size` examples at a uniformly random position.
+
+    Attributes:
+        size: Examples per batch.
+    """
 
     kind: Literal["window"] = "window"
-    size: Count = 100
+    size: Size = 100
 
     def width(self, examples: int) -> int:
         return self.size
@@ -80,10 +85,14 @@ class Window(Part):
 
 
 class Replacement(Part):
-    """Every iteration sees `size` examples drawn with replacement."""
+    """Every iteration sees `size` examples drawn with replacement.
+
+    Attributes:
+        size: Examples per batch.
+    """
 
     kind: Literal["replacement"] = "replacement"
-    size: Count = 100
+    size: Size = 100
 
     def width(self, examples: int) -> int:
         return self.size
@@ -100,10 +109,14 @@ def _permutation(seed: int, epoch: int, examples: int) -> Rows:
 
 
 class Shuffled(Part):
-    """Epochs of a random permutation, split into batches of `size`; the last batch of an epoch may be smaller."""
+    """Epochs of a random permutation, split into batches of `size`; the last batch of an epoch may be smaller.
+
+    Attributes:
+        size: Examples per batch.
+    """
 
     kind: Literal["shuffled"] = "shuffled"
-    size: Count = 32
+    size: Size = 32
 
     def width(self, examples: int) -> int:
         return min(self.size, examples)
@@ -120,10 +133,14 @@ class Shuffled(Part):
 
 
 class Ordered(Part):
-    """Epochs in the order of the data, split into batches of `size`; the last batch of an epoch may be smaller."""
+    """Epochs in the order of the data, split into batches of `size`; the last batch of an epoch may be smaller.
+
+    Attributes:
+        size: Examples per batch.
+    """
 
     kind: Literal["sequential"] = "sequential"
-    size: Count = 32
+    size: Size = 32
 
     def width(self, examples: int) -> int:
         return min(self.size, examples)

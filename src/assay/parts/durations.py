@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
 
+from assay.parts.part import Written
 from assay.system.limits import WHOLE_NUMBER
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)\s*([a-z ]*[a-z])\s*")
@@ -106,7 +107,17 @@ def _iterations_or_epochs(least: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Length = Annotated[int | str, _iterations_or_epochs(1)]
+def written(units: Sequence[str], *, least: int = 1) -> Written:
+    """How a duration is written: a whole number of the first of the `units`, or a number with its unit as text."""
+    words = sorted(text for text, unit in _UNITS.items() if unit in units)
+    pattern = rf"^\s*\d+(\.\d+)?([eE]\+?\d+)?\s*({'|'.join(words)})\s*$"
+    number = {"type": "integer", "minimum": least, "maximum": WHOLE_NUMBER.most}
+    example = f"'5 {units[1]}'"
+    schema = {"anyOf": [number, {"type": "string", "pattern": pattern}]}
+    return Written(f"whole number, or text such as {example}", schema, unit=units[0], range=f">= {least}")
+
+
+Length = Annotated[int | str, _iterations_or_epochs(1), written(("iterations", "epochs"))]
 """At least one iteration: a number of them, "n iterations", or "n epochs", which stays text until it is resolved."""
-LengthOrNone = Annotated[int | str, _iterations_or_epochs(0)]
+LengthOrNone = Annotated[int | str, _iterations_or_epochs(0), written(("iterations", "epochs"), least=0)]
 """The same, or 0."""

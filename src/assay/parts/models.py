@@ -15,7 +15,7 @@ from assay.parts.initials import INITIALS
 from assay.parts.layers import Activate, Dense, Dropout, Layer, Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
-from assay.parts.part import Count, Fraction, Part, one_of, table_of
+from assay.parts.part import Count, Fraction, Part, Unit, one_of, table_of
 from assay.parts.stack import (
     ActivationPart,
     AnyLayer,
@@ -37,11 +37,16 @@ else:
     OutputName = one_of("output", OUTPUTS)
     InitialName = one_of("initial", INITIALS)
 
-Hidden = Annotated[tuple[Count, ...], Field(max_length=64)]
+Hidden = Annotated[tuple[Count, ...], Field(max_length=64), Unit("units")]
 
 
 class Model(Part):
-    """The base of every model: its output function and its initial weights."""
+    """The base of every model: its output function and its initial weights.
+
+    Attributes:
+        output: The function of the last layer. Left out, it follows a loss that needs another one.
+        initial: The distribution of the initial weights.
+    """
 
     output: OutputName = "log_softmax"
     initial: InitialName = "glorot_uniform"
@@ -73,7 +78,13 @@ class Model(Part):
 
 class MLP(Model):
     """A multilayer perceptron: dense layers of `hidden` units, each followed by `activation` and dropout, and a final
-    dense layer with `output`."""
+    dense layer with `output`.
+
+    Attributes:
+        hidden: Units of each hidden layer; an empty list for a linear model.
+        activation: The function after each hidden layer.
+        dropout: The probability that a value is set to 0 in training, after each hidden layer, or one for each.
+    """
 
     name: Literal["mlp"] = "mlp"
     hidden: Hidden = (128,)
@@ -141,7 +152,11 @@ Stack = Annotated[tuple[AnyLayer, ...], Field(max_length=256)]
 
 
 class Sequential(Model):
-    """Any `layers` of the table in `stack`, in order, and a final dense layer with `output`."""
+    """Any `layers` of the table in `stack`, in order, and a final dense layer with `output`.
+
+    Attributes:
+        layers: The layers before the last one, each a table with its `kind`, or a kind alone.
+    """
 
     name: Literal["sequential"] = "sequential"
     layers: Stack = ()

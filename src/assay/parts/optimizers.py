@@ -20,7 +20,11 @@ Slots = tuple[Array, ...]
 
 
 class Optimizer(Part):
-    """An optimizer: the number of state arrays per array of weights, and one pure step."""
+    """An optimizer: the number of state arrays per array of weights, and one pure step.
+
+    Attributes:
+        learning_rate: The rate, before the schedule's factor.
+    """
 
     slots: ClassVar[int] = 0
     flops: ClassVar[int] = 0
@@ -69,7 +73,11 @@ class Descent(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Heavy ball: v <- momentum v + g, w <- w - learning_rate v (Polyak 1964, as torch.optim.SGD writes it)."""
+    """Heavy ball: v <- momentum v + g, w <- w - learning_rate v (Polyak 1964, as torch.optim.SGD writes it).
+
+    Attributes:
+        momentum: The fraction of the previous step's direction that is kept.
+    """
 
     name: Literal["momentum"] = "momentum"
     learning_rate: Positive = 0.01
@@ -84,7 +92,11 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Optimizer):
-    """Momentum that looks ahead: v <- momentum v + g, w <- w - learning_rate (g + momentum v) (Nesterov 1983)."""
+    """Momentum that looks ahead: v <- momentum v + g, w <- w - learning_rate (g + momentum v) (Nesterov 1983).
+
+    Attributes:
+        momentum: The fraction of the previous step's direction that is kept.
+    """
 
     name: Literal["nesterov"] = "nesterov"
     learning_rate: Positive = 0.01
@@ -99,7 +111,11 @@ class Nesterov(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s <- s + g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011)."""
+    """s <- s + g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011).
+
+    Attributes:
+        epsilon: Added to the root, against a division by zero.
+    """
 
     name: Literal["adagrad"] = "adagrad"
     learning_rate: Positive = 0.01
@@ -117,6 +133,10 @@ class RMSprop(Optimizer):
     """s <- rho s + (1 - rho) g**2, w <- w - learning_rate g / (sqrt(s) + epsilon) (Hinton, lecture 6e, 2012).
 
     `rho`, torch's alpha, is stored as `decay`. It is not Keras's `decay`, which lowers the learning rate.
+
+    Attributes:
+        decay: The averaging constant of the squared gradients, written rho; torch's alpha. No decay of the rate.
+        epsilon: Added to the root, against a division by zero.
     """
 
     name: Literal["rmsprop"] = "rmsprop"
@@ -137,6 +157,10 @@ class Adadelta(Optimizer):
     w <- w - learning_rate d (Zeiler 2012).
 
     `rho` is stored as `decay`.
+
+    Attributes:
+        decay: The averaging constant of both averages of squares, written rho.
+        epsilon: Added under both roots; decides the size of the first steps.
     """
 
     name: Literal["adadelta"] = "adadelta"
@@ -157,7 +181,13 @@ class Adadelta(Optimizer):
 
 class Adam(Optimizer):
     """m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g**2,
-    w <- w - learning_rate (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) (Kingma, Ba 2014)."""
+    w <- w - learning_rate (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + epsilon) (Kingma, Ba 2014).
+
+    Attributes:
+        beta1: The averaging constant of the gradients.
+        beta2: The averaging constant of the squared gradients.
+        epsilon: Added to the root, against a division by zero.
+    """
 
     name: Literal["adam"] = "adam"
     learning_rate: Positive = 0.001
@@ -183,7 +213,11 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam after w <- w - learning_rate weight_decay w, which the engine applies to weights but not to biases
-    (Loshchilov, Hutter, "Decoupled weight decay regularization", 2017)."""
+    (Loshchilov, Hutter, "Decoupled weight decay regularization", 2017).
+
+    Attributes:
+        weight_decay: Factor of the decoupled decay of weights.
+    """
 
     name: Literal["adamw"] = "adamw"  # pyright: ignore[reportIncompatibleVariableOverride]
     weight_decay: NonNegative = 0.01

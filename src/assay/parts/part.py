@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -13,6 +14,43 @@ from pydantic_core import PydanticCustomError
 from assay.errors import AssayError, unknown
 from assay.parts.fractions import fraction
 from assay.system.limits import WHOLE_NUMBER
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a key's value, for the reference of all keys."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """How a value that a validator parses is written: in words, in a range, and as a JSON schema for editors."""
+
+    words: str
+    schema: Mapping[str, Any]
+    unit: str = ""
+    range: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The table whose entries are the values of a key; read when it is needed, so that later entries count too."""
+
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """The table of the components that a key takes, the key that names one, and which one settings without it are."""
+
+    kind: str
+    table: Mapping[str, type[Part]]
+    tag: str
+    default: Default
+
+
+Default = str | Callable[[Mapping[str, Any]], str]
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -39,7 +77,13 @@ def _fraction(value: object) -> object:
         raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
 
 
-Accuracy = Annotated[float, BeforeValidator(_fraction)]
+_PERCENT = r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*%?\s*$"
+_WRITTEN = Written(
+    "number, or text such as '97 %'",
+    {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": _PERCENT}]},
+    range="0 to 1",
+)
+Accuracy = Annotated[float, BeforeValidator(_fraction), _WRITTEN]
 """An accuracy: a number in [0, 1], or a text such as "97 %"."""
 
 
@@ -70,10 +114,7 @@ def one_of(kind: str, table: Mapping[str, Any]) -> Any:
             raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": unknown(kind, value, table)})
         return value
 
-    return Annotated[str, BeforeValidator(known), Field(json_schema_extra={"enum": list(table)})]
-
-
-Default = str | Callable[[Mapping[str, Any]], str]
+    return Annotated[str, BeforeValidator(known), Choice(table)]
 
 
 def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", default: Default) -> Any:
@@ -98,7 +139,7 @@ def any_of(kind: str, table: Mapping[str, type[Part]], *, tag: str = "name", def
 
     union = functools.reduce(operator.or_, table.values())
     tagged = Annotated[union, Field(discriminator=tag)] if len(table) > 1 else union
-    return Annotated[tagged, BeforeValidator(expand)]
+    return Annotated[tagged, BeforeValidator(expand), Component(kind, table, tag, default)]
 
 
 def tag_of(part: type[Part], tag: str = "name") -> str:

@@ -8,10 +8,11 @@ number before a training is planned, so that it is part of the training's key an
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from assay.parts.durations import Length, LengthOrNone, in_iterations, iterations
 from assay.parts.part import Fraction, Part, Ratio, table_of
@@ -20,7 +21,11 @@ Numbers = NDArray[np.float64]
 
 
 class Schedule(Part):
-    """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations."""
+    """A schedule, after a linear warm-up (t / warm_up) of `warm_up` iterations.
+
+    Attributes:
+        warm_up: Length of the linear warm-up; 0 for none.
+    """
 
     warm_up: LengthOrNone = 0
 
@@ -66,10 +71,15 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """factor ** floor(s / every): the rate falls by `factor` every `every` iterations, torch's StepLR."""
+    """factor ** floor(s / every): the rate falls by `factor` every `every` iterations, torch's StepLR.
+
+    Attributes:
+        every: Iterations between two falls of the rate.
+        factor: The factor of each fall.
+    """
 
     name: Literal["step"] = "step"
-    every: Length
+    every: Length = Field(examples=["10 epochs"])
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
@@ -77,10 +87,15 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """factor ** (s / every): a smooth decay by `factor` over `every` iterations, torch's ExponentialLR."""
+    """factor ** (s / every): a smooth decay by `factor` over `every` iterations, torch's ExponentialLR.
+
+    Attributes:
+        every: Iterations in which the rate falls by `factor`.
+        factor: The factor of each `every` iterations.
+    """
 
     name: Literal["exponential"] = "exponential"
-    every: Length
+    every: Length = Field(examples=["10 epochs"])
     factor: Ratio = 0.1
 
     def decay(self, s: Numbers) -> Numbers:
@@ -88,10 +103,15 @@ class Exponential(Schedule):
 
 
 class Cosine(Schedule):
-    """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016)."""
+    """final + (1 - final) (1 + cos(pi s / horizon)) / 2, then `final` (Loshchilov and Hutter, "SGDR", 2016).
+
+    Attributes:
+        horizon: Length of the decay.
+        final: The factor on the rate from the horizon on.
+    """
 
     name: Literal["cosine"] = "cosine"
-    horizon: Length | None = None
+    horizon: Annotated[Length | None, Field(examples=["30 epochs"])] = None
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:
@@ -99,10 +119,15 @@ class Cosine(Schedule):
 
 
 class Linear(Schedule):
-    """1 + (final - 1) s / horizon, then `final`: a linear decay."""
+    """1 + (final - 1) s / horizon, then `final`: a linear decay.
+
+    Attributes:
+        horizon: Length of the decay.
+        final: The factor on the rate from the horizon on.
+    """
 
     name: Literal["linear"] = "linear"
-    horizon: Length | None = None
+    horizon: Annotated[Length | None, Field(examples=["30 epochs"])] = None
     final: Fraction = 0.0
 
     def decay(self, s: Numbers) -> Numbers:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from assay.parts.activations import ACTIVATIONS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Image, Layer, Pool
-from assay.parts.part import Count, Fraction, Part, WholeNumber, any_of, one_of, table_of
+from assay.parts.part import Count, Fraction, Part, Unit, WholeNumber, any_of, one_of, table_of
 
 Shape = tuple[int, ...]
 
@@ -43,13 +45,21 @@ class LayerPart(Part):
 
 
 class Conv2dPart(LayerPart):
-    """A convolution with `channels` kernels of kernel x kernel values, then `activation`."""
+    """A convolution with `channels` kernels of kernel x kernel values, then `activation`.
+
+    Attributes:
+        channels: Number of kernels, and of channels of the output.
+        kernel: Side of each kernel.
+        stride: Distance between two windows.
+        padding: Zeros added at each side of the image.
+        activation: The function of the output.
+    """
 
     kind: Literal["conv2d"] = "conv2d"
-    channels: Count
-    kernel: Count
-    stride: Count = 1
-    padding: WholeNumber = 0
+    channels: Count = Field(examples=[32])
+    kernel: Annotated[Count, Unit("pixels")] = Field(examples=[5])
+    stride: Annotated[Count, Unit("pixels")] = 1
+    padding: Annotated[WholeNumber, Unit("pixels")] = 0
     activation: ActivationName = "identity"
 
     def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
@@ -64,9 +74,15 @@ class Conv2dPart(LayerPart):
 
 
 class _PoolPart(LayerPart):
-    size: Count = 2
-    stride: Count | None = None
-    """None: the size, so that windows are adjacent."""
+    """Windows of an image.
+
+    Attributes:
+        size: Side of each window.
+        stride: Distance between two windows; left out, the size, so that windows are adjacent.
+    """
+
+    size: Annotated[Count, Unit("pixels")] = 2
+    stride: Annotated[Count | None, Unit("pixels"), Field(examples=[2])] = None
 
     def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
         image = _image(shape)
@@ -120,10 +136,15 @@ class BatchNormPart(LayerPart):
 
 
 class DensePart(LayerPart):
-    """A dense layer of `units`, then `activation`."""
+    """A dense layer of `units`, then `activation`.
+
+    Attributes:
+        units: Number of outputs.
+        activation: The function of the output.
+    """
 
     kind: Literal["dense"] = "dense"
-    units: Count
+    units: Count = Field(examples=[64])
     activation: ActivationName = "identity"
 
     def build(self, shape: Shape) -> tuple[list[Layer], Shape]:
@@ -137,7 +158,11 @@ class DensePart(LayerPart):
 
 
 class ActivationPart(LayerPart):
-    """An activation as a layer of its own, for use after a batch normalisation."""
+    """An activation as a layer of its own, for use after a batch normalisation.
+
+    Attributes:
+        function: The function.
+    """
 
     kind: Literal["activation"] = "activation"
     function: ActivationName = "relu"
@@ -151,7 +176,11 @@ class ActivationPart(LayerPart):
 
 
 class DropoutPart(LayerPart):
-    """Sets values to 0 in training, each with probability `rate`."""
+    """Sets values to 0 in training, each with probability `rate`.
+
+    Attributes:
+        rate: The probability.
+    """
 
     kind: Literal["dropout"] = "dropout"
     rate: Fraction = 0.5

@@ -166,6 +166,20 @@ def loaded_class(name: str) -> type[Optimizer] | None:
     return value if isinstance(value, type) and issubclass(value, Optimizer) else None
 
 
+def loaded_classes() -> dict[str, type[Optimizer]]:
+    """The user optimizers that are loaded, by the names that a recipe gives them."""
+    classes: dict[str, type[Optimizer]] = {}
+    waiting: list[type[Optimizer]] = [Optimizer]
+    while waiting:
+        for optimizer_class in waiting.pop().__subclasses__():
+            waiting.append(optimizer_class)
+            name = optimizer_class.class_path()
+            own = optimizer_class in OPTIMIZERS.values() or optimizer_class is UnloadedOptimizer
+            if not own and loaded_class(name) is optimizer_class:
+                classes[name] = optimizer_class
+    return classes
+
+
 def _loaded_object(name: str) -> object:
     module, _, path = name.partition(":")
     value: object = sys.modules.get(module)

@@ -87,7 +87,7 @@ NAMES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
 }
 """Keys whose values are names -> these names, and other words of equal meaning (as `_folded` writes them)."""
 
-_LAYER_NAMES = {
+LAYER_NAMES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "kind": (
         LAYERS,
         {"linear": "dense", "maxpool2d": "max_pool", "avgpool2d": "average_pool", "avgpool": "average_pool"},
@@ -95,13 +95,17 @@ _LAYER_NAMES = {
     "activation": NAMES["model.activation"],
     "function": NAMES["model.activation"],
 }
-_LAYER_KEYS = {
+"""The same for the keys of a layer."""
+
+LAYER_KEYS = {
     "conv2d": {"filters": "channels", "out_channels": "channels", "kernel_size": "kernel", "strides": "stride"},
     "max_pool": {"kernel_size": "size", "pool_size": "size", "strides": "stride"},
     "average_pool": {"kernel_size": "size", "pool_size": "size", "strides": "stride"},
     "dense": {"out_features": "units"},
     "dropout": {"p": "rate"},
 }
+"""Other words for the keys of a layer, by its kind."""
+
 _SGD = "sgd"
 
 
@@ -303,14 +307,14 @@ def _without_betas(settings: Table) -> Table:
 def _layer(layer: Any) -> Any:
     """An entry of `model.layers` with its aliases rewritten."""
     if isinstance(layer, str):
-        return _folded_to(layer, *_LAYER_NAMES["kind"])
+        return _folded_to(layer, *LAYER_NAMES["kind"])
     if not isinstance(layer, Mapping):
         return layer
     result: Table = {str(key): value for key, value in layer.items()}  # pyright: ignore
-    for key, (known, others) in _LAYER_NAMES.items():
+    for key, (known, others) in LAYER_NAMES.items():
         if key in result:
             result[key] = _folded_to(result[key], known, others)
-    aliases = _LAYER_KEYS.get(str(result.get("kind")), {})
+    aliases = LAYER_KEYS.get(str(result.get("kind")), {})
     return {
         aliases[key] if key in aliases and aliases[key] not in result else key: value for key, value in result.items()
     }

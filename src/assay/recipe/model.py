@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BeforeValidator,
+    Field,
     SerializeAsAny,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -140,7 +141,7 @@ class Recipe(Part):
     optimizer: OptimizerPart = Adam()
     schedule: SchedulePart = Constant()
     regularisation: Regularisation = Regularisation()
-    clip_norm: Positive | None = None
+    clip_norm: Annotated[Positive | None, Field(examples=[1.0])] = None
     batches: BatchesPart = BATCHES["shuffled"]()
     budget: Annotated[Budget, BeforeValidator(budget_table)] = Budget(epochs=30)
     stop: Stop = Stop()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from assay.parts.durations import Duration, duration
-from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, WholeNumber
+from assay.parts.durations import Duration, duration, written
+from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, Unit, WholeNumber, Written
 from assay.system.limits import WHOLE_NUMBER
 
 _ESCAPES = "\a\b\t\n\v\f\r\x1b"
@@ -28,8 +25,8 @@ class Data(Part):
     """
 
     name: str = "digits"
-    train: Count | None = None
-    validation: WholeNumber = 0
+    train: Annotated[Count | None, Unit("examples"), Field(examples=[1000])] = None
+    validation: Annotated[WholeNumber, Unit("examples")] = 0
 
     @field_validator("name")
     @classmethod
@@ -66,9 +63,9 @@ class Budget(Part):
             the machine, so that repeats differ.
     """
 
-    iterations: WholeNumber | None = None
-    epochs: Positive | None = None
-    seconds: Positive | None = None
+    iterations: Annotated[WholeNumber | None, Unit("iterations"), Field(examples=[500])] = None
+    epochs: Annotated[Positive | None, Unit("epochs"), Field(examples=[30])] = None
+    seconds: Annotated[Positive | None, Unit("s"), Field(examples=[60])] = None
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Budget:
@@ -77,6 +74,10 @@ class Budget(Part):
             got = " and ".join(given) or "none of them"
             raise ValueError(f"give exactly one of iterations, epochs and seconds; got {got}")
         return self
+
+
+BUDGET_TEXT = r"^\s*\d+(\.\d+)?([eE]\+?\d+)?\s*(iterations?|epochs?|s|seconds?)\s*$"
+"""A budget as text, as a schema has it; `duration` parses it."""
 
 
 def budget_table(value: object) -> object:
@@ -102,10 +103,10 @@ class Stop(Part):
         patience_from_start: Count the first epoch as well, as Assay 0.2 did.
     """
 
-    accuracy: Accuracy | None = None
-    seconds: Positive | None = None
-    patience: str | None = None
-    patience_from_start: bool | None = None
+    accuracy: Annotated[Accuracy | None, Field(examples=["97 %"])] = None
+    seconds: Annotated[Positive | None, Unit("s"), Field(examples=[60])] = None
+    patience: Annotated[str | None, written(_PATIENCE_UNITS), Field(examples=["5 epochs"])] = None
+    patience_from_start: Annotated[bool | None, Field(examples=[True])] = None
 
     @field_validator("patience", mode="before")
     @classmethod
@@ -151,6 +152,15 @@ _EVERY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(iterations?|epochs?|s|seconds?)\s*")
 Interval = tuple[float, Literal["iterations", "epochs", "seconds", "geometric"]]
 
 
+_INTERVAL_TEXT = r"^(geometric|\s*\d+(\.\d+)?\s*(iterations?|epochs?|s|seconds?)\s*)$"
+_WRITTEN_INTERVAL = Written(
+    "whole number, text such as '1 epoch' or '10 s', or 'geometric'",
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _INTERVAL_TEXT}]},
+    unit="iterations",
+    range=">= 1",
+)
+
+
 def _interval(every: int | str) -> Interval:
     if isinstance(every, int):
         return every, "iterations"
@@ -175,8 +185,8 @@ class Log(Part):
         train_loss: "full" (all training examples), n (the first n of them), or "batch" (the batch of that iteration).
     """
 
-    every: Count | str = "geometric"
-    train_loss: Literal["full", "batch"] | Count = "full"
+    every: Annotated[Count | str, _WRITTEN_INTERVAL] = "geometric"
+    train_loss: Annotated[Literal["full", "batch"] | Count, Unit("examples")] = "full"
 
     @field_validator("every")
     @classmethod

@@ -6,37 +6,52 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, effort
-from assay.analysis.families import SeedValues, against, pairs_among
-from assay.analysis.frames import FINISHED, is_imported, listed
-from assay.analysis.quantities import SCORE, TEST_SCORE
+from assay.analysis.families import SeedValues, against
+from assay.analysis.frames import groups, is_imported, listed, paired
+from assay.analysis.pareto import front
+from assay.analysis.quantities import MEASURES, QUANTITIES, SCORE, name_of
 from assay.analysis.seeds import BUSY
+from assay.analysis.summaries import ranked
 from assay.analysis.verdict import Verdict, said_once
-from assay.errors import AssayError
+from assay.errors import AssayError, shortened
 from assay.report.text import percent
 
 Frame = Any  # a pandas frame, whose stubs know too little of it
-_BEST = 4  # configurations that are compared with one another
-_PAIRS = 6  # verdicts in words
+_PAIRS = 4  # verdicts in words
+_OPTIMAL = 6  # Pareto-optimal configurations in words
 BASELINE = "baseline"  # the configuration of a one-at-a-time design that all others are compared with
+PACKED = " (packed: the trials ran in parallel)"
 _ENDINGS = {"diverged": "diverged", "timed_out": "timed out", "missing": "without a result"}
 
 
 def answers(trials: Frame, curves: Frame, decided: Mapping[str, Sequence[Verdict]] | None = None) -> list[str]:
     """The findings of a study, the most important first, with the reasons for those that are not available.
 
+    First each configuration against the baseline, or the best one against the others, then what is Pareto-optimal.
     `decided` has the verdicts on all pairs of a study to which seeds were added until they were decided, by measure.
     """
     sentences = [_counts(trials), *_imported(trials)]
-    for part in (_best(decided or {}), _pairs(decided or {}), _effort, own_clocks, _to_target(curves)):
+    parts = (_with_best(decided or {}), _pareto, _effort, own_clocks, _to_target(curves))
+    for part in parts:
         try:
             sentences += part(trials)
         except AssayError as error:
             sentences.append(f"Not available: {error}.")
     return list(dict.fromkeys(sentences))
+
+
+def baseline_of(trials: Frame, decided: Mapping[str, Sequence[Verdict]] | None = None) -> str | None:
+    """The configuration with which every other one is compared; None where all pairs are compared.
+
+    It is the one named "baseline", unless verdicts on all pairs were stored.
+    """
+    own = trials[~is_imported(trials)]["configuration"]
+    is_one = not decided and own.nunique() > 1 and bool((own == BASELINE).any())
+    return BASELINE if is_one else None
 
 
 def _counts(trials: Frame) -> str:
@@ -58,30 +73,19 @@ def _imported(trials: Frame) -> list[str]:
     return [f"Imported from logs, without a verdict: {'; '.join(curves)}."] if curves else []
 
 
-def _best(decided: Mapping[str, Sequence[Verdict]]) -> Callable[[Frame], list[str]]:
-    return lambda trials: [verdicts.best(trials, decided=decided).sentence() + "."]
+def _with_best(decided: Mapping[str, Sequence[Verdict]]) -> Callable[[Frame], list[str]]:
+    """The verdicts with the baseline of the study where it has one; which configuration is best, against the others."""
 
+    def sentences(trials: Frame) -> list[str]:
+        baseline = baseline_of(trials, decided)
+        best = verdicts.best(trials, decided=decided, baseline=baseline)
+        lead = [best.sentence() + "."]
+        if baseline is not None:
+            return [*_with_baseline(against(SeedValues.of(trials, best.measure), baseline).verdicts()), *lead]
+        closest = sorted((v for v in best.verdicts if v.n), key=lambda v: abs(v.difference))[:_PAIRS]
+        return [*lead, *(f"{sentence}." for sentence in said_once([verdict.sentence() for verdict in closest]))]
 
-def _pairs(decided: Mapping[str, Sequence[Verdict]]) -> Callable[[Frame], list[str]]:
-    """The verdicts with the baseline of the study where it has one, else on the best few against one another."""
-    return lambda trials: _of_pairs(trials, decided.get(TEST_SCORE.column, ()))
-
-
-def _of_pairs(trials: Frame, of_looks: Sequence[Verdict]) -> list[str]:
-    seeds = SeedValues.of(trials, TEST_SCORE.column)
-    if len(seeds.names) < 2:
-        return []
-    if BASELINE in seeds.names and not of_looks:
-        return _with_baseline(against(seeds, BASELINE).verdicts())
-    unfinished = [not endings.count(*FINISHED) for endings in seeds.endings]
-    order = np.lexsort((-seeds.means() if SCORE.higher_is_better else seeds.means(), np.array(unfinished)))
-    measured = [int(place) for place in order if not np.isnan(seeds.means()[place])]
-    first = [seeds.names[place] for place in measured[:_BEST]]
-    if len(first) < 2:
-        return []
-    among = of_looks or pairs_among(seeds, first).verdicts()
-    shown = [verdict for verdict in among if set(verdict.names) <= set(first)][:_PAIRS]
-    return [f"{sentence}." for sentence in said_once([verdict.sentence() for verdict in shown])]
+    return sentences
 
 
 def _with_baseline(family: Sequence[Verdict]) -> list[str]:
@@ -94,27 +98,118 @@ def _with_baseline(family: Sequence[Verdict]) -> list[str]:
     return [sentence, *(f"{line}." for line in shown)]
 
 
+def _pareto(trials: Frame) -> list[str]:
+    """The configurations that no other one beats in both training time and accuracy, for each engine."""
+    gain = verdicts.selection(paired(trials))
+    fair, _ = comparable(paired(trials))
+    sentences: list[str] = []
+    for engine, of_engine in _by_engine(fair):
+        table: Frame = front(of_engine, gain=gain)
+        optimal = table[table["front"]]
+        if len(table) < 2 or optimal.empty:
+            continue
+        rows: list[dict[str, Any]] = optimal.to_dict("records")[::-1]
+        named = [f"{row['configuration']} ({row['seconds']:.3g} s, {percent(row[gain])})" for row in rows]
+        by = f"by training time and {MEASURES[gain].label}{f' on {engine}' if engine else ''}{_packed(of_engine)}"
+        sentences.append(
+            f"Pareto-optimal {by}, {len(optimal):,} of {len(table):,} configurations"
+            f"{', the most accurate first' if len(optimal) > 1 else ''}: "
+            f"{shortened(named, _OPTIMAL, separator='; ')}."
+        )
+    return sentences
+
+
+def _by_engine(trials: Frame) -> list[tuple[str, Frame]]:
+    """The trials of each engine, whose seconds are ranked apart; one group without a name if there is one engine."""
+    if "engine" not in trials.columns or trials["engine"].nunique() < 2:
+        return [("", trials)]
+    return list(groups(trials, "engine"))
+
+
+def _packed(trials: Frame) -> str:
+    return PACKED if set(trials["timing"].tolist()) == {"packed"} else ""
+
+
+def reached_by(trials: Frame) -> tuple[set[str], str]:
+    """The configurations whose mean accuracy reaches the default target, and "97 % test accuracy"; none without one."""
+    measure = verdicts.selection(paired(trials))
+    try:
+        target = targets.default_target(trials, column=measure)
+        seeds = SeedValues.of(trials, measure)
+    except AssayError:
+        return set(), ""
+    names = {name for name, mean in zip(seeds.names, seeds.means().tolist(), strict=True) if mean >= target}
+    return names, f"{percent(target)} {MEASURES[measure].label}"
+
+
+def selected_by(trials: Frame) -> str:
+    """The measure that configurations are ranked by: validation accuracy, or else test accuracy."""
+    own = trials[~is_imported(trials)]
+    return verdicts.selection(own if len(own) else trials)
+
+
+def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
+    """The rankings of a summary by effort, each with the end of its title: one for each engine.
+
+    The configurations that reach the default target come first, so that those that did not train do not lead.
+    """
+    names, goal = reached_by(trials)
+    engines = trials.groupby("configuration", sort=False)["engine"].first() if "engine" in trials.columns else None
+    parts = [("", summary)]
+    if engines is not None and engines.nunique() > 1:
+        of_row = summary["configuration"].map(engines)
+        parts = [(f" on {engine}", summary[of_row == engine]) for engine in dict.fromkeys(of_row.tolist())]
+    rankings: list[tuple[str, Frame]] = []
+    for on, part in parts:
+        misses = [name not in names for name in part["configuration"].tolist()]
+        order = part.assign(
+            misses=part["effort"].isna() | pd.Series(misses, index=part.index, dtype=bool)
+        )  # without an effort it has no rank to lead
+        is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
+        table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
+        first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"
+        rankings.append((on + _packed(trials) + (first if is_reached else ""), table))
+    return rankings
+
+
 def _effort(trials: Frame) -> list[str]:
+    """The least effort for each engine, of the configurations that reach the target."""
     fair, left_out = comparable(trials)
-    ranking = effort(fair)
+    names, goal = reached_by(trials)
     excluded = [left_out + "."] if len(fair) < len(trials) else []
-    ranked = ranking[ranking["rank"].notna()]
-    if ranked.empty:
-        return ["No configuration is ranked by effort: too few of its seeds finished with an accuracy.", *excluded]
-    least, most = ranked.iloc[0], ranked.iloc[-1]
-    sentence = f"Least effort: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
-    if set(fair["timing"].tolist()) == {"packed"}:
-        sentence += " (packed: the trials ran in parallel)"
-    sentence += _ended(least)
-    if len(ranked) > 1 and least["effort"] > 0:
+    sentences = [_least_effort(part, engine, names=names, goal=goal) for engine, part in _by_engine(fair)]
+    return [*sentences, *excluded]
+
+
+def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> str:
+    ranking: Frame = effort(fair)
+    on = f" on {engine}" if engine else ""
+    finished = ranking[ranking["rank"].notna()]
+    if finished.empty:
+        return f"No configuration is ranked by effort{on}: too few of its seeds finished with an accuracy."
+    reaching = finished[finished["configuration"].isin(names)]
+    if goal and reaching.empty:
+        return f"No configuration{on} that is ranked by effort reaches {goal}."
+    of_ranked = f" of the {len(reaching):,} of {len(ranking):,} configurations that reach {goal}" if goal else ""
+    of_ranked = (
+        f" of the {len(ranking):,} configurations, which all reach {goal}"
+        if len(reaching) == len(ranking)
+        else of_ranked
+    )
+    listed_rows = reaching if goal else finished
+    least, most = listed_rows.iloc[0], listed_rows.iloc[-1]
+    sentence = (
+        f"Least effort{on}{of_ranked}: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
+    )
+    sentence += _packed(fair) + _ended(least)
+    if len(listed_rows) > 1 and least["effort"] > 0:
         sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that{_ended(most)}"
     unranked = ranking[ranking["rank"].isna() & (ranking["diverged"] + ranking["timed_out"] > 0)]
     if len(unranked):
-        names = listed([str(name) for name in unranked["configuration"].tolist()])
-        sentence += f"; worse than these, because half of the seeds or more did not finish: {names}"
-    busy = [str(name) for name in ranked["configuration"][ranked["busy"] != ""].tolist()]
-    sentence += f"; seconds of a {BUSY}: {listed(busy)}" if busy else ""
-    return [sentence + ".", *excluded]
+        unfinished = listed([str(name) for name in unranked["configuration"].tolist()])
+        sentence += f"; worse than these, because half of the seeds or more did not finish: {unfinished}"
+    busy = [str(name) for name in listed_rows["configuration"][listed_rows["busy"] != ""].tolist()]
+    return sentence + (f"; seconds of a {BUSY}: {listed(busy)}" if busy else "") + "."
 
 
 def _ended(row: Any) -> str:
@@ -163,7 +258,10 @@ def preparation(trials: Frame) -> str:
 
 def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     def sentences(trials: Frame) -> list[str]:
-        return target_sentences(trials, curves, targets.default_target(trials))
+        quantity = MEASURES[selected_by(trials)]
+        return target_sentences(
+            trials, curves, targets.default_target(trials, column=quantity.column), split=quantity.split
+        )
 
     return sentences
 
@@ -174,11 +272,11 @@ def _arrivals(row: Any, unit: str) -> str:
     return f"{row['configuration']}: {row['reached']} of {row['trials']} seeds{_ended(row)}{median}"
 
 
-def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]:
+def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: str = "test") -> list[str]:
     """Which configurations reach an accuracy, how often and how soon."""
-    times = targets.times_to(curves, trials, accuracy=accuracy)
+    times = targets.times_to(curves, trials, accuracy=accuracy, split=split)
     table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
-    goal = f"{percent(accuracy)} {TEST_SCORE.label}"
+    goal = f"{percent(accuracy)} {QUANTITIES[name_of(split, SCORE.name)].label}"
     table["missing"] = table["unmeasured"]
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
@@ -189,7 +287,8 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float) -> list[str]
     sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
-    end = (
-        f"; never reached by {', '.join(map(str, never[:5]))}{' and others' if len(never) > 5 else ''}" if never else ""
+    never_by = (
+        listed([str(name) for name in never]) if len(never) <= 5 else f"{len(never):,} of {len(table):,} configurations"
     )
+    end = f"; never reached by {never_by}" if never else ""
     return [f"{sentence}{end} (interpolated linearly between log points)."]

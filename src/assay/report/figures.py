@@ -21,11 +21,11 @@ def figure(name: str, heading: str, *, keeps_colours: bool, seen: str = "") -> s
     )
 
 
-def scripts(specs: dict[str, Any]) -> list[str]:
-    """The elements that draw the charts of the specifications into their figures."""
+def scripts(specs: dict[str, Any], then: str = "") -> list[str]:
+    """The elements that draw the charts of the specifications into their figures; `then`: a script that comes last."""
     bundle: str = vl_convert.javascript_bundle(None)  # pyright: ignore[reportArgumentType] (None: all of it)
     bundle = bundle.replace("</script", "<\\/script")
-    module = f"const SPECS = {embedded(specs)};\n{_SCRIPT}"
+    module = f"const SPECS = {embedded(specs)};\n{_SCRIPT}{then}"
     return [f"<script>{bundle}</script>", f'<script type="module">\n{module}</script>']
 
 

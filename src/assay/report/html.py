@@ -10,9 +10,11 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from assay.report.cells import displayed
 from assay.report.text import clean_lines, frame_csv
 
 Frame = Any
+_LONG = 20  # rows, above which a table scrolls by itself
 _MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 _SCRIPTS_TOO = "; script-src 'unsafe-inline' 'unsafe-eval'"
@@ -50,33 +52,48 @@ def rows_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>\n{lines}\n</tbody></table></div>'
 
 
-def frame_table(frame: Frame, key: str) -> str:
-    """A frame as a table whose rows a script can filter, sort, and choose by the column `key`."""
+def frame_table(frame: Frame, key: str, *, file: str = "") -> str:
+    """A frame as a table whose rows a script can filter, sort, and choose by the column `key`.
+
+    `file` is where the page has all its rows, which the first ones name if there are more.
+    """
     columns = [str(column) for column in frame.columns]
-    names = "".join(f'<th scope="col"><button>{text(column.replace("_", " "))}</button></th>' for column in columns)
     body: list[str] = []
-    for record in frame.head(_MOST_ROWS).to_dict("records"):
-        cells = "".join(_cell(column, record[column]) for column in columns)
+    words = displayed(frame.head(_MOST_ROWS))
+    names = "".join(f'<th scope="col"><button>{text(column)}</button></th>' for column in words.columns)
+    records = frame.head(_MOST_ROWS).to_dict("records")
+    for record, shown in zip(records, words.itertuples(index=False), strict=True):
+        pairs = zip(columns, shown, strict=True)
+        cells = "".join(_cell(column, record[column], word) for column, word in pairs)
         body.append(f'<tr data-name="{text(record.get(key, ""))}">{cells}</tr>')
     more = len(frame) - _MOST_ROWS
-    note = f'<p class="note">{more:,} more rows are in the data below.</p>' if more > 0 else ""
+    where = f" in {text(file)}" if file else ""
+    note = f'<p class="note">{more:,} more rows are in the data below{where}.</p>' if more > 0 else ""
     rows = "\n".join(body)
-    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+    long = " long" if len(body) > _LONG else ""
+    return f'<div class="wide{long}"><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
 
 
-def _cell(column: str, value: Any) -> str:
+def matrix(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A square table of signs, whose cells say on hover what is compared; the columns have the rows' numbers."""
+    head = "".join(f'<th scope="col" title="{text(name)}">{i}</th>' for i, name in enumerate(names, 1))
+    body = ""
+    for i, (name, signs) in enumerate(zip(names, rows, strict=True), 1):
+        cells = "".join(
+            f'<td title="{text(f"{name}, {other}")}">{text(s)}</td>' for other, s in zip(names, signs, strict=True)
+        )
+        body += f'<tr data-name="{text(name)}"><th scope="row">{i} {text(name)}</th>{cells}</tr>'
+    table = f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{table}</div>'
+
+
+def _cell(column: str, value: Any, word: str) -> str:
+    """A cell: numbers with their value, by which the table sorts."""
     if value is None or value != value:
         return "<td>-</td>"
-    if isinstance(value, bool):
-        return f"<td>{'yes' if value else 'no'}</td>"
-    if isinstance(value, int | float) or hasattr(value, "dtype"):
-        number = float(value)
-        fractions = ("accuracy", "low", "high", "success", "difference")
-        if any(column.startswith(word) or column.endswith("accuracy") for word in fractions):
-            return f'<td class="number" data-value="{number!r}">{number:.2%}</td>'
-        written = f"{number:,.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:.4g}"
-        return f'<td class="number" data-value="{number!r}">{written}</td>'
-    word = str(value)
+    is_word = isinstance(value, str | bool) or type(value).__name__ == "bool_"
+    if not is_word and (isinstance(value, int | float) or hasattr(value, "dtype")):
+        return f'<td class="number" data-value="{float(value)!r}">{text(word)}</td>'
     return f"<td>{text(word[:8] if column == 'trial' else word)}</td>"
 
 
@@ -137,4 +154,4 @@ pre { overflow-x: auto; font-size: 0.85rem; border: 1px solid var(--line); paddi
 }
 """
 
-__all__ = ["STYLE", "download", "frame_table", "items", "page", "pairs", "rows_table", "text"]
+__all__ = ["STYLE", "download", "frame_table", "items", "matrix", "page", "pairs", "rows_table", "text"]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, FileError
 from assay.report import benches, figures, html
+from assay.report.answers import selected_by
 from assay.report.charts import CHARTS, Chart, Shape
+from assay.report.downloads import Downloads
 from assay.report.html import text
 from assay.report.notes import Note, line
+from assay.report.sections import SCRIPT as SECTIONS_SCRIPT
+from assay.report.sections import STYLE as SECTIONS_STYLE
+from assay.report.sections import Section, contents, drawn
 from assay.report.text import file_stem
+from assay.system.command_line import command_line
 from assay.system.files import write_atomically
 
 Frame = Any
@@ -33,6 +41,8 @@ class StudyResults(Protocol):
     def verdicts(self) -> Frame: ...
     def targets(self) -> Frame: ...
     def best_points(self) -> Frame: ...
+    def comparisons(self, *, measure: str, most: int | None) -> Any: ...
+    def matrix(self) -> tuple[list[str], list[list[str]]]: ...
     def answers(self) -> list[str]: ...
     def picture(self, name: str) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
@@ -64,41 +74,123 @@ def write_page(study: StudyResults, path: Path) -> Path:
         raise FileError(f"{path}: a report is an HTML page; expected a name that ends in .html")
     if not path.parent.is_dir():
         raise FileError(f"{path}: its folder does not exist")
-    write_atomically(path, page(study).encode())
+    data = _downloads(study)
+    data.write(path)
+    write_atomically(path, page(study, data=data, stem=path.stem).encode())
     return path
 
 
-def page(study: StudyResults) -> str:
-    """The page as text. Raises: AssayError where the study has no trials."""
+_LONG = 12  # configurations, above which a page folds what is not read first
+_OPEN_CHARTS = 2  # of a folded page
+_MOST_COMPARISONS = 200
+
+
+def page(study: StudyResults, *, data: Downloads | None = None, stem: str | None = None) -> str:
+    """The page as text; `stem`: of its file, next to which large data are. Raises: AssayError without trials."""
     trials = study.frame()
     if not len(trials):
         raise AssayError(f"study {study.name!r} has no trials")
     finished = int((trials["outcome"] != "planned").sum())
     specs, left_out = _specs(study) if finished else ({}, [])
+    folds = trials["configuration"].nunique() > _LONG
+    data = _downloads(study) if data is None else data
     answers = study.answers() if finished else [f"None of its {len(trials):,} trials is finished yet."]
+    notes = _notes(study, trials)
+    charts = [
+        Section(name, CHARTS[name].title, _figure(CHARTS[name], specs[name]), folded=folds and place >= _OPEN_CHARTS)
+        for place, name in enumerate(specs)
+    ]
     parts = [
+        Section("answers", "Answers", html.items(answers)),
+        *([Section("notes", "Notes", notes, folded=folds)] if notes else []),
+    ]
+    rest = [*charts, *_tables(study, trials, folds=folds), *_about(study, data, stem, left_out, folds=folds)]
+    body = [
         f"<h1>{text(study.name)}</h1>",
         f'<p class="question">{text(study.about.get("about") or "A study without a question.")}</p>',
-        "<h2>Answers</h2>",
-        html.items(answers),
-        *_notes(study, trials),
+        contents([*parts, *rest]),
+        *drawn(parts),
         _filter(trials) if finished else "",
-        *(_figure(CHARTS[name], specs[name]) for name in specs),
-        "<h2>Configurations</h2>",
-        html.frame_table(study.summary().rename(columns={"finished": "ended"}), "configuration"),
-        *_optional_table(study, "Verdicts over paired seeds: simultaneous intervals, p corrected by Holm", "verdicts"),
-        *_optional_table(study, "Time to target", "targets"),
-        "<h2>Trials</h2>",
-        html.frame_table(_with_best(trials[_columns(study)], study), "configuration"),
-        "<h2>Data</h2>",
-        html.download("trials.csv", trials),
-        html.download("curves.csv", study.curves()),
-        "<h2>How it was made</h2>",
+        *drawn(rest),
+    ]
+    style = figures.STYLE + SECTIONS_STYLE
+    return html.page(study.name, body, style=style, scripts=figures.scripts(specs, SECTIONS_SCRIPT))
+
+
+def _tables(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]:
+    """The sections of the tables."""
+    summary = html.frame_table(_summary(study), "configuration", file="configurations.csv.gz")
+    sections = [Section("configurations", "Configurations", summary)]
+    with suppress(AssayError):
+        sections += _comparisons(study, trials, folds=folds)
+    with suppress(AssayError):
+        targets = html.frame_table(study.targets(), "configuration", file="targets.csv.gz")
+        sections.append(Section("targets", "Time to target", targets, folded=folds))
+    table = html.frame_table(_with_best(trials[_columns(study)], study), "configuration", file="trials.csv.gz")
+    return [*sections, Section("trials", "Trials", table, folded=folds)]
+
+
+def _comparisons(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]:
+    """The comparisons that lead, and a matrix of all pairs of a study without a baseline."""
+    made = study.comparisons(measure=selected_by(trials), most=_MOST_COMPARISONS)
+    table = made.table()
+    table.attrs["measure"] = selected_by(trials)
+    is_many = bool(made.verdicts) and made.verdicts[0].comparisons > 1
+    notes = [f"Over paired seeds: {made.about}."]
+    notes += ["Intervals of significant differences are simultaneous, p is corrected for all comparisons."] * is_many
+    notes += [f"* {made.alone}."] if made.alone else []
+    shown, total = len(made.verdicts), made.total
+    notes += (
+        [f"Showing {shown:,} of {total:,}; {command_line('assay compare', study.name, all=True)} has them."]
+        if shown < total
+        else []
+    )
+    body = f'<p class="note">{text(" ".join(notes))}</p>' + html.frame_table(table, "a")
+    sections = [Section("comparisons", "Comparisons", body)]
+    names, rows = study.matrix()
+    if len(names) > 2:
+        caption = (
+            "+ the row is significantly better than the column, − worse, · no significant difference or too few seeds"
+        )
+        count = trials["configuration"].nunique()
+        caption += f"; the {len(names)} best of {count:,} configurations" if len(names) < count else ""
+        body = f'<p class="note">{text(caption)}.</p>' + html.matrix(names, rows)
+        sections.append(Section("matrix", "Comparison of all pairs", body, folded=folds))
+    return sections
+
+
+def _about(
+    study: StudyResults, data: Downloads, stem: str | None, left_out: list[str], *, folds: bool
+) -> list[Section]:
+    """The data, and how to make them again."""
+    made = [
         html.pairs(study.environment()),
         *_again(study),
         *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
-    return html.page(study.name, parts, style=figures.STYLE, scripts=figures.scripts(specs))
+    return [
+        Section("data", "Data", data.links(stem)),
+        Section("made", "How it was made", "\n".join(made), folded=folds),
+    ]
+
+
+def _summary(study: StudyResults) -> Frame:
+    """The configurations as the page shows them: by what they are selected by, without columns that hold nothing."""
+    summary = study.summary().rename(columns={"finished": "ended"})
+    chosen = selected_by(study.frame())
+    first = ["configuration", "n", chosen, "validation_sd" if chosen != TEST_SCORE.column else "sd"]
+    first += [name for name in (TEST_SCORE.column, "sd", "low", "high", "seconds", "effort") if name not in first]
+    rest = [name for name in summary.columns if name not in first and summary[name].astype(bool).any()]
+    table = summary[[*first, *(name for name in rest if summary[name].notna().any())]]
+    return table.sort_values(chosen, ascending=False, kind="stable", na_position="last")
+
+
+def _downloads(study: StudyResults) -> Downloads:
+    """The data of the page."""
+    frames = {"trials.csv": study.frame(), "curves.csv": study.curves(), "configurations.csv": study.summary()}
+    with suppress(AssayError):
+        frames["targets.csv"] = study.targets()
+    return Downloads.of(frames)
 
 
 def _again(study: StudyResults) -> list[str]:
@@ -131,7 +223,7 @@ def bench_page(plain: dict[str, Any]) -> str:
         "compute the same, then how long they take.</p>",
         "<h2>Answers</h2>",
         html.items(benches.sentences(plain)),
-        *(_figure(chart, specs[chart.name]) for chart in charts),
+        *(f"<h2>{text(chart.title)}</h2>{_figure(chart, specs[chart.name])}" for chart in charts),
         "<h2>Rows</h2>",
         html.frame_table(summary.astype(object).where(summary.notna(), None), "label"),
         "<h2>Data</h2>",
@@ -171,7 +263,8 @@ def _specs(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
 
 def _figure(chart: Chart, spec: dict[str, Any]) -> str:
     seen = str(spec.get("description", ""))
-    return figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours, seen=seen)
+    drawn_in = figures.figure(chart.name, chart.title, keeps_colours=chart.keeps_colours, seen=seen)
+    return drawn_in.partition("</h2>\n")[2]  # the section has its heading
 
 
 def _filter(trials: Frame) -> str:
@@ -193,27 +286,16 @@ def _columns(study: StudyResults) -> list[str]:
 _MOST_NOTES = 30
 
 
-def _notes(study: StudyResults, trials: Frame) -> list[str]:
-    """The notes on the trials; the first ones if there are many."""
+def _notes(study: StudyResults, trials: Frame) -> str:
+    """The notes on the trials as a list; the first ones if there are many, "" without any."""
     count, notes = trials["configuration"].nunique(), study.notes()
     lines = [line(note, configurations=count) for note in notes[:_MOST_NOTES]]
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
     lines += [study.renamed_axes] if study.renamed_axes else []
-    lines += study.rerun.ignored
-    return ["<h2>Notes</h2>", html.items(lines)] if lines else []
+    return html.items(lines) if lines else ""
 
 
 def _with_best(trials: Frame, study: StudyResults) -> Frame:
     """The trials with their best points: the lowest loss on the validation set, or on the test set if there is none."""
     return trials.merge(study.best_points(), on="trial", how="left")
-
-
-def _optional_table(study: StudyResults, heading: str, name: str) -> list[str]:
-    """A table that not every study has, or nothing."""
-    try:
-        frame = getattr(study, name)()
-    except AssayError:
-        return []
-    table = html.frame_table(frame.drop(columns=["sentence"], errors="ignore"), frame.columns[0])
-    return [f"<h2>{heading}</h2>", table]

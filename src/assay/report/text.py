@@ -39,7 +39,10 @@ _FORMULA = ("=", "+", "-", "@")
 
 def clean(text: object) -> str:
     """Text from outside without control characters, so that a name cannot steer the terminal."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in str(text))
+    words = str(text)
+    if words.isprintable():  # none is a control character
+        return words
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in words)
 
 
 def _steers(character: str) -> bool:
@@ -96,7 +99,9 @@ def frame_csv(frame: Any) -> str:
     def cell(value: Any) -> Any:
         return csv_cell(value) if isinstance(value, str) else value
 
-    return str(frame.rename(columns=cell).map(cell).to_csv(index=False))
+    words = frame.select_dtypes(exclude="number").columns  # numbers are no formulas, and are most of a large frame
+    safe = frame.assign(**{column: frame[column].map(cell) for column in words}) if frame.columns.is_unique else None
+    return str((frame.map(cell) if safe is None else safe).rename(columns=cell).to_csv(index=False))
 
 
 def markdown(frame: Any) -> str:

@@ -44,7 +44,7 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[dict[str, Any]]) -> pan
         if key not in sizes:
             sizes[key] = _examples(*key)
         of_trial[row["trial"]] = float(sizes[key])
-    trials = curves["trial"]
+    trials: Any = curves["trial"]
     epochs = curves["examples"] / trials.map(of_trial)
     return curves.assign(epochs=np.where(trials.isin(in_epochs), curves["iteration"], epochs))
 

@@ -6,12 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from assay.analysis.axis_columns import APART, PLACE, RECIPE
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, is_of_confusion, name_of
-from assay.store.records import POINT, PROCESSOR
+from assay.store.curves import POINT, Curves
+from assay.store.records import PROCESSOR
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
 COLUMNS = tuple(
     dict.fromkeys(
@@ -83,26 +87,22 @@ def _budget_seconds(row: Mapping[str, Any]) -> float | None:
     return json.loads(row["recipe"])["budget"].get("seconds")
 
 
-def curve_frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:
-    """One row per log point, as `Results.curves` describes them; `rows`: of the trials with a curve."""
+def curve_frame(rows: Sequence[dict[str, Any]], curves: Curves) -> pandas.DataFrame:
+    """One row per log point, as `Results.curves` describes them, from the rows of trials and their curves."""
     import pandas
 
-    mixed = len({row.get("steps", "iterations") for row in rows}) > 1
-
-    columns: dict[str, list[Any]] = {name: [] for name in ("trial", *POINT, "flops")}
-    for row in rows:  # one list a column: a frame a trial would take seconds for thousands
-        curve: dict[str, list[Any]] = json.loads(row["curve"])
-        count = len(curve.get("iteration", []))
-        columns["trial"] += [row["trial"]] * count
-        for name in POINT:
-            missing = name == "iteration" and mixed and row.get("steps") == "epochs"
-            columns[name] += [None] * count if missing else curve.get(name) or [None] * count
+    counts, points = curves.counts, int(curves.counts.sum())
+    columns: dict[str, NDArray[Any]] = {"trial": np.repeat(np.array([row["trial"] for row in rows], object), counts)}
+    for name in POINT:
+        values = curves.columns.get(name, np.full(points, np.nan))
+        gaps = curves.missing.get(name)
+        columns[name] = values if gaps is None else np.where(gaps, np.nan, values)
+    if len({row.get("steps", "iterations") for row in rows}) > 1:
+        epochs = np.repeat(np.array([row.get("steps") == "epochs" for row in rows], np.bool_), counts)
+        columns["iteration"] = np.where(epochs, np.nan, columns["iteration"])
+    rates = [(row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0 for row in rows]
+    for number, row in enumerate(rows):
         if row.get("origin") == "imported":  # what a log does not tell
-            columns["flops"] += [None] * count
-            continue
-        rate = (row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0
-        columns["flops"] += [rate * seen for seen in curve.get("examples", [])]
-    frame = pandas.DataFrame(columns)
-    for name in (*POINT, "flops"):
-        frame[name] = pandas.to_numeric(frame[name])
-    return frame
+            rates[number] = np.nan
+    columns["flops"] = np.repeat(np.array(rates, np.float64), counts) * columns["examples"]
+    return pandas.DataFrame(columns)

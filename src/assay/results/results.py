@@ -23,7 +23,8 @@ from assay.results.environment import environment
 from assay.results.frames import curve_frame, trial_frame
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
-from assay.store.queries import machines_of, study_rows, with_readable
+from assay.store.curves import has_column
+from assay.store.queries import machines_of, study_rows, with_curves, with_readable
 from assay.store.store import Store
 from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from assay.analysis.verdicts import Verdict
     from assay.report.charts import Chart
+    from assay.results.comparisons import Comparisons
 
 _SAMPLE = 2000  # trials that a forest is fitted to for a chart: more take longer, and order the axes alike
 _COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, and else how many of the best
@@ -112,6 +114,11 @@ class Results:
             and `macro_f1`, and for up to 100 classes `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did
             not measure is missing.
         """
+        return self._frame.copy()
+
+    @cached_property
+    def _frame(self) -> pandas.DataFrame:
+        """`frame`, made once; whoever gets it gets a copy."""
         return trial_frame(self._rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
 
     @cached_property
@@ -134,13 +141,19 @@ class Results:
             proportion to the examples seen). `iteration` is missing for an imported log that counts only epochs, unless
             every curve of the study does.
         """
-        return curve_frame(self._curve_rows)
+        return self._curves.copy()
+
+    @cached_property
+    def _curves(self) -> pandas.DataFrame:
+        """`curves`, made once; whoever gets it gets a copy."""
+        rows, curves = with_curves(self._curve_rows)
+        self._curve_rows = rows  # what is damaged is said once
+        return curve_frame(rows, curves)
 
     @cached_property
     def _curve_rows(self) -> list[dict[str, Any]]:
         """The rows with a curve, one for each trial: configurations may share one."""
-        rows = list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
-        return with_readable(rows, "curve")
+        return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.
@@ -161,17 +174,21 @@ class Results:
             A frame with the columns `configuration`, `trials`, `finished`, `diverged`, `accuracy` (mean), `low` and
             `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians, missing where half of the
             trials or more did not finish), `origin`, `timed_out`, `no_result`, `busy_trials` (how many trials had
-            foreign load) and `busy` ("busy machine" where their seconds are ranked).
+            foreign load), `busy` ("busy machine" where their seconds are ranked), `sd` and `n` (of the accuracy) and
+            `validation_accuracy`, `validation_sd` and `validation_n`.
 
         Raises:
             AssayError: The study has no trials.
         """
+        if self._frame.empty:
+            raise AssayError(f"study {self.name!r} has no trials")
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pandas.DataFrame:
         from assay.analysis.summaries import summarised
 
-        frame = self.frame()
-        if frame.empty:
-            raise AssayError(f"study {self.name!r} has no trials")
-        return summarised(frame)
+        return summarised(self._frame)
 
     def best_points(self) -> pandas.DataFrame:
         """The point with the lowest loss of each trial: on the validation set, or on the test set if there is none.
@@ -214,6 +231,23 @@ class Results:
         from assay.analysis.effort import effort
 
         return effort(self.frame(), cost=cost)
+
+    def configuration(self, name: str) -> str:
+        """The label of a configuration, also from its values alone, without the names of the axes.
+
+        Raises:
+            AssayError: There is none, or several.
+        """
+        names = dict.fromkeys(str(row["label"]) for row in self._rows)
+        if name in names:
+            return name
+        bare: dict[str, dict[str, None]] = {}
+        for row in self._rows:
+            values = ", ".join(map(str, json.loads(row["axis_values"]).values()))
+            bare.setdefault(values, {})[str(row["label"])] = None
+        if len(bare.get(name, ())) == 1:
+            return next(iter(bare[name]))
+        raise AssayError(unknown("configuration", name, names))
 
     def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
         """Compares two configurations over their paired seeds, as one of all pairs of the study.
@@ -264,6 +298,45 @@ class Results:
         of_looks = self._of_looks(measure, alpha)
         return table_of(of_looks) if of_looks else pairwise(self.frame(), measure=measure, alpha=alpha)
 
+    def comparisons(
+        self,
+        *names: str,
+        measure: str = "accuracy",
+        alpha: float = 0.05,
+        baseline: str | None = None,
+        most: int | None = 20,
+    ) -> Comparisons:
+        """The comparisons that a table of the study shows, the first ones the most telling.
+
+        Args:
+            names: Labels of configurations, compared with one another in this order. Without any, every configuration
+                is compared with that named "baseline", or all pairs, or where these are many the best with the others.
+            measure: A column of `frame`.
+            alpha: The level of significance, after correction.
+            baseline: The label of a configuration that every other one is compared with.
+            most: How many comparisons there are at most; None: all.
+
+        Raises:
+            AssayError: There is only one configuration, or the seconds do not compare.
+        """
+        from assay.results.comparisons import shown
+
+        looks = [] if baseline else self._of_looks(measure, alpha)
+        return shown(self.frame(), looks, measure=measure, alpha=alpha, names=names, baseline=baseline, most=most)
+
+    def matrix(self) -> tuple[list[str], list[list[str]]]:
+        """The best configurations, at most 40, and the sign of each against each other; none with a baseline."""
+        from assay.analysis.seed_values import SeedValues
+        from assay.report.answers import baseline_of, selected_by
+        from assay.results.comparisons import matrix
+
+        trials = self.frame()
+        measure = selected_by(trials)
+        looks = self._of_looks(measure, 0.05)
+        if baseline_of(trials, {measure: looks} if looks else None) is not None:
+            return [], []
+        return matrix(SeedValues.of(trials, measure), looks)
+
     def _of_looks(self, measure: str, alpha: float) -> list[Verdict]:
         """The stored verdicts of the looks that added seeds until a measure was decided; none for another measure."""
         from assay.analysis.verdicts import Verdict
@@ -288,7 +361,8 @@ class Results:
         """Time to a target accuracy, by configuration, read from the stored curves. Misses are censored, not dropped.
 
         Args:
-            accuracy: The target, a fraction. None takes the median of the final accuracies.
+            accuracy: The target, a fraction. None takes one near the best configuration: 99 % of the way from chance to
+                it, rounded down.
             by: "iteration", "examples", "seconds" or "flops".
 
         Returns:
@@ -297,12 +371,15 @@ class Results:
         """
         from assay.analysis import targets
 
-        trials = self.frame()
-        accuracy = targets.default_target(trials) if accuracy is None else accuracy
-        return targets.summary(targets.times_to(self.curves(), trials, accuracy=accuracy, by=by))
+        accuracy = targets.default_target(self._frame) if accuracy is None else accuracy
+        return targets.summary(targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by))
 
     def answers(self) -> list[str]:
         """The answers of the study, as sentences."""
+        return list(self._answers)
+
+    @cached_property
+    def _answers(self) -> list[str]:
         from assay.report.answers import answers
 
         decided = {self._decided["measure"]: self._of_looks(self._decided["measure"], 0.05)} if self._decided else {}
@@ -413,13 +490,19 @@ class Results:
         return table
 
     def _drawn_verdicts(self, trials: pandas.DataFrame) -> pandas.DataFrame:
-        """The verdicts on all pairs; of hundreds of configurations those on the pairs of the best alone."""
+        """The family that the answers lead with: every configuration with the baseline, or else all pairs.
+
+        Of hundreds of configurations without a baseline, the pairs of the best alone.
+        """
         from assay.analysis.families import SeedValues, pairs_among
         from assay.analysis.verdicts import table_of
+        from assay.report.answers import baseline_of
 
-        count = trials["configuration"].nunique()
-        if count <= _COMPARED or self._of_looks(TEST_SCORE.column, 0.05):
-            return self.verdicts()
+        looks = self._of_looks("accuracy", 0.05)
+        baseline = baseline_of(trials, {"accuracy": looks} if looks else None)
+        count: int = len(set(trials["configuration"]))
+        if looks or baseline or count <= _COMPARED:
+            return self.verdicts(baseline=baseline)
         means: Any = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
         best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
         table = table_of(pairs_among(SeedValues.of(trials, TEST_SCORE.column), best).verdicts())
@@ -433,8 +516,8 @@ class Results:
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
-        tested = any('"test_accuracy"' in row["curve"] for row in self._curve_rows)
-        validated = any('"validation_accuracy"' in row["curve"] for row in self._curve_rows)
+        tested = any(has_column(row["curve"], "test_accuracy") for row in self._curve_rows)
+        validated = any(has_column(row["curve"], "validation_accuracy") for row in self._curve_rows)
         return "validation" if validated and not tested else "test"
 
     def _drawable(self, trial: str | None) -> History:

@@ -1,21 +1,24 @@
-"""Artifacts: files named by the hash of their content, in a folder next to the database or in a table of it."""
+"""Artifacts, named by the hash of their content: large ones are files next to the database, others rows of it."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
 
 from assay.errors import StoreError
-from assay.store.database import Database
+from assay.store.database import Database, chunks
 from assay.store.schema import artifact
 from assay.system.files import sync_folder, write_atomically
 
 _YOUNG_SECONDS = 3600.0
+SMALL_BYTES = 2**18
+"""Artifacts up to this size are rows next to an SQLite file's results: no folder of a hundred thousand files."""
 
 
 class ForbiddenError(StoreError):
@@ -28,12 +31,17 @@ class ForbiddenError(StoreError):
 class Artifacts(Protocol):
     """Content-addressed storage.
 
-    Call `put` before writing a row that refers to the artifact: an unreferenced artifact is harmless, a missing one is
-    not.
+    Call `put` before writing a row that refers to the artifact, or `prepare` before the transaction of that row and
+    `add` within it: an unreferenced artifact is harmless, a missing one is not.
     """
 
     def put(self, content: bytes) -> str: ...
+    def prepare(self, content: bytes) -> str: ...
+    def add(self, connection: sa.Connection, content: bytes) -> None: ...
     def get(self, name: str) -> bytes: ...
+    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]: ...
+    def unused(self, used: Collection[str]) -> list[tuple[str, int]]: ...
+    def discard(self, names: Sequence[str]) -> None: ...
     def names(self) -> Iterator[str]: ...
     def remove(self, name: str) -> None: ...
     def is_young(self, name: str) -> bool: ...
@@ -65,6 +73,39 @@ class Folder:
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
         write_atomically(path, content)
         return name
+
+    prepare = put
+
+    def add(self, connection: sa.Connection, content: bytes) -> None:
+        """The file is there already."""
+
+    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged. Raises: ForbiddenError."""
+        for name in names:
+            try:
+                self.get(name)
+            except ForbiddenError:
+                raise
+            except StoreError as error:
+                yield name, error
+
+    def unused(self, used: Collection[str]) -> list[tuple[str, int]]:
+        """The artifacts that are not used and not young, with their bytes."""
+        unused: list[tuple[str, int]] = []
+        for name in self.names():
+            if name not in used and not self.is_young(name):
+                with suppress(OSError):
+                    unused.append((name, self._path(name).stat().st_size))
+        return unused
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Removes those that are not young: a put in the meantime makes one young. Raises: StoreError."""
+        for name in names:
+            try:
+                if not self.is_young(name):
+                    self.remove(name)
+            except OSError as error:
+                raise StoreError(f"artifact {name[:16]} cannot be removed: {error.strerror or error}") from None
 
     def get(self, name: str) -> bytes:
         path = self._path(name)
@@ -123,27 +164,70 @@ class InTable:
         self.database = database
 
     def put(self, content: bytes) -> str:
-        name = name_of(content)
         with self.database.write() as connection:
-            stored = connection.execute(sa.select(artifact.c.hash).where(artifact.c.hash == name)).first()
-            if stored is None:
-                now = self.database.now(connection)
-                connection.execute(sa.insert(artifact).values(hash=name, content=content, written=now))
-        return name
+            self.add(connection, content)
+        return name_of(content)
+
+    def prepare(self, content: bytes) -> str:
+        """The name; `add` stores the content."""
+        return name_of(content)
+
+    def add(self, connection: sa.Connection, content: bytes) -> None:
+        """Adds an artifact within the transaction that refers to it; a damaged one of that name is overwritten."""
+        name, now = name_of(content), self.database.now(connection)
+        stored = connection.execute(sa.select(artifact.c.content).where(artifact.c.hash == name)).scalar()
+        if stored is None:
+            connection.execute(sa.insert(artifact).values(hash=name, content=content, written=now))
+            return
+        values = {"written": now} if stored == content else {"written": now, "content": content}
+        connection.execute(sa.update(artifact).where(artifact.c.hash == name).values(**values))
+
+    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged."""
+        missing = set(names)
+        with self.database.read() as connection:
+            streamed = connection.execution_options(yield_per=100)
+            for name, content in streamed.execute(sa.select(artifact.c.hash, artifact.c.content)):
+                if name in missing:
+                    missing.discard(name)
+                    if not isinstance(content, bytes) or name_of(content) != name:
+                        yield name, StoreError(f"artifact {name[:16]} is damaged")
+        for name in missing:
+            yield name, StoreError(f"artifact {name[:16]} is missing")
+
+    def unused(self, used: Collection[str]) -> list[tuple[str, int]]:
+        """The artifacts that are not used and not young, with their bytes."""
+        with self.database.read() as connection:
+            old = artifact.c.written <= self.database.now(connection) - _YOUNG_SECONDS
+            rows = connection.execute(sa.select(artifact.c.hash, sa.func.length(artifact.c.content)).where(old))
+            return [(name, int(size)) for name, size in rows if name not in used]
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Removes those that are not young: a put in the meantime makes one young."""
+        with self.database.write() as connection:
+            old = artifact.c.written <= self.database.now(connection) - _YOUNG_SECONDS
+            for chunk in chunks(names):
+                connection.execute(sa.delete(artifact).where(artifact.c.hash.in_(chunk), old))
 
     def get(self, name: str) -> bytes:
         with self.database.read() as connection:
             content = connection.execute(sa.select(artifact.c.content).where(artifact.c.hash == name)).scalar()
-        if content is None or name_of(bytes(content)) != name:
+        if not isinstance(content, bytes) or name_of(content) != name:
             raise StoreError(f"artifact {name[:16]} is {'missing' if content is None else 'damaged'}")
-        return bytes(content)
+        return content
+
+    def has(self, name: str) -> bool:
+        """Whether the table has an artifact, damaged or not."""
+        with self.database.read() as connection:
+            return connection.execute(sa.select(artifact.c.hash).where(artifact.c.hash == name)).first() is not None
 
     def names(self) -> Iterator[str]:
         with self.database.read() as connection:
-            yield from connection.execute(sa.select(artifact.c.hash)).scalars().all()
+            names = connection.execute(sa.select(artifact.c.hash)).scalars().all()
+        yield from (name for name in names if isinstance(name, str))
 
     def remove(self, name: str) -> None:
-        with self.database.write() as connection:
+        with self.database.write(durable=False) as connection:
             connection.execute(sa.delete(artifact).where(artifact.c.hash == name))
 
     def is_young(self, name: str) -> bool:
@@ -152,8 +236,62 @@ class InTable:
             return written is None or self.database.now(connection) - written < _YOUNG_SECONDS
 
 
+class BySize:
+    """Small artifacts in a table, so that one transaction has them and what refers to them; large ones in a folder.
+
+    Older versions of Assay wrote files of any size, which are read as well.
+    """
+
+    def __init__(self, table: InTable, folder: Folder) -> None:
+        self.table, self.folder = table, folder
+
+    def _place(self, content: bytes) -> InTable | Folder:
+        return self.table if len(content) <= SMALL_BYTES else self.folder
+
+    def put(self, content: bytes) -> str:
+        return self._place(content).put(content)
+
+    def prepare(self, content: bytes) -> str:
+        """The name of an artifact, after writing it if it is large; `add` stores a small one."""
+        return self._place(content).prepare(content)
+
+    def add(self, connection: sa.Connection, content: bytes) -> None:
+        """Adds a small artifact within the transaction that refers to it."""
+        self._place(content).add(connection, content)
+
+    def get(self, name: str) -> bytes:
+        return self.table.get(name) if self.table.has(name) else self.folder.get(name)
+
+    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged. Raises: ForbiddenError."""
+        rows = set(self.table.names())
+        yield from self.table.wrong([name for name in names if name in rows])
+        yield from self.folder.wrong([name for name in names if name not in rows])
+
+    def unused(self, used: Collection[str]) -> list[tuple[str, int]]:
+        """The artifacts that are not used and not young, with their bytes."""
+        return self.table.unused(used) + self.folder.unused(used)
+
+    def names(self) -> Iterator[str]:
+        yield from dict.fromkeys((*self.table.names(), *self.folder.names()))
+
+    def remove(self, name: str) -> None:
+        if self.table.has(name):
+            self.table.remove(name)
+        self.folder.remove(name)
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Removes those that are not young: a put in the meantime makes one young. Raises: StoreError."""
+        rows = set(self.table.names())
+        self.table.discard([name for name in names if name in rows])
+        self.folder.discard([name for name in names if name not in rows])
+
+    def is_young(self, name: str) -> bool:
+        return self.table.is_young(name) if self.table.has(name) else self.folder.is_young(name)
+
+
 def artifacts_of(database: Database) -> Artifacts:
-    """The artifacts of a database: a folder for SQLite, a table for PostgreSQL."""
+    """The artifacts of a database: a table, and for SQLite a folder of those that are large."""
     if database.path is None:
         return InTable(database)
-    return Folder(database.path.with_name(database.path.name + ".artifacts"))
+    return BySize(InTable(database), Folder(database.path.with_name(database.path.name + ".artifacts")))

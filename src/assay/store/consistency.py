@@ -10,7 +10,7 @@ from typing import Any
 from assay.analysis.quantities import end_columns
 from assay.recipe.model import Recipe
 from assay.recipe.upgrades import upgraded
-from assay.store.records import points_of
+from assay.store.curves import points_of
 from assay.studies.keys import trajectory_key_of, trial_key_of
 
 _STARTED = "started from "

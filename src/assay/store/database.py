@@ -51,8 +51,8 @@ class Database:
                 self.engine = sa.create_engine(self.url, pool_pre_ping=True)
                 if not read_only:
                     self._migrate_postgres()
-            version = self._check_version()
-            if version != VERSION:  # opened to be read only
+            self.version = self._check_version()
+            if self.version < "0005":  # opened to be read only
                 event.listen(self.engine, "connect", _fill_in)
                 self.engine.dispose()  # its connections are from before
 

@@ -53,11 +53,14 @@ def ends_stored(
     A result that the database refuses does not undo the others: each has a savepoint.
     """
     contents = [ending.finished.content for ending in endings]
-    names = [None if content is None else artifacts.put(content) for content in contents]
+    names = [None if content is None else artifacts.prepare(content) for content in contents]
     with database.write() as connection:
         held = leases.held(connection, [ending.lease for ending in endings])
         stored = Stored([ending.lease.trajectory in held for ending in endings])
         kept = [(e, name) for e, name in zip(endings, names, strict=True) if e.lease.trajectory in held]
+        for ending, _ in kept:
+            if ending.finished.content is not None:
+                artifacts.add(connection, ending.finished.content)
         put_each(database, connection, [(e.trial.key, e.finished, name) for e, name in kept], stored.errors)
         checkpoints = [
             (e.lease, e.finished.history.iterations, name)

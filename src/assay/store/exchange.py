@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,15 @@ from assay.engines import ENGINES
 from assay.errors import FileError, StoreError, to_install
 from assay.store import benches
 from assay.store.artifacts import name_of
+from assay.store.columns import wrong_rows
 from assay.store.consistency import contradictions
+from assay.store.curves import POINT, load, packed_text, text_of
+from assay.store.database import chunks
 from assay.store.imported import history_of, refuse_taken
-from assay.store.parquet import trial_rows
+from assay.store.integrity import Show, silent
+from assay.store.parquet import rows_of, trial_rows
 from assay.store.queries import study_definition
-from assay.store.records import POINT, stored_machine
+from assay.store.records import stored_machine
 from assay.store.rows import check_row
 from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
@@ -40,9 +45,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _PREFIX = "result_"
+_ROWS = 2000  # checked and inserted at once
+_CURVE = _PREFIX + "curve"
 
 
-def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False) -> int:
+def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False, show: Show = silent) -> int:
     """Writes all trials with the benches, or the trials of a study, with their results; returns their number.
 
     `artifacts`: whether to write the weights too. Raises: StoreError, FileError.
@@ -58,6 +65,12 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
     with store.database.read() as connection:
         rows = _rows(connection, query.order_by(trial.c.created))
+        show("curves", 0, len(rows))
+        points = _points(rows)
+        for number, row in enumerate(rows):
+            if number % _ROWS == 0:
+                show("curves", number, len(rows))
+            row[_CURVE] = None if row[_CURVE] is None else _curve_text(row[_CURVE])
         studies = _rows(connection, sa.select(study))
         curves = _rows(connection, sa.select(imported).order_by(imported.c.key))
         members = _rows(connection, sa.select(member).order_by(*member.primary_key))
@@ -66,13 +79,18 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
     if study_name:
         studies = [row for row in studies if row["name"] == study_name]
     names = {row["id"]: row["name"] for row in studies}
-    curves = [row | {"study": names[row["study"]]} for row in curves if row["study"] in names]
+    curves = [
+        row | {"study": names[row["study"]], "curve": _curve_text(row["curve"])}
+        for row in curves
+        if row["study"] in names
+    ]
     for row in studies:
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        show("files", 0, 5)
         _write_parquet(pandas.DataFrame(rows, columns=[c.key for c in columns]), folder / "trials.parquet")
-        _write_parquet(_curves(rows), folder / "curves.parquet")
+        _write_parquet(points, folder / "curves.parquet")
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
         write_atomically(folder / "studies.json", json.dumps(about, indent=1).encode())
         write_atomically(folder / "imported.json", json.dumps(curves, indent=1).encode())
@@ -98,17 +116,28 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, An
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _curves(rows: list[dict[str, Any]]) -> pandas.DataFrame:
-    """The curves of exported trials, one row per point."""
+def _curve_text(cell: Any) -> str:
+    """A curve as JSON; what is no curve as the text that it was, so that a damaged trial hides no other one."""
+    try:
+        return text_of(cell)
+    except ValueError:
+        return cell.hex() if isinstance(cell, bytes) else str(cell)
+
+
+def _points(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    """The curves of exported trials, one row per point; those that can be read."""
+    import numpy as np
     import pandas
 
-    frames = [
-        pandas.DataFrame({"trial": row["key"], **json.loads(row[_PREFIX + "curve"])})
-        for row in rows
-        if row[_PREFIX + "curve"] and row[_PREFIX + "curve"] != "{}"
-    ]
-    columns = ["trial", *POINT]
-    return pandas.concat(frames).reindex(columns=columns) if frames else pandas.DataFrame(columns=columns)
+    rows = [row for row in rows if row[_CURVE] is not None]
+    curves = load(row[_CURVE] for row in rows)
+    keys = np.repeat(np.array([row["key"] for row in rows], object), curves.counts)
+    columns: dict[str, Any] = {"trial": keys}
+    for name in POINT:
+        values = curves.columns.get(name, np.full(len(keys), np.nan))
+        gaps = curves.missing.get(name)
+        columns[name] = values if gaps is None else np.where(gaps, np.nan, values)
+    return pandas.DataFrame(columns)
 
 
 @dataclass(frozen=True)
@@ -122,7 +151,7 @@ class _Export:
     curves: list[dict[str, Any]]
 
 
-def read_back(store: Store, folder: Path) -> tuple[int, int]:
+def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int]:
     """Adds what an export holds and the store lacks.
 
     Every row is checked, because the folder is untrusted.
@@ -133,7 +162,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     Raises: FileError, with the first row that cannot be read.
     """
     _needs_pyarrow()
-    export = _read(folder)
+    export = _read(folder, show)
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
@@ -142,13 +171,15 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
-        for planned, ended in export.trials:
-            _insert_missing(connection, trajectory, {"key": planned["trajectory"], "iteration": 0, "losses": 0})
-            _insert_missing(connection, trial, planned)
-            if ended is not None:
-                ended["artifact"] = ended["artifact"] if ended["artifact"] in artifacts else None
-                ended["machine"] = hashes.get(ended["machine"], ended["machine"])
-                added += _insert_missing(connection, result, ended)
+        for number, (planned, ended) in enumerate(_portions(export.trials)):
+            show("trials stored", number * _ROWS, len(export.trials))
+            for row in ended:
+                row["artifact"] = row["artifact"] if row["artifact"] in artifacts else None
+                row["machine"] = hashes.get(row["machine"], row["machine"])
+            starts = [{"key": row["trajectory"], "iteration": 0, "losses": 0} for row in planned]
+            _insert_all_missing(connection, trajectory, starts)
+            _insert_all_missing(connection, trial, planned)
+            added += _insert_all_missing(connection, result, ended)
         for row in export.benches:
             _insert_missing(connection, bench, row | {"machine": hashes.get(row["machine"], row["machine"])})
         for row in export.studies:
@@ -158,7 +189,7 @@ def read_back(store: Store, folder: Path) -> tuple[int, int]:
     return added, len(export.trials) + len(export.curves) - added
 
 
-def _read(folder: Path) -> _Export:
+def _read(folder: Path, show: Show) -> _Export:
     """The content of an exported folder without its artifacts. Raises: FileError."""
     path = folder / "trials.parquet"
     if not path.is_file():
@@ -169,7 +200,17 @@ def _read(folder: Path) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials = [_checked(row) for row in trial_rows(path)]
+        trials: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
+        for number, row in enumerate(trial_rows(path)):
+            if number % _ROWS == 0:
+                show("trials read", number, rows_of(path))
+            trials.append(_stored(row))
+        for planned, ended in _portions(trials):
+            for table, rows in (("trial", planned), ("result", ended)):
+                for reason in wrong_rows(table, rows).values():
+                    raise ValueError(reason)
+        for one, end in trials:
+            _check_consistent(one, end)
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:
@@ -180,22 +221,40 @@ def _read(folder: Path) -> _Export:
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
 
 
-def _checked(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A row of the export as the rows of a trial and its result. Raises: ValueError where it is damaged."""
+def _portions(
+    trials: Sequence[tuple[dict[str, Any], dict[str, Any] | None]],
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """The rows of trials and those of their results, some at a time."""
+    for start in range(0, len(trials), _ROWS):
+        portion = trials[start : start + _ROWS]
+        yield [planned for planned, _ in portion], [ended for _, ended in portion if ended is not None]
+
+
+def _stored(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A row of the export as the rows of a trial and its result, to be checked. Raises: ValueError."""
     planned = {c.name: _as_stored(c, row[c.name]) for c in trial.columns}
-    check_row("trial", planned)
+    if not isinstance(planned["key"], str):
+        raise ValueError("trial.key: expected text")
     if not _is_engine(planned["engine"]):
         raise ValueError(f"trial {planned['key'][:8]}: engine {planned['engine']!r}: {_ENGINES}")
     if row[_PREFIX + "trial"] is None:
-        _check_consistent(planned, None)
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
     ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
-    check_row("result", ended)
+    ended["curve"] = _curve_bytes("result", ended["curve"])
     if ended["trial"] != planned["key"]:
         raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
-    _check_consistent(planned, ended)
     return planned, ended
+
+
+def _curve_bytes(table: str, text: Any) -> Any:
+    """The JSON of a curve in an export as the bytes that the store has. Raises: ValueError where it is damaged."""
+    if not isinstance(text, str):
+        raise ValueError(f"{table}.curve: is of type {type(text).__name__}; expected text")
+    try:
+        return packed_text(text)
+    except ValueError as error:
+        raise ValueError(f"{table}.curve: {error}") from None
 
 
 def _check_consistent(planned: dict[str, Any], ended: dict[str, Any] | None) -> None:
@@ -248,8 +307,8 @@ def _checked_studies(rows: Any) -> list[dict[str, Any]]:
         kept = {c.name: row[c.name] for c in study.columns}
         check_row("study", kept)
         members = [{c.name: m[c.name] for c in member.columns} for m in row["members"]]
-        for m in members:
-            check_row("member", m)
+        for reason in wrong_rows("member", members).values():
+            raise ValueError(reason)
         if len({m["position"] for m in members}) < len(members):
             raise ValueError(f"study {row['name'][:80]!r}: two members have one position")
         studies.append(kept | {"members": members})
@@ -276,6 +335,7 @@ def _checked_curves(path: Path) -> list[dict[str, Any]]:
         return []
     rows = [{c.name: row[c.name] for c in imported.columns} for row in _json_in(path)]
     for row in rows:
+        row["curve"] = _curve_bytes("imported", row["curve"])
         check_row("imported", row, skip=("study",))
         if not isinstance(row["study"], str):
             raise ValueError(f"imported curve {row['key'][:8]}: its study is not a name")
@@ -311,6 +371,20 @@ def _insert_missing(connection: sa.Connection, table: sa.Table, values: dict[str
         return 0
     connection.execute(sa.insert(table).values(**values))
     return 1
+
+
+def _insert_all_missing(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Inserts rows, of equal keys the first, unless their keys exist; returns the number of rows inserted."""
+    key = next(iter(table.primary_key.columns))
+    by_key: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        by_key.setdefault(row[key.name], row)
+    for chunk in chunks(list(by_key)):
+        for stored in connection.execute(sa.select(key).where(key.in_(chunk))).scalars().all():
+            del by_key[stored]
+    if by_key:
+        connection.execute(sa.insert(table), list(by_key.values()))
+    return len(by_key)
 
 
 def _add_study(connection: sa.Connection, row: dict[str, Any]) -> None:

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from assay.analysis.quantities import MEASURED, QUANTITIES
 from assay.errors import StoreError
+from assay.store.curves import packed_points, points_of, text_of
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
-from assay.store.records import curve_text, dumped, points_of
+from assay.store.records import dumped
 from assay.store.rows import readable
 from assay.store.schema import imported, member, result, study, trial
 from assay.training.history import History
@@ -126,7 +127,10 @@ def rows_of_study(database: Database, name: str) -> list[Row]:
 
 
 def listed(database: Database, filters: Sequence[str] = (), *, study_name: str = "") -> list[Row]:
-    """The imported curves that pass the filters, the latest first. A quantity that a log lacks passes no filter."""
+    """The imported curves that pass the filters, the latest first, each as JSON text.
+
+    A quantity that a log lacks passes no filter.
+    """
     where = [condition_on(text, {c.name: c for c in imported.columns if c.name not in _WIDE}) for text in filters]
     if any(clause is None for clause in where):
         return []
@@ -135,7 +139,7 @@ def listed(database: Database, filters: Sequence[str] = (), *, study_name: str =
     query = sa.select(imported).where(*(clause for clause in where if clause is not None))
     with database.read() as connection:
         rows = [dict(row) for row in connection.execute(query.order_by(imported.c.finished.desc())).mappings()]
-    return [_as_trial(_read(dict(row))) for row in rows]
+    return [_as_trial(_read(row)) | {"curve": text_of(row["curve"])} for row in rows]
 
 
 def _read(row: Mapping[str, Any]) -> Row:
@@ -191,7 +195,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
         "examples": last.examples,
         "timing": f"imported: {source.clock}",
         "machine": source.machine or f"of the log {source.key[:8]}",  # unknown, so it equals no other machine
-        "curve": curve_text(history.points),
+        "curve": packed_points(history.points),
         "warnings": dumped(list(history.warnings)),
     }
 

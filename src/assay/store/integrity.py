@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,21 @@ import sqlalchemy as sa
 
 from assay.errors import StoreError
 from assay.store import benches
-from assay.store.artifacts import ForbiddenError
+from assay.store.columns import wrong_rows
 from assay.store.holder import Holder
 from assay.store.imported import history_of
 from assay.store.rows import check_row
-from assay.store.schema import bench, imported, machine, member, result, study, trajectory, trial
+from assay.store.schema import bench, imported, machine, member, progress, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import write_atomically
+
+_ROWS = 2000  # read at once
+Show = Callable[[str, int, int], None]
+"""Is given what is being done, how much of it is done, and of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,10 @@ class Defect:
     sentence: str
 
 
-def check(store: Store) -> list[Defect]:
-    """All defects of a store, the most serious first. Changes nothing."""
-    return [*_database(store), *_rows(store), *_artifacts(store), *_leases(store)]
+def check(store: Store, show: Show = silent) -> list[Defect]:
+    """All defects of a store, the most serious first. Changes nothing. `show` is given what is done."""
+    show("the database", 0, 1)
+    return [*_database(store), *_rows(store, show), *_artifacts(store, show), *_leases(store)]
 
 
 def _database(store: Store) -> Iterator[Defect]:
@@ -51,15 +60,17 @@ def _database(store: Store) -> Iterator[Defect]:
             yield Defect("damaged", store.name, f"a row of {row[0]} refers to a missing row of {row[2]}")
 
 
-def _rows(store: Store) -> Iterator[Defect]:
+def _rows(store: Store, show: Show) -> Iterator[Defect]:
     with store.database.read() as connection:
         for table, key, noun in _CHECKED:
-            for row in connection.execute(sa.select(table)).mappings():
-                try:
-                    check_row(table.name, dict(row))
-                except ValueError as error:
-                    subject = str(row[key])
-                    yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {error}")
+            total, done = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one(), 0
+            found = connection.execution_options(yield_per=_ROWS).execute(sa.select(table))
+            for rows in found.mappings().partitions():
+                done += len(rows)
+                show(f"rows of {table.name}", done, int(total))
+                for number, reason in sorted(wrong_rows(table.name, [dict(row) for row in rows]).items()):
+                    subject = str(rows[number][key])
+                    yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {reason}")
         for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
             try:
                 benches.read(row.key, row.content)
@@ -83,19 +94,15 @@ def owners(store: Store) -> dict[str, str]:
         return described | {name: f"trial {key[:8]}" for name, key in connection.execute(results)}
 
 
-def _artifacts(store: Store) -> Iterator[Defect]:
+def _artifacts(store: Store, show: Show) -> Iterator[Defect]:
     owner_of = owners(store)
+    show("weights", 0, len(owner_of))
     existing = set(store.artifacts.names())
     for name, owner in owner_of.items():
         if name not in existing:
             yield Defect("missing", name, f"artifact {name[:16]} of {owner} is missing")
-            continue
-        try:
-            store.artifacts.get(name)
-        except ForbiddenError:
-            raise
-        except StoreError as error:
-            yield Defect("missing", name, f"artifact of {owner}: {error}")
+    for name, error in store.artifacts.wrong([name for name in owner_of if name in existing]):
+        yield Defect("missing", name, f"artifact of {owner_of[name]}: {error}")
     for name in sorted(existing - set(owner_of)):
         yield Defect("orphan", name, f"artifact {name[:16]} is not referenced; `assay store vacuum` removes it")
 
@@ -118,6 +125,7 @@ _CHECKED = (
     (machine, "hash", "machine"),
     (study, "name", "study"),
     (member, "trial", "member of a study with trial"),
+    (progress, "trajectory", "progress of trajectory"),
 )
 
 _QUARANTINES = (
@@ -125,6 +133,7 @@ _QUARANTINES = (
     (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
     (trial, trial.c.key, "quarantined trial {}; run its study again"),
     (bench, bench.c.key, "quarantined bench {}"),
+    (progress, progress.c.trajectory, "removed the progress of trajectory {}"),
     (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
 )
 
@@ -161,10 +170,15 @@ def repair(store: Store) -> list[str]:
         if quarantined and store.database.path is not None:
             path = store.database.path.with_name(store.database.path.name + ".quarantine.jsonl")
             old = path.read_bytes() if path.exists() else b""
-            new = "".join(json.dumps(row, default=str) + "\n" for row in quarantined).encode()
+            new = "".join(json.dumps(row, default=_as_text) + "\n" for row in quarantined).encode()
             write_atomically(path, old + new)
             repairs.append(f"the quarantined rows are in {path}")
     return repairs
+
+
+def _as_text(value: object) -> str:
+    """A cell that JSON cannot hold; the bytes of a curve in hex, so that nothing of them is lost."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 _EMPTIED = (
@@ -185,30 +199,18 @@ def _emptied(connection: sa.Connection, subject: str, quarantined: list[dict[str
     return repairs
 
 
-def vacuum(store: Store) -> tuple[int, int]:
+def vacuum(store: Store, show: Show = silent) -> tuple[int, int]:
     """Removes unreferenced artifacts and releases unused space; returns the number of artifacts and their bytes.
 
     A process that is storing a trial may have written its artifact but not yet its row. Artifacts of the last hour
     are therefore kept.
     """
-    owner_of = owners(store)
-    count = size = 0
-    for name in list(store.artifacts.names()):
-        if name in owner_of or store.artifacts.is_young(name):
-            continue
-        try:
-            size += len(store.artifacts.get(name))
-        except ForbiddenError:
-            raise
-        except StoreError:  # a damaged one is not needed either
-            pass
-        try:
-            store.artifacts.remove(name)
-        except OSError as error:
-            raise StoreError(f"artifact {name[:16]} cannot be removed: {error.strerror or error}") from None
-        count += 1
+    unused = store.artifacts.unused(owners(store))
+    show("weights", 0, len(unused))
+    store.artifacts.discard([name for name, _ in unused])
+    show("the database", 0, 1)
     if store.database.path is not None:
         with store.database.explaining(), store.database.engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
             raw.execute("VACUUM")
-    return count, size
+    return len(unused), sum(size for _, size in unused)

@@ -29,14 +29,29 @@ def trial_rows(path: Path) -> Iterator[dict[str, Any]]:
         names = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
         size = 0
         for batch in pq.ParquetFile(path, read_dictionary=names).iter_batches(batch_size=_BATCH, use_threads=False):
-            for number in range(batch.num_rows):
-                row = {name: batch.column(i)[number].as_py() for i, name in enumerate(batch.schema.names)}
+            for cells in zip(*map(_cells, batch.columns), strict=True):
+                row = dict(zip(batch.schema.names, cells, strict=True))
                 size += sum(len(cell) for cell in row.values() if isinstance(cell, str))
                 if size > EXPORT_CONTENT_BYTES.most:
                     raise FileError(f"{path}: its texts have more than {EXPORT_CONTENT_BYTES}")
                 yield row
     except pa.ArrowException as error:
         raise FileError(f"{path}: not a Parquet file, or damaged: {str(error)[:200]}") from None
+
+
+def rows_of(path: Path) -> int:
+    """The number of rows that a table claims to have."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _cells(column: Any) -> list[Any]:
+    """The cells of a column; equal texts of a dictionary are one object."""
+    if not hasattr(column, "dictionary"):
+        return column.to_pylist()
+    texts = column.dictionary.to_pylist()
+    return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
 def _is_text(kind: Any) -> bool:

@@ -7,16 +7,20 @@ import logging
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
+from assay.store.columns import wrong_rows
+from assay.store.curves import Curves, load
 from assay.store.database import Database
-from assay.store.rows import readable
+from assay.store.rows import readable, unreadable
 from assay.store.schema import imported, machine, member, result, study, trajectory, trial
 from assay.training.outcome import RANKED
 
@@ -39,7 +43,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
 }
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-_FILTER = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
+_FILTER = re.compile(r"\s*(axis\.[^=<>!]+?|[A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 NAMES = (*FILTERS, *MACRO_SCORES)
 """The names by which trials can be filtered and sorted. A score of one class is one too, such as `recall:7`."""
 
@@ -50,8 +54,10 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
     Returns None if the table lacks the column, and for the scores of the confusion matrix. Raises: StoreError.
     """
     name, operation, text_value = _parts(text)
+    if name.startswith(AXIS):
+        return None  # `axis_condition` reads those
     if name not in FILTERS and not is_of_confusion(name):
-        raise StoreError(unknown("filter", name, NAMES))
+        raise StoreError(unknown("filter", name, [*NAMES, f"{AXIS}NAME"]))
     if name not in columns:
         return None
     column = columns[name]
@@ -65,6 +71,59 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
     elif name == "key":
         return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
     return _OPERATORS[operation](column, value)
+
+
+AXIS = "axis."
+"""What the name of an axis follows in a filter, as in a column of a study's frame."""
+
+
+def axis_condition(database: Database, text: str, study_name: str = "") -> sa.ColumnElement[bool]:
+    """Parses a filter of the value of an axis, such as `axis.optimizer=adam`: trials that have it in a study.
+
+    Numbers are compared as numbers with values that are numbers, and any other text as text.
+
+    Raises:
+        StoreError: It is no filter, or no study, or not that one, has such an axis.
+    """
+    match = _FILTER.fullmatch(text)
+    if not match or not match[3]:
+        raise StoreError(f"filter {text!r}: expected {AXIS}NAME=VALUE, or with != > < >= <=, such as axis.rate<0.1")
+    name, operation, wanted = match[1].removeprefix(AXIS).strip(), match[2], match[3]
+    query = sa.select(member.c.study, member.c.axis_values).distinct()
+    if study_name:
+        query = query.where(member.c.study == study_definition(database, study_name)["id"])
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    values = [(row.study, row.axis_values, json.loads(row.axis_values)) for row in rows]
+    known = list(dict.fromkeys(axis for *_, table in values for axis in table))
+    if name not in known:
+        raise StoreError(unknown("axis", name, known) if known else f"filter {text!r}: no study has an axis")
+    chosen = [
+        (number, cell) for number, cell, table in values if name in table and _passes(table[name], operation, wanted)
+    ]
+    by_study: dict[int, list[str]] = {}
+    for number, cell in chosen:
+        by_study.setdefault(number, []).append(cell)
+    parts = [
+        sa.and_(member.c.study == number, member.c.axis_values.in_(cells[start : start + 400]))
+        for number, cells in by_study.items()
+        for start in range(0, len(cells), 400)
+    ]
+    return trial.c.key.in_(sa.select(member.c.trial).where(sa.or_(sa.false(), *parts)))
+
+
+def _passes(value: Any, operation: str, wanted: str) -> bool:
+    """Whether the value of an axis passes a filter; an order is one of numbers."""
+    number: float | None
+    try:
+        number = float(wanted)
+    except ValueError:
+        number = None
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, int | float) and number is not None:
+        return bool(_OPERATORS[operation](value, number))
+    return operation in ("=", "!=") and bool(_OPERATORS[operation](str(value), wanted))
 
 
 def _parts(text: str) -> tuple[str, str, str]:
@@ -160,10 +219,20 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
     )
     readable("study", row, name)
     with database.read() as connection:
-        rows = [dict(trial_row) for trial_row in connection.execute(query).mappings()]
-    for trial_row in rows:
-        _check({name: cell for name, cell in trial_row.items() if name not in _WIDE}, trial_row["trial"])
+        answer = connection.execute(query)
+        names = tuple(answer.keys())
+        rows = [dict(zip(names, cells, strict=True)) for cells in answer]
+    _check_all(rows)
     return json.loads(row["definition"]), rows
+
+
+def _check_all(rows: Sequence[Row]) -> None:
+    """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
+    finished = [row for row in rows if row["outcome"] is not None]
+    for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
+        wrong = wrong_rows(table, checked, skip=("recipe", *_WIDE) if table != "member" else ())
+        for number, reason in wrong.items():
+            raise StoreError(unreadable(table, checked[number]["trial"], reason))
 
 
 def _check(row: Row, key: str) -> None:
@@ -175,6 +244,20 @@ def _check(row: Row, key: str) -> None:
         readable("result", row, key)
     if row.get("description") is not None:
         readable("machine", {"description": row["description"]}, key)
+
+
+def with_curves(rows: Sequence[Row]) -> tuple[list[Row], Curves]:
+    """The rows of trials whose curve can be read, and these curves.
+
+    One damaged curve hides no other trial; which are left out is said.
+    """
+    imports = {number for number, row in enumerate(rows) if row.get("origin") == "imported"}
+    curves = load((row["curve"] for row in rows), check=True, imported=imports)
+    for number, reason in curves.errors.items():
+        _log.warning("%s", unreadable("result", rows[number]["trial"], f"result.curve: {reason}"))
+    kept = [row for number, row in enumerate(rows) if number not in curves.errors]
+    counts = np.array([n for number, n in enumerate(curves.counts.tolist()) if number not in curves.errors], np.int64)
+    return kept, replace(curves, counts=counts, errors={})
 
 
 def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
@@ -194,7 +277,7 @@ def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
 
 
 _WIDE = ("curve", "confusion")
-"""The cells of a result that a study's table does not need; `with_readable` checks them where they are used."""
+"""The cells of a result that a study's table does not need; they are checked where they are used."""
 _log = logging.getLogger("assay.store")
 
 
@@ -214,8 +297,11 @@ def trials(
     name = sort.removeprefix("-")
     if name not in FILTERS and not is_of_confusion(name):
         raise StoreError(unknown("column to sort by", name, NAMES))
+    axes = [text for text in filters if text.strip().startswith(AXIS)]
+    filters = [text for text in filters if text not in axes]
     tests = [_score_test(text) for text in filters if condition_on(text, FILTERS) is None]
     where = [clause for text in filters if (clause := condition_on(text, FILTERS)) is not None]
+    where += [axis_condition(database, text, study_name) for text in axes]
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True)
     if study_name:
         study_id = study_definition(database, study_name)["id"]
@@ -270,6 +356,16 @@ def _seconds_of(recipe: str | None) -> float | None:
         return float(json.loads(recipe or "{}")["budget"]["seconds"])
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def latest_trial(database: Database) -> str:
+    """The key of the trial whose result was stored last. Raises: StoreError where there is none."""
+    query = sa.select(result.c.trial).order_by(result.c.finished.desc()).limit(1)
+    with database.read() as connection:
+        key = connection.execute(query).scalar()
+    if key is None:
+        raise StoreError(f"{database.name}: no trial has a result yet")
+    return str(key)
 
 
 def one_trial(database: Database, prefix: str) -> Row:

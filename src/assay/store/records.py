@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from assay.analysis.confusion import stored as stored_confusion
 from assay.analysis.quantities import end_columns
 from assay.engines.base import Checkpoint
 from assay.recipe.model import Recipe
+from assay.store.curves import EMPTY, packed_points, points_of
 from assay.studies.plan import Trial
 from assay.system.load import Load
 from assay.system.machine import cores, describe
-from assay.training.history import History, Point
+from assay.training.history import History
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
 
-POINT = tuple(field.name for field in fields(Point))
 PROCESSOR = "processor"
 """The key of the processor seconds in a stored ledger, next to its entries; older ledgers have none."""
 
@@ -51,21 +51,6 @@ class Finished:
 def dumped(value: object) -> str:
     """Plain data as compact JSON."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def curve_text(points: Sequence[Point]) -> str:
-    """A curve as JSON: one list for each of the steps, and for each quantity measured at any point."""
-    rows = [asdict(point) for point in points]
-    columns = {name: [row[name] for row in rows] for name in POINT}
-    measured = [name for name, values in columns.items() if name in POINT[:3] or any(v is not None for v in values)]
-    return dumped({name: columns[name] for name in measured})
-
-
-def points_of(text: str) -> list[Point]:
-    """The points that `curve_text` wrote."""
-    columns: dict[str, list[Any]] = json.loads(text)
-    count = len(columns.get("iteration", []))
-    return [Point(**{name: values[i] for name, values in columns.items()}) for i in range(count)]
 
 
 def history_of(row: Mapping[str, Any]) -> History:
@@ -167,7 +152,7 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         "artifact": artifact,
         "finished": now,
         "ledger": "{}",
-        "curve": "{}",
+        "curve": EMPTY,
         "warnings": "[]",
     }
     if history is None:
@@ -186,7 +171,7 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         "engine_choice": history.engine_choice,
         "source_commit": history.machine.get("commit"),
         "ledger": dumped(_ledger(history.ledger)),
-        "curve": curve_text(history.points),
+        "curve": packed_points(history.points),
         "confusion": dumped(finished.confusion.tolist()) if finished.confusion is not None else None,
         "classes": dumped(list(history.classes)),
         "warnings": dumped(list(history.warnings)),

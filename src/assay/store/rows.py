@@ -1,15 +1,15 @@
 """The schema of every row of a store: for writing, importing, reading and checking.
 
-Its types follow the columns of the tables. What is stored as JSON is checked as well: recipe, curve, ledger, warnings,
+Its types follow the columns of the tables. What is read as a whole is checked as well: recipe, curve, ledger, warnings,
 classes, confusion matrix, machine, study, source of an imported curve, bench.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -18,17 +18,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
-from assay.store.schema import bench, imported, machine, member, result, study, trial
+from assay.store import curves
+from assay.store.schema import bench, imported, machine, member, progress, result, study, trial
 from assay.studies.settings import TIMINGS
-from assay.training.checked import CURVE, LEDGER, Fraction, Number, Seconds, Whole
-from assay.training.history import Point
+from assay.training.checked import LEDGER, Fraction, Number, Seconds, Whole
 from assay.training.ledger import ENTRIES
 from assay.training.outcome import Outcome
 from assay.training.source import Source
 
-_POINT = tuple(Point.__dataclass_fields__)
 _MOST_DEPTH = 32  # of JSON in a cell
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
+_NOT_NEGATIVE = ("seconds", "effort", "created", "updated", "finished")
 _strict = ConfigDict(strict=True, extra="ignore")
 
 
@@ -80,19 +80,9 @@ def _of_json(kind: type, adapter: TypeAdapter[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _curve(text: str, *, trained: bool) -> str:
-    columns = _json(text, dict)
-    CURVE.model_validate(columns)
-    if len({len(values) for values in columns.values()}) > 1:
-        raise ValueError("its lists differ in length")
-    if columns and not set(_POINT[:3]) <= set(columns):
-        raise ValueError(f"expected {', '.join(_POINT[:3])}")
-    steps = columns.get("iteration", [])
-    if any(b <= a for a, b in itertools.pairwise(steps)):
-        raise ValueError("its iterations do not ascend")
-    if trained and any(None in columns.get(name, []) for name in _POINT[1:3]):
-        raise ValueError("a point lacks its examples or seconds")
-    return text
+def _curve(cell: Any, *, trained: bool) -> Any:
+    curves.check(cell, trained=trained)
+    return cell
 
 
 class _Machine(BaseModel):
@@ -163,7 +153,7 @@ def _one_of(*names: str) -> AfterValidator:
 
 
 _list_of_texts = TypeAdapter(list[str], config=_strict)
-_JSON: dict[tuple[str, str], AfterValidator] = {
+CELLS: dict[tuple[str, str], AfterValidator] = {
     ("trial", "recipe"): AfterValidator(_recipe),
     ("trial", "timing"): _one_of(*TIMINGS),
     ("result", "outcome"): _one_of(*Outcome),
@@ -179,8 +169,10 @@ _JSON: dict[tuple[str, str], AfterValidator] = {
     ("imported", "outcome"): _one_of(*Outcome),
     ("imported", "curve"): AfterValidator(functools.partial(_curve, trained=False)),
     ("imported", "warnings"): _of_json(list, _list_of_texts),
+    ("progress", "points"): AfterValidator(functools.partial(_curve, trained=False)),
 }
-_TABLES = (trial, result, machine, study, member, imported, bench)
+"""What is checked of a cell beyond its type, by table and column."""
+TABLES = {table.name: table for table in (trial, result, machine, study, member, imported, bench, progress)}
 
 
 def _type_of(column: sa.Column[Any]) -> Any:
@@ -190,22 +182,37 @@ def _type_of(column: sa.Column[Any]) -> Any:
         kind = bool
     elif isinstance(column.type, sa.Double):
         kind = Fraction if column.name in _FRACTIONS else Number
-        kind = Seconds if column.name in ("seconds", "effort", "created", "updated", "finished") else kind
+        kind = Seconds if column.name in _NOT_NEGATIVE else kind
     elif isinstance(column.type, sa.Integer):
         low = 0 if column.name != "seed" else -(2**63)
         kind = Annotated[int, Field(ge=low, le=2**63 - 1)]
     elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Text) and column.name != "study":
         kind = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
     else:
-        kind = str
-    if check := _JSON.get((column.table.name, column.name)):
+        kind = Any if isinstance(column.type, sa.LargeBinary) else str
+    if check := CELLS.get((column.table.name, column.name)):
         kind = Annotated[kind, check]
     return kind | None if column.nullable else kind
 
 
+def bounds_of(column: sa.Column[Any]) -> tuple[type, float | None, float | None]:
+    """The type of a column's values and their bounds, as `check_row` has them; the length of a key is at least 1."""
+    if isinstance(column.type, sa.Boolean):
+        return bool, None, None
+    if isinstance(column.type, sa.Double):
+        if column.name in _FRACTIONS:
+            return float, 0.0, 1.0
+        most = sys.float_info.max
+        return float, 0.0 if column.name in _NOT_NEGATIVE else -most, most
+    if isinstance(column.type, sa.Integer):
+        return int, 0 if column.name != "seed" else -(2**63), 2**63 - 1
+    is_key = isinstance(column.type, sa.String) and not isinstance(column.type, sa.Text) and column.name != "study"
+    return str, 1 if is_key else None, None
+
+
 @functools.cache
 def _model(table: str, names: tuple[str, ...]) -> type[BaseModel]:
-    columns = next(t for t in _TABLES if t.name == table).columns
+    columns = TABLES[table].columns
     fields: dict[str, Any] = {f"c_{name}": (_type_of(columns[name]), ...) for name in names}
     return create_model(f"Row_{table}", __config__=ConfigDict(strict=True, extra="forbid"), **fields)
 
@@ -217,7 +224,7 @@ def check_row(table: str, row: Mapping[str, Any], *, skip: tuple[str, ...] = ())
     Traceback (most recent call last):
     ValueError: machine.description: is JSON of type list; expected dict
     """
-    columns = next(t for t in _TABLES if t.name == table).columns
+    columns = TABLES[table].columns
     names = tuple(c.name for c in columns if c.name in row and c.name not in skip)
     try:
         _model(table, names).model_validate({f"c_{name}": row[name] for name in names})
@@ -233,7 +240,12 @@ def readable(table: str, row: Mapping[str, Any], key: str) -> None:
     try:
         check_row(table, row, skip=("recipe",))
     except ValueError as error:
-        raise StoreError(
-            f"the {table} {key[:8]!r} cannot be read: {error}; `assay store check` lists what is damaged, "
-            "`assay store repair` sets it aside"
-        ) from None
+        raise StoreError(unreadable(table, key, str(error))) from None
+
+
+def unreadable(table: str, key: str, reason: str) -> str:
+    """The message for a row that cannot be read."""
+    return (
+        f"the {table} {key[:8]!r} cannot be read: {reason}; `assay store check` lists what is damaged, "
+        "`assay store repair` sets it aside"
+    )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from assay.errors import StoreError
+from assay.store.curves import packed_text
 from assay.store.database import interrupted_repair, refuse_interrupted_repair
 from assay.store.integrity import repair
 from assay.store.records import stored_machine
@@ -183,6 +184,7 @@ def _copy_rows(copy: Path, target: Path) -> int:
                 rows = [dict(zip(names, row, strict=True)) for row in _readable_rows(source, table.name, names)]
                 if table is machine:  # the damaged store may have an older schema, whose hashes were others
                     hashes = {row["hash"]: _current_hash(row) for row in rows}
+                rows = [row | {"curve": _current_curve(row["curve"])} if "curve" in row else row for row in rows]
                 for name in (c.name for c in table.columns if c is machine.c.hash or c.references(machine.c.hash)):
                     rows = [row | {name: hashes.get(row[name], row[name])} for row in rows]
                 if rows:
@@ -218,6 +220,14 @@ def _current_hash(row: dict[str, Any]) -> Any:
         return stored_machine(row)["hash"]
     except (ValueError, TypeError):
         return row["hash"]
+
+
+def _current_curve(cell: Any) -> Any:
+    """A curve as bytes; a store of schema 0005 and before has text, which is left as it is where it is damaged."""
+    try:
+        return packed_text(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
 
 
 def _stored_columns(source: sqlite3.Connection, table: sa.Table) -> list[str]:

@@ -1,9 +1,12 @@
 """The tables of the store in the newest schema version; migrations/ holds the migrations from older versions.
 
-A value that is filtered or sorted by has a column. What is read as a whole (a curve, a ledger, a recipe) is JSON text.
+A value that is filtered or sorted by has a column. What is read as a whole (a ledger, a recipe) is JSON text, and a
+curve is bytes (`store/curves.py`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,11 +23,28 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0005"
-READABLE = ("0003", "0004", VERSION)  # versions with these tables; what is only read need not be migrated
+VERSION = "0006"
+READABLE = ("0003", "0004", "0005", VERSION)  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()
+
+
+def _as_bytes(value: Any) -> Any:
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
+
+
+class Packed(LargeBinary):
+    """Bytes; in place of a curve, a store of schema 0005 and before has JSON text, which is read as it is."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Any) -> None:
+        """Values are bytes already."""
+
+    def result_processor(self, dialect: Any, coltype: object) -> Any:
+        """Values are as the database gives them: a damaged one may be of any type, which `check_row` says."""
+        return _as_bytes
 
 
 def _key(name: str, **options: bool) -> Column[str]:
@@ -95,7 +115,7 @@ result = Table(
     Column("cohort", Integer),
     Column("engine_choice", Text),
     Column("ledger", Text, nullable=False),
-    Column("curve", Text, nullable=False),
+    Column("curve", Packed, nullable=False),
     Column("confusion", Text),
     Column("classes", Text),
     Column("warnings", Text, nullable=False),
@@ -178,15 +198,30 @@ imported = Table(  # curves of other frameworks' logs; these are not trials: nev
     Column("examples", BigInteger),
     Column("timing", Text, nullable=False),  # what the seconds include
     Column("machine", Text, nullable=False),
-    Column("curve", Text, nullable=False),
+    Column("curve", Packed, nullable=False),
     Column("warnings", Text, nullable=False),
     Column("finished", Double, nullable=False),  # when it was imported
 )
 
-artifact = Table(  # only for databases without a folder of artifacts
+progress = Table(  # what is being trained; only while the lease with this token holds
+    "progress",
+    metadata,
+    _key("trajectory", primary_key=True),
+    Column("token", String(64), nullable=False),  # of the lease
+    Column("study", Text, nullable=False),
+    Column("label", Text, nullable=False),  # of the configuration
+    Column("holder", Text, nullable=False),
+    Column("since", Double, nullable=False),  # by the database's clock, as `updated`
+    Column("updated", Double, nullable=False),
+    Column("iteration", BigInteger, nullable=False),
+    Column("iterations", BigInteger, nullable=False),  # at the end
+    Column("points", Packed, nullable=False),  # the latest points of the curve
+)
+
+artifact = Table(  # those that have no file of their own
     "artifact",
     metadata,
     _key("hash", primary_key=True),
-    Column("content", LargeBinary, nullable=False),
+    Column("content", Packed, nullable=False),
     Column("written", Double, nullable=False),
 )

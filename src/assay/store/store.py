@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
-from assay.store import leases
+from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
+from assay.store.curves import count_of
 from assay.store.database import Database, chunks
 from assay.store.endings import Ending, ends_stored, put
 from assay.store.leases import RETRIES, Lease, Leases
@@ -202,9 +203,11 @@ class Store:
 
     def checkpoint_all(self, checkpoints: Sequence[tuple[Lease, int, bytes]]) -> None:
         """Stores checkpoints, each with its lease and iteration, from which running trajectories can resume."""
-        names = [self.artifacts.put(content) for _, _, content in checkpoints]
+        names = [self.artifacts.prepare(content) for _, _, content in checkpoints]
         keys = [lease.trajectory for lease, _, _ in checkpoints]
         with self.database.write() as connection:
+            for _, _, content in checkpoints:
+                self.artifacts.add(connection, content)
             old: dict[str, str | None] = {}
             for chunk in chunks(keys):
                 query = sa.select(trajectory.c.key, trajectory.c.checkpoint).where(trajectory.c.key.in_(chunk))
@@ -306,7 +309,7 @@ class Store:
         with self.database.read() as connection:
             rows = connection.execute(recent).all()
         for row in rows:
-            ledger, points = json.loads(row.ledger), max(len(json.loads(row.curve).get("iteration", [])), 1)
+            ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
             rest = sum(ledger.get(entry, 0.0) for entry in ("data", "compile", "checkpoint", "other"))
@@ -333,6 +336,7 @@ def _remove_study(connection: sa.Connection, name: str) -> list[str]:
     keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
     connection.execute(sa.delete(member).where(member.c.study == study_id))
     connection.execute(sa.delete(imported).where(imported.c.study == study_id))
+    tags.forget(connection, study_id)
     connection.execute(sa.delete(study).where(study.c.id == study_id))
     others = set(connection.execute(sa.select(member.c.trial)).scalars())
     return sorted(keys - others)

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from assay.engines import ENGINES, not_an_engine
 from assay.engines.program import Command
 from assay.errors import RecipeError
-from assay.parts.part import Count, Part, Positive, WholeNumber, one_of
+from assay.parts.part import Count, Part, Positive, Unit, WholeNumber, one_of
 from assay.recipe.messages import sentences
 from assay.studies.designs import DESIGNS
 
@@ -46,23 +46,24 @@ class Settings(Part):
         time_limit: Maximum number of seconds of each trial; None for no limit.
         memory_limit: Maximum number of bytes of each worker; None for no limit.
         keep: What the store keeps of each trial in addition to its result: "checkpoint" (weights and optimizer state,
-            to resume from) or "nothing".
+            to resume from), "nothing", or "winners" (checkpoints until the study has ended, then those of all seeds of
+            the best configuration alone).
         save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
     """
 
     name: str = Field(default="study", min_length=1, max_length=200)
     about: str = ""
     design: one_of("design", DESIGNS) = "grid"  # pyright: ignore[reportInvalidTypeForm]
-    repeats: Count = 1
-    draws: Count = 20
+    repeats: Annotated[Count, Unit("seeds")] = 1
+    draws: Annotated[Count, Unit("combinations")] = 20
     seed: WholeNumber = 1
     timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
     engine: Annotated[str | Command, BeforeValidator(_engine)] = "auto"
     device: str = "cpu"
-    threads: Count | None = None
-    time_limit: Positive | None = None
-    memory_limit: Bytes | None = None
-    keep: Literal["checkpoint", "nothing"] = "checkpoint"
+    threads: Annotated[Count | None, Unit("threads"), Field(examples=[1])] = None
+    time_limit: Annotated[Positive | None, Unit("s"), Field(examples=[600])] = None
+    memory_limit: Annotated[Bytes | None, Unit("bytes"), Field(examples=[2**31])] = None
+    keep: Literal["checkpoint", "winners", "nothing"] = "checkpoint"
     save_best: bool = False
 
     @model_validator(mode="after")

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
-from assay.parts.models import MODELS
 from assay.recipe.aliases import TOP, canonical
 from assay.recipe.bounds import problems_of
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
+from assay.recipe.named import model_named, of_model
 from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
@@ -67,7 +67,7 @@ class Study:
         >>> rates = {"key": "optimizer.learning_rate", "values": [0.1, 0.2]}
         >>> study = Study.parse({"axes": {"rate": rates}, "repeats": 3})
         >>> [candidate.label for candidate in study.candidates()]
-        ['0.1', '0.2']
+        ['rate 0.1', 'rate 0.2']
     """
 
     settings: Settings
@@ -137,7 +137,7 @@ class Study:
         """Reads a study from a TOML file, or a bundled one by its name.
 
         Args:
-            path: The file, or the name of a bundled study.
+            path: The file, the name of a bundled study, or that of a model, whose study is this one configuration.
             changes: Settings in place of those in the file.
             patches: Patches of the baseline, applied in order.
             data: The data set in place of the baseline's, with the same split.
@@ -147,7 +147,9 @@ class Study:
             RecipeError: The study is wrong; all problems are listed.
         """
         path = home_expanded(path)
-        if path.suffix != ".toml" and not path.exists():
+        if (model := model_named(str(path))) and not path.exists() and str(path) not in bundled_names():
+            raw: dict[str, Any] = {"name": model, "design": "one-at-a-time", "baseline": of_model(model)}
+        elif path.suffix != ".toml" and not path.exists():
             raw = read_toml(bundled(str(path)))
         else:
             raw = {"name": readable(path.stem), **read_study(path, recipe_keys=_RECIPE_KEYS)}
@@ -203,7 +205,11 @@ class Study:
             return "baseline"
         if self.settings.design == "one-at-a-time":
             return ", ".join(f"{axis} {value}" for axis, value in values.items())
-        return ", ".join(map(str, values.values()))
+        if self.settings.design == "list":
+            return ", ".join(map(str, values.values()))
+        return ", ".join(
+            f"{axis.rpartition('.')[2]} {value}" if _is_bare(value) else str(value) for axis, value in values.items()
+        )
 
     def _count(self, problems: list[str]) -> None:
         """Adds to `problems` that there are too many configurations or trials, before any is made."""
@@ -270,6 +276,19 @@ class Study:
         return candidates
 
 
+def _is_bare(value: object) -> bool:
+    """Whether a value says nothing without the name of its axis: a number, or yes or no.
+
+    >>> [_is_bare(value) for value in ("adam", "2LR", 10, "1e-3", True, "false")]
+    [False, False, True, True, True, True]
+    """
+    try:
+        float(str(value))
+    except ValueError:
+        return str(value).lower() in ("true", "false")
+    return True
+
+
 _RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in Settings.model_fields)
 """What a recipe can have at its top and a study cannot."""
 
@@ -286,9 +305,6 @@ def bundled(name: str) -> Path:
     if name not in names and Path(f"{name}.toml").is_file():
         line = command_line("assay run", f"{name}.toml")
         raise FileError(f"{name}: neither a file nor a bundled study; did you mean the file {name}.toml? {line}")
-    if name not in names and name in MODELS:
-        line = command_line("assay train", set=[f"model={name}"])
-        raise FileError(f"{name}: is a model, not a study; train it: {line}")
     if name not in names:
         guess = nearest(name, names)
         hint = f"; did you mean {guess!r}?" if guess else "."

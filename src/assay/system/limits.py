@@ -38,6 +38,7 @@ TOML_DEPTH = Limit(16, "levels", "tables within tables, and parts of a dotted ke
 CONFIGURATIONS = Limit(100_000, "configurations", "a study")
 TRIALS = Limit(100_000, "trials", "a study: its configurations times its repeats")
 LOG_POINTS = Limit(100_000, "log points", "a curve")
+CURVE_POINTS = Limit(4_000_000, "points", "a stored curve")
 ITERATIONS = Limit(10**12, "iterations", "a budget")
 
 ARRAY_BYTES = Limit(2**32, "bytes", "an array of a data set (IDX, `.npz`)")

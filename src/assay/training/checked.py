@@ -32,8 +32,6 @@ _POINT: dict[str, Any] = {
     **{name: (kind, ...) for name, kind in _ALWAYS.items()},
     **{name: (kind | None, None) for name, kind in _QUANTITIES.items()},
 }
-_CURVE: dict[str, Any] = {name: (list[kind | None], []) for name, kind in (_ALWAYS | _QUANTITIES).items()}
-_CURVE["iteration"] = (list[Whole], [])
 _LEDGER: dict[str, Any] = dict.fromkeys((*ENTRIES, "other"), (Seconds, 0.0))
 _LEDGER["processor"] = (dict[str, Seconds] | None, None)
 
@@ -45,9 +43,6 @@ def _strict(name: str, columns: dict[str, Any]) -> Any:
 
 POINT = _strict("Point", _POINT)
 """One point of a trained recipe."""
-
-CURVE = _strict("Curve", _CURVE)
-"""A curve by columns. An imported one may lack examples and seconds."""
 
 LEDGER = _strict("Ledger", _LEDGER)
 """A time breakdown, with its processor seconds where they were measured."""

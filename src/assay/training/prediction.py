@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
-from assay.data.images import PreparedImage, read_images
 from assay.data.picture_style import PictureStyle
 from assay.data.prepare import InputScaling
 from assay.engines.base import Cohort, Splits
@@ -20,6 +19,9 @@ from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
 from assay.training.history import History
 from assay.training.raw_examples import raw_examples
+
+if TYPE_CHECKING:
+    from assay.data.images import PreparedImage
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def predict(history: History, paths: Sequence[str | Path], *, ink: bool | None =
 def prepare_images(history: History, paths: Sequence[str | Path], *, ink: bool | None = None) -> list[PreparedImage]:
     """The images in files as the network is given them, before the input scaling. Raises: FileError, DataError."""
     style, assumed = style_of(history, ink=ink)
+    from assay.data.images import read_images  # with scipy, which takes half a second and pictures alone need
+
     images: list[PreparedImage] = []
     problems: list[AssayError] = []
     for path in map(Path, paths):

@@ -93,7 +93,9 @@ class Worker:
         ]
         cancelled = self.cancelled.is_set
         waiting = partial(send, self.connection, "waiting")
-        with machine_lock(head["timing"], cancelled=cancelled, on_wait=waiting) as waited:
+        with machine_lock(
+            head["timing"], work=head.get("work", "a training"), cancelled=cancelled, on_wait=waiting
+        ) as waited:
             if cancelled():
                 return
             begin, processor_begin = perf_counter(), process_time()
@@ -135,6 +137,7 @@ class Worker:
             iterations=status.iterations,
             accuracy=status.point.test_accuracy,
             loss=status.point.train_loss,
+            point=[status.point.iteration, status.point.examples, status.point.seconds],
         )
 
     def _send_reports(self, kind: str, reports: list[dict[str, Any]], content: bytes) -> None:

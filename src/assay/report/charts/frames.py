@@ -148,7 +148,7 @@ def pooled(trials: Frame, *columns: str | None) -> str:
     if "configuration" not in trials.columns or {"configuration", "trial"} & set(names) or not len(trials):
         return ""
     keys = pd.DataFrame({str(place): words(trials, name) for place, name in enumerate(names)})
-    counts = keys.assign(c=words(trials, "configuration")).groupby(list(keys.columns), sort=False)["c"].nunique()
+    counts: Any = keys.assign(c=words(trials, "configuration")).groupby(list(keys.columns), sort=False)["c"].nunique()
     low, high = int(counts.min()), int(counts.max())
     return f"pooled over {low:,}{f' to {high:,}' if low < high else ''} configurations each" if high > 1 else ""
 

@@ -82,7 +82,7 @@ def _split(trials: Frame) -> Frame:
     if "ledger_data" not in trials.columns:
         return trials
     seconds = pd.Series(numbers(trials, "ledger_data"), dtype="float64")
-    groups = seconds.groupby(words(trials, "data") if "data" in trials.columns else [""] * len(trials))
+    groups: Any = seconds.groupby(words(trials, "data") if "data" in trials.columns else [""] * len(trials))
     median = groups.transform("median").where(groups.transform("count") >= 3)
     first = np.where(seconds > _FIRST * median, seconds - median, 0.0)
     return trials.assign(**{"ledger_data": (seconds - first).to_numpy(), "ledger_first load": first})

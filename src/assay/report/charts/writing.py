@@ -39,10 +39,10 @@ def _content(chart: alt.TopLevelMixin, ending: str) -> bytes:
         return svg(chart).encode()
     if ending in ("png", "pdf"):
         picture = io.BytesIO()
-        chart.save(picture, format=ending, scale_factor=2 if ending == "png" else 1)
+        chart.save(picture, format="png" if ending == "png" else "pdf", scale_factor=2 if ending == "png" else 1)
         return picture.getvalue()
     text = io.StringIO()
-    chart.save(text, format=ending)
+    chart.save(text, format="json")
     return text.getvalue().encode()
 
 

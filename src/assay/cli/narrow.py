@@ -1,0 +1,64 @@
+"""Tables on a narrow terminal: without padding and with folded headers, else one record for each row."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_LEAST = 12  # characters of a text that is folded into a column, which are still readable
+
+
+def fitted(table: Table, width: int) -> Table | Group:
+    """The table where its columns are readable in so many characters, else its rows as records.
+
+    A column is readable if its longest word fits, or of a column of folded text at least twelve characters of it. A
+    table that is wider than the terminal loses its padding first, and the words of its headers stand one below the
+    other. Changes the table.
+    """
+    if not table.show_header or _width(table, least=False) <= width:
+        return table
+    headers = [str(column.header) for column in table.columns]
+    table.padding = (0, 0)
+    for column, header in zip(table.columns, headers, strict=True):
+        column.header = header.replace(" ", "\n")
+        column.min_width = None if column.min_width is None else min(column.min_width, _LEAST)
+    if _width(table, least=True) <= width:
+        return table
+    return Group(*_records(table, headers, width))
+
+
+def _width(table: Table, *, least: bool) -> int:
+    """The characters of a table's lines: those of its widest cells, or the `least` at which they are readable."""
+    each: list[int] = []
+    for column in table.columns:
+        lines = [line for text in (str(column.header), *map(_plain, column.cells)) for line in text.split("\n")]
+        parts = [word for line in lines for word in line.split()] if least and not column.no_wrap else lines
+        longest = max(map(len, parts), default=1)
+        each.append(
+            max(min(longest, _LEAST), column.min_width or 1) if least and column.overflow == "fold" else longest
+        )
+    padding = len(each) * (table.padding[1] + table.padding[3])
+    return sum(each) + padding + (len(each) + 1 if table.box is not None else 0)
+
+
+def _records(table: Table, headers: Sequence[str], width: int) -> list[RenderableType]:
+    """The title, then for each row its first cell and below it the other ones by their headers."""
+    names = [" ".join(header.split()) for header in headers]
+    rows: list[Sequence[str]] = list(zip(*(map(_plain, column.cells) for column in table.columns), strict=True))
+    longest = max(map(len, names[1:]), default=0)
+    lines = [str(table.title)] if table.title else []
+    for row in rows:
+        lines.append(row[0])
+        for name, cell in zip(names[1:], row[1:], strict=True):
+            first, rest = f"  {name:{longest}}  ", " " * (longest + 4)
+            lines += textwrap.wrap(cell, width, initial_indent=first, subsequent_indent=rest) or [first.rstrip()]
+    lines += [str(table.caption)] if table.caption else []
+    return [Text(line, overflow="fold") for line in lines]
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)
