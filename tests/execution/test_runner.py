@@ -19,7 +19,7 @@ import pytest
 
 import assay
 from assay.data.datasets import load
-from assay.execution.estimates import Cost, estimated
+from assay.execution.estimates import Cost, estimated, overhead
 from assay.execution.queue import pools
 from assay.execution.runner import Execution
 from assay.results.results import Results
@@ -374,7 +374,7 @@ def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(mo
     jobs = plan(study()).jobs
     (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
     points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
-    assert seconds == pytest.approx(20 * 0.05 + points * 0.2)
+    assert seconds == pytest.approx(20 * 0.05 + points * 0.2 + overhead(jobs[0]))
 
 
 def test_an_estimate_takes_the_latest_stored_trial_that_was_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +384,7 @@ def test_an_estimate_takes_the_latest_stored_trial_that_was_long(store: Store, m
     past = [PastCost(trial.recipe, trial.engine, trial.device, trial.timing, cost, 0.0, n) for cost, n in costs]
     monkeypatch.setattr(Store, "recent_costs", lambda self: iter(past))
     (seconds,) = estimated(jobs, store, {trial.key: 1437}).values()
-    assert seconds == pytest.approx(20 * 0.5)
+    assert seconds == pytest.approx(20 * 0.5 + overhead(jobs[0]))
 
 
 @pytest.mark.parametrize(("seconds", "n", "trusted"), [(0.01, 4, False), (0.01, 5, True), (0.3, 4, True)])
@@ -397,7 +397,7 @@ def test_a_brief_stored_trial_does_not_tell_what_a_much_longer_one_costs(
     monkeypatch.setattr(Store, "recent_costs", lambda self: iter([past]))
     monkeypatch.setattr("assay.execution.estimates.calibrated", lambda *_: Cost(7.0, 0.0))
     (found,) = estimated(jobs, store, {trial.key: 1437}).values()
-    assert found == pytest.approx(20 * (seconds if trusted else 7.0))
+    assert found == pytest.approx(20 * (seconds if trusted else 7.0) + overhead(jobs[0]))
 
 
 def test_a_run_without_a_question_calibrates_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from assay.errors import FileError, StoreError
 from assay.results.results import Results
 from assay.store import exchange, holder, integrity, leases, queries
-from assay.store.leases import RETRIES
+from assay.store.endings import Ending
+from assay.store.leases import RETRIES, Lease
 from assay.store.records import Finished
 from assay.store.schema import result, trajectory
 from assay.store.store import Store
@@ -88,6 +89,29 @@ def test_a_commit_is_refused_once_somebody_else_has_the_lease(store: Store, monk
     assert not store.finish(late, job.trials[0], made_end(job.trials[0], accuracy=0.1))
     assert store.finish(new, job.trials[0], made_end(job.trials[0], accuracy=0.8))
     assert queries.one_trial(store.database, job.trials[0].key)["accuracy"] == pytest.approx(0.8)
+
+
+def test_of_a_batch_only_the_members_whose_lease_was_taken_over_are_refused(store: Store) -> None:
+    plan = made_plan(seeds=3)
+    store.register(plan)
+    claimed, ended = store.leases.claim_batch(plan.jobs, lambda _: (9, "form"))
+    assert ([held.job for held in claimed], ended) == (list(plan.jobs), {})
+    endings = [Ending(held.lease, held.job.trials[0], made_end(held.job.trials[0])) for held in claimed]
+    endings[1] = endings[1]._replace(lease=Lease(claimed[1].lease.trajectory))
+    assert store.finish_all(endings, release=[held.lease for held in claimed]) == [True, False, True]
+    assert set(store.outcomes(plan.trials)) == {endings[0].trial.key, endings[2].trial.key}
+    again, _ = store.leases.claim_batch(plan.jobs, lambda _: (9, "form"))
+    assert [held.job for held in again] == [plan.jobs[1]]
+
+
+def test_a_batch_is_of_one_form_and_no_larger_than_it_may_be(store: Store) -> None:
+    plan = made_plan(seeds=6)
+    store.register(plan)
+    forms = {job.trajectory: number % 2 for number, job in enumerate(plan.jobs)}
+    claimed, _ = store.leases.claim_batch(plan.jobs, lambda job: (2, forms[job.trajectory]))
+    assert [held.job for held in claimed] == [plan.jobs[0], plan.jobs[2]]
+    claimed, _ = store.leases.claim_batch(plan.jobs, lambda job: (9, forms[job.trajectory]))
+    assert [held.job for held in claimed] == [plan.jobs[1], plan.jobs[3], plan.jobs[5]]
 
 
 def test_a_lease_of_a_dead_process_is_taken_over_at_once_and_that_of_a_living_one_is_not(store: Store) -> None:

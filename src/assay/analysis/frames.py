@@ -139,6 +139,9 @@ def paired(trials: pd.DataFrame) -> pd.DataFrame:
 def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
     """The positions of the trials with comparable seconds, by (timing, machine, threads, level).
 
+    Trials that were trained together share the seconds of their cohort, which do not compare with those of a trial
+    alone: their timing is "packed in cohorts".
+
     The instruction level separates trials of one engine alone, because engines choose theirs by themselves: `level` is
     "" where the trials of each engine have one known level at most, and else "engine level" for those that do not have
     the most frequent level of their engine. A trial without a known level joins that one.
@@ -148,6 +151,11 @@ def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
     for column in CLOCK:
         have(trials, column)
     columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
+    if "cohort" in trials.columns:
+        shared = numbers(trials, "cohort") > 1
+        columns[0] = [
+            f"{timing} in cohorts" if both else timing for timing, both in zip(columns[0], shared, strict=True)
+        ]
     places: dict[tuple[str, ...], list[int]] = {}
     for position, clock in enumerate(zip(*columns, strict=True)):
         places.setdefault(clock, []).append(position)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from assay.studies.plan import Plan
 
 _LONG_SECONDS = 3600.0
+_LARGE_BYTES = 2_000_000_000
+_NAMED_BYTES = 100_000_000  # of weights, from which on the sentence names them
 _NAMED = 3  # groups of equal configurations that are named
 
 
@@ -39,7 +41,8 @@ def plan_sentence(execution: Execution) -> str:
     )
     if counts["iterations"] < separate_iterations:
         sentence += f" ({counts['iterations']:,} iterations instead of {separate_iterations:,})"
-    return f"{sentence}; {execution.timing}, about {duration(counts['seconds'])}"
+    weights = f" and {storage(counts['weights_bytes'])} of weights" if counts["weights_bytes"] >= _NAMED_BYTES else ""
+    return f"{sentence}; {execution.timing}, about {duration(counts['seconds'])}{weights}"
 
 
 def folded_notes(plan: Plan) -> list[str]:
@@ -108,6 +111,7 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
         "trajectories": len(execution.open),
         "iterations": sum(job.iterations for job in execution.open if job.seconds is None),
         "seconds": execution.seconds,
+        "weights_bytes": execution.weights_bytes,
         "notes": [asdict(note) for note in plan_notes(execution)],
     }
 
@@ -115,7 +119,7 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
 def announce(execution: Execution, *, yes: bool) -> None:
     """Notes what a run will do, and asks for confirmation if it will take long."""
     print_plan(execution)
-    confirm_if_long(execution.seconds, yes=yes)
+    confirm_if_large(execution.seconds, execution.weights_bytes, yes=yes)
 
 
 def data_notes(execution: Execution) -> list[str]:
@@ -124,16 +128,29 @@ def data_notes(execution: Execution) -> list[str]:
     return [f"{name}: {note}" for name, note in sorted(notes)]
 
 
-def confirm_if_long(seconds: float, *, yes: bool) -> None:
-    """Asks before a run of more than an hour, unless --yes was given.
+def confirm_if_large(seconds: float, weights_bytes: int, *, yes: bool) -> None:
+    """Asks before a run of more than an hour, or one that keeps more than 2 GB of weights, unless --yes was given.
 
     Raises:
         AssayError: There is no terminal to ask on.
         typer.Exit: The answer is no.
     """
-    if seconds <= _LONG_SECONDS or yes:
+    large = weights_bytes > _LARGE_BYTES
+    if (seconds <= _LONG_SECONDS and not large) or yes:
         return
+    what = f"takes about {duration(seconds)}"
+    if large:
+        what += f' and keeps about {storage(weights_bytes)} of weights (keep = "nothing" keeps none)'
     if not sys.stdin.isatty():
-        raise AssayError(f"this takes about {duration(seconds)}; give --yes to start it without confirmation")
-    if not typer.confirm(f"This takes about {duration(seconds)}. Start?", err=True):
+        raise AssayError(f"this {what}; give --yes to start it without confirmation")
+    if not typer.confirm(f"This {what}. Start?", err=True):
         raise typer.Exit(Exit.NEGATIVE)
+
+
+def storage(count: int) -> str:
+    """A number of bytes in words.
+
+    >>> storage(2_340_000_000), storage(120_000_000)
+    ('2.3 GB', '120 MB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

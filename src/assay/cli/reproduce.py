@@ -12,7 +12,7 @@ import typer
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_store
-from assay.cli.plans import confirm_if_long, print_plan
+from assay.cli.plans import confirm_if_large, print_plan
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
 from assay.errors import AssayError
@@ -73,7 +73,8 @@ def reproduce(
         _announce(name, executions)
         if plan_only:
             return
-        confirm_if_long(sum(execution.seconds for execution in executions), yes=yes)
+        kept = sum(execution.weights_bytes for execution in executions)
+        confirm_if_large(sum(execution.seconds for execution in executions), kept, yes=yes)
     times, interrupted = _execute(executions, train=not stored)
     if not interrupted and (more := chosen.then(spec, results_of(plans, opened))):
         more_times, interrupted = _execute_more(name, more, opened, train=not stored)

@@ -90,6 +90,8 @@ def summary(history: History) -> Table:
         ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
         ("engine", f"{history.engine} on {history.device} ({history.engine_choice})"),
     ]
+    if history.cohort > 1:
+        lines.append(("cohort", f"{history.cohort:,} trials trained together; the seconds are this trial's part"))
     if history.preparation_seconds is not None:
         seconds = f"{history.preparation_seconds:.3f} s"
         lines.append(("preparation", f"{seconds} until a new engine has the data, part of data, not of train"))

@@ -10,6 +10,7 @@ from time import perf_counter
 from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.errors import AssayError
+from assay.execution.batches import form_of
 from assay.recipe.model import Recipe
 from assay.store.store import PastCost, Store
 from assay.studies.plan import Job, Trial
@@ -20,6 +21,8 @@ from assay.training.loop import Training
 _MAX_SECONDS = 3.0  # of calibration in total; the most expensive kinds of training are calibrated first
 _SECONDS = 0.05  # of training per calibration
 _BRIEF = 1.0  # seconds of training; a stored trial shorter than this does not predict a much longer one
+_TOGETHER_SECONDS = 0.003  # of a trial in a batch, beyond its training: message, result, transaction
+_ALONE_SECONDS = 0.015  # the same of a job alone, which has messages and two transactions of its own
 _LONG = 4  # times as many iterations: from there on a trial is much longer than another
 
 Kind = tuple[str, ...]
@@ -39,19 +42,28 @@ def _kind_of_job(job: Job) -> Kind:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds per iteration and per log point."""
+    """Seconds per iteration, per log point, and per training for all that is neither (weights, batches, checkpoint)."""
 
     iteration: float
     point: float
+    training: float = 0.0
 
     def of(self, job: Job, examples: int) -> float:
-        """Seconds of a job for N training examples."""
-        recipe, seconds = job.trials[-1].recipe, job.seconds
+        """Seconds of a job for N training examples, until its results are stored."""
+        recipe, seconds, rest = job.trials[-1].recipe, job.seconds, self.training + overhead(job)
         if seconds is None:
-            return self.iteration * job.iterations + self.point * number_of_log_points(recipe, examples)
+            return self.iteration * job.iterations + self.point * number_of_log_points(recipe, examples) + rest
         reached = min(round(seconds / self.iteration), ITERATIONS.most) if self.iteration else None
         points = min(number_of_log_points(recipe, examples, iterations=reached), LOG_POINTS.most)
-        return seconds + self.point * points
+        return seconds + self.point * points + rest
+
+
+def overhead(job: Job) -> float:
+    """The seconds of a job that its ledger does not have: to send it, and to send and store its results.
+
+    Measured on two cores of an AMD EPYC.
+    """
+    return _ALONE_SECONDS if form_of(job) is None else _TOGETHER_SECONDS
 
 
 def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, int]) -> dict[str, float]:
@@ -76,11 +88,11 @@ def estimated(jobs: Sequence[Job], store: Store | None, examples: Mapping[str, i
         known[kind] = calibrated(kinds[kind][0].trials[-1], cache)
     counted = {k: cost for k, cost in known.items() if kinds[k][0].flops} or known
     rate = median([cost.iteration * kinds[k][0].iterations / max(kinds[k][0].flops, 1) for k, cost in counted.items()])
-    point = median([cost.point for cost in known.values()])
+    point, training = (median([getattr(cost, name) for cost in known.values()]) for name in ("point", "training"))
     seconds: dict[str, float] = {}
     for kind, group in kinds.items():
         for job in group:
-            cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point)
+            cost = known.get(kind) or Cost(rate * job.flops / max(job.iterations, 1), point, training)
             seconds[job.trajectory] = cost.of(job, examples[job.trials[-1].key])
     return seconds
 
@@ -105,7 +117,7 @@ def _known(store: Store, longest: Mapping[Kind, int]) -> dict[Kind, Cost]:
         most = max(past.iterations for past in trials)
         latest = next(past for past in trials if past.iterations * _LONG >= most)
         if latest.iteration * latest.iterations >= _BRIEF or latest.iterations * _LONG >= longest[kind]:
-            known[kind] = Cost(latest.iteration, latest.point)
+            known[kind] = Cost(latest.iteration, latest.point, median([past.training for past in trials]))
     return known
 
 
@@ -133,4 +145,5 @@ def calibrated(trial: Trial, cache: DataCache) -> Cost:
         return Cost(0.0, 0.0)
     points = len(training.histories()[0].points)
     iteration = (ledger.train - first[0]) / (training.t - 1) if training.t > 1 else ledger.train
-    return Cost(iteration, (ledger.evaluate - first[1]) / (points - 1) if points > 1 else ledger.evaluate)
+    point = (ledger.evaluate - first[1]) / (points - 1) if points > 1 else ledger.evaluate
+    return Cost(iteration, point, ledger.data + ledger.compile)

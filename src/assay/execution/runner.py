@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, sleep
@@ -13,28 +13,31 @@ from typing import Any
 
 import numpy as np
 
-from assay.execution.active import ActiveJob
+from assay.execution.active import ActiveBatch, Held, halves
+from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
 from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
+from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
-from assay.store.leases import Lease
+from assay.store.endings import Ending
+from assay.store.leases import Claimed, Lease
 from assay.store.progress import Running
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
 from assay.system.machine import usable_cores
-from assay.training.checkpoints import from_bytes, to_bytes
+from assay.training.checkpoints import to_bytes
 from assay.training.history import History
 from assay.training.outcome import RETRIED, Outcome
 from assay.training.stopping import own_points
-from assay.workers.batch import can_resume, covers, read_off
 from assay.workers.eta import Estimates, remaining
 from assay.workers.pool import Workers, import_path
+from assay.workers.reports import joined, reported_history, split
 
 _POLL_SECONDS = 0.1
 _log = logging.getLogger("assay.execution")
@@ -85,7 +88,10 @@ class Execution:
         self._estimates: Estimates | None = None
         self.labels = labels_of(self.plans)
         self.best: tuple[str, float] | None = None
-        self._active: dict[int, ActiveJob] = {}
+        self._counts = Counter(self.outcomes.values())
+        self._active: dict[int, ActiveBatch] = {}
+        self._pending: deque[list[Held]] = deque()  # leased batches that no worker has yet
+        self._sizes = BatchSizes(1)
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
         self._notes = RunningNotes(store)
@@ -113,7 +119,18 @@ class Execution:
             limit = math.inf if self._settings.time_limit is None else self._settings.time_limit
             longest = {job.trajectory: limit * len(job.trials) for job in self.open}
             self._estimates = Estimates({job: min(value, longest[job]) for job, value in seconds.items()})
+            self.open.estimated_by(self._estimates.of, sort=False)
         return remaining([self._estimates.of(job.trajectory) for job in self.open], self._count())
+
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of weights that the open trials leave in the store, about; 0 where none are kept."""
+        return sum(
+            trial.weights_bytes * (2 if trial.key in self._save_best else 1)
+            for job in self.open
+            for trial in job.trials
+            if trial.key in self._kept
+        )
 
     def register(self) -> None:
         """Stores the studies with their trials, and marks the results to be retrained. Iterating calls it first."""
@@ -145,7 +162,9 @@ class Execution:
 
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
-        start = self._usable(self.store.start_of(trial.trajectory), [trial])
+        start = usable(
+            self.store.start_of(trial.trajectory), [trial], self._examples[trial.key], save_best=self._save_best
+        )
         if start is None:
             return None
         points = own_points(trial.recipe, start.points, self._examples[trial.key])
@@ -166,8 +185,7 @@ class Execution:
         finally:
             self.workers.kill_all()
             with suppress(Exception):  # if the store cannot be written, its leases expire
-                for active in self._active.values():
-                    self.store.leases.release(active.lease)
+                self.store.leases.release(*self._leases())
                 self._notes.end()
         self._prune()
         yield self._status()
@@ -182,8 +200,9 @@ class Execution:
     def _workers(self) -> Workers:
         """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
         count, width = min(self._count(), len(self.open)), self._settings.threads or 1
-        if count > 1 and self._estimates is not None:
-            self.open.longest_first(self._estimates.of)
+        if self._estimates is not None:
+            self.open.estimated_by(self._estimates.of, sort=count > 1)
+        self._sizes = BatchSizes(count)
         cores: list[list[int]] = []
         if self._settings.timing == "packed" and self._settings.device == "cpu":
             usable = usable_cores()
@@ -201,7 +220,7 @@ class Execution:
             if not self._active:
                 if self._stop or not len(self.open):
                     return
-                self._sync_with_others()
+                self._sync_with_others(self.open)
                 synced = monotonic()
                 yield self._status()
                 sleep(_OTHERS_SECONDS)
@@ -210,50 +229,105 @@ class Execution:
                 self._on_message(number, head, content)
             self._kill_silent()
             if self._notes.due():
-                self._notes.note([self._running_of(active) for active in self._active.values()])
+                self._notes.note([note for active in self._active.values() for note in self._running_of(active)])
             if monotonic() - renewed > leases.SECONDS / 4:
-                self.store.leases.renew([active.lease for active in self._active.values()])
+                self.store.leases.renew(self._leases())
                 renewed = monotonic()
             if self.open.elsewhere and monotonic() - synced > _OTHERS_SECONDS * 10:
-                self._sync_with_others()
+                self._sync_with_others([job for job in self.open if job.trajectory in self.open.elsewhere])
                 synced = monotonic()
             yield self._status()
 
+    def _leases(self) -> list[Lease]:
+        """The leases that this process holds."""
+        active = [held for batch in self._active.values() for held in batch.members]
+        return [held.lease for held in (*active, *(held for batch in self._pending for held in batch))]
+
+    # --- jobs for workers ---
+
     def _assign(self) -> None:
-        """Gives every idle worker a job that no other process has."""
+        """Gives every idle worker a batch of jobs that no other process has."""
         for number in range(len(self.workers.processes)):
             while number not in self._active:
-                claimed, ended = self.store.leases.claim_or_done(self.open.free(self._running()))
-                for key, outcome in ended.items():
-                    self._note(key, outcome, None)
-                for key in ended:
-                    self._close(self.trials[key].trajectory)
-                if claimed is None:
-                    if next(self.open.free(self._running()), None) is not None:
-                        self._sync_with_others()
+                if not self._pending and not self._claim():
                     return
-                self._begin(number, *claimed)
+                if self._pending:
+                    self._begin(number, self._pending.popleft())
 
-    def _running(self) -> set[str]:
-        return {active.lease.trajectory for active in self._active.values()}
+    def _claim(self) -> bool:
+        """Leases the jobs of a batch; returns whether there were any."""
+        claimed, ended = self.store.leases.claim_batch(self.open.free(), self._batch_of)
+        for held in claimed:
+            self.open.begin(held.job.trajectory)
+        for key, outcome in ended.items():
+            self._note(key, outcome, None)
+        taken = {held.job.trajectory for held in claimed}
+        for trajectory in {self.trials[key].trajectory for key in ended} - taken:
+            self._close(trajectory)
+        if claimed:
+            self._pending.extend(self._startable(claimed))
+        elif next(self.open.free(), None) is not None:
+            self._sync_with_others(self.open)
+        return bool(claimed)
 
-    def _begin(self, number: int, lease: Lease, job: Job) -> None:
-        """Starts a claimed job, after reading off the stored curve every trial that it covers."""
-        start, left = self.store.start_of(job.trajectory), list(job.trials)
-        if start is not None and self._reads_off and job.trajectory not in self._starts:
-            left = self._read_off(lease, left, start)
-        if not left:
-            self.store.leases.release(lease)
-            self._close(job.trajectory)
-            return
-        first = left[0]
-        start = self._starts.get(job.trajectory) or self._usable(start, left)
-        content = to_bytes(start) if start is not None else b""
-        self._active[number] = ActiveJob(lease, Job(job.trajectory, tuple(left)), {trial.key: trial for trial in left})
+    def _batch_of(self, job: Job) -> tuple[int, Hashable]:
+        """How many jobs the batch of a job has, and their form."""
+        form = None if job.trajectory in self._starts else form_of(job)
+        estimate = self._estimates.of(job.trajectory) if self._estimates is not None else 0.0
+        return self._sizes.of(form, estimate=estimate, waiting=self.open.waiting(form)), form or job.trajectory
+
+    def _startable(self, claimed: Sequence[Claimed]) -> list[list[Held]]:
+        """Batches of claimed jobs with their starts, after reading off stored curves every trial that these cover."""
+        members = [Held(lease, job) for lease, job, _ in claimed]
+        stored = {
+            held.job.trajectory: self.store.start_of(held.job.trajectory)
+            for held, before in zip(members, claimed, strict=True)
+            if before.has_checkpoint
+        }
+        ended = self._read_off(members, stored)
+        ready: list[Held] = []
+        done: list[Lease] = []
+        for held in members:
+            left = without(held, ended)
+            if left is None:
+                done.append(held.lease)
+                continue
+            trials, key = left.job.trials, held.job.trajectory
+            start = self._starts.get(key) or usable(
+                stored.get(key), trials, self._examples[trials[0].key], save_best=self._save_best
+            )
+            ready.append(replace(left, start=start))
+        self._release(done)
+        return alike(ready)
+
+    def _read_off(self, members: Sequence[Held], stored: Mapping[str, History | None]) -> set[str]:
+        """Stores the trials that end within a stored curve; returns their keys."""
+        endings: list[Ending] = []
+        for held in members:
+            start = stored.get(held.job.trajectory)
+            if start is not None and self._reads_off and held.job.trajectory not in self._starts:
+                endings += ends_within(held, start, self._examples, self._save_best)
+        if endings:
+            self._finish(endings)
+        return {ending.trial.key for ending in endings if ending.trial.key in self.outcomes}
+
+    def _release(self, held: Sequence[Lease]) -> None:
+        """Ends leases; what is left of their jobs waits again."""
+        if held:
+            self.store.leases.release(*held)
+            for lease in held:
+                self._close(lease.trajectory)
+
+    def _begin(self, number: int, members: Sequence[Held]) -> None:
+        """Gives a worker a batch."""
+        self._active[number] = ActiveBatch(members)
+        first = members[0].job.trials[0]
+        starts, content = joined([b"" if held.start is None else to_bytes(held.start) for held in members])
         self.workers.train(
             number,
             content,
-            trials=[self._message(trial) for trial in left],
+            jobs=[[self._message(trial) for trial in held.job.trials] for held in members],
+            starts=starts,
             code=code_hash(first.recipe.optimizer),
             path=import_path(),
             engine=first.engine,
@@ -264,34 +338,12 @@ class Execution:
             timing=first.timing,
             work=f"study {self.name!r}",
             time_limit=self._settings.time_limit,
+            memory_limit=self._settings.memory_limit,
         )
 
     def _message(self, trial: Trial) -> dict[str, Any]:
-        return {"key": trial.key, "recipe": trial.recipe.plain(), "save_best": trial.key in self._save_best}
-
-    def _usable(self, start: History | None, trials: Sequence[Trial]) -> History | None:
-        """The stored history if the trials can resume from it, else None."""
-        if start is None or trials[0].program or start.iterations >= trials[-1].iterations:
-            return None
-        recipes, n = [trial.recipe for trial in trials], self._examples[trials[0].key]
-        save_best = [number for number, trial in enumerate(trials) if trial.key in self._save_best]
-        return start if can_resume(start, recipes, n, save_best=save_best) else None
-
-    def _read_off(self, lease: Lease, trials: list[Trial], start: History) -> list[Trial]:
-        """Stores the trials that end within a stored curve; returns the others."""
-        left: list[Trial] = []
-        for trial in trials:
-            n = self._examples[trial.key]
-            covered = trial.key not in self._save_best and covers(start, [trial.recipe], n)
-            history = read_off(start, trial.recipe, n, trial.test_counts) if covered else None
-            if history is None:
-                left.append(trial)
-                continue
-            history = replace(history, warnings=(*trial.notes, *history.warnings))
-            finished = Finished(history.outcome, history.reason, history)
-            if self.store.finish(lease, trial, finished):
-                self._note(trial.key, history.outcome, history.accuracy)
-        return left
+        keep = {"save_best": trial.key in self._save_best, "keep": trial.key in self._kept}
+        return {"key": trial.key, "recipe": trial.recipe.plain(), **keep}
 
     # --- messages of workers ---
 
@@ -304,60 +356,94 @@ class Execution:
             return
         if active is None or head["kind"] == "ready":
             return
+        active.heard = monotonic()
         if head["kind"] == "status":
             measured = {name: head[name] for name in ("accuracy", "loss", "point")}
             active.update(head["iteration"], expected=head["iterations"], **measured)
         elif head["kind"] == "waiting":
             active.waiting = True
         elif head["kind"] == "saved":
-            self.store.checkpoint(active.lease, head["iteration"], content)
+            contents = split(content, [report["size"] for report in head["reports"]])
+            self.store.checkpoint_all(
+                [
+                    (active.open[report["key"]][0].lease, report["iteration"], saved)
+                    for report, saved in zip(head["reports"], contents, strict=True)
+                ]
+            )
         elif head["kind"] == "ended":
-            self._trial_ended(number, active, head, content)
+            self._trials_ended(number, active, head["reports"], content)
         elif head["kind"] == "idle":
-            del self._active[number]
-            active.iteration = active.iterations
-            if self._estimates is not None:
-                self._estimates.done(active.pace(self._estimates))
-            self.store.leases.release(active.lease)
-            self._close(active.job.trajectory)
+            self._batch_ended(number, active, head["seconds"])
 
-    def _trial_ended(self, number: int, active: ActiveJob, head: dict[str, Any], content: bytes) -> None:
-        trial = active.open.pop(head["key"])
-        outcome = Outcome(head["outcome"])
+    def _trials_ended(self, number: int, active: ActiveBatch, reports: list[dict[str, Any]], content: bytes) -> None:
         process = self.workers.processes[number]
-        history: History | None = None
-        if content:
-            history = replace(
-                from_bytes(content, source="worker"),
-                machine=process.machine if process else {},
-                warnings=tuple(dict.fromkeys((*head["warnings"], *trial.notes))),
-                peak_device_memory_bytes=head.get("peak_device_memory_bytes"),
+        machine = process.machine if process else {}
+        endings: list[Ending] = []
+        for report, kept in zip(reports, split(content, [report["size"] for report in reports]), strict=True):
+            outcome = Outcome(report["outcome"])
+            if len(active.members) > 1 and outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+                continue  # of the batch: it is tried again in halves
+            held, trial = active.open.pop(report["key"])
+            history = reported_history(report, trial.recipe, machine)
+            if history is not None:
+                warnings = tuple(dict.fromkeys((*history.warnings, *trial.notes)))
+                history = replace(history, warnings=warnings)
+            confusion = report.get("confusion")
+            finished = Finished(
+                outcome,
+                report["reason"],
+                history,
+                error=report.get("error"),
+                confusion=np.array(confusion) if confusion is not None else None,
+                content=kept or None,
             )
-        confusion = head.get("confusion")
-        finished = Finished(
-            outcome,
-            head["reason"],
-            history,
-            error=head.get("error"),
-            confusion=np.array(confusion) if confusion is not None else None,
-            content=content if history and history.checkpoint.weights and trial.key in self._kept else None,
-        )
-        if self.store.finish(active.lease, trial, finished):
-            self._note(trial.key, outcome, history.accuracy if history and history.points else None)
-        else:
-            _log.warning(
-                "the result of %s was not stored: its lease went unrenewed for %.0f s, and another process trains it",
-                self.labels[trial.key],
-                leases.SECONDS,
-            )
+            endings.append(Ending(held.lease, trial, finished))
+        self._finish(endings)
 
-    def _worker_lost(self, number: int, active: ActiveJob, reason: str) -> None:
+    def _finish(self, endings: Sequence[Ending]) -> None:
+        """Stores the ends of trials, and notes those that were accepted."""
+        for ending, accepted in zip(endings, self.store.finish_all(endings), strict=True):
+            finished = ending.finished
+            if accepted:
+                history = finished.history
+                self._note(ending.trial.key, finished.outcome, history.accuracy if history and history.points else None)
+            else:
+                _log.warning(
+                    "the result of %s was not stored: its lease went unrenewed for %.0f s, and another process trains "
+                    "it",
+                    self.labels[ending.trial.key],
+                    leases.SECONDS,
+                )
+
+    def _batch_ended(self, number: int, active: ActiveBatch, seconds: float) -> None:
+        """Takes a batch from its worker; what has failed of it is tried again in halves."""
         del self._active[number]
-        trials = list(active.open.values())
-        if not self.store.lost(active.lease, trials, reason):
+        active.iteration = active.iterations
+        if self._estimates is not None:
+            self._estimates.done(active.pace(self._estimates))
+        left = active.left()
+        if not left:
+            self._sizes.done(form_of(active.members[0].job), len(active.members), seconds)
+        again = left if len(active.members) > 1 and not self._stop else []
+        self._pending.extend(halves(again))
+        kept = {held.lease.trajectory for held in again}
+        self._release([held.lease for held in active.members if held.lease.trajectory not in kept])
+
+    def _worker_lost(self, number: int, active: ActiveBatch, reason: str) -> None:
+        """A batch is tried again in halves, and a job alone up to its last retry."""
+        del self._active[number]
+        left = active.left()
+        if len(active.members) > 1:
+            self._pending.extend(halves(left))
+            kept = {held.lease.trajectory for held in left}
+            self._release([held.lease for held in active.members if held.lease.trajectory not in kept])
+            return
+        trials = [trial for _, trial in active.open.values()]
+        (held,) = active.members
+        if not self.store.lost(held.lease, trials, reason):
             for trial in trials:
                 self._note(trial.key, Outcome.LOST, None)
-        self._close(active.job.trajectory)
+        self._close(held.lease.trajectory)
 
     def _kill_silent(self) -> None:
         """Kills workers that are far beyond their time limit because their engine does not return."""
@@ -365,36 +451,48 @@ class Execution:
         if limit is None:
             return
         for number, active in list(self._active.items()):
-            if active.waiting or monotonic() - active.started < limit * len(active.job.trials) + _GRACE_SECONDS:
+            alone = len(active.members) == 1
+            since = active.started if alone else active.heard  # a batch may take the limits of all of its members
+            allowed = limit * len(active.members[0].job.trials) + _GRACE_SECONDS
+            if active.waiting or monotonic() - since < allowed:
                 continue
+            reason = f"timed out after {limit:g} s; killed: no response"
             self.workers.drop(number)
+            if not alone:
+                self._worker_lost(number, active, reason)
+                continue
             del self._active[number]
-            for trial in active.open.values():
-                reason = f"timed out after {limit:g} s; killed: no response"
-                self.store.finish(active.lease, trial, Finished(Outcome.TIMED_OUT, reason))
-                self._note(trial.key, Outcome.TIMED_OUT, None)
-            self.store.leases.release(active.lease)
-            self._close(active.job.trajectory)
+            self._finish(
+                [Ending(held.lease, trial, Finished(Outcome.TIMED_OUT, reason)) for held, trial in active.open.values()]
+            )
+            self._release([held.lease for held in active.members])
 
     # --- progress ---
 
     def _note(self, key: str, outcome: Outcome, accuracy: float | None) -> None:
+        if key in self.outcomes:
+            self._counts[self.outcomes[key]] -= 1
         self.outcomes[key] = outcome
+        self._counts[outcome] += 1
         if accuracy is not None and (self.best is None or accuracy > self.best[1]):
             self.best = (self.labels[key], accuracy)
 
     def _close(self, trajectory: str) -> None:
         self.open.close(trajectory, self.outcomes)
 
-    def _sync_with_others(self) -> None:
-        """Updates which trials other processes have finished, and which trajectories they hold."""
-        keys = [trial.key for job in self.open for trial in job.trials]
-        for key, outcome in self.store.outcomes(keys).items():
+    def _sync_with_others(self, jobs: Iterable[Job]) -> None:
+        """Updates which trials of jobs other processes have finished, and which of their trajectories they hold."""
+        waiting = [job for job in jobs if not self.open.has_begun(job.trajectory)]
+        keys = [trial.key for job in waiting for trial in job.trials]
+        ended = self.store.outcomes(keys)
+        for key, outcome in ended.items():
             self._note(key, outcome, None)
-        for job in list(self.open):
-            self._close(job.trajectory)
-        held = self.store.leases.held_by_others(job.trajectory for job in self.open)
-        self.open.elsewhere = held - self._running()
+        for trajectory in {self.trials[key].trajectory for key in ended}:
+            self._close(trajectory)
+        checked = {job.trajectory for job in waiting}
+        self.open.elsewhere = (self.open.elsewhere - checked) | self.store.leases.held_by_others(
+            trajectory for trajectory in checked if trajectory in self.open
+        )
 
     def _status(self) -> StudyStatus:
         running = tuple(
@@ -404,27 +502,34 @@ class Execution:
         return StudyStatus(
             trials=len(self.trials),
             stored=self.stored,
-            outcomes=Counter(self.outcomes.values()),
+            outcomes=+self._counts,
             running=running,
             elsewhere=len(self.open.elsewhere),
             best=self.best,
             eta_seconds=self._eta(),
         )
 
-    def _running_of(self, active: ActiveJob) -> Running:
-        """A job as the store notes it while it is trained."""
-        key = next(iter(active.open), active.job.trials[-1].key)
-        study = next(plan.study.name for plan in self.plans if key in plan.trials)
-        seconds = 0.0 if active.waiting else monotonic() - active.started
-        progress = (active.iteration, active.iterations, tuple(active.points))
-        return Running(active.lease, study, self.labels[key], seconds, *progress)
+    def _running_of(self, active: ActiveBatch) -> list[Running]:
+        """The jobs of a batch as the store notes them while they are trained, each with its part of the seconds."""
+        seconds = 0.0 if active.waiting else (monotonic() - active.started) / len(active.members)
+        notes: list[Running] = []
+        for held in active.left():
+            key = held.job.trials[0].key
+            study = next(plan.study.name for plan in self.plans if key in plan.trials)
+            points = tuple(active.points) if held.lease is active.members[0].lease else ()
+            progress = (active.iteration, active.iterations, points)
+            notes.append(Running(held.lease, study, self.labels[key], seconds, *progress))
+        return notes
 
-    def _label(self, active: ActiveJob) -> str:
-        return self.labels[next(iter(active.open), active.job.trials[-1].key)]
+    def _label(self, active: ActiveBatch) -> str:
+        label = self.labels[next(iter(active.open), active.members[0].job.trials[-1].key)]
+        others = len(active.members) - 1
+        return f"{label} and {others:,} more" if others else label
 
     def _eta(self) -> float | None:
         if self._estimates is None:
             return None
-        running = {active.job.trajectory: active.pace(self._estimates) for active in self._active.values()}
-        tasks = [job.trajectory for job in self.open]
-        return self._estimates.remaining(tasks, running, max(1, len(self.workers.processes)))
+        running = [active.pace(self._estimates) for active in self._active.values()]
+        pending = sum(self._estimates.of(held.job.trajectory) for batch in self._pending for held in batch)
+        workers = max(1, len(self.workers.processes))
+        return self._estimates.remaining(self.open.seconds + pending, self.open.longest, running, workers)

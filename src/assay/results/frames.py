@@ -60,7 +60,7 @@ def trial_frame(
         record["budget_seconds"] = _budget_seconds(row)
         record["classes"] = len(json.loads(row["classes"])) if row.get("classes") else None
         for name in (*RECIPE, *PLACE):
-            record[name] = row[name]
+            record[name] = row.get(name)
         record["clock"] = "program" if (row["engine"] or "").startswith("command:") else "assay"
         record |= {"origin": origin, "steps": row.get("steps", "iterations")}
         ledger = json.loads(row["ledger"] or "{}")

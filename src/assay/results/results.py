@@ -107,11 +107,12 @@ class Results:
             training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
             level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
-            `machine`, `budget_seconds` (of training, where the budget is in seconds), `clock` ("assay", or "program"
-            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
-            `ledger_...` (the time breakdown in seconds). The confusion matrix on the test set gives
-            `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
-            `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did not measure is missing.
+            `machine`, `cohort` (how many trials were trained together and shared the seconds), `budget_seconds` (of
+            training, where the budget is in seconds), `clock` ("assay", or "program" for an external program's own),
+            `origin` ("measured" or "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in
+            seconds). The confusion matrix on the test set gives `balanced_accuracy`, `macro_precision`, `macro_recall`
+            and `macro_f1`, and for up to 100 classes `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did
+            not measure is missing.
         """
         return self._frame.copy()
 

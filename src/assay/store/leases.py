@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -33,6 +33,14 @@ class Lease:
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
+class Claimed(NamedTuple):
+    """A leased job with its open trials, and whether its trajectory has a checkpoint."""
+
+    lease: Lease
+    job: Job
+    has_checkpoint: bool
+
+
 class Leases:
     """The leases of a store. At any time, a trajectory is leased to one process at most.
 
@@ -53,38 +61,79 @@ class Leases:
 
         `jobs` is consumed only as far as needed.
         """
+        claimed, done = self.claim_batch(jobs, lambda _: (1, None))
+        return (claimed[0].lease, claimed[0].job) if claimed else None, done
+
+    def claim_batch(
+        self, jobs: Iterable[Job], batch_of: Callable[[Job], tuple[int, Hashable]]
+    ) -> tuple[list[Claimed], dict[str, Outcome]]:
+        """Leases jobs that are trained together: the first that no other process has, and others of its form.
+
+        Args:
+            jobs: Those that may be leased, in order; consumed only as far as needed.
+            batch_of: The number of jobs in a batch that begins with a job, and its form. Jobs of one batch have the
+                same form, and checkpoints at the same iteration.
+
+        Returns:
+            The leased jobs, with only those trials that have no result yet, and the outcomes of trials that turned out
+            to be finished.
+        """
         done: dict[str, Outcome] = {}
         remaining = iter(jobs)
-        batch = list(itertools.islice(remaining, _FIRST_BATCH))
-        if not batch:
-            return None, done
+        first = next(remaining, None)
+        if first is None:
+            return [], done
+        portion = [first, *itertools.islice(remaining, max(_FIRST_BATCH, batch_of(first)[0]) - 1)]
         with self.database.write(durable=False) as connection:
             now = self.database.now(connection)
-            while batch:
-                claimed = self._claim_one(connection, batch, now, done)
-                if claimed is not None:
+            while portion:
+                claimed = self._claim(connection, portion, now, done, batch_of)
+                if claimed:
                     return claimed, done
-                batch = list(itertools.islice(remaining, _NEXT_BATCH))
-        return None, done
+                portion = list(itertools.islice(remaining, _NEXT_BATCH))
+        return [], done
 
-    def _claim_one(
-        self, connection: sa.Connection, jobs: Sequence[Job], now: float, done: dict[str, Outcome]
-    ) -> tuple[Lease, Job] | None:
+    def _claim(
+        self,
+        connection: sa.Connection,
+        jobs: Sequence[Job],
+        now: float,
+        done: dict[str, Outcome],
+        batch_of: Callable[[Job], tuple[int, Hashable]],
+    ) -> list[Claimed]:
         by_key = {job.trajectory: job for job in jobs}
-        columns = (trajectory.c[name] for name in ("key", "token", "host", "boot", "pid", "started", "expires"))
-        rows = {row.key: row for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(by_key)))}
+        names = ("key", "token", "host", "boot", "pid", "started", "expires", "iteration", "checkpoint")
+        query = sa.select(*(trajectory.c[name] for name in names))
+        rows = {
+            row.key: row
+            for keys in chunks(list(by_key))
+            for row in connection.execute(query.where(trajectory.c.key.in_(keys)))
+        }
         for keys in chunks([planned.key for job in jobs for planned in job.trials]):
-            query = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(keys), ~result.c.stale)
-            done |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
+            finished = sa.select(result.c.trial, result.c.outcome).where(result.c.trial.in_(keys), ~result.c.stale)
+            done |= {key: Outcome(outcome) for key, outcome in connection.execute(finished)}
+        claimed: list[Claimed] = []
+        form: Hashable = None
+        most = 1
         for key, job in by_key.items():
             open_trials = tuple(planned for planned in job.trials if planned.key not in done)
             if not open_trials or key not in rows or not self._is_free(rows[key], now):
                 continue
-            lease = Lease(key)
-            values = asdict(self._me) | {"token": lease.token, "expires": now + SECONDS}
-            connection.execute(sa.update(trajectory).where(trajectory.c.key == key).values(**values))
-            return lease, Job(key, open_trials)
-        return None
+            start = rows[key].iteration if rows[key].checkpoint is not None else None
+            size, form_of_job = batch_of(Job(key, open_trials))
+            if claimed and (form_of_job, start) != form:
+                continue
+            if not claimed:
+                most, form = size, (form_of_job, start)
+            claimed.append(Claimed(Lease(key), Job(key, open_trials), has_checkpoint=start is not None))
+            if len(claimed) >= most:
+                break
+        if claimed:
+            me = asdict(self._me) | {"expires": now + SECONDS}
+            taken = [{"k": held.lease.trajectory, "token": held.lease.token} for held in claimed]
+            update = sa.update(trajectory).where(trajectory.c.key == sa.bindparam("k"))
+            connection.execute(update.values(**me, token=sa.bindparam("token")), taken)
+        return claimed
 
     def held_by_others(self, keys: Iterable[str]) -> set[str]:
         """The trajectories that another running process trains."""
@@ -121,26 +170,49 @@ class Leases:
         """Renews leases."""
         with self.database.write(durable=False) as connection:
             expires = self.database.now(connection) + SECONDS
-            for lease in held:
-                connection.execute(fenced(lease).values(expires=expires))
+            _update(connection, held, expires=expires)
 
-    def release(self, lease: Lease) -> None:
-        """Ends a lease."""
+    def release(self, *leases: Lease) -> None:
+        """Ends leases."""
         with self.database.write(durable=False) as connection:
-            connection.execute(fenced(lease).values(token=None, expires=None))
+            end(connection, leases)
 
 
-def holds(connection: sa.Connection, lease: Lease) -> int | None:
-    """The iteration of the trajectory's checkpoint if the lease still holds, else None."""
-    query = sa.select(trajectory.c.iteration)
-    held = query.where(trajectory.c.key == lease.trajectory, trajectory.c.token == lease.token)
-    return connection.execute(held).scalar()
+def end(connection: sa.Connection, leases: Iterable[Lease]) -> None:
+    """Ends leases, except those that another process has by now."""
+    _update(connection, leases, token=None, expires=None)
 
 
-def note_checkpoint(connection: sa.Connection, lease: Lease, iteration: int, artifact: str) -> bool:
-    """Stores the checkpoint that the trajectory can resume from. Returns False if the lease no longer holds."""
-    values = {"iteration": iteration, "checkpoint": artifact, "losses": 0}
-    return bool(connection.execute(fenced(lease).values(**values)).rowcount)
+def _update(connection: sa.Connection, leases: Iterable[Lease], **values: Any) -> None:
+    """Updates the trajectories of leases, except of those that another process has by now."""
+    rows = [{"k": lease.trajectory, "t": lease.token} for lease in leases]
+    if rows:
+        held = (trajectory.c.key == sa.bindparam("k")) & (trajectory.c.token == sa.bindparam("t"))
+        connection.execute(sa.update(trajectory).where(held).values(**values), rows)
+
+
+def held(connection: sa.Connection, leases: Iterable[Lease]) -> dict[str, int]:
+    """The trajectories whose lease still holds, with the iterations of their checkpoints."""
+    tokens = {lease.trajectory: lease.token for lease in leases}
+    columns = (trajectory.c.key, trajectory.c.token, trajectory.c.iteration)
+    return {
+        row.key: row.iteration
+        for keys in chunks(list(tokens))
+        for row in connection.execute(sa.select(*columns).where(trajectory.c.key.in_(keys)))
+        if row.token == tokens[row.key]
+    }
+
+
+def note_checkpoints(connection: sa.Connection, checkpoints: Iterable[tuple[Lease, int, str]]) -> None:
+    """Stores checkpoints that trajectories can resume from: iteration and artifact of each lease that still holds."""
+    rows = [
+        {"k": lease.trajectory, "t": lease.token, "i": iteration, "a": artifact}
+        for lease, iteration, artifact in checkpoints
+    ]
+    if rows:
+        own = (trajectory.c.key == sa.bindparam("k")) & (trajectory.c.token == sa.bindparam("t"))
+        values: dict[str, Any] = {"iteration": sa.bindparam("i"), "checkpoint": sa.bindparam("a"), "losses": 0}
+        connection.execute(sa.update(trajectory).where(own).values(**values), rows)
 
 
 def give_up(connection: sa.Connection, lease: Lease) -> bool:

@@ -17,15 +17,14 @@ from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
 from assay.store.curves import count_of
 from assay.store.database import Database, chunks
+from assay.store.endings import Ending, ends_stored, put
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
-from assay.store.records import Finished, dumped, history_of, machine_row, places, result_row, trial_row
+from assay.store.records import Finished, dumped, history_of, places, trial_row
 from assay.store.revisions import Change, change_of, keep_revision, stored_definition
-from assay.store.rows import check_row
-from assay.store.schema import imported, machine, member, result, study, trajectory, trial
+from assay.store.schema import imported, member, result, study, trajectory, trial
 from assay.store.urls import DEFAULT
 from assay.studies.plan import Plan, Trial
-from assay.system.machine import cores, describe
 from assay.training.checkpoints import from_bytes
 from assay.training.history import History
 from assay.training.outcome import RETRIED, Outcome
@@ -38,7 +37,7 @@ def default_url() -> str:
 
 
 class PastCost(NamedTuple):
-    """The cost of a stored trial: its seconds per iteration and per log point, and its iterations."""
+    """The cost of a stored trial: its seconds per iteration, per log point, for the rest, and its iterations."""
 
     recipe: Recipe
     engine: str
@@ -47,6 +46,7 @@ class PastCost(NamedTuple):
     iteration: float
     point: float
     iterations: int
+    training: float = 0.0
 
 
 class Store:
@@ -165,39 +165,67 @@ class Store:
                 return True
             for planned in trials:
                 sentence = f"{reason}; tried {RETRIES + 1} times"
-                self._put(connection, planned.key, Finished(Outcome.LOST, sentence), None)
+                put(self.database, connection, [(planned.key, Finished(Outcome.LOST, sentence), None)])
             return False
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
         """Stores the artifact of a trial, then its result. Returns False if another process has the lease now."""
-        name = self.artifacts.prepare(finished.content) if finished.content is not None else None
-        with self.database.write() as connection:
-            held = leases.holds(connection, lease)
-            if held is None:
-                return False
-            if finished.content is not None:
-                self.artifacts.add(connection, finished.content)
-            self._put(connection, planned.key, finished, name)
-            history = finished.history
-            if name and history and finished.outcome is not Outcome.DIVERGED and history.iterations >= held:
-                leases.note_checkpoint(connection, lease, history.iterations, name)
-        return True
+        return self.finish_all([Ending(lease, planned, finished)]) == [True]
+
+    def finish_all(self, endings: Sequence[Ending], *, release: Sequence[Lease] = ()) -> list[bool]:
+        """Stores the artifacts of trials, then their results, each as if alone, in one transaction.
+
+        What cannot be stored leaves the others as they are: its error is raised after they are committed. Where the
+        disk is full, as many are committed as there is room for.
+
+        Args:
+            endings: The ends of trials.
+            release: Leases that end with the transaction.
+
+        Returns:
+            For each of the trials, False if another process has its lease now.
+        """
+        try:
+            stored = ends_stored(self.database, self.artifacts, endings, release)
+        except StoreError as error:
+            if len(endings) < 2 or "locked" in str(error):
+                raise
+            middle = len(endings) // 2
+            first = self.finish_all(endings[:middle])
+            return first + self.finish_all(endings[middle:], release=release)
+        for error in stored.errors:
+            raise error
+        return stored.accepted
 
     def checkpoint(self, lease: Lease, iteration: int, content: bytes) -> None:
         """Stores a checkpoint from which a running trajectory can resume."""
-        name = self.artifacts.prepare(content)
+        self.checkpoint_all([(lease, iteration, content)])
+
+    def checkpoint_all(self, checkpoints: Sequence[tuple[Lease, int, bytes]]) -> None:
+        """Stores checkpoints, each with its lease and iteration, from which running trajectories can resume."""
+        names = [self.artifacts.prepare(content) for _, _, content in checkpoints]
+        keys = [lease.trajectory for lease, _, _ in checkpoints]
         with self.database.write() as connection:
-            self.artifacts.add(connection, content)
-            old = connection.execute(
-                sa.select(trajectory.c.checkpoint).where(trajectory.c.key == lease.trajectory)
-            ).scalar()
-            kept = leases.note_checkpoint(connection, lease, iteration, name)
-            used = (
-                old is not None
-                and connection.execute(sa.select(result.c.trial).where(result.c.artifact == old).limit(1)).first()
-            )
-        if kept and old and old != name and not used:
-            self.artifacts.remove(old)
+            for _, _, content in checkpoints:
+                self.artifacts.add(connection, content)
+            old: dict[str, str | None] = {}
+            for chunk in chunks(keys):
+                query = sa.select(trajectory.c.key, trajectory.c.checkpoint).where(trajectory.c.key.in_(chunk))
+                old |= {row.key: row.checkpoint for row in connection.execute(query)}
+            held = leases.held(connection, [lease for lease, _, _ in checkpoints])
+            new = [
+                (lease, iteration, name)
+                for (lease, iteration, _), name in zip(checkpoints, names, strict=True)
+                if lease.trajectory in held
+            ]
+            leases.note_checkpoints(connection, new)
+            replaced = {old.get(lease.trajectory): name for lease, _, name in new}
+            dropped = {name for name, by in replaced.items() if name is not None and name != by}
+            for chunk in chunks(sorted(dropped)):
+                used = sa.select(result.c.artifact).where(result.c.artifact.in_(chunk))
+                dropped -= set(connection.execute(used).scalars())
+        for name in dropped:
+            self.artifacts.remove(name)
 
     def start_of(self, key: str) -> History | None:
         """The latest checkpoint of a trajectory, or None if it has none."""
@@ -246,6 +274,7 @@ class Store:
             kept,
             machine=history.machine,
             warnings=history.warnings,
+            cohort=history.cohort,
             peak_device_memory_bytes=history.peak_device_memory_bytes,
             confusion=history.confusion,
         )
@@ -283,29 +312,8 @@ class Store:
             ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
             iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
             recipe = Recipe.stored(json.loads(row.recipe))
-            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations)
-
-    # --- rows ---
-
-    def _put(self, connection: sa.Connection, key: str, finished: Finished, artifact: str | None) -> None:
-        row = _checked_row(key, finished, artifact=artifact, now=self.database.now(connection))
-        about = finished.history.machine if finished.history and finished.history.machine else describe()
-        place = machine_row(about)
-        if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
-            connection.execute(sa.insert(machine).values(**place))
-        connection.execute(sa.delete(result).where(result.c.trial == key))
-        connection.execute(sa.insert(result).values(**row, machine=place["hash"]))
-
-
-def _checked_row(key: str, finished: Finished, *, artifact: str | None, now: float) -> dict[str, Any]:
-    """The row of a result. One that does not fit the schema is stored as failed: a wrong number must not stand."""
-    row = result_row(key, finished, artifact=artifact, cores=cores(), now=now)
-    try:
-        check_row("result", row)
-    except ValueError as error:
-        failed = Finished(Outcome.FAILED, f"its result does not fit the store: {error}")
-        row = result_row(key, failed, artifact=None, cores=cores(), now=now)
-    return row
+            rest = sum(ledger.get(entry, 0.0) for entry in ("data", "compile", "checkpoint", "other"))
+            yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations, rest)
 
 
 def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:

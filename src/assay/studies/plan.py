@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Trial:
     program: Program | None = None  # an external program in place of an engine
     notes: tuple[str, ...] = ()  # sentences on its data and on the weights it starts from
     test_counts: tuple[int, ...] = ()  # test examples of each class
+    form: str = ""  # the static form of its recipe: trials of one form can be trained as a cohort
+    weights_bytes: int = 0  # of its weights and optimizer state, about, where they are kept
 
     @property
     def seconds(self) -> float | None:
@@ -153,6 +155,15 @@ def jobs(trials: Any) -> tuple[Job, ...]:
 
 
 Loader = Callable[[str], Dataset]
+_HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
+
+
+class _Cost(NamedTuple):
+    """The iterations, operations and bytes of weights of a trial, which are the same for all trials of a form."""
+
+    iterations: int
+    flops: int
+    weights_bytes: int
 
 
 class Planner:
@@ -163,6 +174,8 @@ class Planner:
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._splits: dict[Data, tuple[int, tuple[str, ...]]] = {}
         self._test_counts: dict[str, tuple[int, ...]] = {}
+        self._forms: dict[str, str] = {}
+        self._costs: dict[tuple[str, int], _Cost] = {}
 
     def data(self, name: str) -> Dataset:
         """The data set of that name."""
@@ -170,12 +183,14 @@ class Planner:
 
     def engine(self, recipe: Recipe, requested: str | Command | None = None) -> Engine | Program:
         """The engine of a recipe: `requested`, or that of the settings. Raises: EngineError, CodeError."""
-        settings = self.settings
-        name = settings.engine if requested is None else requested
-        key = (static_form(recipe), name)
-        if key not in self._engines:
-            self._engines[key] = choose(recipe, name, device=settings.device, threads=settings.threads)
-        return self._engines[key]
+        name = self.settings.engine if requested is None else requested
+        return self._chosen(recipe, static_form(recipe), name)
+
+    def _chosen(self, recipe: Recipe, form: str, name: str | Command) -> Engine | Program:
+        if (form, name) not in self._engines:
+            settings = self.settings
+            self._engines[form, name] = choose(recipe, name, device=settings.device, threads=settings.threads)
+        return self._engines[form, name]
 
     def examples(self, recipe: Recipe) -> int:
         """The number of training examples in the recipe's split."""
@@ -201,22 +216,15 @@ class Planner:
 
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
-        dataset, trainer, settings = self.data(recipe.data.name), self.engine(recipe, engine), self.settings
-        n = self.examples(recipe)
+        dataset, settings, n = self.data(recipe.data.name), self.settings, self.examples(recipe)
+        form = static_form(recipe)
+        form = self._forms.setdefault(form, form)  # one text for all trials of the form
+        trainer = self._chosen(recipe, form, settings.engine if engine is None else engine)
         recipe = recipe.resolved(n)
-        network = recipe.model.network(dataset.shape, len(dataset.classes))
-        problems = recipe_problems(Cohort((recipe,), network), n, trainer)
-        if settings.save_best and (problem := save_best_problem(recipe, external=isinstance(trainer, Program))):
-            problems.append(problem)
-        if recipe.budget.seconds is not None and settings.timing == "packed":
-            problems.append("budget.seconds: trials side by side take each other's time; set timing = 'isolated'")
-        if problems:
-            raise RecipeError(problems)
+        cost = self._cost(recipe, form, dataset, trainer)
         trajectory = trajectory_key(
             recipe, data_checksum=dataset.checksum, engine=trainer, timing=settings.timing, threads=settings.threads
         )
-        iterations, timed = recipe.iterations(n), recipe.budget.seconds is not None
-        seen = examples_seen(recipe.batches, iterations, n)
         return Trial(
             recipe=recipe,
             key=trial_key(trajectory, recipe, n),
@@ -227,15 +235,40 @@ class Planner:
             timing=settings.timing,
             threads=settings.threads,
             data_checksum=dataset.checksum,
-            iterations=iterations,
-            flops=0
-            if timed
-            else flops_training(network, recipe.loss, recipe.optimizer, iterations=iterations, examples=seen),
+            iterations=cost.iterations,
+            flops=cost.flops,
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
             notes=self.notes(recipe),
             test_counts=self.test_counts(dataset),
+            form=form,
+            weights_bytes=cost.weights_bytes,
         )
+
+    def _cost(self, recipe: Recipe, form: str, dataset: Dataset, trainer: Engine | Program) -> _Cost:
+        """What trials of a form cost, computed once for each form and trainer. Raises: RecipeError."""
+        cost = self._costs.get((form, id(trainer)))
+        if cost is None:
+            n = self.examples(recipe)
+            network = recipe.model.network(dataset.shape, len(dataset.classes))
+            problems = recipe_problems(Cohort((recipe,), network), n, trainer)
+            if self.settings.save_best:
+                problem = save_best_problem(recipe, external=isinstance(trainer, Program))
+                problems += [problem] if problem else []
+            timed = recipe.budget.seconds is not None
+            if timed and self.settings.timing == "packed":
+                problems.append("budget.seconds: trials side by side take each other's time; set timing = 'isolated'")
+            if problems:
+                raise RecipeError(problems)
+            iterations = recipe.iterations(n)
+            seen = examples_seen(recipe.batches, iterations, n)
+            rule = recipe.loss, recipe.optimizer
+            flops = 0 if timed else flops_training(network, *rule, iterations=iterations, examples=seen)
+            element = 8 if recipe.precision == "float64" or trainer.name == "numpy" else 4
+            arrays = 1 if isinstance(trainer, Program) else 1 + type(recipe.optimizer).slots
+            size = _HEADER_BYTES + element * arrays * network.parameters
+            cost = self._costs[form, id(trainer)] = _Cost(iterations, flops, size)
+        return cost
 
 
 def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: Loader = load) -> Plan:
@@ -317,6 +350,8 @@ def started_from(plan: Plan, *, digest: str, note: str) -> Plan:
     """A plan of one recipe that starts from a file of weights: its keys contain the file's digest."""
     (old,) = plan.trials.values()
     trajectory, n = started_key(old.trajectory, digest), plan.examples[old.key]
-    trial = replace(old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, notes=(*old.notes, note))
+    trial = replace(
+        old, key=trial_key(trajectory, old.recipe, n), trajectory=trajectory, notes=(*old.notes, note), form=""
+    )
     member = replace(plan.members[0], key=trial.key)
     return replace(plan, members=(member,), trials={trial.key: trial}, examples={trial.key: n})

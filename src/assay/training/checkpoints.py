@@ -8,8 +8,7 @@ to a temporary file, flushed and renamed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +20,7 @@ from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
-from assay.parts.layers import Weights
+from assay.parts.layers import Network, Weights
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
@@ -61,6 +60,15 @@ def to_bytes(history: History, *, complete: bool = False) -> bytes:
     if history.features is not None:
         arrays = (history.features.mean, history.features.deviation)
         tensors |= dict(zip(_INPUT, map(np.ascontiguousarray, arrays), strict=True))
+    about = described(history)
+    if complete:
+        about["complete"] = _rest(history)
+    # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
+    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
+
+
+def described(history: History) -> dict[str, Any]:
+    """A history without its machine and its weights, as plain data."""
     about = {
         "format": FORMAT,
         "recipe": history.recipe.plain(),
@@ -69,7 +77,7 @@ def to_bytes(history: History, *, complete: bool = False) -> bytes:
         "engine": history.engine,
         "engine_choice": history.engine_choice,
         "device": history.device,
-        "points": [asdict(point) for point in history.points],
+        "points": [dict(vars(point)) for point in history.points],
         "ledger": {key: value for key, value in history.ledger.plain().items() if key != "other"},
         "outcome": str(history.outcome),
         "reason": history.reason,
@@ -93,10 +101,9 @@ def to_bytes(history: History, *, complete: bool = False) -> bytes:
         about["warnings"] = list(history.warnings)
     if history.pictures is not None:
         about["pictures"] = history.pictures.plain()
-    if complete:
-        about["complete"] = _rest(history)
-    # one entry alone: safetensors writes several in any order, and equal content must have equal bytes
-    return packed(tensors, metadata={_PREFIX: json.dumps(about, allow_nan=False)})
+    if history.cohort > 1:  # its seconds are shared
+        about["cohort"] = history.cohort
+    return about
 
 
 def _rest(history: History) -> dict[str, Any]:
@@ -164,7 +171,11 @@ def from_bytes(content: bytes, *, source: str) -> History:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
         complete = _About.model_validate(about).complete
-        history = _history(about, tensors)
+        recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
+        if not tensors:  # the weights of a file without them are not checked against the shape
+            network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+            _features_of(recipe, tensors, network.inputs)
+        history = history_of(about, tensors, recipe)
         return history if complete is None else _completed(history, complete)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -230,13 +241,15 @@ class _About(BaseModel):
     peak_memory_bytes: Whole
     load: _Measured = _Measured()
     warnings: list[str] = []
+    cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
     complete: _Complete | None = None
 
 
-def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History:
-    """The history of checked metadata. Raises: KeyError, TypeError, ValueError, AssayError."""
-    recipe = Recipe.stored(about["recipe"], code=about.get("code", ""))
-    network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: Recipe) -> History:
+    """The history that `described` made plain, from checked metadata.
+
+    `tensors`: its weights; empty where they are not kept. Raises: KeyError, TypeError, ValueError, AssayError.
+    """
     slots = type(recipe.optimizer).slots
     if isinstance(
         recipe.optimizer, UnloadedOptimizer
@@ -245,12 +258,11 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
     load: dict[str, Any] = about.get("load", {})  # files of older versions have none
     ledger = Ledger.stored(about["ledger"], load.get("processor_seconds"))
     weights, slot_arrays = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
-    if tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
-        weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
-    if slots and any(name.startswith("slots/") for name in tensors):
-        slot_arrays = {
-            name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
-        }
+    features: FeatureScaling | None = None
+    if tensors:  # else there is nothing to check against the network, which takes time to make
+        network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+        features = _features_of(recipe, tensors, network.inputs)
+        weights, slot_arrays = _arrays(tensors, network, slots)
     return History(
         recipe=recipe,
         engine=str(about["engine"]),
@@ -274,11 +286,31 @@ def _history(about: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> History
         preparation_seconds=load.get("preparation_seconds"),
         skipped=load.get("skipped"),
         scale=float(about["scaling"][2]) if len(about["scaling"]) > 2 else None,
-        snapshots={t: _snapshot(tensors, t, network.arrays) for t in _snapshot_iterations(tensors)},
+        snapshots=_snapshots(tensors, recipe, about) if tensors else {},
         warnings=tuple(map(str, about.get("warnings", ()))),
         pictures=PictureStyle.stored(about["pictures"]) if about.get("pictures") is not None else None,
-        features=_features(tensors, network.inputs) if recipe.input == "standardise-features" else None,
+        features=features,
+        cohort=int(about.get("cohort", 1)),
     )
+
+
+def _arrays(
+    tensors: dict[str, NDArray[Any]], network: Network, slots: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Weights (1, *shape) and slots (slots, 1, *shape) by name. Raises: ValueError."""
+    if not tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
+        return {}, {}
+    weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
+    if not slots or not any(name.startswith("slots/") for name in tensors):
+        return weights, {}
+    arrays = {
+        name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()
+    }
+    return weights, arrays
+
+
+def _features_of(recipe: Recipe, tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling | None:
+    return _features(tensors, inputs) if recipe.input == "standardise-features" else None
 
 
 def _features(tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling:
@@ -311,12 +343,13 @@ def _completed(history: History, rest: _Complete) -> History:
     )
 
 
-def _snapshot_iterations(tensors: Mapping[str, Any]) -> list[int]:
-    return sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
-
-
-def _snapshot(tensors: dict[str, NDArray[Any]], t: int, arrays: Mapping[str, tuple[int, ...]]) -> Weights:
-    return {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}
+def _snapshots(tensors: dict[str, NDArray[Any]], recipe: Recipe, about: dict[str, Any]) -> dict[int, Weights]:
+    arrays = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"])).arrays
+    iterations = sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
+    return {
+        t: {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}
+        for t in iterations
+    }
 
 
 def _tensor(tensors: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import bisect
 import math
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from assay.training.history import History, Point, cohort_checkpoint, member_che
 from assay.training.ledger import Ledger
 from assay.training.log_points import next_log_point
 from assay.training.outcome import Outcome
+from assay.training.shares import Share, Taken
 from assay.training.stopping import StoppingRules, own_points
 from assay.training.trial_end import TrialEnd, make_history
 
@@ -52,7 +53,7 @@ class TrainingStatus:
     iteration: int
     iterations: int  # the budget
     seconds: float  # of training so far
-    point: Point  # the last log point of the first trial
+    point: Point  # the last log point of the first trial that is still trained
     new_point: bool
 
 
@@ -66,6 +67,8 @@ class _Trial:
     outcome: Outcome | None = None
     reason: str = ""
     done: int = 0  # iterations
+    before: float = 0.0  # seconds of the training that it resumes
+    taken: Taken | None = None  # of a trial that ended before others of its cohort
 
 
 class Training:
@@ -126,9 +129,13 @@ class Training:
         self.t = checkpoint.t
         self.trials = [_Trial(recipe, [], StoppingRules(recipe, self.n), done=self.t) for recipe in recipes]
         for trial, history in zip(self.trials, start, strict=False):
-            trial.points = list(history.points)
+            trial.points, trial.before = list(history.points), history.ledger.train
             self._replay(trial)
+        self._rows = list(range(len(recipes)))  # of the engine's state: the number of the trial in each
+        self._seeds = self.cohort.seeds  # of the rows
+        self._share, self._members = Share(), len(recipes)  # between how many trials time is shared
         self.seconds = start[0].ledger.train if start else 0.0
+        self._shared_seconds = 0.0  # of a member of the cohort, without the training that it resumes
         self._rate = 0.0  # iterations per second of the last chunk
         self._next_seconds = self._interval_seconds()
         self.ledger.add("wall", data_seconds + perf_counter() - begin, process_time() - processor_begin)
@@ -140,7 +147,7 @@ class Training:
         self._began = perf_counter(), process_time()
         try:
             if not self.trials[0].points:
-                self._log_point(np.full(len(self.trials), np.nan))
+                self._log_point(np.full(len(self._rows), np.nan))
             yield self._status(new_point=True)
             self._warm_up()
             yield from self._chunks()
@@ -161,8 +168,9 @@ class Training:
         while self.t < self.budget and self._alive().any():
             with self.ledger.book("data"):
                 count = self._chunk_size()
-                batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
+                batches = make_batches(self.recipe.batches, self._seeds, self.t + 1, count, self.n)
             alive = self._alive()
+            self._share_out(int(alive.sum()))
             self._load.begin()
             begin = perf_counter()
             self.state, progress = self.engine.advance(self.state, batches, alive)
@@ -173,6 +181,7 @@ class Training:
                 continue
             self.ledger.train += elapsed
             self.seconds += elapsed
+            self._shared_seconds += elapsed / self._members
             self._rate = count / max(elapsed, 1e-9)
             self.t += count
             self._end_diverged(progress.broken)
@@ -186,14 +195,17 @@ class Training:
         if self.t < self.budget:
             with self.ledger.book("compile"):
                 count = min(self.budget - self.t, 64)
-                batches = make_batches(self.recipe.batches, self.cohort.seeds, self.t + 1, count, self.n)
+                batches = make_batches(self.recipe.batches, self._seeds, self.t + 1, count, self.n)
                 self.engine.warm_up(self.state, batches)
 
     def _alive(self) -> NDArray[np.bool_]:
-        return np.array([trial.outcome is None for trial in self.trials])
+        """Which rows of the engine's state are still trained."""
+        return np.array([self.trials[number].outcome is None for number in self._rows])
 
     def _status(self, *, new_point: bool) -> TrainingStatus:
-        return TrainingStatus(self.t, self._expected(), self.seconds, self.trials[0].points[-1], new_point)
+        shown = next((self.trials[number] for number in self._rows if self.trials[number].outcome is None), None)
+        point = (shown or self.trials[self._rows[0]]).points
+        return TrainingStatus(self.t, self._expected(), self.seconds, point[-1], new_point)
 
     def _expected(self) -> int:
         """The budget in iterations; where it is in seconds, what the pace so far makes of them."""
@@ -202,10 +214,42 @@ class Training:
         pace = self.t / self.seconds if self.seconds else 0.0
         return max(self.t, round(pace * self._budget_seconds))
 
+    # --- members of a cohort ---
+
+    def leave(self, numbers: Collection[int]) -> None:
+        """Ends trials of a cohort whose histories have been taken; they have none from now on.
+
+        Where half of the cohort has ended, the others go on in a smaller one, with the same bits (laws 3 and 5).
+        """
+        for number in numbers:
+            self.trials[number].outcome = self.trials[number].outcome or Outcome.INTERRUPTED
+        left = [number for number in self._rows if self.trials[number].outcome is None]
+        if not left or len(left) > len(self._rows) // 2:
+            return
+        with self.ledger.book("data"):
+            checkpoint = self.engine.export(self.state)
+            members = [member_checkpoint(checkpoint, self._rows.index(number), self.t) for number in left]
+            smaller = Cohort(tuple(self.trials[number].recipe for number in left), self.cohort.network)
+            self.state = self.engine.start(smaller, cohort_checkpoint(members), splits_of(self.recipe, self.data))
+            self._rows, self._seeds = left, smaller.seeds
+
+    def _share_out(self, members: int) -> None:
+        """Shares out what was spent so far, then divides what follows among so many members."""
+        if len(self.trials) > 1:
+            self._share.add(self._spent(), self._load.foreign, members=self._members)
+            for trial in (self.trials[number] for number in self._rows):
+                if trial.outcome is not None and trial.taken is None:
+                    trial.taken = self._share.taken(self._shared_seconds)
+        self._members = max(1, members)
+
+    def _seconds_of(self, trial: _Trial) -> float:
+        """The training seconds of a trial so far; in a cohort, its part of them."""
+        return self.seconds if len(self.trials) == 1 else trial.before + self._shared_seconds
+
     def _chunk_size(self) -> int:
         """The number of iterations of the next chunk: up to the next log point, the budget, or a tenth of a second."""
         width = self.recipe.batches.width(self.n) if self.recipe.batches.kind != "full" else 1
-        rows = _CHUNK_ROWS // (width * len(self.trials))
+        rows = _CHUNK_ROWS // (width * len(self._rows))
         affordable = int(self._rate * self._chunk_seconds()) if self._rate else 1
         reach = min(self._log_point_after(self.t), self.budget) - self.t
         return max(1, min(reach, affordable, rows, _CHUNK_ITERATIONS))
@@ -247,24 +291,24 @@ class Training:
             kind = self.recipe.log.train_loss
             train = {"full": "train", "batch": ""}.get(str(kind), "subset")
             results = {name: self.engine.evaluate(self.state, name) for name in [*splits, train] if name}
-        if len(self.trials[0].points) >= LOG_POINTS.most:
+        if len(self.trials[self._rows[0]].points) >= LOG_POINTS.most:
             raise RecipeError([f"log.every: made {LOG_POINTS} by iteration {self.t:,}, the most; log less often"])
         seen = examples_seen(self.recipe.batches, self.t, self.n)
-        for number, trial in enumerate(self.trials):
+        for row, trial in enumerate(self.trials[number] for number in self._rows):
             if trial.outcome is not None:
                 continue
             values: dict[str, float | None] = {}
             for name, result in results.items():
                 prefix = "train" if name == train else name
-                values[f"{prefix}_loss"] = float(result.loss[number])
-                values[f"{prefix}_accuracy"] = float(result.accuracy[number])
-            if kind == "batch" and not math.isnan(batch_losses[number]):
-                values["train_loss"] = float(batch_losses[number])
+                values[f"{prefix}_loss"] = float(result.loss[row])
+                values[f"{prefix}_accuracy"] = float(result.accuracy[row])
+            if kind == "batch" and not math.isnan(batch_losses[row]):
+                values["train_loss"] = float(batch_losses[row])
             trial.done = self.t
             if not all(math.isfinite(value) for value in values.values() if value is not None):
                 self._end(trial, Outcome.DIVERGED, f"loss not finite after iteration {self.t:,}")
                 continue
-            trial.points.append(Point(self.t, seen, self.seconds, **values))
+            trial.points.append(Point(self.t, seen, self._seconds_of(trial), **values))
             self._apply_point_rules(trial)
 
     # --- ends ---
@@ -274,7 +318,8 @@ class Training:
 
     def _end_diverged(self, broken: NDArray[np.int64]) -> None:
         """Ends the trials with a loss that is not finite; `broken` (T,) has the iteration of the first, or 0."""
-        for trial, t in zip(self.trials, broken, strict=True):
+        for number, t in zip(self._rows, broken, strict=True):
+            trial = self.trials[number]
             if trial.outcome is None:
                 trial.done = self.t
                 if t:
@@ -301,7 +346,7 @@ class Training:
         if not (stopped or done) or not self._alive().any():
             return
         if self.trials[0].points[-1].iteration != self.t:
-            self._log_point(np.full(len(self.trials), np.nan))
+            self._log_point(np.full(len(self._rows), np.nan))
         outcome = Outcome.STOPPED if stopped else Outcome.COMPLETED
         reason = f"{stop:g} seconds of training reached" if stopped else self._budget_done()
         for trial in self.trials:
@@ -312,13 +357,18 @@ class Training:
 
     def histories(self) -> list[History]:
         """The histories so far, one for each recipe; a trial that has not ended counts as interrupted."""
+        return list(self.histories_of(range(len(self.trials))).values())
+
+    def histories_of(self, numbers: Collection[int]) -> dict[int, History]:
+        """The histories so far of some trials, by their numbers; in a cohort, with their part of the seconds."""
         begin, processor_begin = perf_counter(), process_time()
         self._load.close()
         with self.ledger.book("checkpoint"):
             checkpoint = self.engine.export(self.state)
         if self._began is None:
             self.ledger.add("wall", perf_counter() - begin, process_time() - processor_begin)
-        return [self._history(number, trial, checkpoint) for number, trial in enumerate(self.trials)]
+        self._share_out(self._members)
+        return {number: self._history(number, checkpoint) for number in numbers}
 
     def _spent(self) -> Ledger:
         """The ledger so far, also while the loop runs."""
@@ -327,30 +377,44 @@ class Training:
             ledger.add("wall", perf_counter() - self._began[0], process_time() - self._began[1])
         return ledger
 
-    def _load_with(self, earlier: History | None, ledger: Ledger) -> Load:
-        """The load of the training, with that of the training it resumes."""
-        processor, foreign = (ledger.processor or {}).get("train"), self._load.foreign
+    def _taken(self, trial: _Trial) -> Taken:
+        """What a trial has taken of this training; in a cohort, its part of it."""
+        if len(self.trials) == 1:
+            return Taken(self._spent(), self._load.foreign)
+        return trial.taken or self._share.taken(self._shared_seconds)
+
+    def _load_with(self, earlier: History | None, taken: Taken, ledger: Ledger) -> Load:
+        """The load of the training, with that of the training it resumes; a cohort is judged by all of its seconds."""
+        processor, foreign = (ledger.processor or {}).get("train"), taken.foreign
         if earlier is not None:
             before = earlier.load.foreign
             foreign = None if foreign is None or before is None else foreign + before
-        return Load.judged(processor=processor, foreign=foreign, seconds=ledger.train)
+        load = Load.judged(processor=processor, foreign=foreign, seconds=ledger.train)
+        if len(self.trials) == 1:
+            return load
+        whole = Load.judged(processor=None, foreign=self._load.foreign, seconds=self.ledger.train)
+        return replace(load, busy=whole.busy)
 
-    def _history(self, number: int, trial: _Trial, checkpoint: Checkpoint) -> History:
-        earlier = self.earlier[number] if self.earlier else None
-        ledger = self._spent().plus(earlier.ledger) if earlier else self._spent()
+    def _history(self, number: int, checkpoint: Checkpoint) -> History:
+        trial, earlier = self.trials[number], self.earlier[number] if self.earlier else None
+        taken = self._taken(trial)
+        ledger = taken.ledger.plus(earlier.ledger) if earlier else taken.ledger
         end = TrialEnd(
             points=trial.points,
             ledger=ledger,
             outcome=trial.outcome or Outcome.INTERRUPTED,
             reason=trial.reason or f"interrupted after iteration {trial.done:,}",
-            checkpoint=member_checkpoint(checkpoint, number, trial.done),
+            checkpoint=member_checkpoint(checkpoint, self._rows.index(number), trial.done),
             peak_memory_bytes=peak_memory(),
-            load=self._load_with(earlier, ledger),
+            load=self._load_with(earlier, taken, ledger),
             preparation_seconds=self._preparation,
             skipped=self._skipped(),
         )
         history = make_history(trial.recipe, self.cohort, self.data, self.engine, end)
-        if earlier is None or not earlier.iterations or earlier.level == history.level:
+        if earlier is None or not earlier.iterations:
+            return history
+        history = replace(history, cohort=max(history.cohort, earlier.cohort))
+        if earlier.level == history.level:
             return history
         both = earlier.level is not None and history.level is not None
         return replace(history, level=f"{earlier.level}, then {history.level}" if both else None)
@@ -366,12 +430,21 @@ class Training:
 
     def weights(self) -> Weights:
         """A copy of the weights (1, *shape) of the first trial by name."""
-        checkpoint = self.engine.export(self.state)
-        return member_checkpoint(replace(checkpoint, slots={}), 0, self.t).weights
+        return self.weights_of([0])[0]
+
+    def weights_of(self, numbers: Collection[int]) -> dict[int, Weights]:
+        """Copies of the weights (1, *shape) by name of some trials, by their numbers."""
+        checkpoint = replace(self.engine.export(self.state), slots={})
+        return {n: member_checkpoint(checkpoint, self._rows.index(n), self.t).weights for n in numbers}
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """The outputs (N, C) of the first trial for inputs (N, D)."""
         return self.engine.outputs(self.state, x)[0]
+
+    def outputs_of(self, numbers: Collection[int], x: NDArray[Any]) -> dict[int, NDArray[Any]]:
+        """The outputs (N, C) for inputs (N, D) of some trials, by their numbers."""
+        outputs = self.engine.outputs(self.state, x)
+        return {number: outputs[self._rows.index(number)] for number in numbers}
 
 
 def splits_of(recipe: Recipe, data: Prepared) -> Splits:

@@ -1,10 +1,15 @@
-"""Trains several trials at once that differ only in budget, log points and stopping rules."""
+"""Trains several trials at once: those of one trajectory in one training, trajectories of one form as a cohort.
+
+Trials of one trajectory differ only in budget, log points and stopping rules; they are read off one curve.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,18 +48,20 @@ class ProgressEvent:
 
 @dataclass(frozen=True, eq=False)
 class EndedEvent:
-    """A trial has ended; `number` is its index in the recipes."""
+    """A trial has ended; `number` is its index in the recipes of its member."""
 
     number: int
     history: History
     confusion: NDArray[np.int64] | None
+    member: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class SavedEvent:
-    """A checkpoint of the training, to resume from."""
+    """A checkpoint of the training of a member, to resume from."""
 
     history: History
+    member: int = 0
 
 
 Event = ProgressEvent | EndedEvent | SavedEvent
@@ -103,7 +110,7 @@ class Limits:
         data_seconds: Seconds spent on loading and preparing the data.
         data_processor: Processor seconds of the same.
         waited: Seconds until the machine was free.
-        time_limit: Seconds after which open trials time out; None for no limit.
+        time_limit: Seconds after which open trials time out; None for no limit. In a cohort, a member's part counts.
         cancelled: Called between chunks. If it returns True, the training ends, after a checkpoint if it can resume.
     """
 
@@ -112,6 +119,21 @@ class Limits:
     waited: float = 0.0
     time_limit: float | None = None
     cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A trajectory of a cohort.
+
+    Attributes:
+        recipes: The recipes of its trials, the shortest budget first.
+        start: A history of the trajectory from which they `can_resume`.
+        save_best: The indices of the recipes whose weights at the best validation point are kept as well.
+    """
+
+    recipes: Sequence[Recipe]
+    start: History | None = None
+    save_best: Collection[int] = ()
 
 
 def train_together(
@@ -133,34 +155,70 @@ def train_together(
         limits: The limits of the training.
         save_best: The indices of the recipes whose weights at the best validation point are kept as well.
     """
-    limits, n = limits or Limits(), len(data.y_train)
-    readers = [_Reader(number, recipe, n, saves_best=number in save_best) for number, recipe in enumerate(recipes)]
-    yield from _Batch(readers, engine, data, start=start, limits=limits).events()
+    yield from train_cohort([Member(recipes, start, save_best)], engine, data, limits=limits)
+
+
+def train_cohort(
+    members: Sequence[Member], engine: Engine | Program, data: Prepared, *, limits: Limits | None = None
+) -> Iterator[Event]:
+    """Trains several trajectories as one cohort, and yields the end of each trial as soon as it is reached.
+
+    Args:
+        members: The trajectories. Of several, each has as many trials as the first, of the same static form and the
+            same log points, and none or each of them has a start at the same iteration.
+        engine: What trains them.
+        data: The prepared data.
+        limits: The limits of the training.
+    """
+    yield from _Batch(members, engine, data, limits=limits or Limits()).events()
+
+
+@dataclass(eq=False)
+class _Trajectory:
+    """A member in training, with the readers of its open trials."""
+
+    number: int
+    readers: list[_Reader]
+    last_read: int = -1  # iteration of the last point that they read
+    ended_at_start: list[_End] = field(default_factory=list["_End"])
+
+
+@dataclass(frozen=True, eq=False)
+class _End:
+    """The end of a trial."""
+
+    trajectory: _Trajectory
+    reader: _Reader
+    outcome: Outcome
+    reason: str
 
 
 class _Batch:
-    """One training, and the trials that are read off its curve."""
+    """One training, and the trials that are read off its curves."""
 
-    def __init__(
-        self,
-        readers: Sequence[_Reader],
-        engine: Engine | Program,
-        data: Prepared,
-        *,
-        start: History | None,
-        limits: Limits,
-    ) -> None:
-        self._begin, self._limits = perf_counter(), limits
-        self._readers, longest = list(readers), readers[-1].recipe
+    def __init__(self, members: Sequence[Member], engine: Engine | Program, data: Prepared, *, limits: Limits) -> None:
+        self._limits, n = limits, len(data.y_train)
+        self._share, self._looked = 0.0, perf_counter()  # a member's part of the seconds, and until when
+        self._trajectories = [
+            _Trajectory(
+                number, [_Reader(i, r, n, saves_best=i in member.save_best) for i, r in enumerate(member.recipes)]
+            )
+            for number, member in enumerate(members)
+        ]
+        self._open = list(self._trajectories)
+        readers = self._trajectories[0].readers
+        longest = [trajectory.readers[-1].recipe for trajectory in self._trajectories]
         self._log_points: list[int] | None = None
-        if shareable(longest):
-            longest = longest.model_copy(update={"stop": Stop()})
+        if shareable(longest[0]):
+            longest = [recipe.model_copy(update={"stop": Stop()}) for recipe in longest]
             self._log_points = sorted({t for reader in readers for t in log_points(reader.recipe, reader.n)})
-        if start is not None:
-            start = replace(start, recipe=start.recipe.model_copy(update={"data": longest.data}))
-        history = [start] if start is not None else []
-        self._training = make_training(
-            longest, engine, data, start=history, data_seconds=limits.data_seconds, log_points=self._log_points
+        starts = [
+            replace(member.start, recipe=member.start.recipe.model_copy(update={"data": longest[0].data}))
+            for member in members
+            if member.start is not None
+        ]
+        self._training: Training | ExternalTraining = _training(
+            longest, engine, data, start=starts, data_seconds=limits.data_seconds, log_points=self._log_points
         )
         for entry, seconds, processor in (
             ("data", 0.0, limits.data_processor),  # its seconds are booked
@@ -168,95 +226,149 @@ class _Batch:
             ("wall", limits.waited, limits.data_processor),
         ):
             self._training.ledger.add(entry, seconds, processor)
-        self._ended_at_start = self._replay(start) if start is not None else []
-        self._last_read = start.points[-1].iteration if start is not None else -1
+        for trajectory, start in zip(self._trajectories, starts, strict=False):
+            self._replay(trajectory, start)
 
-    def _replay(self, start: History) -> list[tuple[_Reader, tuple[Outcome, str]]]:
-        """Passes the points of a start to the readers. Returns those that end at its last iteration, and how."""
-        ended: list[tuple[_Reader, tuple[Outcome, str]]] = []
-        for reader in self._readers:
+    def _replay(self, trajectory: _Trajectory, start: History) -> None:
+        """Passes the points of a start to the readers, and notes those that end at its last iteration."""
+        for reader in trajectory.readers:
             for point in start.points:
                 end = reader.read(point)
                 if end and self._log_points is not None and point.iteration == start.iterations:
-                    ended.append((reader, end))
+                    trajectory.ended_at_start.append(_End(trajectory, reader, *end))
             if reader.saves_best and reader.rules.best is not None:
                 reader.best_weights = weights_at(start, reader.rules.best.iteration)
-        return ended
+        trajectory.last_read = start.points[-1].iteration
 
     def events(self) -> Iterator[Event]:
         """Trains until the last trial has ended, or the training is cancelled or times out."""
         training, limit, saved = self._training, self._limits.time_limit, perf_counter()
-        for reader, end in self._ended_at_start:
-            self._readers.remove(reader)
-            yield self._ended(reader, *end)
+        timed_out = (Outcome.TIMED_OUT, f"timed out after {limit or 0:g} s")
+        yield from self._ended([end for trajectory in self._open for end in trajectory.ended_at_start])
         for status in training:
             yield ProgressEvent(status)
-            yield from self._read(status)
-            if not self._readers:
+            yield from self._ended(self._read(status))
+            if not self._open:
                 return
             if self._limits.cancelled():
                 if training.can_resume:
-                    yield self._saved()
+                    yield from self._saved()
                 return
-            if limit is not None and perf_counter() - self._begin > limit:
-                for reader in self._readers:
-                    yield self._ended(reader, Outcome.TIMED_OUT, f"timed out after {limit:g} s")
+            if limit is not None and self._seconds() > limit:
+                yield from self._ended(self._all(lambda _: timed_out))
                 return
             if training.can_resume and perf_counter() - saved > CHECKPOINT_SECONDS:
-                yield self._saved()
+                yield from self._saved()
                 saved = perf_counter()
-        final = training.histories()[0]
-        for reader in self._readers:  # ended by the training itself: diverged, or by a stopping rule on seconds
-            if self._log_points is None:
-                reader.points = list(final.points)
-            yield self._ended(reader, final.outcome, final.reason)
+        # ended by the training itself: diverged, or by a stopping rule on seconds
+        final = training.histories_of([trajectory.number for trajectory in self._open])
+        if self._log_points is None:
+            for reader in self._open[0].readers:
+                reader.points = list(final[0].points)
+        yield from self._ended(self._all(lambda number: (final[number].outcome, final[number].reason)))
 
-    def _read(self, status: TrainingStatus) -> Iterator[Event]:
-        """Passes a new point to the open trials; yields those that end there.
+    def _seconds(self) -> float:
+        """The seconds that each open member has taken: the time so far, divided among those that were open."""
+        now = perf_counter()
+        self._share += (now - self._looked) / len(self._open)
+        self._looked = now
+        return self._share
+
+    def _all(self, how: Callable[[int], tuple[Outcome, str]]) -> list[_End]:
+        """The end of every open trial; `how` maps the number of its member to its outcome and the reason."""
+        return [_End(open_, reader, *how(open_.number)) for open_ in self._open for reader in open_.readers]
+
+    def _read(self, status: TrainingStatus) -> list[_End]:
+        """Passes a new point to the open trials; returns those that end there, and those that have diverged.
 
         A training that depends on wall time ends by itself, and may add a last point after its chunk.
         """
-        point, shared = status.point, self._log_points is not None
-        if point.iteration <= self._last_read or (shared and not status.new_point):
-            return
-        self._last_read = point.iteration
-        snapshot: Weights | None = None  # of this point, for all trials that have their lowest loss here
-        for reader in list(self._readers):
-            end = reader.read(point)
-            if reader.saves_best and reader.owns(point) and reader.rules.is_best:
-                snapshot = reader.best_weights = self._weights() if snapshot is None else snapshot
-            if end and shared:
-                self._readers.remove(reader)
-                yield self._ended(reader, *end)
+        training, shared = self._training, self._log_points is not None
+        ends: list[_End] = []
+        best: list[tuple[int, _Reader]] = []  # trials that have their lowest loss here and keep the weights
+        for trajectory in self._open:
+            point = status.point
+            if len(self._trajectories) > 1:
+                assert isinstance(training, Training)  # an external program trains alone
+                trial = training.trials[trajectory.number]
+                if trial.outcome is Outcome.DIVERGED:
+                    ends += [_End(trajectory, reader, trial.outcome, trial.reason) for reader in trajectory.readers]
+                    continue
+                point = trial.points[-1]
+            if point.iteration <= trajectory.last_read or (shared and not status.new_point):
+                continue
+            trajectory.last_read = point.iteration
+            for reader in trajectory.readers:
+                end = reader.read(point)
+                if reader.saves_best and reader.owns(point) and reader.rules.is_best:
+                    best.append((trajectory.number, reader))
+                if end and shared:
+                    ends.append(_End(trajectory, reader, *end))
+        self._keep(best)
+        return ends
 
-    def _ended(self, reader: _Reader, outcome: Outcome, reason: str) -> EndedEvent:
-        training, confusion = self._training, None
-        if outcome in WITH_CONFUSION:
-            with training.ledger.book("evaluate"):
-                confusion = confusion_of(training)
-        history = training.histories()[0]
-        end = replace(
+    def _keep(self, best: Sequence[tuple[int, _Reader]]) -> None:
+        """Keeps the weights as they are now for trials that have their lowest loss here."""
+        if not best:
+            return
+        assert isinstance(self._training, Training)  # external programs keep no best weights
+        with self._training.ledger.book("checkpoint"):
+            weights = self._training.weights_of({number for number, _ in best})
+        for number, reader in best:
+            reader.best_weights = weights[number]
+
+    def _ended(self, ends: Sequence[_End]) -> Iterator[EndedEvent]:
+        """The events of trials that end now; members without an open trial leave the training."""
+        if not ends:
+            return
+        training, data = self._training, self._training.data
+        numbers = list(dict.fromkeys(end.trajectory.number for end in ends))
+        done = [end.trajectory.number for end in ends if end.outcome in WITH_CONFUSION]
+        with training.ledger.book("evaluate"):
+            confusions = confusions_of(training, list(dict.fromkeys(done)))
+        histories = training.histories_of(numbers)
+        for number, group in groupby(ends, lambda end: end.trajectory.number):
+            for end in group:
+                yield self._event(end, histories[number], confusions.get(number), data)
+        for end in ends:
+            end.trajectory.readers.remove(end.reader)
+        left = [trajectory.number for trajectory in self._open if not trajectory.readers]
+        self._seconds()
+        self._open = [trajectory for trajectory in self._open if trajectory.readers]
+        if left and self._open:
+            assert isinstance(training, Training)  # an external program trains alone
+            training.leave(left)
+
+    def _event(self, end: _End, history: History, confusion: NDArray[np.int64] | None, data: Prepared) -> EndedEvent:
+        reader = end.reader
+        history = replace(
             history,
             recipe=reader.recipe,
             points=tuple(reader.points),
-            outcome=outcome,
-            reason=reason,
+            outcome=end.outcome,
+            reason=end.reason,
             snapshots=reader.snapshots,
         )
-        with training.ledger.book("evaluate"):
-            notes = result_notes(end, training.data, lambda: confusion)
-        return EndedEvent(reader.number, replace(end, warnings=(*history.warnings, *notes)), confusion)
+        confusion = confusion if end.outcome in WITH_CONFUSION else None
+        with self._training.ledger.book("evaluate"):
+            notes = result_notes(history, data, lambda: confusion)
+        history = replace(history, warnings=(*history.warnings, *notes))
+        return EndedEvent(reader.number, history, confusion, end.trajectory.number)
 
-    def _saved(self) -> SavedEvent:
-        """A checkpoint, with the weights at the best point so far of every open trial that keeps them."""
-        snapshots = {t: weights for reader in self._readers for t, weights in reader.snapshots.items()}
-        return SavedEvent(replace(self._training.histories()[0], snapshots=snapshots))
+    def _saved(self) -> Iterator[SavedEvent]:
+        """A checkpoint of each member, with the weights at the best point so far of its open trials that keep them."""
+        histories = self._training.histories_of([trajectory.number for trajectory in self._open])
+        for trajectory in self._open:
+            snapshots = {t: weights for reader in trajectory.readers for t, weights in reader.snapshots.items()}
+            yield SavedEvent(replace(histories[trajectory.number], snapshots=snapshots), trajectory.number)
 
-    def _weights(self) -> Weights:
-        """The weights of the training now."""
-        assert isinstance(self._training, Training)  # external programs keep no best weights
-        with self._training.ledger.book("checkpoint"):
-            return self._training.weights()
+
+def _training(recipes: Sequence[Recipe], engine: Engine | Program, data: Prepared, **options: Any) -> Any:
+    """The training of one recipe by an engine or an external program, or of a cohort by an engine."""
+    if len(recipes) > 1:
+        assert not isinstance(engine, Program)  # it trains alone
+        return Training(recipes, engine, data, **options)
+    return make_training(recipes[0], engine, data, **options)
 
 
 def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | None:
@@ -264,12 +376,19 @@ def confusion_of(training: Training | ExternalTraining) -> NDArray[np.int64] | N
 
     None if an external program has saved no weights.
     """
-    data = training.data
-    outputs = training.outputs(data.x_test)
-    if outputs is None:
-        return None
-    predicted, classes = outputs.argmax(-1), data.classes
-    return np.bincount(data.y_test * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    return confusions_of(training, [0]).get(0)
+
+
+def confusions_of(training: Training | ExternalTraining, numbers: Collection[int]) -> dict[int, NDArray[np.int64]]:
+    """The confusion matrices (C, C) of some trials, by their numbers; none of a program that has saved no weights."""
+    if not numbers:
+        return {}
+    data, classes = training.data, training.data.classes
+    confusions: dict[int, NDArray[np.int64]] = {}
+    for number, outputs in training.outputs_of(numbers, data.x_test).items():
+        pairs = data.y_test * classes + outputs.argmax(-1)
+        confusions[number] = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    return confusions
 
 
 # --- from a stored curve ---------------------------------------------------------------------------------------------

@@ -35,25 +35,33 @@ class Estimates:
         """The estimated seconds of a task; 0 if there is no estimate."""
         return self._seconds.get(task, 0.0)
 
-    def pace(self, task: str, elapsed: float, begin: float, now: float) -> Pace:
-        """The pace of a task that was started at the fraction `begin` and is now at the fraction `now`."""
-        return Pace(elapsed, self.of(task) * (now - begin), self.of(task) * (1 - now))
+    def pace(self, tasks: Collection[str], elapsed: float, begin: float, now: float) -> Pace:
+        """The pace of tasks done together, started at the fraction `begin` and now at the fraction `now`."""
+        estimate = sum(map(self.of, tasks))
+        return Pace(elapsed, estimate * (now - begin), estimate * (1 - now))
 
     def done(self, pace: Pace) -> None:
         """Counts a finished task."""
         self._elapsed += pace.elapsed
         self._estimated += pace.estimated
 
-    def remaining(self, tasks: Collection[str], running: Mapping[str, Pace], workers: int) -> float:
-        """Seconds until all tasks are done, running ones included."""
-        elapsed = self._elapsed + sum(pace.elapsed for pace in running.values()) + _TRUST_SECONDS
-        estimated = self._estimated + sum(pace.estimated for pace in running.values()) + _TRUST_SECONDS
+    def remaining(self, waiting: float, longest: float, running: Collection[Pace], workers: int) -> float:
+        """Seconds until all tasks are done.
+
+        Args:
+            waiting: The estimated seconds of all tasks that do not run yet.
+            longest: The estimated seconds of the longest of them.
+            running: The pace of those that run.
+            workers: The number of workers.
+        """
+        elapsed = self._elapsed + sum(pace.elapsed for pace in running) + _TRUST_SECONDS
+        estimated = self._estimated + sum(pace.estimated for pace in running) + _TRUST_SECONDS
+        general = elapsed / estimated
         seconds: list[float] = []
-        for task in tasks:
-            pace = running.get(task, Pace(0.0, 0.0, self.of(task)))
+        for pace in running:
             trusted = pace.elapsed > _TRUST_SECONDS and pace.estimated > 0
-            seconds.append(pace.left * (pace.elapsed / pace.estimated if trusted else elapsed / estimated))
-        return remaining(seconds, workers)
+            seconds.append(pace.left * (pace.elapsed / pace.estimated if trusted else general))
+        return max((sum(seconds) + general * waiting) / workers, *seconds, general * longest, 0.0)
 
 
 class RepeatedSteps:

@@ -10,14 +10,16 @@ import resource
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from time import perf_counter, process_time
 from typing import Any
 
 from assay.data.cache import DataCache
+from assay.data.prepare import Prepared
 from assay.engines import load as load_engine
-from assay.engines.base import Engine
+from assay.engines.base import Cohort, Engine
 from assay.engines.program import Program
 from assay.errors import AssayError, CodeError, ProgramError
 from assay.parts.user_optimizers import allowing_code, code_hash
@@ -27,14 +29,19 @@ from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
 from assay.training.loop import TrainingStatus
 from assay.training.outcome import Outcome
-from assay.workers.batch import EndedEvent, Limits, ProgressEvent, SavedEvent, train_together
+from assay.workers.batch import Event, Limits, Member, ProgressEvent, SavedEvent, train_cohort
 from assay.workers.messages import attend, send
+from assay.workers.reports import Reports, end_report, split
 
 _STATUS_SECONDS = 0.2
+_COHORT_BYTES = 2**29  # of the weights, slots and outputs of a cohort
 
 
 class Worker:
-    """A worker's jobs, the data and engines that it has loaded, and whether the driver has cancelled the job."""
+    """A worker's jobs, the data and engines that it has loaded, and whether the driver has stopped for good.
+
+    A stop that comes before its job has begun counts as well: a worker takes seconds to start on a busy machine.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -43,9 +50,11 @@ class Worker:
         self.engine: Engine | Program | None = None
         self._engines: dict[tuple[str, str, int | None], Engine] = {}
         self._data = DataCache(latest_only=True)
+        self._seconds = 0.0  # that the last batch took, without its data
+        self._told = 0.0  # when the last status was sent
 
     def take(self, head: dict[str, Any], content: bytes) -> None:
-        """Puts a job in the queue, or cancels the running one."""
+        """Puts a job in the queue, or cancels all of them."""
         if head["kind"] == "train":
             self.jobs.put((head, content))
         else:
@@ -58,26 +67,30 @@ class Worker:
         send(self.connection, "ready", machine=describe())
         while True:
             head, content = self.jobs.get()
-            self.cancelled.clear()
-            ended: set[str] = set()
+            self._seconds, ended = 0.0, set[str]()
+            reports = Reports(self._send_reports)
             try:
-                self._train(head, content, ended)
+                self._train(head, content, reports, ended)
             except Exception as error:
                 outcome = Outcome.OUT_OF_MEMORY if out_of_memory(error) else Outcome.FAILED
                 details = str(error) if isinstance(error, ProgramError) else traceback.format_exc()
                 sentence = str(error) if isinstance(error, AssayError) else details.strip().splitlines()[-1]
-                reason = sentence.strip().splitlines()[0][:500]
+                failed = {"outcome": str(outcome), "reason": sentence.strip().splitlines()[0][:500], "error": details}
                 error = None
                 self._release()
-                for trial in head["trials"]:
+                for trial in (trial for job in head["jobs"] for trial in job):
                     if trial["key"] not in ended:
-                        self._end(trial["key"], outcome, reason, error=details)
-            send(self.connection, "idle")
+                        reports.add("ended", {"key": trial["key"], **failed})
+            reports.flush()
+            send(self.connection, "idle", seconds=self._seconds)
 
-    def _train(self, head: dict[str, Any], content: bytes, ended: set[str]) -> None:
-        recipes = recipes_of(head)
-        keys = [trial["key"] for trial in head["trials"]]
-        start = from_bytes(content, source="checkpoint") if content else None
+    def _train(self, head: dict[str, Any], content: bytes, reports: Reports, ended: set[str]) -> None:
+        jobs, recipes = head["jobs"], recipes_of(head)
+        starts = [from_bytes(start, source="checkpoint") if start else None for start in split(content, head["starts"])]
+        members = [
+            Member(of_job, start, [number for number, trial in enumerate(job) if trial["save_best"]])
+            for job, of_job, start in zip(jobs, recipes, starts, strict=True)
+        ]
         cancelled = self.cancelled.is_set
         waiting = partial(send, self.connection, "waiting")
         with machine_lock(
@@ -86,26 +99,35 @@ class Worker:
             if cancelled():
                 return
             begin, processor_begin = perf_counter(), process_time()
-            data = self._data.prepared(recipes[0].data.name, recipes[0].preparation)
+            data = self._data.prepared(recipes[0][0].data.name, recipes[0][0].preparation)
             engine = self.engine = self._trainer(head)
             engine.choice = head["choice"]
             spent = perf_counter() - begin, process_time() - processor_begin
             limits = Limits(*spent, waited, head["time_limit"], cancelled)
-            save_best = [number for number, trial in enumerate(head["trials"]) if trial.get("save_best")]
-            events = train_together(recipes, engine, data, start=start, limits=limits, save_best=save_best)
-            last = 0.0
-            for event in events:
-                if isinstance(event, ProgressEvent):
-                    if perf_counter() - last > _STATUS_SECONDS:
-                        last = perf_counter()
-                        self._send_status(event.status)
-                elif isinstance(event, SavedEvent):
-                    history = event.history
-                    send(self.connection, "saved", iteration=history.iterations, content=to_bytes(history))
-                else:
-                    ended.add(keys[event.number])
-                    self._send_end(keys[event.number], event)
-            self.engine = None
+            for first, group in in_memory(members, engine, data, limit=head["memory_limit"]):
+                for event in train_cohort(group, engine, data, limits=limits):
+                    self._report(event, jobs, first, reports, ended)
+                if cancelled():
+                    break
+                limits = Limits(time_limit=head["time_limit"], cancelled=cancelled)
+            self.engine, self._seconds = None, perf_counter() - begin - spent[0]
+
+    def _report(
+        self, event: Event, jobs: list[list[dict[str, Any]]], first: int, reports: Reports, ended: set[str]
+    ) -> None:
+        """Reports an event; `first` is the number of the job of its first member."""
+        if isinstance(event, ProgressEvent):
+            reports.tick()
+            if perf_counter() - self._told > _STATUS_SECONDS:
+                self._told = perf_counter()
+                self._send_status(event.status)
+        elif isinstance(event, SavedEvent):
+            key = jobs[first + event.member][-1]["key"]
+            reports.add("saved", {"key": key, "iteration": event.history.iterations}, to_bytes(event.history))
+        else:
+            trial = jobs[first + event.member][event.number]
+            reports.add("ended", *end_report(trial["key"], event.history, event.confusion, keep=trial["keep"]))
+            ended.add(trial["key"])
 
     def _send_status(self, status: TrainingStatus) -> None:
         send(
@@ -118,20 +140,8 @@ class Worker:
             point=[status.point.iteration, status.point.examples, status.point.seconds],
         )
 
-    def _send_end(self, key: str, event: EndedEvent) -> None:
-        history = event.history
-        self._end(
-            key,
-            history.outcome,
-            history.reason,
-            confusion=event.confusion.tolist() if event.confusion is not None else None,
-            peak_device_memory_bytes=history.peak_device_memory_bytes,
-            warnings=list(history.warnings),
-            content=to_bytes(history),
-        )
-
-    def _end(self, key: str, outcome: Outcome, reason: str, *, content: bytes = b"", **values: Any) -> None:
-        send(self.connection, "ended", key=key, outcome=str(outcome), reason=reason, content=content, **values)
+    def _send_reports(self, kind: str, reports: list[dict[str, Any]], content: bytes) -> None:
+        send(self.connection, kind, reports=reports, content=content)
 
     def _trainer(self, head: dict[str, Any]) -> Engine | Program:
         """The engine of a job, or the program, which the driver was allowed to run. Raises: CodeError."""
@@ -151,21 +161,42 @@ class Worker:
         self._data.clear()
 
 
-def recipes_of(head: dict[str, Any]) -> list[Recipe]:
-    """The recipes of a job. A user optimizer, which the driver was allowed to import, is imported here too.
+def recipes_of(head: dict[str, Any]) -> list[list[Recipe]]:
+    """The recipes of each job. A user optimizer, which the driver was allowed to import, is imported here too.
 
     Raises:
         CodeError: The optimizer's source has changed since; the trial's key has the hash of the former source.
     """
     if not head["code"]:
-        return [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
+        return [[Recipe.parse(trial["recipe"]) for trial in job] for job in head["jobs"]]
     sys.path[:] = head["path"]
     with allowing_code():
-        recipes = [Recipe.parse(trial["recipe"]) for trial in head["trials"]]
-    optimizer = recipes[0].optimizer
+        recipes = [[Recipe.parse(trial["recipe"]) for trial in job] for job in head["jobs"]]
+    optimizer = recipes[0][0].optimizer
     if code_hash(optimizer) != head["code"]:
         raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
     return recipes
+
+
+def in_memory(
+    members: Sequence[Member], engine: Engine | Program, data: Prepared, *, limit: int | None
+) -> Iterator[tuple[int, Sequence[Member]]]:
+    """The members in cohorts that fit the memory of a worker, each with the number of its first member.
+
+    `limit`: the bytes that the worker may take; None for no limit.
+    """
+    size = len(members)
+    if size > 1:
+        recipe, n = members[0].recipes[-1], len(data.y_train)
+        network = recipe.model.network(data.shape, data.classes)
+        one, two = (engine.memory(Cohort((recipe,) * count, network), n) for count in (1, 2))
+        outputs = 8 * len(data.y_test) * data.classes
+        weights = 8 * network.parameters * (1 + type(recipe.optimizer).slots)  # copies that are reported
+        size = max(
+            1, (_COHORT_BYTES if limit is None else min(_COHORT_BYTES, limit // 4)) // (two - one + outputs + weights)
+        )
+    for first in range(0, len(members), size):
+        yield first, members[first : first + size]
 
 
 def out_of_memory(error: BaseException) -> bool:

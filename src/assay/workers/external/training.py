@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -212,6 +212,15 @@ class ExternalTraining:
     def outputs(self, x: NDArray[Any]) -> Numbers | None:
         """The outputs (N, C) of the final weights for inputs (N, D); None if the program saved none."""
         return self._evaluator.outputs(self._state, x)[0] if self.weights else None
+
+    def outputs_of(self, numbers: Collection[int], x: NDArray[Any]) -> dict[int, Numbers]:
+        """The outputs (N, C) of the final weights for inputs (N, D), by the number 0; empty if it saved none."""
+        outputs = self.outputs(x)
+        return {} if outputs is None else dict.fromkeys(numbers, outputs)
+
+    def histories_of(self, numbers: Collection[int]) -> dict[int, History]:
+        """The history so far, by the number 0, as `Training` has it."""
+        return dict.fromkeys(numbers, self.histories()[0])
 
     def histories(self) -> list[History]:
         """The history so far, in a list of one, as `Training` has it."""
