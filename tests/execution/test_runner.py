@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import sqlalchemy as sa
 
 import assay
 from assay.data.datasets import load
@@ -25,6 +26,7 @@ from assay.execution.runner import Execution
 from assay.results.results import Results
 from assay.store import integrity, queries
 from assay.store.curves import unpacked
+from assay.store.schema import artifact
 from assay.store.store import PastCost, Store
 from assay.studies.plan import plan
 from assay.studies.study import Study
@@ -303,7 +305,7 @@ def test_studies_that_share_workers_train_what_they_share_once_and_keep_what_eac
     execution = Execution(together, store)
     assert (execution.name, execution.timing) == ("short, long", "packed")
     assert [(job.iterations, len(job.trials)) for job in execution.open] == [(40, 3)]
-    assert sorted(execution.labels.values()) == ["long: 40", "short: 10", "short: 20"]
+    assert sorted(execution.labels.values()) == ["long: n 40", "short: n 10", "short: n 20"]
     for _ in execution:
         pass
     for name, values in (("short", [10, 20]), ("long", [20, 40])):
@@ -324,7 +326,7 @@ def test_the_longest_training_begins_first(store: Store, monkeypatch: pytest.Mon
     execution = Execution(plan(study(axes=sizes, design="grid", timing="packed")), store)
     assert execution.seconds == 9
     begun = [one.label for status in execution for one in status.running]
-    assert list(dict.fromkeys(begun)) == ["9", "6", "3"]
+    assert list(dict.fromkeys(begun)) == ["model 9", "model 6", "model 3"]
 
 
 def test_a_plan_that_is_not_run_changes_nothing(store: Store) -> None:
@@ -425,12 +427,21 @@ def test_the_first_ctrl_c_saves_and_the_second_run_goes_on_bit_for_bit(store: St
     assert curves(store) == curves(whole)
 
 
-def test_a_damaged_checkpoint_costs_time_alone(store: Store) -> None:
-    baseline = {"model": {"hidden": [4]}, "log": "1 epoch"}
+@pytest.mark.parametrize("hidden", [4, 400])  # its weights are a row of the database, or a file
+def test_a_damaged_checkpoint_costs_time_alone(store: Store, hidden: int) -> None:
+    baseline = {"model": {"hidden": [hidden]}, "log": "1 epoch"}
     executed(store, study(baseline=baseline | {"budget": {"epochs": 2}}))
-    for name in list(store.artifacts.names()):
+    names = list(store.artifacts.names())
+    assert names
+    for name in names:
         path = Path(store.name + ".artifacts") / name[:2] / name
-        path.write_bytes(path.read_bytes()[:-100])
+        damaged = store.artifacts.get(name)[:-100]
+        if hidden > 100:
+            path.write_bytes(damaged)
+        else:
+            with store.database.write() as connection:
+                change = sa.update(artifact).where(artifact.c.hash == name)
+                assert connection.execute(change.values(content=damaged)).rowcount == 1
     execution = executed(store, study(baseline=baseline | {"budget": {"epochs": 4}}))
     assert set(execution.outcomes.values()) == {Outcome.COMPLETED}
     executed(store, study(baseline=baseline | {"budget": {"epochs": 2}}), again=True)

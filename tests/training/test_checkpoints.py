@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(trained: assay.History
 def test_a_picture_of_which_no_ink_is_left_is_refused() -> None:
     style = PictureStyle(0.0, side=20.0, centre=(14.0, 14.0))  # of 28 x 28 pixels, for a network of 8 x 8
     colours = np.ones((40, 33, 1))
-    colours[8:30, 20:23] = 0.0
+    colours[8:30, 28:31] = colours[27:30, 12:31] = 0.0
     image = prepared_image("x.png", Picture(colours), (8, 8), style)
     assert image.values is None
     assert "no ink is left at the size and place of the training pictures" in image.problem

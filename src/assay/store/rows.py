@@ -226,6 +226,12 @@ def check_row(table: str, row: Mapping[str, Any], *, skip: tuple[str, ...] = ())
     """
     columns = TABLES[table].columns
     names = tuple(c.name for c in columns if c.name in row and c.name not in skip)
+    for name in names:
+        if isinstance(row[name], str):
+            try:
+                row[name].encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{table}.{name}: holds half of a character") from None
     try:
         _model(table, names).model_validate({f"c_{name}": row[name] for name in names})
     except ValidationError as error:

@@ -189,7 +189,7 @@ def strokes(title: str | None, **more: Any) -> alt.Legend:
     return alt.Legend(title=title, symbolFillColor="transparent", **style, **more)
 
 
-_LEAST = 1e-300
+_LEAST = 1e-200
 
 
 def span(values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
