@@ -301,7 +301,7 @@ class BenchRunner:
             device=contender.device,
             threads=contender.threads,
             cache=str(self._folder / str(self._processes)),
-            trials=[{"recipe": recipe.plain()}],
+            jobs=[[{"recipe": recipe.plain()}]],
             code=code_hash(recipe.optimizer),
             path=import_path(),
         )

@@ -71,7 +71,7 @@ class RowWorker:
         os.environ["ASSAY_CACHE"] = head["cache"]
         os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        self.recipe = recipes_of(head)[0]
+        self.recipe = recipes_of(head)[0][0]
         self.engine = load_contender(head["engine"], device=head["device"], threads=head["threads"])
         reason = self.engine.why_not(self.recipe)
         if reason:
