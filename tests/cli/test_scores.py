@@ -68,7 +68,7 @@ def test_stored_scores_are_scikit_learns_of_the_predictions(store: str) -> None:
         assert history.scores["per_class"][8]["recall"] == pytest.approx(expected["recall:8"])
 
 
-def test_trials_are_sorted_and_filtered_by_them(store: str) -> None:
+def test_trials_are_sorted_and_filtered_by_them(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("macro_f1", "recall:8", "balanced_accuracy"):
         values = [row[name] for row in listed(store, "--sort", f"-{name}")]
         assert len(values) == 4 and values == sorted(values, reverse=True)
@@ -77,6 +77,7 @@ def test_trials_are_sorted_and_filtered_by_them(store: str) -> None:
     kept = listed(store, "macro_f1>0.5", "optimizer=adam", "--sort", "seed")
     assert {row["learning_rate"] for row in kept} == {0.02} and [row["seed"] for row in kept] == [1, 2]
     assert len(listed(store, "macro_f1<=50 %")) == 2
+    monkeypatch.setenv("COLUMNS", "160")
     assert "macro f1" in run("list", "--sort", "-macro_f1", "--trials", "--store", store)
 
 
@@ -92,14 +93,14 @@ def test_a_wrong_word_is_named(store: str) -> None:
 
 
 def test_configurations_are_compared_and_drawn_by_them(store: str) -> None:
-    assert "0.02 beats 0.0001" in run("compare", "scores", "--measure", "macro_f1", "--store", store)
+    assert "rate 0.0001 is worse than rate 0.02" in run("compare", "scores", "--measure", "macro_f1", "--store", store)
     results = Results(Store(store), "scores")
-    assert results.verdict("0.02", "0.0001", measure="recall:1").n == 2
+    assert results.verdict("rate 0.02", "rate 0.0001", measure="recall:1").n == 2
     assert results.picture("sensitivity", measure="balanced_accuracy") is not None
     table = results.verdicts(measure="balanced_accuracy")
     frame = results.frame().groupby("configuration")["balanced_accuracy"].mean()
     difference = table["difference"].abs().item()
-    assert difference == pytest.approx(abs(frame["0.02"] - frame["0.0001"]))
+    assert difference == pytest.approx(abs(frame["rate 0.02"] - frame["rate 0.0001"]))
 
 
 def test_a_trial_without_a_matrix_is_named_and_comes_last(store: str, tmp_path: Path) -> None:

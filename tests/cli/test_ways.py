@@ -168,7 +168,7 @@ def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
 def test_a_key_is_explained_with_its_range_default_and_other_words(invoke: Any) -> None:
     code, out, _ = invoke("help", "lr")
     assert code == 0
-    for text in ("optimizer.learning_rate", "> 0", "0.1 (descent)", "0.001 (adam, adamw)", "learning_rate_init"):
+    for text in ("optimizer.learning_rate", "> 0", "0.1 (descent", "0.001 (adam, adamw", "learning_rate_init"):
         assert text in " ".join(out.split()), text
     out = " ".join(invoke("help", "stop.patience")[1].split())
     assert "whole number, or text such as '5 epochs', in points" in out

@@ -21,7 +21,7 @@ def test_fit_takes_plain_data_and_gives_a_history() -> None:
     assert frame.test_accuracy.iloc[-1] == history.accuracy
     assert history.engine == ("native" if installed("native") else "numpy")
     assert history.engine_choice.startswith("auto: of native, numpy, jax, torch, the first")
-    assert "test_accuracy" in history._repr_html_()
+    assert "<td>test accuracy</td>" in history._repr_html_()
     assert history.effort == pytest.approx(history.final.seconds / history.accuracy)
     chart = history.plot().to_dict()
     assert chart["title"]["text"].startswith("mlp 16, adam 0.001")

@@ -55,13 +55,13 @@ def with_weights(store: Store, name: str = "s") -> dict[str, int]:
 
 def test_all_seeds_of_the_best_configuration_keep_their_weights_and_no_other_trial(store: Store) -> None:
     run(store)
-    assert with_weights(store) == {"0.01": 2, "1e-06": 0}
+    assert with_weights(store) == {"rate 0.01": 2, "rate 1e-06": 0}
     assert len(list(store.artifacts.names())) == 2
     assert integrity.check(store) == []
     frame = Results(store, "s").frame()
     assert frame["accuracy"].notna().all()
     assert len(Results(store, "s").curves()["trial"].unique()) == 4
-    losers = frame.loc[frame["configuration"] == "1e-06", "trial"]
+    losers = frame.loc[frame["configuration"] == "rate 1e-06", "trial"]
     trajectories = {queries.one_trial(store.database, key)["trajectory"] for key in losers}
     assert all(store.start_of(key) is None for key in trajectories)
 
@@ -69,11 +69,11 @@ def test_all_seeds_of_the_best_configuration_keep_their_weights_and_no_other_tri
 def test_weights_that_another_study_keeps_stay(store: Store) -> None:
     run(store, name="all", keep="checkpoint")
     run(store)
-    assert with_weights(store) == {"0.01": 2, "1e-06": 2}
+    assert with_weights(store) == {"rate 0.01": 2, "rate 1e-06": 2}
     run(store, name="none", keep="nothing")
     assert store.remove(studies=["all"]) == 0  # the other studies have its trials
     run(store)  # a finished study prunes what nothing keeps any more
-    assert with_weights(store) == {"0.01": 2, "1e-06": 0}
+    assert with_weights(store) == {"rate 0.01": 2, "rate 1e-06": 0}
 
 
 def test_an_interrupted_study_prunes_nothing_before_it_is_finished(store: Store) -> None:
@@ -85,17 +85,17 @@ def test_an_interrupted_study_prunes_nothing_before_it_is_finished(store: Store)
     if done < 4:
         assert sum(with_weights(store).values()) == done
     run(store)
-    assert with_weights(store) == {"0.01": 2, "1e-06": 0}
+    assert with_weights(store) == {"rate 0.01": 2, "rate 1e-06": 0}
 
 
 def test_a_new_winner_whose_weights_were_pruned_is_said(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     axes = {"rate": {"key": "optimizer.learning_rate", "values": [0.01, 0.0003]}}
     run(store, axes=axes)
-    assert with_weights(store) == {"0.01": 2, "0.0003": 0}
+    assert with_weights(store) == {"rate 0.01": 2, "rate 0.0003": 0}
     only = {"rate": {"key": "optimizer.learning_rate", "values": [0.0003, 0.000001]}}
     with caplog.at_level(logging.WARNING, "assay.execution"):
         run(store, axes=only)
-    assert "s: 2 of the 2 trials of the best configuration, 0.0003, have no weights" in caplog.text
+    assert "s: 2 of the 2 trials of the best configuration, rate 0.0003, have no weights" in caplog.text
     assert "--again retrains them" in caplog.text
 
 
@@ -119,7 +119,7 @@ def test_looks_prune_once_at_their_end(store: Store) -> None:
 
     decision = until_decided(Study.parse(raw(repeats=3)), store, ran, looks=2)
     counts = with_weights(store)
-    assert decision.winner == "0.01"
-    assert counts["0.01"] >= 3
-    assert counts["1e-06"] == 0
+    assert decision.winner == "rate 0.01"
+    assert counts["rate 0.01"] >= 3
+    assert counts["rate 1e-06"] == 0
     assert with_weights(store, "s, fresh seeds") == {"baseline": len(Results(store, "s, fresh seeds").frame())}

@@ -12,6 +12,7 @@ import pytest
 
 from assay.report.downloads import Downloads
 from assay.results.results import Results
+from assay.store.endings import put
 from assay.store.records import Finished
 from assay.store.store import Store
 from assay.studies.plan import plan
@@ -42,7 +43,7 @@ def filled(path: Path, *, rates: int = 24, timing: str = "isolated", design: str
             ledger = replace(first.ledger, train=0.1 + 0.01 * i + 0.001 * repeat)
             points = tuple(replace(p, seconds=ledger.train * p.iteration / 10) for p in points)
             history = replace(first, recipe=trial.recipe, points=points, ledger=ledger)
-            store._put(connection, key, Finished(Outcome.COMPLETED, "done", history), None)
+            put(store.database, connection, [(key, Finished(Outcome.COMPLETED, "done", history), None)])
     return Results(store, "many")
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from assay.cli import app
 from assay.execution import running as notes
-from assay.execution.active import ActiveJob
+from assay.execution.active import ActiveBatch, Held
 from assay.execution.runner import Execution
 from assay.store import exchange, integrity, progress
 from assay.store.leases import Lease
@@ -126,7 +126,7 @@ def test_short_trainings_are_not_noted_and_notes_come_at_most_once_a_second(
 
 def test_the_points_of_a_job_ascend_and_are_finite_and_few() -> None:
     job = next(iter(made_plan(1).jobs))
-    active = ActiveJob(Lease(job.trajectory), job, {})
+    active = ActiveBatch([Held(Lease(job.trajectory), job)])
     for t in (0, 10, 10, 5, 20):
         active.update(t, expected=0, accuracy=0.5, loss=float("inf") if t == 20 else 1.0, point=[t, 32 * t, 0.1 * t])
     assert [point.iteration for point in active.points] == [0, 10, 20]

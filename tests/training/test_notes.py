@@ -192,8 +192,8 @@ def test_a_study_lists_them_with_their_configurations(tmp_path: Path, invoke: An
         pass
     results = Results(store, "rates")
     listed = {note.sentence: note.configurations for note in results.notes()}
-    assert listed["16 of 16 hidden relu units are dead: 0 for each of 180 test examples"] == ("20.0",)
-    assert not any("0.1" in configurations for configurations in listed.values())
+    assert listed["16 of 16 hidden relu units are dead: 0 for each of 180 test examples"] == ("rate 20.0",)
+    assert not any("rate 0.1" in configurations for configurations in listed.values())
     page = results.report(tmp_path / "rates.html").read_text()
     assert "<h2>Notes</h2>" in page
     assert "20.0: 16 of 16 hidden relu units are dead" in page

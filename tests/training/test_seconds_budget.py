@@ -197,7 +197,7 @@ def test_a_study_stores_lists_and_compares_it(tmp_path: Path) -> None:
     assert set(frame["outcome"]) == {"completed"} and set(frame["budget_seconds"]) == {0.02}
     assert (frame["seconds"] >= 0.02).all()
     means = frame.groupby("rate")["accuracy"].mean()
-    verdict = results.verdict("0.05", "0.0001")
+    verdict = results.verdict("rate 0.05", "rate 0.0001")
     assert verdict.n == 2 and verdict.difference == pytest.approx(means[0.05] - means[0.0001])
     assert any("differs between runs" in note.sentence for note in results.notes())
     again = assay.run(study, store=store).frame()

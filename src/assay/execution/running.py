@@ -32,7 +32,8 @@ class RunningNotes:
         self._store = store
         self._holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._next = 0.0
-        self._noted = False
+        self._noted = False  # in the last note
+        self._has_noted = False  # ever: a row stays while its lease is held
         self.seconds = 0.0
 
     def due(self) -> bool:
@@ -49,13 +50,14 @@ class RunningNotes:
         with suppress(StoreError):  # results say what is wrong with a store
             write(self._store.database, running, self._holder)
             self._noted = bool(running)
+            self._has_noted |= self._noted
         cost = perf_counter() - begin
         self.seconds += cost
         self._next = begin + max(_INTERVAL, cost / _FRACTION)
 
     def end(self) -> None:
         """Removes the notes, after the leases were released."""
-        if self._noted:
-            self._noted = False
+        if self._has_noted:
+            self._noted = self._has_noted = False
             with suppress(StoreError):
                 write(self._store.database, [], self._holder)

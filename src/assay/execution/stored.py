@@ -11,6 +11,7 @@ from assay.results.results import DECIDED
 from assay.store.queries import studies
 from assay.store.store import Store
 from assay.studies.study import Study
+from assay.system.files import home_expanded
 
 
 def load_study(
@@ -37,7 +38,7 @@ def load_study(
     try:
         return Study.load(name, changes=changes, patches=patches, data=data)
     except FileError as error:
-        if Path(name).expanduser().exists() or str(name).endswith(".toml"):
+        if str(name).endswith(".toml") or home_expanded(name).exists():
             raise
         definition = _stored(str(name), store, error)
     definition.pop(DECIDED, None)

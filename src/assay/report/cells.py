@@ -98,13 +98,13 @@ def latex(frame: Frame, *, caption: str = "") -> str:
 
     >>> import pandas
     >>> print(latex(pandas.DataFrame({"name": ["a_b"], "accuracy": ["97.50 %"]})))
-    \\\\begin{tabular}{lr}
-    \\\\toprule
-    name & accuracy \\\\\\\\
-    \\\\midrule
-    a\\\\_b & 97.50 \\\\% \\\\\\\\
-    \\\\bottomrule
-    \\\\end{tabular}
+    \\begin{tabular}{lr}
+    \\toprule
+    name & accuracy \\\\
+    \\midrule
+    a\\_b & 97.50 \\% \\\\
+    \\bottomrule
+    \\end{tabular}
     """
     rows: list[list[str]] = [[str(value) for value in row] for row in frame.itertuples(index=False)]
     columns = list(map(str, frame.columns))

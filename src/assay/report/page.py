@@ -293,6 +293,7 @@ def _notes(study: StudyResults, trials: Frame) -> str:
     if len(notes) > _MOST_NOTES:
         lines.append(f"{len(notes) - _MOST_NOTES:,} more notes: `assay show` has those of each trial.")
     lines += [study.renamed_axes] if study.renamed_axes else []
+    lines += study.rerun.ignored
     return html.items(lines) if lines else ""
 
 

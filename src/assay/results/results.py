@@ -265,6 +265,8 @@ class Results:
         """
         from assay.analysis.verdicts import between
 
+        a, b = self.configuration(a), self.configuration(b)
+
         for verdict in self._of_looks(measure, 0.05):
             if set(verdict.names) == {a, b}:
                 return verdict if verdict.names == (a, b) else verdict.reversed()

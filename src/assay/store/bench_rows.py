@@ -53,8 +53,8 @@ class _Certificate(_Table):
     tolerance: Number
     losses: Number
     weights: Number
-    parted: Fraction
-    may_part: Fraction
+    parted: Fraction = 0.0
+    may_part: Fraction = 0.0
     notes: list[str]
     holds: bool
 

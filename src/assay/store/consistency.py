@@ -51,8 +51,8 @@ def _has_key(planned: Mapping[str, Any], recipe: Recipe, ended: Mapping[str, Any
     """Whether the key follows from the recipe and the columns; as far as these hold all that it is made from."""
     if planned["key"] != trial_key_of(planned["trajectory"], recipe, iterations=planned["budget"]):
         return False
-    if planned["engine"].startswith("command:"):  # a hash of the program's files is not stored
-        return True
+    if planned["engine"].startswith("command:") or ":" in recipe.optimizer.entry:
+        return True  # it holds a hash of the program's files or of the class's source, which are not stored
     started = ended is not None and any(note.startswith(_STARTED) for note in json.loads(ended["warnings"]))
     return started or planned["trajectory"] == trajectory_key_of(recipe, planned)
 

@@ -386,8 +386,8 @@ class History:
         from assay.report.notebook import values_table
 
         last = self.final
-        values = [(name.replace("_", " "), getattr(last, name)) for name in MEASURED]
-        pairs = [(name, _written(name, value)) for name, value in values if value is not None]
+        values = [(name, getattr(last, name)) for name in MEASURED]
+        pairs = [(name.replace("_", " "), _written(name, value)) for name, value in values if value is not None]
         pairs += [("seconds of training", f"{last.seconds:.4g}")] if last.seconds is not None else []
         pairs += [("log points", f"{len(self.points):,}"), ("ended", self.ending)]
         return values_table(pairs, repr(self))
