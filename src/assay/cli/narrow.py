@@ -9,13 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_LEAST = 12  # characters of a text that is folded into a column, which are still readable
+_LEAST = 13  # characters of a text that is folded into a column: those of "configuration"
 
 
 def fitted(table: Table, width: int) -> Table | Group:
     """The table where its columns are readable in so many characters, else its rows as records.
 
-    A column is readable if its longest word fits, or of a column of folded text at least twelve characters of it. A
+    A column is readable if its longest word fits, or of a column of folded text at least thirteen characters of it. A
     table that is wider than the terminal loses its padding first, and the words of its headers stand one below the
     other. Changes the table.
     """

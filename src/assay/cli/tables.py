@@ -252,7 +252,7 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     frame: Any = summary
     validated = "validation_n" in frame.columns and bool(frame["validation_n"].sum() > 0)
-    table.add_column("configuration", overflow="fold", min_width=12)
+    table.add_column("configuration", overflow="fold", min_width=13)
     scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
     for column in ("n", *scores, _SECONDS, "effort"):
         table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test"))
