@@ -26,7 +26,13 @@ def fitted(table: Table, width: int) -> Table | Group:
     for column, header in zip(table.columns, headers, strict=True):
         column.header = header.replace(" ", "\n")
         column.min_width = None if column.min_width is None else min(column.min_width, _LEAST)
-    if _width(table, least=True) <= width:
+    spare = width - _width(table, least=True)
+    if spare >= 0:
+        for column in table.columns:  # Rich narrows it below its least width, and then draws too wide a table
+            if column.min_width is not None and column.overflow == "fold":
+                longest = max(map(len, [str(column.header), *map(_plain, column.cells)]))
+                column.width = min(longest, column.min_width + spare)
+                break
         return table
     return Group(*_records(table, headers, width))
 
