@@ -104,6 +104,28 @@ def test_of_a_batch_only_the_members_whose_lease_was_taken_over_are_refused(stor
     assert [held.job for held in again] == [plan.jobs[1]]
 
 
+@pytest.mark.parametrize("error", [FileError, StoreError])
+def test_of_a_batch_whose_weights_fill_the_disk_what_came_before_is_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    plan = made_plan(seeds=7)
+    store.register(plan)
+    claimed, _ = store.leases.claim_batch(plan.jobs, lambda _: (9, "form"))
+    ends = [made_end(held.job.trials[0], content=str(n).encode()) for n, held in enumerate(claimed)]
+    endings = [Ending(held.lease, held.job.trials[0], end) for held, end in zip(claimed, ends, strict=True)]
+    prepare = type(store.artifacts).prepare
+
+    def full(artifacts: Any, content: bytes) -> str:
+        if content >= b"5":
+            raise error("weights: cannot be written: No space left on device")
+        return prepare(artifacts, content)
+
+    monkeypatch.setattr(type(store.artifacts), "prepare", full)
+    with pytest.raises(error, match="No space left"):
+        store.finish_all(endings, release=[held.lease for held in claimed])
+    assert set(store.outcomes(plan.trials)) == {ending.trial.key for ending in endings[:5]}
+
+
 def test_a_batch_is_of_one_form_and_no_larger_than_it_may_be(store: Store) -> None:
     plan = made_plan(seeds=6)
     store.register(plan)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from assay.errors import AssayError, StoreError
+from assay.errors import AssayError, FileError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
@@ -187,7 +187,7 @@ class Store:
         """
         try:
             stored = ends_stored(self.database, self.artifacts, endings, release)
-        except StoreError as error:
+        except (StoreError, FileError) as error:  # of the database, or of a file of weights
             if len(endings) < 2 or "locked" in str(error):
                 raise
             middle = len(endings) // 2
