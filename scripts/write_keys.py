@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from assay.recipe.model import Recipe
-from assay.recipe.reference import Key, Section, choices, sections
+from assay.recipe.reference import Key, KeySection, choices, sections
 from assay.studies.schema import study_sections
 
 PAGE = Path(__file__).parents[1] / "docs" / "keys.md"
@@ -59,7 +59,7 @@ def _choices() -> dict[str, dict[str, str]]:
     return {name: table for name, table in tables.items() if table}
 
 
-def _section(section: Section, *, level: int) -> str:
+def _section(section: KeySection, *, level: int) -> str:
     name = f"`{section.path}`" if section.path else "Top"
     title = f"{name}: `{section.component}`" if section.component else name
     text = f"\n{'#' * level} {title}\n\n{_prose(section.about)}\n"

@@ -71,7 +71,7 @@ COMMANDS: dict[str, Entry] = {
 }
 
 
-class Command(TyperCommand):
+class SuggestingCommand(TyperCommand):
     """A command whose unknown options say what to write instead."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -114,14 +114,14 @@ def _made(name: str, entry: Entry) -> Any:
     value: Any = getattr(importlib.import_module(f"assay.cli.{module}"), attribute)
     if isinstance(value, typer.Typer):
         for registered in value.registered_commands:
-            if registered.cls is Command:  # made before
+            if registered.cls is SuggestingCommand:  # made before
                 continue
-            registered.cls = Command
+            registered.cls = SuggestingCommand
             registered.callback = _with_shared(registered.callback)
         command: Any = typer.main.get_command(value)
     else:
         single = typer.Typer(add_completion=False)
-        single.command(name=name, cls=Command)(_with_shared(value))
+        single.command(name=name, cls=SuggestingCommand)(_with_shared(value))
         command = typer.main.get_command(single)
     command.name = name
     return command

@@ -13,7 +13,7 @@ from assay.cli.printing import console, note, print_json
 from assay.errors import AssayError, unknown
 
 if TYPE_CHECKING:
-    from assay.recipe.reference import Key, Section
+    from assay.recipe.reference import Key, KeySection
 
 
 def show_help(
@@ -63,7 +63,7 @@ def _show_key(word: str, commands: Sequence[str], *, as_json: bool) -> None:
     note("`assay schema` prints the schema that editors read; docs/keys.md lists every key")
 
 
-def matching(word: str) -> list[Section]:
+def matching(word: str) -> list[KeySection]:
     """The sections that a word names, each with the keys that it names: a table, a component, or one key."""
     from dataclasses import replace
 
@@ -87,7 +87,7 @@ def matching(word: str) -> list[Section]:
     return [*own, *tables, *study, *(s for s in inner if s not in own)]
 
 
-def _named(section: Section, paths: set[str]) -> tuple[Key, ...]:
+def _named(section: KeySection, paths: set[str]) -> tuple[Key, ...]:
     return tuple(key for key in section.keys if key.path in paths)
 
 
@@ -104,7 +104,7 @@ def _unknown(word: str, commands: Sequence[str]) -> str:
     )
 
 
-def text_of(sections: Sequence[Section], *, width: int) -> list[str]:
+def text_of(sections: Sequence[KeySection], *, width: int) -> list[str]:
     """Sections as lines of text. A key that several components have is said once, with the default of each."""
     from assay.recipe.reference import together
 

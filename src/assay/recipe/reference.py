@@ -53,7 +53,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Section:
+class KeySection:
     """The keys of one table, or of one component that a table can be.
 
     `about` is the component's own sentence; `choice` is what names it, such as `optimizer = "adam"`.
@@ -69,28 +69,28 @@ class Section:
 # --- the sections ----------------------------------------------------------------------------------------------------
 
 
-def sections(*, user: bool = True) -> list[Section]:
+def sections(*, user: bool = True) -> list[KeySection]:
     """The top of a recipe, its tables, and every component of every table, in the order of the recipe.
 
     `user`: with the user optimizers that are loaded.
     """
-    result = [Section("", "", "The keys at the top of a recipe.", "", tuple(keys_of(Recipe, "")))]
+    result = [KeySection("", "", "The keys at the top of a recipe.", "", tuple(keys_of(Recipe, "")))]
     for name, field in Recipe.model_fields.items():
         if component := marker(field, Component):
             extra: Mapping[str, type[Part]] = loaded_classes() if user and name == "optimizer" else {}
             result += _components(name, component, extra)
         elif (table := table_of_field(field)) is not None:
-            result.append(Section(name, "", summary(table), "", tuple(keys_of(table, name))))
+            result.append(KeySection(name, "", summary(table), "", tuple(keys_of(table, name))))
     return result
 
 
-def _components(path: str, component: Component, extra: Mapping[str, type[Part]]) -> Iterator[Section]:
+def _components(path: str, component: Component, extra: Mapping[str, type[Part]]) -> Iterator[KeySection]:
     """A section for each entry of a table and each extra one, then those of the components that are lists in them."""
     inner: dict[str, Component] = {}
     for entry, part in {**component.table, **extra}.items():
         choice = f"{path} = {inline_text(entry)}"
         keys = keys_of(part, path, component=entry, tag=component.tag)
-        yield Section(path, entry, summary(part), choice, tuple(keys))
+        yield KeySection(path, entry, summary(part), choice, tuple(keys))
         for name, field in part.model_fields.items():
             if item := _item(field):
                 inner[name] = item
@@ -98,7 +98,7 @@ def _components(path: str, component: Component, extra: Mapping[str, type[Part]]
         for entry, part in item.table.items():
             where = f"{path}.{name}"
             keys = keys_of(part, where, component=entry, tag=item.tag)
-            yield Section(where, entry, summary(part), f"{{ {item.tag} = {inline_text(entry)} }}", tuple(keys))
+            yield KeySection(where, entry, summary(part), f"{{ {item.tag} = {inline_text(entry)} }}", tuple(keys))
 
 
 def choices(name: str, field: FieldInfo) -> dict[str, str]:
@@ -129,12 +129,12 @@ def all_keys(*, user: bool = True) -> list[Key]:
     return [key for section in sections(user=user) for key in section.keys]
 
 
-def together(sections: Sequence[Section]) -> list[Section]:
+def together(sections: Sequence[KeySection]) -> list[KeySection]:
     """Sections in which a key of several components of a table stands once, with their names and their defaults.
 
     Only the sections of single keys are joined: one that has all keys of its component stays.
     """
-    result: list[Section] = []
+    result: list[KeySection] = []
     for path in dict.fromkeys(section.path for section in sections):
         same = [section for section in sections if section.path == path]
         parts = [s for s in same if s.component and len({s.component for s in same}) > 1]
@@ -143,7 +143,7 @@ def together(sections: Sequence[Section]) -> list[Section]:
             keys.setdefault(key.path, []).append(key)
         result += [section for section in same if section not in parts]
         if parts:
-            result.append(Section("", "", "", "", tuple(_joined(group) for group in keys.values())))
+            result.append(KeySection("", "", "", "", tuple(_joined(group) for group in keys.values())))
     return result
 
 

@@ -34,7 +34,7 @@ class Ending(NamedTuple):
 
 
 @dataclass
-class Stored:
+class Committed:
     """Which ends were accepted, and the errors of those that the database cannot hold."""
 
     accepted: list[bool]
@@ -47,7 +47,7 @@ Put = tuple[str, Finished, str | None]
 
 def ends_stored(
     database: Database, artifacts: Artifacts, endings: Sequence[Ending], release: Sequence[Lease]
-) -> Stored:
+) -> Committed:
     """Stores the artifacts of trials, then in one transaction the results of those whose lease still holds.
 
     A result that the database refuses does not undo the others: each has a savepoint.
@@ -56,7 +56,7 @@ def ends_stored(
     names = [None if content is None else artifacts.prepare(content) for content in contents]
     with database.write() as connection:
         held = leases.held(connection, [ending.lease for ending in endings])
-        stored = Stored([ending.lease.trajectory in held for ending in endings])
+        stored = Committed([ending.lease.trajectory in held for ending in endings])
         kept = [(e, name) for e, name in zip(endings, names, strict=True) if e.lease.trajectory in held]
         for ending, _ in kept:
             if ending.finished.content is not None:

@@ -8,13 +8,13 @@ from assay.engines import ENGINES
 from assay.engines.program import Command
 from assay.recipe.aliases import SHORT_FORMS
 from assay.recipe.model import Recipe
-from assay.recipe.reference import Key, Section, all_keys, attributes, keys_of, summary
+from assay.recipe.reference import Key, KeySection, all_keys, attributes, keys_of, summary
 from assay.recipe.schema import DIALECT, Schema, any_of, table_schema, value_schema
 from assay.studies.axis_tables import SCALES
 from assay.studies.settings import Settings
 
 
-def study_sections() -> list[Section]:
+def study_sections() -> list[KeySection]:
     """The keys of a study: its settings, its baseline, axes and trials, and those of an axis."""
     own = [
         Key("baseline", "", "table", "", "{}", False, "", "The recipe that every configuration starts from.", "{}"),
@@ -22,7 +22,10 @@ def study_sections() -> list[Section]:
         Key("trials", "", "table", "", "{}", False, "", _TRIALS, "small = { model = { hidden = [16] } }"),
     ]
     keys = [*keys_of(Settings, ""), *own]
-    return [Section("", "", summary(Settings), "", tuple(keys)), Section("axes.NAME", "", _AXIS, "", _axis_keys())]
+    return [
+        KeySection("", "", summary(Settings), "", tuple(keys)),
+        KeySection("axes.NAME", "", _AXIS, "", _axis_keys()),
+    ]
 
 
 _AXES = "What varies: each axis is a table of named patches of the baseline, or a key with its values."
