@@ -88,12 +88,12 @@ def matrix(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(column: str, value: Any, word: str) -> str:
-    """A cell: numbers with their value, by which the table sorts."""
+    """A cell: numbers with their value to nine digits, by which the table sorts."""
     if value is None or value != value:
         return "<td>-</td>"
     is_word = isinstance(value, str | bool) or type(value).__name__ == "bool_"
     if not is_word and (isinstance(value, int | float) or hasattr(value, "dtype")):
-        return f'<td class="number" data-value="{float(value)!r}">{text(word)}</td>'
+        return f'<td class="number" data-value="{float(value):.9g}">{text(word)}</td>'
     return f"<td>{text(word[:8] if column == 'trial' else word)}</td>"
 
 
