@@ -54,6 +54,9 @@ def compare(
     configurations = [results.configuration(name) for name in dict.fromkeys(configurations or [])]
     baseline = None if baseline is None else results.configuration(baseline)
     trials = _trials(results, configurations, measure)
+    if MEASURES[measure].is_timed:
+        results, left_out = results.comparable()
+        note(left_out) if left_out else None
     curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
     measured = trials[~is_imported(trials)]
     formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_json": as_json, "as_latex": as_latex}

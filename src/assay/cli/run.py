@@ -204,6 +204,7 @@ def _columns(summary: Any) -> list[str]:
 
 
 def _print_summary(results: Results) -> None:
+    from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
     from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE
     from assay.analysis.summaries import ranked as by
@@ -220,8 +221,8 @@ def _print_summary(results: Results) -> None:
     measured, left_out = own(summary)
     for title, table in efforts(measured, trials):
         screen.print(tables.study(table.head(_MOST_ROWS), f"{results.name}: by effort{title}"))
-    if left_out:
-        note(left_out)
+    for sentence in (left_out, comparable_costs(trials)[1]):
+        note(sentence) if sentence else None
     if len(summary) > _MOST_ROWS:
         rows = f"showing {_MOST_ROWS} of {len(summary):,} configurations"
         note(f"{rows}; {command_line('assay run', results.name, csv=True)} prints all, and `assay report` shows them")

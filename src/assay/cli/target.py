@@ -39,6 +39,7 @@ def target(
     Times are read from the stored curves; trials that miss the target are censored.
     """
     from assay.analysis import targets
+    from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
     from assay.cli.notes import print_notes
     from assay.report.answers import preparation
@@ -51,7 +52,10 @@ def target(
         wanted = targets.default_target(trials)
     if by == "seconds":
         trials, left_out = own(trials)
-        note(left_out) if left_out else None
+        timed, apart = comparable_costs(trials)
+        trials = trials[timed["seconds"].notna() | trials["seconds"].isna()]
+        for sentence in filter(None, (left_out, apart)):
+            note(sentence)
     times = targets.times_to(results.curves(), trials, accuracy=wanted, loss=loss, by=by, split=split)
     goal = f"{percent(wanted)} accuracy" if loss is None else f"loss {loss:g}"
     unit = targets.unit_of(trials, by)
