@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, Latex, Markdown, StoreUrl, StudyName, accuracy_of, stored_results
-from assay.cli.printing import note, print_frame
+from assay.cli.formats import TableFormat, print_frame
+from assay.cli.options import Json, StoreUrl, StudyName, accuracy_of, stored_results
+from assay.cli.printing import note
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
 _MOST = 20  # configurations on the terminal
@@ -28,10 +29,8 @@ def target(
     by: Annotated[str, typer.Option(help="Unit of time: iteration, examples, seconds or flops.")] = "iteration",
     split: Annotated[str, typer.Option(help="Data split: train, validation or test.")] = "test",
     store: StoreUrl = None,
-    as_csv: Csv = False,
-    as_markdown: Markdown = False,
     as_json: Json = False,
-    as_latex: Latex = False,
+    table_format: TableFormat = TableFormat.TEXT,
     everything: Annotated[bool, typer.Option("--all", help="Show every configuration, not only the first 20.")] = False,
 ) -> None:
     """Report the time to a target accuracy or loss, per configuration.
@@ -67,13 +66,13 @@ def target(
     title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     endings = [column for column in _ENDINGS if any(table[column].tolist())]
-    is_machine = as_csv or as_json
+    is_machine = table_format is TableFormat.CSV or as_json
     table = table if is_machine else table[[*_COLUMNS, *endings]]
     count = len(table)
     table = table if is_machine or everything else table.head(_MOST)
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
-    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_latex=as_latex, as_json=as_json, title=title)
+    print_frame(table, title=title, table_format=table_format, as_json=as_json)
     if len(table) < count:
         note(f"showing {len(table)} of {count:,} configurations; --all shows the others")
     print_notes(results)
