@@ -163,7 +163,7 @@ _EVERY = (
 
 
 @dataclass(frozen=True)
-class Quantity:
+class EstimatedNumber:
     """A number of all runs: what it is, its estimate, how it is written, and what stands next to it."""
 
     name: str
@@ -172,7 +172,7 @@ class Quantity:
     beside: str = ""
 
 
-def quantities(sample: GridSample) -> list[Quantity]:
+def quantities(sample: GridSample) -> list[EstimatedNumber]:
     """The time of all trainings, the mean accuracy of all runs, and how many of them are bad and good.
 
     Raises: AssayError where a stratum has no finished training.
@@ -188,10 +188,10 @@ def quantities(sample: GridSample) -> list[Quantity]:
 
     trainings = f"of the {len(sample.whole.jobs):,} trainings without duplicates, packed on {cores} cores"
     return [
-        Quantity(trainings, wall.scaled(1 / cores), duration),
-        Quantity("mean test accuracy of all runs [%]", mean_of(lambda a: a), percent_cell),
-        Quantity(f"runs below {100 * _FAILED:g} % [%]", mean_of(lambda a: a < _FAILED), percent_cell),
-        Quantity(f"runs at {100 * _GOOD:g} % or more [%]", mean_of(lambda a: a >= _GOOD), percent_cell),
+        EstimatedNumber(trainings, wall.scaled(1 / cores), duration),
+        EstimatedNumber("mean test accuracy of all runs [%]", mean_of(lambda a: a), percent_cell),
+        EstimatedNumber(f"runs below {100 * _FAILED:g} % [%]", mean_of(lambda a: a < _FAILED), percent_cell),
+        EstimatedNumber(f"runs at {100 * _GOOD:g} % or more [%]", mean_of(lambda a: a >= _GOOD), percent_cell),
     ]
 
 
@@ -231,7 +231,7 @@ def estimates_table(sample: GridSample) -> Table:
     return Table(("what", "value" if sample.complete else "value [95 % interval]", "beside it"), lines, title, note)
 
 
-def interval(quantity: Quantity) -> str:
+def interval(quantity: EstimatedNumber) -> str:
     """The value of a quantity with its interval; without one where it is known."""
     low, high = quantity.estimate.interval()
     value = quantity.form(quantity.estimate.value)
@@ -244,7 +244,7 @@ def interval(quantity: Quantity) -> str:
 
 __all__ = [
     "EFFECTS",
-    "Quantity",
+    "EstimatedNumber",
     "effect_cell",
     "effects_of",
     "estimates_table",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.articles.grid_estimates import (
     EFFECTS,
-    Quantity,
+    EstimatedNumber,
     effect_cell,
     effects_of,
     estimates_table,
@@ -134,7 +134,7 @@ def sample_table(grid: GridSample, sample: GridSample) -> Table:
     return Table(("what", "all runs", "the sample [95 % interval]", "the interval"), rows, title, note)
 
 
-def _judged(truth: Quantity, guess: Quantity) -> str:
+def _judged(truth: EstimatedNumber, guess: EstimatedNumber) -> str:
     low, high = guess.estimate.interval()
     if low != low:
         return "unknown"
