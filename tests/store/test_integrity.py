@@ -116,7 +116,7 @@ def test_a_damaged_row_of_a_bench_hides_no_other_and_is_found(
     benches.save(store.database, plain)
     benches.save(store.database, plain | {"bench": "f" * 64, "name": "other"})
     with store.database.write() as connection:
-        connection.exec_driver_sql(f"UPDATE bench SET {column} = x'ff00' WHERE name = 'other'")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE bench SET {column} = x'ff00' WHERE name = 'other'")
     assert [row["key"] for row in benches.listed(store.database)] == [plain["bench"]]
     assert f"the bench 'ffffffff' cannot be read: bench.{column}: " in caplog.text
     (defect,) = integrity.check(store)
@@ -133,7 +133,7 @@ def test_a_damaged_cell_of_a_study_hides_no_other(
     store.register(made_plan(1, name="other", model={"hidden": [7]}))
     which = " WHERE name = 'made'" if table == "study" else ""
     with store.database.write() as connection:
-        connection.exec_driver_sql(f"UPDATE {table} SET {column} = x'ff00'{which}")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE {table} SET {column} = x'ff00'{which}")
     listed = {row["name"]: row["best"] for row in queries.studies(store.database)}
     assert listed == ({"other": None} if table == "study" else {"other": None, "made": None})
     assert "cannot be read" in caplog.text
