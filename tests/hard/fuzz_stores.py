@@ -23,7 +23,12 @@ def case(draw: random.Random, place: Path) -> str:
     else:
         _change_bytes(draw, store)
     at = ("--store", str(store))
-    commands = [("list",), ("list", "--trials"), ("store", "check"), fuzz_exports.answer(draw, _a_study(draw, store), place)]
+    commands = [
+        ("list",),
+        ("list", "--trials"),
+        ("store", "check"),
+        fuzz_exports.answer(draw, _a_study(draw, store), place),
+    ]
     commands += [("show", key) for key in _some_keys(draw, store)]
     commands += [("store", draw.choice(("vacuum", "repair", "check"))), ("list", "--trials", "--json")]
     ends = {fuzzing.command(*words, *at) for words in draw.sample(commands, 2)}
