@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.cli.exits import Exit
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
 from assay.cli.progress import steps
@@ -20,7 +21,7 @@ app = typer.Typer(help="Check, repair, back up, export and import a store of tri
 
 
 @app.command()
-def check(store: StoreUrl = None, as_json: Json = False) -> None:
+def check(store: StoreUrl = None, as_json: Json = False, table_format: TableFormat = TableFormat.TEXT) -> None:
     """Check the database, rows, artifacts and leases of a store.
 
     The exit code is 1 if something is wrong.
@@ -33,6 +34,12 @@ def check(store: StoreUrl = None, as_json: Json = False) -> None:
     wrong = [defect for defect in defects if defect.kind not in ("orphan", "lease")]
     if as_json:
         print_json({"store": opened.name, "sound": not wrong, "findings": [vars(defect) for defect in defects]})
+    elif table_format:
+        from assay.cli import tables
+
+        rows = [[defect.kind, defect.sentence] for defect in defects]
+        print_tables([tables.of_rows(opened.name, ["kind", "finding"], rows)], table_format=table_format)
+        note(f"{opened.name}: {'not sound' if wrong else 'sound'}")
     else:
         for defect in defects:
             print_line(f"{defect.kind}: {defect.sentence}")
