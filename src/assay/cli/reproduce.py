@@ -19,6 +19,7 @@ from assay.cli.progress import execute
 from assay.errors import AssayError
 from assay.report.text import clean, duration
 from assay.system.command_line import command_line
+from assay.system.energy import EnergyMeter
 from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -137,12 +138,18 @@ def _execute(executions: list[Execution], *, train: bool) -> tuple[list[str], bo
         if not execution.open:
             continue
         estimate, begin = execution.seconds, perf_counter()
-        interrupted = execute(execution)
-        took = f"{execution.name}: {duration(perf_counter() - begin)}"
+        with EnergyMeter() as meter:
+            interrupted = execute(execution)
+        took = f"{execution.name}: {duration(perf_counter() - begin)}{_energy(meter)}"
         if interrupted:
             return [*times, f"{took}, interrupted"], True
         times.append(f"{took}; estimated before: {duration(estimate)}")
     return times, False
+
+
+def _energy(meter: EnergyMeter) -> str:
+    """What the processor packages took, those of other programs included; empty where the machine does not tell."""
+    return "" if meter.joules is None else f", {meter.joules / 3.6e6:.3g} kWh of the processor packages"
 
 
 def _execute_more(name: str, plans: list[Plan], store: Store, *, train: bool) -> tuple[list[str], bool]:
