@@ -122,7 +122,8 @@ Matrices = Mapping[str, tuple[ArrayLike, Sequence[str]]]
 def scored(matrices: Matrices) -> list[tuple[list[str], dict[str, Floats]]]:
     """The trials of each set of classes, and their columns of a frame as arrays (trials,).
 
-    They are the means, and each class's for up to `MOST_CLASSES` classes.
+    They are the means, and each class's for up to `MOST_CLASSES` classes. `majority` is the fraction of the largest
+    class, which a constant answer would score.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for trial, (_, classes) in matrices.items():
@@ -131,6 +132,7 @@ def scored(matrices: Matrices) -> list[tuple[list[str], dict[str, Floats]]]:
     for classes, trials in groups.items():
         scores = ClassScores.of(np.stack([np.asarray(matrices[trial][0], np.int64) for trial in trials]))
         values = dict(scores.macro().items())
+        values["majority"] = _quotient(scores.support.max(axis=-1), scores.support.sum(axis=-1))
         if len(classes) <= MOST_CLASSES:
             for name, of_class in scores.of_classes().items():
                 values |= {class_measure(name, label): of_class[:, n] for n, label in enumerate(classes)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,7 @@ def jobs(trials: Any) -> tuple[Job, ...]:
 
 
 Loader = Callable[[str], Dataset]
+_log = logging.getLogger("assay.studies")
 _HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
 
 
@@ -189,7 +191,9 @@ class Planner:
     def _chosen(self, recipe: Recipe, form: str, name: str | Command) -> Engine | Program:
         if (form, name) not in self._engines:
             settings = self.settings
-            self._engines[form, name] = choose(recipe, name, device=settings.device, threads=settings.threads)
+            engine = choose(recipe, name, device=settings.device, threads=settings.threads)
+            _log.info("engine of %s: %s on %s (%s)", recipe.label(), engine.name, settings.device, engine.choice)
+            self._engines[form, name] = engine
         return self._engines[form, name]
 
     def examples(self, recipe: Recipe) -> int:
