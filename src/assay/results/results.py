@@ -256,6 +256,7 @@ class Results:
         results.__dict__.pop("_summary", None)
         results.__dict__.pop("_answers", None)
         results.__dict__["_frame"] = frame  # in the place of the property that makes it once
+        results._targets = {}  # those of this frame may differ
         return results, left_out
 
     def configuration(self, name: str) -> str:
