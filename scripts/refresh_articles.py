@@ -1,76 +1,110 @@
-"""Writes the measured parts of docs/articles/ and the tables of articles in README.md from a store.
+"""Writes the measured parts of docs/articles/ and the tables of articles from the exports in docs/articles/data.
 
-    python scripts/refresh_articles.py STORE FOLDER_OF_MNIST [NAME ...]
+    python scripts/refresh_articles.py [NAME ...]
 
-trains nothing. It replaces the part of each page between the lines `<!-- measured -->` and `<!-- /measured -->`, and
-the pictures next to it. With names, the pages and rows of other articles stay as they are.
+trains nothing. It imports the exports, which hold trials and curves without weights, into a store of its own, and
+replaces the part of each page between the lines `<!-- measured -->` and `<!-- /measured -->`, and the pictures next to
+it. With names, the pages and rows of other articles stay as they are, as do those without an export. With
+`--from STORE` it first exports the studies of the named articles from a store.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from assay import __version__
 from assay.articles import Page, ReproductionSpec, page_of, reproduction, results_of
 from assay.report.charts import write
 from assay.report.text import duration
+from assay.store.exchange import export, read_back
 from assay.store.store import Store
+from assay.studies.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTICLES = ROOT / "docs" / "articles"
+EXPORTS = ARTICLES / "data"  # a folder for each study, as `assay store export` writes it
 PAGES = {  # the page of each reproduction, and its title in the table of articles
     "flux-mnist": ("flux-mnist", "three networks, three variants of gradient descent"),
     "adam": ("adam", "the same with ADAM: is it better?"),
     "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
     "parameters": ("parameters", "parameter choice, one change at a time"),
-    "parameter-grid": ("parameter-grid", "all 2,187 combinations, by a 5 % sample"),
+    "parameter-grid": ("parameter-grid", "all 2,187 combinations"),
     "lenet5": ("lenet5", "a widened LeNet-5 in MATLAB, PyTorch and Flux"),
     "beyond": ("beyond", "what the articles left open"),
 }
-SAMPLE = 0.05  # of parameter-grid, where the whole grid is not stored
 COLOURS = 64  # of a picture; fewer look different
 MOST_BYTES = 150_000
 
 
 def main() -> None:
-    """Reads the store and writes the pages."""
+    """Reads the exports and writes the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("store")
-    parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", choices=[[], *PAGES])
+    parser.add_argument("--from", dest="store", help="export the studies of the articles from this store first")
+    parser.add_argument("--data", default="mnist", help="name or folder of MNIST")
     arguments = parser.parse_args()
-    store = Store(arguments.store)
     for name in arguments.names or PAGES:
         stem, about = PAGES[name]
-        page, finished, total = stored_page(name, store, arguments.folder.resolve())
-        print(f"{name}: {finished:,} of {total:,} trials", flush=True)
-        if page is None:
-            continue
-        between(ARTICLES / f"{stem}.md", page.body(stem).replace(str(arguments.folder.resolve()), "mnist"))
-        for picture in page.pictures:
-            shrink(write(picture.chart, ARTICLES / picture.file(stem)))
+        with tempfile.TemporaryDirectory() as folder:
+            if arguments.store:
+                export_studies(name, Store(arguments.store), arguments.data)
+            store = Store(str(Path(folder) / "exports.db"))
+            for study in sorted(EXPORTS.iterdir()):
+                read_back(store, study)
+            page, finished, total = stored_page(name, store, arguments.data)
+            print(f"{name}: {finished:,} of {total:,} trials", flush=True)
+            if page is None:
+                continue
+            write_page(stem, page)
         line = row(name, stem, about, page, f"{finished:,} of {total:,}" if finished < total else "all")
         for file, folder in ((ROOT / "README.md", "docs/articles/"), (ARTICLES / "README.md", "")):
             table(file, {name: line.replace("](", f"]({folder}")})
 
 
-def stored_page(name: str, store: Store, folder: Path) -> tuple[Page | None, int, int]:
-    """The page of the stored results (None if there are none), the number of finished trials, and of all trials."""
-    chosen = reproduction(name)
-    spec = ReproductionSpec(str(folder), sample=SAMPLE if name == "parameter-grid" else None)
+def export_studies(name: str, store: Store, data: str) -> None:
+    """Exports the studies of an article, each into its folder."""
+    for plan in stored_plans(name, store, data)[1]:
+        folder = EXPORTS / plan.study.name
+        shutil.rmtree(folder, ignore_errors=True)
+        export(store, folder, study_name=plan.study.name)
+
+
+def write_page(stem: str, page: Page) -> None:
+    """Writes the measured part of a page, and its pictures; pictures that it no longer has are removed."""
+    between(ARTICLES / f"{stem}.md", page.body(stem))
+    files = {picture.file(stem): picture for picture in page.pictures}
+    for old in ARTICLES.glob(f"{stem}-*.png"):
+        if old.name not in files and old.name in (ARTICLES / f"{stem}.md").read_text(encoding="utf-8"):
+            raise SystemExit(f"{stem}.md shows {old.name}, which the page no longer has")
+    for file, picture in files.items():
+        shrink(write(picture.chart, ARTICLES / file))
+
+
+def stored_plans(name: str, store: Store, data: str) -> tuple[ReproductionSpec, list[Plan]]:
+    """The plans of an article's studies, those that depend on results included; they are registered in the store."""
+    chosen, spec = reproduction(name), ReproductionSpec(data)
     plans = chosen.plans(spec)
     for plan in plans:
         store.register(plan)
     more = chosen.then(spec, results_of(plans, store))
     for plan in more:
         store.register(plan)
-    outcomes = [result.frame()["outcome"] for result in results_of([*plans, *more], store).values()]
+    return spec, [*plans, *more]
+
+
+def stored_page(name: str, store: Store, data: str) -> tuple[Page | None, int, int]:
+    """The page of the stored results (None if there are none), the number of finished trials, and of all trials."""
+    spec, plans = stored_plans(name, store, data)
+    outcomes = [result.frame()["outcome"] for result in results_of(plans, store).values()]
     finished, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
-    return page_of(chosen, spec, [*plans, *more], store) if finished else None, finished, total
+    return page_of(reproduction(name), spec, plans, store) if finished else None, finished, total
 
 
 def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:
@@ -80,8 +114,14 @@ def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:
     figures = [entry["verdict"] for entry in entries if "verdict" in entry]
     findings = [entry["verdict"] for entry in plain["findings"]]
     time = duration(sum(_seconds(entry["taken"]) for entry in entries if "taken" in entry))
-    command = f"`assay reproduce {name}{f' --sample {SAMPLE}' if name == 'parameter-grid' else ''}`"
-    return f"| [{about}]({stem}.md) | {command} | {_counts(figures)} | {_counts(findings)} | {measured} | {time} |"
+    counts = f"{_counts(figures)} | {_counts(findings)}"
+    return f"| [{about}]({stem}.md) | `assay reproduce {name}` | {counts} | {measured} | {time} | {version()} |"
+
+
+def version() -> str:
+    """The version of Assay that measures now; between two versions, the former one."""
+    unreleased = re.search(r"^## Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    return f"after {__version__}" if unreleased else __version__
 
 
 def _counts(verdicts: list[str]) -> str:
@@ -115,8 +155,11 @@ def table(file: Path, rows: dict[str, str]) -> None:
         match[1]: match[0] for match in re.finditer(r"^\|.*`assay reproduce ([a-z0-9-]+).*$", file.read_text(), re.M)
     }
     lines = [(old | rows)[name] for name in PAGES if name in old | rows]
-    header = "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time |"
-    between(file, "\n".join([header, "|---|---|---:|---:|---:|---:|", *lines]), "articles")
+    header = (
+        "| article | command | figures: hold / do not / open | findings: likewise | trials measured | time | "
+        "measured by version |"
+    )
+    between(file, "\n".join([header, "|---|---|---:|---:|---:|---:|---:|", *lines]), "articles")
 
 
 def shrink(picture: Path) -> None:

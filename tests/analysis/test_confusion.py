@@ -59,14 +59,15 @@ def test_the_known_case_of_an_unbalanced_test_set() -> None:
 def test_columns_of_trials_are_those_of_each_one_alone() -> None:
     matrices = {"x": ([[2, 1], [0, 1]], ["cat", "dog"]), "y": ([[1]], ["one"]), "z": ([[0, 3], [4, 1]], ["cat", "dog"])}
     together = columns(matrices)
-    assert set(together["y"]) == {*MACRO_SCORES, "precision:one", "recall:one", "f1:one"}
+    assert set(together["y"]) == {*MACRO_SCORES, "majority", "precision:one", "recall:one", "f1:one"}
+    assert [together[name]["majority"] for name in "xyz"] == [3 / 4, 1.0, 5 / 8]
     for trial, (matrix, classes) in matrices.items():
         alone = plain(matrix, classes)
         assert {name: together[trial][name] for name in MACRO_SCORES} == {name: alone[name] for name in MACRO_SCORES}
         for entry in alone["per_class"]:
             assert together[trial][class_measure("f1", entry["class"])] == entry["f1"]
     many = columns({"x": (np.eye(101, dtype=int), [str(n) for n in range(101)])})
-    assert set(many["x"]) == set(MACRO_SCORES)
+    assert set(many["x"]) == {*MACRO_SCORES, "majority"}
 
 
 def test_a_matrix_that_is_not_one_of_the_classes_is_no_matrix() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.analysis.effort import comparable, effort
+from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.frames import clocks
 from assay.errors import AssayError
 from tests.analysis.frames import trials
@@ -125,3 +125,20 @@ def test_engines_that_choose_different_levels_by_themselves_compare() -> None:
     assert comparable(frame)[1] == "every trial compares by seconds"
     assert len(effort(frame)) == 3
     assert comparable(frame.drop(columns=["level"]))[1] == "every trial compares by seconds"
+
+
+def test_times_of_the_smaller_group_are_left_out_and_their_scores_kept() -> None:
+    frame = pd.DataFrame({"timing": "packed", "machine": "3f2a", "threads": 1, "cohort": [4, 4, 1], "seconds": 1.0})
+    frame = frame.assign(accuracy=0.9, effort=[1.0, 1.1, 1.2], processor_seconds=1.0)
+    fair, sentence = comparable_costs(frame)
+    assert fair["effort"].isna().tolist() == fair["seconds"].isna().tolist() == [False, False, True]
+    assert fair["accuracy"].tolist() == [0.9] * 3
+    assert sentence == (
+        "times and efforts leave out 1 trial packed on machine 3f2a with 1 thread; "
+        "a trial alone in its batch does not share its seconds: --timing isolated times all alike"
+    )
+    same, nothing = comparable_costs(frame.assign(cohort=[4, 27, 2]))  # cohorts of any size are one group
+    assert (same["seconds"].notna().all(), nothing) == (True, "")
+    planned = frame.assign(cohort=[4, 4, np.nan], machine=["3f2a", "3f2a", None], seconds=[1.0, 1.0, np.nan])
+    assert comparable_costs(planned)[1] == ""  # it has no time to leave out
+    assert "run the study with one --timing" in comparable_costs(frame.assign(machine=["a", "a", "b"]))[1]

@@ -198,3 +198,13 @@ def test_errors_are_explained_in_a_sentence() -> None:
         kaplan_meier([-1.0], [True])
     with pytest.raises(AssayError, match="no times to analyse"):
         summary(pd.DataFrame())
+
+
+def test_the_default_target_is_above_what_the_largest_class_scores() -> None:
+    frame = trials({"a": [0.92, 0.92], "b": [0.9, 0.9]}, classes=2).assign(majority=0.9)
+    with pytest.raises(AssayError, match=r"a, has 90.50 % and chance is 90.00 %: nothing learned enough"):
+        default_target(trials({"a": [0.905]}, classes=2).assign(majority=0.9))
+    assert default_target(frame) == 0.919  # 0.9 + 0.99 x 0.02 = 0.9198
+    assert default_target(frame.drop(columns="majority")) == 0.91  # 0.5 + 0.99 x 0.42 = 0.9158
+    assert default_target(trials({"a": [0.9957]}, classes=2).assign(majority=0.995)) == 0.9956  # 0.995693, finer
+    assert default_target(trials({"a": [0.98]}, classes=10).assign(majority=np.nan)) == 0.97  # 0.1 + 0.99 x 0.88

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.analysis.ties import Seeds, differs, tied
+from assay.analysis.ties import Seeds, differs, tied, tied_names
 
 
 def seeds(costs: list[float], gains: list[float]) -> Seeds:
@@ -43,3 +43,14 @@ def test_a_chain_of_ties_ends_at_a_member_that_stays() -> None:
     noisy = [seeds([1.0, 1.5, 0.5], [0.7, 0.71, 0.7]), seeds([1.1, 1.0, 1.2], [0.8, 0.81, 0.8])]
     last = seeds([1.2, 0.9, 1.3], [0.9, 0.91, 0.9])
     assert tied([*noisy, last]) == [2, 2, None]
+
+
+def test_names_tie_by_all_their_seeds_with_a_number() -> None:
+    seeds = [("slow", n, 2.0 + n / 10, 0.9 + n / 100) for n in range(3)]
+    seeds += [("fast", n, 1.0 + n / 10, 0.8 + n / 100) for n in range(3)]
+    seeds += [("other", n, 0.1, 0.1) for n in range(3)]  # not on the front
+    assert tied_names(["fast", "slow"], seeds) == ["", ""]
+    without_times = [(name, n, None if n else cost, gain) for name, n, cost, gain in seeds]
+    assert tied_names(["fast", "slow"], without_times) == ["", ""]  # their gains differ, however many were timed
+    alike = [(name, n, cost, 0.9 + n / 100) for name, n, cost, _ in seeds[:6]]
+    assert tied_names(["fast", "slow"], alike) == ["", "fast"]  # the same gains for each seed

@@ -17,8 +17,10 @@ from assay.articles.allocations import allocated_bytes
 from assay.articles.beyond import beyond_finals, fastest, tuned_rate
 from assay.articles.cross_entropy_forms import EPSILON, added, clamped, exact
 from assay.articles.flux_findings import ends
-from assay.articles.grid import one_each, sample_plan
-from assay.articles.grid_estimates import GridSample, grid_parts, stratum_of
+from assay.articles.grid import grid_finals
+from assay.articles.grid_estimates import sample_parts
+from assay.articles.grid_sample import GridSample, one_each, sample_plan, stratum_of
+from assay.articles.grid_whole import effects_table, factors_table, sample_table
 from assay.articles.page import Finding, Page, Table
 from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
 from assay.articles.scratch_network import InPlace, example_gradients, step
@@ -274,7 +276,7 @@ def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
 
 
 def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_interactions(whole: Plan) -> None:
-    parts = grid_parts(gathered(sample_plan(whole, 0.05), whole), ["loss", "epochs"])
+    parts = sample_parts(gathered(sample_plan(whole, 0.05), whole), ["loss", "epochs"])
     assert isinstance(parts[0], Table)
     assert "2,187" in parts[0].rows[0][0]
     (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
@@ -287,10 +289,41 @@ def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_inte
 
 
 def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
-    parts = grid_parts(gathered(sample_plan(whole, 0.02), whole), ["loss", "epochs"])
+    parts = sample_parts(gathered(sample_plan(whole, 0.02), whole), ["loss", "epochs"])
     assert "too few" in parts[-1].note
     assert isinstance(parts[0], Table)
     assert "shows no spread" in str(parts[0].rows)
+
+
+def test_the_whole_grid_is_decomposed_exactly_and_its_sample_is_judged(whole: Plan) -> None:
+    grid = gathered(whole, whole)
+    axes = ["hidden", "activation", "loss", "regularisation", "batch", "epochs", "rate"]
+    (factors,) = [factors_table(grid, axes)]
+    # accuracies of 0.9, 0.9, 0.6 by loss have the variance 0.02; 0.01 more at one of three epochs has 2/9 of 1e-4
+    assert factors.rows[0] == ["loss", "30.0", "99.9", "99.9"]
+    assert factors.rows[1] == ["epochs", "1.0", "0.1", "0.1"]
+    assert {tuple(row[1:]) for row in factors.rows[2:]} == {("0.0", "0.0", "0.0")}
+    assert "explain 100.0 % one by one" in factors.note
+    judged = sample_table(grid, grid.part(0.05))
+    assert [row[1] for row in judged.rows[1:]] == ["80.33", "0.00", "0.00"]
+    assert {row[-1] for row in judged.rows} == {"contained it"}
+    shown = effects_table(grid, grid.part(0.05))
+    cells = {(row[0], row[1]): row[2:] for row in shown.rows}
+    assert cells["loss", "mse"][:2] == ["60.33", "-20.0"]
+    assert cells["loss", "nll and cross entropy"][1] == "+10.0"
+    assert "24 of 486" in shown.note
+    assert "20 of 20 intervals contain the effect" in shown.note
+
+
+def test_the_whole_grid_counts_interactions_apart(whole: Plan) -> None:
+    grid = gathered(whole, whole)
+    rows: dict[str, Any] = {}
+    for key, row in grid.trials.items():  # an interaction alone: 0.2 more where hidden and batch agree
+        same = ["1", "3", "5"].index(str(row["hidden"])) == [16, 64, 256].index(int(row["batch"]))
+        rows[key] = {**row, "accuracy": 0.5 + 0.2 * same}
+    axes = ["hidden", "activation", "loss", "regularisation", "batch", "epochs", "rate"]
+    table = factors_table(GridSample(whole, grid.sizes, grid.jobs, rows), axes)
+    assert sorted(table.rows[:2]) == [["batch", "0.0", "0.0", "100.0"], ["hidden", "0.0", "0.0", "100.0"]]
 
 
 class Stored:
@@ -330,6 +363,28 @@ def test_finals_are_planned_for_what_the_searches_chose() -> None:
     assert [c.label for c in finals.study.candidates()][-1] == "2LR, glorot, adam 0.01, 100"
     nothing: Any = {"beyond-race": Stored(race[-1:]), "beyond-family": Stored([family[0] | {"outcome": "failed"}])}
     assert beyond_finals(DIGITS, nothing) == []
+
+
+def test_the_best_of_the_grid_are_trained_again_on_other_seeds(whole: Plan) -> None:
+    rows = [{"configuration": m.label, "outcome": "completed", "accuracy": 0.5} for m in whole.members]
+    best, second = rows[700], rows[31]
+    best["accuracy"], second["accuracy"] = 0.9, 0.8
+    results: Any = {"parameter-grid": Stored(rows)}
+    spec = ReproductionSpec("digits", quick=True, seeds=1)
+    (finals,) = grid_finals(spec, results)
+    chosen = {c.label: Recipe.parse(c.table) for c in finals.study.candidates()}
+    labels = [str(best["configuration"]), str(second["configuration"])]
+    assert list(chosen)[:3] == ["the article's configuration", *labels]
+    assert len(chosen) == 11
+    in_grid = {member.label: whole.trials[member.key].recipe for member in whole.members}
+    for label in labels:
+        again = chosen[label]
+        assert (again.seed, in_grid[label].seed) == (2, 1)
+        for part in ("model", "loss", "optimizer", "batches", "budget", "regularisation", "preparation"):
+            assert getattr(again, part) == getattr(in_grid[label], part), part
+    unfinished: Any = {"parameter-grid": Stored([*rows, {**best, "outcome": "planned"}])}
+    assert grid_finals(spec, unfinished) == []
+    assert grid_finals(ReproductionSpec("digits", quick=True, seeds=1, sample=0.1), results) == []
 
 
 def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:

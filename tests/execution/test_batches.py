@@ -178,3 +178,8 @@ def test_shared_seconds_do_not_compare_with_those_of_trials_alone(store: Store) 
     assert sentence.startswith("left out: 1 trial packed on machine ")
     with pytest.raises(AssayError, match=r"3 trials packed in cohorts on machine .*; 1 trial packed on"):
         same_clock(frame)
+    fair, left_out = Results(store, "b").comparable()
+    assert left_out.startswith("times and efforts leave out 1 trial packed on machine ")
+    assert fair.frame()["seconds"].isna().tolist() == [False, False, False, True]
+    assert fair.frame()["accuracy"].tolist() == frame["accuracy"].tolist()
+    assert fair.summary()["effort"].iloc[0] == pytest.approx(frame["effort"][:3].median())

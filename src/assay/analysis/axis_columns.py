@@ -23,6 +23,7 @@ _TRIAL = (
     "repeat",
     "outcome",
     "classes",
+    "majority",
     "clock",
     "origin",
     "steps",

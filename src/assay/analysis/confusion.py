@@ -117,6 +117,8 @@ def _number(value: Any) -> float | None:
 def columns(matrices: Mapping[str, tuple[ArrayLike, Sequence[str]]]) -> dict[str, dict[str, float]]:
     """The columns of trials in a frame, by trial: the means, and each class's for up to `MOST_CLASSES` classes.
 
+    `majority` is the fraction of the largest class, which a constant answer would score.
+
     Args:
         matrices: The confusion matrix (C, C) of each trial, and the names of its classes.
     """
@@ -127,6 +129,7 @@ def columns(matrices: Mapping[str, tuple[ArrayLike, Sequence[str]]]) -> dict[str
     for classes, trials in groups.items():
         scores = ClassScores.of(np.stack([np.asarray(matrices[trial][0], np.int64) for trial in trials]))
         values = dict(scores.macro().items())
+        values["majority"] = _quotient(scores.support.max(axis=-1), scores.support.sum(axis=-1))
         if len(classes) <= MOST_CLASSES:
             for name, of_class in scores.of_classes().items():
                 values |= {class_measure(name, label): of_class[:, n] for n, label in enumerate(classes)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from assay.analysis.frames import (
     assumed_levels,
     clocks,
     described,
+    is_imported,
     measured,
     need,
     numbers,
@@ -48,6 +51,37 @@ def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     sentence = f"left out: {excluded}" if others else "every trial compares by seconds"
     assumed = assumed_levels(kept)
     return kept, f"{sentence}; {assumed}" if assumed else sentence
+
+
+def comparable_costs(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """All trials, without the times and efforts that do not compare with the others, and a sentence on whose these are.
+
+    Those of the largest group of `comparable` stay, and the scores of all. Imported curves are left as they are. The
+    sentence is empty where all times compare, and it says how to get times that do.
+
+    >>> frame = pd.DataFrame({"timing": ["isolated"] * 2 + ["packed"], "machine": "3f2a", "threads": 2, "seconds": 1.0})
+    >>> comparable_costs(frame)[0]["seconds"].tolist()
+    [1.0, 1.0, nan]
+    """
+    timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
+    if not timed.size or len(groups := clocks(trials.iloc[timed])) < 2:
+        return trials, ""
+    _, *others = groups.items()
+    apart = timed[[place for _, members in others for place in members]]
+    changed = trials.copy()
+    for column in (name for name in ("seconds", "processor_seconds", "effort") if name in changed.columns):
+        changed[column] = changed[column].where(~np.isin(np.arange(len(changed)), apart))
+    left_out = "; ".join(described(clock, len(members)) for clock, members in others)
+    assumed = assumed_levels(rows(changed, np.isfinite(numbers(changed, "seconds"))))
+    return changed, "; ".join(filter(None, (f"times and efforts leave out {left_out}", assumed, _remedy(list(groups)))))
+
+
+def _remedy(groups: Sequence[tuple[str, ...]]) -> str:
+    """What to do for times of all trials that compare."""
+    is_packed = all(timing.startswith("packed") for timing, *_ in groups)
+    if is_packed and len({tuple(place) for _, *place in groups}) == 1:
+        return "a trial alone in its batch does not share its seconds: --timing isolated times all alike"
+    return "to time all alike, run the study with one --timing and --threads on one machine, with --again"
 
 
 def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:

@@ -22,9 +22,11 @@ Floats = NDArray[np.float64]
 def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> float:
     """A score near the best, a fraction: 99 % of the way from chance to the best configuration, rounded down.
 
-    The best configuration is that with the highest mean over its finished trials; chance is 1 / classes, or 0 where the
-    classes are unknown. It is rounded down to a percent, or to a tenth where the way is under 10 points. It is a choice
-    of a target, not a statistic of the trials. Imported curves count only if there are no other trials.
+    The best configuration is that with the highest mean over its finished trials. Chance is what a constant answer
+    scores: the fraction of the largest class of the test set (the column `majority`), at least 1 / classes, or 0 where
+    neither is known. It is rounded down to a percent, or to a tenth where the way is under 10 points, or as finely as
+    it takes to stay above chance. It is a choice of a target, not a statistic of the trials. Imported curves count only
+    if there are no other trials.
 
     Raises AssayError if no trial has the score, and if the best is no better than chance: neither above 1.5 times
     chance nor a tenth of the way from chance to 1.
@@ -39,8 +41,7 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
         places(finished, "configuration") if "configuration" in finished.columns else [("", np.arange(scores.size))]
     )
     name, best = max(((label, float(scores[at].mean())) for label, at in members), key=lambda pair: pair[1])
-    classes = numbers(finished, "classes") if "classes" in finished.columns else np.full(scores.size, np.nan)
-    chance = 0.0 if np.isnan(classes).all() else 1.0 / float(np.nanmin(classes))
+    chance = _chance(finished)
     way = best - chance
     if way < _LEARNED * (1 - chance) and best < _TIMES_CHANCE * chance:
         raise AssayError(
@@ -48,9 +49,23 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
             "learned enough to choose a target"
         )
     step = 100 if way >= 0.1 else 1000
-    return max(math.floor((chance + _NEAR * way) * step + 1e-9) / step, 1 / step)
+    target = chance + _NEAR * way
+    while step < _FINEST and math.floor(target * step + 1e-9) <= chance * step:
+        step *= 10
+    return max(math.floor(target * step + 1e-9) / step, 1 / step)
 
 
+def _chance(trials: pd.DataFrame) -> float:
+    """What a constant answer scores on the data of these trials; 0 where it is unknown."""
+    chances: list[float] = []
+    if "classes" in trials.columns:
+        chances += (1.0 / numbers(trials, "classes")).tolist()
+    if "majority" in trials.columns:
+        chances += numbers(trials, "majority").tolist()
+    return max((chance for chance in chances if math.isfinite(chance)), default=0.0)
+
+
+_FINEST = 10**6  # the parts of 1 to which a target is rounded at most
 _NEAR = 0.99  # of the way from chance to the best configuration
 _LEARNED, _TIMES_CHANCE = 0.1, 1.5  # below both, a score counts as chance
 
@@ -84,7 +99,7 @@ def times_to(
         raise AssayError("a target is an accuracy or a loss, not both")
     need(trials, ["trial", "configuration", "outcome"])
     if by == "seconds":
-        same_clock(trials)
+        same_clock(measured(trials, "seconds") if "seconds" in trials.columns else trials)
     if accuracy is not None:
         accuracy = _fraction(accuracy)
     target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 import scipy  # its parts are loaded when they are first used
@@ -16,8 +16,8 @@ _LEVEL = 0.95
 class Seeds:
     """The costs and the gains of a configuration by repeat; equal repeats of two configurations are paired seeds."""
 
-    costs: Mapping[Hashable, float]
-    gains: Mapping[Hashable, float]
+    costs: dict[Hashable, float]
+    gains: dict[Hashable, float]
 
 
 def differs(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> bool | None:
@@ -59,6 +59,28 @@ def tied(front: Sequence[Seeds]) -> list[int | None]:
     return [_end(ties, place) for place in range(len(front))]
 
 
+def tied_names(names: Sequence[str], seeds: Iterable[tuple[str, Hashable, float | None, float | None]]) -> list[str]:
+    """For each configuration of a front, the cheapest first, the one that it ties with; "" for a trade-off of its own.
+
+    Args:
+        names: The configurations of the front.
+        seeds: (configuration, repeat, cost, gain) of each trial. One that is missing or not finite says nothing.
+
+    >>> seeds = [("a", 1, 1.0, 0.8), ("a", 2, 1.1, 0.9), ("b", 1, 2.0, 0.9), ("b", 2, 2.1, 0.81)]
+    >>> tied_names(["a", "b"], seeds)
+    ['', 'a']
+    """
+    members = {name: Seeds({}, {}) for name in names}
+    for name, repeat, cost, gain in seeds:
+        if name not in members:
+            continue
+        if cost is not None and isfinite(cost):
+            members[name].costs[repeat] = cost
+        if gain is not None and isfinite(gain):
+            members[name].gains[repeat] = gain
+    return ["" if tie is None else names[tie] for tie in tied(list(members.values()))]
+
+
 def _end(ties: Sequence[int | None], place: int) -> int | None:
     """The member at the end of a chain of ties; None for one that ties with none."""
     end = ties[place]
@@ -67,4 +89,4 @@ def _end(ties: Sequence[int | None], place: int) -> int | None:
     return end
 
 
-__all__ = ["Seeds", "differs", "tied"]
+__all__ = ["Seeds", "differs", "tied", "tied_names"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from assay.articles.beyond import beyond_finals, beyond_page, beyond_plans
 from assay.articles.flux import adam_page, adam_plans, calibration_page, flux_page, flux_plans
 from assay.articles.from_scratch import from_scratch_page, from_scratch_plans
-from assay.articles.grid import grid_page, grid_plans
+from assay.articles.grid import grid_finals, grid_page, grid_plans
 from assay.articles.lenet import lenet_page, lenet_plans
 from assay.articles.page import Page
 from assay.articles.parameters import parameters_page
@@ -78,7 +78,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         parameters_page,
     ),
     "lenet5": Reproduction("a widened LeNet-5 in MATLAB, PyTorch and Flux", lenet_plans, lenet_page),
-    "parameter-grid": Reproduction("parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page),
+    "parameter-grid": Reproduction(
+        "parameter choice in PyTorch: all 2,187 combinations", grid_plans, grid_page, grid_finals
+    ),
     "beyond": Reproduction(
         "what the articles left open: best configurations, tuned optimizers, seconds to 97 %",
         beyond_plans,

@@ -1,78 +1,129 @@
-"""The full grid of seven factors: all of it, or a stratified sample of its trajectories."""
+"""The full grid of seven factors: all of it, or a stratified sample of its trajectories, and its best combinations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from statistics import mean
 
-from assay.articles.grid_estimates import GridSample, Stratum, grid_parts, stratum_of
-from assay.articles.measurements import Measurements, TrialRow, percent_cell
-from assay.articles.page import Page, Table
+from assay.analysis.frames import FINISHED
+from assay.articles.grid_estimates import sample_parts
+from assay.articles.grid_sample import GridSample, one_each, sample_plan
+from assay.articles.grid_whole import whole_parts
+from assay.articles.measurements import Measurements, TrialRow, percent_cell, trial_rows
+from assay.articles.page import Figure, Page, Table
 from assay.articles.published import article, sources
 from assay.articles.spec import ReproductionSpec, study
+from assay.recipe.toml import read_toml
 from assay.results.results import Results
-from assay.rng import stream
-from assay.studies.plan import Job, Plan, plan
+from assay.studies.plan import Plan, plan
+from assay.studies.study import Study, bundled
 
+_GRID, _FINALS = "parameter-grid", "parameter-grid-finals"
 _BEST = 10
+_VARIED = ("model", "loss", "regularisation", "batches", "budget", "optimizer")  # the recipe keys that the axes set
 
 
 def grid_plans(spec: ReproductionSpec) -> list[Plan]:
     """The plan of the grid, or of the sample that the spec asks for."""
-    whole = one_each(plan(study("parameter-grid", spec)))
+    whole = one_each(plan(study(_GRID, spec)))
     return [whole if spec.sample is None else sample_plan(whole, spec.sample)]
 
 
-def one_each(whole: Plan) -> Plan:
-    """The plan with one member for each trial: a run with nll is that with cross entropy, and is counted twice."""
-    return replace(whole, members=whole.first_members)
+def grid_finals(spec: ReproductionSpec, results: Mapping[str, Results]) -> list[Plan]:
+    """The best combinations on seeds that did not choose them; none after a sample, or before the grid is finished."""
+    if spec.sample is not None:
+        return []
+    grid = study(_GRID, spec)
+    rows = trial_rows(results[_GRID])
+    if any(row["outcome"] == "planned" for row in rows):
+        return []
+    as_written = Study.load(_GRID).candidates()  # `study` scales a quick run down, and may do so once
+    tables = {c.label: full.table for c, full in zip(grid.candidates(), as_written, strict=True)}
+    raw = read_toml(bundled(_FINALS))
+    best = {label: {key: tables[label][key] for key in _VARIED if key in tables[label]} for label in best_of(rows)}
+    first = {"seed": 1 + grid.settings.repeats}
+    changes = {"trials": {**raw["trials"], **best}, "baseline": {**raw["baseline"], **first}}
+    return [plan(study(_FINALS, spec, changes))]
 
 
-def sample_plan(whole: Plan, fraction: float) -> Plan:
-    """A plan with a fraction of the trajectories, stratified by number of hidden layers and batch size.
-
-    Which ones depends on the plan alone. The strata's counts are rounded so that their sum is the fraction of all.
-    """
-    strata: dict[Stratum, list[Job]] = {}
-    for job in whole.jobs:
-        strata.setdefault(stratum_of(job), []).append(job)
-    chosen: set[str] = set()
-    seen = taken = 0
-    for number, (_, jobs) in enumerate(sorted(strata.items())):
-        seen += len(jobs)
-        count = max(1, round(fraction * seen) - taken)
-        taken += count
-        order = stream(1, "sample of a grid", number).permutation(len(jobs))
-        chosen |= {jobs[int(index)].trajectory for index in order[:count]}
-    trials = {key: trial for key, trial in whole.trials.items() if trial.trajectory in chosen}
-    members = tuple(member for member in whole.first_members if member.key in trials)
-    renamed = whole.study.patched({"name": f"{whole.study.name}-sample"})
-    examples = {key: whole.examples[key] for key in trials}
-    return replace(whole, study=renamed, members=members, trials=trials, requested=len(members), examples=examples)
+def best_of(rows: Sequence[TrialRow]) -> list[str]:
+    """The configurations with the best mean test accuracy over their seeds; the better ones first."""
+    accuracies: dict[str, list[float]] = {}
+    for row in rows:
+        if row["outcome"] in FINISHED:
+            accuracies.setdefault(str(row["configuration"]), []).append(float(row["accuracy"]))
+    means = {label: mean(values) for label, values in accuracies.items()}
+    return sorted(means, key=lambda label: -means[label])[:_BEST]
 
 
 def grid_page(spec: ReproductionSpec, results: Mapping[str, Results]) -> Page:
     """The effect of each value of each factor, estimates of all runs, the best runs, and the cost."""
-    (result,) = results.values()
+    result = next(results[name] for name in results if name != _FINALS)
     measured = Measurements([result])
     published: Mapping[str, int] = article("parameters")["full_grid"]
-    extent = "the whole grid" if spec.sample is None else f"a sample of {100 * spec.sample:g} % of its trajectories"
+    sample = GridSample.of(one_each(plan(study(_GRID, spec))), result)
+    whole = sample.complete and spec.sample is None
+    extent = "all of them" if spec.sample is None else f"a sample of {100 * spec.sample:g} % of their trajectories"
     lead = [
-        f"The article counted {published['runs']:,} runs and {published['hours']} hours, and did not run them. This is "
-        f"{extent}: {len(measured.trials):,} of {measured.planned:,} trials are measured, "
+        f"The article counted {published['runs']:,} runs and {published['hours']} hours, and did not run them. These "
+        f"are {extent}: {len(measured.trials):,} of {measured.planned:,} different trials are measured, "
         f"{measured.diverged:,} diverged.",
     ]
+    parts: list[Table | Figure] = []
+    if whole:
+        parts = whole_parts(sample, result.axes)
+    elif spec.sample is None:
+        lead.append(_UNFINISHED)
+    elif sample.jobs:
+        parts = sample_parts(sample, result.axes)
+    best = _best(measured, result.axes, results.get(_FINALS))
     title = "Parameter choice on MNIST: the full grid"
-    sample = GridSample.of(one_each(plan(study("parameter-grid", spec))), result)
-    parts = grid_parts(sample, result.axes) if sample.jobs else []
-    return Page(title, lead, [*parts, _best(measured, result.axes)], [], sources("parameters"), spec.banner)
+    return Page(title, lead, [*parts, *best], [], sources("parameters"), spec.banner)
 
 
-def _best(measured: Measurements, axes: list[str]) -> Table:
-    ranked: list[TrialRow] = sorted(measured.trials, key=lambda row: -float(row["accuracy"]))[:_BEST]
-    rows = [[*(str(row[axis]) for axis in axes), percent_cell(float(row["accuracy"]))] for row in ranked]
-    note = "One seed each, selected on test, so their order means little."
-    return Table((*axes, "accuracy [%]"), rows, "The best combinations", note)
+_UNFINISHED = (
+    "What is measured so far is no random sample, because long trainings come first: nothing is estimated from it."
+)
 
 
-__all__ = ["grid_page", "grid_plans", "one_each", "sample_plan"]
+def _best(measured: Measurements, axes: list[str], finals: Results | None) -> list[Table | Figure]:
+    labels = best_of(measured.trials)
+    firsts = {str(row["configuration"]): row for row in reversed(measured.trials)}
+    again = {} if finals is None else _by_configuration(trial_rows(finals))
+    rows: list[list[str]] = []
+    for label in labels:
+        chosen = mean(measured.column(label, "accuracy").values())
+        cells = [*(str(firsts[label][axis]) for axis in axes), percent_cell(chosen)]
+        rows.append([*cells, _spread(again.get(label, []))] if again else cells)
+    head = (*axes, "accuracy [%]", *(["on further seeds [%]"] if again else []))
+    note = (
+        "Chosen by the test accuracy of the seeds of the grid, so these accuracies are too high, and their order means "
+        "little."
+    )
+    if again:
+        note += f" The further seeds chose nothing: mean (least .. greatest). {_reference(again)}"
+    return [Table(head, rows, "The best combinations", note)]
+
+
+def _by_configuration(rows: Sequence[TrialRow]) -> dict[str, list[float]]:
+    """The accuracies of the finished trials of each configuration."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["outcome"] in FINISHED:
+            found.setdefault(str(row["configuration"]), []).append(float(row["accuracy"]))
+    return found
+
+
+def _reference(again: Mapping[str, list[float]]) -> str:
+    """The article's own configuration on the same seeds."""
+    names = [name for name in read_toml(bundled(_FINALS))["trials"] if name in again]
+    return " ".join(f"{name[0].upper()}{name[1:]}, on the same seeds: {_spread(again[name])} %." for name in names)
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{percent_cell(mean(values))} ({percent_cell(min(values))} .. {percent_cell(max(values))})"
+
+
+__all__ = ["best_of", "grid_finals", "grid_page", "grid_plans"]

@@ -12,6 +12,7 @@ import typer
 
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
 from assay.cli.printing import console, note, print_json, print_line
 from assay.cli.progress import bars, lines, run_with_progress
@@ -60,12 +61,13 @@ def bench(
     store: StoreUrl = None,
     out: Out = Path("assay-out"),
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Benchmark engines on one recipe: check that they are numerically equivalent, then time them."""
     from assay.store.store import Store
 
     if stored:
-        _report_stored(recipe, store, out, as_json=as_json)
+        _report_stored(recipe, store, out, printed=(as_json, table_format))
         return
     with code_allowed(allow_code):
         spec = _spec(
@@ -79,7 +81,7 @@ def bench(
         )
     prepare_folder(out)
     plain, interrupted = _run(spec, opened := Store(store))
-    _report(plain, out, as_json=as_json, store_name=opened.name)
+    _report(plain, out, printed=(as_json, table_format), store_name=opened.name)
     if interrupted:
         note("interrupted; rows measured so far are stored and shown")
         raise typer.Exit(Exit.INTERRUPTED)
@@ -191,7 +193,7 @@ def _status_text(status: BenchStatus) -> str:
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
-def _report_stored(key_or_name: str, store: str | None, out: Path, *, as_json: bool) -> None:
+def _report_stored(key_or_name: str, store: str | None, out: Path, *, printed: tuple[bool, TableFormat]) -> None:
     from assay.cli import tables
     from assay.store import benches
     from assay.store.store import Store
@@ -199,40 +201,50 @@ def _report_stored(key_or_name: str, store: str | None, out: Path, *, as_json: b
     opened = Store(store, read_only=True)
     if key_or_name:
         prepare_folder(out)
-        _report(benches.one(opened.database, key_or_name), out, as_json=as_json, store_name=opened.name)
+        _report(benches.one(opened.database, key_or_name), out, printed=printed, store_name=opened.name)
         return
     rows = benches.listed(opened.database)
+    as_json, table_format = printed
     if as_json:
         print_json({"store": opened.name, "benches": rows})
+    elif rows:
+        print_tables([tables.benches(rows)], table_format=table_format, raw=rows)
     else:
-        console().print(tables.benches(rows) if rows else f"{opened.name}: no benches", markup=False)
+        note(f"{opened.name}: no benches") if table_format else print_line(f"{opened.name}: no benches")
 
 
-def _report(plain: dict[str, Any], out: Path, *, as_json: bool, store_name: str) -> None:
+def _report(plain: dict[str, Any], out: Path, *, printed: tuple[bool, TableFormat], store_name: str) -> None:
     """Writes the charts and the page, and prints."""
     files = _write(plain, out) if any(row["epochs"] for row in plain["rows"]) else []
+    as_json, table_format = printed
     if as_json:
         print_json(plain | {"store": store_name, "files": [str(file) for file in files]})
         return
-    print_bench(plain)
+    print_bench(plain, table_format)
     if files:
         note(f"bench {plain['bench'][:8]} in {store_name}; written: " + ", ".join(map(str, files)))
 
 
-def print_bench(plain: dict[str, Any]) -> None:
-    """Prints a bench: tables on a terminal, elsewhere one line per row."""
+def print_bench(plain: dict[str, Any], table_format: TableFormat) -> None:
+    """Prints a bench: tables on a terminal or in a format, elsewhere one line per row. CSV has one row for each row."""
     from assay.cli import tables
     from assay.report import benches
 
     screen = console()
-    if screen.is_terminal:
-        for title, header, rows in benches.tables(plain):
-            screen.print(tables.of_rows(title, header, rows, right=[False, *(True for _ in header[1:])]))
+    if screen.is_terminal or table_format:
+        drawn = [
+            tables.of_rows(title, header, rows, right=[False, *(True for _ in header[1:])])
+            for title, header, rows in benches.tables(plain)
+        ]
+        print_tables(drawn, table_format=table_format, raw=benches.summary_frame(plain))
     else:
         for line in benches.lines(plain):
             typer.echo(clean(line))
     for sentence in benches.sentences(plain):
-        print_line(sentence) if not screen.is_terminal else screen.print(clean(sentence), markup=False)
+        if table_format:
+            note(sentence)
+        else:
+            print_line(sentence) if not screen.is_terminal else screen.print(clean(sentence), markup=False)
 
 
 def _write(plain: dict[str, Any], out: Path) -> list[Path]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, Latex, Markdown, StoreUrl, StudyName, readable_names, stored_results
-from assay.cli.printing import note, print_frame, print_line
+from assay.cli.formats import TableFormat, print_frame
+from assay.cli.options import Json, StoreUrl, StudyName, readable_names, stored_results
+from assay.cli.printing import note, print_line
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
@@ -32,10 +33,8 @@ def compare(
     ] = None,
     alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level.")] = 0.05,
     store: StoreUrl = None,
-    as_csv: Csv = False,
-    as_markdown: Markdown = False,
     as_json: Json = False,
-    as_latex: Latex = False,
+    table_format: TableFormat = TableFormat.TEXT,
     everything: Annotated[bool, typer.Option("--all", help="Show every comparison, not only the first 20.")] = False,
 ) -> None:
     """Compare configurations over paired seeds: differences, confidence intervals and significance.
@@ -54,44 +53,46 @@ def compare(
     configurations = [results.configuration(name) for name in dict.fromkeys(configurations or [])]
     baseline = None if baseline is None else results.configuration(baseline)
     trials = _trials(results, configurations, measure)
+    if MEASURES[measure].is_timed:
+        results, left_out = results.comparable()
+        note(left_out) if left_out else None
     curves = trials[is_imported(trials)][["configuration", measure, "engine", "outcome", "timing"]]
     measured = trials[~is_imported(trials)]
-    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_json": as_json, "as_latex": as_latex}
-    to_terminal = not any(formats.values())
+    to_terminal = not table_format and not as_json
     if len(curves) and measured["configuration"].nunique() < 2:  # only logs, or one configuration next to them
         if to_terminal:
             note("nothing to compare: " + _IMPORTED)
-        print_frame(curves, title="imported", **formats)
+        print_frame(curves, title="imported", table_format=table_format, as_json=as_json)
         return
     if to_terminal and MEASURES[measure].is_timed and (sentence := processor_sentence(measured)):
         note(sentence)
     if results.seeds_added:
         note(results.seeds_added)
-    if as_csv or as_json:
+    if table_format is TableFormat.CSV or as_json:
         table = results.verdicts(measure=measure, alpha=alpha, baseline=baseline)
         table = _selected(table, configurations, baseline).drop(columns=["sentence"])
-        print_frame(table, title="verdicts", imported=curves, **formats)
+        print_frame(table, title="verdicts", imported=curves, table_format=table_format, as_json=as_json)
     else:
         _check_selected(configurations, baseline)
         most = None if everything else MOST
         made = results.comparisons(*configurations, measure=measure, alpha=alpha, baseline=baseline, most=most)
-        _print_comparisons(made, measure, study=study, formats=formats)
+        _print_comparisons(made, measure, study=study, table_format=table_format)
     if len(curves) and not as_json:
         note("not compared: " + _IMPORTED)
     if len(curves) and to_terminal:
-        print_frame(curves, title="imported", **formats)
+        print_frame(curves, title="imported")
     print_notes(results, [*configurations, *([baseline] if configurations and baseline else [])])
 
 
-def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: dict[str, bool]) -> None:
+def _print_comparisons(made: Comparisons, measure: str, *, study: str, table_format: TableFormat) -> None:
     """Prints the comparisons: in words as well, on the terminal; and how to see those that are left out."""
     from assay.analysis.verdict import MOST_PAIRS
     from assay.results.comparisons import ALONE, table_of
 
     table: Any = table_of(made.verdicts)
     table.attrs["measure"] = measure
-    if any(formats.values()):
-        print_frame(table, title=f"{study}: {made.about}", **formats)
+    if table_format:
+        print_frame(table, title=f"{study}: {made.about}", table_format=table_format)
     else:
         for sentence in made.sentences():
             print_line(sentence)
@@ -101,7 +102,7 @@ def _print_comparisons(made: Comparisons, measure: str, *, study: str, formats: 
         one_sided = [side for side in "ab" if len(table) > 1 and table[side].nunique() == 1]
         shown = table.drop(columns=one_sided[:1])  # the title names it
         shown.attrs["measure"] = measure
-        print_frame(shown, title=f"verdicts: {made.about}{corrected_by}", **formats)
+        print_frame(shown, title=f"verdicts: {made.about}{corrected_by}")
     if any("*" in value for value in table["interval"].tolist()):
         note(f"* {ALONE.format(comparisons=made.verdicts[0].comparisons)}")
     if len(made.verdicts) < made.total:

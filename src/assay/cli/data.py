@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.files import prepare_folder, write_png
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, Out, home_expanded
 from assay.cli.printing import console, one_line, print_json, print_line
 
@@ -47,6 +48,7 @@ def info(
     name: Annotated[str, typer.Argument(help="Name of a data set, folder of IDX files, or .npz file.")],
     out: Out = Path("assay-out"),
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Describe a data set: ranges, classes, notes; and draw a contact sheet."""
     from assay.cli import tables
@@ -63,7 +65,8 @@ def info(
         return
     notes: list[str] = about.pop("notes")
     lines = [(key.replace("_", " "), one_line(value)) for key, value in about.items() if value is not None]
-    console().print(tables.pairs([*lines, *(("note", note) for note in notes)]))
+    drawn = tables.pairs([*lines, *(("note", note) for note in notes)])
+    print_tables([drawn], table_format=table_format)
 
 
 def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:

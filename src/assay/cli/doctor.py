@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json
-from assay.cli.printing import console, one_line, print_json
+from assay.cli.printing import one_line, print_json
 from assay.errors import AssayError
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: Json = False, table_format: TableFormat = TableFormat.TEXT) -> None:
     """Show engines, devices, threads, libraries and data sets."""
     from assay.cli import tables
 
@@ -22,7 +23,7 @@ def doctor(as_json: Json = False) -> None:
     lines: list[tuple[str, object]] = [(key, one_line(value)) for key, value in machine.items() if value is not None]
     lines += tables.engine_lines(report["engines"])
     lines += [(f"data {name}", sentence) for name, sentence in report["data"].items()]
-    console().print(tables.pairs(lines))
+    print_tables([tables.pairs(lines)], table_format=table_format)
 
 
 def machine_report() -> dict[str, Any]:

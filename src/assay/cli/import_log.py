@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import console, note, print_json, print_line
 from assay.errors import AssayError
@@ -73,6 +74,7 @@ def import_log(
     ] = "",
     store: StoreUrl = None,
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Import a training log of another framework into a study, where its curve is marked as imported."""
     from assay import logs
@@ -97,8 +99,7 @@ def import_log(
         for history in histories
     ]
     if not as_json:
-        for history, stored in entries:
-            _print(history, stored)
+        _print(entries, table_format)
         return
     results = [{"store": opened.name, **vars(stored), **history.plain()} for history, stored in entries]
     print_json(results[0] if len(results) == 1 else {"trainings": results})
@@ -136,14 +137,22 @@ def _read(log: Path, format: str | None, options: Options, name: str) -> list[Hi
     return histories
 
 
-def _print(history: History, stored: Stored) -> None:
+def _print(entries: Sequence[tuple[History, Stored]], table_format: TableFormat) -> None:
+    """Prints the curves and what is known of them; CSV has the points of all curves, each with its key."""
+    import pandas
+
     from assay.cli import tables
 
-    console().print(tables.curve(history))
-    console().print(tables.imported(history))
-    assert history.source is not None  # every log that was read has one
-    how = f"already imported as {stored.before}; read again and replaced" if stored.before else "imported"
-    print_line(f"{history.source.file} {how}: {stored.key[:8]}, {stored.label} in study {stored.study}")
+    if table_format is TableFormat.CSV:
+        frames = [history.frame().assign(trial=stored.key) for history, stored in entries]
+        print_tables([], table_format=table_format, raw=pandas.concat(frames, ignore_index=True))
+    for history, stored in entries:
+        if table_format is not TableFormat.CSV:
+            print_tables([tables.curve(history), tables.imported(history)], table_format=table_format)
+        assert history.source is not None  # every log that was read has one
+        how = f"already imported as {stored.before}; read again and replaced" if stored.before else "imported"
+        sentence = f"{history.source.file} {how}: {stored.key[:8]}, {stored.label} in study {stored.study}"
+        note(sentence) if table_format else print_line(sentence)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import Csv, Json, StoreUrl, readable_names, study_names
-from assay.cli.printing import console, note, print_csv, print_json
+from assay.cli.formats import TableFormat, print_tables
+from assay.cli.options import Json, StoreUrl, readable_names, study_names
+from assay.cli.printing import note, print_json, print_line
 from assay.errors import AssayError, unknown
 from assay.report.text import readable
 
@@ -41,8 +42,8 @@ def list_trials(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of trials, or of studies.")] = 30,
     trials: Annotated[bool, typer.Option("--trials", help="List trials even without filters.")] = False,
     store: StoreUrl = None,
-    as_csv: Csv = False,
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
     tag: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,7 +61,7 @@ def list_trials(
 
     opened = Store(store, read_only=True)
     if not (filters or study or trials):
-        _list_studies(opened, tag or [], sort or "-updated", limit, as_csv=as_csv, as_json=as_json)
+        _list_studies(opened, tag or [], sort or "-updated", limit, table_format=table_format, as_json=as_json)
         return
     if tag:
         raise AssayError("--tag: selects studies; it cannot be combined with filters of trials, --study or --trials")
@@ -69,11 +70,10 @@ def list_trials(
     curves = imported.listed(opened.database, filters or [], study_name=study)
     if as_json:
         print_json({"store": opened.name, "count": count, "trials": rows, "imported": curves})
-    elif as_csv:
-        print_csv([*(row | {"origin": "measured"} for row in rows), *curves])
     else:
         score = sort.removeprefix("-") if is_of_confusion(sort.removeprefix("-")) else None
-        console().print(tables.trials([*rows, *curves], score=score))
+        raw = [*(row | {"origin": "measured"} for row in rows), *curves]
+        print_tables([tables.trials([*rows, *curves], score=score)], table_format=table_format, raw=raw)
         summary = f"{len(rows):,} of {count:,} trials" + ("; --limit shows more" if len(rows) < count else "")
         note(summary + (f"; {len(curves):,} imported" if curves else ""))
         without = sum(row.get(score) is None for row in rows) if score else 0
@@ -81,7 +81,9 @@ def list_trials(
             note(f"{without:,} of them have no {score} (no confusion matrix is stored, or no such class); listed last")
 
 
-def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_csv: bool, as_json: bool) -> None:
+def _list_studies(
+    store: Store, wanted: list[str], sort: str, limit: int, *, table_format: TableFormat, as_json: bool
+) -> None:
     from assay.cli import tables
     from assay.store import benches, progress, queries, tags
 
@@ -94,17 +96,21 @@ def _list_studies(store: Store, wanted: list[str], sort: str, limit: int, *, as_
     if as_json:
         rows = [row | {"points": [vars(point) for point in row["points"]]} for row in running]
         print_json({"store": store.name, "studies": matching, "benches": stored_benches, "running": rows})
-    elif as_csv:
-        print_csv([row | {"tags": _tag_text(row["tags"])} for row in matching])
-    else:
-        none = f"no study has the tag {' and '.join(wanted)}" if wanted else "no studies; --trials lists its trials"
-        console().print(tables.studies(shown) if shown else f"{store.name}: {none}", markup=False)
-        if len(shown) < len(matching):
-            note(f"{len(shown):,} of {len(matching):,} studies; --limit shows more")
-        if stored_benches:
-            console().print(tables.benches(stored_benches))
-        if running:
-            console().print(tables.running(running))
+        return
+    none = f"no study has the tag {' and '.join(wanted)}" if wanted else "no studies; --trials lists its trials"
+    if table_format:
+        note(f"{store.name}: {none}") if not shown else None
+    elif not shown:
+        print_line(f"{store.name}: {none}")
+    drawn = [tables.studies(shown)] if shown else []
+    drawn += [tables.benches(stored_benches)] if stored_benches else []
+    drawn += [tables.running(running)] if running else []
+    raw = [row | {"tags": _tag_text(row["tags"])} for row in matching]
+    print_tables(drawn, table_format=table_format, raw=raw)
+    if len(shown) < len(matching) and table_format is not TableFormat.CSV:
+        note(f"{len(shown):,} of {len(matching):,} studies; --limit shows more")
+    if stored_benches and table_format is TableFormat.CSV:
+        note(f"{len(stored_benches):,} benches are not in this table: `assay bench --stored --csv` lists them")
 
 
 def _tag_text(tags: dict[str, str]) -> str:

@@ -30,7 +30,7 @@ def fitted(table: Table, width: int) -> Table | Group:
     if spare >= 0:
         for column in table.columns:  # Rich narrows it below its least width, and then draws too wide a table
             if column.min_width is not None and column.overflow == "fold":
-                longest = max(map(len, [str(column.header), *map(_plain, column.cells)]))
+                longest = max(map(len, [str(column.header), *map(plain_text, column.cells)]))
                 column.width = min(longest, column.min_width + spare)
                 break
         return table
@@ -41,7 +41,7 @@ def _width(table: Table, *, least: bool) -> int:
     """The characters of a table's lines: those of its widest cells, or the `least` at which they are readable."""
     each: list[int] = []
     for column in table.columns:
-        lines = [line for text in (str(column.header), *map(_plain, column.cells)) for line in text.split("\n")]
+        lines = [line for text in (str(column.header), *map(plain_text, column.cells)) for line in text.split("\n")]
         parts = [word for line in lines for word in line.split()] if least and not column.no_wrap else lines
         longest = max(map(len, parts), default=1)
         each.append(
@@ -54,7 +54,7 @@ def _width(table: Table, *, least: bool) -> int:
 def _records(table: Table, headers: Sequence[str], width: int) -> list[RenderableType]:
     """The title, then for each row its first cell and below it the other ones by their headers."""
     names = [" ".join(header.split()) for header in headers]
-    rows: list[Sequence[str]] = list(zip(*(map(_plain, column.cells) for column in table.columns), strict=True))
+    rows: list[Sequence[str]] = list(zip(*(map(plain_text, column.cells) for column in table.columns), strict=True))
     longest = max(map(len, names[1:]), default=0)
     lines = [str(table.title)] if table.title else []
     for row in rows:
@@ -66,5 +66,6 @@ def _records(table: Table, headers: Sequence[str], width: int) -> list[Renderabl
     return [Text(line, overflow="fold") for line in lines]
 
 
-def _plain(cell: RenderableType) -> str:
+def plain_text(cell: RenderableType) -> str:
+    """The words of a cell, a header or a title."""
     return cell.plain if isinstance(cell, Text) else str(cell)

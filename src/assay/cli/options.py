@@ -64,14 +64,11 @@ CommandLine = Annotated[
         "No shell is used.",
     ),
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")]
 DataSet = Annotated[
     str | None,
     typer.Option("--data", help="Data set: a name or a folder.", show_default="set by the recipe or study"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Latex = Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs).")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
 Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.", callback=home_expanded)]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")]

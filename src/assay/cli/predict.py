@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from assay.cli.files import write_png
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, home_expanded, homes_expanded
 from assay.cli.printing import note, print_json, print_line
 
@@ -16,6 +17,7 @@ def predict(
     weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.", callback=home_expanded)],
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size, or IDX files.", callback=homes_expanded)],
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
     show: Annotated[
         Path | None,
         typer.Option("--show", metavar="FILE", help="Write a picture of what the network is given (.png)."),
@@ -49,6 +51,19 @@ def predict(
     if as_json:
         print_json({"predictions": [vars(p) for p in predictions]})
         return
+    if table_format:
+        names = list(dict.fromkeys(name for p in predictions for name in p.probabilities))
+        header = ["image", "label", *(f"p({name})" for name in names), "notes"]
+        rows = [
+            [p.image, p.label or p.problem, *(_digits(p.probabilities.get(name)) for name in names), "; ".join(p.notes)]
+            for p in predictions
+        ]
+        print_tables([tables.of_rows("", header, rows)], table_format=table_format)
+        return
     for p in predictions:
         result = p.problem if p.label is None else tables.prediction(p.label, p.probabilities)
         print_line(f"{p.image}: {result}" + (f"   ({'; '.join(p.notes)})" if p.notes else ""))
+
+
+def _digits(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.6g}"

@@ -1,4 +1,4 @@
-"""How commands print: notes to stderr; lines, tables, JSON, CSV and Markdown to stdout."""
+"""How commands print: notes to stderr; lines, JSON and CSV to stdout. The formats of tables are in `formats`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assay.report.text import clean, clean_lines, csv_cell, frame_csv, markdown
+from assay.report.text import clean, clean_lines, csv_cell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,43 +108,6 @@ def print_csv(rows: list[dict[str, Any]]) -> None:
         writer.writerow({column: _cell(column) for column in rows[0]})
         writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
     typer.echo(text.getvalue(), nl=False)
-
-
-def print_frame(
-    frame: Any,
-    *,
-    title: str,
-    as_csv: bool = False,
-    as_markdown: bool = False,
-    as_latex: bool = False,
-    as_json: bool = False,
-    imported: Any | None = None,
-) -> None:
-    """Prints a frame as a table, or in the format that the options ask for.
-
-    Args:
-        frame: A pandas frame.
-        title: Title of the table.
-        as_csv: Whether --csv was given.
-        as_markdown: Whether --markdown was given.
-        as_latex: Whether --latex was given.
-        as_json: Whether --json was given.
-        imported: A frame of imported curves, which JSON has as an entry of its own.
-    """
-    from assay.cli import tables
-    from assay.report.cells import displayed, latex
-
-    if as_json:
-        extra = {} if imported is None or not len(imported) else {"imported": frame_records(imported)}
-        print_json({"title": title, "rows": frame_records(frame), **extra})
-    elif as_csv:
-        typer.echo(frame_csv(frame), nl=False)
-    elif as_markdown:
-        typer.echo(markdown(displayed(frame)))
-    elif as_latex:
-        typer.echo(latex(displayed(frame), caption=title))
-    else:
-        console().print(tables.of_frame(displayed(frame), title))
 
 
 def _cell(value: Any) -> Any:

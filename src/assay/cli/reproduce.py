@@ -11,6 +11,7 @@ import typer
 
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_store
 from assay.cli.plans import confirm_if_large, print_plan
 from assay.cli.printing import console, note, print_json
@@ -18,6 +19,7 @@ from assay.cli.progress import execute
 from assay.errors import AssayError
 from assay.report.text import clean, duration
 from assay.system.command_line import command_line
+from assay.system.energy import EnergyMeter
 from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -51,13 +53,18 @@ def reproduce(
     store: StoreUrl = None,
     out: Out = Path("assay-out"),
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Reproduce a published study, and compare its figures and claims with what is measured here."""
     from assay.articles import REPRODUCTIONS, page_of, parse_spec, reproduction, results_of
+    from assay.cli import tables
     from assay.store.store import Store
 
     if not name:
-        for key, entry in REPRODUCTIONS.items():
+        if table_format:
+            rows = [[key, entry.about] for key, entry in REPRODUCTIONS.items()]
+            print_tables([tables.of_rows("", ["name", "about"], rows)], table_format=table_format)
+        for key, entry in REPRODUCTIONS.items() if not table_format else []:
             console().print(f"{key:18} {entry.about}", markup=False)
         return
     chosen = reproduction(name)
@@ -82,7 +89,7 @@ def reproduce(
     page = page_of(chosen, spec, plans, opened)
     if times:
         page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(times)}."])
-    _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, as_json=as_json)
+    _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, printed=(as_json, table_format))
     if interrupted:
         line = command_line(
             "assay reproduce",
@@ -96,6 +103,7 @@ def reproduce(
             store=typed_store(store),
             out=out,
             json=as_json,
+            **({table_format.value: True} if table_format else {}),
         )
         note(f"interrupted; run the same command to resume: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
@@ -130,12 +138,18 @@ def _execute(executions: list[Execution], *, train: bool) -> tuple[list[str], bo
         if not execution.open:
             continue
         estimate, begin = execution.seconds, perf_counter()
-        interrupted = execute(execution)
-        took = f"{execution.name}: {duration(perf_counter() - begin)}"
+        with EnergyMeter() as meter:
+            interrupted = execute(execution)
+        took = f"{execution.name}: {duration(perf_counter() - begin)}{_energy(meter)}"
         if interrupted:
             return [*times, f"{took}, interrupted"], True
         times.append(f"{took}; estimated before: {duration(estimate)}")
     return times, False
+
+
+def _energy(meter: EnergyMeter) -> str:
+    """What the processor packages took, those of other programs included; empty where the machine does not tell."""
+    return "" if meter.joules is None else f", {meter.joules / 3.6e6:.3g} kWh of the processor packages"
 
 
 def _execute_more(name: str, plans: list[Plan], store: Store, *, train: bool) -> tuple[list[str], bool]:
@@ -149,13 +163,15 @@ def _execute_more(name: str, plans: list[Plan], store: Store, *, train: bool) ->
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def _report(name: str, page: Page, folder: Path, stem: str, times: list[str], *, as_json: bool) -> None:
+def _report(
+    name: str, page: Page, folder: Path, stem: str, times: list[str], *, printed: tuple[bool, TableFormat]
+) -> None:
     """Writes the page and its pictures, and prints it."""
     files = _write(page, folder, stem)
-    if as_json:
+    if printed[0]:
         print_json({"reproduction": name, "files": [str(file) for file in files], "time": times, **page.plain()})
     else:
-        _print(page)
+        _print(page, printed[1])
     for line in times:
         note(line)
     note("written: " + ", ".join(map(str, files)))
@@ -170,9 +186,13 @@ def _write(page: Page, folder: Path, stem: str) -> list[Path]:
     return [*files, *(write(picture.chart, folder / picture.file(stem)) for picture in page.pictures)]
 
 
-def _print(page: Page) -> None:
+def _print(page: Page, table_format: TableFormat) -> None:
     from assay.cli import tables
 
+    if table_format:
+        drawn = [tables.of_rows(table.title, table.head, table.rows) for table in page.tables]
+        print_tables(drawn, table_format=table_format)
+        return
     screen = console()
     for text in [page.title, page.banner, *page.lead]:
         if text:

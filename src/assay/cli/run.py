@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.exits import Exit
+from assay.cli.formats import TableFormat, print_summary, refuse_format
 from assay.cli.options import (
     AllowCode,
     CommandLine,
-    Csv,
     DataSet,
     Json,
-    Latex,
-    Markdown,
     PlanOnly,
     Sets,
     StoreUrl,
@@ -26,7 +24,7 @@ from assay.cli.options import (
     typed_store,
 )
 from assay.cli.plans import announce, plan_counts, print_plan
-from assay.cli.printing import console, frame_records, note, print_frame, print_json, print_line
+from assay.cli.printing import console, frame_records, note, print_json, print_line
 from assay.cli.progress import execute
 from assay.errors import AssayError
 from assay.system.command_line import Value, command_line
@@ -74,9 +72,7 @@ def run(
     yes: Yes = False,
     store: StoreUrl = None,
     as_json: Json = False,
-    as_csv: Csv = False,
-    as_markdown: Markdown = False,
-    as_latex: Latex = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Run a study: train the trials that are not stored yet, and show the results.
 
@@ -90,18 +86,21 @@ def run(
 
     if until_decided and (retry or again or plan_only):
         raise AssayError("--until-decided: cannot be combined with --retry, --again or --plan; it plans by itself")
+    if plan_only:
+        refuse_format(table_format, "--plan prints no table; --json has its counts")
     trainer = engine if command is None else parse_command(command, engine).model_dump()
     settings = {"engine": trainer, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     changes: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     given: dict[str, Value] = {"set": sets or [], "data": data, "engine": engine, "command": command, "device": device}
     given |= {"threads": threads, "timing": timing, "repeats": repeats, "until_decided": until_decided}
     given |= {"allow_code": allow_code, "yes": yes, "store": typed_store(store), "json": as_json}
+    given |= {table_format.value: True} if table_format else {}
     same = "run the same command, without --again, to resume" if again else "run the same command to resume"
     resume = f"{same}: {command_line('assay run', study, **given)}"
     with code_allowed(allow_code):
         loaded = load_study(study, store=store, changes=changes, patches=assignments(sets or []), data=data)
         if until_decided:
-            return _run_until_decided(loaded, Store(store), yes=yes, as_json=as_json, resume=resume)
+            return _run_until_decided(loaded, Store(store), yes=yes, printed=(as_json, table_format), resume=resume)
         planned = plan(loaded)
     execution = Execution(planned, Store(store), retry=retry, again=again)
     if plan_only:
@@ -110,8 +109,7 @@ def run(
         return
     announce(execution, yes=yes)
     interrupted = execute(execution)
-    formats = {"as_csv": as_csv, "as_markdown": as_markdown, "as_latex": as_latex}
-    _print_results(execution, planned.study.name, as_json=as_json, formats=formats)
+    _print_results(execution, planned.study.name, as_json=as_json, table_format=table_format)
     if missing := execution.without_best():
         note(
             f"save_best: {missing:,} trials were stored without the weights of their best point; --again retrains them"
@@ -144,7 +142,9 @@ def _say_failures(execution: Execution) -> bool:
     return cut_short == sum(counts.values())
 
 
-def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, resume: str) -> None:
+def _run_until_decided(
+    study: Study, store: Store, *, yes: bool, printed: tuple[bool, TableFormat], resume: str
+) -> None:
     from assay.analysis.verdict import said_once
     from assay.execution.sequential import until_decided
     from assay.results.results import Results
@@ -158,16 +158,18 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
         return interrupted
 
     decision = until_decided(study, store, run)
+    as_json, table_format = printed
     if as_json:
         pairs = [{"a": a, "b": b, "verdict": sentence} for (a, b), sentence in decision.sentences.items()]
         rest = {key: value for key, value in vars(decision).items() if key not in ("verdicts", "open")}
         print_json({"study": study.name, "verdicts": pairs, **rest, "open": len(decision.open)})
     else:
-        _print_summary(Results(store, study.name))
+        _print_summary(Results(store, study.name), table_format)
+        say = note if table_format else print_line
         for sentence in said_once(list(decision.sentences.values())):
-            print_line(sentence)
+            say(sentence)
         if decision.winner:
-            print_line(decision.fresh_sentence())
+            say(decision.fresh_sentence())
     if decision.interrupted:
         note(f"interrupted; {resume}")
         raise typer.Exit(Exit.INTERRUPTED)
@@ -178,16 +180,12 @@ def _run_until_decided(study: Study, store: Store, *, yes: bool, as_json: bool, 
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
-def _print_results(execution: Execution, study: str, *, as_json: bool, formats: dict[str, bool]) -> None:
+def _print_results(execution: Execution, study: str, *, as_json: bool, table_format: TableFormat) -> None:
     from assay.results.results import Results
 
     results = Results(execution.store, study)
-    if any(formats.values()):
-        summary = results.summary()
-        print_frame(summary if formats["as_csv"] else summary[_columns(summary)], title=results.name, **formats)
-        return
     if not as_json:
-        _print_summary(results)
+        _print_summary(results, table_format)
         return
     configurations, trials = frame_records(results.summary()), frame_records(results.frame())
     study_notes = [asdict(note) for note in results.notes()]
@@ -195,15 +193,8 @@ def _print_results(execution: Execution, study: str, *, as_json: bool, formats: 
     print_json(content | {"notes": study_notes})
 
 
-def _columns(summary: Any) -> list[str]:
-    """The columns that people read: those of one study without validation lack it."""
-    validated = summary["validation_n"].sum() > 0
-    columns = ["configuration", "trials", "n", "accuracy", "sd", "low", "high"]
-    columns += ["validation_accuracy", "validation_sd"] if validated else []
-    return [*columns, "seconds", "effort"]
-
-
-def _print_summary(results: Results) -> None:
+def _print_summary(results: Results, table_format: TableFormat) -> None:
+    from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
     from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE
     from assay.analysis.summaries import ranked as by
@@ -211,6 +202,9 @@ def _print_summary(results: Results) -> None:
     from assay.cli.notes import print_notes
     from assay.report.answers import efforts, own_clocks, selected_by
 
+    if table_format:
+        print_summary(results, table_format)
+        return
     summary, trials = results.summary(), results.frame()
     screen = console()
     chosen = selected_by(trials)
@@ -220,8 +214,8 @@ def _print_summary(results: Results) -> None:
     measured, left_out = own(summary)
     for title, table in efforts(measured, trials):
         screen.print(tables.study(table.head(_MOST_ROWS), f"{results.name}: by effort{title}"))
-    if left_out:
-        note(left_out)
+    for sentence in (left_out, comparable_costs(trials)[1]):
+        note(sentence) if sentence else None
     if len(summary) > _MOST_ROWS:
         rows = f"showing {_MOST_ROWS} of {len(summary):,} configurations"
         note(f"{rows}; {command_line('assay run', results.name, csv=True)} prints all, and `assay report` shows them")

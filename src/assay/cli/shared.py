@@ -1,4 +1,4 @@
-"""Options that many commands share: the short forms of `--set`, and how much is printed. Each is defined once, here."""
+"""Options that many commands share: the short forms of `--set`, how much is printed, and the formats of tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.cli import formats
 from assay.cli.printing import Verbosity, set_verbosity
 from assay.errors import AssayError
 
@@ -68,8 +69,10 @@ Verbose = Annotated[
 
 
 def takes_shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command's function with `--quiet` and `--verbose` and, if it has `sets`, with the short forms of `--set`.
+    """A command's function with `--quiet` and `--verbose`, and with the options that its parameters ask for.
 
+    These are the short forms of `--set` if it has `sets`, and `--csv`, `--markdown` and `--latex` if it has
+    `table_format`.
     An option that the function has itself stays its own: `--epochs` of a bench counts those of each row.
     """
     signature = inspect.signature(function, eval_str=True)
@@ -82,12 +85,19 @@ def takes_shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
         typed = [f"{form.key}={value}" for form in forms if (value := values.pop(form.option)) is not None]
         for name in ("quiet", "verbose"):
             values.pop(name)
+        if formats.PARAMETER in own:
+            values[formats.PARAMETER] = formats.chosen(values, as_json=values.get("as_json") or False)
+            for parameter in formats.OPTIONS:
+                values.pop(parameter.name)
         if typed:
             values["sets"] = [*(values["sets"] or []), *typed]
         if values.get("data") is not None and values.get("sets"):
             _refuse_two_data_sets(values["sets"])
         return function(**values)
 
+    if formats.PARAMETER in own:
+        place = [parameter.name for parameter in parameters].index(formats.PARAMETER)
+        parameters[place : place + 1] = formats.OPTIONS
     keyword = inspect.Parameter.KEYWORD_ONLY
     for name, annotation in (("quiet", Quiet), ("verbose", Verbose)):
         parameters.append(inspect.Parameter(name, keyword, default=False, annotation=annotation))

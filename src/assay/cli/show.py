@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.files import check_file
+from assay.cli.formats import TableFormat, print_tables, refuse_format
 from assay.cli.options import Json, StoreUrl, home_expanded, typed_store
 from assay.cli.printing import console, note, print_json
 from assay.errors import AssayError
@@ -30,6 +31,7 @@ def show(
     recipe: Annotated[bool, typer.Option("--recipe", help="Print only the recipe, as TOML.")] = False,
     store: StoreUrl = None,
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
     save_best: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +54,8 @@ def show(
 
     if out is not None and not recipe:
         raise AssayError("--out: only with --recipe, which it writes to a file")
+    if recipe or save_best is not None:
+        refuse_format(table_format, f"{'--recipe' if recipe else '--save-best'} prints no table")
     opened = Store(store, read_only=True)
     database = opened.database
     if not trial:
@@ -61,15 +65,15 @@ def show(
         check_file(save_best, "--save-best")
         _save_best(opened, queries.one_trial(database, trial)["key"], save_best)
     elif (bench := benches.find(database, trial)) is not None:
-        _show_bench(bench, recipe=recipe, as_json=as_json, out=out)
+        _show_bench(bench, recipe=recipe, printed=(as_json, table_format), out=out)
     elif curve := imported.find(database, trial):
-        _show_imported(curve, recipe=recipe, as_json=as_json)
+        _show_imported(curve, recipe=recipe, printed=(as_json, table_format))
     else:
         row = queries.one_trial(database, trial)
         if recipe:
             _print_or_write(toml_text(json.loads(row["recipe"])), out)
             return
-        _show_trial(row, as_json=as_json, store=typed_store(store))
+        _show_trial(row, printed=(as_json, table_format), store=typed_store(store))
 
 
 def _save_best(store: Store, key: str, path: Path) -> None:
@@ -84,39 +88,44 @@ def _save_best(store: Store, key: str, path: Path) -> None:
     note(f"{best.reason}: {save(best, path)}")
 
 
-def _show_bench(bench: dict[str, Any], *, recipe: bool, as_json: bool, out: Path | None) -> None:
+def _show_bench(bench: dict[str, Any], *, recipe: bool, printed: tuple[bool, TableFormat], out: Path | None) -> None:
     from assay.cli.bench import print_bench
     from assay.recipe.toml import toml_text
 
     if recipe:
         _print_or_write(toml_text(bench["recipe"]), out)
-    elif as_json:
+    elif printed[0]:
         print_json(bench)
     else:
-        print_bench(bench)
+        print_bench(bench, printed[1])
 
 
-def _show_imported(row: dict[str, Any], *, recipe: bool, as_json: bool) -> None:
+def _show_imported(row: dict[str, Any], *, recipe: bool, printed: tuple[bool, TableFormat]) -> None:
     from assay.cli import tables
     from assay.store.imported import history_of
 
     if recipe:
         raise AssayError(f"{row['key'][:8]} was imported from a log, which holds no recipe")
     history = history_of(row)
+    as_json, table_format = printed
     if as_json:
         print_json({"trial": row["key"], "study": row["study_name"], **history.plain()})
         return
-    console().print(tables.curve(history))
-    console().print(tables.imported(history))
-    console().print(tables.pairs([("imported", row["key"]), ("study", row["study_name"])]))
+    place = tables.pairs([("imported", row["key"]), ("study", row["study_name"])])
+    drawn = [tables.curve(history), tables.imported(history), place]
+    print_tables(drawn, table_format=table_format, raw=history.frame())
 
 
-def _show_trial(row: dict[str, Any], *, as_json: bool, store: str | None) -> None:
+def _show_trial(row: dict[str, Any], *, printed: tuple[bool, TableFormat], store: str | None) -> None:
     from assay.recipe.toml import toml_text
     from assay.store.records import history_of
 
     plain_recipe = json.loads(row["recipe"])
     history = history_of(row) if row["outcome"] else None
+    as_json, table_format = printed
+    if table_format:
+        _print_tables(row, history, table_format)
+        return
     if not as_json:
         _print_trial(row, history, toml_text(plain_recipe), store=store)
         return
@@ -128,6 +137,16 @@ def _show_trial(row: dict[str, Any], *, as_json: bool, store: str | None) -> Non
         "command": _repeat_command(row, store),
     }
     print_json(plain | extra | {"studies": row["studies"], "timing": row["timing"]})
+
+
+def _print_tables(row: dict[str, Any], history: Any, table_format: TableFormat) -> None:
+    """Prints the tables of a trial in a format; CSV has its curve, all of its log points."""
+    from assay.cli import tables
+
+    if history is None or not history.points:
+        raise AssayError(f"--{table_format}: trial {row['key'][:8]} has no log point, so there is no table to print")
+    drawn = [tables.curve(history), tables.summary(history), tables.classes(history)]
+    print_tables([table for table in drawn if table is not None], table_format=table_format, raw=history.frame())
 
 
 def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: str | None) -> None:

@@ -133,7 +133,7 @@ def classes(history: History) -> Table | None:
     for header in ("precision", "recall", "F1", "examples"):
         table.add_column(header, justify="right", no_wrap=True)
     for row in shown:
-        table.add_row(clean(row["class"]), *(percent(row[name]) for name in CLASS_SCORES), f"{row['support']:,}")
+        table.add_row(_text(row["class"]), *(percent(row[name]) for name in CLASS_SCORES), f"{row['support']:,}")
     return table
 
 
@@ -271,6 +271,11 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     return table
 
 
+def _text(value: object) -> Text:
+    """A name as it is, in which Rich reads no markup."""
+    return Text(clean(value))
+
+
 def _points(value: float | None) -> str:
     """A standard deviation of accuracies, in percentage points."""
     return "-" if value is None or value != value else f"{100 * value:.2f}"
@@ -293,7 +298,7 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
-        tags = [clean(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
+        tags = [_text(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
         table.add_row(Text(clean(row["name"])), *tags, *counts, best, seconds, _when(row["updated"]))
     return table
 
@@ -307,11 +312,10 @@ def running(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         point = row["points"][-1] if row["points"] else None
-        cells = [clean(row[name]) for name in ("study", "label", "holder")]
-        cells.append(f"{row['iteration']:,}/{row['iterations']:,}")
-        cells.append(_decimal(point.train_loss if point else None, ".4f"))
+        names = [_text(row[name]) for name in ("study", "label", "holder")]
+        cells = [f"{row['iteration']:,}/{row['iterations']:,}", _decimal(point.train_loss if point else None, ".4f")]
         cells.append(percent(point.test_accuracy if point else None))
-        table.add_row(*cells, duration(row["seconds"]), _when(row["updated"]))
+        table.add_row(*names, *cells, duration(row["seconds"]), _when(row["updated"]))
     return table
 
 
@@ -326,7 +330,7 @@ def benches(rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         count = f"{row['measured']} of {row['rows']}"
         cells = [row["key"][:8], row["name"], Path(row["data"]).name, row["baseline"] or "-", count, row["outcome"]]
-        table.add_row(*map(clean, cells), _when(row["updated"]))
+        table.add_row(*map(_text, cells), _when(row["updated"]))
     return table
 
 
@@ -343,7 +347,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
             label = f"{row['label']}, {row['engine']}, {row['file']}"
             scores = ["-"] if score else []
             numbers = ["-", _budget(row), percent(row["accuracy"]), *scores, _seconds(row), row["outcome"]]
-            table.add_row(*map(clean, [row["key"][:8], label, *numbers]))
+            table.add_row(*map(_text, [row["key"][:8], label, *numbers]))
             continue
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
@@ -351,7 +355,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
         scores = [percent(row[score])] if score else []
         numbers = [row["seed"], _planned(row), percent(row["accuracy"]), *scores, _seconds(row)]
         outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
-        table.add_row(*map(clean, [row["key"][:8], label, *numbers, outcome]))
+        table.add_row(*map(_text, [row["key"][:8], label, *numbers, outcome]))
     return table
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, StoreUrl, StudyName, list_studies, readable_names
 from assay.cli.printing import note, print_json, print_line
 
@@ -23,6 +24,7 @@ def tag(
     ] = None,
     store: StoreUrl = None,
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
 ) -> None:
     """Tag a stored study with words of your own, or show its tags.
 
@@ -42,6 +44,11 @@ def tag(
     present = stored.read(opened.database).get(study, {})
     if as_json:
         print_json({"study": study, "tags": present})
+        return
+    if table_format:
+        from assay.cli import tables
+
+        print_tables([tables.of_rows("", ["tag", "value"], list(present.items()))], table_format=table_format)
         return
     for key, value in present.items():
         print_line(f"{key}={value}")

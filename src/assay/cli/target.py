@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Csv, Json, Latex, Markdown, StoreUrl, StudyName, accuracy_of, stored_results
-from assay.cli.printing import note, print_frame
+from assay.cli.formats import TableFormat, print_frame
+from assay.cli.options import Json, StoreUrl, StudyName, accuracy_of, stored_results
+from assay.cli.printing import note
 
 _COLUMNS = ["configuration", "trials", "reached", "success", "median", "restricted_mean"]
 _MOST = 20  # configurations on the terminal
@@ -28,10 +29,8 @@ def target(
     by: Annotated[str, typer.Option(help="Unit of time: iteration, examples, seconds or flops.")] = "iteration",
     split: Annotated[str, typer.Option(help="Data split: train, validation or test.")] = "test",
     store: StoreUrl = None,
-    as_csv: Csv = False,
-    as_markdown: Markdown = False,
     as_json: Json = False,
-    as_latex: Latex = False,
+    table_format: TableFormat = TableFormat.TEXT,
     everything: Annotated[bool, typer.Option("--all", help="Show every configuration, not only the first 20.")] = False,
 ) -> None:
     """Report the time to a target accuracy or loss, per configuration.
@@ -39,6 +38,7 @@ def target(
     Times are read from the stored curves; trials that miss the target are censored.
     """
     from assay.analysis import targets
+    from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
     from assay.cli.notes import print_notes
     from assay.report.answers import preparation
@@ -51,7 +51,10 @@ def target(
         wanted = targets.default_target(trials)
     if by == "seconds":
         trials, left_out = own(trials)
-        note(left_out) if left_out else None
+        timed, apart = comparable_costs(trials)
+        trials = trials[timed["seconds"].notna() | trials["seconds"].isna()]
+        for sentence in filter(None, (left_out, apart)):
+            note(sentence)
     times = targets.times_to(results.curves(), trials, accuracy=wanted, loss=loss, by=by, split=split)
     goal = f"{percent(wanted)} accuracy" if loss is None else f"loss {loss:g}"
     unit = targets.unit_of(trials, by)
@@ -63,13 +66,13 @@ def target(
     title = f"{unit} to {goal} ({split}, interpolated linearly between log points)"
     table = targets.ranked(targets.summary(times), ["success", "restricted_mean"])
     endings = [column for column in _ENDINGS if any(table[column].tolist())]
-    is_machine = as_csv or as_json
+    is_machine = table_format is TableFormat.CSV or as_json
     table = table if is_machine else table[[*_COLUMNS, *endings]]
     count = len(table)
     table = table if is_machine or everything else table.head(_MOST)
     if by == "seconds" and (sentence := preparation(trials)):
         note(sentence)
-    print_frame(table, as_csv=as_csv, as_markdown=as_markdown, as_latex=as_latex, as_json=as_json, title=title)
+    print_frame(table, title=title, table_format=table_format, as_json=as_json)
     if len(table) < count:
         note(f"showing {len(table)} of {count:,} configurations; --all shows the others")
     print_notes(results)

@@ -11,6 +11,7 @@ import typer
 
 from assay.cli.exits import Exit
 from assay.cli.files import check_file, prepare_folder
+from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import (
     AllowCode,
     CommandLine,
@@ -24,7 +25,7 @@ from assay.cli.options import (
     parse_command,
     typed_store,
 )
-from assay.cli.printing import console, note, print_json
+from assay.cli.printing import note, print_json
 from assay.cli.progress import run_with_progress, training_bar
 from assay.errors import AssayError, FileError
 from assay.report.text import file_stem
@@ -74,6 +75,7 @@ def train(
     again: Annotated[bool, typer.Option("--again", help="Retrain even if the result is stored.")] = False,
     allow_code: AllowCode = False,
     as_json: Json = False,
+    table_format: TableFormat = TableFormat.TEXT,
     save_best: Annotated[
         Path | None,
         typer.Option(
@@ -138,10 +140,10 @@ def train(
         "time_limit": time_limit,
         "allow_code": allow_code,
         "json": as_json,
-    }
+    } | ({table_format.value: True} if table_format else {})
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
-    _finish(trained, _Files(out, save, save_best), name=name, as_json=as_json, repeat=repeat)
+    _finish(trained, _Files(out, save, save_best), name=name, printed=(as_json, table_format), repeat=repeat)
 
 
 def _model_name(raw: dict[str, Any]) -> str:
@@ -303,14 +305,14 @@ class _Files:
     best: Path | None
 
 
-def _finish(trained: _Trained, files: _Files, *, name: str, as_json: bool, repeat: _Repeat) -> None:
+def _finish(trained: _Trained, files: _Files, *, name: str, printed: tuple[bool, TableFormat], repeat: _Repeat) -> None:
     """Writes weights and chart, and prints; after Ctrl-C, keeps the weights and says how to resume."""
     history = trained.history
     interrupted = history.outcome == "interrupted"
     if interrupted:
         weights = files.weights or files.folder / f"{name}.safetensors"
         files = _Files(files.folder, weights, None)
-    _print(trained, _write(history, files, f"{name}-{history.recipe.key()[:8]}.png"), as_json=as_json)
+    _print(trained, _write(history, files, f"{name}-{history.recipe.key()[:8]}.png"), printed)
     if interrupted:
         line = repeat.text(start=files.weights)
         note(f"interrupted after {history.iterations:,} iterations; resume with: {line}")
@@ -334,15 +336,15 @@ def _write(history: History, files: _Files, plot: str) -> dict[str, str]:
     return {kind: str(file) for kind, file in written.items() if file}
 
 
-def _print(trained: _Trained, files: dict[str, str], *, as_json: bool) -> None:
+def _print(trained: _Trained, files: dict[str, str], printed: tuple[bool, TableFormat]) -> None:
     from assay.cli import tables
 
-    history = trained.history
+    history, (as_json, table_format) = trained.history, printed
     if as_json:
         stored = {"trial": trained.key, "store": trained.store, "from_store": trained.from_store}
         print_json(history.plain() | stored | {"files": files})
         return
-    screen = console()
-    screen.print(tables.curve(history))
-    screen.print(tables.summary(history))
-    screen.print(tables.pairs([*files.items(), ("trial", trained.key[:8])]))
+    place = tables.pairs([*files.items(), ("trial", trained.key[:8])])
+    print_tables(
+        [tables.curve(history), tables.summary(history), place], table_format=table_format, raw=history.frame()
+    )

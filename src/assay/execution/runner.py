@@ -16,6 +16,7 @@ import numpy as np
 from assay.execution.active import ActiveBatch, Held, halves
 from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
+from assay.execution.full_disk import WithoutRoom
 from assay.execution.labels import labels_of
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
@@ -94,6 +95,7 @@ class Execution:
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
         self._notes = RunningNotes(store)
+        self._room = WithoutRoom()
 
     @property
     def name(self) -> str:
@@ -233,7 +235,8 @@ class Execution:
             if self._notes.due():
                 self._notes.note([note for active in self._active.values() for note in self._running_of(active)])
             if monotonic() - renewed > leases.SECONDS / 4:
-                self.store.leases.renew(self._leases())
+                with self._room.spared("training continues, but another driver may begin the same trials"):
+                    self.store.leases.renew(self._leases())
                 renewed = monotonic()
             if self.open.elsewhere and monotonic() - synced > _OTHERS_SECONDS * 10:
                 self._sync_with_others([job for job in self.open if job.trajectory in self.open.elsewhere])
@@ -366,12 +369,14 @@ class Execution:
             active.waiting = True
         elif head["kind"] == "saved":
             contents = split(content, [report["size"] for report in head["reports"]])
-            self.store.checkpoint_all(
-                [
-                    (active.open[report["key"]][0].lease, report["iteration"], saved)
-                    for report, saved in zip(head["reports"], contents, strict=True)
-                ]
-            )
+            saved = [
+                (active.open[report["key"]][0].lease, report["iteration"], weights)
+                for report, weights in zip(head["reports"], contents, strict=True)
+            ]
+            with self._room.spared(
+                "training continues without this checkpoint; a resumed trial begins at an earlier one"
+            ):
+                self.store.checkpoint_all(saved)
         elif head["kind"] == "ended":
             self._trials_ended(number, active, head["reports"], content)
         elif head["kind"] == "idle":

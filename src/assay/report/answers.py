@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis import targets, verdicts
-from assay.analysis.effort import comparable, effort
+from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.families import SeedValues, against
-from assay.analysis.frames import groups, is_imported, listed, paired
+from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
 from assay.analysis.quantities import MEASURES, QUANTITIES, SCORE, name_of
 from assay.analysis.seeds import BUSY
-from assay.analysis.summaries import ranked
+from assay.analysis.summaries import ranked, summarised
+from assay.analysis.ties import tied_names
 from assay.analysis.verdict import Verdict, said_once
 from assay.errors import AssayError, shortened
 from assay.report.text import percent
@@ -24,6 +25,7 @@ Frame = Any  # a pandas frame, whose stubs know too little of it
 _PAIRS = 4  # verdicts in words
 _OPTIMAL = 6  # Pareto-optimal configurations in words
 BASELINE = "baseline"  # the configuration of a one-at-a-time design that all others are compared with
+TIED_BY = "95 %, paired seeds, uncorrected"
 PACKED = " (packed: the trials ran in parallel)"
 _ENDINGS = {"diverged": "diverged", "timed_out": "timed out", "missing": "without a result"}
 
@@ -101,22 +103,36 @@ def _with_baseline(family: Sequence[Verdict]) -> list[str]:
 def _pareto(trials: Frame) -> list[str]:
     """The configurations that no other one beats in both training time and accuracy, for each engine."""
     gain = verdicts.selection(paired(trials))
-    fair, _ = comparable(paired(trials))
+    fair, _ = comparable_costs(paired(trials))
     sentences: list[str] = []
     for engine, of_engine in _by_engine(fair):
         table: Frame = front(of_engine, gain=gain)
         optimal = table[table["front"]]
         if len(table) < 2 or optimal.empty:
             continue
+        ties = _ties(optimal["configuration"].tolist(), of_engine, gain)
         rows: list[dict[str, Any]] = optimal.to_dict("records")[::-1]
-        named = [f"{row['configuration']} ({row['seconds']:.3g} s, {percent(row[gain])})" for row in rows]
+        named = {row["configuration"]: f"({row['seconds']:.3g} s, {percent(row[gain])})" for row in rows}
+        kept = [f"{name} {figures}" for name, figures in named.items() if not ties[name]]
+        tied = [f"{name} {figures} with {ties[name]}" for name, figures in named.items() if ties[name]]
         by = f"by training time and {MEASURES[gain].label}{f' on {engine}' if engine else ''}{_packed(of_engine)}"
         sentences.append(
-            f"Pareto-optimal {by}, {len(optimal):,} of {len(table):,} configurations"
-            f"{', the most accurate first' if len(optimal) > 1 else ''}: "
-            f"{shortened(named, _OPTIMAL, separator='; ')}."
+            f"Pareto-optimal {by}, {len(kept):,} of {len(table):,} configurations"
+            f"{', the most accurate first' if len(kept) > 1 else ''}: "
+            f"{shortened(kept, _OPTIMAL, separator='; ')}."
         )
+        if tied:
+            sentences.append(
+                f"No trade-off beyond noise, tied ({TIED_BY}): {shortened(tied, _OPTIMAL, separator='; ')}."
+            )
     return sentences
+
+
+def _ties(names: list[str], trials: Frame, gain: str) -> dict[str, str]:
+    """The configuration that each Pareto-optimal one ties with, as in the chart; "" for a trade-off of its own."""
+    columns = (trials[column].tolist() for column in ("configuration", "repeat"))
+    values = (numbers(trials, column).tolist() for column in ("seconds", gain))
+    return dict(zip(names, tied_names(names, zip(*columns, *values, strict=True)), strict=True))
 
 
 def _by_engine(trials: Frame) -> list[tuple[str, Frame]]:
@@ -151,9 +167,14 @@ def selected_by(trials: Frame) -> str:
 def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     """The rankings of a summary by effort, each with the end of its title: one for each engine.
 
-    The configurations that reach the default target come first, so that those that did not train do not lead.
+    The configurations that reach the default target come first, so that those that did not train do not lead. Times
+    that do not compare with those of most trials are left out, as `comparable_costs` says.
     """
     names, goal = reached_by(trials)
+    fair, left_out = comparable_costs(trials)
+    if left_out:  # the scores stay those of all trials
+        costs = summarised(fair).set_index("configuration")[["seconds", "processor_seconds", "effort"]]
+        summary = summary.assign(**{cost: summary["configuration"].map(costs[cost]) for cost in costs.columns})
     engines = trials.groupby("configuration", sort=False)["engine"].first() if "engine" in trials.columns else None
     parts = [("", summary)]
     if engines is not None and engines.nunique() > 1:
@@ -174,9 +195,10 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
 
 def _effort(trials: Frame) -> list[str]:
     """The least effort for each engine, of the configurations that reach the target."""
-    fair, left_out = comparable(trials)
+    fair, _ = comparable(trials)
     names, goal = reached_by(trials)
-    excluded = [left_out + "."] if len(fair) < len(trials) else []
+    left_out = comparable_costs(trials)[1]
+    excluded = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
     sentences = [_least_effort(part, engine, names=names, goal=goal) for engine, part in _by_engine(fair)]
     return [*sentences, *excluded]
 

@@ -115,7 +115,9 @@ def latex(frame: Frame, *, caption: str = "") -> str:
 
 
 def _latex_row(cells: list[str]) -> str:
-    return " & ".join("".join(_LATEX.get(c, c) for c in clean(cell)) for cell in cells) + r" \\"
+    """A row. Braces keep the command above from reading a "[" or "*" at its beginning as its argument."""
+    row = " & ".join("".join(_LATEX.get(c, c) for c in clean(cell)) for cell in cells) + r" \\"
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 __all__ = ["cell", "displayed", "is_number", "is_percent", "latex"]

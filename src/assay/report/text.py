@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -105,11 +106,24 @@ def frame_csv(frame: Any) -> str:
 
 
 def markdown(frame: Any) -> str:
-    """Any frame as a Markdown table."""
+    """Any frame as a Markdown table; no cell is markup."""
     header = [str(column) for column in frame.columns]
-    lines = [header, ["---"] * len(header)]
-    lines += [[plain_cell(value).replace("|", "\\|") for value in row] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(clean(cell) for cell in line) + " |" for line in lines)
+    lines = [[plain_cell(value) for value in row] for row in frame.itertuples(index=False)]
+    rule = "| " + " | ".join(["---"] * len(header)) + " |"
+    first, *rest = ("| " + " | ".join(map(markdown_text, line)) + " |" for line in [header, *lines])
+    return "\n".join([first, rule, *rest])
+
+
+_MARKUP = re.compile(r"[\\|`*<>~$]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+
+
+def markdown_text(text: str) -> str:
+    """A text in which Markdown reads no markup, HTML, formula or border of a cell; without control characters.
+
+    >>> print(markdown_text("a|b <i> *c* [8] [x](y) x_1 _y_"))
+    a\\|b \\<i\\> \\*c\\* [8] [x\\](y) x_1 \\_y\\_
+    """
+    return _MARKUP.sub(lambda match: "\\" + match[0], clean(text))
 
 
 def plain_cell(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +107,8 @@ class Results:
             `outcome` ("planned" if not finished), `accuracy` (of the test set, a fraction), `test_loss`, `seconds` (of
             training), `effort`, `iterations`, `flops`, `processor_seconds` (of training), `busy` (True if foreign load
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
-            level), `parameters`, `peak_memory_bytes`, `classes` (their number), `engine`, `timing`, `threads`,
+            level), `parameters`, `peak_memory_bytes`, `classes` (their number), `majority` (the
+            fraction of the largest class of the test set), `engine`, `timing`, `threads`,
             `machine`, `cohort` (how many trials were trained together and shared the seconds), `budget_seconds` (of
             training, where the budget is in seconds), `clock` ("assay", or "program" for an external program's own),
             `origin` ("measured" or "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in
@@ -231,6 +233,23 @@ class Results:
         from assay.analysis.effort import effort
 
         return effort(self.frame(), cost=cost)
+
+    def comparable(self) -> tuple[Results, str]:
+        """The same results without the times and efforts that do not compare with those of most trials.
+
+        Returns:
+            The results, and a sentence on what is left out and how to time all alike; it is empty where all compare.
+        """
+        from assay.analysis.effort import comparable_costs
+
+        frame, left_out = comparable_costs(self._frame)
+        if not left_out:
+            return self, ""
+        results = copy(self)
+        results.__dict__.pop("_summary", None)
+        results.__dict__.pop("_answers", None)
+        results.__dict__["_frame"] = frame  # in the place of the property that makes it once
+        return results, left_out
 
     def configuration(self, name: str) -> str:
         """The label of a configuration, also from its values alone, without the names of the axes.

@@ -71,8 +71,10 @@ def effects(
         for last in [name == list(groups)[-1]]
     ]
     chart = alt.vconcat(*panels, spacing=28, bounds="flush")
+    exact = all(row["low"] == row["high"] for row in rows)
+    intervals_of = "effects with their simultaneous intervals" if corrected > 1 else "effects with their intervals"
     notes = [
-        f"effects with their {'simultaneous ' if corrected > 1 else ''}intervals; 0 is {origin}",
+        f"{'effects' if exact else intervals_of}; 0 is {origin}",
         f"blue: significant after Holm's correction for {corrected} comparisons" if corrected > 1 else "",
         f"showing the {len(rows)} largest of {total:,} effects" if len(rows) < total else "",
         omitted(unmeasured, "without a number"),

@@ -38,8 +38,10 @@ from assay.report.charts.style import (
     word,
 )
 from assay.report.thinning import evenly
+from assay.rng import stream
 
 _SCORE = TEST_SCORE.column
+_BAND = 0.6  # of the distance of two values: how wide the lines through one value are spread
 _EVEN = 8  # different values up to which they stand at equal distances
 
 
@@ -66,9 +68,11 @@ def parallel_coordinates(
             "No axis varies in these trials." if len(measured) else nothing(trials, f"a {TEST_SCORE.label}"), heading
         )
     kept = measured.iloc[evenly(len(measured), most)]
+    kept = kept.iloc[stream(1, "order of the lines").permutation(len(kept))]  # by score, the best would hide the rest
     limits = measure_of(_SCORE).span(measured.tolist(), pad=0.02)
     firsts = trials.assign(_by=words(trials, by)).drop_duplicates("_by").set_index("_by").loc[kept.index.tolist()]
-    uprights = [_upright(axis_of(name), firsts[name].tolist(), trials[name].tolist()) for name in names]
+    ranks = (kept.rank(method="first") - 0.5) / len(kept)
+    uprights = [_upright(axis_of(n), firsts[n].tolist(), trials[n].tolist(), ranks=ranks.tolist()) for n in names]
     uprights.append(_score_upright(kept.tolist(), limits))
     chart = _layers(uprights, [str(name) for name in kept.index], kept.tolist(), limits=limits, by=by)
     drawn, total = len(kept), len(measured)
@@ -91,8 +95,12 @@ class _Upright:
     labels: Sequence[tuple[float, str]]
 
 
-def _upright(name: str, values: list[Any], everything: list[Any]) -> _Upright:
-    """Few different values, and all that are not numbers, stand at equal distances; more numbers stand to scale."""
+def _upright(name: str, values: list[Any], everything: list[Any], *, ranks: list[float]) -> _Upright:
+    """Few different values, and all that are not numbers, stand at equal distances; more numbers stand to scale.
+
+    Lines that share such a value pass it in the order of their scores, `ranks` from 0 to 1: at one point, the last one
+    drawn would hide the others.
+    """
     levels = ordered(everything)
     plain = [number(value) for value in everything if not isinstance(value, (bool, str))]
     finite = [value for value in plain if value is not None]
@@ -100,7 +108,9 @@ def _upright(name: str, values: list[Any], everything: list[Any]) -> _Upright:
     if len(levels) <= _EVEN or len(finite) < len(everything):
         place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
         shown = [levels[i] for i in evenly(len(levels), 16)]
-        return _Upright(name, [place[text] for text in texts], texts, [(place[level], level) for level in shown])
+        width = _BAND / len(levels) if len(texts) > len(set(texts)) else 0.0
+        heights = [place[text] + width * (rank - 0.5) for text, rank in zip(texts, ranks, strict=True)]
+        return _Upright(name, heights, texts, [(place[level], level) for level in shown])
     low, high = min(finite), max(finite)
     log = low > 0 and high / low > 50
 

@@ -11,7 +11,7 @@ from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
 from assay.analysis.quantities import TEST_SCORE
 from assay.analysis.seeds import BUSY, ENDED, ranked_by_seconds
-from assay.analysis.ties import Seeds, tied
+from assay.analysis.ties import tied_names
 from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import scatter
@@ -137,7 +137,6 @@ def _seeds(trials: Frame, by: str) -> Frame:
     seeds = pd.DataFrame({"name": words(trials, by), "how": [how or "finished" for how in unfinished(trials)]})
     seeds["x"] = pd.Series(numbers(trials, "seconds"), dtype="float64")
     seeds["y"] = pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64")
-    seeds["repeat"] = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(seeds))
     return seeds[(seeds["x"] > 0) & seeds["y"].notna()]
 
 
@@ -161,7 +160,7 @@ def _means(seeds: Frame, trials: Frame, by: str) -> tuple[Frame, str]:
     means = means.reset_index()
     front = means[means["front"]].sort_values("x", kind="stable")
     means["tie"] = ""
-    for place, tie in zip(front.index, _ties(front["name"].tolist(), seeds), strict=True):
+    for place, tie in zip(front.index, _ties(front["name"].tolist(), trials, by), strict=True):
         means.loc[place, "tie"] = tie
     means["status"] = _statuses(means, front)
     return means, busy
@@ -179,18 +178,11 @@ def _timed(trials: Frame, by: str) -> tuple[Frame, str]:
     return timed, "; ".join(sentence for sentence in sentences if sentence)
 
 
-def _ties(names: list[str], seeds: Frame) -> list[str]:
+def _ties(names: list[str], trials: Frame, by: str) -> list[str]:
     """The name of the optimal configuration that each ties with within noise, empty for a trade-off of its own."""
-    finished = seeds[seeds["name"].isin(names)]
-    groups = dict(iter(finished.groupby("name", sort=False)))
-    members = [
-        Seeds(
-            dict(zip(groups[name]["repeat"].tolist(), groups[name]["x"].tolist(), strict=True)),
-            dict(zip(groups[name]["repeat"].tolist(), groups[name]["y"].tolist(), strict=True)),
-        )
-        for name in names
-    ]
-    return ["" if tie is None else names[tie] for tie in tied(members)]
+    repeats = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(trials))
+    columns = (words(trials, by), repeats, numbers(trials, "seconds"), numbers(trials, TEST_SCORE.column))
+    return tied_names(names, zip(*columns, strict=True))
 
 
 def _statuses(means: Frame, front: Frame) -> list[str]:

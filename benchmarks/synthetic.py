@@ -1,0 +1,173 @@
+"""Stores of many made-up trials, without a training: `synthetic_store("large.db", configurations=3240, seeds=3)`.
+
+The study, its keys and its rows come from the store's own code. Only the curves are made up: each trial approaches an
+accuracy that depends on its configuration, with noise from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from assay.engines.base import Checkpoint
+from assay.recipe.model import Recipe
+from assay.store.endings import Put, put
+from assay.store.records import Finished
+from assay.store.store import Store
+from assay.studies.plan import Trial, plan
+from assay.studies.study import Study
+from assay.system.load import Load
+from assay.system.machine import describe
+from assay.training.history import History, Point
+from assay.training.ledger import Ledger
+from assay.training.outcome import Outcome
+
+NAME = "synthetic"
+ITERATIONS, BATCH = 500, 32
+_AXES: dict[str, dict[str, Any]] = {  # the rest is a factor of the learning rate
+    "optimizer": {name: {"optimizer": name} for name in ("adam", "momentum", "rmsprop", "descent", "nesterov")},
+    "batch": {"key": "batches.size", "values": [16, 32, 64, 128, 256]},
+    "hidden": {"key": "model.hidden", "values": [[16], [32], [64], [128], [256]]},
+    "activation": {"key": "model.activation", "values": ["relu", "tanh", "sigmoid", "softplus"]},
+    "l2": {"key": "regularisation.l2", "values": [0.0, 1e-5, 1e-4, 1e-3, 1e-2]},
+}
+_AT_ONCE = 2000  # trials in one transaction
+_SEED = 2026
+
+
+def synthetic_store(url: str, *, configurations: int, seeds: int, points: int = 20, name: str = NAME) -> Store:
+    """A store with a study of so many configurations and seeds, all of them finished.
+
+    The study is a grid of up to six axes whose sizes multiply to `configurations`.
+
+    Args:
+        url: Of the store, which may exist.
+        configurations: The number of configurations.
+        seeds: The seeds of each.
+        points: The log points of each curve.
+        name: The name of the study.
+    """
+    store, planned = Store(url), plan(Study.parse(_study(name, configurations, seeds)))
+    store.register(planned)
+    trials, ends = list(planned.trials.values()), _ends(list(planned.trials.values()), points)
+    for start in range(0, len(trials), _AT_ONCE):
+        rows: list[Put] = [(trial.key, next(ends), None) for trial in trials[start : start + _AT_ONCE]]
+        with store.database.write(durable=False) as connection:
+            put(store.database, connection, rows)
+    return store
+
+
+def _study(name: str, configurations: int, seeds: int) -> dict[str, Any]:
+    """The definition of a grid of so many configurations."""
+    axes: dict[str, Any] = {}
+    rest = configurations
+    for axis, table in _AXES.items():
+        values = table["values"] if "key" in table else list(table)
+        size = next(size for size in range(len(values), 0, -1) if rest % size == 0)
+        rest //= size
+        if size > 1:
+            kept = values[:size]
+            axes[axis] = table | {"values": kept} if "key" in table else {value: table[value] for value in kept}
+    if rest > 1:
+        rates = [float(f"{rate:.6g}") for rate in np.geomspace(1e-4, 1.0, rest)]
+        axes["rate"] = {"key": "optimizer.learning_rate", "values": rates}
+    baseline = {"data": "digits", "budget": {"iterations": ITERATIONS}, "batches": {"kind": "shuffled", "size": BATCH}}
+    settings = {"design": "grid", "engine": "numpy", "timing": "packed", "keep": "nothing", "repeats": seeds}
+    return {"name": name, "about": "What do made-up trials show?", **settings, "axes": axes, "baseline": baseline}
+
+
+def _ends(trials: list[Trial], points: int) -> Iterator[Finished]:
+    """The end of each trial: two of a hundred diverge, one of a thousand fails."""
+    draw, machine = np.random.default_rng(_SEED), describe()
+    steps = np.unique(np.linspace(0, ITERATIONS, points).round().astype(int))
+    for trial in trials:
+        chance = draw.random()
+        if chance < 0.001:
+            yield Finished(Outcome.FAILED, "failed: made up", error="Traceback: made up")
+            continue
+        outcome = Outcome.DIVERGED if chance < 0.02 else Outcome.COMPLETED
+        history = _history(trial, steps, outcome, draw, machine)
+        yield Finished(outcome, history.reason, history, confusion=_confusion(history, draw))
+
+
+def _history(
+    trial: Trial, steps: np.ndarray, outcome: Outcome, draw: np.random.Generator, machine: dict[str, Any]
+) -> History:
+    recipe = trial.recipe
+    final, pace = (
+        _accuracy(recipe) + draw.normal(0, 0.004),
+        60 + 40 * draw.random() + 2 * recipe.batches.settings()["size"],
+    )
+    falling = np.exp(-steps / pace)
+    accuracy = np.clip(final - (final - 0.1) * falling + draw.normal(0, 0.006, (2, len(steps))), 0, 1)
+    correct = (accuracy * [[1437], [360]]).round() / [[1437], [360]]
+    loss = (0.1 + 2.2 * falling + 2 * (1 - final)) * np.exp(draw.normal(0, 0.03, (2, len(steps))))
+    seconds = steps * (1e-4 + 1e-6 * draw.random(len(steps)).cumsum())
+    stop = len(steps) if outcome is Outcome.COMPLETED else max(1, len(steps) // 2)
+    size = recipe.batches.settings()["size"]
+    columns = (steps, steps * size, seconds, loss[0], correct[0], loss[1], correct[1])
+    curve = [
+        Point(i, n, s, train_loss=a, train_accuracy=b, test_loss=c, test_accuracy=d)
+        for i, n, s, a, b, c, d in zip(*(column[:stop].tolist() for column in columns), strict=True)
+    ]
+    if outcome is Outcome.DIVERGED:
+        curve[-1] = Point(curve[-1].iteration, curve[-1].examples, curve[-1].seconds, test_accuracy=0.1)
+    total = curve[-1].seconds or 0.0
+    return History(
+        recipe=recipe,
+        engine=trial.engine,
+        engine_choice="asked for",
+        device="cpu",
+        points=tuple(curve),
+        ledger=Ledger(data=0.002, train=total, evaluate=0.3 * total, wall=1.4 * total + 0.003),
+        outcome=outcome,
+        reason="500 iterations done" if outcome is Outcome.COMPLETED else "the loss is not finite",
+        flops=trial.flops,
+        peak_memory_bytes=10**8,
+        peak_device_memory_bytes=None,
+        checkpoint=Checkpoint(curve[-1].iteration, {}, {}),
+        inputs=64,
+        classes=tuple("0123456789"),
+        shape=(8, 8),
+        scaling=(0.0, 1.0),
+        data_checksum=trial.data_checksum,
+        machine=machine,
+        load=Load.judged(processor=total, foreign=0.0, seconds=total),
+        level="avx2",
+    )
+
+
+def _accuracy(recipe: Recipe) -> float:
+    """The accuracy that a configuration approaches, with an optimum of learning rate and batch size."""
+    rate = recipe.optimizer.learning_rate or 1.0
+    offset = 0.01 * (sum(map(ord, recipe.optimizer.entry)) % 7)
+    size = recipe.batches.settings()["size"]
+    return 0.97 - offset - 0.03 * (np.log10(rate) + 2) ** 2 - 0.01 * abs(np.log2(size / 64))
+
+
+def _confusion(history: History, draw: np.random.Generator) -> np.ndarray:
+    """A matrix of 360 test examples whose accuracy is about that of the curve."""
+    right = round(36 * (history.points[-1].test_accuracy or 0.0))
+    matrix = draw.multinomial(36 - right, [1 / 9] * 9, size=10)
+    rows = [np.insert(row, place, right) for place, row in enumerate(matrix)]
+    return np.array(rows, np.int64)
+
+
+def main() -> None:
+    """Writes the store that the command line describes."""
+    parser = argparse.ArgumentParser(description="Writes a store of made-up trials.")
+    parser.add_argument("store")
+    parser.add_argument("--configurations", type=int, default=3240)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--points", type=int, default=20)
+    chosen = parser.parse_args()
+    synthetic_store(
+        chosen.store, configurations=chosen.configurations, seeds=chosen.seeds, points=chosen.points
+    ).close()
+
+
+if __name__ == "__main__":
+    main()
