@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,7 @@ def jobs(trials: Any) -> tuple[Job, ...]:
 
 
 Loader = Callable[[str], Dataset]
+_log = logging.getLogger("assay.studies")
 _HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
 
 
@@ -199,9 +201,9 @@ class Planner:
     def _chosen(self, recipe: Recipe, form: str, name: str | Command) -> Engine | Program:
         if (form, name) not in self._engines:
             settings, loaded = self.settings, self._loaded.setdefault(name, cache(load_engine))
-            self._engines[form, name] = choose(
-                recipe, name, device=settings.device, threads=settings.threads, load=loaded
-            )
+            engine = choose(recipe, name, device=settings.device, threads=settings.threads, load=loaded)
+            _log.info("engine of %s: %s on %s (%s)", recipe.label(), engine.name, settings.device, engine.choice)
+            self._engines[form, name] = engine
         return self._engines[form, name]
 
     def examples(self, recipe: Recipe) -> int:

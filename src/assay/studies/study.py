@@ -26,6 +26,7 @@ from assay.report.text import readable
 from assay.studies.axis_tables import axis
 from assay.studies.candidates import Candidate, Space
 from assay.studies.designs import DESIGNS
+from assay.studies.hints import axes_hint, study_hint
 from assay.studies.settings import Settings, keys_at
 from assay.studies.space import Axis, lacking, overriding
 from assay.studies.words import canonical_study, doubled_words
@@ -91,6 +92,9 @@ class Study:
             f"{key}: is a key of the baseline; write it under [baseline]" for key in _RECIPE_KEYS if key in raw
         ]
         problems += doubled_words(raw)
+        hints = {key: study_hint(key, value) for key, value in options.items() if key not in Settings.model_fields}
+        problems += [f"{key}: {hint}" for key, hint in hints.items() if hint]
+        options = {key: value for key, value in options.items() if not hints.get(key)}
         settings = Settings()
         try:
             settings = Settings(**options)
@@ -218,7 +222,10 @@ class Study:
                     "only design 'random' draws from a range"
                 )
         if not self.axes and self.settings.design != "one-at-a-time":
-            problems.append(f"axes: got none; design {self.settings.design!r} needs at least one")
+            problems.append(
+                f"axes: got none; design {self.settings.design!r} needs at least one: write [axes], and below it "
+                "optimizer.learning_rate = [0.001, 0.01]; for one configuration, write design = 'one-at-a-time'"
+            )
 
     def _expanded(self, problems: list[str]) -> list[Candidate]:
         """Every configuration with its recipe; adds their errors to `problems`, each one once."""
@@ -282,6 +289,9 @@ def _axes(raw: Mapping[str, Any], design: str, problems: list[str], baseline: Ma
                 "axes: design 'list' has no axes; expected trials, with a patch in each table [trials.NAME]"
             )
         return (axis(LIST_AXIS, _table(raw, "trials", problems), problems, baseline=baseline),)
+    if "axes" in raw and (hint := axes_hint(raw["axes"])):
+        problems.append(f"axes: {hint}")
+        return ()
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(
