@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _ENOUGH_SECONDS = 5.0  # of one command: a longer one is not repeated
 
 
 def commands(store: Path, folder: Path) -> dict[str, list[str]]:
-    """The words of each command, and the file that it writes as its last word where it writes one."""
+    """The words of each command; what it writes goes to `folder`."""
     page, picture = folder / "page.html", folder / "picture.png"
     words = {
         "list": ["list"],
@@ -51,11 +52,12 @@ def answer_rows(
             rows.append(AnswerRow(size, "making the store", problem=_problem(built, 10 * limit_seconds)))
             show(rows[-1])
             continue
-        usages = _interleaved(commands(store, folder), repetitions, limit_seconds)
-        foreign += [usage.foreign for ones in usages.values() for usage in ones]
-        for name, ones in usages.items():
-            rows.append(_row(size, name, ones, limit_seconds, folder))
-            show(rows[-1])
+        with tempfile.TemporaryDirectory() as written:
+            usages = _interleaved(commands(store, Path(written)), repetitions, limit_seconds)
+            foreign += [usage.foreign for ones in usages.values() for usage in ones]
+            for name, ones in usages.items():
+                rows.append(_row(size, name, ones, limit_seconds, Path(written)))
+                show(rows[-1])
     return rows, foreign
 
 

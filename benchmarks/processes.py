@@ -14,7 +14,7 @@ from time import perf_counter, sleep
 
 import psutil
 
-_PERIOD_SECONDS = 0.02  # between two readings of the memory
+_PERIOD_SECONDS = 0.05  # between two readings of the memory
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Usage:
         error: Standard error.
         seconds: From its start to its end.
         processor: Processor seconds of it and of the processes it waited for.
-        peak_bytes: The maximum over time of the sum over its processes of their peak resident memory, read every 20 ms.
+        peak_bytes: The maximum over time of the sum over its processes of their peak resident memory, read every 50 ms.
             Memory that processes share counts in each; None without /proc.
         foreign: The fraction of the machine's processor time that other processes used.
     """
@@ -51,20 +51,23 @@ def run(words: Sequence[str], *, limit_seconds: float) -> Usage:
     """Runs a program to its end or its time limit, when it is killed with its process group."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error:
         busy, begin = _busy_seconds(), perf_counter()
-        process = subprocess.Popen(words, stdout=output, stderr=error, start_new_session=True)
+        process = subprocess.Popen(words, stdout=output, stderr=error, process_group=0)
         peak, killed = 0, False
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            peak = max(peak, sum(map(_peak_bytes, _tree(process.pid))))
-            if not killed and perf_counter() - begin > limit_seconds:
-                killed = True
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            sleep(_PERIOD_SECONDS)
+        try:
+            while True:
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if pid:
+                    process.returncode = os.waitstatus_to_exitcode(status)
+                    break
+                peak = max(peak, sum(map(_peak_bytes, _tree(process.pid))))
+                if not killed and perf_counter() - begin > limit_seconds:
+                    killed = True
+                    _kill(process)
+                sleep(_PERIOD_SECONDS)
+        finally:
+            if process.returncode is None:  # Ctrl-C
+                _kill(process)
         seconds = perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)  # it was waited for here
         processor = usage.ru_utime + usage.ru_stime
         foreign = max(0.0, _busy_seconds() - busy - processor) / (seconds * (os.cpu_count() or 1))
         texts: list[str] = []
@@ -72,6 +75,11 @@ def run(words: Sequence[str], *, limit_seconds: float) -> Usage:
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     return Usage(None if killed else process.returncode, *texts, seconds, processor, peak or None, min(1.0, foreign))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tree(pid: int) -> list[int]:

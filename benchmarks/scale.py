@@ -34,7 +34,7 @@ from tests.store.servers import postgres, program
 
 ITERATIONS = {"1 ms": 50, "10 ms": 500}
 """Iterations on the digits that take about so long to train."""
-TRIALS = {"1 ms": 400, "10 ms": 100}
+TRIALS = {"1 ms": 300, "10 ms": 100}
 SIZES = (1_000, 10_000, 100_000)
 _BARE = "loop over the engine"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from assay.report.charts import write
 from assay.report.charts.style import COLOURS, GREY
 from benchmarks.scale_rows import AnswerRow, ScaleReport, TrialRow
 
+_POWERS = [10.0**power for power in range(-2, 6)]  # that axes name
 _FAMILIES = {"assay": COLOURS[0], "Optuna": COLOURS[1], "loop": GREY}
 
 
@@ -29,6 +31,8 @@ def chart(report: ScaleReport, path: Path) -> None:
 
 def _rates(rows: list[TrialRow]) -> alt.FacetChart:
     """Bars of trials per second, a panel for each length of trials and number of workers."""
+    measured = [row.rate.min for row in rows if row.rate is not None]
+    floor = 10.0 ** math.floor(math.log10(min(measured)))  # the start of the bars: a logarithmic scale has no zero
     values = [
         {
             "panel": f"trials of {row.length}, {row.workers} worker{'s' * (row.workers > 1)}",
@@ -38,19 +42,19 @@ def _rates(rows: list[TrialRow]) -> alt.FacetChart:
             "low": row.rate.min,
             "high": row.rate.max,
             "label": f"{row.rate.median:,.0f}",
-            "one": 1.0,  # the start of the bars, because a logarithmic scale has no zero
+            "floor": floor,
         }
         for row in rows
         if row.rate is not None
     ]
-    scale, axis = alt.Scale(type="log"), alt.Axis(values=[1, 10, 100, 1000, 10000], format="~s")
+    scale, axis = alt.Scale(type="log"), alt.Axis(values=_POWERS, format="~s")
     colour = alt.Scale(domain=list(_FAMILIES), range=list(_FAMILIES.values()))
     base = alt.Chart().encode(
         y=alt.Y("way:N", title=None, sort=alt.SortField("rate", order="descending")),
         color=alt.Color("family:N", legend=None, scale=colour),
     )
     bars = base.mark_bar(height=11).encode(
-        x=alt.X("one:Q", scale=scale, axis=axis, title="trials per second, with the start"), x2="rate:Q"
+        x=alt.X("floor:Q", scale=scale, axis=axis, title="trials per second, with the start"), x2="rate:Q"
     )
     whiskers = base.mark_rule(color="black").encode(
         x=alt.X("low:Q", scale=scale), x2="high:Q", color=alt.value("black")
@@ -89,7 +93,12 @@ def _answers(rows: list[AnswerRow]) -> alt.LayerChart:
         "command:N", title=None, scale=alt.Scale(range=list(COLOURS)), sort=[row.command for row in rows]
     )
     base = alt.Chart(alt.Data(values=values)).encode(x=x, color=colour)
-    y = alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="seconds from the command to its end")
+    y = alt.Y(
+        "seconds:Q",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(values=_POWERS, format="~g"),
+        title="seconds from the command to its end",
+    )
     return alt.layer(
         base.mark_line(point=True).encode(y=y), base.mark_rule().encode(y=alt.Y("low:Q"), y2="high:Q")
     ).properties(width=520, height=220)

@@ -17,12 +17,11 @@ from assay.execution.active import ActiveBatch, Held, halves
 from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
 from assay.execution.full_disk import WithoutRoom
-from assay.execution.labels import labels_of
+from assay.execution.labels import batch_sentence, labels_of, sharing_sentence
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
-from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.endings import Ending
@@ -138,6 +137,7 @@ class Execution:
         """Stores the studies with their trials, and marks the results to be retrained. Iterating calls it first."""
         for plan in self.plans:
             self.store.register(plan)
+        _log.info("%s", sharing_sentence(self.name, self.trials.values(), self.outcomes))
         if self._again or self._retry or self._starts:
             every = self._again or bool(self._starts)
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
@@ -195,8 +195,11 @@ class Execution:
     def _prune(self) -> None:
         """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
         for plan in self.plans:
-            ended = all(key in self.outcomes for key in plan.trials)
-            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+            if not self._prunes or not plan.registers or plan.study.settings.keep != "winners":
+                continue
+            if all(key in self.outcomes for key in plan.trials):
+                from assay.execution.winners import keep_winners  # loads pandas, which no other run needs
+
                 keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:
@@ -311,6 +314,7 @@ class Execution:
             if start is not None and self._reads_off and held.job.trajectory not in self._starts:
                 endings += ends_within(held, start, self._examples, self._save_best)
         if endings:
+            _log.info("%s read off stored curves of longer trainings", f"{len(endings):,} trials")
             self._finish(endings)
         return {ending.trial.key for ending in endings if ending.trial.key in self.outcomes}
 
@@ -325,6 +329,7 @@ class Execution:
         """Gives a worker a batch."""
         self._active[number] = ActiveBatch(members)
         first = members[0].job.trials[0]
+        _log.info("%s", batch_sentence(number, members))
         starts, content = joined([b"" if held.start is None else to_bytes(held.start) for held in members])
         self.workers.train(
             number,

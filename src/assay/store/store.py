@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ from assay.training.history import History
 from assay.training.outcome import RETRIED, Outcome
 from assay.training.snapshots import weights_at
 
+_log = logging.getLogger("assay.store")
+
 
 def default_url() -> str:
     """$ASSAY_STORE, else assay.db in the current folder."""
@@ -56,6 +59,7 @@ class Store:
         self.database = Database(url or default_url(), read_only=read_only)
         self.artifacts = artifacts_of(self.database)
         self.leases = Leases(self.database)
+        _log.info("%s: opened%s", self.name, " read-only" if read_only else "")
 
     @property
     def name(self) -> str:
