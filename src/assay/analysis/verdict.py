@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from scipy import special
+import scipy  # its parts are loaded when they are first used
 
 from assay.analysis.paired import pairs_needed
 from assay.analysis.quantities import SCORE
@@ -252,7 +252,7 @@ class Verdict:
 @lru_cache(maxsize=256)
 def _t_quantile(freedom: int, p: float) -> float:
     """The quantile of Student's t distribution: the verdicts of a family have few different ones."""
-    return float(special.stdtrit(freedom, p))
+    return float(scipy.special.stdtrit(freedom, p))
 
 
 def correction(comparisons: int, family: str = "pairs") -> str:

@@ -22,7 +22,6 @@ from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
-from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.endings import Ending
@@ -196,8 +195,11 @@ class Execution:
     def _prune(self) -> None:
         """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
         for plan in self.plans:
-            ended = all(key in self.outcomes for key in plan.trials)
-            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+            if not self._prunes or not plan.registers or plan.study.settings.keep != "winners":
+                continue
+            if all(key in self.outcomes for key in plan.trials):
+                from assay.execution.winners import keep_winners  # loads pandas, which no other run needs
+
                 keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:

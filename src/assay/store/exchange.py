@@ -158,6 +158,9 @@ class _Portion:
         return planned, [dict(zip(of_result, cells, strict=True)) for cells in self.ended]
 
 
+_ARTIFACT = result.columns.keys().index("artifact")
+
+
 @dataclass(frozen=True)
 class _Export:
     """The checked rows of an exported folder."""
@@ -185,8 +188,7 @@ def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
     total = sum(len(portion.planned) for portion in export.trials)
-    place = result.columns.keys().index("artifact")
-    for name in artifacts & {cells[place] for portion in export.trials for cells in portion.ended}:
+    for name in artifacts & {cells[_ARTIFACT] for portion in export.trials for cells in portion.ended}:
         store.artifacts.put((folder / "artifacts" / name).read_bytes())  # before the rows that refer to it
     with store.database.write() as connection:
         for row in export.machines.values():
@@ -221,10 +223,14 @@ def _read(folder: Path, show: Show) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials, count = list[_Portion](), rows_of(path) if path.is_file() else 0
+        trials, keys, count = list[_Portion](), set[str](), rows_of(path)
         for number, rows in enumerate(batched(trial_rows(path), _ROWS)):
             show("trials read", number * _ROWS, count)
             trials.append(_checked(rows))
+            for key, *_ in trials[-1].planned:
+                if key in keys:
+                    raise ValueError(f"trial {key[:8]}: is there twice")
+                keys.add(key)
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:

@@ -23,6 +23,7 @@ from assay.report.charts.frames import (
     captions,
     checked,
     ended,
+    floats,
     headed,
     mixed,
     nothing,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import PREFIX, is_no_axis
 from assay.analysis.frames import FINISHED, clocks, is_imported
