@@ -336,3 +336,11 @@ def test_verbose_says_what_is_decided(stored: Any, caplog: pytest.LogCaptureFixt
     ):
         assert part in caplog.text, part
     assert stored("run", "again.toml", "--yes", "--quiet")[2] == ""
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "store check", "data info"])
+def test_help_at_60_columns_cuts_no_word(name: str, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = invoke(*name.split(), "--help")
+    assert (code, "…" in out) == (0, False)
+    assert max(len(line) for line in out.splitlines()) <= 60, out
