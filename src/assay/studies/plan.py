@@ -231,7 +231,7 @@ class Planner:
         trainer = self._chosen(recipe, form, settings.engine if engine is None else engine)
         recipe = self._resolved(recipe, n)
         cost = self._cost(recipe, form, dataset, trainer)
-        columns = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
+        columns: Any = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
         trajectory = trajectory_key(recipe, engine=trainer, **columns, texts=texts)
         return Trial(
             recipe=recipe,
