@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,7 @@ def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
     return list(dict.fromkeys(map(str, trials["configuration"][trials["steps"] == "epochs"].tolist())))
 
 
-def _crossings(trials: pd.Series, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
+def _crossings(trials: Any, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
     """By trial, the time at which its values first reach the target, or else the last time; and whether they do."""
     keep = np.isfinite(times) & np.isfinite(values)
     codes, names = pd.factorize(trials[keep], use_na_sentinel=False)
