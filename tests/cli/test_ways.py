@@ -344,3 +344,12 @@ def test_help_at_60_columns_cuts_no_word(name: str, invoke: Any, monkeypatch: py
     code, out, _ = invoke(*name.split(), "--help")
     assert (code, "…" in out) == (0, False)
     assert max(len(line) for line in out.splitlines()) <= 60, out
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_units_in_headers_are_shown(width: int) -> None:
+    table = tables.of_rows("differences", ["a", "difference [points]", "training [s]"], [["[b]" * 9, "1.00", "0.5"]])
+    screen = Console(width=width, file=io.StringIO())
+    screen.print(fitted(table, width))
+    text = screen.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert all(part in text for part in ("[points]", "[s]", "[b][b]"))

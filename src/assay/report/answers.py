@@ -213,9 +213,10 @@ def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> st
     if goal and reaching.empty:
         return f"No configuration{on} that is ranked by effort reaches {goal}."
     of_ranked = f" of the {len(reaching):,} of {len(ranking):,} configurations that reach {goal}" if goal else ""
+    of_ranked = "" if len(ranking) == 1 else of_ranked
     of_ranked = (
         f" of the {len(ranking):,} configurations, which all reach {goal}"
-        if len(reaching) == len(ranking)
+        if len(reaching) == len(ranking) > 1
         else of_ranked
     )
     listed_rows = reaching if goal else finished

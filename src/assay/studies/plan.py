@@ -316,7 +316,9 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
             try:
                 trial = planner.trial(recipe, candidate.engine)
             except AssayError as error:
-                problems.setdefault(str(error), candidate.label)
+                sentences = error.problems if isinstance(error, RecipeError) else (str(error),)
+                for sentence in sentences:
+                    problems.setdefault(sentence, candidate.label)
                 break
             place = (candidate.label, repeat)
             if place in keys:  # listed again
