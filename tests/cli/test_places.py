@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -149,6 +150,43 @@ def test_weights_that_may_not_be_read_are_not_called_missing_and_not_dropped(sto
     opened = Store(str(store))
     assert integrity.check(opened) == [d for d in integrity.check(opened) if d.kind == "orphan"]
     assert sorted(opened.artifacts.names()) == names
+
+
+def test_a_store_is_checked_in_a_folder_that_may_not_be_written_to(store: Path) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    opened = Store(str(store))  # whose newest rows are in the log only
+    shutil.copytree(store.parent, store.parent / "copy")
+    opened.register(made_plan(3, name="newer"))
+    shutil.copytree(store.parent, store.parent / "with-log", ignore=shutil.ignore_patterns("copy"))
+    opened.close()
+    for name in ("copy", "with-log"):
+        for extra in (store.parent / name).glob("s.db-shm"):
+            extra.unlink()
+    (store.parent / "copy" / "s.db-wal").unlink(missing_ok=True)
+    before = {path: path.read_bytes() for path in store.parent.glob("*/s.db*") if path.is_file()}
+    for path in before:
+        path.chmod(0o400)
+        path.parent.chmod(0o500)
+    try:
+        ends = ends_of([f"store check --store {name}/s.db" for name in ("copy", "with-log")], store.parent)
+    finally:
+        for path in before:
+            path.parent.chmod(0o700)
+    code, text = ends["store check --store copy/s.db"]
+    assert (code, text.splitlines()[-1]) == (0, "copy/s.db: sound")
+    code, text = ends["store check --store with-log/s.db"]
+    assert code == 2
+    assert "its newest results are in s.db-wal, which cannot be read from a read-only folder; copy s.db and" in text
+    assert before == {path: path.read_bytes() for path in store.parent.glob("*/s.db*") if path.is_file()}
+
+
+def test_a_check_makes_no_store(invoke: Any, tmp_path: Path) -> None:
+    code, _, err = invoke("store", "check", "--store", "none.db")
+    assert code == 2
+    assert "none.db: no such store" in err
+    assert not list(tmp_path.glob("none.db*"))
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])

@@ -259,6 +259,38 @@ def test_starting_loads_nothing_heavy(code: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+COMMANDS = """
+import json, sys
+from assay.cli import main
+
+loaded = {}
+for name, words in WORDS.items():
+    sys.argv = ["assay", *words, "--store", "store.db"]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (name, end.code)
+    loaded[name] = [module for module in HEAVY if module in sys.modules]
+print(json.dumps(loaded))
+"""
+
+
+def test_commands_load_what_they_need_alone(invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plans, lists or shows a trial needs no frames, and a table of results no statistics and no chart."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(
+        'design = "one-at-a-time"\nengine = "numpy"\n[baseline]\nmodel.hidden = [4]\nbudget.iterations = 2\n'
+    )
+    run = ["run", "study.toml"]
+    key = json.loads(invoke(*run, "--json", "--store", "store.db")[1])["trials"][0]["trial"]
+    words = {"plan": [*run, "--plan"], "list": ["list"], "trials": ["list", "--trials"], "show": ["show", key]}
+    heavy = ("pandas", "scipy.special", "sklearn", "altair", "alembic", "jax", "torch", "PIL", "vl_convert")
+    code = f"HEAVY = {heavy!r}\nWORDS = { {**words, 'finished': run}!r}\n{COMMANDS}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {name: [] for name in words} | {"finished": ["pandas"]}
+
+
 @pytest.mark.parametrize("words", [["-c", "import assay"], ["-m", "assay.cli", "--help"]])
 def test_starting_is_quick(words: list[str], tmp_path: Path) -> None:
     """Processor time, the best of up to twenty, so that a busy machine does not decide."""

@@ -320,3 +320,27 @@ def test_a_training_that_waits_says_once_for_whom(capsys: pytest.CaptureFixture[
         show(status)
         show(status)
     assert capsys.readouterr().err.count("waiting for another trial on this machine") == 1
+
+
+def test_verbose_says_what_is_decided(stored: Any, caplog: pytest.LogCaptureFixture) -> None:
+    Path("again.toml").write_text(STUDY.replace("budget = 3", "budget = 4").replace('engine = "numpy"\n', ""))
+    code, _, err = stored("run", "again.toml", "--yes", "--verbose")
+    assert code == 0, err
+    for part in (
+        "assay.db: opened",
+        "data digits: 1,437 training and 360 test examples, read in",
+        "engine of mlp 128, descent 0.1, shuffled 16, digits: ",
+        "again: 0 trials stored before, 4 to train",
+        "worker 0: ",
+        "from the beginning (mlp 128, ",
+    ):
+        assert part in caplog.text, part
+    assert stored("run", "again.toml", "--yes", "--quiet")[2] == ""
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "store check", "data info"])
+def test_help_at_60_columns_cuts_no_word(name: str, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = invoke(*name.split(), "--help")
+    assert (code, "…" in out) == (0, False)
+    assert max(len(line) for line in out.splitlines()) <= 60, out

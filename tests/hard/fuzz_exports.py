@@ -39,20 +39,30 @@ def used(store: Path, draw: random.Random) -> None:
     import sqlite3
 
     at = ("--store", str(store))
-    for words in (("list",), ("list", "--trials"), ("list", "--trials", "--json"), ("store", "check")):
+    with_text = draw.choice((("list",), ("list", "--trials"), ("list", "--trials", "--json")))
+    for words in (with_text, ("store", "check")):
         if fuzzing.command(*words, *at) == "refused":
             raise RuntimeError(f"{words}: refused after an import")
     with sqlite3.connect(store) as database:
         keys = [row[0] for row in database.execute("select key from trial union select key from imported")]
         keys += [row[0] for row in database.execute("select key from bench")]
         studies = [row[0] for row in database.execute("select name from study")]
-    for key in draw.sample(sorted(keys), min(3, len(keys))):
-        fuzzing.command("show", key, *at)
-        fuzzing.command("show", key, "--json", *at)
-    for name in studies:
-        fuzzing.command("list", "--study", name, *at)
-    if studies and draw.random() < 0.5:
-        fuzzing.command("report", draw.choice(studies), "-o", str(store.parent / "r.html"), *at)
+    for key in draw.sample(sorted(keys), min(2, len(keys))):
+        fuzzing.command("show", key, *draw.choice(((), ("--json",))), *at)
+    if studies:
+        study = draw.choice(studies)
+        fuzzing.command(*draw.choice((answer(draw, study, store.parent), ("list", "--study", study))), *at)
+
+
+_CHARTS: list[str] = []
+
+
+def answer(draw: random.Random, study: str, folder: Path) -> tuple[str, ...]:
+    """A command that answers from a study: a tenth of them draw the whole page, the others one chart or a table."""
+    if draw.random() < 0.1:
+        return ("report", study, "-o", str(folder / "r.html"))
+    chart = ("plot", study, draw.choice(_CHARTS), "-o", str(folder / "p.json"))
+    return draw.choice((chart, chart, ("compare", study, "--all"), ("target", study, "90 %")))
 
 
 def _change_file(draw: random.Random, folder: Path) -> None:
@@ -133,13 +143,15 @@ def warm() -> None:
     import tempfile
 
     from assay.logs import read_all
+    from assay.report.charts import CHARTS
     from assay.store import benches, imported
     from assay.store.exchange import export
     from assay.store.store import Store
     from tests.logs.samples import SAMPLES
     from tests.store.makers import made_bench, made_end, made_plan
 
-    root = Path(tempfile.mkdtemp(prefix="assay-fuzz-exports-"))
+    _CHARTS.extend(name for name in CHARTS if not name.startswith("bench"))
+    root = Path(tempfile.mkdtemp(prefix="assay-fuzz-exports-", dir=fuzzing.MEMORY_FOLDER))
     log = root / "run.log"
     log.write_bytes(SAMPLES["pytorch"])
     made = made_plan(3)
@@ -151,8 +163,10 @@ def warm() -> None:
         export(store, root / f"export-{number}")
         _EXPORTS.append(root / f"export-{number}")
     Store(str(root / "empty.db")).close()
-    for words in (("list",), ("report", "made", "-o", str(root / "r.html"))):
-        fuzzing.command(*words, "--store", str(root / "0.db"))
+    words = [("list",), ("report", "made", "-o", str(root / "r.html")), ("compare", "made"), ("target", "made", "90 %")]
+    words += [("plot", "made", "curves", "-o", str(root / "p.json")), ("show", next(iter(made.trials)))]
+    for some in (*words, ("store", "check")):
+        fuzzing.command(*some, "--store", str(root / "0.db"))
 
 
 def filled(store: Any, made: Any, made_end: Any) -> None:

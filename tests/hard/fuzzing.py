@@ -6,6 +6,7 @@ exception, exit code 70, a killed process, more than 1 GiB above the memory at i
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import resource
@@ -17,15 +18,19 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from assay.errors import AssayError
 
 MEMORY_BYTES = 2**30  # of resident memory above that at the start of a case
 DATA_BYTES = 2**31  # of private memory above that at the start of a block, a backstop
 SECONDS = 10.0  # of processor time
-_BLOCK = 100  # cases of one process
+_BLOCK = 200  # cases of one process
 _HANGS = 120  # seconds of wall time, after which a case that waits is killed
 _SHOWN = 12  # kinds of failure that are printed
+
+MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where files of cases are made: the disk is not what is tried."""
 
 Case = Callable[[random.Random, Path], str]
 
@@ -41,6 +46,8 @@ def run(name: str, case: Case, seed: int, cases: int, *, warm: Callable[[], None
         warm: imports what the cases need, once, before processes are forked.
     """
     warm()
+    gc.collect()
+    gc.freeze()  # what is warm is neither searched nor copied by the collections of each process
     counts = Counter[str]({"cases": 0, "failures": 0, "taken": 0, "refused": 0})
     seen = Counter[str]()
     start = 0
@@ -65,7 +72,7 @@ def _random(name: str, seed: int, number: int) -> random.Random:
 def _block(name: str, case: Case, seed: int, numbers: range, counts: Counter[str], seen: Counter[str]) -> int:
     """Makes cases in one forked process until all are made or one kills it; returns the number of the next case."""
     read, write = os.pipe()
-    folder = Path(tempfile.mkdtemp(prefix="assay-fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="assay-fuzz-", dir=MEMORY_FOLDER))
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -152,6 +159,7 @@ def command(*words: str) -> str:
 
     from assay import cli
 
+    _keep_commands(cli)
     sys.argv = ["assay", *words]
     try:
         with contextlib.redirect_stdout(open(os.devnull, "w")), contextlib.redirect_stderr(_Last()) as said:
@@ -162,6 +170,14 @@ def command(*words: str) -> str:
             raise RuntimeError(f"{words[0]}: exit {code}: {said.text[-250:]}") from None
         return "refused" if code == 2 else "taken"
     return "taken"
+
+
+def _keep_commands(cli: Any) -> None:
+    """Keeps the commands that `app` builds from their functions, which it would build anew in every call."""
+    import typer
+
+    if isinstance(cli.app, typer.Typer):
+        cli.app = typer.main.get_command(cli.app)
 
 
 class _Last:

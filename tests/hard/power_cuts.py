@@ -34,6 +34,7 @@ def run(seed: int, cases: int) -> dict[str, int]:
             folder.mkdir()
             recorded = _record(folder, kind, number)
             counts["recordings"] += 1
+            check_promises(recorded, stored_results(folder / "store.db"))
             label = f"{seed}, {kind} {number}"
             _cut(recorded, stored_results(folder / "store.db"), chance, counts, cases=cases, label=label)
     return counts
@@ -47,6 +48,13 @@ def _record(folder: Path, kind: str, seed: int) -> list[Operation]:
     return record(
         command, folder, trace, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
+
+
+def check_promises(recorded: list[Operation], results: dict[str, Row]) -> None:
+    """Checks that every stored result was promised: else the states of a recording show nothing. Raises: SystemExit."""
+    promised = [operation[2] for operation in recorded if operation[0] == "note"]
+    if not promised or sorted(promised) != sorted(results):
+        raise SystemExit(f"power-cuts: {len(promised)} results were promised, and {len(results)} are stored")
 
 
 def _cut(

@@ -3,7 +3,7 @@
 - run: `assay run` of a short study with kept weights.
 - store: results, replaced checkpoints and openings of a store, without trainings; now and then two processes at once.
 
-Each writes to the file `notes` the key of every trial whose `finish` has returned.
+Each writes to the file `notes` the key of every trial whose `finish` or `finish_all` has returned.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.store.artifacts import SMALL_BYTES
+from assay.store.endings import Ending
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
 
@@ -43,17 +45,19 @@ def _run(chance: random.Random, notes: int) -> None:
 
     values = {"repeats": chance.randint(10, 30), "iterations": chance.choice([20, 200])}
     Path("study.toml").write_text(STUDY.format(engine="native", **values))
-    Store.finish = _noting(Store.finish, notes)
+    Store.finish_all = _noting(Store.finish_all, notes)
     sys.argv = ["assay", "run", "study.toml", "--store", "store.db", "--yes"]
     assay.cli.main()
 
 
-def _noting(finish: Callable[..., bool], notes: int) -> Callable[..., bool]:
-    def finish_and_note(store: Store, lease: Any, planned: Any, finished: Any) -> bool:
-        stored = finish(store, lease, planned, finished)
-        if stored:
-            os.write(notes, f"{planned.key}\n".encode())
-        return stored
+def _noting(finish_all: Callable[..., list[bool]], notes: int) -> Callable[..., list[bool]]:
+    """Results are stored a batch of trials at a time; a batch that finds no room calls it again with its halves."""
+
+    def finish_and_note(store: Store, endings: Sequence[Ending], **options: Any) -> list[bool]:
+        accepted = finish_all(store, endings, **options)
+        stored = [ending.trial.key for ending, taken in zip(endings, accepted, strict=True) if taken]
+        os.write(notes, "".join(f"{key}\n" for key in stored).encode())
+        return accepted
 
     return finish_and_note
 
@@ -81,13 +85,23 @@ def write_results(path: Path, chance: random.Random, notes: int) -> None:
     while claimed := store.leases.claim(plan.jobs):
         lease, job = claimed
         for step in range(chance.choice([0, 0, 1, 3])):
-            store.checkpoint(lease, step + 1, chance.randbytes(chance.choice([100, 6000])))
-        content = chance.choice([None, b"equal in several trials", chance.randbytes(5000)])
-        end = made_end(job.trials[0], content=content, points=chance.choice([3, 40, 400]))
-        if store.finish(lease, job.trials[0], end):
-            os.write(notes, f"{job.trials[0].key}\n".encode())
-        store.leases.release(lease)
+            store.checkpoint(lease, step + 1, chance.randbytes(chance.choice([100, 6000, SMALL_BYTES + 1])))
+        held = [(lease, job)]
+        while len(held) < chance.choice([1, 1, 4]) and (more := store.leases.claim(plan.jobs)):
+            held.append((more[0], more[1]))
+        endings = [Ending(lease, job.trials[0], _end(job.trials[0], chance)) for lease, job in held]
+        accepted = store.finish_all(endings)
+        keys = [ending.trial.key for ending, taken in zip(endings, accepted, strict=True) if taken]
+        os.write(notes, "".join(f"{key}\n" for key in keys).encode())
+        store.leases.release(*(lease for lease, _ in held))
     store.close()
+
+
+def _end(trial: Any, chance: random.Random) -> Any:
+    """The end of a trial, with weights that are missing, shared by trials, a row, or (rarely) a file of their own."""
+    large = SMALL_BYTES + 1 if chance.random() < 0.3 else 5000
+    content = chance.choice([None, b"equal in several trials", chance.randbytes(large)])
+    return made_end(trial, content=content, points=chance.choice([3, 40, 400]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from . import CASES, counts
 from .__main__ import PAGE
 from .disk import SECTOR, Disk
-from .power_cuts import can_record
+from .power_cuts import can_record, check_promises
 from .recording import operations
 from .two_drivers import can_isolate
 
@@ -102,6 +102,14 @@ def test_a_rename_that_was_not_flushed_leaves_the_old_name_or_the_new_one(tmp_pa
     for operation in (("create", "a"), ("append", "a", b"x"), ("flush", "a"), ("flush", ""), ("rename", "a", "b")):
         disk.apply(operation)
     assert states(disk, tmp_path) == {(("a", b"x"),), (("b", b"x"),)}
+
+
+def test_a_recording_without_promises_is_an_error_of_the_harness() -> None:
+    notes = [("create", "store.db"), ("note", "", "ab"), ("note", "", "cd")]
+    check_promises(notes, {"ab": (), "cd": ()})
+    for recorded, results in (([], {}), (notes[:1], {"ab": ()}), (notes[:2], {"ab": (), "cd": ()})):
+        with pytest.raises(SystemExit, match="results were promised"):
+            check_promises(recorded, results)
 
 
 def test_a_trace_becomes_operations(tmp_path: Path) -> None:

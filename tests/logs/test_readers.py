@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from assay import logs
 from assay.errors import AssayError, FileError
 from assay.logs import FORMATS, Options
+from assay.logs.lines import number_of
 from assay.logs.tensorboard import crc32c
 from assay.training.history import History
 from assay.training.outcome import Outcome
@@ -306,3 +308,17 @@ def test_an_imported_curve_has_no_recipe_and_says_so(read) -> None:
         assay.fit({"budget": {"epochs": 1}}, start=history)
     assert history.plain()["imported"] is True
     assert math.isclose(history.frame()["seconds"].iloc[-1], sum(TRAINING))
+
+
+@pytest.mark.parametrize("start", ["9", "-9", "9.", ".9", "1e9"])
+def test_a_long_number_that_is_none_is_refused_in_linear_time(start: str) -> None:
+    begin = time.process_time()
+    assert number_of(start + "9" * 200_000 + "x") is None
+    assert time.process_time() - begin < 0.5
+
+
+def test_numbers_of_every_form_are_read() -> None:
+    assert [number_of(text) for text in ("1", "1.", ".5", "1.5", "-1.5e-3", "+2E4", " 7 ")] == [
+        1.0, 1.0, 0.5, 1.5, -0.0015, 20000.0, 7.0
+    ]  # fmt: skip
+    assert [number_of(text) for text in ("", ".", "1.5.2", "1e", "--1", "1_000", "x1")] == [None] * 7

@@ -21,8 +21,8 @@ def program(name: str) -> str | None:
 
 
 @contextmanager
-def postgres() -> Generator[str]:
-    """The URL of a server with an empty database, for as long as the block lasts."""
+def postgres(*, fsync: bool = False) -> Generator[str]:
+    """The URL of a server with an empty database, for as long as the block lasts; tests do not wait for the disk."""
     initdb, pg_ctl = program("initdb"), program("pg_ctl")
     assert initdb
     assert pg_ctl
@@ -36,7 +36,7 @@ def postgres() -> Generator[str]:
         port = free.getsockname()[1]
     quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **account}
     subprocess.run([initdb, "-D", str(root / "data"), "-U", "assay", "-A", "trust", "-N"], **quiet)
-    options = f"-h 127.0.0.1 -p {port} -k {root} -c fsync=off"
+    options = f"-h 127.0.0.1 -p {port} -k {root} -c fsync={'on' if fsync else 'off'}"
     start = [pg_ctl, "-D", str(root / "data"), "-o", options, "-l", str(root / "log"), "-w", "start"]
     subprocess.run(start, **quiet)
     try:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from assay.errors import FileError
 from assay.recipe.model import Recipe
 from assay.store.consistency import contradictions
 from assay.store.exchange import export, read_back
+from assay.store.parquet import trial_rows
 from assay.store.store import Store
 from assay.studies.keys import trial_key_of
 from tests.hard.fuzz_exports import filled
@@ -80,3 +84,25 @@ def test_rows_that_hold_no_digest_of_their_start_or_program_are_taken(exported: 
     started = ended | {"warnings": json.dumps(["started from the weights in a.safetensors (sha256 00), not ..."])}
     assert not list(contradictions(other, started))
     assert not list(contradictions(other | {"engine": "command:mine"}, ended))
+
+
+def test_an_export_with_a_trial_twice_is_refused(exported: Path, tmp_path: Path) -> None:
+    """A row that is repeated costs a file nothing, and its reader a row each time."""
+    path = exported / "trials.parquet"
+    frame = pd.read_parquet(path)
+    pd.concat([frame, frame.iloc[[0]]]).to_parquet(path, index=False)
+    with pytest.raises(FileError, match=f"trial {frame['key'][0][:8]}: is there twice"):
+        read_back(Store(str(tmp_path / "other.db")), exported)
+
+
+def test_one_long_text_in_many_rows_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    """A dictionary of one text of 1 MB stands for 2 GB in a file of a megabyte or less."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["x" * 10**6]))
+    path = tmp_path / "trials.parquet"
+    pq.write_table(pa.table({"recipe": texts}), path, store_schema=False)
+    assert path.stat().st_size < 10**6
+    before, rows = pa.default_memory_pool().max_memory(), trial_rows(path)
+    assert sum(1 for _ in islice(rows, 536)) == 536  # rows of 1 MB below 512 MiB
+    with pytest.raises(FileError, match="its texts have more than 512 MiB"):
+        next(rows)
+    assert pa.default_memory_pool().max_memory() - before < 2**27

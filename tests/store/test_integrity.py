@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from assay.errors import AssayError, StoreError
-from assay.store import imported, integrity, queries
+from assay.store import benches, imported, integrity, queries
 from assay.store.salvage import salvage
 from assay.store.schema import VERSION
 from assay.store.store import Store
 from assay.store.urls import parsed as parsed_url
-from tests.store.makers import made_end, made_plan
+from tests.store.makers import made_bench, made_end, made_plan
 
 FIXTURES = Path(__file__).parent / "schemas"
 
@@ -78,6 +78,65 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     for read_only in (False, True):
         with pytest.raises(StoreError, match="schema version 9999, this Assay reads up to"):
             Store(str(path), read_only=read_only)
+
+
+@pytest.mark.parametrize("version", ["0.5", "x", ""])
+def test_a_version_of_the_schema_that_never_was_is_damage(version: str, tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    connection.close()
+    if version > VERSION:
+        said = "this Assay reads up to"
+    else:
+        said = "damaged: unknown version of its schema: .*`assay store repair .*` saves what can be read"
+    with pytest.raises(StoreError, match=said):
+        Store(str(path))
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_without_the_version_of_its_schema_is_repaired(statement: str, read_only: bool, tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 2)
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(StoreError, match="damaged: the version of its schema is missing"):
+        Store(str(path), read_only=read_only)
+    saved, count = salvage(path)
+    assert count == 2
+    assert integrity.check(Store(str(saved))) == []
+
+
+@pytest.mark.parametrize("column", ["name", "data", "outcome", "measured", "updated"])
+def test_a_damaged_row_of_a_bench_hides_no_other_and_is_found(
+    column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, plain = Store(str(tmp_path / "store.db")), made_bench().plain()
+    benches.save(store.database, plain)
+    benches.save(store.database, plain | {"bench": "f" * 64, "name": "other"})
+    with store.database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE bench SET {column} = x'ff00' WHERE name = 'other'")
+    assert [row["key"] for row in benches.listed(store.database)] == [plain["bench"]]
+    assert f"the bench 'ffffffff' cannot be read: bench.{column}: " in caplog.text
+    (defect,) = integrity.check(store)
+    assert (defect.kind, defect.subject) == ("unreadable", "f" * 64)
+    assert integrity.repair(store)[0] == "quarantined bench ffffffff"
+    assert integrity.check(store) == []
+
+
+@pytest.mark.parametrize(("table", "column"), [("study", "updated"), ("study", "name"), ("result", "accuracy")])
+def test_a_damaged_cell_of_a_study_hides_no_other(
+    table: str, column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(f"sqlite:///{filled(tmp_path / 'store.db', 2)}")
+    store.register(made_plan(1, name="other", model={"hidden": [7]}))
+    which = " WHERE name = 'made'" if table == "study" else ""
+    with store.database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE {table} SET {column} = x'ff00'{which}")
+    listed = {row["name"]: row["best"] for row in queries.studies(store.database)}
+    assert listed == ({"other": None} if table == "study" else {"other": None, "made": None})
+    assert "cannot be read" in caplog.text
 
 
 def test_a_folder_and_a_missing_store_are_told(tmp_path: Path) -> None:
@@ -213,7 +272,7 @@ def test_eight_processes_start_at_once_on_a_fresh_store(url: str, tmp_path: Path
 WRITE = """
 import sys, time
 from assay.store.store import Store
-from tests.store.makers import made_end, made_plan
+from tests.store.makers import made_bench, made_end, made_plan
 url, count, total = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 store, plan = Store(url), made_plan(total)
 store.register(plan)

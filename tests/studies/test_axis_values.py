@@ -141,3 +141,45 @@ def test_third_party_code_needs_its_option_again() -> None:
         {"engine": {"command": ["./train"]}, "axes": {"seed": [1]}},
     ):
         assert rerun(raw).command("s") == "assay run s --allow-code"
+
+
+@pytest.mark.parametrize(
+    ("study", "sentence"),
+    [
+        ({"study": "digits"}, 'study: a study calls it name; write name = "digits"'),
+        (
+            {"grid": {"lr": [0.1, 0.2]}},
+            "grid: a study calls it axes; write [axes] in place of [grid], and below it lr = ",
+        ),
+        ({"axes": [{"name": "lr", "values": [0.1]}]}, "write [axes], and below it lr = [0.1]"),
+        ({"axes": [{"values": [0.1]}]}, "write [axes], and below it optimizer.learning_rate = [0.001, 0.01]"),
+        ({"axes": {"lr": {"values": [0.1]}}}, 'write key = "optimizer.learning_rate" above'),
+        ({"axes": {"lr": {"key": "optimizer.learning_rate"}}}, "has a key and no values; write values = [0.001, 0.01]"),
+        ({"n_trials": 5}, 'a study calls it draws; write draws = 5, with design = "random"'),
+        ({"name": "x"}, "write [axes], and below it optimizer.learning_rate = [0.001, 0.01]"),
+    ],
+)
+def test_what_another_tool_calls_it_names_what_to_write(study: Any, sentence: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Study.parse(study)
+    assert sentence in str(caught.value)
+    assert "Known:" not in str(caught.value)  # the hint takes the place of the list
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sentence"),
+    [
+        (
+            {"name": "cosine", "T_max": 10},
+            "write horizon = '10 epochs' for one call per epoch, or horizon = 10 for one",
+        ),
+        ({"name": "cosine", "warmup": 5}, "write warm_up = 5, in iterations, or warm_up = '1 epoch'"),
+        ({"name": "step", "step_size": 3}, "write every = '3 epochs' for one call per epoch, or every = 3 for one"),
+        ({"name": "cosine", "horizon": "5 ep"}, "or 'n iterations' or 'n epochs', such as '5 epochs'"),
+        ({"name": "cosine", "horizon": "soon"}, "such as '10 iterations'"),
+    ],
+)
+def test_what_another_library_calls_a_length_names_what_to_write(schedule: Any, sentence: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse({"budget": 3, "schedule": schedule})
+    assert sentence in str(caught.value)

@@ -139,6 +139,19 @@ def test_weights_that_are_not_ours_are_told(weights: Path, tmp_path: Path) -> No
         restore(tmp_path / "damaged")
 
 
+@pytest.mark.parametrize("inputs", [2, 0, 2**53 + 1])
+def test_a_number_of_inputs_that_contradicts_the_shape_is_refused(inputs: int, weights: Path, tmp_path: Path) -> None:
+    content = weights.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    about = json.loads(header["__metadata__"]["assay"]) | {"inputs": inputs}
+    header["__metadata__"]["assay"] = json.dumps(about)
+    text = json.dumps(header).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    with pytest.raises(FileError, match=f"inputs: got {inputs}, but the shape has 64"):
+        restore(tmp_path / "w.safetensors")
+
+
 @given(cut=st.integers(0, 20_000), place=st.integers(0, 3000), value=st.integers(0, 255))
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_weights_are_read_or_refused(weights: Path, tmp_path: Path, cut: int, place: int, value: int) -> None:

@@ -6,8 +6,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 from assay.errors import AssayError
 
@@ -31,7 +31,7 @@ def spent(fraction: float, *, alpha: float = 0.05) -> float:
         raise AssayError(f"a fraction of the planned seeds lies between 0 and 1, not {fraction:g}")
     if fraction == 0:
         return 0.0
-    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(fraction)))
+    return float(4 * scipy.special.ndtr(scipy.special.ndtri(alpha / 4) / math.sqrt(fraction)))
 
 
 def alpha_at(look: int, looks: int, *, alpha: float = 0.05) -> float:
@@ -66,8 +66,8 @@ def _levels(looks: int, alpha: float) -> tuple[float, ...]:
         fraction = look / looks
         due = spent(fraction, alpha=alpha) - spent((look - 1) / looks, alpha=alpha)
 
-        bound: float = optimize.brentq(_excess, 0.0, 40.0, args=(positions, mass, step, due), xtol=1e-12)  # pyright: ignore[reportAssignmentType]
-        levels.append(float(2 * special.ndtr(-bound / math.sqrt(fraction))))
+        bound: float = scipy.optimize.brentq(_excess, 0.0, 40.0, args=(positions, mass, step, due), xtol=1e-12)  # pyright: ignore[reportAssignmentType]
+        levels.append(float(2 * scipy.special.ndtr(-bound / math.sqrt(fraction))))
         next_positions = bound * nodes
         distances = (next_positions[:, None] - positions[None, :]) / step
         density = np.exp(-(distances**2) / 2) @ mass / (step * math.sqrt(2 * math.pi))
@@ -77,5 +77,5 @@ def _levels(looks: int, alpha: float) -> tuple[float, ...]:
 
 def _excess(bound: float, positions: Floats, mass: Floats, step: float, due: float) -> float:
     """The logarithm of the probability of leaving the bound at this look, minus that of the probability due."""
-    leaving = special.ndtr((positions - bound) / step) + special.ndtr(-(positions + bound) / step)
+    leaving = scipy.special.ndtr((positions - bound) / step) + scipy.special.ndtr(-(positions + bound) / step)
     return math.log(max(float(leaving @ mass), 1e-300)) - math.log(due)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are loaded when they are first used
 from numpy.typing import NDArray
-from scipy import special
 
 from assay.analysis.paired import (
     bootstrap_interval,
@@ -114,7 +114,7 @@ class Family:
         half = np.full(self.n.size, np.nan)
         spread = (self.n > 1) & (self.deviation > 0)
         n = self.n[spread]
-        half[spread] = -special.stdtrit(n - 1, self.alpha / 2) * self.deviation[spread] / np.sqrt(n)
+        half[spread] = -scipy.special.stdtrit(n - 1, self.alpha / 2) * self.deviation[spread] / np.sqrt(n)
         return self.difference - half, self.difference + half
 
     def table(self) -> pd.DataFrame:

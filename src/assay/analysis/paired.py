@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from assay.errors import AssayError
 from assay.rng import stream
@@ -71,7 +71,7 @@ def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05) -> tuple[Floats, 
     """The paired t intervals of the means of rows of differences (m, n) with these standard deviations (m,)."""
     if d.shape[1] < 2:
         return np.full(len(d), np.nan), np.full(len(d), np.nan)
-    half = -float(special.stdtrit(d.shape[1] - 1, alpha / 2)) * sd / math.sqrt(d.shape[1])
+    half = -float(scipy.special.stdtrit(d.shape[1] - 1, alpha / 2)) * sd / math.sqrt(d.shape[1])
     means = d.mean(axis=1)
     return means - half, means + half
 
@@ -99,7 +99,7 @@ def t_tests(d: Floats, sd: Floats) -> Floats:
     if n < 2:
         return np.full(len(d), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * special.stdtr(n - 1, -np.abs(d.mean(axis=1)) * math.sqrt(n) / sd)
+        p = 2 * scipy.special.stdtr(n - 1, -np.abs(d.mean(axis=1)) * math.sqrt(n) / sd)
     constant = np.flatnonzero(sd == 0)
     if constant.size:
         p[constant] = flip_tests(d[constant])[0]
@@ -224,11 +224,11 @@ def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 
 def t_power(n: ArrayLike, effect: ArrayLike, alpha: float) -> Floats:
     """The power of the paired t test with n pairs, for a mean of `effect` standard deviations; all may be arrays."""
     degrees = np.asarray(n, dtype=np.float64) - 1
-    critical = -np.asarray(special.stdtrit(degrees, alpha / 2))
+    critical = -np.asarray(scipy.special.stdtrit(degrees, alpha / 2))
     noncentrality = np.abs(effect) * np.sqrt(degrees + 1)
     # scipy's noncentral distribution loses its digits far out
     is_certain = noncentrality > critical * np.sqrt(1 + 50 / degrees) + 8
-    missed = np.asarray(special.nctdtr(degrees, np.where(is_certain, 0.0, noncentrality), critical))
+    missed = np.asarray(scipy.special.nctdtr(degrees, np.where(is_certain, 0.0, noncentrality), critical))
     return np.where(is_certain, 1.0, 1.0 - missed)
 
 

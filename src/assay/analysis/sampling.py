@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from assay.analysis.frames import need, numbers
 from assay.errors import AssayError
@@ -35,7 +35,7 @@ class Estimate:
             return self.value, self.value
         if self.degrees < 1:
             return math.nan, math.nan
-        half = -float(special.stdtrit(self.degrees, alpha / 2)) * self.error
+        half = -float(scipy.special.stdtrit(self.degrees, alpha / 2)) * self.error
         return self.value - half, self.value + half
 
     def scaled(self, factor: float) -> Estimate:

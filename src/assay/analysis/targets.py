@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import FINISHED, have, measured, need, numbers, own, places, same_clock
@@ -350,6 +351,4 @@ def _checked(times: ArrayLike, reached: ArrayLike) -> tuple[NDArray[np.float64],
 
 
 def _normal_quantile(p: float) -> float:
-    from scipy import special  # when an interval is asked for: it takes a third of a second
-
-    return float(special.ndtri(p))
+    return float(scipy.special.ndtri(p))

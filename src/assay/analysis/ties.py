@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy  # its parts are loaded when they are first used
 
 _LEVEL = 0.95
 
@@ -32,7 +32,7 @@ def differs(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> bool | 
     if len(pairs) < 2:
         return None
     n = len(pairs)
-    half = float(stdtrit(n - 1, 0.5 + _LEVEL / 2)) * float(np.std(pairs, ddof=1)) / sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 0.5 + _LEVEL / 2)) * float(np.std(pairs, ddof=1)) / sqrt(n)
     return bool(abs(float(np.mean(pairs))) > half)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scipy import special
+import scipy  # its parts are loaded when they are first used
 
 from assay.analysis.paired import pairs_needed
 from assay.analysis.quantities import SCORE
@@ -103,7 +103,7 @@ class Verdict:
         """The paired t interval of this difference alone, with confidence 1 - alpha; NaN without a spread."""
         if self.n < 2 or not self.deviation > 0:
             return math.nan, math.nan
-        half = -float(special.stdtrit(self.n - 1, self.alpha / 2)) * self.deviation / math.sqrt(self.n)
+        half = -float(scipy.special.stdtrit(self.n - 1, self.alpha / 2)) * self.deviation / math.sqrt(self.n)
         return self.difference - half, self.difference + half
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, NamedTuple
 
@@ -124,7 +125,14 @@ def _made(name: str, entry: Entry) -> Any:
         single.command(name=name, cls=SuggestingCommand)(_with_shared(value))
         command = typer.main.get_command(single)
     command.name = name
+    if shutil.get_terminal_size().columns < _NARROW:
+        for narrow in (command, *getattr(command, "commands", {}).values()):
+            narrow.rich_markup_mode = None
     return command
+
+
+_NARROW = 80
+"""Columns below which the help of a command is plain: in panels, Rich would cut the ends of long words off."""
 
 
 def _with_shared(function: Callable[..., Any] | None) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from assay.cli.options import Json, StoreUrl, home_expanded
 from assay.cli.printing import note, print_json, print_line
 from assay.cli.progress import steps
 from assay.report.text import readable
+
+if TYPE_CHECKING:
+    from assay.store.store import Store
 
 app = typer.Typer(help="Check, repair, back up, export and import a store of trials.", no_args_is_help=True)
 
@@ -24,9 +27,8 @@ def check(store: StoreUrl = None, as_json: Json = False, table_format: TableForm
     The exit code is 1 if something is wrong.
     """
     from assay.store.integrity import check as check_store
-    from assay.store.store import Store
 
-    opened = Store(store)
+    opened = _current(store)
     with steps("check") as show:
         defects = check_store(opened, show)
     wrong = [defect for defect in defects if defect.kind not in ("orphan", "lease")]
@@ -44,6 +46,22 @@ def check(store: StoreUrl = None, as_json: Json = False, table_format: TableForm
         print_line(f"{opened.name}: {'not sound' if wrong else 'sound'}")
     if wrong:
         raise typer.Exit(Exit.NEGATIVE)
+
+
+def _current(url: str | None) -> Store:
+    """The store, which may be in a folder that may not be written to; one of an older version is migrated."""
+    from assay.store.database import OldSchemaError
+    from assay.store.schema import VERSION
+    from assay.store.store import Store
+
+    try:
+        opened = Store(url, read_only=True)
+    except OldSchemaError:
+        return Store(url)
+    if opened.database.version == VERSION:
+        return opened
+    opened.close()
+    return Store(url)
 
 
 @app.command()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from time import perf_counter
 
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import Preparation, Prepared, prepare
+
+_log = logging.getLogger("assay.data")
 
 
 class DataCache:
@@ -31,7 +35,10 @@ class DataCache:
     def dataset(self, name: str) -> Dataset:
         """The data set of that name. Raises: DataError."""
         if name not in self._datasets:
+            begin = perf_counter()
             dataset = self._load(name)
+            counts = f"{len(dataset.y_train):,} training and {len(dataset.y_test):,} test examples"
+            _log.info("data %s: %s, read in %.2f s and kept in memory", name, counts, perf_counter() - begin)
             if self._latest_only:
                 self._datasets.clear()
             self._datasets[name] = dataset

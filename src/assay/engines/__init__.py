@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, to_install, unknown
@@ -84,9 +85,16 @@ def load(name: str, *, device: str = "cpu", threads: int | None = None) -> Engin
 
 
 def choose(
-    recipe: Recipe, name: str | Command = "auto", *, device: str = "cpu", threads: int | None = None
+    recipe: Recipe,
+    name: str | Command = "auto",
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    load: Callable[..., Engine] = load,
 ) -> Engine | Program:
     """The engine of that name, the engine that `auto` chooses for the recipe, or a user's program.
+
+    `load` makes an engine from its name, device and threads; one that keeps engines must keep those of each `name`.
 
     Raises: EngineError, with the reason of each engine; CodeError for a stored recipe whose user optimizer is not
     loaded, and for a command that may not be run or does not exist.

@@ -16,12 +16,12 @@ import numpy as np
 from assay.execution.active import ActiveBatch, Held, halves
 from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
-from assay.execution.labels import labels_of
+from assay.execution.full_disk import WithoutRoom
+from assay.execution.labels import batch_sentence, labels_of, sharing_sentence
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
-from assay.execution.winners import keep_winners
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.endings import Ending
@@ -95,6 +95,7 @@ class Execution:
         self._stop = self._stop_sent = False
         self.workers = Workers(0)
         self._notes = RunningNotes(store)
+        self._room = WithoutRoom()
 
     @property
     def name(self) -> str:
@@ -136,6 +137,7 @@ class Execution:
         """Stores the studies with their trials, and marks the results to be retrained. Iterating calls it first."""
         for plan in self.plans:
             self.store.register(plan)
+        _log.info("%s", sharing_sentence(self.name, self.trials.values(), self.outcomes))
         if self._again or self._retry or self._starts:
             every = self._again or bool(self._starts)
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
@@ -193,8 +195,11 @@ class Execution:
     def _prune(self) -> None:
         """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
         for plan in self.plans:
-            ended = all(key in self.outcomes for key in plan.trials)
-            if self._prunes and ended and plan.registers and plan.study.settings.keep == "winners":
+            if not self._prunes or not plan.registers or plan.study.settings.keep != "winners":
+                continue
+            if all(key in self.outcomes for key in plan.trials):
+                from assay.execution.winners import keep_winners  # loads pandas, which no other run needs
+
                 keep_winners(self.store, plan.study.name)
 
     def _workers(self) -> Workers:
@@ -231,7 +236,8 @@ class Execution:
             if self._notes.due():
                 self._notes.note([note for active in self._active.values() for note in self._running_of(active)])
             if monotonic() - renewed > leases.SECONDS / 4:
-                self.store.leases.renew(self._leases())
+                with self._room.spared("training continues, but another driver may begin the same trials"):
+                    self.store.leases.renew(self._leases())
                 renewed = monotonic()
             if self.open.elsewhere and monotonic() - synced > _OTHERS_SECONDS * 10:
                 self._sync_with_others([job for job in self.open if job.trajectory in self.open.elsewhere])
@@ -308,6 +314,7 @@ class Execution:
             if start is not None and self._reads_off and held.job.trajectory not in self._starts:
                 endings += ends_within(held, start, self._examples, self._save_best)
         if endings:
+            _log.info("%s read off stored curves of longer trainings", f"{len(endings):,} trials")
             self._finish(endings)
         return {ending.trial.key for ending in endings if ending.trial.key in self.outcomes}
 
@@ -322,6 +329,7 @@ class Execution:
         """Gives a worker a batch."""
         self._active[number] = ActiveBatch(members)
         first = members[0].job.trials[0]
+        _log.info("%s", batch_sentence(number, members))
         starts, content = joined([b"" if held.start is None else to_bytes(held.start) for held in members])
         self.workers.train(
             number,
@@ -364,12 +372,14 @@ class Execution:
             active.waiting = True
         elif head["kind"] == "saved":
             contents = split(content, [report["size"] for report in head["reports"]])
-            self.store.checkpoint_all(
-                [
-                    (active.open[report["key"]][0].lease, report["iteration"], saved)
-                    for report, saved in zip(head["reports"], contents, strict=True)
-                ]
-            )
+            saved = [
+                (active.open[report["key"]][0].lease, report["iteration"], weights)
+                for report, weights in zip(head["reports"], contents, strict=True)
+            ]
+            with self._room.spared(
+                "training continues without this checkpoint; a resumed trial begins at an earlier one"
+            ):
+                self.store.checkpoint_all(saved)
         elif head["kind"] == "ended":
             self._trials_ended(number, active, head["reports"], content)
         elif head["kind"] == "idle":

@@ -13,7 +13,7 @@ from assay.system.limits import LOG_CELLS, LOG_COLUMNS, LOG_LINES, LOG_TEXT_BYTE
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENDS = re.compile(r"\r\n|\n|\r")  # a progress bar writes a lone carriage return between its states
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?"
 
 
 def lines_of(content: bytes) -> list[str]:

@@ -74,8 +74,21 @@ def duration(value: object, units: Sequence[str], *, least: int = 1) -> Duration
         others = [f"'n {unit}'" for unit in units]
         ways = f"{', '.join(others[:-1])} or {others[-1]}"
         shown = value if not isinstance(value, str) or len(value) <= 60 else value[:57] + "..."
-        raise ValueError(f"got {shown!r}; expected a whole number >= {least} of {first}, or {ways}")
+        example = f", such as {_nearest(value, units)!r}" if isinstance(value, str) else ""
+        raise ValueError(f"got {shown!r}; expected a whole number >= {least} of {first}, or {ways}{example}")
     return Duration(float(number), unit)
+
+
+def _nearest(text: str, units: Sequence[str]) -> str:
+    """A duration that is possible, with the number and the unit of a text as far as they can be read.
+
+    >>> _nearest("5 ep", ["iterations", "epochs"]), _nearest("soon", ["points", "epochs"])
+    ('5 epochs', '10 points')
+    """
+    match = re.match(r"\s*(\d{1,9})\s*([a-z]*)", text.casefold())
+    number, word = (max(int(match[1]), 1), match[2]) if match else (10, "")
+    unit = next((unit for unit in units if word and unit.startswith(word[:2])), units[0])
+    return str(Duration(number, unit))
 
 
 def _parts(value: object, unit: str) -> tuple[float | None, str]:

@@ -52,8 +52,6 @@ _TOP: dict[str, str] = {
     **dict.fromkeys(("engine", "device", "threads"), _OPTION),
 }
 
-_STEP = "count it in iterations: one epoch of N examples in batches of B has ceil(N / B)"
-
 _INNER: dict[str, dict[str, str]] = {
     "optimizer": {
         "amsgrad": "AMSGrad is not one of the optimizers; leave it out",
@@ -70,11 +68,13 @@ _INNER: dict[str, dict[str, str]] = {
         "hidden_size": "write hidden = [{value}], one number per hidden layer",
     },
     "schedule": {
-        "gamma": "torch's gamma is the key 'factor', applied once in `every` iterations",
-        "step_size": "torch counts calls, mostly epochs; write every = ...; " + _STEP,
-        "T_max": "torch counts calls, mostly epochs; write horizon = ...; " + _STEP,
-        "eta_min": "an absolute rate; write final = eta_min / learning_rate",
-        "warmup": "write warm_up = {value}, in iterations",
+        "gamma": "torch's gamma is the key 'factor', applied once in `every` iterations: write factor = {value}",
+        "step_size": "torch counts calls of the scheduler: write every = '{value} epochs' for one call per epoch, "
+        "or every = {value} for one per iteration",
+        "T_max": "torch counts calls of the scheduler: write horizon = '{value} epochs' for one call per epoch, "
+        "or horizon = {value} for one per iteration",
+        "eta_min": "an absolute rate; write final = eta_min / learning_rate, such as final = 0.01",
+        "warmup": "write warm_up = {value}, in iterations, or warm_up = '1 epoch'",
         "warmup_steps": "write warm_up = {value}; its first iteration has 1 / warm_up of the rate, not 0",
         "num_warmup_steps": "write warm_up = {value}; its first iteration has 1 / warm_up of the rate, not 0",
     },

@@ -93,6 +93,10 @@ else:
     PrecisionName = one_of("precision", dict.fromkeys(PRECISIONS))
 
 
+COUPLED = ("model", "loss")
+"""The fields of a recipe that are validated together; each of the others is validated by itself."""
+
+
 class Recipe(Part):
     """What to train: frozen, hashable, plain data. It never says on which engine or how many threads.
 
@@ -277,12 +281,26 @@ class Recipe(Part):
         A user optimizer is part of it with its name, its settings and a hash of its source, so that a changed rule is
         another trial. Code that the class calls elsewhere is not covered.
         """
-        form = self.plain() | {"model": jsonable(self.model.canonical()), "stop": self.stop.canonical()}
-        if code := code_hash(self.optimizer):
-            form["optimizer"]["code"] = code
-        if not self.clips_and_penalises or self.clip_of == "objective":  # what older versions did has no key
-            form.pop("clip_of", None)
-        return {key: value for key, value in form.items() if key not in NEUTRAL or value != NEUTRAL[key]}
+        form = {field: self.canonical_field(field) for field in type(self).model_fields}
+        return {field: value for field, value in form.items() if value is not None}
+
+    def canonical_field(self, field: str) -> Any:
+        """What the canonical form has of a field; None where it leaves the field out.
+
+        It depends on that field alone, except for `clip_of`, so that recipes can share what is made of it.
+        """
+        part = getattr(self, field)
+        if field == "clip_of":  # what older versions did, "objective", has no key
+            return "loss" if self.clips_and_penalises and part == "loss" else None
+        if field == "model":
+            value = jsonable(part.canonical())
+        elif field == "stop":
+            value = part.canonical()
+        else:
+            value = part.model_dump(mode="json", exclude_none=True) if isinstance(part, Part) else part
+        if field == "optimizer" and (code := code_hash(part)):
+            value["code"] = code
+        return None if field in NEUTRAL and value == NEUTRAL[field] else value
 
     def key(self, *, data_checksum: str = "") -> str:
         """A hash of the canonical form and of the data. Recipes with equal keys are the same training.

@@ -64,6 +64,7 @@ PAIRINGS: dict[tuple[str, str], Pairing] = {
 LEAST_RHO = 0.5
 """An averaging constant below it is noted: it may be Keras's decay of the learning rate, such as 1e-6."""
 _AVERAGING = ("rmsprop", "adadelta")
+_NO_RULES = Stop()
 
 
 def notes(recipe: Recipe) -> list[str]:
@@ -83,7 +84,7 @@ def notes(recipe: Recipe) -> list[str]:
             f"optimizer.rho {rho:g} averages squared gradients over hardly any iterations; 0.9 to 0.99 is usual; "
             "Keras's decay, which lowers the learning rate, is a schedule here"
         )
-    if recipe.stop != Stop() and not recipe.data.validation:
+    if recipe.stop != _NO_RULES and not recipe.data.validation:
         sentences.append("the stopping rule reads the test set (no validation set): results are selected on test")
     if recipe.budget.seconds is not None:
         sentences.append(

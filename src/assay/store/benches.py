@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from assay.errors import StoreError, unknown
 from assay.store.bench_rows import BenchContent
+from assay.store.columns import readable_rows
 from assay.store.database import Database
 from assay.store.records import dumped, machine_row
 from assay.store.rows import plain_json
@@ -19,7 +20,7 @@ from assay.store.schema import bench, machine
 FORMAT = 1
 """Of the plain data; incremented when older readers would misunderstand newer data."""
 Plain = dict[str, Any]
-_WITHOUT_CONTENT = [c for c in bench.columns if c.name != "content"]
+WITHOUT_CONTENT = [c for c in bench.columns if c.name != "content"]
 
 
 def save(database: Database, plain: Mapping[str, Any]) -> None:
@@ -50,10 +51,11 @@ def save(database: Database, plain: Mapping[str, Any]) -> None:
 
 
 def listed(database: Database) -> list[Plain]:
-    """Every bench without its content, the newest first."""
+    """Every bench that can be read, without its content, the newest first; which are left out is said."""
     with database.read() as connection:
-        query = sa.select(*_WITHOUT_CONTENT).order_by(bench.c.updated.desc())
-        return [dict(row) for row in connection.execute(query).mappings()]
+        query = sa.select(*WITHOUT_CONTENT).order_by(bench.c.updated.desc())
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    return readable_rows("bench", "key", rows)
 
 
 def find(database: Database, word: str) -> Plain | None:

@@ -7,6 +7,7 @@ A row is sound if every cell passes a quick test that implies the one of `check_
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +19,13 @@ import sqlalchemy as sa
 
 from assay.store import curves
 from assay.store.records import PROCESSOR
-from assay.store.rows import CELLS, TABLES, bounds_of, check_row
+from assay.store.rows import CELLS, TABLES, bounds_of, check_row, unreadable
 from assay.training.ledger import ENTRIES
 
 _HEX = set("0123456789abcdef")
 _SEED = re.compile(r'"seed":(?:0|[1-9]\d{0,8})(?=[,}])')
 _ENTRIES = {*ENTRIES, "other"}
+_log = logging.getLogger("assay.store")
 Test = Callable[[Sequence[Any]], Iterable[int]]
 """Gives the numbers of the cells of a column that do not pass."""
 
@@ -47,6 +49,20 @@ def wrong_rows(table: str, rows: Sequence[Mapping[str, Any]], *, skip: tuple[str
         except ValueError as error:
             wrong[number] = str(error)
     return wrong
+
+
+def readable_rows(table: str, key: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table that can be read, in their order. One damaged row hides no other; which are left out is said.
+
+    Args:
+        table: The table, whose columns the rows may have in part, with others next to them.
+        key: The column that names a row.
+        rows: The rows.
+    """
+    wrong = wrong_rows(table, rows)
+    for number, reason in wrong.items():
+        _log.warning("%s", unreadable(table, str(rows[number][key]), reason))
+    return [row for number, row in enumerate(rows) if number not in wrong]
 
 
 def _failing(column: sa.Column[Any], cells: Sequence[Any]) -> Iterable[int]:

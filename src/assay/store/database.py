@@ -34,6 +34,10 @@ _log = logging.getLogger("assay.store")
 _LOCK = 0x61737361  # PostgreSQL's advisory lock: it serialises the writers, as SQLite does
 
 
+class OldSchemaError(StoreError):
+    """A store must be migrated before it can be read."""
+
+
 class Database:
     """An SQLite or PostgreSQL database. With `read_only` nothing is created, migrated or locked."""
 
@@ -208,10 +212,24 @@ class Database:
             if version is None:
                 tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
                 if tables:
-                    raise StoreError(f"{path}: a database of another program; expected a store of Assay")
+                    raise StoreError(_damaged(path, "the version of its schema is missing"))
                 connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
             if version is None or version < VERSION:
-                _upgrade(connection)
+                self._upgrade(connection)
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        """Migrates to the newest version. Raises: StoreError where the stored version is none of Assay's."""
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", "assay.store:migrations")
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except (CommandError, AssertionError) as error:  # the latter for an empty text
+            raise StoreError(_damaged(self.name, f"unknown version of its schema: {error}")) from error
 
     # --- PostgreSQL ---
 
@@ -220,13 +238,15 @@ class Database:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             version = _version(connection)
             if version is None or version < VERSION:
-                _upgrade(connection)
+                self._upgrade(connection)
 
     def _check_version(self) -> str:
         """The version of the schema. Raises: StoreError if it cannot be read."""
         with self.engine.connect() as connection:
             version = _version(connection)
         if version is None:
+            if self.path is not None:
+                raise StoreError(_damaged(self.name, "the version of its schema is missing"))
             raise StoreError(f"{self.name}: not a store of Assay")
         if version > VERSION:
             raise StoreError(
@@ -234,7 +254,7 @@ class Database:
             )
         if version not in READABLE:  # only a read-only store is not migrated
             line = command_line("assay store check", store=self.name)
-            raise StoreError(f"{self.name}: has schema version {version}; `{line}` migrates it to {VERSION}")
+            raise OldSchemaError(f"{self.name}: has schema version {version}; `{line}` migrates it to {VERSION}")
         return version
 
 
@@ -321,16 +341,6 @@ def _version(connection: sa.Connection) -> str | None:
         return None
     version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return None if version is None else str(version)
-
-
-def _upgrade(connection: sa.Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", "assay.store:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 def _patiently(name: str, action: Callable[[], T]) -> T:

@@ -140,12 +140,19 @@ def _points(rows: list[dict[str, Any]]) -> pandas.DataFrame:
     return pandas.DataFrame(columns)
 
 
+_Cells = tuple[Any, ...]
+_ARTIFACT = result.columns.keys().index("artifact")
+
+
 @dataclass(frozen=True)
 class _Export:
-    """The checked rows of an exported folder; a trial comes with its result, or None."""
+    """The checked rows of an exported folder; a trial comes with its result, or None.
+
+    Those of trials are kept as cells in the order of the columns: half a million dictionaries would take 2 GB.
+    """
 
     machines: dict[str, dict[str, str]]
-    trials: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    trials: list[tuple[_Cells, _Cells | None]]
     benches: list[dict[str, Any]]
     studies: list[dict[str, Any]]
     curves: list[dict[str, Any]]
@@ -166,13 +173,14 @@ def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
-    for name in artifacts & {ended["artifact"] for _, ended in export.trials if ended is not None}:
+    for name in artifacts & {ended[_ARTIFACT] for _, ended in export.trials if ended is not None}:
         store.artifacts.put((folder / "artifacts" / name).read_bytes())  # before the rows that refer to it
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
-        for number, (planned, ended) in enumerate(_portions(export.trials)):
+        for number, portion in enumerate(_portions(export.trials)):
             show("trials stored", number * _ROWS, len(export.trials))
+            planned, ended = [row for row, _ in portion], [row for _, row in portion if row is not None]
             for row in ended:
                 row["artifact"] = row["artifact"] if row["artifact"] in artifacts else None
                 row["machine"] = hashes.get(row["machine"], row["machine"])
@@ -200,17 +208,20 @@ def _read(folder: Path, show: Show) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
+        trials: list[tuple[_Cells, _Cells | None]] = []
+        keys: set[str] = set()
         for number, row in enumerate(trial_rows(path)):
             if number % _ROWS == 0:
                 show("trials read", number, rows_of(path))
-            trials.append(_stored(row))
-        for planned, ended in _portions(trials):
-            for table, rows in (("trial", planned), ("result", ended)):
-                for reason in wrong_rows(table, rows).values():
-                    raise ValueError(reason)
-        for one, end in trials:
-            _check_consistent(one, end)
+            planned, ended = _stored(row)
+            if planned["key"] in keys:
+                raise ValueError(f"trial {planned['key'][:8]}: is there twice")
+            keys.add(planned["key"])
+            trials.append((tuple(planned.values()), None if ended is None else tuple(ended.values())))
+            if len(trials) % _ROWS == 0:
+                _check_portion(next(_portions(trials[-_ROWS:])))
+        if rest := len(trials) % _ROWS:
+            _check_portion(next(_portions(trials[-rest:])))
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:
@@ -221,13 +232,29 @@ def _read(folder: Path, show: Show) -> _Export:
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
 
 
+def _check_portion(portion: Sequence[tuple[dict[str, Any], dict[str, Any] | None]]) -> None:
+    """Checks trials with their results. Raises: ValueError."""
+    finished = [row for _, row in portion if row is not None]
+    for table, rows in (("trial", [row for row, _ in portion]), ("result", finished)):
+        for reason in wrong_rows(table, rows).values():
+            raise ValueError(reason)
+    for planned, ended in portion:
+        _check_consistent(planned, ended)
+
+
 def _portions(
-    trials: Sequence[tuple[dict[str, Any], dict[str, Any] | None]],
-) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    """The rows of trials and those of their results, some at a time."""
+    trials: Sequence[tuple[_Cells, _Cells | None]],
+) -> Iterator[list[tuple[dict[str, Any], dict[str, Any] | None]]]:
+    """The rows of trials with those of their results, some at a time."""
+    of_trial, of_result = trial.columns.keys(), result.columns.keys()
     for start in range(0, len(trials), _ROWS):
-        portion = trials[start : start + _ROWS]
-        yield [planned for planned, _ in portion], [ended for _, ended in portion if ended is not None]
+        yield [
+            (
+                dict(zip(of_trial, planned, strict=True)),
+                None if ended is None else dict(zip(of_result, ended, strict=True)),
+            )
+            for planned, ended in trials[start : start + _ROWS]
+        ]
 
 
 def _stored(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:

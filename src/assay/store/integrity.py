@@ -71,11 +71,15 @@ def _rows(store: Store, show: Show) -> Iterator[Defect]:
                 for number, reason in sorted(wrong_rows(table.name, [dict(row) for row in rows]).items()):
                     subject = str(rows[number][key])
                     yield Defect("unreadable", subject, f"the {noun} {subject[:8]} cannot be read: {reason}")
-        for row in connection.execute(sa.select(bench.c.key, bench.c.content)):
+        for row in connection.execute(sa.select(bench)).mappings():
             try:
-                benches.read(row.key, row.content)
-            except StoreError as error:
-                yield Defect("unreadable", row.key, str(error))
+                check_row("bench", dict(row))
+                benches.read(row["key"], row["content"])
+            except (StoreError, ValueError) as error:
+                reason = (
+                    str(error) if isinstance(error, StoreError) else f"bench {row['key']!s:.8} cannot be read: {error}"
+                )
+                yield Defect("unreadable", str(row["key"]), reason)
         for row in connection.execute(sa.select(imported)).mappings():
             try:
                 check_row("imported", dict(row))

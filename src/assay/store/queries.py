@@ -17,7 +17,7 @@ from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
-from assay.store.columns import wrong_rows
+from assay.store.columns import readable_rows, wrong_rows
 from assay.store.curves import Curves, load
 from assay.store.database import Database
 from assay.store.rows import readable, unreadable
@@ -182,7 +182,14 @@ def studies(database: Database) -> list[Row]:
         .order_by(study.c.updated.desc())
     )
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        rows = readable_rows("study", "name", [dict(row) for row in connection.execute(query).mappings()])
+    for row in rows:
+        for name in ("best", "seconds"):
+            if not isinstance(row[name], float | None):
+                reason = f"its trials have {row[name]!r:.60} as {name}"
+                _log.warning("%s", unreadable("study", row["name"], reason))
+                row[name] = None
+    return rows
 
 
 def study_definition(database: Database, name: str) -> Row:

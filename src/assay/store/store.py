@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ from assay.training.history import History
 from assay.training.outcome import RETRIED, Outcome
 from assay.training.snapshots import weights_at
 
+_log = logging.getLogger("assay.store")
+
 
 def default_url() -> str:
     """$ASSAY_STORE, else assay.db in the current folder."""
@@ -56,6 +59,7 @@ class Store:
         self.database = Database(url or default_url(), read_only=read_only)
         self.artifacts = artifacts_of(self.database)
         self.leases = Leases(self.database)
+        _log.info("%s: opened%s", self.name, " read-only" if read_only else "")
 
     @property
     def name(self) -> str:
@@ -202,8 +206,33 @@ class Store:
         self.checkpoint_all([(lease, iteration, content)])
 
     def checkpoint_all(self, checkpoints: Sequence[tuple[Lease, int, bytes]]) -> None:
-        """Stores checkpoints, each with its lease and iteration, from which running trajectories can resume."""
-        names = [self.artifacts.prepare(content) for _, _, content in checkpoints]
+        """Stores checkpoints, each with its lease and iteration, from which running trajectories can resume.
+
+        Where they cannot be stored, the earlier ones stay, and no file is left to fill the disk. Raises: StoreError,
+        FileError.
+        """
+        names: list[str] = []
+        try:
+            for _, _, content in checkpoints:
+                names.append(self.artifacts.prepare(content))
+            self._note_checkpoints(checkpoints, names)
+        except (StoreError, FileError):
+            with suppress(AssayError, OSError):
+                self._remove_unused(names)
+            raise
+
+    def _remove_unused(self, names: Sequence[str]) -> None:
+        """Removes those of the artifacts that no row refers to."""
+        unused = set(names)
+        with self.database.read() as connection:
+            for chunk in chunks(names):
+                for column in (result.c.artifact, trajectory.c.checkpoint):
+                    unused -= set(connection.execute(sa.select(column).where(column.in_(chunk))).scalars())
+        for name in unused:
+            self.artifacts.remove(name)
+
+    def _note_checkpoints(self, checkpoints: Sequence[tuple[Lease, int, bytes]], names: Sequence[str]) -> None:
+        """Refers to checkpoints whose files are there, and removes those that they replace."""
         keys = [lease.trajectory for lease, _, _ in checkpoints]
         with self.database.write() as connection:
             for _, _, content in checkpoints:

@@ -35,8 +35,10 @@ def axis(name: str, table: object, problems: list[str], *, baseline: Patch) -> A
         return _axis_of_key(name, raw, problems, baseline)
     for label, patch in raw.items():
         if not isinstance(patch, Mapping):
+            is_key_missing = label in _KEYS and label != "key"
+            also = '; for the values of one key, write key = "optimizer.learning_rate" above' if is_key_missing else ""
             problems.append(
-                f"{where}.{label}: got {patch!r}; expected a patch, such as {{ batches = {{ size = 64 }} }}"
+                f"{where}.{label}: got {patch!r}; expected a patch, such as {{ batches = {{ size = 64 }} }}{also}"
             )
     return Axis(name, {label: patch for label, patch in raw.items() if isinstance(patch, Mapping)})
 
@@ -79,6 +81,12 @@ def _range(name: str, raw: Mapping[str, Any], problems: list[str], baseline: Pat
     low, high, scale = raw.get("low"), raw.get("high"), raw.get("scale", "linear")
     if scale not in SCALES:
         problems.append(f"{where}.scale: {unknown('scale', scale, SCALES)}")
+    if low is None and high is None:
+        problems.append(
+            f"{where}: has a key and no values; write values = [0.001, 0.01], or low = 0.001 and high = 0.1 in design "
+            "'random'"
+        )
+        return Axis(name, {})
     numbers = [n for n in (low, high) if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
     if len(numbers) < 2 or not numbers[0] < numbers[1] or (scale == "log" and numbers[0] <= 0):
         least = " and 0 < low" if scale == "log" else ""

@@ -31,8 +31,10 @@ def random(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuratio
 
     Source: Bergstra and Bengio, "Random search for hyper-parameter optimization" (JMLR 2012).
     """
-    for i in range(draws):
-        yield {axis.name: axis.draw(stream(seed, f"design/{axis.name}"), i) for axis in axes}
+    names = [axis.name for axis in axes]
+    drawn = [axis.draws(stream(seed, f"design/{axis.name}"), draws) for axis in axes]
+    for values in zip(*drawn, strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 Design = Callable[[Sequence[Axis], int, int], Iterator[Configuration]]

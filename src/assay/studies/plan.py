@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,15 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import notes_of, split
 from assay.engines import choose
+from assay.engines import load as load_engine
 from assay.engines.base import Cohort, Engine
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.parts.models import flops_training
-from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
+from assay.recipe.texts import Texts
 from assay.studies.keys import started_key, trajectory_key, trial_key
 from assay.studies.settings import Settings
 from assay.studies.space import Value
@@ -31,7 +33,7 @@ from assay.training.checks import recipe_problems
 from assay.training.snapshots import save_best_problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One recipe on one engine, with its keys and its cost. The recipe's lengths are in iterations.
 
@@ -62,7 +64,7 @@ class Trial:
         return self.recipe.budget.seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A trial's place in a study: its configuration, and the number of its seed.
 
@@ -75,7 +77,7 @@ class Member:
     repeat: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """Trials of one trajectory, which one training covers, the shortest first."""
 
@@ -155,6 +157,7 @@ def jobs(trials: Any) -> tuple[Job, ...]:
 
 
 Loader = Callable[[str], Dataset]
+_log = logging.getLogger("assay.studies")
 _HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
 
 
@@ -166,15 +169,24 @@ class _Cost(NamedTuple):
     weights_bytes: int
 
 
+class _DataFacts(NamedTuple):
+    """A data set, with what all trials on the same split of it have in common."""
+
+    dataset: Dataset
+    examples: int  # for training
+    notes: tuple[str, ...]  # sentences on the split
+    test_counts: tuple[int, ...]  # test examples of each class
+
+
 class Planner:
     """Makes trials from recipes. It loads each data set and chooses each engine once."""
 
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
         self.settings, self._data = settings, DataCache(load=load_data)
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
-        self._splits: dict[Data, tuple[int, tuple[str, ...]]] = {}
-        self._test_counts: dict[str, tuple[int, ...]] = {}
-        self._forms: dict[str, str] = {}
+        self._loaded: dict[str | Command, Callable[..., Engine]] = {}
+        self._splits: dict[Data, _DataFacts] = {}
+        self._texts = Texts()
         self._costs: dict[tuple[str, int], _Cost] = {}
 
     def data(self, name: str) -> Dataset:
@@ -184,50 +196,46 @@ class Planner:
     def engine(self, recipe: Recipe, requested: str | Command | None = None) -> Engine | Program:
         """The engine of a recipe: `requested`, or that of the settings. Raises: EngineError, CodeError."""
         name = self.settings.engine if requested is None else requested
-        return self._chosen(recipe, static_form(recipe), name)
+        return self._chosen(recipe, self._texts.static_form(recipe), name)
 
     def _chosen(self, recipe: Recipe, form: str, name: str | Command) -> Engine | Program:
         if (form, name) not in self._engines:
-            settings = self.settings
-            self._engines[form, name] = choose(recipe, name, device=settings.device, threads=settings.threads)
+            settings, loaded = self.settings, self._loaded.setdefault(name, cache(load_engine))
+            engine = choose(recipe, name, device=settings.device, threads=settings.threads, load=loaded)
+            _log.info("engine of %s: %s on %s (%s)", recipe.label(), engine.name, settings.device, engine.choice)
+            self._engines[form, name] = engine
         return self._engines[form, name]
 
     def examples(self, recipe: Recipe) -> int:
         """The number of training examples in the recipe's split."""
-        return self._split(recipe)[0]
+        return self._facts(recipe).examples
 
-    def notes(self, recipe: Recipe) -> tuple[str, ...]:
-        """Sentences on the recipe's data, computed once for each split."""
-        return self._split(recipe)[1]
+    def _facts(self, recipe: Recipe) -> _DataFacts:
+        return self._texts.made("facts", (recipe.data,), lambda: self._split(recipe.data))
 
-    def _split(self, recipe: Recipe) -> tuple[int, tuple[str, ...]]:
-        if recipe.data not in self._splits:
-            dataset = self.data(recipe.data.name)
-            rows, drawn = split(dataset, train=recipe.data.train, validation=recipe.data.validation)
-            self._splits[recipe.data] = (len(rows), notes_of(dataset, rows, drawn))
-        return self._splits[recipe.data]
-
-    def test_counts(self, dataset: Dataset) -> tuple[int, ...]:
-        """The number of test examples of each class."""
-        if dataset.checksum not in self._test_counts:
+    def _split(self, data: Data) -> _DataFacts:
+        """What trials take from a split, computed once for each; equal ones have equal notes."""
+        if data not in self._splits:
+            dataset = self.data(data.name)
+            rows, drawn = split(dataset, train=data.train, validation=data.validation)
             counts = np.bincount(dataset.y_test, minlength=len(dataset.classes))
-            self._test_counts[dataset.checksum] = tuple(map(int, counts))
-        return self._test_counts[dataset.checksum]
+            notes = notes_of(dataset, rows, drawn)
+            self._splits[data] = _DataFacts(dataset, len(rows), notes, tuple(map(int, counts)))
+        return self._splits[data]
 
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
-        dataset, settings, n = self.data(recipe.data.name), self.settings, self.examples(recipe)
-        form = static_form(recipe)
-        form = self._forms.setdefault(form, form)  # one text for all trials of the form
+        dataset, n, notes, test_counts = self._facts(recipe)
+        settings = self.settings
+        form, texts = self._texts.static_form(recipe), self._texts
         trainer = self._chosen(recipe, form, settings.engine if engine is None else engine)
-        recipe = recipe.resolved(n)
+        recipe = self._resolved(recipe, n)
         cost = self._cost(recipe, form, dataset, trainer)
-        trajectory = trajectory_key(
-            recipe, data_checksum=dataset.checksum, engine=trainer, timing=settings.timing, threads=settings.threads
-        )
+        columns = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
+        trajectory = trajectory_key(recipe, engine=trainer, **columns, texts=texts)
         return Trial(
             recipe=recipe,
-            key=trial_key(trajectory, recipe, n),
+            key=trial_key(trajectory, recipe, n, texts=texts),
             trajectory=trajectory,
             engine=trainer.name,
             numerics=trainer.numerics,
@@ -239,11 +247,20 @@ class Planner:
             flops=cost.flops,
             engine_choice=trainer.choice,
             program=trainer if isinstance(trainer, Program) else None,
-            notes=self.notes(recipe),
-            test_counts=self.test_counts(dataset),
+            notes=notes,
+            test_counts=test_counts,
             form=form,
             weights_bytes=cost.weights_bytes,
         )
+
+    def _resolved(self, recipe: Recipe, n: int) -> Recipe:
+        """The recipe with every length in iterations; its resolved components are shared as those of recipes are."""
+        parts = (recipe.schedule, recipe.stop, recipe.batches, recipe.budget)
+        resolved = self._texts.made(f"resolved {n}", parts, lambda: recipe.resolved(n))
+        schedule, stop = resolved.schedule, resolved.stop
+        if schedule is recipe.schedule and stop is recipe.stop:
+            return recipe
+        return recipe.model_copy(update={"schedule": schedule, "stop": stop})
 
     def _cost(self, recipe: Recipe, form: str, dataset: Dataset, trainer: Engine | Program) -> _Cost:
         """What trials of a form cost, computed once for each form and trainer. Raises: RecipeError."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from assay.errors import CodeError, has_no
@@ -58,9 +59,12 @@ class Axis:
             return nested(self.key, value)
         return self.patches[value]
 
-    def draw(self, random: Stream, index: int) -> Value:
-        """The draw of that index: uniform over the list, or over the range on its scale."""
-        u = float(random.uniform(1, start=index)[0])
+    def draws(self, random: Stream, count: int) -> list[Value]:
+        """The first draws: uniform over the list, or over the range on its scale."""
+        return [self._drawn(float(u)) for u in random.uniform(count)]
+
+    def _drawn(self, u: float) -> Value:
+        """The value at the fraction u of the axis."""
         if not self.is_range:
             return list(self.patches)[int(u * len(self.patches))]
         if self.scale == "log":
@@ -261,7 +265,12 @@ def _fitting(field: str, component: object, values: Mapping[str, Any]) -> tuple[
     entry, _ = component_of(field, component)
     if entry is None:
         return dict(values), []
-    own = entry.model_fields
-    others = {key for other in _COMPONENTS[field][0].values() for key in other.model_fields}
+    own, others = entry.model_fields, _keys_of(tuple(_COMPONENTS[field][0].values()))
     lost = [key for key in values if key not in own and key in others]
     return {key: value for key, value in values.items() if key not in lost}, [f"{field}.{key}" for key in lost]
+
+
+@cache
+def _keys_of(entries: tuple[type[Part], ...]) -> frozenset[str]:
+    """The keys that any of the components has."""
+    return frozenset(key for entry in entries for key in entry.model_fields)

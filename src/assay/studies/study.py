@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.engines.program import Command
 from assay.errors import FileError, RecipeError, nearest
 from assay.recipe.aliases import TOP, canonical
 from assay.recipe.bounds import problems_of
@@ -25,32 +24,17 @@ from assay.recipe.patches import merged, tables, with_data
 from assay.recipe.toml import read_study, read_toml
 from assay.report.text import readable
 from assay.studies.axis_tables import axis
-from assay.studies.designs import DESIGNS, Configuration
+from assay.studies.candidates import Candidate, Space
+from assay.studies.designs import DESIGNS
+from assay.studies.hints import axes_hint, study_hint
 from assay.studies.settings import Settings, keys_at
-from assay.studies.space import Axis, applied, lacking, overriding, replaced_keys
-from assay.studies.words import canonical_study, doubled_words, sgd_problem
+from assay.studies.space import Axis, lacking, overriding
+from assay.studies.words import canonical_study, doubled_words
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
 from assay.system.limits import CONFIGURATIONS, TRIALS
 
 LIST_AXIS = "trial"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One configuration: its label, the values of the axes, its recipe, and the keys that were dropped.
-
-    `dropped` are keys of the axes that its components lack, `replaced` those of the baseline's components that it has
-    other ones for.
-    """
-
-    label: str
-    values: Configuration
-    table: dict[str, Any]
-    recipe: Recipe
-    dropped: tuple[str, ...]
-    engine: str | Command  # that of the study, or the one that an axis sets
-    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +92,9 @@ class Study:
             f"{key}: is a key of the baseline; write it under [baseline]" for key in _RECIPE_KEYS if key in raw
         ]
         problems += doubled_words(raw)
+        hints = {key: study_hint(key, value) for key, value in options.items() if key not in Settings.model_fields}
+        problems += [f"{key}: {hint}" for key, hint in hints.items() if hint]
+        options = {key: value for key, value in options.items() if not hints.get(key)}
         settings = Settings()
         try:
             settings = Settings(**options)
@@ -200,17 +187,6 @@ class Study:
         """Every configuration of the design, in order."""
         return self.configurations
 
-    def _label(self, values: Configuration) -> str:
-        if not values:
-            return "baseline"
-        if self.settings.design == "one-at-a-time":
-            return ", ".join(f"{axis} {value}" for axis, value in values.items())
-        if self.settings.design == "list":
-            return ", ".join(map(str, values.values()))
-        return ", ".join(
-            f"{axis.rpartition('.')[2]} {value}" if _is_bare(value) else str(value) for axis, value in values.items()
-        )
-
     def _count(self, problems: list[str]) -> None:
         """Adds to `problems` that there are too many configurations or trials, before any is made."""
         settings = self.settings
@@ -246,47 +222,28 @@ class Study:
                     "only design 'random' draws from a range"
                 )
         if not self.axes and self.settings.design != "one-at-a-time":
-            problems.append(f"axes: got none; design {self.settings.design!r} needs at least one")
+            problems.append(
+                f"axes: got none; design {self.settings.design!r} needs at least one: write [axes], and below it "
+                "optimizer.learning_rate = [0.001, 0.01]; for one configuration, write design = 'one-at-a-time'"
+            )
 
     def _expanded(self, problems: list[str]) -> list[Candidate]:
         """Every configuration with its recipe; adds their errors to `problems`, each one once."""
-        settings = self.settings
+        settings, space = self.settings, Space(self.settings, self.baseline, self.axes)
         candidates: list[Candidate] = []
         reported: set[str] = set()
         for values in DESIGNS[settings.design](self.axes, settings.draws, settings.seed):
             if settings.design == "list" and not values:
                 continue
-            patches = [axis.patch(values[axis.name]) for axis in self.axes if axis.name in values]
-            table, dropped = applied(self.baseline, patches)
-            engine = table.pop("engine", None)
-            label = self._label(values)
             try:
-                if problem := sgd_problem(table):
-                    raise RecipeError([problem])
-                trainer = settings.engine if engine is None else Settings(engine=engine).engine
-                replaced = tuple(replaced_keys(self.baseline, table))
-                recipe = Recipe.parse(table)
-                candidates.append(Candidate(label, values, table, recipe, tuple(dropped), trainer, replaced))
+                candidates.append(space.candidate(values))
             except ValidationError as error:
-                problems += [f"{label}: {sentence}" for sentence in sentences(error.errors(), keys_at)]
+                problems += [f"{space.label(values)}: {sentence}" for sentence in sentences(error.errors(), keys_at)]
             except RecipeError as error:
                 new = [problem for problem in error.problems if problem not in reported]
                 reported |= set(new)
-                problems += [f"{label}: {problem}" for problem in new]
+                problems += [f"{space.label(values)}: {problem}" for problem in new]
         return candidates
-
-
-def _is_bare(value: object) -> bool:
-    """Whether a value says nothing without the name of its axis: a number, or yes or no.
-
-    >>> [_is_bare(value) for value in ("adam", "2LR", 10, "1e-3", True, "false")]
-    [False, False, True, True, True, True]
-    """
-    try:
-        float(str(value))
-    except ValueError:
-        return str(value).lower() in ("true", "false")
-    return True
 
 
 _RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in Settings.model_fields)
@@ -332,6 +289,9 @@ def _axes(raw: Mapping[str, Any], design: str, problems: list[str], baseline: Ma
                 "axes: design 'list' has no axes; expected trials, with a patch in each table [trials.NAME]"
             )
         return (axis(LIST_AXIS, _table(raw, "trials", problems), problems, baseline=baseline),)
+    if "axes" in raw and (hint := axes_hint(raw["axes"])):
+        problems.append(f"axes: {hint}")
+        return ()
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(

@@ -72,7 +72,7 @@ LOG_PATTERN_SECONDS = Limit(10, "seconds", "matching a `--pattern`")
 EXPORT_TABLE_BYTES = Limit(2**28, "bytes", "trials.parquet of an export")
 EXPORT_JSON_BYTES = Limit(64 * 2**20, "bytes", "a JSON file of an export")
 EXPORT_CONTENT_BYTES = Limit(2**29, "bytes", "the cells of trials.parquet together")
-EXPORT_ROWS = Limit(1_000_000, "rows", "trials.parquet of an export")
+EXPORT_ROWS = Limit(500_000, "rows", "trials.parquet of an export")
 
 LIMITS: dict[str, Limit] = {name: value for name, value in list(globals().items()) if isinstance(value, Limit)}
 """Every limit by its name."""

@@ -261,6 +261,8 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
     features: FeatureScaling | None = None
     if tensors:  # else there is nothing to check against the network, which takes time to make
         network = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"]))
+        if about["inputs"] != network.inputs:
+            raise ValueError(f"inputs: got {about['inputs']}, but the shape has {network.inputs}")
         features = _features_of(recipe, tensors, network.inputs)
         weights, slot_arrays = _arrays(tensors, network, slots)
     return History(
