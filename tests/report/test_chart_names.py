@@ -15,7 +15,7 @@ from assay.report.charts import CHARTS
 from assay.report.charts.parallel import round_ticks
 from assay.report.charts.style import labels, names_by_position, short
 from assay.report.charts.writing import svg
-from assay.report.figures import figure, scripts, steered
+from assay.report.figures import STYLE, figure, scripts, steered
 from assay.report.html import page
 from tests.report.frames import study
 from tests.report.test_page import CHROMIUM
@@ -97,6 +97,22 @@ def test_long_labels_keep_what_tells_them_apart() -> None:
         "xxxx…yyyy",
         "xxxx…yyyy (2)",
     ]
+
+
+def test_a_label_without_the_common_words_has_its_whole_name_on_hover() -> None:
+    trials, _ = study(3, 2)
+    names = {
+        label: f"{label}, learning_rate 0.001, activation relu" for label in dict.fromkeys(trials["configuration"])
+    }
+    trials["configuration"] = [names[label] for label in trials["configuration"]]
+    picture = svg(CHARTS["effort"](trials))
+    assert picture.count(", learning_rate 0.001, activation relu</title></text>") == len(names)
+    assert "…" not in picture
+
+
+def test_the_lines_of_parallel_coordinates_keep_their_colours_on_a_dark_page() -> None:
+    assert CHARTS["parallel"].keeps_colours
+    assert "#chart-parallel) .chart svg .role-mark text { fill: var(--ink); }" in STYLE
 
 
 def test_the_score_of_parallel_coordinates_has_round_ticks() -> None:

@@ -203,6 +203,7 @@ CHART = Chart(
     "Parallel coordinates",
     "every axis and the accuracy, one line per configuration",
     suits=lambda shape: shape.axes > 2,
+    keeps_colours=True,  # inverted, viridis would show the best lines in the darkest colour
 )
 
 __all__ = ["CHART", "parallel_coordinates"]
