@@ -351,6 +351,20 @@ def test_the_grid_holds_the_means() -> None:
     drawn(CHARTS["grid"](trials, rows="optimizer", columns="configuration", measure="test_loss"))
 
 
+def test_the_band_of_many_trials_at_a_value_is_of_the_middle_four_fifths() -> None:
+    accuracies = [i / 100 for i in range(101)]  # from 0 to 1: the whole range would hide everything
+    frame = pd.DataFrame({"learning_rate": [0.1] * 101, "optimizer": "adam", "accuracy": accuracies})
+    frame = frame.assign(configuration=[f"c{i}" for i in range(101)], outcome="completed", trial=frame.index, seed=1)
+    spec = CHARTS["sensitivity"](frame).to_dict()
+    (row,) = [row for row in rows(spec) if row.get("kind") == "dots"]
+    assert (row["low"], row["y"], row["high"], row["n"]) == (pytest.approx(0.1), 0.5, pytest.approx(0.9), 101)
+    assert "median and the middle 80 % of the trials at each value" in subtitle(spec)
+    spec = CHARTS["sensitivity"](frame.head(20)).to_dict()
+    (row,) = [row for row in rows(spec) if row.get("kind") == "dots"]
+    assert (row["low"], row["high"]) == (0.0, 0.19)
+    assert "median and range of the trials at each value" in subtitle(spec)
+
+
 def test_sensitivity_holds_medians_and_marks_lost_trials() -> None:
     trials, _ = diverging(*study(18, 3), ["t0-0", "t0-1", "t0-2"])
     spec, svg = drawn(CHARTS["sensitivity"](trials))

@@ -58,18 +58,26 @@ def best_point(points: Sequence[Measured]) -> BestPoint | None:
 
 def best_points(curves: Frame) -> Frame:
     """The best point of each trial, from a frame with one row per log point: the trial and `COLUMNS`."""
-    import numpy
+    import numpy as np
+    import pandas as pd
 
-    names = {split: (name_of(split, LOSS.name), name_of(split, SCORE.name)) for split in ("validation", "test")}
-    finite = curves.replace([numpy.inf, -numpy.inf], numpy.nan)
-    validated = finite.groupby("trial")[names["validation"][0]].transform("count") > 0
-    columns = [finite[names["validation"][i]].where(validated, finite[names["test"][i]]) for i in (0, 1)]
-    table = finite[["trial", "iteration"]].assign(
-        best_set=validated.map({True: "validation", False: "test"}), best_loss=columns[0], best_accuracy=columns[1]
+    losses, scores = (
+        {split: curves[name_of(split, metric.name)].to_numpy(dtype=np.float64) for split in ("validation", "test")}
+        for metric in (LOSS, SCORE)
     )
-    table = table.rename(columns={"iteration": "best_iteration"}).dropna(subset=["best_loss"])
-    lowest = table.groupby("trial", sort=False)["best_loss"].idxmin()
-    return table.loc[lowest, ["trial", *COLUMNS]].reset_index(drop=True)
+    codes, names = pd.factorize(curves["trial"])
+    validated = np.bincount(codes, np.isfinite(losses["validation"]), minlength=len(names)) > 0
+    by_validation = validated[codes]
+    loss = np.where(by_validation, losses["validation"], losses["test"])
+    kept = np.flatnonzero(np.isfinite(loss))
+    places, _ = pd.factorize(codes[kept])
+    order = np.lexsort((loss[kept], places))  # of equal losses the first
+    lowest = kept[order[np.flatnonzero(np.diff(places[order], prepend=-1))]]
+    accuracy = np.where(by_validation[lowest], scores["validation"][lowest], scores["test"][lowest])
+    table = curves[["trial", "iteration"]].iloc[lowest].rename(columns={"iteration": "best_iteration"})
+    of_set = np.where(by_validation[lowest], "validation", "test").astype(object)
+    accuracy = np.where(np.isfinite(accuracy), accuracy, np.nan)
+    return table.assign(best_set=of_set, best_loss=loss[lowest], best_accuracy=accuracy).reset_index(drop=True)
 
 
 def judged(point: Measured, metric: str) -> float:

@@ -104,28 +104,31 @@ def stored(text: str | None, classes: Sequence[str]) -> NDArray[np.int64] | None
     """
     if text is None:
         return None
-    counts = np.array(json.loads(text), dtype=object)
-    if counts.shape != (len(classes), len(classes)) or sum(counts.ravel().tolist()) > 2**53:
+    rows = json.loads(text)
+    size = len(classes)
+    if len(rows) != size or any(len(row) != size for row in rows) or sum(map(sum, rows)) > 2**53:
         return None
-    return counts.astype(np.int64)
+    return np.array(rows, np.int64).reshape(size, size)
 
 
 def _number(value: Any) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def columns(matrices: Mapping[str, tuple[ArrayLike, Sequence[str]]]) -> dict[str, dict[str, float]]:
-    """The columns of trials in a frame, by trial: the means, and each class's for up to `MOST_CLASSES` classes.
+Matrices = Mapping[str, tuple[ArrayLike, Sequence[str]]]
+"""The confusion matrix (C, C) of each trial, and the names of its classes."""
 
-    `majority` is the fraction of the largest class, which a constant answer would score.
 
-    Args:
-        matrices: The confusion matrix (C, C) of each trial, and the names of its classes.
+def scored(matrices: Matrices) -> list[tuple[list[str], dict[str, Floats]]]:
+    """The trials of each set of classes, and their columns of a frame as arrays (trials,).
+
+    They are the means, and each class's for up to `MOST_CLASSES` classes. `majority` is the fraction of the largest
+    class, which a constant answer would score.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for trial, (_, classes) in matrices.items():
         groups.setdefault(tuple(classes), []).append(trial)
-    result: dict[str, dict[str, float]] = {}
+    made: list[tuple[list[str], dict[str, Floats]]] = []
     for classes, trials in groups.items():
         scores = ClassScores.of(np.stack([np.asarray(matrices[trial][0], np.int64) for trial in trials]))
         values = dict(scores.macro().items())
@@ -133,9 +136,17 @@ def columns(matrices: Mapping[str, tuple[ArrayLike, Sequence[str]]]) -> dict[str
         if len(classes) <= MOST_CLASSES:
             for name, of_class in scores.of_classes().items():
                 values |= {class_measure(name, label): of_class[:, n] for n, label in enumerate(classes)}
-        for place, trial in enumerate(trials):
-            result[trial] = {name: float(column[place]) for name, column in values.items()}
-    return result
+        made.append((trials, values))
+    return made
 
 
-__all__ = ["MOST_CLASSES", "ClassScores", "columns", "plain", "stored"]
+def columns(matrices: Matrices) -> dict[str, dict[str, float]]:
+    """The columns of `scored` by trial."""
+    return {
+        trial: {name: float(column[place]) for name, column in values.items()}
+        for trials, values in scored(matrices)
+        for place, trial in enumerate(trials)
+    }
+
+
+__all__ = ["MOST_CLASSES", "ClassScores", "columns", "plain", "scored", "stored"]

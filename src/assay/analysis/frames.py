@@ -32,6 +32,8 @@ def have(frame: pd.DataFrame, column: str, *, what: str = "trials") -> None:
 def numbers(frame: pd.DataFrame, column: str, *, what: str = "trials") -> NDArray[np.float64]:
     """A column as float64, NaN where nothing was measured. Raises AssayError if it holds anything but numbers."""
     have(frame, column, what=what)
+    if isinstance(frame[column].dtype, np.dtype) and frame[column].dtype.kind in "fiu":
+        return frame[column].to_numpy(dtype=np.float64, copy=True)
     values: list[object] = frame[column].tolist()
     try:
         return np.asarray([np.nan if _absent(value) else value for value in values], dtype=np.float64)

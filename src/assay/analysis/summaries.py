@@ -30,7 +30,8 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     """
     own_row = ~is_imported(trials)
     scores = {column: _scores(trials, column, own_row) for column in (TEST_SCORE.column, VALIDATION_SCORE.column)}
-    unflagged, marked = ranked_by_seconds(trials.assign(row=np.arange(len(trials))))
+    unflagged, names = ranked_by_seconds(trials.assign(row=np.arange(len(trials))))
+    marked = set(names)
     is_timed = np.zeros(len(trials), dtype=np.bool_)
     is_timed[unflagged["row"].to_numpy(dtype=np.int64)] = True
     words, flags = outcomes_of(trials), busy(trials)

@@ -109,7 +109,7 @@ def times_to(
         have(curves, name, what="curves")
     sign = 1.0 if metric.higher_is_better else -1.0
     times, values = numbers(curves, by), sign * numbers(curves, column)
-    of_trial = {trial: _crossing(times[at], values[at], sign * target) for trial, at in places(curves, "trial")}
+    of_trial = _crossings(curves["trial"], times, values, sign * target)
     crossings = [
         (math.nan, False) if _no_result(outcome) else of_trial.get(str(trial), (math.nan, False))
         for trial, outcome in zip(trials["trial"].tolist(), trials["outcome"].tolist(), strict=True)
@@ -158,21 +158,26 @@ def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
     return list(dict.fromkeys(map(str, trials["configuration"][trials["steps"] == "epochs"].tolist())))
 
 
-def _crossing(times: NDArray[np.float64], values: NDArray[np.float64], target: float) -> tuple[float, bool]:
-    """The time at which the values first reach the target, or else the last time; and whether they reach it."""
+def _crossings(trials: pd.Series, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
+    """By trial, the time at which its values first reach the target, or else the last time; and whether they do."""
     keep = np.isfinite(times) & np.isfinite(values)
-    order = np.argsort(times[keep], kind="stable")
-    times, values = times[keep][order], values[keep][order]
-    if not times.size:
-        return math.nan, False
-    above = np.flatnonzero(values >= target)
-    if not above.size:
-        return float(times[-1]), False
-    i = int(above[0])
-    if i == 0:
-        return float(times[0]), True
+    codes, names = pd.factorize(trials[keep], use_na_sentinel=False)
+    order = np.lexsort((times[keep], codes))
+    codes, times, values = codes[order], times[keep][order], values[keep][order]
+    if not codes.size:
+        return {}
+    starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+    ends = np.append(starts[1:], codes.size)
+    first = np.minimum.reduceat(np.where(values >= target, np.arange(codes.size), codes.size), starts)
+    reached = first < ends
+    at = np.where(reached, first, ends - 1)
+    inside = reached & (at > starts)  # between two points; the others are at a point
+    i = at[inside]
     fraction = (target - values[i - 1]) / (values[i] - values[i - 1])
-    return float(times[i - 1] + fraction * (times[i] - times[i - 1])), True
+    when = times[at]
+    when[inside] = times[i - 1] + fraction * (times[i] - times[i - 1])
+    labels = [str(name) for name in names[codes[starts]]]
+    return dict(zip(labels, zip(when.tolist(), reached.tolist(), strict=True), strict=True))
 
 
 def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import scipy  # its parts are loaded when they are first used
@@ -103,7 +104,7 @@ class Verdict:
         """The paired t interval of this difference alone, with confidence 1 - alpha; NaN without a spread."""
         if self.n < 2 or not self.deviation > 0:
             return math.nan, math.nan
-        half = -float(scipy.special.stdtrit(self.n - 1, self.alpha / 2)) * self.deviation / math.sqrt(self.n)
+        half = -_t_quantile(self.n - 1, self.alpha / 2) * self.deviation / math.sqrt(self.n)
         return self.difference - half, self.difference + half
 
     @property
@@ -246,6 +247,12 @@ class Verdict:
 
     def _shown(self, value: float) -> str:
         return f"{100 * value:z.2f}" if self.unit == "points" else f"{value:z.3g}"
+
+
+@lru_cache(maxsize=256)
+def _t_quantile(freedom: int, p: float) -> float:
+    """The quantile of Student's t distribution: the verdicts of a family have few different ones."""
+    return float(scipy.special.stdtrit(freedom, p))
 
 
 def correction(comparisons: int, family: str = "pairs") -> str:

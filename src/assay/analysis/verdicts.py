@@ -146,8 +146,8 @@ def of_values(
 def with_sentences(family: Family) -> pd.DataFrame:
     """The comparisons of a family as a frame with the columns of `pairwise`."""
     table = family.table()
-    more = [None if value is pd.NA else int(value) for value in table["more_seeds"]]
-    sentences = [verdict.sentence(more=count) for verdict, count in zip(family.verdicts(), more, strict=True)]
+    more = (None if value is pd.NA else int(value) for value in table["more_seeds"])
+    sentences = [family.verdict(i).sentence(more=count) for i, count in enumerate(more)]  # one verdict at a time
     table.insert(len(table.columns) - 2, "sentence", sentences)
     return table
 

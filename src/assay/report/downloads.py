@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from assay.report.text import frame_csv
 from assay.system.files import write_atomically
 
 Frame = Any
+_ROWS = 50_000  # of a frame, as text at once
+_MANY_CELLS = 1_000_000  # above which a frame is compressed fast: it is written next to the page
 MOST_EMBEDDED = 1_000_000  # bytes of all data of a page, compressed
 
 
@@ -27,7 +30,7 @@ class Downloads:
     @classmethod
     def of(cls, frames: Mapping[str, Frame]) -> Downloads:
         """The frames by name, such as "trials.csv"."""
-        packed = {f"{name}.gz": gzip.compress(frame_csv(frame).encode(), 6, mtime=0) for name, frame in frames.items()}
+        packed = {f"{name}.gz": _compressed(frame) for name, frame in frames.items()}
         return cls(packed, {f"{name}.gz": len(frame) for name, frame in frames.items()})
 
     @property
@@ -58,6 +61,16 @@ class Downloads:
 
     def _data(self, name: str) -> str:
         return f"data:application/gzip;base64,{base64.b64encode(self.files[name]).decode()}"
+
+
+def _compressed(frame: Frame) -> bytes:
+    """A frame as compressed CSV, some rows at a time: the text of millions of rows is never held as a whole."""
+    content = io.BytesIO()
+    is_large = frame.size > _MANY_CELLS
+    with gzip.GzipFile(fileobj=content, mode="wb", compresslevel=1 if is_large else 6, mtime=0) as file:
+        for start in range(0, max(1, len(frame)), _ROWS):
+            file.write(frame_csv(frame.iloc[start : start + _ROWS], header=not start).encode())
+    return content.getvalue()
 
 
 def _beside(stem: str, name: str) -> str:

@@ -32,6 +32,10 @@ def scripts(specs: dict[str, Any], then: str = "") -> list[str]:
 def steered(spec: dict[str, Any]) -> dict[str, Any]:
     """A chart without a background, whose marks fade unless they belong to the configuration chosen in the page."""
     spec["background"] = "transparent"
+    for row in rows_of(spec):
+        for name, value in row.items():
+            if isinstance(value, float):
+                row[name] = float(f"{value:.8g}")  # of what no picture and no tooltip shows more
     spec.setdefault("usermeta", {})["names"] = [list(pair) for pair in whole_names(spec).items()]
     if not any("name" in row for row in rows_of(spec)):
         return spec

@@ -15,7 +15,7 @@ from assay.report.text import clean_lines, frame_csv
 
 Frame = Any
 _LONG = 20  # rows, above which a table scrolls by itself
-_MOST_ROWS = 400  # of a table; the data that can be downloaded are whole
+_MOST_ROWS = 300  # of a table; the data that can be downloaded are whole
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 _SCRIPTS_TOO = "; script-src 'unsafe-inline' 'unsafe-eval'"
 
@@ -88,12 +88,12 @@ def matrix(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(column: str, value: Any, word: str) -> str:
-    """A cell: numbers with their value, by which the table sorts."""
+    """A cell: numbers with their value to nine digits, by which the table sorts."""
     if value is None or value != value:
         return "<td>-</td>"
     is_word = isinstance(value, str | bool) or type(value).__name__ == "bool_"
     if not is_word and (isinstance(value, int | float) or hasattr(value, "dtype")):
-        return f'<td class="number" data-value="{float(value)!r}">{text(word)}</td>'
+        return f'<td data-value="{float(value):.9g}">{text(word)}</td>'
     return f"<td>{text(word[:8] if column == 'trial' else word)}</td>"
 
 
@@ -143,7 +143,7 @@ figure { margin: 0; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.25rem 0.7rem 0.25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td[data-value] { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { overflow-x: auto; font-size: 0.85rem; border: 1px solid var(--line); padding: 0.7rem; }
 @media print {
   figure, tr { break-inside: avoid; }

@@ -83,6 +83,7 @@ def write_page(study: StudyResults, path: Path) -> Path:
 _LONG = 12  # configurations, above which a page folds what is not read first
 _OPEN_CHARTS = 2  # of a folded page
 _MOST_COMPARISONS = 200
+_MOST_CHOICES = 500  # configurations that can be highlighted by name
 
 
 def page(study: StudyResults, *, data: Downloads | None = None, stem: str | None = None) -> str:
@@ -269,12 +270,22 @@ def _figure(chart: Chart, spec: dict[str, Any]) -> str:
 
 def _filter(trials: Frame) -> str:
     names = list(dict.fromkeys(map(str, trials["configuration"].tolist())))
-    options = "".join(f'<option value="{text(name)}">{text(name)}</option>' for name in names[:2000])
+    every = "every configuration"
+    if len(names) > _MOST_CHOICES:
+        names = _best(trials)[:_MOST_CHOICES]
+        every += f" (the {_MOST_CHOICES:,} best are listed)"
+    options = "".join(f'<option value="{text(name)}">{text(name)}</option>' for name in names)
     return (
-        '<p class="bar"><label>Highlight <select id="chosen"><option value="">every configuration</option>'
+        f'<p class="bar"><label>Highlight <select id="chosen"><option value="">{every}</option>'
         f"{options}</select></label> "
         '<label>Filter tables <input id="words" type="search" placeholder="words"></label></p>'
     )
+
+
+def _best(trials: Frame) -> list[str]:
+    """The configurations, the best first, by what they are selected by."""
+    means = trials.groupby("configuration", sort=False)[selected_by(trials)].mean()
+    return [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
 
 
 def _columns(study: StudyResults) -> list[str]:

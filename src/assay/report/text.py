@@ -94,7 +94,7 @@ def from_csv_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in _FORMULA else cell
 
 
-def frame_csv(frame: Any) -> str:
+def frame_csv(frame: Any, *, header: bool = True) -> str:
     """Any frame as CSV without its index. Texts may be names from a stranger's store: none is a formula."""
 
     def cell(value: Any) -> Any:
@@ -102,7 +102,7 @@ def frame_csv(frame: Any) -> str:
 
     words = frame.select_dtypes(exclude="number").columns  # numbers are no formulas, and are most of a large frame
     safe = frame.assign(**{column: frame[column].map(cell) for column in words}) if frame.columns.is_unique else None
-    return str((frame.map(cell) if safe is None else safe).rename(columns=cell).to_csv(index=False))
+    return str((frame.map(cell) if safe is None else safe).rename(columns=cell).to_csv(index=False, header=header))
 
 
 def markdown(frame: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 _ENVIRONMENT = {"level": "instruction level"}
 
 
-def environment(rows: Sequence[dict[str, Any]], machines: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def environment(rows: Sequence[Mapping[str, Any]], machines: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Pairs (name, text) on the trials of `rows`, which ran on `machines`, by their descriptions."""
     entries: dict[str, list[str]] = {}
     for description in machines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Split = tuple[str, int | None, int, str | None]
 
 
-def with_epochs(curves: pandas.DataFrame, rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:
+def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
     """The curves with a column `epochs`: the examples seen / the examples of the training set.
 
     An imported log that counts epochs has them already; of others the size of the training set is unknown, and their

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import axis_column, axis_columns, renamed_sentence
-from assay.analysis.confusion import columns
+from assay.analysis.confusion import scored
 from assay.analysis.confusion import stored as stored_confusion
 from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from assay.results.comparisons import Comparisons
 
 _SAMPLE = 2000  # trials that a forest is fitted to for a chart: more take longer, and order the axes alike
+_PORTION = 5000  # confusion matrices that are scored at once
 _COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, and else how many of the best
+Row = Mapping[str, Any]
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
 
@@ -75,9 +77,10 @@ class Results:
 
     def __init__(self, store: Store, study: str) -> None:
         self.store, self.name = store, study
-        self.about, self._rows = study_rows(store.database, study)
-        self._rows += imported.rows_of_study(store.database, study)
+        self.about, rows = study_rows(store.database, study)
+        self._rows: list[Row] = [*rows, *imported.rows_of_study(store.database, study)]
         self._decided: dict[str, Any] = self.about.pop(DECIDED, {})
+        self._targets: dict[tuple[float, str], pandas.DataFrame] = {}
 
     @property
     def axes(self) -> list[str]:
@@ -124,15 +127,19 @@ class Results:
         return trial_frame(self._rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
 
     @cached_property
-    def _confusion_scores(self) -> dict[str, dict[str, float]]:
-        """The columns that come from the confusion matrices, by trial; a trial without one has none."""
+    def _confusion_scores(self) -> list[tuple[list[str], dict[str, Any]]]:
+        """The columns that come from the confusion matrices; a trial without one has none."""
         rows = {row["trial"]: row for row in self._rows if row.get("confusion") and row["classes"]}
-        matrices = {
-            row["trial"]: (matrix, classes)
-            for row in with_readable(rows.values(), "confusion")
-            if (matrix := stored_confusion(row["confusion"], classes := json.loads(row["classes"]))) is not None
-        }
-        return columns(matrices)
+        readable = with_readable(rows.values(), "confusion")
+        made: list[tuple[list[str], dict[str, Any]]] = []
+        for start in range(0, len(readable), _PORTION):
+            matrices = {
+                row["trial"]: (matrix, classes)
+                for row in readable[start : start + _PORTION]
+                if (matrix := stored_confusion(row["confusion"], classes := json.loads(row["classes"]))) is not None
+            }
+            made += scored(matrices)
+        return made
 
     def curves(self) -> pandas.DataFrame:
         """One row per log point of each trial.
@@ -153,7 +160,7 @@ class Results:
         return curve_frame(rows, curves)
 
     @cached_property
-    def _curve_rows(self) -> list[dict[str, Any]]:
+    def _curve_rows(self) -> list[Row]:
         """The rows with a curve, one for each trial: configurations may share one."""
         return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
 
@@ -249,6 +256,7 @@ class Results:
         results.__dict__.pop("_summary", None)
         results.__dict__.pop("_answers", None)
         results.__dict__["_frame"] = frame  # in the place of the property that makes it once
+        results._targets = {}  # those of this frame may differ
         return results, left_out
 
     def configuration(self, name: str) -> str:
@@ -393,7 +401,10 @@ class Results:
         from assay.analysis import targets
 
         accuracy = targets.default_target(self._frame) if accuracy is None else accuracy
-        return targets.summary(targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by))
+        if (accuracy, by) not in self._targets:
+            times = targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by)
+            self._targets[accuracy, by] = targets.summary(times)
+        return self._targets[accuracy, by].copy()
 
     def answers(self) -> list[str]:
         """The answers of the study, as sentences."""
@@ -553,7 +564,7 @@ class Results:
         assert history is not None  # it is finished
         return history
 
-    def _chosen(self, trial: str | None) -> dict[str, Any]:
+    def _chosen(self, trial: str | None) -> Row:
         """The row of a trial by the beginning of its key, else of the most accurate one; imported curves are none."""
         finished = [row for row in self._rows if row["outcome"] and row.get("origin") != "imported"]
         if trial is not None:

@@ -3,7 +3,7 @@
 A curve is a header, its columns and a checksum; numbers are little-endian. `docs/studies.md` describes the form.
 
 - header: `AC`, the version (1 byte), the number of columns (1), the number of points (4), then three bytes a column:
-  its number in `_NAMES`, its encoding (128 is added where values are missing), and the bytes of each value.
+  its number in `NAMES`, its encoding (128 is added where values are missing), and the bytes of each value.
 - column: a bitmap of the missing points where the encoding says so, then what its encoding needs.
 - checksum: CRC-32 of all that precedes it (4 bytes).
 
@@ -37,8 +37,8 @@ ALWAYS = POINT[:3]
 """The columns that every curve has: iteration, examples and seconds."""
 
 _VERSION = 1
-_MAGIC = b"AC" + bytes([_VERSION])
-_NAMES = (
+MAGIC = b"AC" + bytes([_VERSION])
+NAMES = (
     "iteration",
     "examples",
     "seconds",
@@ -50,16 +50,17 @@ _NAMES = (
     "test_accuracy",
 )
 """The columns by their number in the header. New ones are added at the end; none is ever renamed or removed."""
-_WHOLE = ("iteration", "examples")
+WHOLE = ("iteration", "examples")
+KNOWN, REQUIRED = frozenset(NAMES), frozenset(ALWAYS)
 _START = 8  # bytes of the header before its columns
 _RESIDUE = 0x2144DF1C  # CRC-32 of anything followed by its own CRC-32
 _MISSING = 0x80
 
-_PLAIN, _OFFSET, _DELTA, _MULTIPLE, _COUNT, _FIXED, _SINGLE = range(7)
+PLAIN, OFFSET, DELTA, MULTIPLE, COUNT, FIXED, SINGLE = range(7)
 """Encodings: the 64 bits themselves; a least pattern of bits and what is added to it; a first value and the steps from
 each to the next; a multiple of the iteration; a count over a whole number; a whole number times a power of two; a float
 of 32 bits."""
-_BASES = {_PLAIN: 0, _OFFSET: 8, _DELTA: 8, _MULTIPLE: 8, _COUNT: 4, _FIXED: 2, _SINGLE: 0}  # bytes before the values
+_BASES = {PLAIN: 0, OFFSET: 8, DELTA: 8, MULTIPLE: 8, COUNT: 4, FIXED: 2, SINGLE: 0}  # bytes before the values
 
 
 class CurveError(ValueError):
@@ -77,7 +78,7 @@ def packed(columns: Columns) -> bytes:
     >>> unpacked(packed({"iteration": [0, 10], "examples": [0, 320], "seconds": [0.0, 0.5], "test_loss": [2.3, None]}))
     {'iteration': [0, 10], 'examples': [0, 320], 'seconds': [0.0, 0.5], 'test_loss': [2.3, None]}
     """
-    if unknown := [str(name)[:60] for name in columns if name not in _NAMES]:
+    if unknown := [str(name)[:60] for name in columns if name not in NAMES]:
         raise CurveError(f"has an unknown column {unknown[0]!r}")
     if len({len(values) for values in columns.values()}) > 1:
         raise CurveError("its lists differ in length")
@@ -86,7 +87,7 @@ def packed(columns: Columns) -> bytes:
         raise CurveError(f"has {count:,} points; expected at most {CURVE_POINTS}")
     heads, bodies = b"", [b""]
     iterations: NDArray[np.int64] | None = None
-    for number, name in enumerate(_NAMES):
+    for number, name in enumerate(NAMES):
         given = columns.get(name)
         if not count or given is None:
             continue
@@ -101,7 +102,7 @@ def packed(columns: Columns) -> bytes:
             encoding, body = encoding | _MISSING, np.packbits(np.array(gaps), bitorder="little").tobytes() + body
         heads += bytes((number, encoding, width))
         bodies.append(body)
-    content = _MAGIC + bytes([len(heads) // 3]) + struct.pack("<I", count if heads else 0) + heads + b"".join(bodies)
+    content = MAGIC + bytes([len(heads) // 3]) + struct.pack("<I", count if heads else 0) + heads + b"".join(bodies)
     return content + struct.pack("<I", zlib.crc32(content))
 
 
@@ -127,7 +128,7 @@ EMPTY = packed({})
 
 def _array(name: str, given: Sequence[Any], gaps: Sequence[bool]) -> NDArray[Any]:
     """A column as 64-bit numbers, with a present value in the place of each missing one. Raises: CurveError."""
-    whole = name in _WHOLE
+    whole = name in WHOLE
     kinds = set(map(type, given)) - {type(None)}
     if not kinds <= ({int} if whole else {int, float}):
         raise CurveError(f"{name}: expected {'whole numbers' if whole else 'numbers'}")
@@ -143,7 +144,7 @@ def _array(name: str, given: Sequence[Any], gaps: Sequence[bool]) -> NDArray[Any
 def _encoded(name: str, values: NDArray[Any], iterations: NDArray[np.int64] | None) -> tuple[int, int, bytes]:
     """The shortest encoding of a column, the bytes of each value, and its bytes."""
     found = [_offsets(values)]
-    if name in _WHOLE:
+    if name in WHOLE:
         found += [_deltas(values)]
         if name == "examples" and iterations is not None:
             found += [_multiples(values, iterations)]
@@ -154,7 +155,7 @@ def _encoded(name: str, values: NDArray[Any], iterations: NDArray[np.int64] | No
         if name == "seconds":
             found += [_fixed(values)]
     choices = [choice for choice in found if choice is not None]
-    return min([*choices, (_PLAIN, 8, values.tobytes())], key=lambda choice: len(choice[2]))
+    return min([*choices, (PLAIN, 8, values.tobytes())], key=lambda choice: len(choice[2]))
 
 
 def _narrow(values: NDArray[np.uint64]) -> tuple[int, bytes]:
@@ -168,14 +169,14 @@ def _offsets(values: NDArray[Any]) -> tuple[int, int, bytes]:
     bits = values.view("<u8")
     least = bits.min()
     width, body = _narrow(bits - least)
-    return _OFFSET, width, struct.pack("<Q", int(least)) + body
+    return OFFSET, width, struct.pack("<Q", int(least)) + body
 
 
 def _deltas(values: NDArray[np.int64]) -> tuple[int, int, bytes] | None:
     if values[0] < 0 or (values[1:] < values[:-1]).any():
         return None
     width, body = _narrow(np.diff(values).view("<u8"))
-    return _DELTA, width, struct.pack("<Q", int(values[0])) + body
+    return DELTA, width, struct.pack("<Q", int(values[0])) + body
 
 
 def _multiples(values: NDArray[np.int64], iterations: NDArray[np.int64]) -> tuple[int, int, bytes] | None:
@@ -183,14 +184,14 @@ def _multiples(values: NDArray[np.int64], iterations: NDArray[np.int64]) -> tupl
     if last <= 0 or reached <= 0 or last % reached or int(iterations.max()) * (last // reached) >= 2**63:
         return None
     factor = last // reached
-    return (_MULTIPLE, 0, struct.pack("<Q", factor)) if (iterations * factor == values).all() else None
+    return (MULTIPLE, 0, struct.pack("<Q", factor)) if (iterations * factor == values).all() else None
 
 
 def _singles(values: NDArray[np.float64]) -> tuple[int, int, bytes] | None:
     with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype("<f4")
         same = (single.astype("<f8").view("<u8") == values.view("<u8")).all()
-    return (_SINGLE, 4, single.tobytes()) if same else None
+    return (SINGLE, 4, single.tobytes()) if same else None
 
 
 _recent_counts: list[int] = []  # numbers of examples that were found last: most curves have one of them
@@ -215,7 +216,18 @@ def _counts(values: NDArray[np.float64]) -> tuple[int, int, bytes] | None:
     whole = counts.astype("<u8")
     common = math.gcd(total, int(np.gcd.reduce(whole)))  # the least one, so that equal curves have equal bytes
     width, body = _narrow(whole // np.uint64(common))
-    return _COUNT, width, struct.pack("<I", total // common) + body
+    return COUNT, width, struct.pack("<I", total // common) + body
+
+
+def recent_counts() -> list[int]:
+    """The numbers of examples of which accuracies were fractions last."""
+    return list(_recent_counts)
+
+
+def denominator_of(values: NDArray[np.float64]) -> int:
+    """A number of examples of which accuracies are fractions, which is then a recent one; 0 if there is none."""
+    found = _counts(values)
+    return 0 if found is None else _recent_counts[0]
 
 
 @lru_cache(maxsize=64)
@@ -246,7 +258,7 @@ def _fixed(values: NDArray[np.float64]) -> tuple[int, int, bytes] | None:
     if not -1000 < scale < 900 or math.frexp(float(values.max()))[1] - scale > 63:
         return None
     width, body = _narrow(np.ldexp(values, -scale).astype("<u8"))
-    return _FIXED, width, struct.pack("<h", scale) + body
+    return FIXED, width, struct.pack("<h", scale) + body
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -289,7 +301,7 @@ class _Header:
 @lru_cache(maxsize=4096)
 def _header(head: bytes, size: int) -> _Header | str:
     """The header of curves of a size, or why it is none."""
-    if head[:2] != _MAGIC[:2] or len(head) < _START:
+    if head[:2] != MAGIC[:2] or len(head) < _START:
         return "is no stored curve"
     if head[2] != _VERSION:
         return f"has version {head[2]}; this Assay reads version {_VERSION}"
@@ -302,11 +314,11 @@ def _header(head: bytes, size: int) -> _Header | str:
     start, last = len(head), -1
     for index, encoding, width in struct.iter_unpack("<BBB", head[_START:]):
         has_gaps, encoding = bool(encoding & _MISSING), encoding & ~_MISSING
-        if index >= len(_NAMES) or index <= last or not _is_encoding(_NAMES[index], encoding, width):
+        if index >= len(NAMES) or index <= last or not _is_encoding(NAMES[index], encoding, width):
             return "has a damaged header"
-        values = count - 1 if encoding == _DELTA else count
+        values = count - 1 if encoding == DELTA else count
         size_of = (-(-count // 8) if has_gaps else 0) + _BASES[encoding] + values * width
-        columns.append(_Column(_NAMES[index], encoding, width, has_gaps, start, size_of))
+        columns.append(_Column(NAMES[index], encoding, width, has_gaps, start, size_of))
         start, last = start + size_of, index
     if start + 4 != size:
         return f"has {size:,} bytes; its header says {start + 4:,}"
@@ -316,13 +328,13 @@ def _header(head: bytes, size: int) -> _Header | str:
 
 
 def _is_encoding(name: str, encoding: int, width: int) -> bool:
-    if encoding in (_PLAIN, _SINGLE, _MULTIPLE):
-        fits = width == {_PLAIN: 8, _SINGLE: 4, _MULTIPLE: 0}[encoding]
+    if encoding in (PLAIN, SINGLE, MULTIPLE):
+        fits = width == {PLAIN: 8, SINGLE: 4, MULTIPLE: 0}[encoding]
     else:
         fits = 1 <= width <= 8
     if name == "iteration":
-        return fits and encoding in (_PLAIN, _OFFSET, _DELTA)
-    kinds = (_PLAIN, _OFFSET, _DELTA, _MULTIPLE) if name in _WHOLE else (_PLAIN, _OFFSET, _COUNT, _FIXED, _SINGLE)
+        return fits and encoding in (PLAIN, OFFSET, DELTA)
+    kinds = (PLAIN, OFFSET, DELTA, MULTIPLE) if name in WHOLE else (PLAIN, OFFSET, COUNT, FIXED, SINGLE)
     return fits and encoding in kinds
 
 
@@ -352,13 +364,18 @@ def count_of(cell: Any) -> int:
     return int(load([cell]).counts[0])
 
 
+def names_of(cell: bytes) -> list[str]:
+    """The columns of a stored curve that can be read, from its header."""
+    return [NAMES[number] for number in cell[_START : _START + 3 * cell[3] : 3]]
+
+
 def has_column(cell: Any, name: str) -> bool:
     """Whether a stored curve has a column, without reading it; False where it is damaged."""
     if isinstance(cell, str):
         return f'"{name}"' in cell
     if not isinstance(cell, bytes):
         return False
-    return _NAMES.index(name) in cell[_START : _START + 3 * cell[3] : 3] if len(cell) >= _START else False
+    return NAMES.index(name) in cell[_START : _START + 3 * cell[3] : 3] if len(cell) >= _START else False
 
 
 def load(cells: Iterable[Any], *, check: bool = False, imported: Collection[int] = ()) -> Curves:
@@ -425,7 +442,7 @@ def _joined(counts: NDArray[np.int64], decoded: list[Any], errors: dict[int, str
     points = int(counts.sum())
     columns: dict[str, NDArray[Any]] = {}
     missing: dict[str, NDArray[np.bool_]] = {}
-    for name in _NAMES:
+    for name in NAMES:
         if not any(name in group for _, group in decoded):
             continue
         if len(decoded) == 1 and len(decoded[0][0]) == len(counts):
@@ -434,7 +451,7 @@ def _joined(counts: NDArray[np.int64], decoded: list[Any], errors: dict[int, str
             if gaps is not None:
                 missing[name] = gaps.ravel()
             continue
-        whole = np.zeros(points, np.int64) if name in _WHOLE else np.full(points, np.nan)
+        whole = np.zeros(points, np.int64) if name in WHOLE else np.full(points, np.nan)
         mask = np.ones(points, np.bool_)
         for place, (_, group) in zip(places, decoded, strict=True):
             if name in group:
@@ -445,7 +462,7 @@ def _joined(counts: NDArray[np.int64], decoded: list[Any], errors: dict[int, str
         if mask.any():
             missing[name] = mask
     for name, gaps in missing.items():
-        if name not in _WHOLE:
+        if name not in WHOLE:
             columns[name][gaps] = np.nan
         else:
             columns[name][gaps] = 0
@@ -462,7 +479,7 @@ def _decoded(header: _Header, members: Sequence[bytes]) -> dict[str, tuple[NDArr
             length = -(-header.count // 8)
             gaps = np.unpackbits(body[:, :length], axis=1, count=header.count, bitorder="little").astype(np.bool_)
             body = body[:, length:]
-        iterations = columns["iteration"][0] if column.encoding == _MULTIPLE else None
+        iterations = columns["iteration"][0] if column.encoding == MULTIPLE else None
         columns[column.name] = _values(column, header.count, body, iterations), gaps
     return columns
 
@@ -470,24 +487,24 @@ def _decoded(header: _Header, members: Sequence[bytes]) -> dict[str, tuple[NDArr
 def _values(column: _Column, count: int, body: NDArray[np.uint8], iterations: NDArray[Any] | None) -> NDArray[Any]:
     """The values of a column of curves with one header, (curves, points)."""
     base, rest = _BASES[column.encoding], body[:, _BASES[column.encoding] :]
-    kind = "<i8" if column.name in _WHOLE else "<f8"
-    if column.encoding == _MULTIPLE:
+    kind = "<i8" if column.name in WHOLE else "<f8"
+    if column.encoding == MULTIPLE:
         assert iterations is not None
         return iterations * _wide(body, 1, 8).view("<i8")
-    if column.encoding == _SINGLE:
+    if column.encoding == SINGLE:
         with np.errstate(invalid="ignore"):
             return np.ascontiguousarray(rest).view("<f4").astype("<f8")
-    numbers = _wide(rest, count - 1 if column.encoding == _DELTA else count, column.width)
-    if column.encoding == _OFFSET:
+    numbers = _wide(rest, count - 1 if column.encoding == DELTA else count, column.width)
+    if column.encoding == OFFSET:
         numbers += _wide(body[:, :base], 1, base)
-    elif column.encoding == _DELTA:
+    elif column.encoding == DELTA:
         numbers = np.concatenate([_wide(body[:, :base], 1, base), numbers], axis=1)
         np.cumsum(numbers, axis=1, out=numbers)
-    elif column.encoding == _COUNT:
+    elif column.encoding == COUNT:
         totals = _wide(body[:, :base], 1, base)
         with np.errstate(divide="ignore", invalid="ignore"):
             return numbers / totals
-    elif column.encoding == _FIXED:
+    elif column.encoding == FIXED:
         scales = np.ascontiguousarray(body[:, :base]).view("<i2").astype(np.int32)
         with np.errstate(over="ignore"):
             return np.ldexp(numbers.astype(np.float64), scales)
@@ -513,7 +530,7 @@ def _wrong(
                 wrong.setdefault(i, reason)
 
     for name, (values, gaps) in columns.items():
-        if name in _WHOLE:
+        if name in WHOLE:
             bad, reason = values < 0, f"{name}: expected whole numbers from 0 on"
         elif name.endswith("_accuracy"):
             bad, reason = ~((values >= 0) & (values <= 1)), f"{name}: expected fractions from 0 to 1"

@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,26 +26,26 @@ from assay.store import benches
 from assay.store.artifacts import name_of
 from assay.store.columns import wrong_rows
 from assay.store.consistency import contradictions
-from assay.store.curves import POINT, load, packed_text, text_of
+from assay.store.curve_batches import last_points, packed_texts, texts
+from assay.store.curves import POINT, WHOLE, CurveError, load, text_of
 from assay.store.database import chunks
 from assay.store.imported import history_of, refuse_taken
 from assay.store.integrity import Show, silent
-from assay.store.parquet import rows_of, trial_rows
+from assay.store.parquet import TableWriter, batched, repeated, rows_of, trial_rows
 from assay.store.queries import study_definition
 from assay.store.records import stored_machine
-from assay.store.rows import check_row
+from assay.store.rows import bounds_of, check_row
 from assay.store.schema import ADDED, VERSION, bench, imported, machine, member, result, study, trajectory, trial
 from assay.store.store import Store
 from assay.system.files import read_limited, write_atomically
 from assay.system.limits import EXPORT_JSON_BYTES, WEIGHTS_BYTES
 
-if TYPE_CHECKING:
-    import pandas
-
 FORMAT = 1
 _PREFIX = "result_"
 _ROWS = 2000  # checked and inserted at once
 _CURVE = _PREFIX + "curve"
+_STORED = (*trial.columns, *result.columns)
+_OF_POINTS = {"trial": str} | {name: int if name in WHOLE else float for name in POINT}
 
 
 def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool = False, show: Show = silent) -> int:
@@ -54,8 +53,6 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
 
     `artifacts`: whether to write the weights too. Raises: StoreError, FileError.
     """
-    import pandas
-
     _needs_pyarrow()
     where = []
     if study_name:
@@ -63,14 +60,23 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
         where.append(trial.c.key.in_(sa.select(member.c.trial).where(member.c.study == number)))
     columns = [*trial.columns, *(c.label(_PREFIX + c.name) for c in result.columns)]
     query = sa.select(*columns).join(result, result.c.trial == trial.c.key, isouter=True).where(*where)
+    points = TableWriter(_OF_POINTS)
+    count, kept = 0, set[str]()
     with store.database.read() as connection:
-        rows = _rows(connection, query.order_by(trial.c.created))
-        show("curves", 0, len(rows))
-        points = _points(rows)
-        for number, row in enumerate(rows):
-            if number % _ROWS == 0:
-                show("curves", number, len(rows))
-            row[_CURVE] = None if row[_CURVE] is None else _curve_text(row[_CURVE])
+        present = connection.execute(query.with_only_columns(*map(sa.func.count, _STORED))).one()
+        total = present[0]  # of the keys
+        kinds = {c.key: str if c.key == _CURVE else bounds_of(of)[0] for c, of in zip(columns, _STORED, strict=True)}
+        trials = TableWriter(
+            {name: kind if n else None for (name, kind), n in zip(kinds.items(), present, strict=True)}
+        )
+        found = connection.execution_options(yield_per=_ROWS).execute(query.order_by(trial.c.created))
+        for rows in found.partitions():
+            show("trials", count, int(total))
+            cells = dict(zip([column.key for column in columns], zip(*rows, strict=True), strict=True))
+            points.add(_points(cells))
+            trials.add(cells)
+            count += len(rows)
+            kept |= {name for name in cells[_PREFIX + "artifact"] if name is not None}
         studies = _rows(connection, sa.select(study))
         curves = _rows(connection, sa.select(imported).order_by(imported.c.key))
         members = _rows(connection, sa.select(member).order_by(*member.primary_key))
@@ -88,9 +94,9 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
         row["members"] = [m for m in members if m["study"] == row["id"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        show("files", 0, 5)
-        _write_parquet(pandas.DataFrame(rows, columns=[c.key for c in columns]), folder / "trials.parquet")
-        _write_parquet(points, folder / "curves.parquet")
+        show("files", count, count)
+        trials.write(folder / "trials.parquet")
+        points.write(folder / "curves.parquet")
         about = {"format": FORMAT, "schema": VERSION, "studies": studies}
         write_atomically(folder / "studies.json", json.dumps(about, indent=1).encode())
         write_atomically(folder / "imported.json", json.dumps(curves, indent=1).encode())
@@ -99,17 +105,11 @@ def export(store: Store, folder: Path, *, study_name: str = "", artifacts: bool 
             write_atomically(folder / "benches.json", json.dumps(bench_rows, indent=1).encode())
         if artifacts:
             (folder / "artifacts").mkdir(exist_ok=True)
-            for name in {row[_PREFIX + "artifact"] for row in rows} - {None}:
+            for name in kept:
                 write_atomically(folder / "artifacts" / name, store.artifacts.get(name))
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    return len(rows)
-
-
-def _write_parquet(frame: pandas.DataFrame, path: Path) -> None:
-    content = io.BytesIO()
-    frame.to_parquet(content, index=False)
-    write_atomically(path, content.getvalue())
+    return count
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -124,35 +124,49 @@ def _curve_text(cell: Any) -> str:
         return cell.hex() if isinstance(cell, bytes) else str(cell)
 
 
-def _points(rows: list[dict[str, Any]]) -> pandas.DataFrame:
-    """The curves of exported trials, one row per point; those that can be read."""
+def _points(cells: dict[str, Any]) -> dict[str, Any]:
+    """The points of the curves of exported trials that can be read; makes JSON of the curves in `cells`."""
     import numpy as np
-    import pandas
 
-    rows = [row for row in rows if row[_CURVE] is not None]
-    curves = load(row[_CURVE] for row in rows)
-    keys = np.repeat(np.array([row["key"] for row in rows], object), curves.counts)
-    columns: dict[str, Any] = {"trial": keys}
+    given = [(number, cell) for number, cell in enumerate(cells[_CURVE]) if cell is not None]
+    curves = load(cell for _, cell in given)
+    written = texts([cell for _, cell in given], curves)
+    as_json: list[str | None] = [None] * len(cells[_CURVE])
+    for (number, cell), text in zip(given, written, strict=True):
+        as_json[number] = _curve_text(cell) if text is None else text
+    cells[_CURVE] = as_json
+    columns: dict[str, Any] = {"trial": repeated([cells["key"][number] for number, _ in given], curves.counts)}
+    absent = np.full(int(curves.counts.sum()), np.nan)
     for name in POINT:
-        values = curves.columns.get(name, np.full(len(keys), np.nan))
-        gaps = curves.missing.get(name)
+        values, gaps = curves.columns.get(name, absent), curves.missing.get(name)
         columns[name] = values if gaps is None else np.where(gaps, np.nan, values)
-    return pandas.DataFrame(columns)
+    return columns
 
 
-_Cells = tuple[Any, ...]
+@dataclass(frozen=True)
+class _Portion:
+    """Checked trials of an export and the results that they have, as tuples of cells: dictionaries take five times as
+    much memory."""
+
+    planned: list[tuple[Any, ...]]
+    ended: list[tuple[Any, ...]]
+
+    def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The rows of the trials and those of the results."""
+        of_trial, of_result = trial.columns.keys(), result.columns.keys()
+        planned = [dict(zip(of_trial, cells, strict=True)) for cells in self.planned]
+        return planned, [dict(zip(of_result, cells, strict=True)) for cells in self.ended]
+
+
 _ARTIFACT = result.columns.keys().index("artifact")
 
 
 @dataclass(frozen=True)
 class _Export:
-    """The checked rows of an exported folder; a trial comes with its result, or None.
-
-    Those of trials are kept as cells in the order of the columns: half a million dictionaries would take 2 GB.
-    """
+    """The checked rows of an exported folder."""
 
     machines: dict[str, dict[str, str]]
-    trials: list[tuple[_Cells, _Cells | None]]
+    trials: list[_Portion]
     benches: list[dict[str, Any]]
     studies: list[dict[str, Any]]
     curves: list[dict[str, Any]]
@@ -173,14 +187,15 @@ def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int
     artifacts = _artifacts_in(folder / "artifacts")
     added = 0
     hashes = {exported: row["hash"] for exported, row in export.machines.items()}
-    for name in artifacts & {ended[_ARTIFACT] for _, ended in export.trials if ended is not None}:
+    total = sum(len(portion.planned) for portion in export.trials)
+    for name in artifacts & {cells[_ARTIFACT] for portion in export.trials for cells in portion.ended}:
         store.artifacts.put((folder / "artifacts" / name).read_bytes())  # before the rows that refer to it
     with store.database.write() as connection:
         for row in export.machines.values():
             _insert_missing(connection, machine, row)
-        for number, portion in enumerate(_portions(export.trials)):
-            show("trials stored", number * _ROWS, len(export.trials))
-            planned, ended = [row for row, _ in portion], [row for _, row in portion if row is not None]
+        for number, portion in enumerate(export.trials):
+            show("trials stored", number * _ROWS, total)
+            planned, ended = portion.rows()
             for row in ended:
                 row["artifact"] = row["artifact"] if row["artifact"] in artifacts else None
                 row["machine"] = hashes.get(row["machine"], row["machine"])
@@ -194,7 +209,7 @@ def read_back(store: Store, folder: Path, show: Show = silent) -> tuple[int, int
             _add_study(connection, row)
         for row in export.curves:
             added += _add_curve(connection, row)
-    return added, len(export.trials) + len(export.curves) - added
+    return added, total + len(export.curves) - added
 
 
 def _read(folder: Path, show: Show) -> _Export:
@@ -208,20 +223,14 @@ def _read(folder: Path, show: Show) -> _Export:
         curves = _checked_curves(folder / "imported.json")
         if about["format"] != FORMAT:
             raise FileError(f"{folder}: has format {about['format']}; this version reads format {FORMAT}")
-        trials: list[tuple[_Cells, _Cells | None]] = []
-        keys: set[str] = set()
-        for number, row in enumerate(trial_rows(path)):
-            if number % _ROWS == 0:
-                show("trials read", number, rows_of(path))
-            planned, ended = _stored(row)
-            if planned["key"] in keys:
-                raise ValueError(f"trial {planned['key'][:8]}: is there twice")
-            keys.add(planned["key"])
-            trials.append((tuple(planned.values()), None if ended is None else tuple(ended.values())))
-            if len(trials) % _ROWS == 0:
-                _check_portion(next(_portions(trials[-_ROWS:])))
-        if rest := len(trials) % _ROWS:
-            _check_portion(next(_portions(trials[-rest:])))
+        trials, keys, count = list[_Portion](), set[str](), rows_of(path)
+        for number, rows in enumerate(batched(trial_rows(path), _ROWS)):
+            show("trials read", number * _ROWS, count)
+            trials.append(_checked(rows))
+            for key, *_ in trials[-1].planned:
+                if key in keys:
+                    raise ValueError(f"trial {key[:8]}: is there twice")
+                keys.add(key)
         studies = _checked_studies(about["studies"])
         return _Export(machines, trials, _checked_benches(folder / "benches.json"), studies, curves)
     except PermissionError as error:
@@ -232,29 +241,19 @@ def _read(folder: Path, show: Show) -> _Export:
         raise FileError(f"{folder}: not an export of Assay, or damaged: {str(error)[:300]}") from None
 
 
-def _check_portion(portion: Sequence[tuple[dict[str, Any], dict[str, Any] | None]]) -> None:
-    """Checks trials with their results. Raises: ValueError."""
-    finished = [row for _, row in portion if row is not None]
-    for table, rows in (("trial", [row for row, _ in portion]), ("result", finished)):
-        for reason in wrong_rows(table, rows).values():
+def _checked(rows: Sequence[dict[str, Any]]) -> _Portion:
+    """Some rows of an export, after every check. Raises: ValueError."""
+    pairs = [_stored(row) for row in rows]
+    planned, ended = [one for one, _ in pairs], [end for _, end in pairs if end is not None]
+    _pack_curves("result", ended)
+    for table, checked in (("trial", planned), ("result", ended)):
+        for reason in wrong_rows(table, checked).values():
             raise ValueError(reason)
-    for planned, ended in portion:
-        _check_consistent(planned, ended)
-
-
-def _portions(
-    trials: Sequence[tuple[_Cells, _Cells | None]],
-) -> Iterator[list[tuple[dict[str, Any], dict[str, Any] | None]]]:
-    """The rows of trials with those of their results, some at a time."""
-    of_trial, of_result = trial.columns.keys(), result.columns.keys()
-    for start in range(0, len(trials), _ROWS):
-        yield [
-            (
-                dict(zip(of_trial, planned, strict=True)),
-                None if ended is None else dict(zip(of_result, ended, strict=True)),
-            )
-            for planned, ended in trials[start : start + _ROWS]
-        ]
+    last = dict(zip([end["trial"] for end in ended], last_points([end["curve"] for end in ended]), strict=True))
+    for one, end in pairs:
+        for sentence in contradictions(one, end, last.get(one["key"])):
+            raise ValueError(f"trial {one['key'][:8]}: {sentence}")
+    return _Portion([tuple(one.values()) for one in planned], [tuple(end.values()) for end in ended])
 
 
 def _stored(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -268,25 +267,20 @@ def _stored(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]
         return planned, None
     old = {_PREFIX + name: None for name in ADDED if _PREFIX + name not in row}  # an export from before they existed
     ended: dict[str, Any] = {c.name: _as_stored(c, (row | old)[_PREFIX + c.name]) for c in result.columns}
-    ended["curve"] = _curve_bytes("result", ended["curve"])
     if ended["trial"] != planned["key"]:
         raise ValueError(f"trial {planned['key'][:8]}: its result is of another trial")
     return planned, ended
 
 
-def _curve_bytes(table: str, text: Any) -> Any:
-    """The JSON of a curve in an export as the bytes that the store has. Raises: ValueError where it is damaged."""
-    if not isinstance(text, str):
-        raise ValueError(f"{table}.curve: is of type {type(text).__name__}; expected text")
-    try:
-        return packed_text(text)
-    except ValueError as error:
-        raise ValueError(f"{table}.curve: {error}") from None
-
-
-def _check_consistent(planned: dict[str, Any], ended: dict[str, Any] | None) -> None:
-    for sentence in contradictions(planned, ended):
-        raise ValueError(f"trial {planned['key'][:8]}: {sentence}")
+def _pack_curves(table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Makes the bytes that the store has of the JSON of curves. Raises: ValueError where one is damaged."""
+    for row in rows:
+        if not isinstance(row["curve"], str):
+            raise ValueError(f"{table}.curve: is of type {type(row['curve']).__name__}; expected text")
+    for row, content in zip(rows, packed_texts([row["curve"] for row in rows]), strict=True):
+        if isinstance(content, CurveError):
+            raise ValueError(f"{table}.curve: {content}")
+        row["curve"] = content
 
 
 def _as_stored(column: sa.Column[Any], value: Any) -> Any:
@@ -362,7 +356,7 @@ def _checked_curves(path: Path) -> list[dict[str, Any]]:
         return []
     rows = [{c.name: row[c.name] for c in imported.columns} for row in _json_in(path)]
     for row in rows:
-        row["curve"] = _curve_bytes("imported", row["curve"])
+        _pack_curves("imported", [row])
         check_row("imported", row, skip=("study",))
         if not isinstance(row["study"], str):
             raise ValueError(f"imported curve {row['key'][:8]}: its study is not a name")

@@ -1,16 +1,70 @@
-"""The rows of an exported Parquet file, which is untrusted: types, compression and sizes are checked as it is read."""
+"""The Parquet files of an export: written a portion at a time, and read back with checks.
+
+A file is untrusted: its types, its compression and its sizes are checked as it is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from assay.errors import FileError
+from assay.errors import FileError, StoreError
+from assay.system.files import write_atomically
 from assay.system.limits import EXPORT_CONTENT_BYTES, EXPORT_ROWS, EXPORT_TABLE_BYTES
 
+T = TypeVar("T")
 _CODECS = ("SNAPPY", "UNCOMPRESSED")  # what pandas writes; others turn a few bytes into very many
 _BATCH = 256  # rows
+
+
+class TableWriter:
+    """A table that is made a portion at a time, so that only its compressed bytes are held.
+
+    Args:
+        kinds: The type of each column by its name: int, float, bool or str, or None where every cell is missing. Any
+            cell may be missing.
+    """
+
+    def __init__(self, kinds: Mapping[str, type | None]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        types = {None: pa.null(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+        self._schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()])
+        self._sink = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(self._sink, self._schema)
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Adds rows, from arrays or sequences of one length. Raises: StoreError for a cell that is not of its type."""
+        import pyarrow as pa
+
+        arrays: list[Any] = []
+        for field in self._schema:
+            cells = columns[field.name]
+            try:
+                if not isinstance(cells, pa.Array):
+                    cells = pa.array(cells, None if hasattr(cells, "dtype") else field.type, from_pandas=True)
+                arrays.append(cells.cast(field.type))
+            except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError) as error:
+                reason = f"{field.name}: {str(error).splitlines()[0][:200]}"
+                raise StoreError(f"cannot be exported: {reason}; `assay store check` lists what is damaged") from None
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def write(self, path: Path) -> None:
+        """Writes the file. Raises: FileError."""
+        self._writer.close()
+        write_atomically(path, memoryview(self._sink.getvalue()))
+
+
+def repeated(words: Sequence[str], counts: Any) -> Any:
+    """A column of texts that holds each word so many times."""
+    import numpy as np
+    import pyarrow as pa
+
+    places = pa.array(np.repeat(np.arange(len(words)), counts))
+    return pa.DictionaryArray.from_arrays(places, pa.array(words, pa.string())).cast(pa.string())
 
 
 def trial_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -37,6 +91,13 @@ def trial_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
     except pa.ArrowException as error:
         raise FileError(f"{path}: not a Parquet file, or damaged: {str(error)[:200]}") from None
+
+
+def batched(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Some rows at a time."""
+    remaining = iter(rows)
+    while some := list(islice(remaining, size)):
+        yield some
 
 
 def rows_of(path: Path) -> int:

@@ -6,7 +6,7 @@ import json
 import logging
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -207,7 +207,31 @@ def unknown_study(name: str, names: Sequence[str]) -> str:
     return unknown("study", name, names) if names else f"unknown study {name!r}; the store has no studies yet"
 
 
-def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
+class StudyRow(Mapping[str, Any]):
+    """A row of a study, which holds its cells alone: the places of the columns are those of all its rows."""
+
+    __slots__ = ("_cells", "_places")
+
+    def __init__(self, places: Mapping[str, int], cells: tuple[Any, ...]) -> None:
+        self._places, self._cells = places, cells
+
+    def __getitem__(self, name: str) -> Any:
+        return self._cells[self._places[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+_ONCE = ("trial", "recipe", "curve", "confusion", "ledger")  # texts that nearly every trial has its own of
+
+
+def study_rows(database: Database, name: str) -> tuple[Row, list[StudyRow]]:
     """The definition of a study, and its trials in order, with None in place of missing results."""
     row = study_definition(database, name)
     query = (
@@ -216,8 +240,8 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
             member.c.label,
             member.c.axis_values,
             member.c.repeat,
-            *(c for c in trial.columns if c.name not in ("key", "created")),
-            *(c for c in result.columns if c.name != "trial"),
+            *(c for c in trial.columns if c.name not in ("key", "created", "trajectory")),
+            *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale")),
         )
         .select_from(member.join(trial, trial.c.key == member.c.trial))
         .join(result, result.c.trial == member.c.trial, isouter=True)
@@ -227,13 +251,24 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[Row]]:
     readable("study", row, name)
     with database.read() as connection:
         answer = connection.execute(query)
-        names = tuple(answer.keys())
-        rows = [dict(zip(names, cells, strict=True)) for cells in answer]
+        places = {column: place for place, column in enumerate(answer.keys())}
+        alike = [place not in {places[column] for column in _ONCE} for place in places.values()]
+        shared: dict[str, str] = {}
+        rows = [
+            StudyRow(
+                places,
+                tuple(
+                    shared.setdefault(cell, cell) if is_alike and type(cell) is str else cell
+                    for cell, is_alike in zip(cells, alike, strict=True)
+                ),
+            )
+            for cells in answer
+        ]
     _check_all(rows)
     return json.loads(row["definition"]), rows
 
 
-def _check_all(rows: Sequence[Row]) -> None:
+def _check_all(rows: Sequence[StudyRow]) -> None:
     """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
     finished = [row for row in rows if row["outcome"] is not None]
     for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
@@ -253,7 +288,7 @@ def _check(row: Row, key: str) -> None:
         readable("machine", {"description": row["description"]}, key)
 
 
-def with_curves(rows: Sequence[Row]) -> tuple[list[Row], Curves]:
+def with_curves(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], Curves]:
     """The rows of trials whose curve can be read, and these curves.
 
     One damaged curve hides no other trial; which are left out is said.
@@ -267,20 +302,18 @@ def with_curves(rows: Sequence[Row]) -> tuple[list[Row], Curves]:
     return kept, replace(curves, counts=counts, errors={})
 
 
-def with_readable(rows: Iterable[Row], cell: str) -> list[Row]:
+def with_readable(rows: Iterable[Mapping[str, Any]], cell: str) -> list[Mapping[str, Any]]:
     """The rows of trials in which a wide cell of the result, such as the curve, can be read.
 
     One damaged cell hides no other trial; which are left out is said.
     """
-    kept: list[Row] = []
-    for row in rows:
-        try:
-            if row.get("origin") != "imported":  # those are checked when they are read
-                readable("result", {cell: row[cell]}, row["trial"])
-            kept.append(row)
-        except StoreError as error:
-            _log.warning("%s", error)
-    return kept
+    rows = list(rows)
+    stored = [row for row in rows if row.get("origin") != "imported"]  # the others are checked when they are read
+    wrong = wrong_rows("result", [{cell: row[cell]} for row in stored])
+    for number, reason in wrong.items():
+        _log.warning("%s", unreadable("result", stored[number]["trial"], reason))
+    left_out = {id(stored[number]) for number in wrong}
+    return [row for row in rows if id(row) not in left_out]
 
 
 _WIDE = ("curve", "confusion")

@@ -58,7 +58,7 @@ def read_limited(path: Path, limit: Limit) -> bytes:
     return content
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Writes to a temporary file in the same folder, flushes it to disk, and renames it. Raises: FileError.
 
     The folder is flushed as well: before that, a power cut can undo the rename. A device or a pipe, such as

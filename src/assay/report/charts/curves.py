@@ -23,6 +23,7 @@ from assay.report.charts.frames import (
     captions,
     checked,
     ended,
+    floats,
     headed,
     mixed,
     nothing,
@@ -148,13 +149,13 @@ def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
         "unfinished": unfinished(trials),
         "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
     }
-    x = np.array(numbers(curves, options.x), dtype=float)
-    steps = np.array(numbers(curves, "iteration"), dtype=float)
+    x = floats(curves, options.x)
+    steps = floats(curves, "iteration")
     points = pd.DataFrame(
         {
             "trial": curves["trial"].to_numpy(dtype=object),  # also for a frame without rows
             "x": x,
-            "y": np.array(numbers(curves, options.quantity.name), dtype=float),
+            "y": floats(curves, options.quantity.name),
             "step": np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x,
         }
     )

@@ -58,7 +58,7 @@ def effort_ranking(
     chart = intervals(rows, axis=axis, tips=tips) if log else ranked_bars(rows, axis=axis, tips=tips, whiskers=True)
     notes = [
         f"median with its range; mean {TEST_SCORE.label} on the right",
-        best_of(len(rows), len(measured), "configurations"),
+        best_of(len(rows), len(measured), "configurations, those of the least effort"),
         omitted(len(table) - len(measured), "without an effort"),
         f"{ended(trials)} (×)" if ended(trials) else "",
         pooled(trials, by),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import PREFIX, is_no_axis
 from assay.analysis.frames import FINISHED, clocks, is_imported
@@ -39,6 +40,14 @@ def numbers(frame: Frame, column: str) -> list[float | None]:
     if column not in frame.columns:
         return [None] * len(frame)
     return [number(value) for value in frame[column].tolist()]
+
+
+def floats(frame: Frame, column: str) -> NDArray[np.float64]:
+    """The column as an array, NaN for what is not finite, and NaN alone where the frame lacks the column."""
+    if column in frame.columns and isinstance(frame[column].dtype, np.dtype) and frame[column].dtype.kind in "fiu":
+        values = frame[column].to_numpy(dtype=np.float64)
+        return np.where(np.isfinite(values), values, np.nan)
+    return np.array(numbers(frame, column), dtype=np.float64)
 
 
 def axes_of(trials: Frame) -> list[str]:

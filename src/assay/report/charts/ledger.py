@@ -68,7 +68,7 @@ def ledger(
     notes = [
         "means over trials; total on the right",
         _apart_note(kept),
-        best_of(len(kept), len(measured), "configurations"),
+        best_of(len(kept), len(measured), "configurations, the slowest"),
         pooled(trials, by),
         ended(trials),
         mixed(trials),

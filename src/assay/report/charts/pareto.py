@@ -45,7 +45,7 @@ from assay.report.charts.style import (
 )
 from assay.report.thinning import evenly
 
-_SEEDS, _MEANS, _FRONT = 3000, 2000, 300  # points: more of them only hide each other
+_SEEDS, _MEANS, _FRONT = 1500, 1000, 300  # points: more of them only hide each other
 _OBSTACLES = 400  # points that names stay clear of
 _NAMED = {"front": 8, "all": 40}  # how many names
 _SCORE = measure_of(TEST_SCORE.column)

@@ -38,7 +38,8 @@ from assay.report.charts.style import (
     tooltip,
 )
 
-_MEDIAN = {"y": ("median", ".4~f"), "low": ("lowest", ".4~f"), "high": ("highest", ".4~f")}
+_MANY = 20  # trials at one value, above which a band of all of them hides the medians
+_TAIL = 0.1  # of the trials on either side of the band then
 
 
 def sensitivity(
@@ -52,7 +53,8 @@ def sensitivity(
 ) -> Any:
     """A measure against the learning rate, or another number, for each optimizer: median, and the range as a band.
 
-    Trials without a number are marked × at the lower edge. Raises: AssayError.
+    Where a value has more than 20 trials, the band is of the middle 80 % of them. Trials without a number are marked ×
+    at the lower edge. Raises: AssayError.
     """
     quantity = measure_of(measure)
     checked(trials, [x, by, measure])
@@ -67,6 +69,9 @@ def sensitivity(
     ranked = _ranked(finite, quantity)
     named = captions(trials, by, ranked[:most])
     rows = _medians(finite, named)
+    is_many = max(row["n"] for row in rows) > _MANY
+    ends = ("10th percentile", "90th percentile") if is_many else ("lowest", "highest")
+    tips = dict(zip(("y", "low", "high"), ((end, ".4~f") for end in ("median", *ends)), strict=True))
     limits = quantity.span([row[end] for row in rows for end in ("low", "high")], pad=0.06)
     best = max(rows, key=lambda row: row["y"] if quantity.quantity.higher_is_better else -row["y"])
     rows += _unmeasured(plain, named, bottom=limits[0] + (limits[1] - limits[0]) / 40)
@@ -75,12 +80,12 @@ def sensitivity(
         rows,
         plane=_plane(rows, quantity, along, limits=limits, log=log),
         series=Series.of(list(named.values()), f"{short(by)}, best first"),
-        tips=tooltip(name=by, x=(short(x), ",~r"), **_MEDIAN, n=("trials", "d")),
+        tips=tooltip(name=by, x=(short(x), ",~r"), **tips, n=("trials", "d")),
         cross_tips=tooltip(name=by, x=(short(x), ",~r"), n=("unfinished trials", "d")),
     )
     notes = [
         f"best median: {quantity.text(best['y'])} by {best['series']} at {best['x']:g}",
-        "median and range of the trials at each value",
+        f"median and {'the middle 80 %' if is_many else 'range'} of the trials at each value",
         pooled(trials, x, by),
         best_of(len(named), len(ranked), f"by {short(by)}"),
         f"{ended(trials)} (× at the lower edge)" if ended(trials) else "",
@@ -107,7 +112,10 @@ def _ranked(finite: Frame, quantity: Measure) -> list[str]:
 
 def _medians(finite: Frame, named: dict[str, str]) -> Rows:
     groups = finite[finite["series"].isin(named)].groupby(["series", "x"])["y"]
-    table = pd.DataFrame({"y": groups.median(), "low": groups.min(), "high": groups.max(), "n": groups.count()})
+    counts = groups.count()
+    tail = _TAIL if int(counts.max()) > _MANY else 0.0
+    low, high = groups.quantile(tail), groups.quantile(1 - tail)
+    table = pd.DataFrame({"y": groups.median(), "low": low, "high": high, "n": counts})
     return [
         {"name": row["series"], "series": named[row["series"]], "kind": "dots", "x": float(row["x"])}
         | {"y": float(row["y"]), "low": float(row["low"]), "high": float(row["high"]), "n": int(row["n"])}
