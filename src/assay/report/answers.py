@@ -314,4 +314,9 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: st
         listed([str(name) for name in never]) if len(never) <= 5 else f"{len(never):,} of {len(table):,} configurations"
     )
     end = f"; never reached by {never_by}" if never else ""
-    return [f"{sentence}{end} (interpolated linearly between log points)."]
+    caveat = ""
+    if unit == "iterations" and targets.batch_sizes_differ(trials):
+        caveat = (
+            "; batch sizes differ, so iterations are not equal work: `assay target --by examples` compares examples"
+        )
+    return [f"{sentence}{end} (interpolated linearly between log points{caveat})."]
