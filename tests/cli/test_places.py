@@ -360,3 +360,17 @@ def test_a_store_url_of_sqlite_has_no_host() -> None:
         with pytest.raises(StoreError, match="SQLite has no host, user or options; expected sqlite:///FILE") as refused:
             Store(url)
         assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("column", ["model", "optimizer", "batches", "batch_size", "engine", "learning_rate", "seed"])
+def test_an_empty_column_of_a_trial_ends_no_command(store: Path, column: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute(f"UPDATE trial SET {column} = NULL")
+        key = connection.execute("SELECT key FROM trial").fetchone()[0]
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    for words in (["list", "--trials"], ["show", key], ["list", "--study", "made"]):
+        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code in (None, 0, 2), words

@@ -9,12 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from assay.errors import AssayError, StoreError
-from assay.store import benches, imported, integrity, queries
+from assay.store import benches, database, imported, integrity, queries
+from assay.store.artifacts import SMALL_BYTES, Folder
 from assay.store.salvage import salvage
 from assay.store.schema import VERSION
 from assay.store.store import Store
@@ -137,6 +139,55 @@ def test_a_damaged_cell_of_a_study_hides_no_other(
     listed = {row["name"]: row["best"] for row in queries.studies(store.database)}
     assert listed == ({"other": None} if table == "study" else {"other": None, "made": None})
     assert "cannot be read" in caplog.text
+
+
+def test_a_link_to_a_store_has_the_log_and_the_weights_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    path = filled(tmp_path / "real" / "store.db", 2)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    content = b"w" * (SMALL_BYTES + 1)
+    name = Store(str(link)).artifacts.put(content)
+    assert Store(str(path)).artifacts.get(name) == content
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.db", "real"]
+    (path.with_name("store.db-wal")).write_bytes(b"x" * 100)
+    raw = database._raw
+    refusing = types.SimpleNamespace(execute=_refuse, close=lambda: None)
+    monkeypatch.setattr(database, "_raw", lambda uri: raw(uri) if "immutable" in uri else refusing)
+    with pytest.raises(StoreError, match=r"store\.db: its newest results are in store\.db-wal"):
+        Store(str(link), read_only=True)
+
+
+def _refuse(statement: str) -> None:
+    """As SQLite in a folder that may not be written to."""
+    raise sqlite3.OperationalError(f"unable to open database file: {statement}")
+
+
+def test_weights_next_to_a_link_are_still_read(tmp_path: Path) -> None:
+    path, link = filled(tmp_path / "store.db", 1), tmp_path / "link.db"
+    link.symlink_to(path)
+    content = b"w" * (SMALL_BYTES + 1)
+    name = Folder(tmp_path / "link.db.artifacts").put(content)
+    assert Store(str(link)).artifacts.get(name) == content
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_store_that_is_taken_away_while_in_use_takes_no_results(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store, plan = Store(str(path)), made_plan(2)
+    store.register(plan)
+    claimed = store.leases.claim(plan.jobs)
+    assert claimed is not None
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "away.db")
+    if how == "replaced":
+        shutil.copy(tmp_path / "away.db", path)
+    with pytest.raises(StoreError, match="was moved, replaced or deleted while it was in use"):
+        store.finish(claimed[0], claimed[1].trials[0], made_end(claimed[1].trials[0]))
 
 
 def test_a_folder_and_a_missing_store_are_told(tmp_path: Path) -> None:

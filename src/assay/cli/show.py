@@ -185,7 +185,7 @@ def _repeat_command(row: dict[str, Any], store: str | None) -> str | None:
 
     The recipe goes into a file by an option, which writes all of it or nothing, and not by a redirect.
     """
-    command, engine = None, str(row["engine"])
+    command, engine = None, str(row["engine"] or "")
     if engine.startswith("command:"):
         engine, command = "", (row["engine_choice"] or "").partition("run as: ")[2]
         if not command:
@@ -202,7 +202,7 @@ def _repeat_command(row: dict[str, Any], store: str | None) -> str | None:
         threads=row["threads"],
         store=store,
         again=True,
-        allow_code=":" in row["optimizer"] + row["engine"],
+        allow_code=any(":" in (row[name] or "") for name in ("optimizer", "engine")),
     )
     return f"{show} && {train}"
 

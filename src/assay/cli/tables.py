@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from assay.training.history import History, Point
     from assay.training.source import Source
 
-"""The mark of a trial from which foreign load took more than 5 % of its training time."""
 _SECONDS, _SD = "seconds\n(processor)", "sd\n[points]"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
 
@@ -334,6 +333,9 @@ def benches(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+_WORDS = ("model", "optimizer", "batches", "data", "engine")
+
+
 def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table:
     """Trials and imported curves, one line each; `score`: a score of the confusion matrix in a column of its own."""
     table = Table()
@@ -349,6 +351,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
             numbers = ["-", _budget(row), percent(row["accuracy"]), *scores, _seconds(row), row["outcome"]]
             table.add_row(*map(_text, [row["key"][:8], label, *numbers]))
             continue
+        row = row | {name: row[name] or "-" for name in _WORDS}  # columns that an older or a damaged store leaves empty
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])

@@ -294,4 +294,7 @@ def artifacts_of(database: Database) -> Artifacts:
     """The artifacts of a database: a table, and for SQLite a folder of those that are large."""
     if database.path is None:
         return InTable(database)
-    return BySize(InTable(database), Folder(database.path.with_name(database.path.name + ".artifacts")))
+    root, linked = (Path(f"{path}.artifacts") for path in (database.path, database.url.database))
+    if linked.is_dir() and not root.exists():  # an earlier version kept them next to a link to the file
+        root = linked
+    return BySize(InTable(database), Folder(root))

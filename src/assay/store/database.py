@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from assay.errors import StoreError
 from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
-from assay.store.urls import parsed, without_password
+from assay.store.urls import file_of, parsed, without_password
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 from assay.system.files import check_reachable
@@ -46,16 +46,19 @@ class Database:
         self.read_only = read_only
         self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
+        self._identity: tuple[int, int] | None = None
         with self.explaining():
             if self.url.get_backend_name() == "sqlite":
-                self.path = Path(self.url.database or "")
-                self.name = str(self.path)
+                self.path = file_of(self.url)
+                self.name = str(Path(self.url.database or ""))
                 self.engine = self._open_sqlite(self.path)
             else:
                 self.engine = sa.create_engine(self.url, pool_pre_ping=True)
                 if not read_only:
                     self._migrate_postgres()
             self.version = self._check_version()
+            if self.path is not None:
+                self._identity = _identity_of(self.path)
             if self.version < "0005":  # opened to be read only
                 event.listen(self.engine, "connect", _fill_in)
                 self.engine.dispose()  # its connections are from before
@@ -74,6 +77,11 @@ class Database:
         with self.explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            elif self._identity not in (None, _identity_of(self.path)):
+                raise StoreError(
+                    f"{self.name}: was moved, replaced or deleted while it was in use: what is written now would be in "
+                    "no file; put it back with its -wal and -shm, then run the same command again"
+                )
             yield connection
 
     @contextmanager
@@ -282,6 +290,15 @@ def _warn_of_network(path: Path) -> None:
             path,
             kind,
         )
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _raw(uri: str) -> sqlite3.Connection:

@@ -76,4 +76,10 @@ def _home_expanded(name: str) -> str:
 def sqlite_path(url: str) -> Path | None:
     """The file that a URL names; None if it is not an SQLite URL."""
     address = parsed(url)
-    return Path(address.database or "") if address.get_backend_name() == "sqlite" else None
+    return file_of(address) if address.get_backend_name() == "sqlite" else None
+
+
+def file_of(address: sa.URL) -> Path:
+    """The file of an SQLite URL. A link is followed: SQLite's log and the weights are next to the file itself."""
+    path = Path(address.database or "")
+    return path.resolve() if path.is_symlink() else path
