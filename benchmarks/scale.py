@@ -231,6 +231,8 @@ def _train(report: ScaleReport, options: argparse.Namespace, ways: Sequence[Way]
                 report.foreign += foreign
                 for row in rows:
                     _print_trials(row)
+                if options.out:  # what was measured is kept where the run is cut short
+                    _write(report, options.out)
 
 
 def _answer(report: ScaleReport, options: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ from assay.report import benches as report
 from assay.report.page import bench_page
 from assay.store import benches
 from assay.store.store import Store
+from assay.system.load import FOREIGN_LOAD_IS_KNOWN
 from tests.bench import fakes
 from tests.store.makers import made_bench
 
@@ -52,7 +53,7 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def _quick_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "calibrate", lambda threads: Calibration(dict.fromkeys(threads, 50.0), 10.0))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
 
 
 def recipe(data: str, **changes: Any) -> Recipe:
@@ -270,6 +271,32 @@ def test_a_summary_holds_total_and_steady_figures_of_one_run() -> None:
     assert native["examples_per_second"] == 800.0
     assert native["gflops"] == pytest.approx(0.8)
     assert (native["limit"], native["times_limit"]) == (pytest.approx(0.01), pytest.approx(125.0))
+
+
+def test_rows_that_foreign_load_has_slowed_down_are_named_in_a_note() -> None:
+    made = made_bench()
+    assert made.plain()["notes"] == made.notes
+    made.rows[0].loads = {1: (0.01, 1.0), 2: (0.01, 1.0)}  # 1 % is no busy machine
+    assert made.plain()["notes"] == made.notes
+    made.rows[1].loads = {1: (0.1, 0.5), 2: (0.3, 0.5)}
+    (note,) = made.plain()["notes"][len(made.notes) :]
+    label = made.rows[1].label
+    assert note == (
+        f"busy machine: other processes took processor time from the trainings ({label}: 0.4 s in 1 s of training), so "
+        "seconds and ratios are not those of an idle machine; run the bench again when nothing else runs"
+    )
+    made.rows[0].loads, made.rows[1].loads = {1: (0.1, 0.15)}, {1: (0.1, 0.15)}  # each is too short to be judged alone
+    assert "(the 2 rows under 0.2 s together: 0.2 s in 0.3 s of training)" in made.plain()["notes"][-1]
+
+
+def test_a_row_reports_its_foreign_load_where_the_system_knows_it(data: str) -> None:
+    runner = bench_runner(data, ["numpy"])
+    run(runner)
+    (row,) = runner.bench.rows
+    assert bool(row.loads) == FOREIGN_LOAD_IS_KNOWN
+    for foreign, train in row.loads.values():
+        assert foreign >= 0
+        assert train == pytest.approx(sum(epoch.train for epoch in row.epochs))
 
 
 def test_what_is_not_certified_has_no_ratio_and_is_no_baseline() -> None:

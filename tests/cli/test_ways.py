@@ -174,7 +174,8 @@ def test_a_key_is_explained_with_its_range_default_and_other_words(invoke: Any) 
     assert "whole number, or text such as '5 epochs', in points" in out
     assert '--set stop.patience="5 epochs"' in out
     assert "beta2" in invoke("help", "adam")[1]
-    assert "repeats" in invoke("help", "study")[1]
+    lines = [line.strip() for line in invoke("help", "study")[1].splitlines()]
+    assert "example  repeats = 1" in lines and 'example  axes.rate = { key = "lr", values = [0.1, 0.2] }' in lines
     plain = json.loads(invoke("help", "clip_norm", "--json")[1])
     assert [key["range"] for section in plain["sections"] for key in section["keys"]] == ["> 0"]
     code, _, err = invoke("help", "optimizer.learning_rat")
@@ -344,3 +345,12 @@ def test_help_at_60_columns_cuts_no_word(name: str, invoke: Any, monkeypatch: py
     code, out, _ = invoke(*name.split(), "--help")
     assert (code, "…" in out) == (0, False)
     assert max(len(line) for line in out.splitlines()) <= 60, out
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_units_in_headers_are_shown(width: int) -> None:
+    table = tables.of_rows("differences", ["a", "difference [points]", "training [s]"], [["[b]" * 9, "1.00", "0.5"]])
+    screen = Console(width=width, file=io.StringIO())
+    screen.print(fitted(table, width))
+    text = screen.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert all(part in text for part in ("[points]", "[s]", "[b][b]"))

@@ -253,6 +253,7 @@ def test_what_cannot_be_imported_is_said_with_the_nearest_name(folder: Path) -> 
     for name, sentence in {
         "my_ruls:Mine": "module 'my_ruls' was not found; Python looks in",
         "my_rules.deep:Mine": "module 'my_rules.deep' was not found",
+        "my_rules.py:Mine": "write 'MODULE:CLASS' without .py: 'my_rules'",
         "my_rules:Mien": "module 'my_rules' has no optimizer 'Mien'; did you mean 'Mine'? Known: Mine",
         "my_rules:Any": "'my_rules:Any' is not an optimizer; expected a class with the base assay.parts.optimizers",
         "my_typo:Mine": "module 'my_typo' cannot be imported: SyntaxError",
@@ -280,6 +281,32 @@ def test_classes_that_are_no_optimizers_are_refused(folder: Path, more: str, sen
     sys.path.insert(0, str(folder))
     with pytest.raises(RecipeError, match=sentence), allowing_code():
         Recipe.parse({"optimizer": "my_odd:Mine"})
+
+
+def test_a_rule_that_returns_the_new_weights_is_refused_because_it_would_train_to_nonsense(folder: Path) -> None:
+    sys.path.insert(0, str(folder))
+    write(folder / "my_weights.py", slots=1, body="return w - h.learning_rate * (slots[0] + g), (g,)")
+    with pytest.raises(RecipeError, match="its rule returns the new weights; expected the step"), allowing_code():
+        Recipe.parse({"optimizer": "my_weights:Mine"})
+    write(folder / "my_decay.py", slots=1, body="return h.learning_rate * (slots[0] + g + 0.1 * w), (g,)")
+    write(folder / "my_late.py", body="raise ValueError(w)")  # reported when it trains
+    with allowing_code():
+        assert Recipe.parse({"optimizer": "my_decay:Mine"}).optimizer.entry == "my_decay:Mine"
+        assert Recipe.parse({"optimizer": "my_late:Mine"}).optimizer.entry == "my_late:Mine"
+
+
+def test_a_dataclass_is_refused_with_what_to_delete(folder: Path) -> None:
+    write(folder / "my_data.py", body="return g, ()")
+    path = folder / "my_data.py"
+    path.write_text(
+        "from dataclasses import dataclass\n" + path.read_text().replace("class Mine", "@dataclass\nclass Mine")
+    )
+    sys.path.insert(0, str(folder))
+    with (
+        pytest.raises(RecipeError, match="is a dataclass; expected a plain class .*: delete `@dataclass`"),
+        allowing_code(),
+    ):
+        Recipe.parse({"optimizer": "my_data:Mine"})
 
 
 def test_classes_that_nobody_would_find_again_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from assay.analysis.axis_columns import axis_columns
+from assay.analysis.axis_columns import axis_column, axis_columns
+from assay.errors import AssayError
 from assay.report.text import frame_csv
 from assay.results.results import Results
 from assay.store.store import Store
@@ -83,3 +84,15 @@ def test_charts_take_an_axis_by_its_name_and_say_its_column(tmp_path: Path, invo
     assert code == 0 and "the axis optimizer is the column axis.optimizer" in err
     text = json.dumps(json.loads((tmp_path / "c.json").read_text()))
     assert '"x"' in text and '"y"' in text  # the values of the axis, not "adam"
+
+
+def test_an_axis_is_known_by_the_last_part_of_its_name_and_else_only_axes_are_suggested(neutral: Results) -> None:
+    columns = {"model.activation": "model.activation", "a.size": "a.size", "b.size": "b.size"}
+    assert axis_column("activation", columns, ["trial"]) == "model.activation"
+    assert axis_column("trial", columns, ["trial"]) == "trial"
+    with pytest.raises(AssayError, match="unknown axis 'size'"):  # which of the two?
+        axis_column("size", columns, ["trial"])
+    with pytest.raises(AssayError) as caught:
+        neutral.picture("curves", by="sizes")
+    assert "did you mean 'size'? Known: zzz, size; also: configuration, trial" in str(caught.value)
+    assert "recall:" not in str(caught.value)

@@ -12,9 +12,10 @@ import pytest
 import vl_convert
 
 from assay.report.charts import CHARTS
-from assay.report.charts.style import names_by_position, short
+from assay.report.charts.parallel import round_ticks
+from assay.report.charts.style import labels, names_by_position, short
 from assay.report.charts.writing import svg
-from assay.report.figures import figure, scripts, steered
+from assay.report.figures import STYLE, figure, scripts, steered
 from assay.report.html import page
 from tests.report.frames import study
 from tests.report.test_page import CHROMIUM
@@ -66,8 +67,8 @@ def test_names_on_every_other_side_of_a_chart() -> None:
         CHARTS["parallel"](trials, axes=["optimizer", "batch"]),
     ):
         assert set(SHOWN) <= set(texts(vl_convert.vegalite_to_svg(chart.to_dict())))
-    labels = [[1 if i == j else 0 for j in range(len(NAMES))] for i in range(len(NAMES))]
-    assert set(SHOWN) - {""} <= set(texts(vl_convert.vegalite_to_svg(CHARTS["confusion"](labels, NAMES).to_dict())))
+    matrix = [[1 if i == j else 0 for j in range(len(NAMES))] for i in range(len(NAMES))]
+    assert set(SHOWN) - {""} <= set(texts(vl_convert.vegalite_to_svg(CHARTS["confusion"](matrix, NAMES).to_dict())))
     trials = trials.rename(columns={"optimizer": "__proto__"})
     tips = json.dumps(CHARTS["effort"](trials, by="__proto__").to_dict())
     assert '"title": "__proto__ "' in tips  # a key of that name would be no line of the tooltip
@@ -80,6 +81,45 @@ def test_labels_are_cut_at_their_end_and_whole_on_hover() -> None:
     trials["configuration"] = [long if label.startswith("adam") else label for label in trials["configuration"]]
     picture = svg(CHARTS["effort"](trials))
     assert "…<title>a configuration with a name &amp; of more letters than a label shows</title></text>" in picture
+
+
+def test_long_labels_keep_what_tells_them_apart() -> None:
+    names = [f"learning_rate {rate}, size {size}, relu" for rate in (0.001, 0.01) for size in (10, 100)]
+    assert list(labels(names, most=24).values()) == [
+        "0.001, 10, relu",
+        "0.001, 100, relu",
+        "0.01, 10, relu",
+        "0.01, 100, relu",
+    ]
+    assert list(labels(names, most=40).values()) == names  # nothing is left out where there is room
+    assert list(labels(["a" * 30 + "1", "a" * 30 + "2"], most=12).values()) == ["aaaaa…aaaaa1", "aaaaa…aaaaa2"]
+    assert list(labels(["x" * 20 + str(i) + "y" * 20 for i in range(2)], most=9).values()) == [
+        "xxxx…yyyy",
+        "xxxx…yyyy (2)",
+    ]
+
+
+def test_a_label_without_the_common_words_has_its_whole_name_on_hover() -> None:
+    trials, _ = study(3, 2)
+    names = {
+        label: f"{label}, learning_rate 0.001, activation relu" for label in dict.fromkeys(trials["configuration"])
+    }
+    trials["configuration"] = [names[label] for label in trials["configuration"]]
+    picture = svg(CHARTS["effort"](trials))
+    assert picture.count(", learning_rate 0.001, activation relu</title></text>") == len(names)
+    assert "…" not in picture
+
+
+def test_the_lines_of_parallel_coordinates_keep_their_colours_on_a_dark_page() -> None:
+    assert CHARTS["parallel"].keeps_colours
+    assert "#chart-parallel) .chart svg .role-mark text { fill: var(--ink); }" in STYLE
+
+
+def test_the_score_of_parallel_coordinates_has_round_ticks() -> None:
+    assert round_ticks(0.0, 1.0) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert round_ticks(0.689, 0.992) == [0.7, 0.8, 0.9]
+    assert round_ticks(0.95, 0.9512) == [0.95, 0.95025, 0.9505, 0.95075, 0.951]
+    assert round_ticks(0.5, 0.5) == [0.5]
 
 
 def test_the_expression_of_names_is_plain_ascii() -> None:

@@ -324,7 +324,7 @@ def test_effort_is_ranked_and_says_the_accuracy() -> None:
     efforts = counted.groupby("configuration").effort.median().sort_values()
     assert [(r["name"], r["x"]) for r in rows(spec)] == list(efforts.items())
     accuracy = trials[trials.configuration == efforts.index[0]].accuracy.mean()
-    assert any(t.startswith(f"{accuracy:.2%}") for t in texts(svg))
+    assert any(t.startswith(f"{100 * accuracy:.2f} %") for t in texts(svg))
     assert any("× 1 of 3" in t for t in texts(svg))
     drawn(CHARTS["effort"](trials, log=True))
 
@@ -403,13 +403,13 @@ def test_effects_verdicts_and_importance_hold_their_numbers() -> None:
     assert subtitle(spec) == "3 of 5 significant"
     assert "adam 0.001 − descent 0.2" in texts(svg)
     _, svg = drawn(CHARTS["importance"](importance_frame()))
-    assert {"52.0%", "0.4%"} <= set(texts(svg))
+    assert {"52.0 %", "0.4 %"} <= set(texts(svg))
 
 
 def test_confusion_tells_hits_from_errors() -> None:
     counts = np.array([[50, 3, 0], [1, 40, 0], [0, 0, 30]])
     spec, svg = drawn(CHARTS["confusion"](counts, ["a", HTML, LONG]))
-    assert "120 of 124 correct (96.77%)" in subtitle(spec) and "(3)" in subtitle(spec)
+    assert "120 of 124 correct (96.77 %)" in subtitle(spec) and "(3)" in subtitle(spec)
     assert {"50", "40", "30", "3", "1"} <= set(texts(svg))
     assert sum(r["hit"] for r in rows(spec)) == 3
     drawn(CHARTS["confusion"](np.diag(np.full(100, 9))))
@@ -430,7 +430,7 @@ def test_confused_images_and_weights_are_pictures() -> None:
         CHARTS["confused"](images, [1, 2, 3, HTML], [7, 8, 9, LONG], probabilities=[0.9, np.nan, None, 0.2])
     )
     assert svg.count("<image") == 4
-    assert "1 → 7 (90%)" in texts(svg)
+    assert "1 → 7 (90 %)" in texts(svg)
     spec, svg = drawn(CHARTS["confused"]([images[0]] * 100, [1] * 100, [2] * 100))
     assert svg.count("<image") == 24 and "showing 24 of 100 errors" in subtitle(spec)
     drawn(CHARTS["confused"]([], [], []))

@@ -148,6 +148,11 @@ def test_what_is_reached_most_often_is_not_called_first_where_another_is_sooner(
         "90.00 % test accuracy is reached most often by sure: 4 of 4 seeds, median 90 iterations; soonest, with misses "
         "counted, by soon: 3 of 4 seeds, median 10 iterations (interpolated linearly between log points)."
     )
+    frame["iterations"], frame["examples"] = 100, [1000] * 4 + [3200] * 4
+    (sentence,) = target_sentences(frame, points, 0.9)
+    assert "batch sizes differ, so iterations are not equal work: `assay target --by examples`" in sentence
+    frame["examples"] = [1000] * 4 + [998] * 4  # the last batch of an epoch is smaller
+    assert "batch sizes" not in target_sentences(frame, points, 0.9)[0]
     both = curves({f"sure/{i}": late for i in range(4)} | {f"soon/{i}": soon for i in range(4)})
     assert target_sentences(frame, both, 0.9)[0].startswith("90.00 % test accuracy is reached first by soon: 4 of 4")
 

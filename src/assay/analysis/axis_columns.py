@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from assay.analysis.best import COLUMNS as BEST
 from assay.analysis.quantities import MEASURES, QUANTITIES
+from assay.errors import AssayError, unknown
 
 PREFIX = "axis."
 _LEDGER = "ledger_"
@@ -45,6 +46,25 @@ def axis_columns(axes: Iterable[str]) -> dict[str, str]:
     {'rate': 'rate', 'timing': 'axis.timing'}
     """
     return {axis: PREFIX + axis if _is_taken(axis) else axis for axis in axes}
+
+
+def axis_column(name: str, axes: Mapping[str, str], columns: Iterable[str]) -> str:
+    """The column that a user means: of an axis, by its name or the last part of it, or another of the `columns`.
+
+    >>> axis_column("activation", {"model.activation": "model.activation"}, ["trial"])
+    'model.activation'
+
+    Raises: AssayError.
+    """
+    if name in axes:
+        return axes[name]
+    if name in columns:
+        return name
+    ends = [column for axis, column in axes.items() if axis.rpartition(".")[2] == name]
+    if len(ends) == 1:
+        return ends[0]
+    others = ("configuration", "trial", "seed", *RECIPE, *PLACE)
+    raise AssayError(f"{unknown('axis', name, axes)}; also: {', '.join(others)}")
 
 
 def axis_of(column: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,6 +138,20 @@ def unit_of(trials: pd.DataFrame, by: str) -> str:
     return "epoch" if by == "iteration" and only_epochs else by
 
 
+def batch_sizes_differ(trials: pd.DataFrame) -> bool:
+    """Whether the examples of an iteration differ between trials, by more than the rest of an epoch explains.
+
+    >>> batch_sizes_differ(pd.DataFrame({"iterations": [100, 10], "examples": [1000, 1000]}))
+    True
+    """
+    if not {"iterations", "examples"} <= set(trials.columns):
+        return False
+    iterations, examples = numbers(trials, "iterations"), numbers(trials, "examples")
+    is_known = (iterations > 0) & (examples > 0)
+    sizes = examples[is_known] / iterations[is_known]
+    return bool(sizes.size) and float(sizes.max()) > 1.2 * float(sizes.min())
+
+
 def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
     """The configurations whose imported curves count epochs among others that count iterations: they have no time."""
     if by != "iteration" or "steps" not in trials.columns or unit_of(trials, by) == "epoch":
@@ -144,7 +159,7 @@ def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
     return list(dict.fromkeys(map(str, trials["configuration"][trials["steps"] == "epochs"].tolist())))
 
 
-def _crossings(trials: pd.Series, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
+def _crossings(trials: Any, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
     """By trial, the time at which its values first reach the target, or else the last time; and whether they do."""
     keep = np.isfinite(times) & np.isfinite(values)
     codes, names = pd.factorize(trials[keep], use_na_sentinel=False)

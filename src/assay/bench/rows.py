@@ -11,6 +11,7 @@ from typing import Any
 from assay.bench.calibration import Calibration, Work
 from assay.report.text import percent
 from assay.store.benches import FORMAT
+from assay.system.load import BUSY, JUDGED_SECONDS, Load
 
 
 class State(StrEnum):
@@ -156,6 +157,8 @@ class BenchRow:
     epochs: list[Epoch] = field(default_factory=list[Epoch])
     peak_memory_bytes: int | None = None
     peak_device_memory_bytes: int | None = None
+    loads: dict[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
+    """By repeat: the seconds of foreign load, and of training; without an entry where foreign load is unknown."""
 
     @property
     def label(self) -> str:
@@ -250,7 +253,7 @@ class Bench:
                 "after": _calibration(self.after),
             },
             "baseline": {"row": base.label if base else None, "why": why},
-            "notes": list(self.notes),
+            "notes": [*self.notes, *busy_notes(self.rows)],
             "rows": [self._row(row, base) for row in self.rows],
             "timeline": list(self.events),
         }
@@ -294,6 +297,27 @@ class Bench:
             "ratio": _ratio(row, base) if base is not None and certified else None,
             "accuracy": spread(accuracies),
         }
+
+
+def busy_notes(rows: Sequence[BenchRow]) -> list[str]:
+    """A sentence on the rows that foreign load has slowed down, if there are any.
+
+    A row is judged like a trial, by `Load.judged`. Rows with too few seconds to be judged are judged together.
+    """
+    totals = [(row.label, *(sum(part) for part in zip(*row.loads.values(), strict=True))) for row in rows if row.loads]
+    short = [total for total in totals if total[2] < JUDGED_SECONDS]
+    groups = [total for total in totals if total[2] >= JUDGED_SECONDS]
+    if short:
+        name = short[0][0] if len(short) == 1 else f"the {len(short)} rows under {JUDGED_SECONDS:g} s together"
+        groups.append((name, sum(total[1] for total in short), sum(total[2] for total in short)))
+    busy = [g for g in groups if Load.judged(processor=None, foreign=g[1], seconds=g[2]).busy]
+    if not busy:
+        return []
+    parts = "; ".join(f"{label}: {foreign:.3g} s in {train:.3g} s of training" for label, foreign, train in busy)
+    return [
+        f"{BUSY}: other processes took processor time from the trainings ({parts}), so seconds and ratios are not "
+        "those of an idle machine; run the bench again when nothing else runs"
+    ]
 
 
 def _later_median(row: BenchRow) -> float:

@@ -286,6 +286,8 @@ class BenchRunner:
         )
         row.epochs.append(epoch)
         row.state = State.MEASURED
+        if head["foreign_so_far"] is not None:
+            row.loads[repeat] = head["foreign_so_far"], head["train_so_far"]
         row.peak_memory_bytes = max(row.peak_memory_bytes or 0, head["peak_memory_bytes"])
         if head["peak_device_memory_bytes"] is not None:
             row.peak_device_memory_bytes = max(row.peak_device_memory_bytes or 0, head["peak_device_memory_bytes"])

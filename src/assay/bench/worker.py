@@ -126,6 +126,8 @@ class RowWorker:
             examples=(last.examples or 0) - seen,
             loss=last.test_loss,
             accuracy=last.test_accuracy,
+            foreign_so_far=training.foreign_seconds(),
+            train_so_far=now.train,
             peak_memory_bytes=peak_memory(),
             peak_device_memory_bytes=self.engine.peak_device_memory(),
         )

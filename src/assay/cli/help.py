@@ -130,7 +130,18 @@ def facts(key: Key) -> Mapping[str, str]:
         "type": key.type + (f", in {key.unit}" if key.unit else ""),
         "values": key.range,
         "default": "none: it must be given" if key.required else key.default or "none",
-        "example": f"--set {key.path}={key.example}" if key.example and "NAME" not in key.path else key.example,
+        "example": _example(key),
         "of": key.component,
         "also": ", ".join(key.aliases),
     }
+
+
+def _example(key: Key) -> str:
+    """A key with a value: of a recipe as an option, of a study as a line of its file."""
+    from assay.studies.schema import study_sections
+
+    if not key.example or "NAME" in key.path:
+        return key.example
+    if not any(key in section.keys for section in study_sections()):
+        return f"--set {key.path}={key.example}"
+    return f"{key.path}.{key.example}" if key.path in ("axes", "trials") else f"{key.path} = {key.example}"

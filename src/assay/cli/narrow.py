@@ -19,12 +19,14 @@ def fitted(table: Table, width: int) -> Table | Group:
     table that is wider than the terminal loses its padding first, and the words of its headers stand one below the
     other. Changes the table.
     """
+    for column in table.columns:  # else Rich reads the unit of "training [s]" as markup, and does not show it
+        column.header = Text(plain_text(column.header))
     if not table.show_header or _width(table, least=False) <= width:
         return table
     headers = [str(column.header) for column in table.columns]
     table.padding = (0, 0)
     for column, header in zip(table.columns, headers, strict=True):
-        column.header = header.replace(" ", "\n")
+        column.header = Text(header.replace(" ", "\n"))
         column.min_width = None if column.min_width is None else min(column.min_width, _LEAST)
     spare = width - _width(table, least=True)
     if spare >= 0:

@@ -74,7 +74,8 @@ def print_plan(execution: Execution) -> None:
 def replaced_notes(execution: Execution) -> list[str]:
     """For each key of a baseline that configurations replace with its component: that they do not have it."""
     return [
-        f"{plan.study.name}: {key} of the baseline is not used by {listed(labels)}, which replace its component"
+        f"{plan.study.name}: {key} of the baseline is not used by {listed(labels)}, "
+        f"which {'replaces' if len(labels) == 1 else 'replace'} its component"
         for plan in execution.plans
         for key, labels in plan.replaced.items()
     ]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from assay.training.history import History, Point
     from assay.training.source import Source
 
-"""The mark of a trial from which foreign load took more than 5 % of its training time."""
 _SECONDS, _SD = "seconds\n(processor)", "sd\n[points]"
 _MOST_POINTS = 14  # of a curve: what fits on a screen with the tables below it
 

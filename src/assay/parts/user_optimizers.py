@@ -11,10 +11,11 @@ import importlib
 import inspect
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import is_dataclass
 from functools import cache
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,13 +124,13 @@ def user_optimizer(value: object) -> Optimizer | None:
         if not value.is_user_defined():
             return None
         _check_class(type(value))
-        return _with_numeric_settings(value)
+        return _with_usable_settings(value)
     name, settings = _name_and_settings(value)
     if name is None:
         return None
     optimizer_class = import_optimizer(name)
     try:
-        return _with_numeric_settings(optimizer_class(**settings))
+        return _with_usable_settings(optimizer_class(**settings))
     except ValidationError as error:
         lines = [
             InitErrorDetails(
@@ -149,12 +150,35 @@ def _name_and_settings(value: object) -> tuple[str | None, dict[str, Any]]:
     return (name if isinstance(name, str) and ":" in name else None), settings
 
 
-def _with_numeric_settings(optimizer: Optimizer) -> Optimizer:
-    """The optimizer itself. Raises: CodeError if a setting is not a number, which jax and cohorts need."""
+def _with_usable_settings(optimizer: Optimizer) -> Optimizer:
+    """The optimizer itself.
+
+    Raises: CodeError if a setting is not a number, which jax and cohorts need, or if the rule returns new weights.
+    """
     for key, value in optimizer.settings().items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise CodeError(f"{optimizer.entry!r}: setting {key!r} is {value!r}; expected a number")
+    if _returns_weights(optimizer):
+        raise CodeError(
+            f"{optimizer.entry!r}: its rule returns the new weights; expected the step, which is subtracted from "
+            "the weights: write `return step, slots`, not `return w - step, slots`"
+        )
     return optimizer
+
+
+def _returns_weights(optimizer: Optimizer) -> bool:
+    """Whether the rule returns the new weights in place of the step, by its result for a gradient of zero.
+
+    Such a rule would train to weights near zero, without an error.
+    """
+    w = np.array([1.0, -2.0], np.float32)
+    with suppress(Exception), np.errstate(all="ignore"):  # what a rule raises is reported when it trains
+        factors = {key: values[0] for key, values in optimizer.factors(np.ones(1)).items()}
+        h = SimpleNamespace(**optimizer.settings(), **factors, **dict.fromkeys(_RESERVED, 0.0))
+        slots = tuple(np.zeros_like(w) for _ in range(type(optimizer).slots))
+        step, _ = type(optimizer).rule(np, w.copy(), np.zeros_like(w), slots, h)
+        return bool(np.array_equal(step, w))
+    return False
 
 
 # --- importing classes -----------------------------------------------------------------------------------------------
@@ -210,7 +234,8 @@ def _import_module(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             where = "Python looks in the current folder (on the command line), PYTHONPATH and the installed packages"
-            raise CodeError(f"module {error.name!r} was not found; {where}") from None
+            hint = f"; write 'MODULE:CLASS' without .py: {name.removesuffix('.py')!r}" if name.endswith(".py") else ""
+            raise CodeError(f"module {error.name!r} was not found; {where}{hint}") from None
         message = " ".join(str(error).split())
         raise CodeError(f"module {name!r} cannot be imported: {type(error).__name__}: {message}") from error
 
@@ -220,7 +245,7 @@ def _class_in(module: ModuleType, name: str, path: str) -> type[Optimizer]:
     if optimizer_class is not None:
         return optimizer_class
     if _loaded_object(name) is not None:
-        raise CodeError(f"{name!r} is not an optimizer; expected a class with the base {_BASE}")
+        raise CodeError(f"{name!r} is not an optimizer; expected a class with the base {_BASE}, as in CONTRIBUTING.md")
     optimizers = [key for key, value in vars(module).items() if isinstance(value, type) and _is_optimizer(value)]
     if not optimizers:
         raise CodeError(f"module {module.__name__!r} has no {path!r}, and no class with the base {_BASE}")
@@ -242,6 +267,8 @@ def _check_class(optimizer_class: type[Optimizer]) -> None:
         )
     if loaded_class(name) is not optimizer_class:
         raise CodeError(f"{name!r} is now another class; create the optimizer again from the current one")
+    if is_dataclass(optimizer_class):
+        raise CodeError(f"{name!r} is a dataclass; expected a plain class with the base {_BASE}: delete `@dataclass`")
     if optimizer_class.rule is Optimizer.rule:
         raise CodeError(f"{name!r} has no rule; expected a static method rule(xp, w, g, slots, h) -> (step, slots)")
     if not isinstance(slots, int) or isinstance(slots, bool) or slots < 0:

@@ -213,9 +213,10 @@ def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> st
     if goal and reaching.empty:
         return f"No configuration{on} that is ranked by effort reaches {goal}."
     of_ranked = f" of the {len(reaching):,} of {len(ranking):,} configurations that reach {goal}" if goal else ""
+    of_ranked = "" if len(ranking) == 1 else of_ranked
     of_ranked = (
         f" of the {len(ranking):,} configurations, which all reach {goal}"
-        if len(reaching) == len(ranking)
+        if len(reaching) == len(ranking) > 1
         else of_ranked
     )
     listed_rows = reaching if goal else finished
@@ -313,4 +314,9 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: st
         listed([str(name) for name in never]) if len(never) <= 5 else f"{len(never):,} of {len(table):,} configurations"
     )
     end = f"; never reached by {never_by}" if never else ""
-    return [f"{sentence}{end} (interpolated linearly between log points)."]
+    caveat = ""
+    if unit == "iterations" and targets.batch_sizes_differ(trials):
+        caveat = (
+            "; batch sizes differ, so iterations are not equal work: `assay target --by examples` compares examples"
+        )
+    return [f"{sentence}{end} (interpolated linearly between log points{caveat})."]

@@ -72,7 +72,9 @@ tbody tr.chosen { background: var(--mark); }
   figure .chart svg { filter: invert(0.91) hue-rotate(180deg); }
   figure.keeps-colours .chart svg { filter: none; }
   figure.keeps-colours .chart svg :is(.role-title, .role-axis, .role-legend) text { fill: var(--ink); }
-  figure.keeps-colours#chart-confused .chart svg .role-mark text { fill: var(--ink); }
+  figure.keeps-colours:is(#chart-confused, #chart-parallel) .chart svg .role-mark text { fill: var(--ink); }
+  figure.keeps-colours#chart-parallel .chart svg .role-mark text[stroke='white'] { stroke: var(--paper); }
+  figure .chart details svg { filter: none !important; }
 }
 @media print {
   .bar { display: none; }
@@ -103,15 +105,15 @@ function narrow(name, spec, room) {
   title.text = wrapped(title.text, room / 11);
   if (title.subtitle) title.subtitle = wrapped(title.subtitle, room / 8.5);
   config.legend = { ...config.legend, orient: 'bottom', labelLimit: room - 80 };
-  config.axisY = { ...config.axisY, labelLimit: 130 };
+  config.axisY = { ...config.axisY, labelLimit: 150, labelFontSize: 10 };
   parts(spec, part => {
     if (part.hconcat) { part.vconcat = part.hconcat; delete part.hconcat; }
     if (part.encoding?.y?.axis?.labels === false) delete part.encoding.y.axis.labels;
     if (part.facet) part.columns = 1;
-    if (!FIXED.includes(name) && typeof part.width === 'number') part.width = Math.min(part.width, room - 215);
+    if (!FIXED.includes(name) && typeof part.width === 'number') part.width = Math.min(part.width, room - 235);
     if (part.width?.step && !FIXED.includes(name)) {
       const x = part.layer?.[0]?.encoding?.x?.scale?.domain;
-      if (x) part.width = { step: Math.max(12, Math.min(part.width.step, (room - 130) / x.length)) };
+      if (x) part.width = { step: Math.max(12, Math.min(part.width.step, (room - 150) / x.length)) };
     }
     const steered = part.layer?.filter(layer => !JSON.stringify(layer.transform ?? '').includes('datum.side')
       && layer.encoding?.x2?.field !== 'x2');
@@ -124,8 +126,9 @@ function narrow(name, spec, room) {
 function titled(place, names) {
   for (const label of place.querySelectorAll('svg text')) {
     const shown = label.textContent, cut = shown.replace(/….*$/, '');
-    if (!shown.includes('…') || label.querySelector('title')) continue;
-    const whole = names.find(([text]) => text === shown) ?? names.find(([text]) => text.startsWith(cut));
+    if (!shown || label.querySelector('title')) continue;
+    const whole = names.find(([text]) => text === shown)
+      ?? (shown.includes('…') ? names.find(([text]) => text.startsWith(cut)) : undefined);
     if (!whole) continue;
     const title = document.createElementNS('http://www.w3.org/2000/svg', 'title');
     title.textContent = whole[1];

@@ -82,7 +82,7 @@ def _columns(rows: Sequence[Mapping[str, Any]], study: str, axes: Mapping[str, s
     columns |= {name: None if is_of_confusion(name) else [row[name] for row in rows] for name in COLUMNS}
     columns["budget_seconds"] = [_budget_seconds(row) for row in rows]
     classes: dict[str, int] = {}
-    for text in {row.get("classes") for row in rows} - {None, ""}:
+    for text in {row["classes"] for row in rows if row.get("classes")}:
         classes[text] = len(json.loads(text))
     columns["classes"] = [classes.get(row.get("classes") or "") for row in rows]
     columns |= {name: [row.get(name) for row in rows] for name in (*RECIPE, *PLACE)}

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.analysis.axis_columns import axis_columns, renamed_sentence
+from assay.analysis.axis_columns import axis_column, axis_columns, renamed_sentence
 from assay.analysis.confusion import scored
 from assay.analysis.confusion import stored as stored_confusion
 from assay.analysis.quantities import TEST_SCORE
@@ -441,7 +441,7 @@ class Results:
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
         for key in ("by", "facet", "rows", "columns"):  # these name an axis
             if key in options:
-                options[key] = self._axis_columns.get(options[key], options[key])
+                options[key] = axis_column(options[key], self._axis_columns, self.frame().columns)
         chart.check(options)
         drawn_from = self._drawn_from(chart.needs, trial)
         if chart.needs == "trials and curves" and options.get("x") == "epochs":

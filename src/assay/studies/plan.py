@@ -231,7 +231,7 @@ class Planner:
         trainer = self._chosen(recipe, form, settings.engine if engine is None else engine)
         recipe = self._resolved(recipe, n)
         cost = self._cost(recipe, form, dataset, trainer)
-        columns = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
+        columns: Any = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
         trajectory = trajectory_key(recipe, engine=trainer, **columns, texts=texts)
         return Trial(
             recipe=recipe,
@@ -316,7 +316,9 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
             try:
                 trial = planner.trial(recipe, candidate.engine)
             except AssayError as error:
-                problems.setdefault(str(error), candidate.label)
+                sentences = error.problems if isinstance(error, RecipeError) else (str(error),)
+                for sentence in sentences:
+                    problems.setdefault(sentence, candidate.label)
                 break
             place = (candidate.label, repeat)
             if place in keys:  # listed again

@@ -233,6 +233,11 @@ class Training:
             self.state = self.engine.start(smaller, cohort_checkpoint(members), splits_of(self.recipe, self.data))
             self._rows, self._seeds = left, smaller.seeds
 
+    def foreign_seconds(self) -> float | None:
+        """The seconds that foreign load took from this training so far; None if unknown on this system."""
+        self._load.close()
+        return self._load.foreign
+
     def _share_out(self, members: int) -> None:
         """Shares out what was spent so far, then divides what follows among so many members."""
         if len(self.trials) > 1:

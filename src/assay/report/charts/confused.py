@@ -52,7 +52,7 @@ def confused(
 
 
 def _percent(chance: float | None) -> str:
-    return "" if chance is None else f" ({chance:.0%})"
+    return "" if chance is None else f" ({100 * chance:.0f} %)"
 
 
 def _grey(image: Any) -> NDArray[np.uint8]:

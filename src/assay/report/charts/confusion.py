@@ -14,6 +14,7 @@ from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Side, matrix
 from assay.report.charts.frames import best_of
 from assay.report.charts.style import BLUE, ORANGE, Rows, dressed, message, short, tooltip, unique, word
+from assay.report.text import percent
 from assay.report.thinning import evenly
 
 _WRITTEN = 20  # classes up to which counts stand in the cells
@@ -53,7 +54,7 @@ def confusion(counts: Any, classes: Sequence[object] | None = None, *, title: st
         texts=len(kept) <= _WRITTEN,
     )
     hits = float(np.trace(table))
-    notes = [f"{hits:,.0f} of {total:,.0f} correct ({hits / total:.2%})", _most_frequent(table, named)]
+    notes = [f"{hits:,.0f} of {total:,.0f} correct ({percent(hits / total)})", _most_frequent(table, named)]
     return dressed(chart, heading, [*notes, best_of(len(kept), c, "classes")])
 
 

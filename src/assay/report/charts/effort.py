@@ -22,6 +22,7 @@ from assay.report.charts.frames import (
     statistics,
 )
 from assay.report.charts.style import PlotAxis, Rows, dressed, measure_of, message, number, span, tooltip
+from assay.report.text import percent
 
 _BARS = 25
 _SCORE = TEST_SCORE.column
@@ -79,7 +80,7 @@ def _rows(kept: Frame, named: dict[str, str]) -> Rows:
 
 def _text(row: dict[str, Any]) -> str:
     score = number(row[f"{_SCORE}_mean"])
-    text = f"no {TEST_SCORE.label}" if score is None else f"{score:.2%}"
+    text = f"no {TEST_SCORE.label}" if score is None else percent(score)
     return f"{text}  × {int(row['unfinished'])} of {int(row['n'])}" if row["unfinished"] else text
 
 

@@ -35,7 +35,7 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
     kept = measured[:most]
     names = unique(short(name) for name, _ in kept)
     rows: Rows = [
-        {"name": name, "label": label, "x": share, "text": f"{share:.1%}"}
+        {"name": name, "label": label, "x": share, "text": f"{100 * share:.1f} %"}
         for (name, share), label in zip(kept, names, strict=True)
     ]
     limits = [min(0.0, kept[-1][1]), max(kept[0][1], 0.01)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from math import log as log_
 from typing import Any
 
@@ -37,6 +38,7 @@ from assay.report.charts.style import (
     tooltip,
     word,
 )
+from assay.report.text import percent
 from assay.report.thinning import evenly
 from assay.rng import stream
 
@@ -85,6 +87,9 @@ def parallel_coordinates(
     return dressed(chart, heading, notes)
 
 
+_HEADING = 20  # letters
+
+
 @dataclass(frozen=True)
 class _Upright:
     """One of the parallel axes: the heights of the lines from 0 to 1, their values in words, and its labels."""
@@ -124,8 +129,21 @@ def _upright(name: str, values: list[Any], everything: list[Any], *, ranks: list
 def _score_upright(scores: list[float], limits: tuple[float, float]) -> _Upright:
     low, high = limits
     heights = [(score - low) / (high - low) for score in scores]
-    marks = [(i / 4, f"{low + (high - low) * i / 4:.1%}") for i in range(5)]
-    return _Upright(TEST_SCORE.label, heights, [f"{score:.2%}" for score in scores], marks)
+    marks = [((tick - low) / (high - low), f"{100 * tick:g} %") for tick in round_ticks(low, high)]
+    return _Upright(TEST_SCORE.label, heights, [percent(score) for score in scores], marks)
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, at equal distances.
+
+    >>> round_ticks(0.689, 0.992)
+    [0.7, 0.8, 0.9]
+    """
+    if not low < high:
+        return [low]
+    power = floor(log10((high - low) / 3))
+    step = next(factor * 10**power for factor in (5, 2.5, 2, 1) if (high - low) / (factor * 10**power) >= 3)
+    return [round(i * step, 12) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def _layers(
@@ -139,7 +157,7 @@ def _layers(
         for place, upright in enumerate(uprights)
         for at, text in upright.labels
     ]
-    headings: Rows = [{"place": place, "text": short(upright.name, 20)} for place, upright in enumerate(uprights)]
+    headings: Rows = [{"place": place, "text": _heading(upright.name)} for place, upright in enumerate(uprights)]
     posts: Rows = [{"place": place, "y": 0, "top": 1} for place in range(last + 1)]
     texts = alt.Chart(table(marks)).encode(x=x, y=y, text="text:N")
     return alt.layer(
@@ -151,6 +169,11 @@ def _layers(
         .mark_text(fontSize=13, fontWeight="bold", dy=-16, color=INK)
         .encode(x=x, y=alt.value(0), text="text:N"),
     ).properties(width=max(plot_width(), 110 * last), height=360)
+
+
+def _heading(name: str) -> str:
+    """The name of an axis, without the part of the recipe that its key is in where that would not fit."""
+    return short(name if len(name) <= _HEADING else name.rpartition(".")[2], _HEADING)
 
 
 def _lines(
@@ -180,6 +203,7 @@ CHART = Chart(
     "Parallel coordinates",
     "every axis and the accuracy, one line per configuration",
     suits=lambda shape: shape.axes > 2,
+    keeps_colours=True,  # inverted, viridis would show the best lines in the darkest colour
 )
 
 __all__ = ["CHART", "parallel_coordinates"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ import altair as alt
 
 from assay.analysis.quantities import MEASURES, Quantity
 from assay.errors import AssayError, unknown
-from assay.report.text import clean
+from assay.report.text import clean, percent
 
 Rows = list[dict[str, Any]]
 
@@ -87,7 +88,7 @@ class Measure:
 
     def text(self, value: float) -> str:
         """A value in a sentence."""
-        return f"{value:.2%}" if self.quantity.is_fraction else f"{value:.3g}"
+        return percent(value) if self.quantity.is_fraction else f"{value:.3g}"
 
     def span(self, values: Iterable[float], *, log: bool = False, pad: float = 0.04) -> tuple[float, float]:
         """The limits of an axis of the values: `span`, within what is possible."""
@@ -149,9 +150,43 @@ def unique(texts: Iterable[str]) -> list[str]:
 
 
 def labels(names: Iterable[str], *, most: int = LABEL) -> dict[str, str]:
-    """A short label for each of different names, no two alike."""
+    """A short label for each of different names, no two alike.
+
+    Where names are too long, they lose the words that all have at the same place, and then their middle if their
+    beginnings alone would not tell them apart.
+
+    >>> list(labels(["rate 0.01, size 10", "rate 0.02, size 10"], most=16).values())
+    ['0.01, 10', '0.02, 10']
+    """
     names = list(names)
-    return dict(zip(names, unique(short(name, most) for name in names), strict=True))
+    texts = [clean(name) for name in names]
+    if any(len(text) > most for text in texts):
+        texts = _without_common_words(texts)
+    cut = [short(text, most) for text in texts]
+    count = Counter(cut)
+    cut = [_both_ends(text, most) if count[label] > 1 else label for text, label in zip(texts, cut, strict=True)]
+    return dict(zip(names, unique(cut), strict=True))
+
+
+def _without_common_words(texts: list[str]) -> list[str]:
+    """Texts such as "rate 0.1, size 10" without the first words of their parts, where all texts have the same ones."""
+    split = [text.split(", ") for text in texts]
+    if len({len(parts) for parts in split}) > 1 or len(texts) < 2:
+        return texts
+    columns: list[list[str]] = []
+    for column in zip(*split, strict=True):
+        pairs = [part.partition(" ") for part in column]
+        is_common = len({first for first, _, _ in pairs}) == 1 and all(rest for _, _, rest in pairs)
+        columns.append([rest for _, _, rest in pairs] if is_common else list(column))
+    return [", ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _both_ends(text: str, most: int) -> str:
+    """The text with its middle left out where it is longer than `most` letters."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head].rstrip()}…{text[len(text) - (most - 1 - head) :].lstrip()}"
 
 
 def table(rows: Rows) -> Any:

@@ -14,6 +14,7 @@ import altair as alt
 import vl_convert
 
 from assay.errors import FileError, unknown
+from assay.report.charts.style import LABEL
 from assay.system.files import write_atomically
 
 FORMATS = ("png", "svg", "pdf", "html", "json")
@@ -53,12 +54,15 @@ def svg(chart: alt.TopLevelMixin) -> str:
 
 
 def whole_names(spec: Any) -> dict[str, str]:
-    """The labels of a chart that are cut, with the whole names that its rows have."""
+    """The labels of a chart that are cut or shortened, with the whole names that its rows have."""
     names: dict[str, str] = {}
     for row in rows_of(spec):
         for label, name in (("label", "name"), ("series", "name"), ("x", "column"), ("y", "row"), ("text", "whole")):
-            if isinstance(row.get(label), str) and isinstance(row.get(name), str) and "…" in row[label]:
-                names[row[label]] = row[name]
+            shown, whole = row.get(label), row.get(name)
+            if isinstance(shown, str) and isinstance(whole, str):
+                is_shortened = label in ("label", "series") and len(whole) > LABEL and shown != whole
+                if "…" in shown or is_shortened:
+                    names[shown] = whole
     return names
 
 
@@ -72,7 +76,7 @@ def rows_of(spec: Any) -> list[dict[str, Any]]:
     return [row for item in spec for row in rows_of(item)] if isinstance(spec, list) else []
 
 
-_TEXT = re.compile(r"(<text[^>]*>)([^<]*…[^<]*)(</text>)")
+_TEXT = re.compile(r"(<text[^>]*>)([^<]+)(</text>)")
 
 
 def with_titles(picture: str, names: dict[str, str]) -> str:
