@@ -96,6 +96,16 @@ def test_a_version_of_the_schema_that_never_was_is_damage(version: str, tmp_path
         Store(str(path))
 
 
+def test_an_older_store_that_lacks_a_table_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    shutil.copy(FIXTURES / "v0005.db", path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE imported")
+    connection.close()
+    with pytest.raises(StoreError, match=r"damaged: .*; `assay store repair .*saves what can be read"):
+        Store(str(path))
+
+
 @pytest.mark.parametrize("statement", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_store_without_the_version_of_its_schema_is_repaired(statement: str, read_only: bool, tmp_path: Path) -> None:

@@ -238,6 +238,8 @@ class Database:
             command.upgrade(config, "head")
         except (CommandError, AssertionError) as error:  # the latter for an empty text
             raise StoreError(_damaged(self.name, f"unknown version of its schema: {error}")) from error
+        except (ValueError, TypeError, LookupError) as error:  # a table or a cell that its version must have
+            raise StoreError(_damaged(self.name, f"it cannot be migrated to version {VERSION}: {error}")) from error
 
     # --- PostgreSQL ---
 
