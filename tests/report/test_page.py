@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from assay.errors import AssayError, FileError
-from assay.report.answers import target_sentences
+from assay.report.answers import baseline_of, target_sentences
 from assay.report.html import frame_table
 from assay.report.page import fitting, page
 from assay.results.results import Results
@@ -168,3 +168,7 @@ def test_titles_name_the_study_and_curves_count_epochs(tmp_path: Path) -> None:
     assert repr(study) == "<Results of 'made': 12 trials of 4 configurations: 12 completed>"
     table = study._repr_html_()
     assert "<th>mean test accuracy</th>" in table and table.count("<tr>") == 5 and "<td>3 of 3</td>" in table
+
+
+def test_a_study_of_which_nothing_is_left_has_no_baseline() -> None:
+    assert baseline_of(pd.DataFrame()) is None

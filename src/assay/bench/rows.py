@@ -304,7 +304,11 @@ def busy_notes(rows: Sequence[BenchRow]) -> list[str]:
 
     A row is judged like a trial, by `Load.judged`. Rows with too few seconds to be judged are judged together.
     """
-    totals = [(row.label, *(sum(part) for part in zip(*row.loads.values(), strict=True))) for row in rows if row.loads]
+    totals = [
+        (row.label, sum(foreign for foreign, _ in row.loads.values()), sum(train for _, train in row.loads.values()))
+        for row in rows
+        if row.loads
+    ]
     short = [total for total in totals if total[2] < JUDGED_SECONDS]
     groups = [total for total in totals if total[2] >= JUDGED_SECONDS]
     if short:

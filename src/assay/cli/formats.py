@@ -101,7 +101,7 @@ def print_frame(
 def print_summary(results: Results, table_format: TableFormat) -> None:
     """Prints the configurations of a study in a format; CSV has all columns, the others those that people read."""
     summary = results.summary()
-    validated = summary["validation_n"].sum() > 0
+    validated = any(count > 0 for count in summary["validation_n"].tolist())
     columns = ["configuration", "trials", "n", "accuracy", "sd", "low", "high"]
     columns += ["validation_accuracy", "validation_sd"] if validated else []
     is_csv = table_format is TableFormat.CSV

@@ -351,7 +351,9 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
             numbers = ["-", _budget(row), percent(row["accuracy"]), *scores, _seconds(row), row["outcome"]]
             table.add_row(*map(_text, [row["key"][:8], label, *numbers]))
             continue
-        row = row | {name: row[name] or "-" for name in _WORDS}  # columns that an older or a damaged store leaves empty
+        row = dict(row)
+        for name in _WORDS:  # columns that an older or a damaged store leaves empty
+            row[name] = row[name] or "-"
         batches = row["batches"] + (f" {row['batch_size']}" if row["batch_size"] else "")
         rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])

@@ -52,7 +52,7 @@ def target(
     if by == "seconds":
         trials, left_out = own(trials)
         timed, apart = comparable_costs(trials)
-        trials = trials[timed["seconds"].notna() | trials["seconds"].isna()]
+        trials = trials.loc[timed["seconds"].notna() | trials["seconds"].isna()]
         for sentence in filter(None, (left_out, apart)):
             note(sentence)
     times = targets.times_to(results.curves(), trials, accuracy=wanted, loss=loss, by=by, split=split)

@@ -140,7 +140,9 @@ def train(
         "time_limit": time_limit,
         "allow_code": allow_code,
         "json": as_json,
-    } | ({table_format.value: True} if table_format else {})
+    }
+    if table_format:
+        options[table_format.value] = True
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, printed=(as_json, table_format), repeat=repeat)

@@ -298,7 +298,7 @@ class Recipe(Part):
             value = part.canonical()
         else:
             value = part.model_dump(mode="json", exclude_none=True) if isinstance(part, Part) else part
-        if field == "optimizer" and (code := code_hash(part)):
+        if field == "optimizer" and (code := code_hash(self.optimizer)):
             value["code"] = code
         return None if field in NEUTRAL and value == NEUTRAL[field] else value
 

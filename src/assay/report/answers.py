@@ -51,6 +51,8 @@ def baseline_of(trials: Frame, decided: Mapping[str, Sequence[Verdict]] | None =
 
     It is the one named "baseline", unless verdicts on all pairs were stored.
     """
+    if trials.empty:  # it may have no columns at all
+        return None
     own = trials[~is_imported(trials)]["configuration"]
     is_one = not decided and own.nunique() > 1 and bool((own == BASELINE).any())
     return BASELINE if is_one else None

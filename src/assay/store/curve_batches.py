@@ -202,7 +202,7 @@ def _singles(values: Array) -> Choice:
 
 def _counts(values: Array) -> Choice:
     with np.errstate(invalid="ignore"):
-        open_rows: Array = ((values >= 0) & (values <= 1)).all(axis=1) & ~np.signbit(values).any(axis=1)
+        open_rows = np.asarray(((values >= 0) & (values <= 1)).all(axis=1) & ~np.signbit(values).any(axis=1))
     totals, counts = np.zeros(len(values), np.int64), np.zeros(values.shape, "<u8")
     while (left := np.flatnonzero(open_rows & (totals == 0))).size:
         for total in [*curves.recent_counts()]:
@@ -221,7 +221,7 @@ def _counts(values: Array) -> Choice:
 
 
 def _fixed(values: Array) -> Choice:
-    valid: Array = np.isfinite(values).all(axis=1) & ~np.signbit(values).any(axis=1)
+    valid = np.asarray(np.isfinite(values).all(axis=1) & ~np.signbit(values).any(axis=1))
     safe = np.where(valid[:, None], values, 0.0)
     mantissas, exponents = np.frexp(safe)
     whole = (mantissas * 2.0**53).astype(np.int64)
