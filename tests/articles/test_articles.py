@@ -29,6 +29,9 @@ from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.recipe.model import Recipe
+from assay.results.results import Results
+from assay.store.exchange import read_back
+from assay.store.store import Store
 from assay.studies.plan import Plan, plan
 from assay.studies.study import Study, bundled_names
 from assay.training.loop import prepared, train
@@ -324,6 +327,21 @@ def test_the_whole_grid_counts_interactions_apart(whole: Plan) -> None:
     axes = ["hidden", "activation", "loss", "regularisation", "batch", "epochs", "rate"]
     table = factors_table(GridSample(whole, grid.sizes, grid.jobs, rows), axes)
     assert sorted(table.rows[:2]) == [["batch", "0.0", "0.0", "100.0"], ["hidden", "0.0", "0.0", "100.0"]]
+
+
+@pytest.mark.parametrize(
+    ("study_name", "trials", "best"),
+    [("parameter-grid", 1458, 0.9849), ("parameter-grid-finals", 33, 0.9857), ("parameters", 120, 0.9835)],
+)
+def test_the_exports_behind_the_pages_are_read_back(tmp_path: Path, study_name: str, trials: int, best: float) -> None:
+    store = Store(str(tmp_path / "exports.db"))
+    assert read_back(store, EXPORTS / study_name) == (trials, 0)
+    frame = Results(store, study_name).frame()
+    assert frame["accuracy"].max() == pytest.approx(best)
+    assert set(frame["data"]) == {"mnist"}, "no folder of the machine that measured it"
+
+
+EXPORTS = Path(__file__).resolve().parents[2] / "docs" / "articles" / "data"
 
 
 class Stored:
