@@ -47,6 +47,14 @@ def test_means_bands_and_counts() -> None:
     assert table["accuracy"][2] == 0.1  # chance
 
 
+def test_the_cost_is_the_median_as_in_the_tables_of_a_study() -> None:
+    frame = trials({"one slow seed": [0.9, 0.9, 0.9], "steady": [0.9, 0.9, 0.9]})
+    frame["seconds"] = [1.0, 1.0, 100.0, 2.0, 2.0, 2.0]
+    table = front(frame)
+    assert table["seconds"].tolist() == [1.0, 2.0]
+    assert table["dominated_by"].tolist() == [None, "one slow seed"]
+
+
 def test_a_configuration_with_a_diverged_seed_is_not_optimal_by_seconds() -> None:
     frame = trials({"a": [0.9, 0.9, 0.5], "b": [0.8, 0.8, 0.8]}).assign(seconds=[1.0, 1.0, 0.1, 2.0, 2.0, 2.0])
     frame.loc[2, "outcome"] = "diverged"

@@ -17,13 +17,14 @@ COSTS = ("seconds", "flops", "parameters")
 
 
 def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE.column) -> pd.DataFrame:
-    """Every configuration by its mean cost and mean gain, with the Pareto-optimal ones marked.
+    """Every configuration by its median cost and mean gain, with the Pareto-optimal ones marked.
 
     One configuration dominates another if it costs no more, gains no less, and is better in one of the two. The gain
     is the mean over all trials with a result: those that diverged or timed out count as they ended. The cost is the
-    mean over the finished trials. A trial that did not finish costs more than any finished one, so a configuration with
-    one is not optimal by seconds or operations and dominates none. By seconds, trials with foreign load are left out
-    while three others of the configuration remain. The bands are minimum and maximum.
+    median over the finished trials, as in the tables of a study. A trial that did not finish costs more than any
+    finished one, so a configuration with one is not optimal by seconds or operations and dominates none. By seconds,
+    trials with foreign load are left out while three others of the configuration remain. The bands are minimum and
+    maximum.
 
     Columns: configuration, front (whether Pareto-optimal), dominated_by (the cheapest that dominates it, or None),
     `cost`, `cost`_min, `cost`_max, `gain`, `gain`_min, `gain`_max, n (finished trials), trials, diverged, timed_out,
@@ -48,7 +49,8 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE
     for label, at in places(trials, "configuration"):
         finished = of_used[label][is_finished[of_used[label]]]
         results = with_result[at]
-        bands = spread(cost, of_cost[finished]) | spread(gain, results[~np.isnan(results)])
+        median = float(np.median(of_cost[finished])) if finished.size else math.nan
+        bands = spread(cost, of_cost[finished]) | {cost: median} | spread(gain, results[~np.isnan(results)])
         counts = outcome_counts(words[at].tolist(), finished=len(finished))
         means.append({"configuration": label, **bands, **counts})
     ascending = {cost: True, gain: False}

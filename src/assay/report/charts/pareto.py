@@ -60,13 +60,13 @@ def accuracy_against_time(
     most_labels: int | None = None,
     title: str | None = None,
 ) -> Any:
-    """The score against training seconds: seeds faint, means solid, the Pareto front as a line with names.
+    """The score against training seconds: seeds faint, configurations solid, the Pareto front as a line with names.
 
-    A mean score counts every trial with a result, those that diverged or timed out as they ended; a mean time those
-    that finished. × marks configurations of which some did not finish; they are not optimal. The line steps through the
-    optimal ones that differ beyond noise: hollow ones tie with another (`assay.analysis.ties`). `names`: "front" names
-    the optimal ones, "all" also those that they dominate, at most `most_labels` of them (8, or 40 of all), as far as
-    there is room. Raises: AssayError.
+    A configuration has its mean score, which counts those that diverged or timed out as they ended, and its median
+    time, as in the tables of a study. × marks configurations of which some did not finish; they are not optimal. The
+    line steps through the optimal ones that differ beyond noise: hollow ones tie with another (`assay.analysis.ties`).
+    `names`: "front" names the optimal ones, "all" also those that they dominate, at most `most_labels` of them (8, or
+    40 of all), as far as there is room. Raises: AssayError.
     """
     if names not in _NAMED:
         raise AssayError("names: " + unknown("choice", names, _NAMED))
@@ -141,15 +141,15 @@ def _seeds(trials: Frame, by: str) -> Frame:
 
 
 def _means(seeds: Frame, trials: Frame, by: str) -> tuple[Frame, str]:
-    """One row per configuration: its means, how many trials they are of, how many did not finish, whether optimal.
+    """One row per configuration: median time, mean score, of how many trials, how many did not finish, whether optimal.
 
     With the sentence on times of a busy machine.
     """
     groups = seeds.groupby("name", sort=False)
-    means: Frame = groups[["x", "y"]].mean().assign(n=groups.size())
+    means: Frame = pd.DataFrame({"x": groups["x"].median(), "y": groups["y"].mean(), "n": groups.size()})
     timed, busy = _timed(trials, by)
-    for name, column, frame in (("x", "seconds", timed), ("y", TEST_SCORE.column, trials)):
-        counted = statistics(frame, by, [column]).set_index("name").reindex(means.index)[f"{column}_mean"]
+    for name, column, middle, frame in (("x", "seconds", "median", timed), ("y", TEST_SCORE.column, "mean", trials)):
+        counted = statistics(frame, by, [column]).set_index("name").reindex(means.index)[f"{column}_{middle}"]
         means[name] = counted.where(counted.notna(), means[name])
     ended_early: Any = pd.Series([bool(how) for how in unfinished(trials)], index=words(trials, by), dtype=int)
     means["unfinished"] = ended_early.groupby(level=0).sum().reindex(means.index).astype(int)
