@@ -295,10 +295,10 @@ def test_who_holds_the_lock_is_said_and_forgotten(monkeypatch: pytest.MonkeyPatc
         assert (holder.pid, holder.work, holder.timing) == (os.getpid(), "study 'a'", "isolated")
         assert before <= holder.since <= time.time()
         monkeypatch.setattr("assay.system.machine_lock.os.getpid", lambda: 1)  # as another process sees it
-        text = waiting_sentence()
+        text = waiting_sentence(of_study=True)
         monkeypatch.undo()
     assert f"held by study 'a' (process {os.getpid()}, isolated, since " in text
-    assert "timing = 'packed' does not wait" in text
+    assert "--timing packed a study does not wait" in text
 
 
 def test_a_note_of_a_process_that_has_ended_tells_nothing(tmp_path: Path) -> None:
@@ -312,6 +312,7 @@ def test_a_note_of_a_process_that_has_ended_tells_nothing(tmp_path: Path) -> Non
     lock.with_name(f"{lock.name}.7").write_text("{")
     assert holders() == []
     assert "held by" not in waiting_sentence()
+    assert "packed" not in waiting_sentence(), "a training of its own has no timing to choose"
 
 
 def test_a_training_that_waits_says_once_for_whom(capsys: pytest.CaptureFixture[str]) -> None:

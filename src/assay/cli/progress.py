@@ -146,7 +146,7 @@ def _study_bars(name: str) -> Generator[Callable[[StudyStatus], None]]:
         nonlocal waiting
         if not waiting and any(trial.waiting for trial in status.running):
             waiting = True
-            note(waiting_sentence())
+            note(waiting_sentence(of_study=True))
 
     with bars() as progress:
         if progress is None:

@@ -71,16 +71,17 @@ def holders() -> list[LockHolder]:
     return sorted(present, key=lambda holder: holder.since)
 
 
-def waiting_sentence() -> str:
-    """Why an isolated trial waits: who holds the machine's lock, and that packed timing would not wait for it."""
+def waiting_sentence(*, of_study: bool = False) -> str:
+    """Why an isolated trial waits: who holds the machine's lock, and for a study that packed timing would not wait."""
     names = [holder.sentence() for holder in holders() if holder.pid != os.getpid()]
     who = f"; held by {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
         "waiting for another trial on this machine to finish, so that timings are not disturbed"
-        f"{who if names else ''}; a study with timing = 'packed' does not wait for other packed ones"
+        f"{who if names else ''}{_NO_WAIT if of_study else ''}"
     )
 
 
+_NO_WAIT = "; with --timing packed a study does not wait for other packed ones"
 _NOTE_BYTES = 4096
 
 
