@@ -374,3 +374,33 @@ def test_an_empty_column_of_a_trial_ends_no_command(store: Path, column: str, mo
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert end.value.code in (None, 0, 2), words
+
+
+def test_a_recipe_that_is_no_table_is_named(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(store) as connection:
+        key = connection.execute("SELECT key FROM trial").fetchone()[0]
+        connection.execute("UPDATE trial SET recipe = '5' WHERE key = ?", (key,))
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    for words in (["show", key], ["show", key, "--recipe"], ["compare", "made"], ["report", "made"]):
+        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == 2, words
+        assert f"the trial '{key[:8]}' cannot be read: " in " ".join(capsys.readouterr().err.split()), words
+
+
+def test_a_study_without_its_trials_ends_no_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("DELETE FROM member")
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    charts = [["plot", "made", name] for name in ("curves", "pareto", "effort", "ledger", "parallel", "grid")]
+    ways = ["compare", "report", "target", "show"]
+    for words in (["list", "--study", "made"], *([way, "made"] for way in ways), *charts):
+        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code in (None, 0, 1, 2), words

@@ -48,7 +48,7 @@ def trial_frame(
     import pandas
 
     if not rows:
-        return pandas.DataFrame(dict.fromkeys((*COLUMNS, "level", "busy")), index=[])
+        return pandas.DataFrame(dict.fromkeys((*_columns([], study, axes), "level", "busy")), index=[])
     of_confusion, columns = _scores(rows, scores), _columns(rows, study, axes)
     for name in COLUMNS:
         if is_of_confusion(name):

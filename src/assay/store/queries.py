@@ -270,6 +270,9 @@ def study_rows(database: Database, name: str) -> tuple[Row, list[StudyRow]]:
 
 def _check_all(rows: Sequence[StudyRow]) -> None:
     """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
+    for row in rows:
+        if not str(row["recipe"]).startswith("{"):  # what is in it is checked where it is read
+            raise StoreError(unreadable("trial", row["trial"], "trial.recipe: is no table"))
     finished = [row for row in rows if row["outcome"] is not None]
     for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
         wrong = wrong_rows(table, checked, skip=("recipe", *_WIDE) if table != "member" else ())

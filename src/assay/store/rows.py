@@ -249,6 +249,10 @@ def readable(table: str, row: Mapping[str, Any], key: str) -> None:
     """Checks a row that was read. Raises: StoreError that names it and the cure."""
     try:
         check_row(table, row, skip=("recipe",))
+        if isinstance(recipe := row.get("recipe", "{}"), str):  # read as a recipe later, where it is needed
+            plain_json(recipe, dict)
+        else:
+            raise ValueError(f"is {type(recipe).__name__}; expected text")
     except ValueError as error:
         raise StoreError(unreadable(table, key, str(error))) from None
 
