@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -82,4 +83,6 @@ def sqlite_path(url: str) -> Path | None:
 def file_of(address: sa.URL) -> Path:
     """The file of an SQLite URL. A link is followed: SQLite's log and the weights are next to the file itself."""
     path = Path(address.database or "")
-    return path.resolve() if path.is_symlink() else path
+    with suppress(OSError, RuntimeError):  # a closed folder, a circle of links: whoever opens the file says so
+        return path.resolve() if path.is_symlink() else path
+    return path
