@@ -341,6 +341,19 @@ def test_the_exports_behind_the_pages_are_read_back(tmp_path: Path, study_name: 
     assert set(frame["data"]) == {"mnist"}, "no folder of the machine that measured it"
 
 
+def test_whoever_changes_a_frame_of_results_changes_a_copy(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "exports.db"))
+    read_back(store, EXPORTS / "parameters")
+    results = Results(store, "parameters")
+    for made in (results.frame, results.curves, results.summary):
+        changed, column = made(), "test_loss" if made == results.curves else "accuracy"
+        changed.loc[0, column] = 7.0
+        changed["seconds"] *= 2
+        again = made()
+        assert again.loc[0, column] != 7.0
+        assert not again["seconds"].equals(changed["seconds"])
+
+
 EXPORTS = Path(__file__).resolve().parents[2] / "docs" / "articles" / "data"
 
 

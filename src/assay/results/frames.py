@@ -131,6 +131,13 @@ def _budget_seconds(row: Mapping[str, Any]) -> float | None:
     return json.loads(row["recipe"])["budget"].get("seconds")
 
 
+def own_copy(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """A copy that whoever gets it may change; pandas 3 copies a frame of millions of points only if they do."""
+    import pandas
+
+    return frame.copy(deep=int(pandas.__version__.partition(".")[0]) < 3)
+
+
 def curve_frame(rows: Sequence[Mapping[str, Any]], curves: Curves) -> pandas.DataFrame:
     """One row per log point, as `Results.curves` describes them, from the rows of trials and their curves."""
     import pandas

@@ -21,7 +21,7 @@ from assay.recipe.notes import all_notes
 from assay.recipe.notes import notes as recipe_notes
 from assay.report.notes import Note, grouped
 from assay.results.environment import environment
-from assay.results.frames import curve_frame, trial_frame
+from assay.results.frames import curve_frame, own_copy, trial_frame
 from assay.results.inspection import first_layer, most_confused
 from assay.store import imported
 from assay.store.curves import has_column
@@ -119,7 +119,7 @@ class Results:
             and `macro_f1`, and for up to 100 classes `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did
             not measure is missing.
         """
-        return self._frame.copy()
+        return own_copy(self._frame)
 
     @cached_property
     def _frame(self) -> pandas.DataFrame:
@@ -150,7 +150,7 @@ class Results:
             proportion to the examples seen). `iteration` is missing for an imported log that counts only epochs, unless
             every curve of the study does.
         """
-        return self._curves.copy()
+        return own_copy(self._curves)
 
     @cached_property
     def _curves(self) -> pandas.DataFrame:
@@ -191,7 +191,7 @@ class Results:
         """
         if self._frame.empty:
             raise AssayError(f"study {self.name!r} has no trials")
-        return self._summary.copy()
+        return own_copy(self._summary)
 
     @cached_property
     def _summary(self) -> pandas.DataFrame:
@@ -404,7 +404,7 @@ class Results:
         if (accuracy, by) not in self._targets:
             times = targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by)
             self._targets[accuracy, by] = targets.summary(times)
-        return self._targets[accuracy, by].copy()
+        return own_copy(self._targets[accuracy, by])
 
     def answers(self) -> list[str]:
         """The answers of the study, as sentences."""
