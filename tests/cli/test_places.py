@@ -404,3 +404,21 @@ def test_a_study_without_its_trials_ends_no_command(store: Path, monkeypatch: py
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert end.value.code in (None, 0, 1, 2), words
+
+
+@pytest.mark.parametrize("moment", ["1e300", "253370764801", "9e18"])
+def test_a_time_that_no_calendar_has_is_found_and_ends_no_command(
+    store: Path, moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute(f"UPDATE study SET updated = {moment}")
+        connection.execute(f"UPDATE result SET finished = {moment}")
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    for words, codes in ((["list"], (None, 0)), (["list", "--trials"], (None, 0, 2)), (["store", "check"], (1, 2))):
+        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code in codes, words
+    captured = capsys.readouterr()
+    assert "study.updated" in captured.out + captured.err

@@ -185,7 +185,7 @@ def test_check_export_import_and_vacuum_show_each_step(store: Store, tmp_path: P
     assert integrity.check(store, show) == []
     assert ("rows of trial", 3, 3) in shown
     exchange.export(store, tmp_path / "out", show=show)
-    assert ("curves", 0, 3) in shown
+    assert ("trials", 0, 3) in shown
     other = Store(str(tmp_path / "other.db"))
     exchange.read_back(other, tmp_path / "out", show)
     assert {("trials read", 0, 3), ("trials stored", 0, 3)} <= set(shown)

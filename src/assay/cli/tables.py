@@ -386,7 +386,10 @@ def _decimal(value: float | None, form: str) -> str:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, TypeError, ValueError):  # of a damaged store, which `assay store check` names
+        return "-"
 
 
 def of_frame(frame: Any, title: str) -> Table:

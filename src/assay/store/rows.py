@@ -31,7 +31,9 @@ _MOST_DEPTH = 32  # of JSON in a cell
 _SUSPECT = re.compile(r"NaN|Infinity|(?<![\d.])\d{19}|[eE]\+?\d{3}|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 """What JSON has that `_check_plain` refuses, or may have: long numbers, large exponents, halves of surrogate pairs."""
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
-_NOT_NEGATIVE = ("seconds", "effort", "created", "updated", "finished")
+_NOT_NEGATIVE = ("seconds", "effort")
+_TIMES = ("created", "updated", "finished")
+_LAST_TIME = 253_370_764_800.0  # the beginning of the year 9999, in seconds since 1970: no calendar goes further
 _strict = ConfigDict(strict=True, extra="ignore")
 
 
@@ -187,6 +189,7 @@ def _type_of(column: sa.Column[Any]) -> Any:
     elif isinstance(column.type, sa.Double):
         kind = Fraction if column.name in _FRACTIONS else Number
         kind = Seconds if column.name in _NOT_NEGATIVE else kind
+        kind = Annotated[Seconds, Field(le=_LAST_TIME)] if column.name in _TIMES else kind
     elif isinstance(column.type, sa.Integer):
         low = 0 if column.name != "seed" else -(2**63)
         kind = Annotated[int, Field(ge=low, le=2**63 - 1)]
@@ -206,6 +209,8 @@ def bounds_of(column: sa.Column[Any]) -> tuple[type, float | None, float | None]
     if isinstance(column.type, sa.Double):
         if column.name in _FRACTIONS:
             return float, 0.0, 1.0
+        if column.name in _TIMES:
+            return float, 0.0, _LAST_TIME
         most = sys.float_info.max
         return float, 0.0 if column.name in _NOT_NEGATIVE else -most, most
     if isinstance(column.type, sa.Integer):
