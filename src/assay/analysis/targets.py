@@ -20,6 +20,10 @@ from assay.parts.fractions import fraction
 Floats = NDArray[np.float64]
 
 
+class NothingLearnedError(AssayError):
+    """The best configuration is no better than chance."""
+
+
 def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> float:
     """A score near the best, a fraction: 99 % of the way from chance to the best configuration, rounded down.
 
@@ -29,8 +33,8 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     it takes to stay above chance. It is a choice of a target, not a statistic of the trials. Imported curves count only
     if there are no other trials.
 
-    Raises AssayError if no trial has the score, and if the best is no better than chance: neither above 1.5 times
-    chance nor a tenth of the way from chance to 1.
+    Raises AssayError if no trial has the score, and NothingLearnedError, which is one, if the best is no better than chance:
+    neither above 1.5 times chance nor a tenth of the way from chance to 1.
     """
     need(trials, ["outcome", column])
     trials, _ = own(trials)
@@ -45,7 +49,7 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     chance = _chance(finished)
     way = best - chance
     if way < _LEARNED * (1 - chance) and best < _TIMES_CHANCE * chance:
-        raise AssayError(
+        raise NothingLearnedError(
             f"the best configuration, {name}, has {100 * best:.2f} % and chance is {100 * chance:.2f} %: nothing "
             "learned enough to choose a target"
         )

@@ -166,6 +166,17 @@ def selected_by(trials: Frame) -> str:
     return verdicts.selection(own if len(own) else trials)
 
 
+def nothing_learned(trials: Frame) -> str:
+    """Why an effort says nothing, if the best configuration is no better than chance; else empty."""
+    try:
+        targets.default_target(trials, column=verdicts.selection(paired(trials)))
+    except targets.NothingLearnedError as error:
+        return str(error)
+    except AssayError:
+        pass
+    return ""
+
+
 def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     """The rankings of a summary by effort, each with the end of its title: one for each engine.
 
@@ -191,7 +202,8 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
         is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
         table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
         first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"
-        rankings.append((on + _packed(trials) + (first if is_reached else ""), table))
+        chance = "; none is better than chance" if not goal and nothing_learned(trials) else ""
+        rankings.append((on + _packed(trials) + (first if is_reached else chance), table))
     return rankings
 
 
@@ -201,6 +213,8 @@ def _effort(trials: Frame) -> list[str]:
     names, goal = reached_by(trials)
     left_out = comparable_costs(trials)[1]
     excluded = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
+    if not goal and (why := nothing_learned(trials)):
+        return [f"No configuration is ranked by effort: {why}.", *excluded]
     sentences = [_least_effort(part, engine, names=names, goal=goal) for engine, part in _by_engine(fair)]
     return [*sentences, *excluded]
 
