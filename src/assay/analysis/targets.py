@@ -33,8 +33,8 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     it takes to stay above chance. It is a choice of a target, not a statistic of the trials. Imported curves count only
     if there are no other trials.
 
-    Raises AssayError if no trial has the score, and NothingLearnedError, which is one, if the best is no better than chance:
-    neither above 1.5 times chance nor a tenth of the way from chance to 1.
+    Raises AssayError if no trial has the score, and NothingLearnedError, which is one, if the best is no better than
+    chance: neither above 1.5 times chance nor a tenth of the way from chance to 1.
     """
     need(trials, ["outcome", column])
     trials, _ = own(trials)
