@@ -422,3 +422,17 @@ def test_a_time_that_no_calendar_has_is_found_and_ends_no_command(
         assert end.value.code in codes, words
     captured = capsys.readouterr()
     assert "study.updated" in captured.out + captured.err
+
+
+def test_the_name_of_a_study_that_is_no_text_ends_no_command(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE study SET name = x'ff00'")
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    monkeypatch.setattr(sys, "argv", ["assay", "compare", "made", "--store", "s.db"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "unknown study 'made'" in capsys.readouterr().err

@@ -203,7 +203,8 @@ def study_definition(database: Database, name: str) -> Row:
 
 
 def unknown_study(name: str, names: Sequence[str]) -> str:
-    """The message for a study that the store does not have."""
+    """The message for a study that the store does not have; of a damaged store, a name may be no text."""
+    names = [name for name in names if isinstance(name, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
     return unknown("study", name, names) if names else f"unknown study {name!r}; the store has no studies yet"
 
 
