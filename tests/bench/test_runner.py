@@ -53,7 +53,8 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def _quick_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "calibrate", lambda threads: Calibration(dict.fromkeys(threads, 50.0), 10.0))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]  # the fakes of the tests, and Assay from where it is tested
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
 
 
 def recipe(data: str, **changes: Any) -> Recipe:
