@@ -436,3 +436,17 @@ def test_the_name_of_a_study_that_is_no_text_ends_no_command(
         cli.main()
     assert end.value.code == 2
     assert "unknown study 'made'" in capsys.readouterr().err
+
+
+def test_a_machine_that_cannot_be_read_is_named_by_a_report(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE machine SET description = '?'")
+    connection.close()
+    monkeypatch.chdir(store.parent)
+    monkeypatch.setattr(sys, "argv", ["assay", "report", "made", "--store", "s.db"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "cannot be read: machine.description" in " ".join(capsys.readouterr().err.split())

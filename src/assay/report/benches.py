@@ -62,7 +62,7 @@ def _accuracy(row: Plain) -> str:
 
 
 def _memory(row: Plain) -> str:
-    sizes = [row["peak_memory_bytes"], row["peak_device_memory_bytes"]]
+    sizes = [row.get("peak_memory_bytes"), row.get("peak_device_memory_bytes")]
     return " + ".join(f"{size / 2**20:,.0f}" for size in sizes if size is not None) or "-"
 
 

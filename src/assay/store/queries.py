@@ -453,5 +453,7 @@ def machines_of(database: Database, keys: Sequence[str]) -> list[Row]:
         for start in range(0, len(keys), 400):
             hashes = sa.select(result.c.machine).where(result.c.trial.in_(keys[start : start + 400]))
             query = sa.select(machine).where(machine.c.hash.in_(hashes))
-            descriptions |= {row.hash: json.loads(row.description) for row in connection.execute(query)}
+            for row in connection.execute(query):
+                readable("machine", {"description": row.description}, str(row.hash))
+                descriptions[row.hash] = json.loads(row.description)
     return list(descriptions.values())
