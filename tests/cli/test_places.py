@@ -362,91 +362,80 @@ def test_a_store_url_of_sqlite_has_no_host() -> None:
         assert "secret" not in str(refused.value)
 
 
+# --- a store whose cells were changed --------------------------------------------------------------------------------
+
+
+def change(store: Path, *statements: str) -> str:
+    """Changes the rows of a store behind Assay's back; returns the key of one of its trials."""
+    connection = sqlite3.connect(store)
+    with connection:
+        for statement in statements:
+            connection.execute(statement)
+        key = str(connection.execute("SELECT key FROM trial").fetchone()[0])
+    connection.close()
+    return key
+
+
+@pytest.fixture
+def ended(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command on the store: its exit code, and its words on the screen in one line."""
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), " ".join((captured.out + captured.err).split())
+
+    monkeypatch.chdir(store.parent)
+    return run
+
+
 @pytest.mark.parametrize("column", ["model", "optimizer", "batches", "batch_size", "engine", "learning_rate", "seed"])
-def test_an_empty_column_of_a_trial_ends_no_command(store: Path, column: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with sqlite3.connect(store) as connection:
-        connection.execute(f"UPDATE trial SET {column} = NULL")
-        key = connection.execute("SELECT key FROM trial").fetchone()[0]
-    connection.close()
-    monkeypatch.chdir(store.parent)
+def test_an_empty_column_of_a_trial_ends_no_command(store: Path, column: str, ended: Any) -> None:
+    key = change(store, f"UPDATE trial SET {column} = NULL")
     for words in (["list", "--trials"], ["show", key], ["list", "--study", "made"]):
-        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code in (None, 0, 2), words
+        assert ended(*words)[0] in (0, 2), words
 
 
-def test_a_recipe_that_is_no_table_is_named(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with sqlite3.connect(store) as connection:
-        key = connection.execute("SELECT key FROM trial").fetchone()[0]
-        connection.execute("UPDATE trial SET recipe = '5' WHERE key = ?", (key,))
-    connection.close()
-    monkeypatch.chdir(store.parent)
+def test_a_recipe_that_is_no_table_is_named(store: Path, ended: Any) -> None:
+    key = change(store)
+    change(store, f"UPDATE trial SET recipe = '5' WHERE key = '{key}'")
     for words in (["show", key], ["show", key, "--recipe"], ["compare", "made"], ["report", "made"]):
-        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code == 2, words
-        assert f"the trial '{key[:8]}' cannot be read: " in " ".join(capsys.readouterr().err.split()), words
+        code, text = ended(*words)
+        assert code == 2, words
+        assert f"the trial '{key[:8]}' cannot be read: trial.recipe: is" in text, words
 
 
-def test_a_study_without_its_trials_ends_no_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with sqlite3.connect(store) as connection:
-        connection.execute("DELETE FROM member")
-    connection.close()
-    monkeypatch.chdir(store.parent)
+def test_a_study_without_its_trials_ends_no_command(store: Path, ended: Any) -> None:
+    change(store, "DELETE FROM member")
     charts = [["plot", "made", name] for name in ("curves", "pareto", "effort", "ledger", "parallel", "grid")]
     ways = ["compare", "report", "target", "show"]
     for words in (["list", "--study", "made"], *([way, "made"] for way in ways), *charts):
-        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code in (None, 0, 1, 2), words
+        assert ended(*words)[0] in (0, 1, 2), words
 
 
 @pytest.mark.parametrize("moment", ["1e300", "253370764801", "9e18"])
-def test_a_time_that_no_calendar_has_is_found_and_ends_no_command(
-    store: Path, moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_time_that_no_calendar_has_is_found_and_ends_no_command(store: Path, moment: str, ended: Any) -> None:
+    change(store, f"UPDATE study SET updated = {moment}", f"UPDATE result SET finished = {moment}")
+    for words, codes in ((["list"], (0,)), (["list", "--trials"], (0, 2))):
+        assert ended(*words)[0] in codes, words
+    code, text = ended("store", "check")
+    assert code in (1, 2)
+    assert "study.updated" in text
+
+
+@pytest.mark.parametrize(
+    ("statement", "command", "sentence"),
+    [
+        ("UPDATE study SET name = x'ff00'", "compare", "unknown study 'made'"),
+        ("UPDATE machine SET description = '?'", "report", "cannot be read: machine.description"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_named(
+    store: Path, statement: str, command: str, sentence: str, ended: Any
 ) -> None:
-    with sqlite3.connect(store) as connection:
-        connection.execute(f"UPDATE study SET updated = {moment}")
-        connection.execute(f"UPDATE result SET finished = {moment}")
-    connection.close()
-    monkeypatch.chdir(store.parent)
-    for words, codes in ((["list"], (None, 0)), (["list", "--trials"], (None, 0, 2)), (["store", "check"], (1, 2))):
-        monkeypatch.setattr(sys, "argv", ["assay", *words, "--store", "s.db"])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code in codes, words
-    captured = capsys.readouterr()
-    assert "study.updated" in captured.out + captured.err
-
-
-def test_the_name_of_a_study_that_is_no_text_ends_no_command(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE study SET name = x'ff00'")
-    connection.close()
-    monkeypatch.chdir(store.parent)
-    monkeypatch.setattr(sys, "argv", ["assay", "compare", "made", "--store", "s.db"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    assert "unknown study 'made'" in capsys.readouterr().err
-
-
-def test_a_machine_that_cannot_be_read_is_named_by_a_report(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE machine SET description = '?'")
-    connection.close()
-    monkeypatch.chdir(store.parent)
-    monkeypatch.setattr(sys, "argv", ["assay", "report", "made", "--store", "s.db"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    assert "cannot be read: machine.description" in " ".join(capsys.readouterr().err.split())
+    change(store, statement)
+    code, text = ended(command, "made")
+    assert code == 2
+    assert sentence in text
