@@ -30,6 +30,11 @@ class TableFormat(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
 
+    @property
+    def as_option(self) -> dict[str, bool]:
+        """The option that asks for it, for a command line to repeat; none for text."""
+        return {self.value: True} if self else {}
+
 
 _ABOUT = {
     TableFormat.CSV: "Print the table as CSV.",

@@ -33,6 +33,7 @@ def report(
         return
     if table_format:
         print_summary(results, table_format)
-    for answer in results.answers() if not table_format else []:
-        print_line(f"- {answer}")
+    else:
+        for answer in results.answers():
+            print_line(f"- {answer}")
     note(f"{path}, {path.stat().st_size / 2**20:.1f} MiB")

@@ -61,11 +61,12 @@ def reproduce(
     from assay.store.store import Store
 
     if not name:
+        rows = [[key, entry.about] for key, entry in REPRODUCTIONS.items()]
         if table_format:
-            rows = [[key, entry.about] for key, entry in REPRODUCTIONS.items()]
             print_tables([tables.of_rows("", ["name", "about"], rows)], table_format=table_format)
-        for key, entry in REPRODUCTIONS.items() if not table_format else []:
-            console().print(f"{key:18} {entry.about}", markup=False)
+            return
+        for key, about in rows:
+            console().print(f"{key:18} {about}", markup=False)
         return
     chosen = reproduction(name)
     for option, value, owner in (("sample", sample, "parameter-grid"), ("epochs", epochs, "lenet5")):
@@ -103,7 +104,7 @@ def reproduce(
             store=typed_store(store),
             out=out,
             json=as_json,
-            **({table_format.value: True} if table_format else {}),
+            **table_format.as_option,
         )
         note(f"interrupted; run the same command to resume: {line}")
         raise typer.Exit(Exit.INTERRUPTED)

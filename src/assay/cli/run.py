@@ -94,7 +94,7 @@ def run(
     given: dict[str, Value] = {"set": sets or [], "data": data, "engine": engine, "command": command, "device": device}
     given |= {"threads": threads, "timing": timing, "repeats": repeats, "until_decided": until_decided}
     given |= {"allow_code": allow_code, "yes": yes, "store": typed_store(store), "json": as_json}
-    given |= {table_format.value: True} if table_format else {}
+    given |= table_format.as_option
     same = "run the same command, without --again, to resume" if again else "run the same command to resume"
     resume = f"{same}: {command_line('assay run', study, **given)}"
     with code_allowed(allow_code):
@@ -164,7 +164,7 @@ def _run_until_decided(
         rest = {key: value for key, value in vars(decision).items() if key not in ("verdicts", "open")}
         print_json({"study": study.name, "verdicts": pairs, **rest, "open": len(decision.open)})
     else:
-        _print_summary(Results(store, study.name), table_format)
+        _print_rankings(Results(store, study.name), table_format)
         say = note if table_format else print_line
         for sentence in said_once(list(decision.sentences.values())):
             say(sentence)
@@ -185,7 +185,7 @@ def _print_results(execution: Execution, study: str, *, as_json: bool, table_for
 
     results = Results(execution.store, study)
     if not as_json:
-        _print_summary(results, table_format)
+        _print_rankings(results, table_format)
         return
     configurations, trials = frame_records(results.summary()), frame_records(results.frame())
     study_notes = [asdict(note) for note in results.notes()]
@@ -193,7 +193,7 @@ def _print_results(execution: Execution, study: str, *, as_json: bool, table_for
     print_json(content | {"notes": study_notes})
 
 
-def _print_summary(results: Results, table_format: TableFormat) -> None:
+def _print_rankings(results: Results, table_format: TableFormat) -> None:
     from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
     from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE

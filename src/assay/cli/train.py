@@ -141,8 +141,7 @@ def train(
         "allow_code": allow_code,
         "json": as_json,
     }
-    if table_format:
-        options[table_format.value] = True
+    options |= table_format.as_option
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, printed=(as_json, table_format), repeat=repeat)

@@ -51,8 +51,6 @@ def baseline_of(trials: Frame, decided: Mapping[str, Sequence[Verdict]] | None =
 
     It is the one named "baseline", unless verdicts on all pairs were stored.
     """
-    if trials.empty:  # it may have no columns at all
-        return None
     own = trials[~is_imported(trials)]["configuration"]
     is_one = not decided and own.nunique() > 1 and bool((own == BASELINE).any())
     return BASELINE if is_one else None
@@ -148,16 +146,21 @@ def _packed(trials: Frame) -> str:
     return PACKED if set(trials["timing"].tolist()) == {"packed"} else ""
 
 
-def reached_by(trials: Frame) -> tuple[set[str], str]:
-    """The configurations whose mean accuracy reaches the default target, and "97 % test accuracy"; none without one."""
+def reached_by(trials: Frame) -> tuple[set[str], str, str]:
+    """The configurations whose mean accuracy reaches the default target, and "97 % test accuracy"; none without one.
+
+    The third is why there is none, where the best configuration is no better than chance; else empty.
+    """
     measure = verdicts.selection(paired(trials))
     try:
         target = targets.default_target(trials, column=measure)
         seeds = SeedValues.of(trials, measure)
+    except targets.NothingLearnedError as error:
+        return set(), "", str(error)
     except AssayError:
-        return set(), ""
+        return set(), "", ""
     names = {name for name, mean in zip(seeds.names, seeds.means().tolist(), strict=True) if mean >= target}
-    return names, f"{percent(target)} {MEASURES[measure].label}"
+    return names, f"{percent(target)} {MEASURES[measure].label}", ""
 
 
 def selected_by(trials: Frame) -> str:
@@ -166,24 +169,13 @@ def selected_by(trials: Frame) -> str:
     return verdicts.selection(own if len(own) else trials)
 
 
-def nothing_learned(trials: Frame) -> str:
-    """Why an effort says nothing, if the best configuration is no better than chance; else empty."""
-    try:
-        targets.default_target(trials, column=verdicts.selection(paired(trials)))
-    except targets.NothingLearnedError as error:
-        return str(error)
-    except AssayError:
-        pass
-    return ""
-
-
 def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     """The rankings of a summary by effort, each with the end of its title: one for each engine.
 
     The configurations that reach the default target come first, so that those that did not train do not lead. Times
     that do not compare with those of most trials are left out, as `comparable_costs` says.
     """
-    names, goal = reached_by(trials)
+    names, goal, nothing_learned = reached_by(trials)
     fair, left_out = comparable_costs(trials)
     if left_out:  # the scores stay those of all trials
         costs = summarised(fair).set_index("configuration")[["seconds", "processor_seconds", "effort"]]
@@ -202,7 +194,7 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
         is_reached = bool(goal) and 0 < int(order["misses"].sum()) < len(order)
         table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
         first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"
-        chance = "; none is better than chance" if not goal and nothing_learned(trials) else ""
+        chance = "; none is better than chance" if nothing_learned else ""
         rankings.append((on + _packed(trials) + (first if is_reached else chance), table))
     return rankings
 
@@ -210,11 +202,11 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
 def _effort(trials: Frame) -> list[str]:
     """The least effort for each engine, of the configurations that reach the target."""
     fair, _ = comparable(trials)
-    names, goal = reached_by(trials)
+    names, goal, nothing_learned = reached_by(trials)
     left_out = comparable_costs(trials)[1]
     excluded = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
-    if not goal and (why := nothing_learned(trials)):
-        return [f"No configuration is ranked by effort: {why}.", *excluded]
+    if nothing_learned:
+        return [f"No configuration is ranked by effort: {nothing_learned}.", *excluded]
     sentences = [_least_effort(part, engine, names=names, goal=goal) for engine, part in _by_engine(fair)]
     return [*sentences, *excluded]
 

@@ -205,7 +205,7 @@ def _counts(values: Array) -> Choice:
         open_rows = np.asarray(((values >= 0) & (values <= 1)).all(axis=1) & ~np.signbit(values).any(axis=1))
     totals, counts = np.zeros(len(values), np.int64), np.zeros(values.shape, "<u8")
     while (left := np.flatnonzero(open_rows & (totals == 0))).size:
-        for total in [*curves.recent_counts()]:
+        for total in curves.recent_counts():
             whole = np.rint(values[left] * total)
             same = (whole / total == values[left]).all(axis=1)
             totals[left[same]], counts[left[same]] = total, whole[same].astype("<u8")

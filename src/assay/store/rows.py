@@ -254,12 +254,19 @@ def readable(table: str, row: Mapping[str, Any], key: str) -> None:
     """Checks a row that was read. Raises: StoreError that names it and the cure."""
     try:
         check_row(table, row, skip=("recipe",))
-        if isinstance(recipe := row.get("recipe", "{}"), str):  # read as a recipe later, where it is needed
-            plain_json(recipe, dict)
-        else:
-            raise ValueError(f"is {type(recipe).__name__}; expected text")
+        _check_table(row.get("recipe", "{}"))
     except ValueError as error:
         raise StoreError(unreadable(table, key, str(error))) from None
+
+
+def _check_table(recipe: object) -> None:
+    """Checks that a stored recipe is a table; what is in it is checked where it is read. Raises: ValueError."""
+    if not isinstance(recipe, str):
+        raise ValueError(f"trial.recipe: is of type {type(recipe).__name__}; expected text")
+    try:
+        plain_json(recipe, dict)
+    except ValueError as error:
+        raise ValueError(f"trial.recipe: {error}") from None
 
 
 def unreadable(table: str, key: str, reason: str) -> str:
