@@ -16,6 +16,7 @@ import assay
 from assay.errors import AssayError, FileError
 from assay.report import thinning
 from assay.report.charts import CHARTS, style, write
+from assay.report.charts.parallel import _upright
 from assay.report.charts.writing import html
 from tests.report.frames import (
     HTML,
@@ -374,6 +375,16 @@ def test_sensitivity_holds_medians_and_marks_lost_trials() -> None:
     (lost,) = [r for r in rows(spec) if r["kind"] == "cross"]
     assert (lost["name"], lost["x"], lost["n"]) == ("adam", 0.3, 3)
     assert {"adam", "descent", "momentum", "0.01"} <= set(texts(svg))
+
+
+def test_lines_through_one_value_pass_it_in_the_order_of_their_scores_and_a_few_pass_close_to_it() -> None:
+    for count, most in ((6, 0.02), (200, 0.16)):
+        ranks = [(number + 0.5) / count for number in range(count)]
+        upright = _upright("optimizer", ["adam", "descent"] * (count // 2), ["adam", "descent"], ranks=ranks)
+        of_adam = upright.heights[::2]
+        assert of_adam == sorted(of_adam)
+        assert max(abs(height - 0.25) for height in of_adam) < most
+    assert max(of_adam) - min(of_adam) > 0.25, "many lines are spread over more than half of what a value has"
 
 
 def test_parallel_coordinates_place_every_value_on_its_axis() -> None:

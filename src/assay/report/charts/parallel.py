@@ -43,7 +43,7 @@ from assay.report.thinning import evenly
 from assay.rng import stream
 
 _SCORE = TEST_SCORE.column
-_BAND = 0.6  # of the distance of two values: how wide the lines through one value are spread
+_BAND, _FULL = 0.6, 100  # of the distance of two values: how wide so many lines through them are spread
 _EVEN = 8  # different values up to which they stand at equal distances
 
 
@@ -113,7 +113,7 @@ def _upright(name: str, values: list[Any], everything: list[Any], *, ranks: list
     if len(levels) <= _EVEN or len(finite) < len(everything):
         place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
         shown = [levels[i] for i in evenly(len(levels), 16)]
-        width = _BAND / len(levels) if len(texts) > len(set(texts)) else 0.0
+        width = _BAND / len(levels) * min(1.0, len(texts) / _FULL)  # a few lines pass close to their value
         heights = [place[text] + width * (rank - 0.5) for text, rank in zip(texts, ranks, strict=True)]
         return _Upright(name, heights, texts, [(place[level], level) for level in shown])
     low, high = min(finite), max(finite)
