@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import assay
 from assay.data.datasets import load as load_data
+from assay.execution import fit as fit_module
 from assay.recipe.model import Recipe
 from assay.system import load, machine
 from assay.system.load import Load, LoadMeter
@@ -180,6 +182,20 @@ def test_every_entry_of_a_ledger_has_its_processor_seconds() -> None:
     assert both["train"] > processor["train"]
     assert both["wall"] > processor["wall"]
     assert longer.load.processor == both["train"]
+
+
+def test_no_ledger_has_less_in_all_than_in_its_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        return confusion(*arguments)
+
+    confusion = fit_module.confusion_of
+    monkeypatch.setattr(fit_module, "confusion_of", slowly)  # after the loop has ended
+    ledger = assay.fit({"budget": {"iterations": 20}}, engine="numpy").ledger
+    assert ledger.evaluate > 0.05
+    for entries in (ledger.plain(), ledger.plain_processor() or {}):
+        assert sum(entries.values()) == pytest.approx(2 * entries["wall"])
+    assert ledger.other > 0
 
 
 # --- quotas ----------------------------------------------------------------------------------------------------------

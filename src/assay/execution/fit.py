@@ -112,7 +112,7 @@ def fit(
                 raise Interrupted(run.histories()[0])
     confusion = None
     if run.histories()[0].outcome in WITH_CONFUSION:
-        with run.ledger.book("evaluate"):
+        with run.book("evaluate"):
             confusion = confusion_of(run)
     history = replace(run.histories()[0], confusion=confusion)
     notes = result_notes(history, run.data, lambda: confusion)

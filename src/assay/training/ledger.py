@@ -47,13 +47,15 @@ class Ledger:
         return max(0.0, self.wall - named)
 
     @contextmanager
-    def book(self, entry: str) -> Generator[None]:
-        """Adds the time and the processor seconds of the block to an entry."""
+    def book(self, entry: str, *, wall: bool = False) -> Generator[None]:
+        """Adds the time and the processor seconds of the block to an entry, and to `wall` where nothing else does."""
         begin, processor_begin = perf_counter(), process_time()
         try:
             yield
         finally:
-            self.add(entry, perf_counter() - begin, process_time() - processor_begin)
+            seconds, processor = perf_counter() - begin, process_time() - processor_begin
+            for name in (entry, "wall") if wall else (entry,):
+                self.add(name, seconds, processor)
 
     def add(self, entry: str, seconds: float, processor: float) -> None:
         """Adds seconds and processor seconds to an entry; where processor seconds are unknown, they stay so."""

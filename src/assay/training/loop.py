@@ -11,7 +11,7 @@ import math
 import resource
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
@@ -366,14 +366,15 @@ class Training:
 
     def histories_of(self, numbers: Collection[int]) -> dict[int, History]:
         """The histories so far of some trials, by their numbers; in a cohort, with their part of the seconds."""
-        begin, processor_begin = perf_counter(), process_time()
         self._load.close()
-        with self.ledger.book("checkpoint"):
+        with self.book("checkpoint"):
             checkpoint = self.engine.export(self.state)
-        if self._began is None:
-            self.ledger.add("wall", perf_counter() - begin, process_time() - processor_begin)
         self._share_out(self._members)
         return {number: self._history(number, checkpoint) for number in numbers}
+
+    def book(self, entry: str) -> AbstractContextManager[None]:
+        """Books a block of work on this training; `wall` counts by itself only while the loop runs."""
+        return self.ledger.book(entry, wall=self._began is None)
 
     def _spent(self) -> Ledger:
         """The ledger so far, also while the loop runs."""

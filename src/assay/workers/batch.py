@@ -312,7 +312,7 @@ class _Batch:
         if not best:
             return
         assert isinstance(self._training, Training)  # external programs keep no best weights
-        with self._training.ledger.book("checkpoint"):
+        with self._training.book("checkpoint"):
             weights = self._training.weights_of({number for number, _ in best})
         for number, reader in best:
             reader.best_weights = weights[number]
@@ -324,7 +324,7 @@ class _Batch:
         training, data = self._training, self._training.data
         numbers = list(dict.fromkeys(end.trajectory.number for end in ends))
         done = [end.trajectory.number for end in ends if end.outcome in WITH_CONFUSION]
-        with training.ledger.book("evaluate"):
+        with training.book("evaluate"):
             confusions = confusions_of(training, list(dict.fromkeys(done)))
         histories = training.histories_of(numbers)
         for number, group in groupby(ends, lambda end: end.trajectory.number):
@@ -350,7 +350,7 @@ class _Batch:
             snapshots=reader.snapshots,
         )
         confusion = confusion if end.outcome in WITH_CONFUSION else None
-        with self._training.ledger.book("evaluate"):
+        with self._training.book("evaluate"):
             notes = result_notes(history, data, lambda: confusion)
         history = replace(history, warnings=(*history.warnings, *notes))
         return EndedEvent(reader.number, history, confusion, end.trajectory.number)

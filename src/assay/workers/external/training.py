@@ -11,6 +11,7 @@ import math
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -101,6 +102,10 @@ class ExternalTraining:
             self.ledger.wall += perf_counter() - self._began
             self._began = None
 
+    def book(self, entry: str) -> AbstractContextManager[None]:
+        """Books a block of work on this training; `wall` counts by itself only while the program runs."""
+        return self.ledger.book(entry, wall=self._began is None)
+
     def _write(self, folder: Path) -> None:
         try:
             write_folder(folder, self.cohort, self.splits, self.engine, self.curve.log_points)
@@ -168,7 +173,7 @@ class ExternalTraining:
             raise ProgramError(f"{process.end.text} after {self.curve.progress}")
         if not self.curve.complete:
             raise ProgramError(f"ended with code 0 after {self.curve.progress}")
-        with self.ledger.book("checkpoint"):
+        with self.book("checkpoint"):
             self.weights = final_weights(folder, self.cohort.network.arrays)
         if self.weights:
             checkpoint = Checkpoint(self.iteration, {name: w[None] for name, w in self.weights.items()}, {})
@@ -181,7 +186,7 @@ class ExternalTraining:
 
     def _evaluated(self, checkpoint: Checkpoint) -> dict[str, Evaluation]:
         """Assay's own evaluation of weights, by split; the evaluator keeps them."""
-        with self.ledger.book("evaluate"):
+        with self.book("evaluate"):
             weights_only = Checkpoint(checkpoint.t, checkpoint.weights, {})
             self._state = self._evaluator.start(self.cohort, weights_only, Splits(dict(self.splits.parts)))
             train = {"full": "train", "batch": ""}.get(str(self.recipe.log.train_loss), "subset")
