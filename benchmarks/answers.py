@@ -14,20 +14,34 @@ from benchmarks.synthetic import NAME
 
 SEEDS = 4
 """Of each configuration; a store has a multiple of so many trials."""
+CHARTS = ("curves", "pareto", "effort", "ledger", "verdicts", "sensitivity", "importance", "parallel", "grid")
+CHARTS += ("confusion", "curve")
+"""The kinds of charts of the study; those of kept weights, of a baseline and of a search need another one."""
+_ONCE = ("store export", "store import")  # they write what a repetition would find
 _ENOUGH_SECONDS = 5.0  # of one command: a longer one is not repeated
 
 
 def commands(store: Path, folder: Path) -> dict[str, list[str]]:
     """The words of each command; what it writes goes to `folder`."""
-    page, picture = folder / "page.html", folder / "picture.png"
+    page, exported = folder / "page.html", str(folder / "export")
     words = {
         "list": ["list"],
         "show": ["show"],
         "compare": ["compare", NAME],
-        "plot curves": ["plot", NAME, "curves", "--out", str(picture)],
+        **{f"plot {chart}": ["plot", NAME, chart, "--out", str(folder / f"{chart}.png")] for chart in CHARTS},
         "report": ["report", NAME, "--out", str(page)],
     }
-    return {name: [sys.executable, "-m", "assay", *rest, "--store", str(store)] for name, rest in words.items()}
+    words |= {
+        "store check": ["store", "check"],
+        "store export": ["store", "export", exported],
+        "store import": ["store", "import", exported],
+        "store vacuum": ["store", "vacuum"],
+    }
+    stores = {"store import": folder / "imported.db"}
+    return {
+        name: [sys.executable, "-m", "assay", *rest, "--store", str(stores.get(name, store))]
+        for name, rest in words.items()
+    }
 
 
 def answer_rows(
@@ -76,7 +90,8 @@ def _interleaved(words: dict[str, list[str]], repetitions: int, limit_seconds: f
     usages: dict[str, list[Usage]] = {name: [] for name in words}
     for _ in range(repetitions):
         for name, ones in usages.items():
-            if not ones or (ones[-1].code == 0 and ones[-1].seconds < _ENOUGH_SECONDS):
+            is_repeated = name not in _ONCE and ones and ones[-1].code == 0 and ones[-1].seconds < _ENOUGH_SECONDS
+            if not ones or is_repeated:
                 ones.append(run(words[name], limit_seconds=limit_seconds))
     return usages
 
@@ -86,7 +101,8 @@ def _row(size: int, name: str, usages: Sequence[Usage], limit_seconds: float, fo
     peak = statistics.median(peaks) if peaks else None
     if failed := [usage for usage in usages if usage.code != 0]:
         return AnswerRow(size, name, peak_bytes=peak, problem=_problem(failed[0], limit_seconds))
-    written = {"report": folder / "page.html", "plot curves": folder / "picture.png"}.get(name)
+    pictures = {f"plot {chart}": folder / f"{chart}.png" for chart in CHARTS}
+    written = ({"report": folder / "page.html"} | pictures).get(name)
     return AnswerRow(
         size,
         name,

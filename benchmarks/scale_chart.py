@@ -13,6 +13,7 @@ from assay.report.charts.style import COLOURS, GREY
 from benchmarks.scale_rows import AnswerRow, ScaleReport, TrialRow
 
 _POWERS = [10.0**power for power in range(-2, 6)]  # that axes name
+_DRAWN = ("list", "show", "compare", "plot curves", "report")  # of the commands; the table has all
 _FAMILIES = {"assay": COLOURS[0], "Optuna": COLOURS[1], "loop": GREY}
 
 
@@ -21,7 +22,7 @@ def chart(report: ScaleReport, path: Path) -> None:
     panels: list[Any] = []
     if measured := [row for row in report.trials if row.rate is not None]:
         panels.append(_rates(measured))
-    if answered := [row for row in report.answers if row.seconds is not None]:
+    if answered := [row for row in report.answers if row.seconds is not None and row.command in _DRAWN]:
         panels.append(_answers(answered))
     if not panels:
         return

@@ -89,13 +89,14 @@ def _ends(trials: list[Trial], points: int) -> Iterator[Finished]:
             yield Finished(Outcome.FAILED, "failed: made up", error="Traceback: made up")
             continue
         outcome = Outcome.DIVERGED if chance < 0.02 else Outcome.COMPLETED
-        history = _history(trial, steps, outcome, draw, machine)
+        history = history_of(trial, steps, outcome, draw, machine)
         yield Finished(outcome, history.reason, history, confusion=_confusion(history, draw))
 
 
-def _history(
+def history_of(
     trial: Trial, steps: np.ndarray, outcome: Outcome, draw: np.random.Generator, machine: dict[str, Any]
 ) -> History:
+    """The history of a made-up trial with log points at the steps."""
     recipe = trial.recipe
     final, pace = (
         _accuracy(recipe) + draw.normal(0, 0.004),

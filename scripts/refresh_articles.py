@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 from assay import __version__
-from assay.articles import Page, ReproductionSpec, page_of, reproduction, results_of
+from assay.articles import Page, context_of, find_article, page_of, plans_after, plans_of, results_of, spec_of
 from assay.report.charts import write
 from assay.report.text import duration
 from assay.store.exchange import export, read_back
@@ -34,6 +34,8 @@ PAGES = {  # the page of each reproduction, and its title in the table of articl
     "flux-mnist": ("flux-mnist", "three networks, three variants of gradient descent"),
     "adam": ("adam", "the same with ADAM: is it better?"),
     "from-scratch": ("from-scratch", "a network from scratch: what preallocation buys"),
+    "adadelta": ("adadelta", "ADADELTA: four optimizers over their settings"),
+    "schedules": ("schedules", "learning-rate schedules against constant rates"),
     "parameters": ("parameters", "parameter choice, one change at a time"),
     "parameter-grid": ("parameter-grid", "all 2,187 combinations"),
     "lenet5": ("lenet5", "a widened LeNet-5 in MATLAB, PyTorch and Flux"),
@@ -70,7 +72,7 @@ def main() -> None:
 
 def export_studies(name: str, store: Store, data: str) -> None:
     """Exports the studies of an article, each into its folder."""
-    for plan in stored_plans(name, store, data)[1]:
+    for plan in stored_plans(name, store, data).values():
         folder = EXPORTS / plan.study.name
         shutil.rmtree(folder, ignore_errors=True)
         export(store, folder, study_name=plan.study.name)
@@ -87,24 +89,26 @@ def write_page(stem: str, page: Page) -> None:
         shrink(write(picture.chart, ARTICLES / file))
 
 
-def stored_plans(name: str, store: Store, data: str) -> tuple[ReproductionSpec, list[Plan]]:
+def stored_plans(name: str, store: Store, data: str) -> dict[str, Plan]:
     """The plans of an article's studies, those that depend on results included; they are registered in the store."""
-    chosen, spec = reproduction(name), ReproductionSpec(data)
-    plans = chosen.plans(spec)
-    for plan in plans:
+    article = find_article(name)
+    spec = spec_of(article, data=data)
+    plans = plans_of(article, spec)
+    for plan in plans.values():
         store.register(plan)
-    more = chosen.then(spec, results_of(plans, store))
-    for plan in more:
+    more = plans_after(article, spec, results_of(plans, store))
+    for plan in more.values():
         store.register(plan)
-    return spec, [*plans, *more]
+    return {**plans, **more}
 
 
 def stored_page(name: str, store: Store, data: str) -> tuple[Page | None, int, int]:
     """The page of the stored results (None if there are none), the number of finished trials, and of all trials."""
-    spec, plans = stored_plans(name, store, data)
-    outcomes = [result.frame()["outcome"] for result in results_of(plans, store).values()]
+    article, plans = find_article(name), stored_plans(name, store, data)
+    context = context_of(article, spec_of(article, data=data), plans, store)
+    outcomes = [result.frame()["outcome"] for result in context.results.values()]
     finished, total = sum(int((o != "planned").sum()) for o in outcomes), sum(map(len, outcomes))
-    return page_of(reproduction(name), spec, plans, store) if finished else None, finished, total
+    return page_of(article, context) if finished else None, finished, total
 
 
 def row(name: str, stem: str, about: str, page: Page, measured: str) -> str:

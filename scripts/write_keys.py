@@ -21,7 +21,7 @@ HEAD = """# Keys of recipes and studies
 <!-- Written by scripts/write_keys.py from the parts; edit their docstrings, not this page. -->
 
 Every key that a TOML file, `--set KEY=VALUE` or plain data in Python may have. `assay help KEY` shows one of them in a
-terminal, and `assay schema recipe` or `assay schema study` prints the JSON schema with which an editor completes and
+terminal, and `assay schema recipe`, `study` or `claims` prints the JSON schema with which an editor completes and
 checks a file: write it with `-o assay.schema.json`, and put `#:schema ./assay.schema.json` in the first line.
 
 | typed | short for |

@@ -20,7 +20,7 @@ import pytest
 import assay
 from assay import logs
 from assay.cli.commands import COMMANDS
-from assay.engines import ENGINES, installed, promises
+from assay.engines import ENGINES, installed, promises, speeds
 from assay.parts.activations import OUTPUTS
 from assay.parts.initials import INITIALS
 from assay.parts.losses import LOSSES
@@ -122,6 +122,10 @@ def test_the_page_on_checks_has_every_refused_pairing_and_every_output_that_foll
 
 def test_the_architecture_shows_what_the_engines_promise() -> None:
     assert promises.table() in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_the_page_on_gpus_shows_what_measured_fastest_there() -> None:
+    assert speeds.table() in (ROOT / "docs" / "gpu.md").read_text()
 
 
 def test_the_reference_has_every_public_name() -> None:

@@ -12,6 +12,7 @@ TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
+@pytest.mark.endurance
 def test_the_tutorial_runs_and_its_stored_numbers_are_those_of_this_version() -> None:
     stored = nbformat.read(TUTORIAL, 4)
     fresh = nbformat.read(TUTORIAL, 4)

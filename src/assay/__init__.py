@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from assay.data.dataset import Dataset, from_arrays
     from assay.data.datasets import load as load_data
     from assay.errors import AssayError
+    from assay.execution.ask_tell import Search
     from assay.execution.fit import Interrupted, fit
     from assay.execution.run import run
     from assay.parts.user_optimizers import allowing_code
@@ -27,6 +28,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "Outcome": "training.outcome",
     "Recipe": "recipe.model",
     "Results": "results.results",
+    "Search": "execution.ask_tell",
     "Study": "studies.study",
     "allowing_code": "parts.user_optimizers",
     "fit": "execution.fit",
@@ -44,6 +46,7 @@ __all__ = [
     "Outcome",
     "Recipe",
     "Results",
+    "Search",
     "Study",
     "__version__",
     "allowing_code",

@@ -142,3 +142,14 @@ def test_times_of_the_smaller_group_are_left_out_and_their_scores_kept() -> None
     planned = frame.assign(cohort=[4, 4, np.nan], machine=["3f2a", "3f2a", None], seconds=[1.0, 1.0, np.nan])
     assert comparable_costs(planned)[1] == ""  # it has no time to leave out
     assert "run the study with one --timing" in comparable_costs(frame.assign(machine=["a", "a", "b"]))[1]
+
+
+def test_on_a_gpu_only_cohorts_of_one_size_compare_by_seconds() -> None:
+    frame = pd.DataFrame({"timing": ["packed"] * 5, "machine": "3f2a", "threads": 1, "seconds": 1.0})
+    frame = frame.assign(cohort=[45, 45, 45, 3, 1], device="cuda")
+    kept, sentence = comparable_costs(frame)
+    assert kept["seconds"].isna().tolist() == [False, False, False, True, True]
+    assert "leave out 1 trial packed in cohorts of 3 on machine 3f2a with 1 thread; 1 trial packed on" in sentence
+    assert "--timing isolated times all alike" in sentence
+    on_cpu = comparable_costs(frame.assign(device="cpu"))[0]
+    assert on_cpu["seconds"].isna().tolist() == [False, False, False, False, True]

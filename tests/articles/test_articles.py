@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from assay.articles import REPRODUCTIONS, parse_spec
-from assay.articles.agreement import Run, judge, judge_loss, prediction_interval
-from assay.articles.allocations import allocated_bytes
-from assay.articles.beyond import beyond_finals, fastest, tuned_rate
-from assay.articles.cross_entropy_forms import EPSILON, added, clamped, exact
-from assay.articles.flux_findings import ends
-from assay.articles.grid import grid_finals
-from assay.articles.grid_estimates import sample_parts
-from assay.articles.grid_sample import GridSample, one_each, sample_plan, stratum_of
-from assay.articles.grid_whole import effects_table, factors_table, sample_table
+from assay.analysis.prediction import prediction_interval
+from assay.articles import article_names, find_article, plans_after, plans_of, spec_of
+from assay.articles.entries import PublishedPoint
+from assay.articles.grids import GridSample
+from assay.articles.measurements import Measurements
 from assay.articles.page import Finding, Page, Table
-from assay.articles.published import ARTICLES, PublishedPoint, article, points, sources
-from assay.articles.scratch_network import InPlace, example_gradients, step
-from assay.articles.spec import ReproductionSpec, study
+from assay.articles.parts import drawn
+from assay.articles.runner import experiments_of
+from assay.articles.sampling import one_each, sample_plan, strata_of
+from assay.articles.scaling import changed_study
+from assay.articles.selection import fastest
+from assay.articles.spec import ReproductionSpec
+from assay.articles.tables.factors import factors_table
+from assay.articles.tables.main_effects import compared_effects, sampled_effects
+from assay.articles.tables.published_points import PublishedPoints, judge, judge_loss
+from assay.articles.tables.sample_judged import SampleJudged
+from assay.articles.tables.tuned_rates import tuned_rate
+from assay.claims.agreement import Run
 from assay.data.datasets import load
 from assay.engines import load as load_engine
 from assay.errors import AssayError
@@ -39,58 +45,132 @@ from tests.folders import mnist_folder
 
 VARIANTS = {"batch": "full", "stochastic": "single", "mini-batch": "window"}
 DIGITS = ReproductionSpec("digits", quick=True)
+FLUX, ADAM, GRID = find_article("flux-mnist"), find_article("adam"), find_article("parameter-grid")
+
+
+def quick(name: str, **options: Any) -> ReproductionSpec:
+    return spec_of(find_article(name), quick=True, **options)
+
+
+HALF = ReproductionSpec("digits", quick=True, seeds=1, sample=0.5)  # a sample may be incomplete
 
 
 # --- published -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ARTICLES)
+@pytest.mark.parametrize("name", article_names())
 def test_an_article_has_sources_and_figures(name: str) -> None:
-    assert all(title for title, _ in sources(name))
-    assert {"points", "runs", "seconds"} & article(name).keys()
+    article = find_article(name)
+    assert all(source.title for source in article.file.sources)
+    assert article.bundled and article.parts and article.file.studies
+    for claim in article.claims:
+        assert set(claim.studies()) <= {entry.name for entry in article.file.studies}
 
 
 def test_every_point_has_a_configuration_and_a_figure() -> None:
-    published = points("flux_mnist")
+    published = [*FLUX.points, *ADAM.points]
     assert len({(p.name, p.accuracy) for p in published}) == len(published) > 30
     for point in published:
-        assert point.model in article("flux_mnist")["parameters"]
-        assert point.variant in VARIANTS
-        assert point.optimizer in ("descent", "adam")
+        model, optimizer, variant = point.cell.split()
+        assert model in FLUX.file.facts["parameters"]
+        assert variant in VARIANTS
+        assert optimizer in ("descent", "adam")
         assert point.iterations > 0
         assert 0 < (point.accuracy or 0.5) < 1
         assert 0 < (point.loss or 0.1) < 1
-    assert {p.cell for p in published} <= ends().keys()
-    assert len(ends()) == 18
+    assert len({p.cell for p in published}) == 18
+    assert set(find_article("adam-calibration").points) < set(ADAM.points), "the same figures where they stand twice"
 
 
 def test_every_point_is_a_trial_of_a_study() -> None:
-    for optimizer, names in (("descent", ("flux-mnist", "flux-mnist-early")), ("adam", ("adam", "adam-early"))):
-        trials = [c for name in names for c in study(name, ReproductionSpec("digits")).candidates()]
+    pairs = ((FLUX, "descent", ("flux-mnist", "flux-mnist-early")), (ADAM, "adam", ("adam", "adam-early")))
+    for article, optimizer, names in pairs:
+        trials = [c for name in names for c in article.study(name).candidates()]
         assert len({c.label for c in trials}) == len(trials), "a point is in one study alone"
         by_label = {c.label: Recipe.parse(c.table) for c in trials}
-        for point in points("flux_mnist", optimizer):
+        for point in article.points:
             recipe = by_label[point.name]
-            assert recipe.model.name == point.model
-            assert recipe.optimizer.entry == optimizer
-            assert recipe.batches.kind == VARIANTS[point.variant]
+            model, named, variant = point.cell.split()
+            assert recipe.model.name == model
+            assert recipe.optimizer.entry == optimizer == named
+            assert recipe.batches.kind == VARIANTS[variant]
             assert recipe.budget.iterations == point.iterations
+
+
+@pytest.mark.parametrize(("name", "points", "per_cell"), [("adadelta", 27, 1), ("schedules", 24, 3)])
+def test_every_point_of_an_article_that_is_data_alone_is_a_trial(name: str, points: int, per_cell: int) -> None:
+    article = find_article(name)
+    assert article.experiments is None
+    recipes = {c.label: Recipe.parse(c.table) for c in article.study(name).candidates()}
+    assert len(article.points) == len(recipes) == points
+    assert {p.name for p in article.points} == set(recipes)
+    assert len({p.cell for p in article.points}) * per_cell == points
+    for point in article.points:
+        recipe = recipes[point.name]
+        assert recipe.budget.iterations == point.iterations
+        method = point.cell.split()[0].replace("sgd", "descent")
+        assert recipe.optimizer.entry == method
+        if point.note:  # the tables of the paper have errors in percent
+            error = float(point.note.removeprefix("error ").removesuffix(" %"))
+            assert point.accuracy == pytest.approx(1 - error / 100, abs=1e-12)
+
+
+def test_the_settings_of_the_adadelta_paper_are_those_of_its_tables() -> None:
+    recipes = {c.label: Recipe.parse(c.table) for c in find_article("adadelta").study("adadelta").candidates()}
+    for label, recipe in recipes.items():
+        method, *settings, _ = label.split()
+        optimizer: Any = recipe.optimizer
+        if method == "adadelta":
+            assert (optimizer.decay, optimizer.epsilon) == tuple(map(float, settings))
+            assert optimizer.learning_rate == 1.0
+        else:
+            assert optimizer.learning_rate == float(settings[0])
+    assert {r.model.canonical()["hidden"] for r in recipes.values()} == {(500, 300)}
+
+
+def test_schedules_end_at_the_published_rate_just_after_the_training() -> None:
+    recipes = {c.label: Recipe.parse(c.table) for c in find_article("schedules").study("schedules").candidates()}
+    for schedule, final in (("linear", 0.0001), ("exponential", 0.001), ("cosine", 0.0001)):
+        recipe = recipes[f"adam {schedule} 11000"]
+        factors = recipe.schedule.factors(1, 11_001)
+        assert recipe.schedule.name == schedule
+        assert factors[0] == 1
+        assert recipe.optimizer.learning_rate * factors[-1] == pytest.approx(final, rel=1e-12)
+
+
+def test_published_accuracies_of_a_validation_set_are_held_against_it() -> None:
+    part = next(part for part in find_article("schedules").parts if isinstance(part, PublishedPoints))
+    assert part.split == "validation"
+    rows = [
+        {"trial": f"t{i}", "configuration": "adam cosine 11000", "seed": i, "outcome": "completed", "seconds": 1.0}
+        | {"accuracy": 0.5, "validation_accuracy": value, "train_loss": 0.1}
+        for i, value in enumerate((0.979, 0.980, 0.981))
+    ]
+    measured = Measurements([])
+    measured._rows = rows
+    measured.curves = {}
+    assert [run.accuracy for run in measured.runs("adam cosine 11000")] == [0.5] * 3
+    assert [run.accuracy for run in measured.runs("adam cosine 11000", score="validation_accuracy")] == [
+        0.979,
+        0.980,
+        0.981,
+    ]
 
 
 def test_an_unknown_article_and_a_point_without_a_figure_are_sentences() -> None:
     with pytest.raises(AssayError, match="did you mean 'parameters'"):
-        article("parameter")
-    with pytest.raises(AssayError, match="neither an accuracy nor a loss"):
-        PublishedPoint("4LS", "adam", "batch", 1)
-    with pytest.raises(AssayError, match="unknown word"):
-        PublishedPoint("4LS", "adam", "batch", 1, accuracy=0.5, word="abuot")
+        find_article("parameter")
+    with pytest.raises(ValueError, match="neither an accuracy nor a loss"):
+        PublishedPoint(cell="4LS adam batch", iterations=1)
+    with pytest.raises(ValueError, match="expected one of about, above, below"):
+        PublishedPoint(cell="4LS adam batch", iterations=1, accuracy=0.5, word="abuot")
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------
 
 
 def point(accuracy: float, word: str = "", loss: float | None = None) -> PublishedPoint:
-    return PublishedPoint("4LS", "descent", "batch", 1000, accuracy=accuracy, word=word, loss=loss)
+    return PublishedPoint(cell="4LS descent batch", iterations=1000, accuracy=accuracy, word=word, loss=loss)
 
 
 def runs(*accuracies: float, settled: bool) -> list[Run]:
@@ -152,6 +232,13 @@ def test_the_interval_for_a_new_run_covers_95_percent_of_new_runs() -> None:
         inside += low <= sample[5] <= high
     assert 0.93 < inside / 2000 < 0.97
     assert math.isnan(prediction_interval([0.5])[0])
+
+
+SCRATCH, FORMS = (experiments_of(find_article(name), allow_code=False) for name in ("from-scratch", "flux-mnist"))
+assert SCRATCH is not None and FORMS is not None
+InPlace, step, example_gradients = SCRATCH.InPlace, SCRATCH.step, SCRATCH.example_gradients
+allocated_bytes = SCRATCH.allocated_bytes
+EPSILON, added, clamped, exact = FORMS.EPSILON, FORMS.added, FORMS.clamped, FORMS.exact
 
 
 # --- a network from scratch ------------------------------------------------------------------------------------------
@@ -224,16 +311,21 @@ def test_cross_entropy_forms_differ_only_where_p_vanishes() -> None:
 # --- studies ---------------------------------------------------------------------------------------------------------
 
 
+STRATA = ("hidden", "batch")
+
+
 @pytest.fixture(scope="module")
 def whole() -> Plan:
-    made = plan(study("parameter-grid", ReproductionSpec("digits", quick=True, seeds=1)))
-    assert len(made.members) == 2187  # every configuration has its trial, also a shared one
-    return one_each(made)
+    """All of the grid, scaled down."""
+    made = plans_of(GRID, quick("parameter-grid", seeds=1))["parameter-grid"]
+    every = plan(made.study)
+    assert len(every.members) == 2187  # every configuration has its trial, also a shared one
+    return one_each(every)
 
 
 def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> None:
     assert (whole.requested, whole.folded, len(whole.jobs)) == (2187, 729, 486)
-    part = sample_plan(whole, 0.05)
+    part = sample_plan(whole, 0.05, STRATA)
     assert len(part.jobs) == round(0.05 * len(whole.jobs))
     assert {len(job.trials) for job in part.jobs} == {3}, "a trajectory is taken with all its epochs"
     strata = [
@@ -242,7 +334,7 @@ def test_the_grid_folds_and_shares_and_its_sample_is_stratified(whole: Plan) -> 
     counts = [strata.count(stratum) for stratum in set(strata)]
     assert len(counts) == 9
     assert max(counts) - min(counts) <= 1
-    assert [j.trajectory for j in sample_plan(whole, 0.05).jobs] == [j.trajectory for j in part.jobs]
+    assert [j.trajectory for j in sample_plan(whole, 0.05, STRATA).jobs] == [j.trajectory for j in part.jobs]
 
 
 def gathered(part: Plan, whole: Plan) -> GridSample:
@@ -259,14 +351,14 @@ def gathered(part: Plan, whole: Plan) -> GridSample:
             "outcome": "completed",
             "ledger_wall": seconds,
         }
-    sizes: dict[Any, int] = {}
-    for job in whole.jobs:
-        sizes[stratum_of(job)] = sizes.get(stratum_of(job), 0) + 1
-    return GridSample(whole, sizes, {job.trajectory: job for job in part.jobs}, rows)
+    assert GRID.file.sampling is not None
+    return GridSample(
+        whole, GRID.file.sampling, strata_of(whole, STRATA), {job.trajectory: job for job in part.jobs}, rows
+    )
 
 
 def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
-    sample = gathered(sample_plan(whole, 0.05), whole)
+    sample = gathered(sample_plan(whole, 0.05, STRATA), whole)
     assert sum(sample.weight(job) for job in sample.jobs.values()) == pytest.approx(486)
     assert sample.total(lambda job: 3.0).value == 3 * 486
     wall = sample.total(lambda job: float(sample.trials[job.trials[-1].key]["ledger_wall"]))
@@ -279,11 +371,14 @@ def test_the_sample_of_a_grid_stands_for_all_2187_runs(whole: Plan) -> None:
 
 
 def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_interactions(whole: Plan) -> None:
-    parts = sample_parts(gathered(sample_plan(whole, 0.05), whole), ["loss", "epochs"])
-    assert isinstance(parts[0], Table)
-    assert "2,187" in parts[0].rows[0][0]
-    (effects,) = [part for part in parts if isinstance(part, Table) and part.title == "Main effects"]
-    assert all(part.plain()["rows"] for part in parts if isinstance(part, Table)), "each row has a cell per column"
+    sample = gathered(sample_plan(whole, 0.05, STRATA), whole)
+    (all_runs,) = [part for part in GRID.parts if part.title == "All runs"]
+    context: Any = SimpleNamespace(sampling=GRID.file.sampling, once=lambda name, make: sample, spec=HALF)
+    (estimates,) = all_runs.draw(context)
+    assert isinstance(estimates, Table)
+    assert "2,187" in estimates.rows[0][0]
+    effects = sampled_effects(sample)
+    assert all(part.plain()["rows"] for part in (estimates, effects)), "each row has a cell per column"
     shown = {(row[0], row[1]): row[2] for row in effects.rows}
     assert shown["loss", "nll and cross entropy"].startswith("+10.0 [+10.0, +10.0]")
     assert shown["loss", "mse"].startswith("-20.0")
@@ -292,7 +387,9 @@ def test_main_effects_of_a_sample_are_those_of_the_whole_where_there_are_no_inte
 
 
 def test_too_small_a_sample_says_that_it_cannot_tell_factors_apart(whole: Plan) -> None:
-    parts = sample_parts(gathered(sample_plan(whole, 0.02), whole), ["loss", "epochs"])
+    sample = gathered(sample_plan(whole, 0.02, STRATA), whole)
+    context: Any = SimpleNamespace(sampling=GRID.file.sampling, once=lambda name, make: sample, spec=HALF)
+    parts = drawn([part for part in GRID.parts if part.title in ("All runs", "Main effects")], context)
     assert "too few" in parts[-1].note
     assert isinstance(parts[0], Table)
     assert "shows no spread" in str(parts[0].rows)
@@ -307,10 +404,10 @@ def test_the_whole_grid_is_decomposed_exactly_and_its_sample_is_judged(whole: Pl
     assert factors.rows[1] == ["epochs", "1.0", "0.1", "0.1"]
     assert {tuple(row[1:]) for row in factors.rows[2:]} == {("0.0", "0.0", "0.0")}
     assert "explain 100.0 % one by one" in factors.note
-    judged = sample_table(grid, grid.part(0.05))
+    judged = SampleJudged(sample=0.05).judged(grid, grid.part(0.05))
     assert [row[1] for row in judged.rows[1:]] == ["80.33", "0.00", "0.00"]
     assert {row[-1] for row in judged.rows} == {"contained it"}
-    shown = effects_table(grid, grid.part(0.05))
+    shown = compared_effects(grid, grid.part(0.05), 0.05)
     cells = {(row[0], row[1]): row[2:] for row in shown.rows}
     assert cells["loss", "mse"][:2] == ["60.33", "-20.0"]
     assert cells["loss", "nll and cross entropy"][1] == "+10.0"
@@ -325,13 +422,19 @@ def test_the_whole_grid_counts_interactions_apart(whole: Plan) -> None:
         same = ["1", "3", "5"].index(str(row["hidden"])) == [16, 64, 256].index(int(row["batch"]))
         rows[key] = {**row, "accuracy": 0.5 + 0.2 * same}
     axes = ["hidden", "activation", "loss", "regularisation", "batch", "epochs", "rate"]
-    table = factors_table(GridSample(whole, grid.sizes, grid.jobs, rows), axes)
+    table = factors_table(replace(grid, trials=rows), axes)
     assert sorted(table.rows[:2]) == [["batch", "0.0", "0.0", "100.0"], ["hidden", "0.0", "0.0", "100.0"]]
 
 
 @pytest.mark.parametrize(
     ("study_name", "trials", "best"),
-    [("parameter-grid", 1458, 0.9849), ("parameter-grid-finals", 33, 0.9857), ("parameters", 120, 0.9835)],
+    [
+        ("adadelta", 81, 0.9791),
+        ("schedules", 240, 0.9814),
+        ("parameter-grid", 1458, 0.9849),
+        ("parameter-grid-finals", 33, 0.9857),
+        ("parameters", 120, 0.9835),
+    ],
 )
 def test_the_exports_behind_the_pages_are_read_back(tmp_path: Path, study_name: str, trials: int, best: float) -> None:
     store = Store(str(tmp_path / "exports.db"))
@@ -385,7 +488,10 @@ def test_finals_are_planned_for_what_the_searches_chose() -> None:
     ]
     family = [row | {"model": "2LR", "outcome": "completed"} for row in family]
     results: Any = {"beyond-race": Stored(race), "beyond-family": Stored(family)}
-    record, finals = beyond_finals(DIGITS, results)
+    article, spec = find_article("beyond"), quick("beyond")
+    after = plans_after(article, spec, results)
+    assert list(after) == ["beyond-record", "beyond-finals"]
+    record, finals = after.values()
     assert Study.load("beyond-record").settings.timing == Study.load("beyond-finals").settings.timing == "isolated"
     chosen = {c.label: Recipe.parse(c.table) for c in record.study.candidates()}
     assert list(chosen) == ["a common choice", *fastest(race)]
@@ -393,7 +499,7 @@ def test_finals_are_planned_for_what_the_searches_chose() -> None:
     assert {recipe.stop.accuracy for recipe in chosen.values()} == {0.6}, "scaled down with the rest"
     assert [c.label for c in finals.study.candidates()][-1] == "2LR, glorot, adam 0.01, 100"
     nothing: Any = {"beyond-race": Stored(race[-1:]), "beyond-family": Stored([family[0] | {"outcome": "failed"}])}
-    assert beyond_finals(DIGITS, nothing) == []
+    assert plans_after(article, spec, nothing) == {}
 
 
 def test_the_best_of_the_grid_are_trained_again_on_other_seeds(whole: Plan) -> None:
@@ -401,8 +507,8 @@ def test_the_best_of_the_grid_are_trained_again_on_other_seeds(whole: Plan) -> N
     best, second = rows[700], rows[31]
     best["accuracy"], second["accuracy"] = 0.9, 0.8
     results: Any = {"parameter-grid": Stored(rows)}
-    spec = ReproductionSpec("digits", quick=True, seeds=1)
-    (finals,) = grid_finals(spec, results)
+    spec = quick("parameter-grid", seeds=1)
+    (finals,) = plans_after(GRID, spec, results).values()
     chosen = {c.label: Recipe.parse(c.table) for c in finals.study.candidates()}
     labels = [str(best["configuration"]), str(second["configuration"])]
     assert list(chosen)[:3] == ["the article's configuration", *labels]
@@ -414,8 +520,8 @@ def test_the_best_of_the_grid_are_trained_again_on_other_seeds(whole: Plan) -> N
         for part in ("model", "loss", "optimizer", "batches", "budget", "regularisation", "preparation"):
             assert getattr(again, part) == getattr(in_grid[label], part), part
     unfinished: Any = {"parameter-grid": Stored([*rows, {**best, "outcome": "planned"}])}
-    assert grid_finals(spec, unfinished) == []
-    assert grid_finals(ReproductionSpec("digits", quick=True, seeds=1, sample=0.1), results) == []
+    assert plans_after(GRID, spec, unfinished) == {}
+    assert plans_after(GRID, quick("parameter-grid", seeds=1, sample=0.1), results) == {}
 
 
 def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
@@ -430,10 +536,12 @@ def test_a_rate_is_tuned_on_some_seeds_and_judged_on_the_others() -> None:
 
 
 def test_a_study_keeps_its_split_on_another_folder() -> None:
-    from_scratch = study("from-scratch", ReproductionSpec("somewhere"))
-    assert from_scratch.baseline["data"] == {"name": "somewhere", "train": 50_000}
-    assert study("from-scratch", DIGITS).baseline["data"] == "digits"
-    assert study("adam", ReproductionSpec("digits", seeds=7)).settings.repeats == 7
+    table = find_article("from-scratch").table("from-scratch")
+    elsewhere = changed_study(table, ReproductionSpec("somewhere"))
+    assert elsewhere.baseline["data"] == {"name": "somewhere", "train": 50_000}
+    assert changed_study(table, ReproductionSpec("")).baseline["data"] == {"name": "mnist", "train": 50_000}
+    assert changed_study(table, DIGITS).baseline["data"] == "digits"
+    assert changed_study(ADAM.table("adam"), ReproductionSpec("digits", seeds=7)).settings.repeats == 7
 
 
 def test_every_bundled_study_can_be_read() -> None:
@@ -466,7 +574,7 @@ def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: 
     assert code == 0, err
     assert "Scaled down" in out
     assert "18 to train" in err
-    assert "estimated before" in err
+    assert "estimated before, without starting the workers: " in err
     text = (tmp_path / "out" / "adam-calibration-quick.md").read_text()
     assert "Nearest to the published points" in text
     html = (tmp_path / "out" / "adam-calibration-quick.html").read_text()
@@ -487,7 +595,7 @@ def test_a_page_can_be_made_of_what_is_stored_before_anything_is(invoke: Any, tm
     assert code == 0, err
     page = json.loads(out)
     table = page["tables"][0]["rows"]
-    assert len(table) == sum((p.accuracy is not None) + (p.loss is not None) for p in points("flux_mnist", "descent"))
+    assert len(table) == sum((p.accuracy is not None) + (p.loss is not None) for p in FLUX.points)
     assert {row["verdict"] for row in table} == {"not measured"}
     assert page["banner"].startswith("Scaled down")
 
@@ -503,7 +611,7 @@ def test_the_plan_says_how_long_and_trains_nothing(invoke: Any, tmp_path: Path) 
 def test_without_a_name_the_reproductions_are_listed(invoke: Any) -> None:
     code, out, _ = invoke("reproduce")
     assert code == 0
-    assert all(name in out for name in REPRODUCTIONS)
+    assert all(name in out for name in article_names())
 
 
 def test_without_mnist_it_says_how_to_get_it_before_anything_runs(
@@ -535,9 +643,10 @@ def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) ->
 
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
-    spec = parse_spec(data=str(mnist_folder()), quick=False, seeds=1)
-    (published,) = [p for p in points("flux_mnist") if p.name == "4LS descent stochastic 500"]
-    candidate = next(c for c in study("flux-mnist-early", spec).candidates() if c.label == published.name)
+    spec = spec_of(FLUX, data=str(mnist_folder()), seeds=1)
+    (published,) = [p for p in FLUX.points if p.name == "4LS descent stochastic 500"]
+    candidates = plans_of(FLUX, spec)["flux-mnist-early"].study.candidates()
+    candidate = next(c for c in candidates if c.label == published.name)
     recipes = [Recipe.parse({**candidate.table, "seed": seed, "log": 500}) for seed in range(1, 6)]
     data = prepared(recipes[0], load(spec.data))
     finals = [history.final for history in train(recipes, load_engine("native"), data)]

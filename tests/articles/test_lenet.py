@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -15,43 +16,82 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.analysis.verdicts import Verdict, compare
-from assay.articles import lenet, lenet_results
-from assay.articles.lenet import EngineSetup, TimedRun, lenet_plans
-from assay.articles.lenet_costs import DenormalCost, Iteration, fading, least_seconds, small_recipe
-from assay.articles.lenet_findings import early_finding, floor_finding, seeds_finding
-from assay.articles.lenet_results import TWO, LenetResults
-from assay.articles.lenet_tables import early_table, logs_table, long_table, seeds_table, softmax_floor
-from assay.articles.published import article
+from assay.articles import find_article, plans_of, runner, spec_of, timed_runs
+from assay.articles.claimed import findings_of
+from assay.articles.context import Context
+from assay.articles.page import Finding, Table
+from assay.articles.runner import experiments_of
+from assay.articles.setups import Setup, why_not
 from assay.articles.spec import ReproductionSpec
+from assay.articles.timed_runs import TimedRun, small_recipe
 from assay.bench.startup import ColdStart, starts
 from assay.data.datasets import load
 from assay.errors import AssayError, EngineError
 from assay.parts.losses import LOSSES
 from assay.recipe.model import Recipe
 
-TORCH = EngineSetup("torch", threads=1)
-CUDA = EngineSetup("torch", "cuda")
+LENET = find_article("lenet5")
+COSTS = experiments_of(LENET, allow_code=False)
+assert COSTS is not None
+DenormalCost, Iteration, fading, least_seconds = COSTS.DenormalCost, COSTS.Iteration, COSTS.fading, COSTS.least_seconds
+BASELINE = LENET.study("lenet5-timing").baseline
+RECIPE = Recipe.parse(BASELINE)
+TORCH = Setup("lenet5-timing", "torch", "cpu", 1)
+CUDA = Setup("lenet5-timing", "torch", "cuda")
+TWO = "two softmaxes"
+
+
+def softmax_floor(classes: int) -> float:
+    """The least cross-entropy that softmax of probabilities can have: the label's probability is e / (e + C - 1)."""
+    return math.log(math.e + classes - 1) - 1
+
+
+def table_of(context: Context, title: str) -> Table:
+    (part,) = [part for part in LENET.parts if part.title == title]
+    (made,) = part.draw(context)
+    assert isinstance(made, Table)
+    return made
 
 
 # --- what the article published ---------------------------------------------------------------------------------------
 
 
 def test_the_published_rows_agree_with_themselves() -> None:
-    facts = article("lenet5")
-    assert len(facts["runs"]) == 11
-    for run in facts["runs"]:
+    runs = LENET.file.facts["runs"]
+    assert len(runs) == 11
+    for run in runs:
         assert len(run["accuracy_after"]) == 5
         assert run["first_epoch_s"] < run["total_s"]
         if "train_s" in run:
             assert run["train_s"] + run["validation_s"] == pytest.approx(run["total_s"], rel=0.01)
-    assert set(facts["findings"]) == {"floor", "early", "softmax", "inputs", "compilation", "seeds", "denormals"}
+    assert {c.id for c in LENET.claims} == {"floor", "early", "softmax", "inputs", "compilation", "seeds", "denormals"}
 
 
 def test_the_arithmetic_gives_the_printed_figures() -> None:
-    rows = logs_table().plain()["rows"]
+    rows = table_of(NOTHING, "What the logs say, by arithmetic").plain()["rows"]
     for row in rows[:3]:
         value = float(row["arithmetic"].rpartition("= ")[2])
         assert value == pytest.approx(float(row["printed"]), abs=1.1e-4)
+    floor = softmax_floor(10)
+    computed = (floor / 100, floor / 600, -math.log(2.0**-23) / 600, math.log(10))
+    for row, value, digits in zip(rows, computed, (4, 4, 4, 2), strict=False):
+        assert f"= {value:.{digits}f}" in row["arithmetic"]
+
+
+def test_the_numbers_of_the_claims_are_those_that_the_article_published() -> None:
+    runs = LENET.file.facts["runs"]
+    devices = {run["device"] for run in runs}
+    least = min(
+        abs(a["accuracy"] - b["accuracy"])
+        for device in devices
+        for a, b in itertools.combinations([run for run in runs if run["device"] == device], 2)
+    )
+    tables: dict[str, Any] = {claim.id: claim.table for claim in LENET.claims}
+    assert tables["seeds"]["below"] == f"{100 * least:.2f} points"
+    assert tables["denormals"]["at_least"] == pytest.approx((127.6 - 45.2) / 2)
+    low, high, printed = tables["floor"]["all"]
+    assert (low["at_least"], high["at_most"]) == pytest.approx((softmax_floor(10), softmax_floor(10) + 0.05), abs=2e-6)
+    assert printed["right"]["values"] == pytest.approx([softmax_floor(10) / 100, softmax_floor(10) / 600], abs=1e-7)
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------
@@ -93,7 +133,7 @@ def test_works_are_timed_in_turn_and_the_first_round_is_left_out() -> None:
 
 def test_an_iteration_begins_with_the_given_moments() -> None:
     pytest.importorskip("torch")
-    small, normal = (Iteration("torch", images=2, moments=moments) for moments in (1e-40, 1e-3))
+    small, normal = (Iteration("torch", RECIPE, images=2, moments=moments) for moments in (1e-40, 1e-3))
     for one in (small, normal):
         one()
     (first, second), (third, fourth) = (one.training.state.trials[0].slots for one in (small, normal))
@@ -102,11 +142,11 @@ def test_an_iteration_begins_with_the_given_moments() -> None:
 
 
 def test_a_new_process_tells_how_long_it_needs() -> None:
-    start = starts(small_recipe(2), "numpy")
+    start = starts(small_recipe(RECIPE, images=2), "numpy")
     assert 0 < start.process < 300
     assert 0 <= start.cached < 60
     with pytest.raises(EngineError, match="does not start in a new process"):
-        starts(small_recipe(2), "nothing")
+        starts(small_recipe(RECIPE, images=2), "nothing")
 
 
 # --- totals -----------------------------------------------------------------------------------------------------------
@@ -132,6 +172,15 @@ class Stored:
 
     def __init__(self, **runs: Runs) -> None:
         self._runs = {name.replace("_", " "): values for name, values in runs.items()}
+
+    name, axes, seeds_added = "lenet5", (), ""
+
+    def budgets(self) -> pd.DataFrame:
+        trials = [
+            (f"{label} {seed}", len(run[0]) - 1) for label, runs in self._runs.items() for seed, run in enumerate(runs)
+        ]
+        rows = [{"trial": key, "budget": 100.0 * n, "epochs": float(n), "finished": 1.0} for key, n in trials]
+        return pd.DataFrame(rows, columns=["trial", "budget", "epochs", "finished"])
 
     def frame(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -167,12 +216,21 @@ class Stored:
         return {f"{label} {seed}": [[3, 0], [2, 0]] for label, runs in self._runs.items() for seed in range(len(runs))}
 
 
-def measured(hundred: Runs | None = None, **runs: Runs) -> LenetResults:
-    results: Any = Stored(**runs)
-    longer: Any = Stored(one_softmax=hundred or [])
-    return LenetResults(results, longer, quick=True)
+def measured(hundred: Runs | None = None, **runs: Runs) -> Context:
+    results: Any = {"lenet5": Stored(**runs), "lenet5-hundred": Stored(one_softmax=hundred or [])}
+    return Context(ReproductionSpec("digits-28"), results, {}, facts=LENET.file.facts)
 
 
+def finding(context: Context, claim: str) -> Finding:
+    (chosen,) = [one for one in LENET.claims if one.id == claim]
+    (made,) = findings_of([chosen], context)
+    return made
+
+
+NOTHING = Context(ReproductionSpec("digits-28"), {}, {}, facts=LENET.file.facts)
+
+
+LONG_TITLE = "As far as the article: 100 epochs"
 LONG = [2.3, 1.7, 1.6, 1.5]
 GOOD = [([2.3, 0.1], [0.1, first]) for first in (0.96, 0.97)]
 
@@ -182,23 +240,23 @@ GOOD = [([2.3, 0.1], [0.1, first]) for first in (0.96, 0.97)]
     [([2.3, 1.7, 1.49, 1.47], True), (LONG[:3], None), ([2.3, 1.7, 1.6, 1.6], False), ([2.3, 1.4], False)],
 )
 def test_the_floor_holds_by_the_stated_rule(losses: list[float], holds: bool | None) -> None:
-    finding = floor_finding(measured(two_softmaxes=[(losses, [0.1] * len(losses))]))
-    assert finding.holds is holds
-    assert f"{losses[-1]:.4f}" in finding.evidence
+    judged = finding(measured(two_softmaxes=[(losses, [0.1] * len(losses))]), "floor")
+    assert judged.holds is holds
+    assert f"{losses[-1]:.4g}" in judged.evidence
 
 
 def test_without_a_run_nothing_is_judged() -> None:
     results = measured(one_softmax=GOOD)
-    assert floor_finding(results).holds is None
-    assert early_finding(results).holds is None
+    assert finding(results, "floor").holds is None
+    assert finding(results, "early").holds is None
 
 
 @pytest.mark.parametrize(("firsts", "holds"), [((0.68, 0.95), True), ((0.95, 0.96), False)])
 def test_the_first_epochs_are_compared_by_their_range(firsts: tuple[float, ...], holds: bool) -> None:
     two = [([2.3, 1.7], [0.1, first]) for first in firsts]
     results = measured(one_softmax=GOOD, two_softmaxes=two)
-    assert early_finding(results).holds is holds
-    rows = {row["runs"]: row for row in early_table(results).plain()["rows"]}
+    assert finding(results, "early").holds is holds
+    rows = {row["runs"]: row for row in table_of(results, "The first epochs").plain()["rows"]}
     assert rows["published, PyTorch"]["epoch 1 [%]"] == "69.33 .. 95.41"
     assert rows["measured, two softmaxes"]["epoch 1 [%]"] == f"{100 * firsts[0]:.2f} .. {100 * firsts[1]:.2f}"
     assert rows["measured, two softmaxes"]["epoch 2 [%]"] == "-"
@@ -206,29 +264,29 @@ def test_the_first_epochs_are_compared_by_their_range(firsts: tuple[float, ...],
 
 def test_the_accuracies_of_the_frameworks_are_judged_at_the_end_alone() -> None:
     short, whole = (
-        measured(one_softmax=[([0.1] * (n + 1), [0.9] * n + [end]) for end in (0.9912, 0.9914)]) for n in (3, 100)
+        measured(hundred=[([0.1] * (n + 1), [0.9] * n + [end]) for end in (0.9912, 0.9914)]) for n in (3, 100)
     )
-    assert seeds_finding(short).holds is None
-    assert "0.07 points" in seeds_finding(short).evidence
-    assert seeds_finding(whole).holds is True, "seeds 0.02 points apart, frameworks 0.07"
+    assert finding(short, "seeds").holds is None
+    assert "0.07 points" in finding(short, "seeds").rule
+    assert finding(whole, "seeds").holds is True, "seeds 0.02 points apart, frameworks 0.07"
 
 
 def test_the_hundredth_epoch_is_that_of_the_longest_trainings() -> None:
     hundred = [([0.1] * 101, [0.1, *[0.98] * 9, *[0.985] * 20, *[0.99] * 70, end]) for end in (0.9930, 0.9936)]
     results = measured(hundred=hundred, one_softmax=GOOD)
-    assert seeds_finding(results).holds is True
-    assert "2 seeds of one recipe after 100 epochs: 0.06 points" in seeds_finding(results).evidence
-    table = long_table(results)
+    assert finding(results, "seeds").holds is True
+    assert "one softmax after epoch 100: range 0.06 points, 2 seeds" in finding(results, "seeds").evidence
+    table = table_of(results, LONG_TITLE)
     *published, ours = table.plain()["rows"]
     assert [row["runs"] for row in published] == ["published, MATLAB", "published, PyTorch", "published, Flux"]
     assert sum(int(row["runs or seeds"]) for row in published) == 11
     assert [ours[f"epoch {n} [%]"] for n in (10, 30, 100)] == ["98.50 .. 98.50", "99.00 .. 99.00", "99.30 .. 99.36"]
     assert table.note.endswith("2 of ours at 99.30 .. 99.36 %.")
-    assert long_table(measured(one_softmax=GOOD)).note.endswith("ours have not run that far yet.")
+    assert table_of(measured(one_softmax=GOOD), LONG_TITLE).note.endswith("ours have not run that far yet.")
 
 
 def test_a_class_that_is_never_answered_is_counted() -> None:
-    rows = seeds_table(measured(one_softmax=GOOD)).plain()["rows"]
+    rows = table_of(measured(one_softmax=GOOD), "One softmax, two, and another standardisation").plain()["rows"]
     assert rows[0]["classes never answered, by seed"] == "1, 1"
     assert rows[1]["against one softmax"] == "not measured"
 
@@ -236,20 +294,38 @@ def test_a_class_that_is_never_answered_is_counted() -> None:
 # --- plans ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_combination_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TORCH.why_not is None
-    assert "core" in (EngineSetup("torch", threads=10_000).why_not or "")
-    assert "nothing" in (EngineSetup("nothing", threads=1).why_not or "")
-    assert (TORCH.device_text, CUDA.device_text, EngineSetup("jax", threads=2).device_text) == (
+def lenet_plans(**options: Any) -> list[Any]:
+    return list(plans_of(LENET, spec_of(LENET, **options)).values())
+
+
+def use_setups(monkeypatch: pytest.MonkeyPatch, *setups: Setup) -> None:
+    monkeypatch.setattr(runner, "setups_of", lambda base, written: list(setups))
+
+
+def test_a_combination_that_cannot_run_says_why() -> None:
+    assert why_not(BASELINE, TORCH) is None
+    assert "core" in (why_not(BASELINE, Setup("a", "torch", "cpu", 10_000)) or "")
+    assert "nothing" in (why_not(BASELINE, Setup("a", "nothing", "cpu", 1)) or "")
+    assert (TORCH.device_text, CUDA.device_text, Setup("a", "jax", "cpu", 2).device_text) == (
         "cpu, 1 thread",
         "gpu",
         "cpu, 2 threads",
     )
+    half = Setup("lenet5-timing", "torch", "cuda", precision="bfloat16")
+    assert (half.study, half.device_text) == ("lenet5-timing-torch-cuda-bfloat16", "gpu, bfloat16")
+    assert (TORCH.study, CUDA.study) == ("lenet5-timing-torch-cpu-1", "lenet5-timing-torch-cuda")
+
+
+def test_a_setup_has_a_precision_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_setups(monkeypatch, TORCH, Setup("lenet5-timing", "torch", "cpu", 1, "float64"))
+    *_, single, double = lenet_plans(data="digits-28", epochs=2)
+    precisions = [trial.recipe.precision for plan in (single, double) for trial in plan.trials.values()]
+    assert (precisions, double.study.name) == (["float32", "float64"], "lenet5-timing-torch-cpu-1-float64")
 
 
 def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lenet, "SETUPS", (TORCH,))
-    seeds, hundred, timing = lenet_plans(ReproductionSpec("digits-28", seeds=2, epochs=7))
+    use_setups(monkeypatch, TORCH)
+    seeds, hundred, timing = lenet_plans(data="digits-28", seeds=2, epochs=7)
     assert set(hundred.trials) < set(seeds.trials), "as many epochs as the others, nothing is left to do"
     assert len(seeds.trials) == 6
     assert {t.recipe.budget.epochs for t in seeds.trials.values()} == {7}
@@ -257,21 +333,21 @@ def test_epochs_and_seeds_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -
     assert (trial.recipe.budget.epochs, trial.timing, trial.threads) == (7, "isolated", 1)
     assert {t.recipe.batches.settings()["size"] for t in seeds.trials.values()} == {600}
     assert {c.label for c in seeds.study.candidates()} >= {TWO}
-    *_, timing = lenet_plans(ReproductionSpec("digits", quick=True, epochs=1))
+    *_, timing = lenet_plans(data="digits", quick=True, epochs=1)
     (trial,) = timing.trials.values()
     assert (trial.recipe.data.name, trial.recipe.budget.epochs, trial.timing) == ("digits-28", 2, "packed")
 
 
-def test_the_hundred_epochs_go_on_where_the_few_end() -> None:
-    few, hundred, *_ = lenet_plans(ReproductionSpec("digits-28"))
+def test_the_hundred_epochs_go_on_where_the_few_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_setups(monkeypatch)
+    few, hundred = lenet_plans(data="digits-28")
     assert len(hundred.trials) == 3
-    assert {t.recipe.budget.epochs for t in hundred.trials.values()} == {article("lenet5")["setting"]["epochs"]}
+    assert {t.recipe.budget.epochs for t in hundred.trials.values()} == {100}
     assert {t.trajectory for t in hundred.trials.values()} < {t.trajectory for t in few.trials.values()}
 
 
 def test_the_two_softmaxes_are_the_listings() -> None:
-    seeds, *_ = lenet_plans(ReproductionSpec("digits-28", seeds=1))
-    by_label = {c.label: Recipe.parse(c.table) for c in seeds.study.candidates()}
+    by_label = {c.label: Recipe.parse(c.table) for c in LENET.study("lenet5").candidates()}
     assert (by_label[TWO].model.output, by_label[TWO].loss) == ("softmax", "logit_cross_entropy")
     assert {r.schedule.name for r in by_label.values()} == {"constant"}, "the decay was not in force"
     network = by_label[TWO].model.network(load("digits-28").shape, 10)
@@ -289,12 +365,13 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     arrays = {"x_train": data.x_train[:120], "x_test": data.x_test[:60]}
     arrays = {name: x.reshape(-1, 28, 28) for name, x in arrays.items()}
     np.savez(tmp_path / "few.npz", **arrays, y_train=data.y_train[:120], y_test=data.y_test[:60])
-    monkeypatch.setattr(lenet, "SETUPS", (TORCH, EngineSetup("torch", threads=10_000)))
-    monkeypatch.setattr(lenet, "starts", lambda recipe, engine: ColdStart(1.0, 0.5, 0.25))
-    monkeypatch.setattr(lenet_results, "_QUICK_IMAGES", 2)
+    use_setups(monkeypatch, TORCH, Setup("lenet5-timing", "torch", "cpu", 10_000))
+    monkeypatch.setattr(timed_runs, "starts", lambda recipe, engine: ColdStart(1.0, 0.5, 0.25))
+    monkeypatch.setattr(COSTS, "QUICK_IMAGES", 2)
     return tmp_path / "few.npz"
 
 
+@pytest.mark.endurance
 def test_a_quick_reproduction_runs_to_its_page_and_is_not_trained_twice(invoke: Any, small: Path) -> None:
     words = ["reproduce", "lenet5", "--quick", "--seeds", "2", "--data", str(small), "--out", "out", "--json"]
     code, out, err = invoke(*words, "--epochs", "1")
@@ -361,4 +438,4 @@ def test_images_that_do_not_fit_are_a_sentence(invoke: Any, tmp_path: Path) -> N
 
 def test_an_unknown_reproduction_is_an_error_of_ours() -> None:
     with pytest.raises(AssayError):
-        lenet_plans(ReproductionSpec("/nowhere", quick=True))
+        lenet_plans(data="/nowhere", quick=True)

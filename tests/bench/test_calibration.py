@@ -83,6 +83,7 @@ def test_calibration_gives_plausible_rates() -> None:
     assert 0.5 < found.memory < 1e4
 
 
+@pytest.mark.endurance
 def test_the_command_measures_writes_and_draws(tmp_path: Path) -> None:
     """The peers agree with the reference, or the command would fail."""
     words = ["--quick", "--only", "mini-batch 2LR", "--json", tmp_path / "r.json", "--plot", tmp_path / "r.png"]

@@ -227,7 +227,25 @@ def test_every_way_and_every_command_is_measured(tmp_path: Path) -> None:
         "PostgreSQL is not installed (Debian: apt install postgresql)",
         "the machine has 1 core",
     }
-    assert [row["command"] for row in content["answers"]] == ["list", "show", "compare", "plot curves", "report"]
+    commands = [row["command"] for row in content["answers"]]
+    assert commands[:4] == ["list", "show", "compare", "plot curves"] and {"report", "store import"} <= set(commands)
+    assert sum(command.startswith("plot ") for command in commands) == 11
+
+
+def test_the_driver_is_measured_against_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells: list[tuple[str, int, int, list[str]]] = []
+
+    def noted(_: Any, cell: Cell, ways: Any, repetitions: int) -> tuple[list[TrialRow], list[float]]:
+        cells.append((cell.length, cell.workers, cell.trials, [one.name for one in ways]))
+        return [], []
+
+    monkeypatch.setattr(scale, "measure", noted)
+    monkeypatch.setattr("benchmarks.scale.calibrate", lambda: Calibration({1: 80.0}, 10.0))
+    monkeypatch.setattr("benchmarks.scale_rows.calibrate", lambda: Calibration({1: 80.0}, 10.0))
+    monkeypatch.setattr(scale, "program", lambda _: None)
+    scale.main(["--sizes"])
+    assert cells[-2:] == [(scale.DRIVER, workers, 3000, [BARE, "assay run, SQLite"]) for workers in (1, 2)]
+    assert [cell[:2] for cell in cells[:4]] == [("1 ms", 1), ("1 ms", 2), ("10 ms", 1), ("10 ms", 2)]
 
 
 def test_rows_are_plain_data_for_json() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -405,6 +406,17 @@ def test_a_recipe_that_is_no_table_is_named(store: Path, ended: Any) -> None:
         code, text = ended(*words)
         assert code == 2, words
         assert f"the trial '{key[:8]}' cannot be read: trial.recipe: is" in text, words
+
+
+@pytest.mark.parametrize(
+    "damage", ["substr(recipe, 1, length(recipe) - 9)", "replace(recipe, '\"data\":{', '\"data\":[{')", "'{}'"]
+)
+def test_a_recipe_with_damaged_text_is_named_by_every_answer(store: Path, damage: str, ended: Any) -> None:
+    change(store, f"UPDATE trial SET recipe = {damage}")
+    assert ended("plot", "made", "curves")[0] == 0  # which needs no recipe
+    code, text = ended("report", "made")
+    assert code == 2
+    assert re.search("the trial '[0-9a-f]{8}' cannot be read: trial.recipe: is no recipe", text)
 
 
 def test_a_study_without_its_trials_ends_no_command(store: Path, ended: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from assay.execution.runner import Execution
 from assay.recipe.model import Recipe
 from assay.store.store import Store
 from tests.store.makers import made_end, made_plan
@@ -75,6 +76,49 @@ def test_a_study_is_run_listed_shown_and_removed(invoke: Any, tmp_path: Path) ->
     assert (code, "give --yes" in err) == (2, True)
     assert "removed 1 study, 4 trials" in invoke("rm", "mine", "--yes")[2]
     assert "no studies" in invoke("list")[1]
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_study_that_is_removed_during_its_run_ends_with_what_to_type(
+    from_file: bool, invoke: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert invoke("run", "mine.toml", "--yes")[0] == 0
+    register = Execution.register
+
+    def and_remove(execution: Execution) -> None:
+        register(execution)
+        execution.store.remove(studies=["mine"])
+
+    monkeypatch.setattr(Execution, "register", and_remove)
+    code, _, err = invoke("run", "mine.toml" if from_file else "mine", "--repeats", "3", "--yes")
+    text = " ".join(err.split())
+    assert code == 2
+    assert "study 'mine' was removed from assay.db during its run, with 6 of its 6 trials" in text
+    command = "to train again what is gone: assay run mine.toml --repeats 3 --yes"
+    advice = command if from_file else "`assay run` needs the file of the study to train it again, because 'mine' was"
+    assert advice in text
+
+
+def test_what_is_being_trained_is_not_removed(invoke: Any, tmp_path: Path) -> None:
+    store, plan = Store(str(tmp_path / "assay.db")), made_plan(2)
+    store.register(plan)
+    lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+    for name in ("made", job.trials[0].key):
+        code, _, err = invoke("rm", name, "--yes")
+        assert (code, "is training trial" in err, "nothing was removed" in err) == (2, True, True)
+    store.leases.release(lease)
+    assert "removed 1 study, 2 trials" in invoke("rm", "made", "--yes")[2]
+
+
+def test_an_import_says_which_study_got_another_name(invoke: Any, tmp_path: Path) -> None:
+    stored(tmp_path, trials=2)
+    assert invoke("store", "export", "out")[0] == 0
+    (tmp_path / "assay.db").unlink()
+    stored(tmp_path, trials=1)
+    code, out, err = invoke("store", "import", "out", "--json")
+    sentence = "study 'made' is stored with other trials: that of the export, with 2, was added as 'made@1': "
+    assert (code, sentence in " ".join(err.split())) == (0, True)
+    assert json.loads(out) == {"added": 1, "already_there": 1, "notes": [f"{sentence}assay report made@1"]}
 
 
 def test_a_trained_recipe_is_stored_like_any_other_and_not_trained_twice(invoke: Any, tmp_path: Path) -> None:

@@ -21,12 +21,18 @@ from assay.cli.formats import TableFormat, print_tables, words
 WITHOUT = {
     "plot": "draws a picture",
     "rm": "removes",
+    "new": "writes a folder",
+    "publish": "writes a file",
+    "slurm": "prints a script",
+    "serve": "serves pages",
     "store repair": "prints sentences",
     "store backup": "prints a sentence",
     "store export": "writes files",
     "store import": "prints a sentence",
     "store vacuum": "prints a sentence",
     "data fetch": "prints a sentence",
+    "data convert": "writes a file",
+    "export": "writes a file",
     "schema": "prints JSON",
     "help": "prints text",
 }
@@ -40,6 +46,14 @@ log = 4
 [axes."a|b_*"]
 key = "optimizer.learning_rate"
 values = [0.1, 0.2]
+"""
+CLAIMS = """
+[[claims]]
+id = "a_b"
+text = "At most 100 % of a|b_*"
+rule = "threshold"
+side = { configuration = "*", pick = "best" }
+at_most = 1
 """
 
 
@@ -68,6 +82,7 @@ def stored(invoke: Any) -> Any:
     """A store with a study of two trials, whose axis has a name with markup in it."""
     Path("small.toml").write_text(STUDY)
     assert invoke("run", "small.toml", "--yes", "-q")[0] == 0
+    Path("claims.toml").write_text(CLAIMS)
     Path("run.csv").write_text("epoch,loss,accuracy\n1,0.5,0.8\n2,0.4,0.9\n")
     return invoke
 
@@ -81,6 +96,7 @@ _COMMANDS = (
     ("show",),
     ("compare", "small"),
     ("target", "small", "--loss", "2"),
+    ("check", "small", "claims.toml"),
     ("tag", "small", "owner=a|b"),
     ("import", "run.csv"),
     ("data", "info", "digits"),

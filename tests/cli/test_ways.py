@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,12 +43,54 @@ values = [16, 64]
 """
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study and its store of four trials, which every test gets a copy of."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.toml").write_text(STUDY)
+    words = [sys.executable, "-m", "assay.cli", "run", "small.toml", "--yes", "-q"]
+    environment = os.environ | {"ASSAY_DATA": str(folder / "no-data"), "ASSAY_TURN": str(folder / "turn.lock")}
+    environment.pop("ASSAY_STORE", None)
+    subprocess.run(words, cwd=folder, env=environment, check=True, timeout=100)
+    return folder
+
+
 @pytest.fixture
-def stored(invoke: Any) -> Any:
-    """A store with one study of four trials."""
-    Path("small.toml").write_text(STUDY)
-    assert invoke("run", "small.toml", "--yes", "-q")[0] == 0
+def stored(invoke: Any, small: Path) -> Any:
+    """Commands in a folder with a store of one study of four trials."""
+    for name in ("small.toml", "assay.db"):
+        shutil.copy(small / name, name)
     return invoke
+
+
+def test_a_filter_of_keys_shows_the_others(stored: Any) -> None:
+    trials = json.loads(stored("list", "--trials", "--json")[1])["trials"]
+    keys = [row["key"] for row in trials]
+    shown = json.loads(stored("list", f"key!={keys[0][:8]}", "--json")[1])["trials"]
+    assert sorted(row["key"] for row in shown) == sorted(keys[1:])
+    assert stored("list", "key=zzz")[::2] == (
+        2,
+        "error: filter 'key=zzz': got 'zzz'; expected a key or its beginning, such as key=1f3a\n",
+    )
+
+
+COLUMNS = ["0", "00", "-3", "", "1", "7", "x", "\u00b2", "9" * 5000, "123456789"]
+TABLES = [["list"], ["list", "--trials"], ["compare", "small"], ["run", "small.toml", "--yes"], ["doctor"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"), [(["list"], COLUMNS), *((words, ["", "1", "9" * 9]) for words in TABLES)]
+)
+def test_any_number_of_columns_draws_every_table(
+    words: list[str], columns: list[str], stored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in columns:
+        monkeypatch.setenv("COLUMNS", number)
+        monkeypatch.setenv("LINES", number)
+        code, out, err = stored(*words)
+        assert code == 0, err
+        assert "".join(out.split()), number
+        assert max(map(len, out.splitlines())) < 2000
 
 
 # --- short forms and models ------------------------------------------------------------------------------------------
@@ -85,7 +128,8 @@ def test_data_keeps_the_split_of_the_recipe(invoke: Any) -> None:
 
 @pytest.mark.parametrize(("word", "name"), [("3LS", "3LS"), ("3ls", "3LS"), ("lenet5", "lenet5")])
 def test_a_model_stands_where_a_recipe_may(word: str, name: str, invoke: Any) -> None:
-    code, out, err = invoke("train", word, "--set", "budget.iterations=1", "--engine", "numpy", "--json")
+    few = ("--set", "data.train=50", "--set", "budget.iterations=1")  # the reference engine convolves slowly
+    code, out, err = invoke("train", word, *few, "--engine", "numpy", "--json")
     assert code == 0, err
     assert json.loads(out)["recipe"]["model"]["name"] == name
     assert f"{name}: a model, trained as {name}, adam 0.001" in err
@@ -186,6 +230,7 @@ def test_schemas_are_printed_and_written(invoke: Any) -> None:
     assert "optimizer" in json.loads(invoke("schema")[1])["properties"]
     assert invoke("schema", "study", "-o", "study.json")[0] == 0
     assert "axes" in json.loads(Path("study.json").read_text())["properties"]
+    assert json.loads(invoke("schema", "claims")[1])["required"] == ["claims"]
     assert "did you mean 'study'?" in invoke("schema", "studie")[2]
 
 
@@ -222,6 +267,11 @@ def test_tags_are_set_listed_filtered_and_removed_with_their_study(stored: Any) 
         assert stored("tag", "small", wrong)[0] == 2
     assert "did you mean 'small'?" in stored("tag", "smal", "a=b")[2]
     assert "cannot be combined" in stored("list", "--trials", "--tag", "owner")[2]
+    for wrong in ("owner!=ada", "owner>ada", "=ada", "own er"):
+        assert stored("list", "--tag", wrong)[::2] == (
+            2,
+            f"error: --tag {wrong!r}: expected KEY or KEY=VALUE, such as owner=ada\n",
+        )
     assert stored("rm", "small", "--yes")[0] == 0
     assert tags.read(Store(None, read_only=True).database) == {}
     assert stored("run", "small.toml", "--yes", "-q")[0] == 0  # of the same name, without the old one's tags
@@ -234,6 +284,13 @@ def test_trials_are_filtered_by_the_value_of_an_axis(stored: Any) -> None:
 
     assert (count("axis.optimizer=quick"), count("axis.rate>16"), count("axis.rate!=16")) == (2, 2, 2)
     assert (count("axis.rate=16", "axis.optimizer=slow", "--study", "small"), count("axis.rate<16")) == (1, 0)
+    assert (count("axis.rate!=16.0"), count("axis.rate=sixteen"), count("axis.optimizer!=quick")) == (2, 0, 2)
+    for wrong, sentence in (
+        ("axis.rate>high", "got 'high'; expected a number, or = or !="),
+        ("axis.rate>nan", "got 'nan'; expected a number, or = or !="),
+        ("axis.optimizer>3", "no value of this axis is a number; expected = or !="),
+    ):
+        assert stored("list", wrong)[::2] == (2, f"error: filter {wrong!r}: {sentence}\n")
     assert "unknown axis 'rat'; did you mean 'rate'?" in stored("list", "axis.rat=16")[2]
     with pytest.raises(AssayError, match="expected axis.NAME=VALUE"):
         queries.axis_condition(Store(None, read_only=True).database, "axis.rate")

@@ -17,8 +17,9 @@ import pytest
 
 import assay
 from assay import cli
+from assay.cli import tables
 from assay.cli.files import file_named
-from assay.cli.show import _repeat_command  # pyright: ignore[reportPrivateUsage]
+from assay.store.trial_command import repeat_command
 
 SHORT = ["--set", "max_steps=3", "--set", "hidden_layers=[4]", "--engine", "numpy"]
 
@@ -73,9 +74,9 @@ def test_a_show_that_fails_leaves_no_file(invoke: Any, tmp_path: Path) -> None:
 def test_a_packed_trial_and_a_planned_program_are_said(invoke: Any) -> None:
     row = {"key": "a" * 64, "engine": "command:train.py", "engine_choice": None, "device": "cpu", "threads": None}
     row |= {"optimizer": "adam"}
-    assert _repeat_command(row, None) is None
+    assert repeat_command(row, None) is None
     done = row | {"engine_choice": "seconds as the program reports them; run as: ./train.py 'a b'"}
-    line = _repeat_command(done, None)
+    line = repeat_command(done, None)
     assert line is not None
     train = words_of(line)[1]
     assert shlex.split(train[train.index("--command") + 1]) == ["./train.py", "a b"]
@@ -248,4 +249,15 @@ def test_a_locale_without_an_encoding_prints_and_writes_any_name(tmp_path: Path)
         )
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
-    assert file_named("größe ✓", ".html") == Path("größe -.html")
+    assert file_named("größe ✓", ".html") == Path("größe --defe7d8a.html")
+    assert file_named("a/b", ".html") != file_named("a:b", ".html")
+    assert file_named("small", ".html") == Path("small.html")
+
+
+def test_labels_that_look_alike_show_their_code_points() -> None:
+    labels = ["e\u0301", "\u00e9", "y", "y ", "x\u202e", "x\u202d", "a b", "a  b", "a\u00a0b", "größe"]
+    rows = [[label, "1"] for label in labels]
+    table = tables.of_rows("labels", ["configuration", "n"], rows)
+    shown = [str(cell) for cell in table.columns[0].cells]
+    expected = ["e<U+0301>", "<U+00E9>", "y", "y<U+0020>", "x<U+202E>", "x<U+202D>"]
+    assert shown == [*expected, "a b", "a <U+0020>b", "a<U+00A0>b", "größe"]

@@ -186,9 +186,11 @@ def test_a_folder_without_a_set_says_what_it_holds(tmp_path: Path) -> None:
         load(tmp_path / "part")
     for name, said in [
         ("a.npz", r"to use a.npz, give its path"),
-        ("train.csv", r"it holds train.csv: a table: read it with pandas"),
+        ("train.csv", r"train.csv: a table of 0 rows"),
+        ("other.xlsx", r"it holds other.xlsx: a table: save it as CSV or Parquet"),
+        ("passengers.csv", r"it holds passengers.csv: a table: give its path"),
         ("data_batch_1", "CIFAR's batches"),
-        ("cats/1.png", r"folders of pictures \(cats, ...\)"),
+        ("cats/1.png", r"cats/1.png: not an image"),
     ]:
         path = tmp_path / name.replace("/", "-") / name
         path.parent.mkdir(parents=True)
@@ -271,9 +273,8 @@ def test_an_npz_file_that_is_something_else_is_named(tmp_path: Path, name: str) 
         ("a.h5", "read it with h5py"),
         ("a.onnx", "the weights of a model, not a data set"),
         ("a.safetensors", "the weights of a model"),
-        ("a.csv", "a table: read it with pandas"),
-        ("a.csv.gz", "a table"),
-        ("A.PARQUET", "a table"),
+        ("a.xlsx", "a table: save it as CSV or Parquet"),
+        ("a.arff", "a table"),
         ("a.zip", "an archive: unpack it"),
         ("a.tar.gz", "an archive: unpack it"),
         ("a.mat", "scipy.io.loadmat"),
@@ -297,7 +298,7 @@ def test_a_single_idx_file_and_an_unknown_file_say_what_to_give(tmp_path: Path) 
         with pytest.raises(DataError, match=f"four in a folder: give {tmp_path}"):
             load(tmp_path / name)
     (tmp_path / "a").write_bytes(b"text")
-    with pytest.raises(DataError, match="not a data set; expected a folder of IDX files or an .npz file"):
+    with pytest.raises(DataError, match="not a data set; expected a folder of IDX files or of pictures, a table"):
         load(tmp_path / "a")
     with zipfile.ZipFile(tmp_path / "b", "w"):
         pass

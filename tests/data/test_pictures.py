@@ -78,6 +78,7 @@ def test_pictures_of_each_kind_are_read(digits: assay.History, tmp_path: Path, g
 
 
 @pytest.mark.mnist
+@pytest.mark.endurance
 def test_pictures_of_mnist_are_read(tmp_path: Path) -> None:
     data = load(mnist_folder())
     history = trained(data, hidden=64, epochs=2)

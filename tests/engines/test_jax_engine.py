@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,99 @@ def test_where_programs_are_kept(named: str, tmp_path: Path, monkeypatch: pytest
     finally:
         for key, value in before.items():
             config.update(key, value)
+
+
+def test_processes_that_begin_with_the_same_program_compile_it_once(tmp_path: Path) -> None:
+    """The second one waits until the first has finished or takes too long; another program does not wait."""
+    import jax
+
+    from assay.engines.jax_cache import one_at_a_time
+
+    config: Any = jax.config
+    before, order = config.jax_compilation_cache_dir, []
+
+    def compile_in_another(program: str, longest: float = 60.0) -> threading.Thread:
+        def work() -> None:
+            with one_at_a_time(program, longest=longest):
+                order.append(program)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+    try:
+        config.update("jax_compilation_cache_dir", str(tmp_path))
+        with one_at_a_time("a"):
+            same, other = compile_in_another("a"), compile_in_another("b")
+            other.join(20)
+            compile_in_another("a", longest=0.05).join(20)
+            order.append("first ends")
+        same.join(20)
+        assert order == ["b", "a", "first ends", "a"]
+        config.update("jax_compilation_cache_dir", None)
+        with one_at_a_time("a"):  # without a cache nothing would be gained
+            compile_in_another("a").join(20)
+        assert order[4:] == ["a"]
+    finally:
+        config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), OSError(errno.ENOTSUP, "no flock")])
+def test_a_cache_on_a_file_system_without_locks_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    import jax
+
+    from assay.engines import jax_cache
+
+    def refused(*_: Any) -> None:
+        raise error
+
+    config: Any = jax.config
+    before = config.jax_compilation_cache_dir
+    monkeypatch.setattr(jax_cache.fcntl, "flock", refused)
+    monkeypatch.setattr(jax_cache, "sleep", lambda seconds: pytest.fail("it waits"))
+    try:
+        config.update("jax_compilation_cache_dir", str(tmp_path))
+        with jax_cache.one_at_a_time("a"):
+            pass
+    finally:
+        config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_lock_of_another_user_in_a_shared_cache_does_not_fail_a_training(tmp_path: Path) -> None:
+    import jax
+
+    from assay.engines.jax_cache import one_at_a_time
+
+    config: Any = jax.config
+    before = config.jax_compilation_cache_dir
+    for number in range(64):
+        (
+            tmp_path / f"compiling-{number:02d}.lock"
+        ).mkdir()  # like a file of another user, cannot be opened, by root too
+    try:
+        config.update("jax_compilation_cache_dir", str(tmp_path))
+        compiled = []
+        with one_at_a_time("a"):
+            compiled.append("a")
+        assert compiled == ["a"]
+    finally:
+        config.update("jax_compilation_cache_dir", before)
+
+
+def test_every_program_is_compiled_under_the_lock_of_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.engines import jax_engine
+
+    texts: list[str] = []
+    own = jax_engine.one_at_a_time
+    monkeypatch.setattr(jax_engine, "one_at_a_time", lambda text: (texts.append(text), own(text))[1])
+    for _ in range(2):
+        monkeypatch.setattr(jax_engine, "_PROGRAMS", {})
+        Run.of("jax", recipe()).go(1, 2)
+    assert len(texts) == 2
+    assert texts[0] == texts[1]  # the text of a form is the same in each process
+    assert "stablehlo" in texts[0]
 
 
 def test_engines_of_one_process_share_their_programs() -> None:

@@ -113,5 +113,4 @@ def test_the_engine_takes_it_in_single_precision_alone(
     state = engine.start(cohort, fresh(cohort), Splits({"train": (x, np.arange(12) % 10)}))
     engine.advance(state, make_batches(mine.batches, (1,), 1, 1, 12), np.array([True]))
     assert bool(seen) is taken
-    assert engine.allowed_outliers(cohort) == (winograd.OUTLIER_FRACTION if taken else 0.0)
     assert {layer.image for layer in seen} <= {(12, 12, 32)}

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 def _one_worker_and_known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of ten trials from the first one on."""
     core = usable_cores()[0]
-    monkeypatch.setattr("assay.execution.runner.usable_cores", lambda: [core])
+    monkeypatch.setattr("assay.execution.executors.usable_cores", lambda: [core])
     monkeypatch.setattr("assay.execution.runner.estimated", lambda jobs, *_: {job.trajectory: 0.1 for job in jobs})
 
 
@@ -109,7 +109,7 @@ def test_a_member_that_fails_costs_the_others_nothing(
     monkeypatch.setenv("FAILING", how)
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{Path(assay.__file__).parents[1]}")
     failing = partial(Workers, module="tests.execution.failing_worker")
-    monkeypatch.setattr("assay.execution.runner.Workers", failing)
+    monkeypatch.setattr("assay.execution.executors.Workers", failing)
     made = planned()
     execution = executed(made, store)
     seeds = {trial.recipe.seed: execution.outcomes[key] for key, trial in made.trials.items()}

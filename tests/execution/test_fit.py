@@ -82,7 +82,50 @@ def test_an_engine_that_is_not_installed_says_what_to_install(monkeypatch: pytes
 
 
 def test_the_face_is_short_and_true() -> None:
-    assert len(assay.__all__) <= 15
+    assert len(assay.__all__) <= 16
     assert all(getattr(assay, name) is not None for name in assay.__all__)
     with pytest.raises(AttributeError):
         _ = assay.nothing  # pyright: ignore
+
+
+def test_arrays_are_data_with_a_test_set_or_without_one() -> None:
+    x, y = np.eye(4).repeat(5, axis=0), np.arange(4).repeat(5)
+    recipe = {"budget": "3 epochs", "batches": {"size": 4}}
+    history = assay.fit(recipe, data=(x, y, x, y))
+    same = assay.fit(recipe, data=assay.from_arrays(x, y, x, y))
+    assert history.final.test_loss == same.final.test_loss
+    drawn = assay.fit(recipe, data=(x, y))
+    assert drawn.confusion is not None
+    assert drawn.confusion.sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert any(note.startswith("no test set was given: 4 of 20 examples") for note in drawn.warnings)
+    for wrong in ((x,), (x, y, x), x, (x, y[:3]), (x, y[:, None])):
+        with pytest.raises(AssayError, match="data: "):
+            assay.fit(recipe, data=wrong)
+
+
+def test_on_point_sees_every_point_and_may_stop() -> None:
+    seen: list[assay.training.history.Point] = []
+    recipe = {"budget": "5 epochs", "log": "1 epoch"}
+    history = assay.fit(recipe, on_point=seen.append)
+    assert tuple(seen) == history.points
+    assert history.outcome is assay.Outcome.COMPLETED
+    stopped = assay.fit(recipe, on_point=lambda point: np.bool_(point.iteration >= 90))
+    assert stopped.ending == "stopped: on_point returned True at iteration 90"
+    assert stopped.points[-1].test_loss == history.points[2].test_loss
+    assert stopped.confusion is not None
+    whole = assay.fit(recipe, start=stopped)
+    for name, weights in history.checkpoint.weights.items():
+        np.testing.assert_array_equal(whole.checkpoint.weights[name], weights)
+    last = assay.fit(recipe, on_point=lambda point: point.iteration == 225)
+    assert last.outcome is assay.Outcome.COMPLETED
+
+
+def test_a_model_and_an_optimizer_are_given_by_name_or_table() -> None:
+    short = assay.fit({"budget": "1 iteration"}, model={"hidden": [8]}, optimizer={"name": "sgd", "lr": 0.5})
+    assert short.recipe == assay.Recipe.parse(
+        {"budget": "1 iteration", "model": {"hidden": [8]}, "optimizer": {"name": "descent", "learning_rate": 0.5}}
+    )
+    layers = ["flatten", {"kind": "dense", "units": 4, "activation": "relu"}]
+    assert assay.fit({"budget": "1 iteration"}, model=layers).parameters == 64 * 4 + 4 + 4 * 10 + 10
+    with pytest.raises(AssayError, match="2 errors(.|\n)*model: got a function(.|\n)*optimizer: got a function"):
+        assay.fit(model=lambda: None, optimizer=lambda parameters: None)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +20,13 @@ import sqlalchemy as sa
 
 import assay
 from assay.data.datasets import load
-from assay.execution.estimates import Cost, estimated, overhead
+from assay.execution.estimates import estimated, overhead
 from assay.execution.queue import pools
 from assay.execution.runner import Execution
 from assay.results.results import Results
 from assay.store import integrity, queries
 from assay.store.curves import unpacked
+from assay.store.removals import RemovedError
 from assay.store.schema import artifact
 from assay.store.store import PastCost, Store
 from assay.studies.plan import plan
@@ -35,6 +36,7 @@ from assay.system.machine_lock import machine_lock
 from assay.training.ledger import Ledger
 from assay.training.log_points import number_of_log_points
 from assay.training.outcome import Outcome
+from assay.workers.calibration import Cost
 
 TINY = {"budget": {"iterations": 20}, "model": {"hidden": [4]}}
 ROOT = Path(__file__).parents[2]
@@ -316,9 +318,60 @@ def test_studies_that_share_workers_train_what_they_share_once_and_keep_what_eac
     assert kept == {20, 40}  # the short study keeps nothing, but 20 is a trial of the long one too
 
 
+def test_a_repeat_keeps_the_weights_that_another_study_keeps(store: Store) -> None:
+    split = {**TINY, "data": {"name": "digits", "validation": 100}}
+    keys = executed(store, study(name="keeps", baseline=split, save_best=True)).trials
+    executed(store, study(name="light", baseline=split, keep="nothing"), again=True)
+    assert all(store.has_best(key) for key in keys)
+    alone = executed(store, study(name="alone", keep="nothing", baseline=TINY), again=True)
+    assert all(store.history(key) is None for key in alone.trials)
+
+
+def executed_while(execution: Execution, act: Callable[[], object]) -> None:
+    """Runs an execution, and does something once, after its studies were registered."""
+    states = iter(execution)
+    next(states)
+    act()
+    for _ in states:
+        pass
+
+
+def test_a_run_whose_study_is_removed_ends_with_what_was_removed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("assay.store.store.refuse_running", lambda *_, **__: None)  # as another version might
+    execution, begin = Execution(plan(study(repeats=3)), store), Execution._begin
+
+    def begin_and_remove(*arguments: Any) -> None:
+        begin(*arguments)
+        store.remove(studies=["study"])
+
+    monkeypatch.setattr(Execution, "_begin", begin_and_remove)
+    with pytest.raises(RemovedError) as end:
+        executed_while(execution, lambda: None)
+    assert str(end.value) == f"study 'study' was removed from {store.name} during its run, with 3 of its 3 trials"
+    assert "lease" not in caplog.text
+    assert queries.trials(store.database) == ([], 0)
+
+
+def test_a_run_of_which_a_waiting_trial_is_removed_trains_the_others_and_says_it(store: Store) -> None:
+    execution = Execution(plan(study(repeats=3)), store)
+    with pytest.raises(RemovedError, match=r"^1 of the 3 trials of 'study' was removed from .* during the run"):
+        executed_while(execution, lambda: store.remove(trials=[list(execution.trials)[2]]))
+    assert [row["outcome"] for row in queries.trials(store.database)[0]] == ["completed", "completed"]
+
+
+def test_a_run_whose_study_alone_is_removed_says_that_its_trials_stay(store: Store) -> None:
+    store.register(plan(study(name="other", repeats=2)))
+    execution = Execution(plan(study(repeats=2)), store)
+    with pytest.raises(RemovedError, match=r"^study 'study' was removed .* run; its trials stay in other studies$"):
+        executed_while(execution, lambda: store.remove(studies=["study"]))
+    assert [row["outcome"] for row in queries.trials(store.database)[0]] == ["completed", "completed"]
+
+
 def test_the_longest_training_begins_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     core = usable_cores()[0]
-    monkeypatch.setattr("assay.execution.runner.usable_cores", lambda: [core, core])
+    monkeypatch.setattr("assay.execution.executors.usable_cores", lambda: [core, core])
     monkeypatch.setattr(
         "assay.execution.runner.estimated", lambda jobs, *_: {job.trajectory: job.iterations for job in jobs}
     )
@@ -372,7 +425,7 @@ def test_a_calibration_leaves_the_first_iteration_and_the_first_log_point_out(mo
         def histories(self) -> list[Any]:
             return [SimpleNamespace(points=[None] * self.points)]
 
-    monkeypatch.setattr("assay.execution.estimates.Training", Slow)
+    monkeypatch.setattr("assay.workers.calibration.Training", Slow)
     jobs = plan(study()).jobs
     (seconds,) = estimated(jobs, None, {trial.key: 1437 for job in jobs for trial in job.trials}).values()
     points = number_of_log_points(jobs[0].trials[0].recipe, 1437)
@@ -384,7 +437,7 @@ def test_an_estimate_takes_the_latest_stored_trial_that_was_long(store: Store, m
     trial = jobs[0].trials[0]
     costs = [(9.0, 2), (0.5, 90), (7.0, 100)]  # seconds and number of iterations, the latest first
     past = [PastCost(trial.recipe, trial.engine, trial.device, trial.timing, cost, 0.0, n) for cost, n in costs]
-    monkeypatch.setattr(Store, "recent_costs", lambda self: iter(past))
+    monkeypatch.setattr(Store, "recent_costs", lambda *_: iter(past))
     (seconds,) = estimated(jobs, store, {trial.key: 1437}).values()
     assert seconds == pytest.approx(20 * 0.5 + overhead(jobs[0]))
 
@@ -396,8 +449,8 @@ def test_a_brief_stored_trial_does_not_tell_what_a_much_longer_one_costs(
     jobs = plan(study()).jobs  # of 20 iterations
     trial = jobs[0].trials[0]
     past = PastCost(trial.recipe, trial.engine, trial.device, trial.timing, seconds, 0.0, n)
-    monkeypatch.setattr(Store, "recent_costs", lambda self: iter([past]))
-    monkeypatch.setattr("assay.execution.estimates.calibrated", lambda *_: Cost(7.0, 0.0))
+    monkeypatch.setattr(Store, "recent_costs", lambda *_: iter([past]))
+    monkeypatch.setattr("assay.execution.estimates.CostCalibration.of", lambda *_: Cost(7.0, 0.0))
     (found,) = estimated(jobs, store, {trial.key: 1437}).values()
     assert found == pytest.approx(20 * (seconds if trusted else 7.0) + overhead(jobs[0]))
 
@@ -448,6 +501,7 @@ def test_a_damaged_checkpoint_costs_time_alone(store: Store, hidden: int) -> Non
     assert not [finding for finding in integrity.check(store) if finding.kind == "missing"]  # it was written anew
 
 
+@pytest.mark.endurance
 def test_two_runs_share_a_study_and_no_trial_is_trained_twice(tmp_path: Path) -> None:
     code = (
         "import sys, assay\n"

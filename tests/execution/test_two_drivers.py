@@ -48,6 +48,7 @@ def leases_until_the_end(path: Path, drivers: list[subprocess.Popen[str]]) -> di
 
 
 @pytest.mark.skipif(not can_isolate(), reason="needs unshare with the rights to make namespaces")
+@pytest.mark.endurance
 def test_two_drivers_in_containers_of_one_host_name_train_every_trial_once(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     command = [sys.executable, "-m", "assay", "run", "study.toml", "--store", "shared.db"]

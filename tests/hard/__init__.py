@@ -12,6 +12,8 @@ CASES: dict[str, str] = {
     "power-cuts": "tests.hard.power_cuts",
     "opens": "tests.hard.opens",
     "two-drivers": "tests.hard.two_drivers",
+    "ray": "tests.hard.ray_faults",
+    "fuzz-bundles": "tests.hard.fuzz_bundles",
     "fuzz-exports": "tests.hard.fuzz_exports",
     "fuzz-idx": "tests.hard.fuzz_idx",
     "fuzz-logs": "tests.hard.fuzz_logs",
@@ -20,5 +22,8 @@ CASES: dict[str, str] = {
     "fuzz-safetensors": "tests.hard.fuzz_safetensors",
     "fuzz-set": "tests.hard.fuzz_set",
     "fuzz-stores": "tests.hard.fuzz_stores",
+    "fuzz-state-dicts": "tests.hard.fuzz_state_dicts",
+    "fuzz-tables": "tests.hard.fuzz_tables",
+    "fuzz-claims": "tests.hard.fuzz_claims",
     "fuzz-studies": "tests.hard.fuzz_studies",
 }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,16 +111,20 @@ def _redirect(errors: Path) -> None:
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
 
 
-def _forked_worker(cores: Sequence[int], memory_limit: int | None, module: str) -> Any:
+def _forked_worker(cores: Sequence[int], memory_limit: int | None, module: str, environment: Mapping[str, str]) -> Any:
     """Replaces `assay.workers.pool._start`: the same worker, forked."""
     import socket
 
     from assay.workers import worker
     from assay.workers.pool import Process
+    from assay.workers.tail import Tail
 
     ours, theirs = socket.socketpair()
+    errors, written = os.pipe()
 
     def serve() -> None:
+        os.environ.update(environment)
+        os.dup2(written, 2)
         number = theirs.fileno()
         os.closerange(3, number)
         os.closerange(number + 1, 4096)
@@ -128,6 +132,7 @@ def _forked_worker(cores: Sequence[int], memory_limit: int | None, module: str) 
 
     process = Forked(serve)
     theirs.close()
+    os.close(written)
     if cores:
         os.sched_setaffinity(process.pid, cores)
-    return Process(process, Connection(ours.detach()))  # type: ignore[arg-type]
+    return Process(process, Connection(ours.detach()), Tail(errors))  # type: ignore[arg-type]

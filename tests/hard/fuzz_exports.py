@@ -99,8 +99,7 @@ def _change_cell(draw: random.Random, path: Path) -> None:
         cells = list(frame[column])
         at = draw.randrange(len(cells))
         cell = cells[at]
-        if isinstance(cell, str) and cell[:1] in ("{", "[") and draw.random() < 0.8:
-            table = json.loads(cell)
+        if (table := _json(cell)) is not None and draw.random() < 0.8:
             if table:
                 _change(draw, table)
             new: Any = json.dumps(table)
@@ -118,6 +117,16 @@ def _change_cell(draw: random.Random, path: Path) -> None:
     frame.to_parquet(path, index=False)
 
 
+def _json(text: Any) -> Any:
+    """The table or list in a text; None if it holds none, such as a text that an earlier change made."""
+    if not isinstance(text, str) or text[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
 def _change(draw: random.Random, value: Any) -> None:
     """Changes one entry somewhere in plain data, also in JSON within a string."""
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
@@ -125,8 +134,7 @@ def _change(draw: random.Random, value: Any) -> None:
         return
     key = draw.choice(keys)
     inner = value[key]
-    if isinstance(inner, str) and inner[:1] in ("{", "[") and draw.random() < 0.7:
-        table = json.loads(inner)
+    if (table := _json(inner)) is not None and draw.random() < 0.7:
         if table:
             _change(draw, table)
         value[key] = json.dumps(table)

@@ -15,8 +15,8 @@ from assay.errors import AssayError
 from . import fuzzing
 
 ROOT = Path(__file__).parents[2]
-LIGHT = ("idx", "logs", "npz", "pictures", "safetensors", "set", "studies")
-STORES = ("exports", "stores")
+LIGHT = ("claims", "idx", "logs", "npz", "pictures", "safetensors", "set", "state_dicts", "studies", "tables")
+STORES = ("bundles", "exports", "stores")
 
 
 def apart(code: str) -> str:

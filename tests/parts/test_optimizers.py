@@ -28,6 +28,8 @@ TORCH: dict[str, Callable[[Any], Any]] = {
     "adadelta": lambda p: torch.optim.Adadelta(p, lr=RATE, rho=0.9, eps=1e-6),
     "adam": lambda p: torch.optim.Adam(p, lr=RATE, betas=(0.9, 0.999), eps=1e-8),
     "adamw": lambda p: torch.optim.AdamW(p, lr=RATE, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=RATE, betas=(0.9, 0.999), eps=1e-8),
+    "radam": lambda p: torch.optim.RAdam(p, lr=RATE, betas=(0.9, 0.999), eps=1e-8),
 }
 
 
@@ -55,14 +57,21 @@ def ours(name: str, **settings: Any) -> np.ndarray:
     return w
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+OF_OPTAX = ("lion", "adan")  # torch has none
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in OF_OPTAX])
 def test_the_rule_is_that_of_torch(name: str) -> None:
     w, scale = start()
     parameter = torch.tensor(w, requires_grad=True)
     optimizer = TORCH[name]([parameter])
-    for _ in range(STEPS):
-        parameter.grad = torch.tensor(gradient(parameter.detach().numpy(), scale))
-        optimizer.step()
+    torch.set_default_dtype(torch.float64)  # else torch keeps the product of NAdam's momenta in float32
+    try:
+        for _ in range(STEPS):
+            parameter.grad = torch.tensor(gradient(parameter.detach().numpy(), scale))
+            optimizer.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
     np.testing.assert_allclose(ours(name), parameter.detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
@@ -75,7 +84,10 @@ def test_the_rules_are_those_of_optax_where_its_formulas_are_the_same() -> None:
         "adam": optax.adam(RATE),
         "adamw": optax.adamw(RATE, weight_decay=0.01),
         "adadelta": optax.adadelta(RATE, rho=0.9, eps=1e-6),
+        "lion": optax.lion(RATE, weight_decay=0.0),
+        "adan": optax.adan(RATE, eps_root=0.0),
     }
+    assert set(OF_OPTAX) <= set(same)
     with jax.enable_x64(True):
         for name, optimizer in same.items():
             w, scale = start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assay.cli.formats import TableFormat
-from assay.cli.run import _print_rankings
+from assay.cli.run_end import print_rankings
 from assay.report.answers import answers
 from assay.results.results import Results
 from assay.store import queries
@@ -49,7 +49,7 @@ def results(tmp_path: Path) -> Results:
 
 def test_the_summary_ranks_them_last_and_marks_them(results: Results, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    _print_rankings(results, TableFormat.TEXT)
+    print_rankings(results, TableFormat.TEXT)
     text = capsys.readouterr().out
     for table in text.split("s: by ")[1:]:
         order = [line.split()[1] for line in table.splitlines() if line.startswith("│") and line.split()[1] in ENDS]

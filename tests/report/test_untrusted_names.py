@@ -58,6 +58,7 @@ def is_clean(text: str) -> bool:
         ("list",),
         ("list", "--trials"),
         ("list", "--trials", "--csv"),
+        ("status",),
         ("compare", "made"),
         ("compare", "made", "--csv"),
         ("compare", "made", "--markdown"),

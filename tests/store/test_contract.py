@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from assay.store import exchange, holder, integrity, leases, queries
 from assay.store.endings import Ending
 from assay.store.leases import RETRIES, Lease
 from assay.store.records import Finished
-from assay.store.schema import result, trajectory
+from assay.store.schema import member, result, trajectory
+from assay.store.schema import trial as trial_table
 from assay.store.store import Store
+from assay.studies.plan import Job, Plan
 from assay.training.checkpoints import to_bytes
 from assay.training.outcome import Outcome
 from tests.store.makers import made_end, made_history, made_plan
@@ -197,6 +200,95 @@ def test_renewing_moves_the_expiry_on(store: Store) -> None:
         assert connection.execute(sa.select(trajectory.c.expires)).scalar_one() > store.database.now(connection) + 50
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY])
+def test_a_repeat_that_is_cut_short_leaves_the_earlier_result(outcome: Outcome, store: Store) -> None:
+    plan = made_plan(2)
+    store.register(plan)
+    good = finish_one(store, plan, content=b"weights")
+    before = queries.one_trial(store.database, good)
+    assert store.mark_stale(plan.trials, failed_only=False) == 1
+    first = next(job for job in plan.jobs if job.trials[0].key == good)
+    if outcome is Outcome.LOST:
+        for number in range(RETRIES + 1):
+            lease, job = store.leases.claim([first]) or pytest.fail("nothing to claim")
+            assert store.lost(lease, job.trials, "killed by SIGKILL") == (number < RETRIES)
+    else:
+        lease, job = store.leases.claim([first]) or pytest.fail("nothing to claim")
+        history = replace(made_history(job.trials[0], accuracy=0.1), outcome=outcome)
+        other = Finished(outcome, "of the repeat", None if outcome is Outcome.FAILED else history)
+        second, _ = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+        trials = [job.trials[0], next(trial for key, trial in plan.trials.items() if key != good)]
+        endings = [Ending(lease, trials[0], other), Ending(second, trials[1], other)]
+        assert store.finish_all(endings, release=[lease, second]) == [True, True]
+        assert store.outcomes(plan.trials)[trials[1].key] is outcome  # it had none before
+    assert queries.one_trial(store.database, good) == before
+    assert store.outcomes([good]) == {good: Outcome.COMPLETED}
+    assert store.mark_stale(plan.trials, failed_only=False) >= 1
+    finish_one(store, plan, accuracy=0.5)
+    assert queries.one_trial(store.database, good)["accuracy"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "repeat", "stands"),
+    [
+        (Outcome.TIMED_OUT, Outcome.FAILED, Outcome.TIMED_OUT),
+        (Outcome.TIMED_OUT, Outcome.STOPPED, Outcome.STOPPED),
+        (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.TIMED_OUT),
+        (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.DIVERGED),
+        (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.DIVERGED),
+    ],
+)
+def test_the_end_that_is_worth_more_stands(earlier: Outcome, repeat: Outcome, stands: Outcome, store: Store) -> None:
+    plan = made_plan(1)
+    store.register(plan)
+    for outcome in (earlier, repeat):
+        store.mark_stale(plan.trials, failed_only=False)
+        lease, job = store.leases.claim(plan.jobs) or pytest.fail("nothing to claim")
+        store.finish(lease, job.trials[0], Finished(outcome, str(outcome), made_history(job.trials[0])))
+        store.leases.release(lease)
+    (key,) = plan.trials
+    assert store.outcomes([key]) == {key: stands}
+    assert queries.one_trial(store.database, key)["reason"] == str(stands)
+
+
+def test_what_a_living_process_trains_is_not_removed(store: Store) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    done = finish_one(store, plan)
+    claimed, _ = store.leases.claim_batch(plan.jobs, lambda _: (2, "form"))
+    training = [held.job.trials[0].key for held in claimed]
+    me = holder.me()
+    for selection in ({"studies": ["made"]}, {"trials": training}, {"trials": [done, *training]}):
+        with pytest.raises(StoreError, match=rf"process {me.pid} on {re.escape(me.host)} is training trial .* 1 more;"):
+            store.remove(**selection)
+    assert queries.trials(store.database)[1] == 3
+    with store.database.write() as connection:  # its holder has ended
+        connection.execute(sa.update(trajectory).values(started="1"))
+    assert store.remove(trials=training[:1]) == 1
+    assert store.remove(trials=[done]) == 1
+    assert store.remove(studies=["made"]) == 1
+    assert queries.trials(store.database) == ([], 0)
+
+
+def test_the_end_of_a_removed_trial_is_refused(store: Store) -> None:
+    small, large = made_plan(1), made_plan(1, name="long", budget={"iterations": 20})
+    for plan in (small, large):
+        store.register(plan)
+    (key,), (trial,) = small.trials, small.trials.values()
+    assert trial.trajectory == next(iter(large.trials.values())).trajectory
+    jobs = [Job(trial.trajectory, (trial, *large.trials.values()))]
+    lease, job = store.leases.claim(jobs) or pytest.fail("nothing to claim")
+    with store.database.write() as connection:  # while the trajectory is held for the other trial
+        connection.execute(sa.delete(member).where(member.c.trial == key))
+        connection.execute(sa.delete(trial_table).where(trial_table.c.key == key))
+    endings = [Ending(lease, one, made_end(one)) for one in job.trials]
+    assert store.finish_all(endings) == [False, True]
+    store.leases.release(lease)
+    store.remove(studies=["long"])
+    assert store.lost(lease, job.trials, "killed by SIGKILL")  # not an error, and nothing is stored
+    assert queries.trials(store.database) == ([], 0)
+
+
 def test_a_trial_whose_workers_vanish_is_lost_after_four(store: Store) -> None:
     plan = made_plan(1)
     store.register(plan)
@@ -270,6 +362,34 @@ def test_filters(store: Store) -> None:
     assert queries.trials(store.database, ["model='; DROP TABLE trial; --"])[1] == 0
 
 
+def test_a_filter_obeys_its_operator_or_is_refused(store: Store) -> None:
+    plan = made_plan(3)
+    store.register(plan)
+    key = finish_one(store, plan)
+    others = set(plan.trials) - {key}
+    rows, count = queries.trials(store.database, [f"key!={key[:8]}"])
+    assert ({row["key"] for row in rows}, count) == (others, 2)
+    assert queries.trials(store.database, [f"key={key[:8].upper()}"])[1] == 1
+    for wrong, sentence in (
+        ("key>1f", "key has no order; expected key= or key!="),
+        ("key<=1f", "key has no order"),
+        ("key=zzz", "got 'zzz'; expected a key or its beginning, such as key=1f3a"),
+        ("key=%", "got '%'; expected a key or its beginning"),
+        ("key=_", "got '_'; expected a key or its beginning"),
+        ("key=c3 14", "got 'c3 14'; expected a key or its beginning"),
+        ("key=" + "a" * 65, "expected a key or its beginning"),
+        ("optimizer>adam", "optimizer has no order; expected optimizer= or optimizer!="),
+        ("outcome<completed", "outcome has no order"),
+        ("busy>=true", "busy has no order"),
+        ("outcome=complete", "did you mean 'completed'"),
+        ("outcome!=complete", "did you mean 'completed'"),
+        ("seconds>nan", "got 'nan'; expected a number"),
+        ("iterations>1_0", "got '1_0'; expected a number"),
+    ):
+        with pytest.raises(StoreError, match=re.escape(sentence)):
+            queries.trials(store.database, [wrong])
+
+
 def test_results_are_tidy_frames(store: Store) -> None:
     plan = made_plan(3)
     store.register(plan)
@@ -331,6 +451,88 @@ def test_what_is_exported_can_be_imported_elsewhere(store: Store, tmp_path: Path
     assert target.history(plan.jobs[0].trials[0].key) is not None
     assert integrity.check(target) == []
     target.close()
+
+
+def finished(store: Store, plan: Plan) -> None:
+    store.register(plan)
+    while store.outcomes(plan.trials).keys() != plan.trials.keys():
+        finish_one(store, plan)
+
+
+def members_of(store: Store, name: str) -> set[str]:
+    return {row["key"] for row in queries.trials(store.database, study_name=name)[0]}
+
+
+def test_an_imported_study_with_other_members_is_added_as_a_revision(store: Store, tmp_path: Path) -> None:
+    here, there = made_plan(3), made_plan(5)
+    finished(store, here)
+    other = Store(f"sqlite:///{tmp_path / 'other.db'}")
+    finished(other, there)
+    exchange.export(other, out := tmp_path / "out")
+    sentences: list[str] = []
+    assert exchange.read_back(store, out, say=sentences.append) == (2, 3)
+    assert sentences == [
+        "study 'made' is stored with other trials: that of the export, with 5, was added as 'made@1': "
+        "assay report made@1"
+    ]
+    assert members_of(store, "made") == here.trials.keys()  # what is stored is kept unchanged
+    assert members_of(store, "made@1") == there.trials.keys()
+    assert exchange.read_back(store, out, say=sentences.append) == (0, 5)  # the equal revision is used again
+    assert [row["name"] for row in queries.studies(store.database) if row["name"] != "made"] == ["made@1"]
+    exchange.export(store, both := tmp_path / "both")
+    assert exchange.read_back(other, both, say=sentences.append) == (0, 5)  # its study has all members of 'made'
+    assert members_of(other, "made") == there.trials.keys()
+    assert len(sentences) == 1
+    other.close()
+
+
+def test_members_whose_trials_are_nowhere_are_said(store: Store, tmp_path: Path) -> None:
+    finished(store, made_plan(2))
+    exchange.export(store, out := tmp_path / "out")
+    about = json.loads((out / "studies.json").read_text())
+    about["studies"][0]["members"][1]["trial"] = "0" * 32
+    (out / "studies.json").write_text(json.dumps(about))
+    sentences: list[str] = []
+    target = Store(f"sqlite:///{tmp_path / 'target.db'}")
+    assert exchange.read_back(target, out, say=sentences.append) == (2, 0)
+    assert sentences == [
+        "study 'made': 1 of its 2 trials are neither in the export nor in the store, and were left out of it"
+    ]
+    target.close()
+
+
+def test_an_export_replaces_an_earlier_one_and_obeys_the_umask(store: Store, tmp_path: Path) -> None:
+    plan, out = made_plan(3), tmp_path / "out"
+    store.register(plan)
+    finish_one(store, plan)
+    exchange.export(store, out, artifacts=True)
+    (out / "artifacts" / ("0" * 64)).write_bytes(b"of a trial that was removed")
+    (out / "artifacts" / "notes.txt").write_text("not of an export")
+    (out / "benches.json").write_text("[]")
+    before = os.umask(0o077)
+    try:
+        exchange.export(store, out, study_name="made")
+    finally:
+        os.umask(before)
+    assert {path.name for path in (out / "artifacts").iterdir()} == {"notes.txt"}
+    assert not (out / "benches.json").exists()
+    assert {(out / name).stat().st_mode & 0o777 for name in ("trials.parquet", "studies.json")} == {0o600}
+    exchange.export(store, out)
+    assert (out / "trials.parquet").stat().st_mode & 0o777 == 0o666 & ~before
+
+
+def test_an_export_follows_no_link_out_of_its_folder(store: Store, tmp_path: Path) -> None:
+    plan, out, elsewhere = made_plan(3), tmp_path / "out", tmp_path / "elsewhere"
+    store.register(plan)
+    finish_one(store, plan)
+    out.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / ("0" * 64)).write_bytes(b"precious")
+    (out / "artifacts").symlink_to(elsewhere)
+    with pytest.raises(FileError, match="a link; weights are written into the folder of the export only"):
+        exchange.export(store, out, artifacts=True)
+    assert [path.read_bytes() for path in elsewhere.iterdir()] == [b"precious"]
+    assert [path.name for path in out.iterdir()] == ["artifacts"]
 
 
 def test_a_tampered_export_is_refused(store: Store, tmp_path: Path) -> None:

@@ -186,3 +186,29 @@ def test_exports_carry_curves_and_strange_ones_are_refused(store: Store, tmp_pat
     (out / "imported.json").unlink()  # an export of an earlier version
     assert exchange.read_back(target, out) == (0, 4)
     target.close()
+
+
+def test_curves_of_one_name_from_two_stores_are_kept_apart(store: Store, tmp_path: Path) -> None:
+    imported.add(store.database, read(tmp_path, samples.flux(), "base"))
+    other = Store(f"sqlite:///{tmp_path / 'other.db'}")
+    with_study(other, 3)
+    theirs = imported.add(other.database, read(tmp_path, samples.pytorch(), "base")).key
+    exchange.export(other, out := tmp_path / "out")
+    sentences: list[str] = []
+    assert exchange.read_back(store, out, say=sentences.append) == (4, 0)
+    assert sentences == [
+        "study 'imported' has another imported curve or configuration 'base': "
+        "that of the export, from base.log, was added as 'base.log'"
+    ]
+    labels = {row["key"]: row["label"] for row in imported.rows_of_study(store.database, "imported")}
+    assert (len(labels), labels[theirs]) == (2, "base.log (imported)")
+    assert exchange.read_back(store, out, say=sentences.append) == (0, 4)  # again: nothing is refused or renamed
+    assert len(sentences) == 1
+    assert integrity.check(store) == []
+    exchange.export(store, both := tmp_path / "both")  # the new name is in the source as well
+    third = Store(f"sqlite:///{tmp_path / 'third.db'}")
+    assert exchange.read_back(third, both, say=sentences.append) == (5, 0)
+    assert {row["label"] for row in imported.rows_of_study(third.database, "imported")} == set(labels.values())
+    assert len(sentences) == 1
+    other.close()
+    third.close()

@@ -165,7 +165,7 @@ def test_a_link_to_a_store_has_the_log_and_the_weights_of_its_file(
     (path.with_name("store.db-wal")).write_bytes(b"x" * 100)
     raw = database._raw
     refusing = types.SimpleNamespace(execute=_refuse, close=lambda: None)
-    monkeypatch.setattr(database, "_raw", lambda uri: raw(uri) if "immutable" in uri else refusing)
+    monkeypatch.setattr(database, "_raw", lambda uri, *wait: raw(uri, *wait) if "immutable" in uri else refusing)
     with pytest.raises(StoreError, match=r"store\.db: its newest results are in store\.db-wal"):
         Store(str(link), read_only=True)
 
@@ -314,6 +314,7 @@ store.register(plan)
 """
 
 
+@pytest.mark.endurance
 def test_eight_processes_start_at_once_on_a_fresh_store(url: str, tmp_path: Path) -> None:
     words = [sys.executable, "-W", "error", "-c", START, url, str(tmp_path)]
     root = Path(__file__).parents[2]

@@ -82,6 +82,15 @@ def test_a_store_with_two_versions_of_assay_is_migrated_to_one_machine(url: str)
     reopened.close()
 
 
+def test_a_machine_without_a_gpu_has_the_hash_that_it_always_had() -> None:
+    cpu = {"cpu": "AMD EPYC", "cores": 2, "memory_bytes": 2**33, "system": "Linux 6.1 x86_64", "python": "3.12.1"}
+    cpu |= {"blas": [], "versions": {"assay": "0.2.0", "numpy": "2.4.6"}, "commit": "abc"}
+    assert machine_row(cpu)["hash"] == "2d1ec7c0db5c941d961b0eb246f1db23"
+    card = {"model": "NVIDIA H100", "driver": "570.124", "cuda": "12.8"}
+    with_card = {machine_row(cpu | {"gpu": card | other})["hash"] for other in ({}, {"driver": "580.1"})}
+    assert len(with_card | {machine_row(cpu)["hash"]}) == 3
+
+
 def test_a_machine_whose_description_cannot_be_read_keeps_its_hash(tmp_path: Path) -> None:
     url = old_store(f"sqlite:///{tmp_path / 'store.db'}")
     engine = sa.create_engine(url)

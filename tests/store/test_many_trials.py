@@ -73,7 +73,7 @@ def test_an_import_reads_each_configuration_once_and_no_curve_alone(
 
 
 def test_an_export_is_the_same_in_any_portions(many: Store, exported: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(exchange, "_ROWS", 7)
+    monkeypatch.setattr(exchange, "ROWS", 7)
     export(many, tmp_path / "again")
     for name in ("trials.parquet", "curves.parquet"):
         whole, portions = pd.read_parquet(exported / name), pd.read_parquet(tmp_path / "again" / name)

@@ -14,7 +14,7 @@ from assay.errors import RecipeError
 from assay.recipe.cohorts import static_form
 from assay.recipe.model import Recipe
 from assay.recipe.texts import Texts
-from assay.studies.keys import trajectory_key, trial_key
+from assay.studies.keys import trajectory_key, trajectory_keys, trial_key
 from assay.studies.plan import Planner
 from assay.studies.settings import Settings
 from assay.studies.space import applied, replaced_keys
@@ -110,6 +110,19 @@ def test_a_planner_that_shares_texts_gives_each_trial_the_key_of_a_planner_of_it
     assert (len(keys), len(set(keys))) == (27, 18)  # a penalty of -0.0 is none
 
 
+def test_the_trials_of_several_seeds_are_those_of_one_seed_each() -> None:
+    planner, recipe = Planner(Settings(engine="numpy")), Recipe.parse(_BASELINES[1] | {"seed": 7})
+    trials = planner.trials(recipe, 3)
+    alone = [
+        Planner(Settings(engine="numpy")).trial(Recipe.parse(_BASELINES[1] | {"seed": seed})) for seed in (7, 8, 9)
+    ]
+    assert trials == alone and len({trial.key for trial in trials}) == 3
+    columns: Any = {"data_checksum": "ab", "engine": load_engine("numpy"), "timing": "packed", "threads": 1}
+    recipes = [recipe.resolved(100).model_copy(update={"seed": seed}) for seed in (7, 0, 2**40)]
+    keys = trajectory_keys(recipes[0], [7, 0, 2**40], **columns)
+    assert keys == [_trajectory(one, columns) for one in recipes]
+
+
 def test_every_wrong_configuration_is_reported_with_all_of_its_errors_once() -> None:
     axes = {
         "rate": {"key": "optimizer.learning_rate", "values": [0.1, -1]},
@@ -128,3 +141,30 @@ def test_a_number_is_merged_as_any_other_number_of_its_axis() -> None:
     study = Study.parse({"baseline": {"optimizer": {"name": "momentum", "momentum": 0.5}}, "axes": axes})
     momenta = [candidate.recipe.optimizer.settings()["momentum"] for candidate in study.candidates()]
     assert momenta == [0.0, 0.0, 0.0, 0.0, 0.9, 0.9]
+
+
+def test_draws_that_differ_in_numbers_parse_a_recipe_for_each_component_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Any] = []
+    parse = Recipe.parse
+
+    def counted(raw: Mapping[str, Any], **rest: Any) -> Recipe:
+        parsed.append(raw)
+        return parse(raw, **rest)
+
+    monkeypatch.setattr(Recipe, "parse", counted)
+    rate = {"key": "optimizer.lr", "low": 1e-4, "high": 0.1, "scale": "log"}
+    optimizers = {"key": "optimizer", "values": ["adam", "momentum", "descent"]}
+    axes = {"rate": rate, "optimizer": optimizers, "l2": {"key": "regularisation.l2", "low": 1e-6, "high": 1e-2}}
+    study = Study.parse({"design": "random", "draws": 60, "axes": axes, "baseline": {"budget": {"iterations": 5}}})
+    candidates = study.candidates()
+    assert len(parsed) < 10
+    for candidate in candidates:
+        alone = parse(candidate.table)
+        assert candidate.recipe == alone and candidate.recipe.written() == alone.written()
+        assert candidate.recipe.optimizer.model_fields_set == alone.optimizer.model_fields_set
+
+
+def test_a_wrong_number_among_right_ones_is_named_by_its_key() -> None:
+    axes = {"rate": {"key": "optimizer.learning_rate", "values": [0.1, 0.2, -0.5]}}
+    with pytest.raises(RecipeError, match=r"-0\.5.*optimizer\.learning_rate|optimizer\.learning_rate.*-0\.5"):
+        Study.parse({"design": "grid", "axes": axes}).candidates()

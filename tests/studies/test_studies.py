@@ -174,7 +174,7 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         ({"axes": {"a": {"key": "seed", "low": 0, "high": 1, "scale": "log"}}, "design": "random"}, "0 < low"),
         (
             {"axes": {"a": {"key": "optimizer.learning_rate", "low": 0.1, "high": 1.0}}},
-            "only design 'random' draws from a range",
+            "only designs 'random' and 'search' draw from a range",
         ),
         ({"axes": {"a": {"key": "optimizer.learning_rate", "vlaues": [1.0]}}}, "did you mean 'values'"),
         ({"trials": {"a": {"seed": 1}}}, "only design 'list' has trials"),

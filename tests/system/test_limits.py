@@ -51,6 +51,11 @@ def test_counts_of_a_study_are_refused_by_number(raw: dict[str, Any], sentence: 
         Study.parse({"axes": axes, **raw})
 
 
+def test_repeats_of_a_baseline_alone_are_refused_by_number() -> None:
+    with pytest.raises(RecipeError, match="has 1,000,000,000 trials; expected at most 100,000: lower repeats"):
+        Study.parse({"design": "one-at-a-time", "repeats": 10**9})
+
+
 def test_a_grid_is_refused_before_its_product_is_made() -> None:
     axes = {f"a{i}": {"key": f"optimizer.{key}", "values": [k / 99 for k in range(1, 99)]}
             for i, key in enumerate(("learning_rate", "beta1", "beta2", "epsilon"))}  # fmt: skip

@@ -13,7 +13,7 @@ from assay.data.datasets import load as load_data
 from assay.data.prepare import Prepared
 from assay.engines import installed
 from assay.engines import load as load_engine
-from assay.engines.base import Engine
+from assay.engines.base import Cohort, Engine
 from assay.engines.promises import promised
 from assay.parts.optimizers import OPTIMIZERS
 from assay.recipe.model import Recipe
@@ -21,7 +21,8 @@ from assay.training.history import History
 from assay.training.loop import prepared
 from assay.training.outcome import Outcome
 from assay.workers.batch import EndedEvent, Limits, Member, SavedEvent, train_cohort
-from assay.workers.worker import Worker, in_memory
+from assay.workers.cohort_sizes import CohortSizes
+from assay.workers.worker import Worker
 
 ENGINES = [name for name in ("native", "numpy") if installed(name)]
 SLOW = [pytest.param(name, marks=pytest.mark.endurance) for name in ("torch",) if installed(name)]
@@ -147,12 +148,55 @@ def test_a_member_times_out_by_its_part_of_the_seconds() -> None:
 def test_a_cohort_takes_no_more_memory_than_its_worker_may() -> None:
     wide = recipe(model={"hidden": [1000]})
     members, engine = [Member([wide])] * 10, load_engine("numpy", threads=1)
-    whole = list(in_memory(members, engine, data(wide), limit=None))
-    assert [(first, len(group)) for first, group in whole] == [(0, 10)]
-    parts = list(in_memory(members, engine, data(wide), limit=40 * 2**20))
-    assert [first for first, _ in parts] == list(range(0, 10, len(parts[0][1])))
-    assert 1 <= len(parts[0][1]) < 10
-    assert sum(len(group) for _, group in parts) == 10
+    assert CohortSizes().size(members, engine, data(wide)) == 10
+    size = CohortSizes().size(members, engine, data(wide), limit=40 * 2**20)
+    assert 1 <= size < 10
+    assert CohortSizes().size(members[:size], engine, data(wide), limit=40 * 2**20) == size
+
+
+class Card(type(load_engine("numpy"))):  # type: ignore[misc]
+    """An engine on a GPU of 100 MB, where the data and each trial take what its last peak says."""
+
+    def __init__(self) -> None:
+        super().__init__(device="cuda")
+        self.peak = 0
+
+    def activations(self, cohort: Cohort, batch: int) -> int:
+        return len(cohort.recipes) * super().activations(cohort, batch)
+
+    def free_device_memory(self) -> int:
+        return 10**8
+
+    def peak_device_memory(self) -> int:
+        return self.peak
+
+
+def test_a_cohort_on_a_gpu_fits_its_memory_by_the_estimate_then_by_the_first_peak() -> None:
+    one = recipe(model={"hidden": [1000]})
+    members, engine, sizes, digits = [Member([one])] * 1000, Card(), CohortSizes(), data(one)
+    network = one.model.network(digits.shape, digits.classes)
+    shared = sum(x.nbytes for x in (digits.x_train, digits.x_test))
+    shared += 10 * digits.x_train.itemsize * (len(digits.x_train) + len(digits.x_test))
+    each = engine.memory(Cohort((one,), network), len(digits.y_train))  # with the values between its layers
+    first = sizes.size(members, engine, digits)
+    assert first == int((0.9e8 - shared) / each)
+    engine.peak = shared + first * 2 * each  # each took twice of that
+    sizes.learn(members[:first], engine, digits)
+    assert sizes.size(members, engine, digits) == int((0.9e8 - shared) / (2 * each))
+    engine.peak = shared + 3 * 10 * each  # a lower one is that of an earlier cohort
+    assert engine.peak < shared + first * 2 * each
+    sizes.learn(members[:10], engine, digits)
+    assert sizes.size(members, engine, digits) == int((0.9e8 - shared) / (2 * each))
+
+
+def test_a_cohort_that_ran_out_of_memory_is_halved_down_to_one_trial() -> None:
+    one = recipe(model={"hidden": [8]})
+    members, engine, sizes = [Member([one])] * 12, Card(), CohortSizes()
+    seen = [sizes.size(members, engine, data(one))]
+    while seen[-1] > 1:
+        sizes.ran_out(members[: seen[-1]], engine)
+        seen.append(sizes.size(members, engine, data(one)))
+    assert seen == [12, 6, 3, 1]
 
 
 def test_a_stop_that_comes_before_its_job_has_begun_cancels_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -538,7 +538,7 @@ def test_a_study_names_programs_beside_engines() -> None:
         ("nunpy", "mine: engine: unknown engine 'nunpy'; did you mean 'numpy'"),
         ("command", 'mine: engine: engine "command" needs a command line'),
         ({"comand": ["true"]}, "did you mean 'command'"),
-        ({"command": []}, "at least 1|1 entr"),
+        ({"command": []}, "expected 1 or more entries"),
         ({"command": ["a\n"]}, "printable"),
         ({"command": "true -x"}, "expected a list"),
     ):

@@ -12,7 +12,7 @@ PREFIX = "axis."
 _LEDGER = "ledger_"
 RECIPE = ("model", "optimizer", "learning_rate", "data", "engine")
 """The columns of what was trained. They vary with an axis, so that a chart may draw them as one."""
-PLACE = ("timing", "threads", "machine", "level", "busy", "cohort")
+PLACE = ("timing", "threads", "machine", "level", "busy", "cohort", "device")
 """The columns of where and how it was timed."""
 APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
 """Numbers of a trial that are no measures to rank by."""

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from assay.analysis.frames import (
     CLOCK,
     FINISHED,
+    SHARED,
     assumed_levels,
     clocks,
     described,
     is_imported,
     measured,
+    median,
     need,
     numbers,
     outcome_counts,
@@ -80,6 +81,10 @@ def _remedy(groups: Sequence[tuple[str, ...]]) -> str:
     """What to do for times of all trials that compare."""
     is_packed = all(timing.startswith("packed") for timing, *_ in groups)
     if is_packed and len({tuple(place) for _, *place in groups}) == 1:
+        if any(f"{SHARED} of " in timing for timing, *_ in groups):
+            return (
+                "on a GPU a trial's part of the seconds is that of its cohort's size: --timing isolated times all alike"
+            )
         return "a trial alone in its batch does not share its seconds: --timing isolated times all alike"
     return "to time all alike, run the study with one --timing and --threads on one machine, with --again"
 
@@ -120,7 +125,7 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
         endings = outcome_counts(words[at].tolist(), finished=len(finished))
         ended = endings["diverged"] + endings["timed_out"]
         row: dict[str, object] = {"configuration": label, **spread("effort", efforts)}
-        row["effort"] = _median(efforts, ended)
+        row["effort"] = median(efforts, infinite=ended)
         of_label = with_result[at]
         row["accuracy"] = spread("accuracy", of_label[~np.isnan(of_label)])["accuracy"]
         row["cost"] = spread("cost", costs[finished])["cost"]
@@ -130,13 +135,6 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     table["effort"] = table["effort"].replace(np.inf, np.nan)
     table.insert(1, "rank", table["effort"].rank(method="min").astype("Int64"))
     return table
-
-
-def _median(efforts: NDArray[np.float64], ended: int) -> float:
-    """The median of the efforts and of `ended` infinite ones; NaN without any."""
-    if not efforts.size + ended:
-        return np.nan
-    return float(np.median(np.append(efforts, np.full(ended, np.inf))))
 
 
 def _with_effort(trials: pd.DataFrame, cost: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from assay.errors import AssayError, listed, unknown
 
 FINISHED = ("completed", "stopped")
+SHARED = " in cohorts"
+"""What follows the timing of trials that share the seconds of their cohort."""
 CLOCK = ("timing", "machine", "threads")  # seconds are comparable where these are equal
 
 
@@ -48,11 +51,16 @@ def rows(frame: pd.DataFrame, keep: NDArray[np.bool_]) -> pd.DataFrame:
 
 def measured(trials: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The trials that completed, or were stopped by a stopping rule, with a finite number in each of the columns."""
+    return rows(trials, is_measured(trials, *columns))
+
+
+def is_measured(trials: pd.DataFrame, *columns: str) -> NDArray[np.bool_]:
+    """Which trials `measured` has (N,): to count them needs no copy of their rows."""
     have(trials, "outcome")
     keep = np.asarray([str(outcome) in FINISHED for outcome in trials["outcome"].tolist()], dtype=np.bool_)
     for column in columns:
         keep &= np.isfinite(numbers(trials, column))
-    return rows(trials, keep)
+    return keep
 
 
 def factorized(values: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
@@ -64,6 +72,16 @@ def factorized(values: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
     """
     numbers_of = {name: number for number, name in enumerate(dict.fromkeys(values))}
     return np.asarray([numbers_of[value] for value in values], dtype=np.int64), list(numbers_of)
+
+
+def ascending(groups: NDArray[Any], values: NDArray[np.float64]) -> bool:
+    """Whether rows are sorted by the number of their group (N,), and within each by their value (N,).
+
+    >>> ascending(np.array([0, 0, 1]), np.array([1.0, 2.0, 0.0])), ascending(np.array([0, 0]), np.array([2.0, 1.0]))
+    (True, False)
+    """
+    same = groups[1:] == groups[:-1]
+    return bool((groups[1:] >= groups[:-1]).all() and (~same | (values[1:] >= values[:-1])).all())
 
 
 def places(frame: pd.DataFrame, by: str) -> list[tuple[str, NDArray[np.int64]]]:
@@ -83,6 +101,19 @@ def groups(frame: pd.DataFrame, by: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yields (str(value), rows) for each value of a column, in order of first appearance."""
     for name, positions in places(frame, by):
         yield name, frame.iloc[positions]
+
+
+def median(values: NDArray[np.float64], *, infinite: int = 0) -> float:
+    """The median of the values and of so many infinite ones; NaN without any. For a few values as fast as a sort.
+
+    >>> median(np.array([3.0, 1.0])), median(np.array([3.0, 1.0]), infinite=1), median(np.array([1.0]), infinite=2)
+    (2.0, 3.0, inf)
+    """
+    ordered = [*sorted(values.tolist()), *[math.inf] * infinite]
+    half, odd = divmod(len(ordered), 2)
+    if not ordered:
+        return math.nan
+    return ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2
 
 
 def spread(name: str, values: NDArray[np.float64]) -> dict[str, float]:
@@ -142,7 +173,8 @@ def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
     """The positions of the trials with comparable seconds, by (timing, machine, threads, level).
 
     Trials that were trained together share the seconds of their cohort, which do not compare with those of a trial
-    alone: their timing is "packed in cohorts".
+    alone: their timing is "packed in cohorts". On a GPU an iteration takes about as long for many trials as for one, so
+    that cohorts of one size alone compare: "packed in cohorts of 45".
 
     The instruction level separates trials of one engine alone, because engines choose theirs by themselves: `level` is
     "" where the trials of each engine have one known level at most, and else "engine level" for those that do not have
@@ -154,9 +186,8 @@ def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
         have(trials, column)
     columns = [[_word(value) for value in trials[column].tolist()] for column in CLOCK]
     if "cohort" in trials.columns:
-        shared = numbers(trials, "cohort") > 1
         columns[0] = [
-            f"{timing} in cohorts" if both else timing for timing, both in zip(columns[0], shared, strict=True)
+            f"{timing}{size}" if size else timing for timing, size in zip(columns[0], _cohorts(trials), strict=True)
         ]
     places: dict[tuple[str, ...], list[int]] = {}
     for position, clock in enumerate(zip(*columns, strict=True)):
@@ -170,6 +201,18 @@ def clocks(trials: pd.DataFrame) -> dict[tuple[str, ...], list[int]]:
             other = f"{engine} {level}" if level is not None and level != main[engine] else ""
             positions.setdefault((*clock, other), []).append(position)
     return dict(sorted(positions.items(), key=lambda item: (item[0][0].startswith("imported"), -len(item[1]))))
+
+
+def _cohorts(trials: pd.DataFrame) -> list[str]:
+    """What each trial's timing is called after it, for the trials that share seconds; "" for those alone."""
+    sizes = numbers(trials, "cohort")
+    on_gpu = np.zeros(len(trials), np.bool_)
+    if "device" in trials.columns:
+        on_gpu = np.array([not _absent(device) and device != "cpu" for device in trials["device"].tolist()])
+    return [
+        (f"{SHARED} of {size:.0f}" if gpu else SHARED) if size > 1 else ""
+        for size, gpu in zip(sizes, on_gpu, strict=True)
+    ]
 
 
 def same_clock(trials: pd.DataFrame) -> None:

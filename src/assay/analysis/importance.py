@@ -16,6 +16,7 @@ from assay.analysis.quantities import MEASURES, TEST_SCORE
 from assay.analysis.seeds import with_counted
 from assay.errors import AssayError, unknown
 from assay.rng import stream
+from assay.system.machine import usable_cores
 
 Floats = NDArray[np.float64]
 Leaves = tuple[Floats, list[Floats]]  # the value of each leaf (L,); for each axis, which of its values it holds (L, V)
@@ -59,7 +60,7 @@ def importance(
     if y.size < 2 or float(np.ptp(y)) == 0:
         raise AssayError(f"{y.size} trials with a number for {measure!r} show no variation to explain")
     codes, sizes = _codes(finished, axes)
-    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=1)
+    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=_threads())
     forest.fit(codes, y)
     of_trees = [_fractions(_leaves(tree.tree_, sizes), sizes) for tree in forest.estimators_]
     fractions = [of_tree for of_tree in of_trees if of_tree is not None]  # (trees, terms)
@@ -85,7 +86,7 @@ def _explained(codes: Floats, y: Floats, *, trees: int, seed: int) -> float:
     """R^2 of a forest on the trials that its trees have not seen (out of bag); each trial needs one such tree."""
     from sklearn.ensemble import RandomForestRegressor
 
-    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=1).fit(codes, y)
+    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=_threads()).fit(codes, y)
     single = np.ascontiguousarray(codes, dtype=np.float32)  # what trees of scikit-learn read
     sums, counts = np.zeros(y.size), np.zeros(y.size)
     for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
@@ -96,6 +97,11 @@ def _explained(codes: Floats, y: Floats, *, trees: int, seed: int) -> float:
     seen = counts > 0
     error = float(np.mean((y[seen] - sums[seen] / counts[seen]) ** 2)) if seen.any() else math.inf
     return 1.0 - error / float(np.var(y))
+
+
+def _threads() -> int:
+    """How many trees are fitted at a time, which changes no result: each has a seed of its own."""
+    return len(usable_cores())
 
 
 def _noise(codes: Floats, y: Floats, repeats: NDArray[np.int64], *, trees: int, seed: int) -> float:
@@ -133,24 +139,29 @@ def _codes(trials: pd.DataFrame, axes: Sequence[str]) -> tuple[Floats, list[int]
 
 
 def _leaves(tree: Any, sizes: Sequence[int]) -> Leaves:
-    """The boxes into which a fitted tree of scikit-learn partitions the combinations of values."""
-    values: list[float] = []
-    boxes: list[list[Floats]] = []
-    left, right, feature, threshold, value = (
-        getattr(tree, name).tolist() for name in ("children_left", "children_right", "feature", "threshold", "value")
-    )
-    open_nodes: list[tuple[int, list[Floats]]] = [(0, [np.ones(size) for size in sizes])]
-    while open_nodes:
-        node, box = open_nodes.pop()
-        if left[node] < 0:
-            values.append(float(value[node][0][0]))
-            boxes.append(box)
-            continue
-        axis = feature[node]
-        below = (np.arange(sizes[axis]) <= threshold[node]).astype(np.float64)
-        for child, half in ((left[node], below), (right[node], 1.0 - below)):
-            open_nodes.append((child, [*box[:axis], box[axis] * half, *box[axis + 1 :]]))
-    return np.asarray(values), [np.stack([box[axis] for box in boxes]) for axis in range(len(sizes))]
+    """The boxes into which a fitted tree of scikit-learn partitions the combinations of values, from the right.
+
+    Each box holds the ranks from `low` to below `high` of each axis; a node gets its box from its parent, all nodes of
+    a depth at once.
+    """
+    left, right, feature = tree.children_left, tree.children_right, tree.feature
+    low = np.zeros((left.size, len(sizes)), dtype=np.int64)
+    high = np.tile(np.asarray(sizes, dtype=np.int64), (left.size, 1))
+    nodes = np.zeros(1, dtype=np.int64)
+    while (nodes := nodes[left[nodes] >= 0]).size:
+        below, above, axis = left[nodes], right[nodes], feature[nodes]
+        for children in (below, above):
+            low[children], high[children] = low[nodes], high[nodes]
+        border = np.floor(tree.threshold[nodes]).astype(np.int64) + 1
+        high[below, axis] = np.minimum(high[below, axis], border)
+        low[above, axis] = np.maximum(low[above, axis], border)
+        nodes = np.concatenate([below, above])
+    leaves = np.flatnonzero(left < 0)[::-1]
+    masks = [
+        ((np.arange(size) >= low[leaves, axis, None]) & (np.arange(size) < high[leaves, axis, None])).astype(np.float64)
+        for axis, size in enumerate(sizes)
+    ]
+    return np.asarray(tree.value[leaves, 0, 0], dtype=np.float64), masks
 
 
 def _fractions(leaves: Leaves, sizes: Sequence[int]) -> list[float] | None:

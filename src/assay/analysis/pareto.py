@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assay.analysis.frames import FINISHED, measured, need, numbers, outcome_counts, places, same_clock, spread
+from assay.analysis.frames import FINISHED, measured, median, need, numbers, outcome_counts, places, same_clock, spread
 from assay.analysis.quantities import QUANTITIES, SCORES, TEST_SCORE
 from assay.analysis.seeds import counted, is_worse_when_ended, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
@@ -49,8 +49,11 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE
     for label, at in places(trials, "configuration"):
         finished = of_used[label][is_finished[of_used[label]]]
         results = with_result[at]
-        median = float(np.median(of_cost[finished])) if finished.size else math.nan
-        bands = spread(cost, of_cost[finished]) | {cost: median} | spread(gain, results[~np.isnan(results)])
+        bands = (
+            spread(cost, of_cost[finished])
+            | {cost: median(of_cost[finished])}
+            | spread(gain, results[~np.isnan(results)])
+        )
         counts = outcome_counts(words[at].tolist(), finished=len(finished))
         means.append({"configuration": label, **bands, **counts})
     ascending = {cost: True, gain: False}

@@ -16,6 +16,7 @@ from assay.analysis.frames import groups, have, measured, need, numbers, outcome
 from assay.analysis.quantities import MEASURES, TEST_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings, counted, with_counted
+from assay.analysis.tuning_cost import best_weights
 from assay.errors import AssayError, unknown
 
 Floats = NDArray[np.float64]
@@ -191,13 +192,7 @@ def expected_best(values: ArrayLike, budgets: Sequence[int]) -> pd.DataFrame:
     x = np.sort(np.asarray(values, dtype=np.float64))
     if not x.size or not np.isfinite(x).all():
         raise AssayError("expected one number or more, none of them missing or infinite")
-    rows: list[dict[str, float]] = []
-    for b in budgets:
-        if not 1 <= b <= x.size:
-            raise AssayError(f"a budget lies between 1 and {x.size}, the number of trials, not {b}")
-        i = np.arange(x.size, b, -1, dtype=np.float64)  # n ... b + 1
-        weights = b / x.size * np.cumprod(np.append(1.0, (i - b) / (i - 1)))  # of x_(n) ... x_(b)
-        rows.append({"budget": b, "expected": float(weights @ x[::-1][: weights.size])})
+    rows = [{"budget": b, "expected": float(best_weights(x.size, b) @ x[::-1])} for b in budgets]
     return pd.DataFrame(rows, columns=["budget", "expected"]).astype({"budget": "int64"})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from assay.analysis.frames import FINISHED, is_imported, numbers, places
+from assay.analysis.frames import FINISHED, is_imported, median, numbers, places
+from assay.analysis.phases import PHASE, by_phase
 from assay.analysis.quantities import TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError
@@ -26,7 +27,8 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     range), seconds, processor_seconds, effort, flops (medians), origin, timed_out, no_result (failed, lost, out of
     memory), busy_trials (how many had foreign load), busy ("busy machine" where their seconds are ranked), sd
     (standard deviation of the accuracy over seeds, n - 1 in the denominator; missing for one seed), n (seeds with an
-    accuracy), and validation_accuracy, validation_sd, validation_n, which are missing where nothing was validated.
+    accuracy), and validation_accuracy, validation_sd, validation_n, which are missing where nothing was validated. Of a
+    search with seeds also phase: the seeds that the figures are of.
     """
     own_row = ~is_imported(trials)
     scores = {column: _scores(trials, column, own_row) for column in (TEST_SCORE.column, VALIDATION_SCORE.column)}
@@ -38,6 +40,7 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     is_finished = np.isin(words, FINISHED)
     costs = {cost: numbers(trials, cost) for cost in _COSTS if cost in trials.columns}
     origins: list[object] = trials["origin"].tolist() if "origin" in trials.columns else ["measured"] * len(trials)
+    phases: list[object] = trials[PHASE].tolist() if PHASE in trials.columns else []
     table: list[dict[str, object]] = []
     for label, at in places(trials, "configuration"):
         endings = Endings.of(words[at].tolist())
@@ -54,6 +57,7 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
         row |= {"no_result": endings.without - endings.count("planned"), "busy_trials": int(flags[at].sum())}
         row |= {"busy": BUSY if label in marked else "", "sd": sd, "n": n}
         mean, _, _, sd, n = _statistics(scores[VALIDATION_SCORE.column][at])
+        row |= {PHASE: str(phases[at[0]])} if phases else {}
         table.append(row | {"validation_accuracy": mean, "validation_sd": sd, "validation_n": n})
     return pd.DataFrame(table)
 
@@ -61,15 +65,16 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
 def ranked(summary: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
     """A summary sorted by a column; configurations of which no trial completed, or was stopped by a rule, come last.
 
+    The figures of a search with seeds are of different seeds: the winner comes first, then the racers.
+
     >>> table = {"configuration": ["a", "b"], "finished": 2, "diverged": 0, "timed_out": [2, 0], "no_result": 0}
     >>> ranked(pd.DataFrame(table | {"accuracy": [0.9, 0.5]}), "accuracy", ascending=False)["configuration"].tolist()
     ['b', 'a']
     """
     unfinished = summary["finished"] - summary["diverged"] - summary["timed_out"] - summary["no_result"] <= 0
     table = summary.assign(unfinished=unfinished)
-    return table.sort_values(["unfinished", column], ascending=[True, ascending], kind="stable").drop(
-        columns="unfinished"
-    )
+    table = table.sort_values(["unfinished", column], ascending=[True, ascending], kind="stable")
+    return by_phase(table.drop(columns="unfinished"))
 
 
 def _scores(trials: pd.DataFrame, column: str, own_row: np.ndarray) -> np.ndarray:
@@ -96,8 +101,7 @@ def _statistics(values: np.ndarray) -> tuple[float, float, float, float, int]:
 
 def _median(values: np.ndarray, ended: int) -> float:
     """The median of the costs of finished trials and of `ended` infinite ones; NaN where it is infinite."""
-    values = np.append(values[np.isfinite(values)], np.full(ended, np.inf))
-    middle = float(np.median(values)) if values.size else np.nan
+    middle = median(values[np.isfinite(values)], infinite=ended)
     return middle if np.isfinite(middle) else np.nan
 
 

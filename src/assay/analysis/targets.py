@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import scipy  # its parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 
-from assay.analysis.frames import FINISHED, have, measured, need, numbers, own, places, same_clock
+from assay.analysis.frames import FINISHED, ascending, have, measured, need, numbers, own, places, same_clock
 from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
 from assay.analysis.seeds import ENDED, Endings, outcomes_of
 from assay.errors import AssayError, unknown
@@ -166,9 +166,12 @@ def without_iterations(trials: pd.DataFrame, by: str) -> list[str]:
 def _crossings(trials: Any, times: Floats, values: Floats, target: float) -> dict[str, tuple[float, bool]]:
     """By trial, the time at which its values first reach the target, or else the last time; and whether they do."""
     keep = np.isfinite(times) & np.isfinite(values)
-    codes, names = pd.factorize(trials[keep], use_na_sentinel=False)
-    order = np.lexsort((times[keep], codes))
-    codes, times, values = codes[order], times[keep][order], values[keep][order]
+    if not keep.all():
+        trials, times, values = trials[keep], times[keep], values[keep]
+    codes, names = pd.factorize(trials, use_na_sentinel=False)
+    if not ascending(codes, times):
+        order = np.lexsort((times, codes))
+        codes, times, values = codes[order], times[order], values[order]
     if not codes.size:
         return {}
     starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
@@ -219,8 +222,8 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, *, alpha: float = 0.05) -
 def _survival(t: Floats, arrived: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
     """The finite times, how many were at risk and arrived at each, and the fraction that had not arrived after it."""
     steps = np.unique(t[np.isfinite(t)])
-    d = np.asarray([np.sum(arrived & (t == step)) for step in steps], dtype=np.float64)
-    n = np.asarray([np.sum(t >= step) for step in steps], dtype=np.float64)
+    d = np.bincount(np.searchsorted(steps, t[arrived]), minlength=steps.size).astype(np.float64)
+    n = (t.size - np.searchsorted(np.sort(t), steps)).astype(np.float64)
     return steps, n, d, np.asarray(np.cumprod(1.0 - d / np.maximum(n, 1.0)), dtype=np.float64)
 
 
@@ -296,35 +299,48 @@ def summary(times: pd.DataFrame, *, by: str = "configuration", horizon: float | 
     words, of_time = outcomes_of(times), numbers(times, "time", what="times")
     reached = np.asarray([bool(value) for value in times["reached"].tolist()], dtype=np.bool_)
     members = places(times, by)
-    parts = {label: _observed(of_time[at], reached[at], words[at]) for label, at in members}
+    parts = {label: observed(of_time[at], reached[at], words[at]) for label, at in members}
     if horizon is None:
         longest = float(max(of_time[np.isfinite(of_time)], default=0.0))
-        horizon = _common_horizon([part for part in parts.values() if part[0]], longest)
+        horizon = _common_horizon({_as_key(part) for part in parts.values() if part[0]}, longest)
+    columns: dict[_Key, dict[str, object]] = {}  # configurations of which no trial arrives often have the same times
     table: list[dict[str, object]] = []
     for label, at in members:
-        t, r = parts[label]
+        key = _as_key(parts[label])
+        if key not in columns:
+            columns[key] = _arrivals(*key, horizon)
         endings = Endings.of(words[at].tolist())
-        low, high = wilson(sum(r), len(t))
-        mean, error = restricted_mean(t, r, horizon=horizon) if t and not math.isnan(horizon) else (math.nan, math.nan)
-        median = median_time(t, r) if t else None
-        table.append(
-            {
-                by: label,
-                "trials": len(at),
-                "reached": sum(r),
-                "success": sum(r) / len(t) if t else math.nan,
-                "success_low": low,
-                "success_high": high,
-                "median": math.nan if median is None else median,
-                "restricted_mean": mean,
-                "restricted_mean_error": error,
-                "horizon": horizon,
-                "diverged": endings.count("diverged"),
-                "timed_out": endings.count("timed out"),
-                "unmeasured": len(at) - len(t),
-            }
-        )
+        ended = {"diverged": endings.count("diverged"), "timed_out": endings.count("timed out")}
+        counts = ended | {"unmeasured": len(at) - len(key[0])}
+        table.append({by: label, "trials": len(at)} | columns[key] | counts)
     return ranked(pd.DataFrame(table), ["restricted_mean"])
+
+
+_Key = tuple[tuple[float, ...], tuple[bool, ...]]
+
+
+def _as_key(part: tuple[list[float], list[bool]]) -> _Key:
+    return tuple(part[0]), tuple(part[1])
+
+
+def _arrivals(times: Sequence[float], reached: Sequence[bool], horizon: float) -> dict[str, object]:
+    """The columns of a summary that times and arrivals alone give."""
+    n = len(times)
+    low, high = wilson(sum(reached), n)
+    mean, error = math.nan, math.nan
+    if n and not math.isnan(horizon):
+        mean, error = restricted_mean(times, reached, horizon=horizon)
+    median = median_time(times, reached) if n else None
+    return {
+        "reached": sum(reached),
+        "success": sum(reached) / n if n else math.nan,
+        "success_low": low,
+        "success_high": high,
+        "median": math.nan if median is None else median,
+        "restricted_mean": mean,
+        "restricted_mean_error": error,
+        "horizon": horizon,
+    }
 
 
 def ranked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -337,14 +353,20 @@ def ranked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return sorted_table.drop(columns="unfinished")
 
 
-def _observed(
+def observed(
     times: NDArray[np.float64], reached: NDArray[np.bool_], words: NDArray[np.object_]
 ) -> tuple[list[float], list[bool]]:
-    """The times of the trials with a result, infinite for a miss of one that did not finish; whether each reached."""
+    """The times of the trials with a result, infinite for a miss of one that did not finish; whether each reached.
+
+    Args:
+        times: the column `time` of `times_to` (n,).
+        reached: its column `reached` (n,).
+        words: its column `outcome` (n,).
+    """
     ended = np.isin(words, ENDED)
     kept = ended | ~np.isnan(times)
-    observed = np.where(ended & ~reached, np.inf, times)
-    return observed[kept].tolist(), reached[kept].tolist()
+    with_misses = np.where(ended & ~reached, np.inf, times)
+    return with_misses[kept].tolist(), reached[kept].tolist()
 
 
 def _no_result(outcome: object) -> bool:
@@ -358,7 +380,7 @@ def _follow_up(times: ArrayLike, reached: ArrayLike) -> float:
     return math.inf if bool(np.all(arrived[t == last])) else last
 
 
-def _common_horizon(parts: Sequence[tuple[list[float], list[bool]]], longest: float) -> float:
+def _common_horizon(parts: Iterable[_Key], longest: float) -> float:
     horizon = min([longest, *(_follow_up(times, reached) for times, reached in parts)])
     return horizon if horizon > 0 else math.nan
 

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.families import Family, all_pairs, bootstrapped, chosen, pairs_with
 from assay.analysis.families import against as family_against
-from assay.analysis.frames import FINISHED, have, is_imported, measured, need, paired
+from assay.analysis.frames import FINISHED, have, is_imported, is_measured, need, paired
 from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
+from assay.analysis.phases import decisive
 from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
@@ -205,8 +206,8 @@ def selection(trials: pd.DataFrame) -> str:
     It is the validation accuracy if every finished trial with a test accuracy has one.
     """
     test, validation = TEST_SCORE.column, VALIDATION_SCORE.column
-    tested = len(measured(trials, test))
-    validated = validation in trials.columns and len(measured(trials, validation)) == tested
+    tested = int(is_measured(trials, test).sum())
+    validated = validation in trials.columns and int(is_measured(trials, validation).sum()) == tested
     return validation if validated and tested else test
 
 
@@ -284,7 +285,7 @@ def best(
     Raises AssayError if no trial that completed, or was stopped by a rule, has a number.
     """
     need(trials, ["outcome", by])
-    trials = paired(trials)
+    trials = paired(decisive(trials))
     measure = selection(trials) if measure is None else measure
     seeds = SeedValues.of(trials, measure, by)
     means = seeds.means()
@@ -296,8 +297,8 @@ def best(
     name, verdicts = seeds.names[place], list[Verdict]()
     if len(seeds.names) > 1:
         verdicts = _of_best(seeds, name, (decided or {}).get(measure), baseline=baseline, alpha=alpha)
-    is_measured = {label: mean == mean for label, mean in zip(seeds.names, means.tolist(), strict=True)}
-    losers, unresolved, ties = _sides(name, [v for v in verdicts if all(is_measured[n] for n in v.names)])
+    has_mean = {label: mean == mean for label, mean in zip(seeds.names, means.tolist(), strict=True)}
+    losers, unresolved, ties = _sides(name, [v for v in verdicts if all(has_mean[n] for n in v.names)])
     test = TEST_SCORE.column
     return Best(
         name,
@@ -307,7 +308,7 @@ def best(
         seeds.endings[place].trials,
         losers,
         ties,
-        tuple(label for label in seeds.names if not is_measured[label]),
+        tuple(label for label in seeds.names if not has_mean[label]),
         seeds.endings[place],
         max((verdict.comparisons for verdict in verdicts), default=1),
         unresolved,

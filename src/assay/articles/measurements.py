@@ -16,10 +16,10 @@ import pandas as pd
 
 from assay.analysis.curves import settled
 from assay.analysis.frames import FINISHED
-from assay.analysis.quantities import MEASURED, QUANTITIES
+from assay.analysis.quantities import MEASURED, QUANTITIES, TEST_SCORE
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import ENDED, Endings
-from assay.articles.agreement import Run
+from assay.claims.agreement import Run
 from assay.errors import AssayError
 from assay.results.results import Results
 
@@ -55,9 +55,9 @@ class MeasuredCurve:
         """The last finite value of a column; NaN without any."""
         return next((value for value in reversed(self._columns[column]) if math.isfinite(value)), math.nan)
 
-    def first_with(self, accuracy: float) -> float:
-        """The first iteration with at least this test accuracy; infinite if there is none."""
-        pairs = zip(self.iterations, self._columns["test_accuracy"], strict=True)
+    def first_with(self, accuracy: float, score: str = TEST_SCORE.name) -> float:
+        """The first iteration with at least this accuracy; infinite if there is none."""
+        pairs = zip(self.iterations, self._columns[score], strict=True)
         return next((float(t) for t, value in pairs if value >= accuracy), math.inf)
 
     def rises(self, column: str) -> bool:
@@ -93,6 +93,16 @@ class Measurements:
             curves |= {str(key): MeasuredCurve(frame) for key, frame in result.curves().groupby("trial", sort=False)}
         return curves
 
+    def summary(self) -> str:
+        """How many trials are measured, and how many ended early, in a sentence."""
+        ended = f"{self.diverged:,} diverged" + (f"; {self.timed_out:,} timed out" if self.timed_out else "")
+        counted = ". These count as they ended." if self.diverged + self.timed_out else "."
+        return f"{len(self.trials):,} of {self.planned:,} trials are measured; {ended}{counted}"
+
+    def engines(self) -> str:
+        """The engines that trained what is measured; a dash before anything is."""
+        return ", ".join(sorted({str(row["engine"]) for row in self.trials})) or "-"
+
     def of(self, label: str) -> list[TrialRow]:
         """The finished trials of a configuration, one per seed."""
         rows = {int(row["seed"]): row for row in self.trials if row["configuration"] == label}
@@ -106,8 +116,12 @@ class Measurements:
         """What every configuration counts as at each seed, also where its training diverged or timed out."""
         return SeedValues.of(pd.DataFrame(self._rows), name)
 
-    def runs(self, label: str) -> list[Run]:
-        """The runs of a configuration, as the rule of agreement reads them; what diverged or timed out as it ended."""
+    def runs(self, label: str, *, score: str = TEST_SCORE.name) -> list[Run]:
+        """The runs of a configuration, as the rule of agreement reads them; what diverged or timed out as it ended.
+
+        `score` is the column of the curve whose value is compared.
+        """
+        column = QUANTITIES[score].column
         runs: list[Run] = []
         for row in self._rows:
             if row["configuration"] != label or row["outcome"] not in (*FINISHED, *ENDED):
@@ -116,12 +130,10 @@ class Measurements:
             settled = curve is not None and curve.is_settled
             if row["outcome"] in ENDED:
                 loss = self._last(row, "train_loss")
-                runs.append(
-                    Run(self._last(row, "test_accuracy"), settled, None if math.isinf(loss) else loss, math.inf)
-                )
+                runs.append(Run(self._last(row, score), settled, None if math.isinf(loss) else loss, math.inf))
             else:
                 loss = float(row["train_loss"])
-                runs.append(Run(float(row["accuracy"]), settled, None if loss != loss else loss, float(row["seconds"])))
+                runs.append(Run(float(row[column]), settled, None if loss != loss else loss, float(row["seconds"])))
         return runs
 
     def longest(self, cell: str) -> dict[int, MeasuredCurve]:
@@ -157,7 +169,7 @@ class Measurements:
                 best[seed] = max(values)
         return best
 
-    def first_reached(self, cell: str, accuracy: float) -> float | None:
+    def first_reached(self, cell: str, accuracy: float, *, score: str = TEST_SCORE.name) -> float | None:
         """The median iteration at which the longest curves first reach an accuracy; None if half of them never do.
 
         A training that diverged or timed out before missed it.
@@ -165,7 +177,7 @@ class Measurements:
         rows, curves = self._longest_rows(cell), self.longest(cell)
         end = max((curve.end for curve in curves.values()), default=0)
         reached = [
-            curves[seed].first_with(accuracy) if seed in curves else math.inf
+            curves[seed].first_with(accuracy, score) if seed in curves else math.inf
             for seed, row in rows.items()
             if row["outcome"] in ENDED or (seed in curves and curves[seed].end == end)
         ]
@@ -225,4 +237,33 @@ def percent_cell(value: float) -> str:
     return "-" if value != value else f"{100 * value:.2f}"
 
 
-__all__ = ["MeasuredCurve", "Measurements", "TrialRow", "percent_cell", "trial_rows"]
+def epochs_of(measured: Measurements) -> int:
+    """The epochs of the longest curve, of trainings that log once an epoch."""
+    return max((len(curve.iterations) - 1 for curve in measured.curves.values()), default=0)
+
+
+def accuracies_by_epoch(measured: Measurements, label: str) -> list[list[float]]:
+    """The test accuracies of a configuration after each epoch, per seed."""
+    curves = [measured.curves[str(row["trial"])] for row in measured.of(label)]
+    return [curve.values("test_accuracy")[1:] for curve in curves]
+
+
+def range_cell(accuracies: Sequence[float]) -> str:
+    """The least and the greatest accuracy in percent; a dash without any.
+
+    >>> range_cell([0.975, 0.97])
+    '97.00 .. 97.50'
+    """
+    return f"{percent_cell(min(accuracies))} .. {percent_cell(max(accuracies))}" if accuracies else "-"
+
+
+__all__ = [
+    "MeasuredCurve",
+    "Measurements",
+    "TrialRow",
+    "accuracies_by_epoch",
+    "epochs_of",
+    "percent_cell",
+    "range_cell",
+    "trial_rows",
+]

@@ -6,7 +6,9 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from assay.claims.judge import NOT_RUN
 from assay.report import html
 from assay.report.charts.writing import svg
 
@@ -51,21 +53,33 @@ class Figure:
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding of an article, checked by a rule on measurements; `holds` is None where they cannot tell."""
+    """A finding of an article, checked by a rule on measurements; `holds` is None where they cannot tell.
+
+    Attributes:
+        sentence: What the article says.
+        rule: The rule in words.
+        holds: Whether it holds.
+        evidence: What was measured.
+        id: The name of the claim.
+        is_not_run: Whether it needs an experiment that was not run.
+    """
 
     sentence: str
     rule: str
     holds: bool | None
     evidence: str
+    id: str = ""
+    is_not_run: bool = False
 
     @property
     def verdict(self) -> str:
         """The verdict in words."""
-        return verdict(self.holds)
+        return NOT_RUN if self.is_not_run else verdict(self.holds)
 
     def plain(self) -> dict[str, Any]:
         """The finding as plain data."""
-        return {"finding": self.sentence, "rule": self.rule, "verdict": self.verdict, "evidence": self.evidence}
+        plain = {"finding": self.sentence, "rule": self.rule, "verdict": self.verdict, "evidence": self.evidence}
+        return plain | ({"id": self.id} if self.id else {})
 
 
 def verdict(holds: bool | None) -> str:
@@ -130,7 +144,7 @@ class Page:
         for part in self.all_parts():
             parts += [f"## {_marked(part.title)}"] if part.title and isinstance(part, Table) else []
             if isinstance(part, Figure):
-                parts.append(f"![{_marked(part.title)}]({part.file(stem)})")
+                parts.append(f"![{_marked(part.title)}]({quote(part.file(stem))})")
             else:
                 lines = [_row(part.head), _row(["---"] * len(part.head)), *map(_row, part.rows)]
                 parts.append("\n".join(lines))
@@ -141,6 +155,10 @@ class Page:
 
     def html(self) -> str:
         """The page as one HTML file that loads nothing."""
+        return html.page(self.title, self.html_parts(), style=_STYLE)
+
+    def html_parts(self) -> list[str]:
+        """What is in the HTML page: its headings, sentences, tables and pictures, without a style."""
         body = [f"<h1>{html.text(self.title)}</h1>"]
         body += [f'<p class="banner">{html.text(self.banner)}</p>'] if self.banner else []
         body += [f"<p>{html.text(sentence)}</p>" for sentence in self.lead]
@@ -150,7 +168,7 @@ class Page:
             body += [f'<p class="note">{html.text(part.note)}</p>'] if part.note else []
         if self.sources:
             body.append('<p class="note">Sources: ' + "; ".join(_source(*source) for source in self.sources) + ".</p>")
-        return html.page(self.title, body, style=_STYLE)
+        return body
 
 
 def _image(picture: Figure) -> str:

@@ -11,7 +11,9 @@ from assay.engines.base import Engine
 from assay.errors import EngineError, to_install
 
 PEERS: dict[str, tuple[str, str, str]] = {  # as ENGINES; a peer only trains one trial from its start
-    "torch-eager": ("assay.engines.torch_eager", "TorchEager", "torch"),
+    "torch-eager": ("assay.engines.torch_eager", "TorchEager", "torch"),  # PyTorch's defaults
+    "torch-eager-float32": ("assay.engines.torch_peers", "TorchEagerFloat32", "torch"),
+    "torch-graph": ("assay.engines.torch_peers", "TorchGraph", "torch"),
 }
 
 

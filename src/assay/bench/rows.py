@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from assay.bench.calibration import Calibration, Work
+from assay.bench.device_rates import DeviceRates
+from assay.engines.promises import kind_of
 from assay.report.text import percent
 from assay.store.benches import FORMAT
 from assay.system.load import BUSY, JUDGED_SECONDS, Load
@@ -48,18 +50,49 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One check of a row's arithmetic: the largest deviation as a fraction of its bound.
+
+    Attributes:
+        what: was compared.
+        deviation: as a fraction of the bound; None if it is not finite.
+        array: that has the largest deviation; empty for a single number.
+    """
+
+    what: str
+    deviation: float | None
+    array: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the deviation is within its bound."""
+        return self.deviation is not None and self.deviation <= 1.0
+
+    def sentence(self) -> str:
+        """The check in words.
+
+        >>> Check("gradient of a batch", 0.25, "0.weight").sentence()
+        'gradient of a batch (0.weight): 0.25 of the bound'
+        """
+        where = f" ({self.array})" if self.array else ""
+        size = "not finite" if self.deviation is None else f"{self.deviation:.2g} of the bound"
+        return f"{self.what}{where}: {size}"
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """The differences of a row from the reference after the first iterations, relative where a value is above 1.
+    """The proof that a row computes what the reference computes.
 
     Attributes:
         reference: the engine and its precision.
-        iterations: after which losses and weights are compared.
-        tolerance: of the differences.
+        iterations: in float64 after which losses and weights are compared; 0 on a device without float64.
+        tolerance: of the differences, which are relative where a value is above 1.
         losses: the maximum difference of a loss; None if one is not finite.
         weights: the maximum difference of a weight; None if one is not finite.
         outlier_fraction: the fraction of the weights with a difference above the tolerance.
-        allowed_outliers: the largest fraction allowed.
         notes: sentences on the comparison.
+        arithmetic: the precision whose rounding bound the checks use.
+        checks: of the arithmetic at the precision that is timed.
     """
 
     reference: str
@@ -68,28 +101,31 @@ class Certificate:
     losses: float | None
     weights: float | None
     outlier_fraction: float = 0.0
-    allowed_outliers: float = 0.0
     notes: tuple[str, ...] = ()
+    arithmetic: str = ""
+    checks: tuple[Check, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether the row is numerically equivalent to the reference."""
         if self.losses is None or self.weights is None or self.losses >= self.tolerance:
             return False
-        return self.weights < self.tolerance or 0 < self.outlier_fraction <= self.allowed_outliers
+        return self.weights < self.tolerance and all(check.holds for check in self.checks)
 
     def sentence(self) -> str:
         """The certificate in words."""
         losses, weights = ("not finite" if v is None else f"differ by {v:.1e}" for v in (self.losses, self.weights))
         outliers = f" ({percent(self.outlier_fraction)} of them above the tolerance)" if self.outlier_fraction else ""
-        allowed = f", except for {100 * self.allowed_outliers:.0f} % of the weights" if self.allowed_outliers else ""
-        return (
-            f"losses {losses}, weights {weights}{outliers} after {self.iterations:,} iterations; "
-            f"expected below {self.tolerance:.0e}{allowed}"
+        algorithm = (
+            f"losses {losses}, weights {weights}{outliers} in float64 after {self.iterations:,} iterations; "
+            f"expected below {self.tolerance:.0e}"
         )
+        parts = [algorithm] if self.iterations else []
+        parts += [check.sentence() for check in self.checks if not check.holds]
+        return "; ".join(parts)
 
     def plain(self) -> dict[str, Any]:
-        """The certificate as it is stored; `parted` and `may_part` are the stored names of the two fractions."""
+        """The certificate as it is stored. `parted` is the fraction, which earlier versions allowed."""
         return {
             "reference": self.reference,
             "iterations": self.iterations,
@@ -97,9 +133,11 @@ class Certificate:
             "losses": self.losses,
             "weights": self.weights,
             "parted": self.outlier_fraction,
-            "may_part": self.allowed_outliers,
+            "may_part": 0.0,
             "notes": list(self.notes),
             "holds": self.holds,
+            "arithmetic": self.arithmetic,
+            "checks": [asdict(check) for check in self.checks],
         }
 
 
@@ -211,6 +249,8 @@ class Bench:
     rows: list[BenchRow]
     before: Calibration | None = None
     after: Calibration | None = None
+    device_rates: dict[tuple[str, str], DeviceRates] = field(default_factory=dict[tuple[str, str], DeviceRates])
+    """By device and precision, of devices that are not CPUs."""
     outcome: str = "running"
     notes: list[str] = field(default_factory=list[str])
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -251,12 +291,28 @@ class Bench:
             "calibration": {
                 "before": _calibration(self.before),
                 "after": _calibration(self.after),
+                "devices": {
+                    f"{device}, {precision}": asdict(r) for (device, precision), r in self.device_rates.items()
+                },
             },
             "baseline": {"row": base.label if base else None, "why": why},
             "notes": [*self.notes, *busy_notes(self.rows)],
-            "rows": [self._row(row, base) for row in self.rows],
+            "rows": [self._row(row, self._baseline_of(row, base)) for row in self.rows],
             "timeline": list(self.events),
         }
+
+    def _baseline_of(self, row: BenchRow, base: BenchRow | None) -> BenchRow | None:
+        """The row that a row is compared with: on a CUDA device, PyTorch's plain loop there at the same precision."""
+        own = row.contender
+        if self.wanted_baseline != "torch-eager" or kind_of(own.device) != "cuda":
+            return base
+        wanted = "torch-eager-float32" if own.precision == "float32" else "torch-eager"
+        for other in self.rows:
+            same = (other.contender.engine, other.contender.device, other.contender.precision)
+            certified = other.certificate is not None and other.certificate.holds
+            if same == (wanted, own.device, own.precision) and other.later and certified:
+                return other
+        return base
 
     def _row(self, row: BenchRow, base: BenchRow | None) -> dict[str, Any]:
         return {
@@ -280,6 +336,9 @@ class Bench:
         limit = None
         if self.before is not None and row.contender.threads is not None:
             limit = self.work.roofline(self.before, row.contender.threads)
+        rates = self.device_rates.get((row.contender.device, row.contender.precision))
+        if rates is not None:
+            limit = max(self.work.flops / rates.product, self.work.bytes / rates.memory) / 1e9
         certified = row.certificate is not None and row.certificate.holds
         return {
             "start_up": spread([start.start_up for start in row.starts]),
@@ -295,6 +354,7 @@ class Bench:
             "limit": limit,
             "times_limit": train["median"] / limit if train and limit else None,
             "ratio": _ratio(row, base) if base is not None and certified else None,
+            "ratio_to": base.label if base is not None and certified else None,
             "accuracy": spread(accuracies),
         }
 

@@ -18,11 +18,25 @@ from typing import Any
 from safetensors.numpy import load as arrays_of
 
 from assay.bench.calibration import MOVED, calibrate, work_of
-from assay.bench.parity import REFERENCE, Arrays, compared, judged, without_dropout
+from assay.bench.device_rates import DeviceRates
+from assay.bench.parity import (
+    DEVICES_WITHOUT_FLOAT64,
+    REFERENCE,
+    Arrays,
+    arithmetic,
+    checks,
+    compared,
+    judged,
+    split_probes,
+    without_dropout,
+)
+from assay.bench.rounding import Bounds
 from assay.bench.rows import Bench, BenchRow, Contender, Epoch, StartUp, State
 from assay.bench.spec import BenchSpec, impossible
 from assay.bench.timetable import BenchStatus, Timetable
 from assay.data.datasets import load
+from assay.engines import ENGINES
+from assay.engines.promises import kind_of
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
 from assay.parts.user_optimizers import code_hash
@@ -31,6 +45,7 @@ from assay.recipe.notes import notes
 from assay.system.machine import describe, usable_cores
 from assay.system.machine_lock import machine_lock
 from assay.training.loop import prepared
+from assay.workers.environment import environment_for
 from assay.workers.pool import Workers, import_path
 
 WORKER = "assay.bench.worker"
@@ -96,8 +111,9 @@ class BenchRunner:
         )
         rows = self.bench.rows
         pinned = [_cores(row.contender) for row in rows] + [usable_cores()]  # the last one is for the reference
-        self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER)
-        self._references: dict[tuple[str, int], Arrays | _EndError] = {}
+        environments = [*(_environment(row.contender) for row in rows), environment_for("cpu")]
+        self._workers = Workers(len(rows) + 1, cores=pinned, module=WORKER, environments=environments)
+        self._references: dict[tuple[str, Any], tuple[Arrays, dict[str, Any]] | _EndError] = {}
         self._timetable = Timetable(len(rows), repeats=spec.repeats, epochs=spec.epochs)
         self._step = "starts"
         self._stopped = False
@@ -118,6 +134,7 @@ class BenchRunner:
             raise AssayError(f"batches.size: got {size:,}; expected at most {n:,}, the number of training examples")
         iterations = max(1, round(iterations_per_epoch(recipe.batches, n)))
         self._network = network
+        self._network_without_dropout = without_dropout(recipe).model.network(data.shape, data.classes)
         self._work = work_of(recipe, network, data.x_train, iterations=iterations, examples=n)
         self._data = {
             "name": recipe.data.name,
@@ -174,6 +191,7 @@ class BenchRunner:
         for i in self._alive():
             yield from self._guarded(i, self._certify(i))
             self._workers.kill(i)
+        yield from self._measure_devices()
         self._workers.kill(len(bench.rows))
         for repeat in range(1, self.spec.repeats + 1):
             yield from self._repeat(repeat)
@@ -185,6 +203,19 @@ class BenchRunner:
                 f"the machine changed during the run: sgemm moved by {100 * moved:.0f} %; "
                 "ratios are more reliable than seconds"
             )
+
+    def _measure_devices(self) -> Iterator[BenchStatus]:
+        """Measures the rates of the devices of certified rows, in a process that ends before the rows are timed."""
+        contenders = [self.bench.rows[i].contender for i in self._alive()]
+        for device, precision in dict.fromkeys((c.device, c.precision) for c in contenders if c.device != "cpu"):
+            yield self._do(f"measures {device}, {precision}")
+            try:
+                asked = {"device": device, "precision": precision}
+                _, head = yield from self._of_reference((f"rates {device}", precision), "rates", **asked)
+            except _EndError as end:
+                self.bench.notes.append(f"no limit for {device}, {precision}: {end.reason}")
+            else:
+                self.bench.device_rates[device, precision] = DeviceRates(**head["rates"])
 
     def _repeat(self, repeat: int) -> Iterator[BenchStatus]:
         """Starts a process for each row, then measures one epoch of each row per round."""
@@ -222,38 +253,52 @@ class BenchRunner:
         row = self.bench.rows[i]
         yield self._do(f"certifies {row.label}")
         recipe = self._recipe(row.contender)
-        n = int(self.bench.data["examples"])
-        tolerance, iterations = compared(recipe, self._network, n, quick=self.spec.quick)
+        iterations = compared(recipe, self._network, int(self.bench.data["examples"]), quick=self.spec.quick)
+        exact = kind_of(row.contender.device) not in DEVICES_WITHOUT_FLOAT64
+        name, _ = arithmetic(row.contender)
         with self._timed(i, "certify"):
             yield from self._load(i, row.contender, without_dropout(recipe))
-            reference = yield from self._reference(recipe, iterations)
-            head, content = yield from self._ask(i, "certify", iterations=iterations)
-        row.certificate = judged(
-            recipe,
-            arrays_of(content),
-            reference,
-            iterations=iterations,
-            tolerance=tolerance,
-            allowed_outliers=head["allowed_outliers"],
-        )
+            reference = (yield from self._reference(iterations)) if exact else None
+            limits, about = yield from self._bounds(recipe, name)
+            head, content = yield from self._ask(i, "certify", iterations=iterations if exact else 0, probes=True)
+        arrays, probes = split_probes(arrays_of(content))
+        algorithm = judged(recipe, arrays if exact else None, reference, iterations=iterations)
+        trained = without_dropout(recipe).resolved(int(self.bench.data["examples"]))
+        checked = checks(trained, self._network_without_dropout, probes, head["numbers"], limits)
+        row.certificate = replace(algorithm, arithmetic=name, checks=checked, notes=(*algorithm.notes, *about))
         if not row.certificate.holds:
             raise _EndError(State.DEVIATES, row.certificate.sentence())
         row.state = State.CERTIFIED
 
-    def _reference(self, recipe: Recipe, iterations: int) -> Generator[BenchStatus, None, Arrays]:
-        """The losses and weights of the reference, computed once per precision."""
-        precision = "float64" if recipe.precision == "float64" else "float32"
-        if (precision, iterations) not in self._references:
-            number, contender = len(self.bench.rows), Contender(REFERENCE, "cpu", None, precision)
+    def _reference(self, iterations: int) -> Generator[BenchStatus, None, Arrays]:
+        """The losses and weights of the reference in float64, computed once."""
+        content, _ = yield from self._of_reference(
+            ("float64", iterations), "certify", iterations=iterations, probes=False
+        )
+        return content
+
+    def _bounds(self, recipe: Recipe, name: str) -> Generator[BenchStatus, None, tuple[Bounds, list[str]]]:
+        """The bounds of a gradient, computed once for each arithmetic, and a note where they are of fewer examples."""
+        message = self._recipe_message(without_dropout(recipe))
+        content, head = yield from self._of_reference((recipe.precision, name), "bound", arithmetic=name, **message)
+        notes = [] if head["whole"] else [f"gradients are those of the first {head['size']:,} examples of a batch"]
+        return Bounds.of(content), notes
+
+    def _of_reference(
+        self, key: tuple[str, Any], kind: str, **values: Any
+    ) -> Generator[BenchStatus, None, tuple[Arrays, dict[str, Any]]]:
+        """What the process of the reference replies to a message; asked once for each key."""
+        if key not in self._references:
+            number, contender = len(self.bench.rows), Contender(REFERENCE, "cpu", None, "float64")
             try:
                 self._workers.kill(number)
                 yield from self._load(number, contender, without_dropout(self._recipe(contender)))
-                _, content = yield from self._ask(number, "certify", iterations=iterations)
-                self._references[precision, iterations] = arrays_of(content)
+                head, content = yield from self._ask(number, kind, **values)
+                self._references[key] = (arrays_of(content) if content else {}), head
             except _EndError as end:
                 reason = f"the reference cannot be computed: {end.reason}"
-                self._references[precision, iterations] = _EndError(State.IMPOSSIBLE, reason)
-        reference = self._references[precision, iterations]
+                self._references[key] = _EndError(State.IMPOSSIBLE, reason)
+        reference = self._references[key]
         if isinstance(reference, _EndError):
             raise reference
         return reference
@@ -303,11 +348,17 @@ class BenchRunner:
             device=contender.device,
             threads=contender.threads,
             cache=str(self._folder / str(self._processes)),
-            jobs=[[{"recipe": recipe.plain()}]],
-            code=code_hash(recipe.optimizer),
-            path=import_path(),
+            **self._recipe_message(recipe),
         )
         return perf_counter() - begin
+
+    @staticmethod
+    def _recipe_message(recipe: Recipe) -> dict[str, Any]:
+        return {
+            "jobs": [[{"recipe": recipe.plain()}]],
+            "code": code_hash(recipe.optimizer),
+            "path": import_path(),
+        }
 
     def _recipe(self, contender: Contender) -> Recipe:
         """The recipe of a row: in its precision, with a log point after each epoch and without stopping rules."""
@@ -371,6 +422,11 @@ class BenchRunner:
         if measured and (now or perf_counter() - self._saved > _SAVE_SECONDS):
             self._saved = perf_counter()
             self._save_plain(self.bench.plain())
+
+
+def _environment(contender: Contender) -> dict[str, str]:
+    """What the process of a row starts with: that of a worker, for peers what their users have."""
+    return environment_for(contender.device) if contender.engine in ENGINES else {}
 
 
 def _cores(contender: Contender) -> list[int]:

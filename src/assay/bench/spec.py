@@ -11,6 +11,7 @@ from assay.bench.contenders import names
 from assay.bench.rows import Contender
 from assay.data.datasets import load
 from assay.engines import DEVICES
+from assay.engines.promises import kind_of
 from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.parts.models import MODELS
 from assay.recipe.model import PRECISIONS, Recipe
@@ -27,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
 }
 """The settings for a model that is given by its name: those of the published comparison of frameworks."""
 BASELINE = "torch-eager"
+FLOAT32_BASELINE = "torch-eager-float32"
+"""Of float32 rows on CUDA devices, where PyTorch's default is TensorFloat-32 in convolutions."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def combinations(
 ) -> tuple[Contender, ...]:
     """Every engine on every device with every number of threads and every precision; the baseline is added if missing.
 
+    Where it is PyTorch's plain loop, float32 rows on a CUDA device also get the one without TensorFloat-32.
+
     Raises: RecipeError, with all unknown values.
     """
     known = names()
@@ -98,6 +103,10 @@ def combinations(
         for count in (threads if device == "cpu" else [None])
         for precision in precisions
     ]
+    if baseline == BASELINE and "float32" in precisions:
+        contenders += [
+            Contender(FLOAT32_BASELINE, each, None, "float32") for each in devices if kind_of(each) == "cuda"
+        ]
     return tuple(dict.fromkeys(contenders))
 
 

@@ -11,15 +11,19 @@ import queue
 import sys
 import traceback
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from assay.bench.contenders import load as load_contender
+from assay.bench.device_rates import device_rates
+from assay.bench.probes import Probe, Prober
+from assay.bench.rounding import ARITHMETIC, bounds
 from assay.data.datasets import load
 from assay.data.prepare import Prepared
 from assay.engines.base import Engine
@@ -27,6 +31,7 @@ from assay.errors import AssayError, EngineError
 from assay.parts.batches import make_batches
 from assay.recipe.model import Recipe
 from assay.training.loop import Training, peak_memory, prepared
+from assay.workers.environment import environment_for
 from assay.workers.messages import attend, send
 from assay.workers.worker import out_of_memory, recipes_of
 
@@ -50,7 +55,14 @@ class RowWorker:
 
     def serve(self) -> None:
         """Handles the driver's messages until it is gone."""
-        handlers = {"load": self._load, "certify": self._certify, "begin": self._begin, "epoch": self._epoch}
+        handlers = {
+            "load": self._load,
+            "certify": self._certify,
+            "bound": self._bound,
+            "rates": self._rates,
+            "begin": self._begin,
+            "epoch": self._epoch,
+        }
         while True:
             head = self.messages.get()
             try:
@@ -66,11 +78,11 @@ class RowWorker:
         """Imports and makes the engine.
 
         Its compilation cache is an empty folder, so that every start compiles. GPU memory is allocated on demand, so
-        that rows can share it.
+        that rows can share it, and kernels are deterministic, as in a worker.
         """
         os.environ["ASSAY_CACHE"] = head["cache"]
         os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | environment_for(head["device"])
         self.recipe = recipes_of(head)[0][0]
         self.engine = load_contender(head["engine"], device=head["device"], threads=head["threads"])
         reason = self.engine.why_not(self.recipe)
@@ -82,18 +94,45 @@ class RowWorker:
         return prepared(self.recipe, load(self.recipe.data.name))
 
     def _certify(self, head: dict[str, Any]) -> None:
-        """Sends the first losses, and the weights after them."""
-        training = Training([self.recipe], self.engine, self._data())
-        batches = make_batches(self.recipe.batches, training.cohort.seeds, 1, head["iterations"], training.n)
+        """Sends the first losses in float64 and the weights after them, and the probes at the row's own precision."""
+        content: dict[str, NDArray[np.float64]] = {}
+        if head["iterations"]:
+            content = self._in_float64(head["iterations"])
+        numbers: dict[str, float] = {}
+        if head["probes"]:
+            numbers, arrays = Prober(self.engine, self._probe(self.recipe)).arrays()
+            content |= {f"probe/{name}": array for name, array in arrays.items()}
+        send(self.connection, "certified", numbers=numbers, content=save(content))
+
+    def _in_float64(self, iterations: int) -> dict[str, NDArray[np.float64]]:
+        """The first losses and the weights after them, with the recipe's own optimizer, in float64."""
+        recipe = self.recipe.patched({"precision": "float64"})
+        if reason := self.engine.why_not(recipe):
+            raise EngineError(reason)
+        training = Training([recipe], self.engine, prepared(recipe, load(recipe.data.name)))
+        batches = make_batches(recipe.batches, training.cohort.seeds, 1, iterations, training.n)
         state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
         weights = {name: np.ascontiguousarray(w, np.float64) for name, w in self.engine.export(state).weights.items()}
-        content = save({**weights, "losses": progress.losses[0]})
-        send(
-            self.connection,
-            "certified",
-            allowed_outliers=self.engine.allowed_outliers(training.cohort),
-            content=content,
+        return {**weights, "losses": progress.losses[0]}
+
+    def _bound(self, head: dict[str, Any]) -> None:
+        """Sends the bounds of the gradient of a recipe's first batch."""
+        probe = self._probe(recipes_of(head)[0][0])
+        limits = bounds(
+            probe.recipe, probe.network, probe.weights, probe.first, arithmetic=ARITHMETIC[head["arithmetic"]]
         )
+        send(self.connection, "bounded", whole=probe.whole, size=len(probe.first[1]), content=save(limits.arrays()))
+
+    def _rates(self, head: dict[str, Any]) -> None:
+        """Sends the rates of a device at a precision."""
+        if os.environ.get("JAX_PLATFORMS") == "cpu":  # set when this process began as that of the reference
+            del os.environ["JAX_PLATFORMS"]
+        os.environ.update(environment_for(head["device"]))
+        send(self.connection, "measured", rates=asdict(device_rates(head["device"], head["precision"])))
+
+    def _probe(self, recipe: Recipe) -> Probe:
+        data = prepared(recipe, load(recipe.data.name))
+        return Probe.of(recipe, recipe.model.network(data.shape, data.classes), data.x_train, data.y_train)
 
     def _begin(self, head: dict[str, Any]) -> None:
         """Passes the data to the engine, and evaluates the initial weights."""

@@ -15,7 +15,14 @@ import typer
 
 from assay.cli.commands import COMMANDS, Root
 from assay.cli.exits import Exit
-from assay.cli.printing import Verbosity, print_any_character, print_error, set_verbosity, verbosity
+from assay.cli.printing import (
+    Verbosity,
+    ignore_unusable_size,
+    print_any_character,
+    print_error,
+    set_verbosity,
+    verbosity,
+)
 from assay.cli.shared import Quiet, Verbose
 from assay.errors import AssayError
 
@@ -54,6 +61,7 @@ def main() -> None:
     An unforeseen error is one sentence as well, and exits with 70; its traceback is in a file.
     """
     print_any_character()
+    ignore_unusable_size()
     set_verbosity(Verbosity.NORMAL)
     if sys.flags.optimize > 1:
         print_error("error: PYTHONOPTIMIZE=2 (-OO) removes the texts that charts are made from; expected 0 or 1")

@@ -28,6 +28,14 @@ _TRAIN, _ANSWER, _STORE, _LEARN = "Train and measure", "Look at results", "Store
 COMMANDS: dict[str, Entry] = {
     "train": Entry("train:train", "Train one recipe, and show its learning curve and its cost.", _TRAIN),
     "run": Entry("run:run", "Run a study: train the trials that are not stored yet, and show the results.", _TRAIN),
+    "search": Entry(
+        "search:search",
+        "Search a space of recipes: each configuration is decided from the scores of earlier ones.",
+        _TRAIN,
+    ),
+    "slurm": Entry(
+        "slurm:slurm", "Print a batch script of Slurm that runs a study on several nodes, or submit it.", _TRAIN
+    ),
     "bench": Entry(
         "bench:bench",
         "Benchmark engines on one recipe: check that they are numerically equivalent, then time them.",
@@ -38,8 +46,23 @@ COMMANDS: dict[str, Entry] = {
         "Reproduce a published study, and compare its figures and claims with what is measured here.",
         _TRAIN,
     ),
+    "new": Entry(
+        "new:new",
+        "Write the skeleton of an article: claims, a study and what its page shows, with comments; it runs as it is.",
+        _TRAIN,
+    ),
     "list": Entry(
         "list:list_trials", "List stored studies and benches, or the trials that match the filters.", _ANSWER
+    ),
+    "status": Entry(
+        "status:status",
+        "Show the studies in work: what is trained by which driver since when, throughput, time left and failures.",
+        _ANSWER,
+    ),
+    "serve": Entry(
+        "serve:serve",
+        "Serve a page on which the studies of a store are watched while they run, explored and compared.",
+        _ANSWER,
     ),
     "show": Entry("show:show", "Show a stored trial, bench or imported curve.", _ANSWER),
     "report": Entry(
@@ -52,7 +75,26 @@ COMMANDS: dict[str, Entry] = {
         _ANSWER,
     ),
     "target": Entry("target:target", "Report the time to a target accuracy or loss, per configuration.", _ANSWER),
+    "tuning-cost": Entry(
+        "tuning_cost:tuning_cost",
+        "Report what tuning costs: the expected best of so many random trials or seconds, for each optimizer.",
+        _ANSWER,
+    ),
+    "check": Entry("check:check", "Check claims about stored studies: what you expect, with a rule for each.", _ANSWER),
+    "export": Entry(
+        "export:export", "Export trained weights: a state_dict in torch's names and layout, or an ONNX model.", _ANSWER
+    ),
     "predict": Entry("predict:predict", "Classify pictures with trained weights.", _ANSWER),
+    "publish": Entry(
+        "publish:publish",
+        "Publish a study or an article: report, data, claims and checksums in one file that `assay verify` verifies.",
+        _STORE,
+    ),
+    "verify": Entry(
+        "verify:verify",
+        "Verify a bundle: checksums, rows, figures and claims, and some trials trained again.",
+        _STORE,
+    ),
     "tag": Entry("tag:tag", "Tag a stored study with words of your own, or show its tags.", _STORE),
     "rm": Entry("rm:rm", "Remove studies, trials, benches or imported curves, after a confirmation.", _STORE),
     "import": Entry(
@@ -61,11 +103,11 @@ COMMANDS: dict[str, Entry] = {
         _STORE,
     ),
     "store": Entry("store:app", "Check, repair, back up, export and import a store of trials.", _STORE),
-    "data": Entry("data:app", "Fetch and inspect data sets.", _STORE),
+    "data": Entry("data:app", "Fetch, inspect and convert data sets.", _STORE),
     "doctor": Entry("doctor:doctor", "Show engines, devices, threads, libraries and data sets.", _LEARN),
     "schema": Entry(
         "schema:schema",
-        "Print the JSON schema of a recipe or a study, with which editors complete and check TOML files.",
+        "Print the JSON schema of a recipe, a study or claims, with which editors complete and check TOML files.",
         _LEARN,
     ),
     "help": Entry("help:show_help", "Show the help of a command, or what a key of a recipe or a study means.", _LEARN),

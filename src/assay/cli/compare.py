@@ -77,6 +77,8 @@ def compare(
         most = None if everything else MOST
         made = results.comparisons(*configurations, measure=measure, alpha=alpha, baseline=baseline, most=most)
         _print_comparisons(made, measure, study=study, table_format=table_format)
+        if to_terminal and measure == "accuracy" and made.verdicts and results.split_note:
+            note(results.split_note)
     if len(curves) and not as_json:
         note("not compared: " + _IMPORTED)
     if len(curves) and to_terminal:

@@ -1,4 +1,4 @@
-"""`assay data`: fetch and inspect data sets."""
+"""`assay data`: fetch, inspect and convert data sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PIXELS = 1_000_000  # of a picture in a contact sheet, which holds up to 400
 
-app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, inspect and convert data sets.", no_args_is_help=True)
 
 
 @app.command()
@@ -45,7 +45,7 @@ def fetch(
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Name of a data set, folder of IDX files, or .npz file.")],
+    name: Annotated[str, typer.Argument(help="Name or path of a data set, as a recipe has it.")],
     out: Out = Path("assay-out"),
     as_json: Json = False,
     table_format: TableFormat = TableFormat.TEXT,
@@ -67,6 +67,67 @@ def info(
     lines = [(key.replace("_", " "), one_line(value)) for key, value in about.items() if value is not None]
     drawn = tables.pairs([*lines, *(("note", note) for note in notes)])
     print_tables([drawn], table_format=table_format)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A table (CSV, Parquet), a folder of pictures or tables, or any data.")],
+    target: Annotated[Path, typer.Argument(help="The .npz file to write.", callback=home_expanded)],
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the labels; a number, from 0, in a table without a header.",
+            show_default="the only one called label, class, target or y",
+        ),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(
+            help="Examples to draw as test set where there is none: a fraction below 1, or a number.",
+            show_default="a fifth",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Resize pictures to HEIGHTxWIDTH, such as 28x28.", show_default="their own size")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a table, a folder of pictures or any other data set into one .npz file, which is then a data set."""
+    from assay.data.conversion import write_npz_set
+    from assay.data.datasets import load
+    from assay.errors import FileError
+
+    if target.exists() and not force:
+        raise FileError(f"{target}: exists already; give another name, or --force to replace it")
+    dataset = load(source, label=label, test=test, size=_size(size))
+    prepare_folder(target.parent)
+    write_npz_set(dataset, target)
+    counts = f"{len(dataset.y_train):,} training and {len(dataset.y_test):,} test examples"
+    if as_json:
+        print_json({"file": str(target), "shape": list(dataset.shape), "classes": list(dataset.classes),
+                    "training_examples": len(dataset.y_train), "test_examples": len(dataset.y_test),
+                    "notes": list(dataset.notes)})  # fmt: skip
+        return
+    shape = " x ".join(map(str, dataset.shape))
+    print_line(f"{target}: {counts} of {shape} values, {len(dataset.classes):,} classes")
+    for note in dataset.notes:
+        print_line(f"note: {one_line(note)}")
+    print_line(f"use it: assay train --set data={target}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """A height and a width from a text such as 28x28. Raises: DataError."""
+    from assay.errors import DataError
+    from assay.system.limits import PICTURE_SIDE
+
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    numbers = [int(part) if part.isascii() and part.isdecimal() and len(part) < 6 else 0 for part in (height, width)]
+    if not all(0 < number <= PICTURE_SIDE.most for number in numbers):
+        raise DataError(f"--size: got {text!r}; expected HEIGHTxWIDTH, such as 28x28")
+    return numbers[0], numbers[1]
 
 
 def _contact_sheet(dataset: Dataset, path: Path) -> tuple[Path | None, str]:

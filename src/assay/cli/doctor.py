@@ -21,6 +21,7 @@ def doctor(as_json: Json = False, table_format: TableFormat = TableFormat.TEXT) 
         return
     machine: dict[str, Any] = report["machine"]
     lines: list[tuple[str, object]] = [(key, one_line(value)) for key, value in machine.items() if value is not None]
+    lines += [(f"GPU {key}", one_line(value)) for key, value in report["gpu"].items()]
     lines += tables.engine_lines(report["engines"])
     lines += [(f"data {name}", sentence) for name, sentence in report["data"].items()]
     print_tables([tables.pairs(lines)], table_format=table_format)
@@ -30,10 +31,12 @@ def machine_report() -> dict[str, Any]:
     """The machine; the engines with their versions and devices, or what to install; the data sets."""
     from assay.data.datasets import DATASETS
     from assay.engines import ENGINES
+    from assay.system.gpu import cuda_version, driver_version
     from assay.system.machine import describe
 
     return {
         "machine": describe(),
+        "gpu": {key: value for key, value in (("driver", driver_version()), ("CUDA", cuda_version())) if value},
         "engines": {name: _engine(name) for name in ENGINES},
         "data": {name: _data_set(name) for name in DATASETS},
     }
@@ -60,14 +63,14 @@ def _version(name: str) -> str:
 
 
 def _devices(name: str) -> list[str]:
-    if name == "torch":
-        torch = importlib.import_module("torch")
-        devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        return devices + (["mps"] if torch.backends.mps.is_available() else [])
-    if name == "jax":
-        jax = importlib.import_module("jax")
-        return [f"{d.platform}:{d.id}" if d.platform != "cpu" else "cpu" for d in jax.devices()]
-    return ["cpu"]
+    """The CPU, and the GPUs that a process of the engine's library sees, which takes none of their memory."""
+    from assay.engines.devices import LIBRARIES, answered
+
+    if name not in LIBRARIES:
+        return ["cpu"]
+    seen = answered(name)
+    named = [f"{device.name} ({device.model})" if device.name != "mps" else "mps" for device in seen.devices]
+    return ["cpu", *named] + ([f"no GPU: {seen.reason}"] if seen.reason else [])
 
 
 def _data_set(name: str) -> str:

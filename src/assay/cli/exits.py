@@ -10,9 +10,9 @@ class Exit(IntEnum):
 
     Attributes:
         OK: it did what was asked, trials that diverged included.
-        NEGATIVE: the answer is no: a check failed, or not one trial of a run has a result.
+        NEGATIVE: the answer is no: a check failed, a claim does not hold, or not one trial of a run has a result.
         USAGE: an error the user can fix, said in a sentence.
-        UNDECIDED: the question cannot be answered from what is there. Kept for commands that judge claims.
+        UNDECIDED: the question cannot be answered from what is there: a claim cannot be judged, and none fails.
         INTERNAL: an error in Assay; the details are in a file that the message names.
         INTERRUPTED: ended by Ctrl-C.
         PIPE_CLOSED: the reader of the output has closed it.

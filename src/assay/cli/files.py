@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from io import BytesIO
 from pathlib import Path
@@ -32,8 +33,17 @@ def prepare_folder(folder: Path) -> None:
 
 
 def file_named(stem: str, ending: str) -> Path:
-    """A file by a stored name, as UTF-8 on disk even where the locale's encoding lacks its characters."""
-    return Path(os.fsdecode(f"{file_stem(stem)}{ending}".encode()))
+    """A file by a stored name, as UTF-8 on disk even where the locale's encoding lacks its characters.
+
+    A name that cannot be that of a file gets the beginning of its checksum, so that two names never share a file.
+
+    >>> str(file_named("a/b", ".html")), str(file_named("a:b", ".html"))
+    ('a-b-c14cddc0.html', 'a-b-6783a31e.html')
+    """
+    name = file_stem(stem)
+    if name != stem:
+        name += f"-{hashlib.sha256(stem.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    return Path(os.fsdecode(f"{name}{ending}".encode()))
 
 
 def check_file(file: Path, option: str) -> None:

@@ -105,9 +105,12 @@ def print_frame(
 
 def print_summary(results: Results, table_format: TableFormat) -> None:
     """Prints the configurations of a study in a format; CSV has all columns, the others those that people read."""
-    summary = results.summary()
+    from assay.analysis.phases import PHASE, by_phase
+
+    summary = by_phase(results.summary())
     validated = any(count > 0 for count in summary["validation_n"].tolist())
-    columns = ["configuration", "trials", "n", "accuracy", "sd", "low", "high"]
+    phase = [PHASE] if PHASE in summary.columns else []
+    columns = ["configuration", *phase, "trials", "n", "accuracy", "sd", "low", "high"]
     columns += ["validation_accuracy", "validation_sd"] if validated else []
     is_csv = table_format is TableFormat.CSV
     shown = summary if is_csv else summary[[*columns, "seconds", "effort"]]

@@ -87,6 +87,8 @@ def _list_studies(
     from assay.cli import tables
     from assay.store import benches, progress, queries, tags
 
+    for text in wanted:
+        tags.has({}, text)  # a wrong filter is an error even where there is no study
     every = tags.read(store.database)
     studies = [row | {"tags": every.get(row["name"], {})} for row in queries.studies(store.database)]
     matching = _sorted([row for row in studies if all(tags.has(row["tags"], text) for text in wanted)], sort)

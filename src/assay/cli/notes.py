@@ -29,7 +29,8 @@ def print_notes(results: Results, configurations: Collection[str] = ()) -> None:
 def notes_on(results: Results, configurations: Collection[str] = ()) -> list[Note]:
     """The notes on a study that are about some of these configurations; all of them without a selection."""
     notes = results.notes()
-    return [n for n in notes if set(n.configurations) & set(configurations)] if configurations else notes
+    named = set(configurations)
+    return [n for n in notes if not n.configurations or set(n.configurations) & named] if named else notes
 
 
 __all__ = ["notes_on", "print_notes"]

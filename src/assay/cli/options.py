@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,6 +18,7 @@ from assay.system import files
 
 if TYPE_CHECKING:
     from assay.engines.program import Command
+    from assay.execution.executors import Executor
     from assay.results.results import Results
     from assay.store.store import Store
 
@@ -69,9 +71,29 @@ DataSet = Annotated[
     typer.Option("--data", help="Data set: a name or a folder.", show_default="set by the recipe or study"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="WHERE",
+        help="Where workers run: local, ray (the cluster of RAY_ADDRESS, or a new one here) or ray://HOST:PORT. "
+        "See docs/scale.md.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Output folder for charts and reports.", callback=home_expanded)]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show the plan and exit.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Scale down; use the embedded digits unless --data is given.")]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Recipe in TOML, or name of a model such as 3LS.",
+        show_default="the quickstart on the embedded digits",
+        callback=home_expanded,
+    ),
+]
+Retry = Annotated[
+    bool, typer.Option("--retry", help="Retrain trials that failed, were lost, ran out of memory or timed out.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. optimizer.name=adam. Repeatable."),
@@ -96,6 +118,21 @@ StudyName = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a command stores what it trains, and where its workers are."""
+
+    store: Store
+    executor: Executor
+
+
+def executor_of(context: typer.Context, on: str) -> Executor:
+    """The executor that --on names; what it has joined or started is left when the command ends. Raises: AssayError."""
+    from assay.execution.places import executor_on
+
+    return context.with_resource(executor_on(on))
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def folded_notes(plan: Plan) -> list[str]:
 def print_plan(execution: Execution) -> None:
     """Notes what a run will do, what stands out in its data, and what is unusual in its recipes."""
     sentences = [plan_sentence(execution), *execution.changes(), *replaced_notes(execution), *data_notes(execution)]
+    sentences += dict.fromkeys(sentence for plan in execution.plans for sentence in plan.device_notes)
     for sentence in sentences:
         note(sentence)
     count = sum(len({member.label for member in plan.members}) for plan in execution.plans)
@@ -96,14 +97,15 @@ def plan_notes(execution: Execution) -> list[Note]:
 
 
 def plan_counts(execution: Execution) -> dict[str, Any]:
-    """The same as plain data."""
+    """The same as plain data, but for the notes."""
     dropped: Counter[str] = Counter()
     for plan in execution.plans:
         dropped.update(plan.dropped)
     return {
         "study": execution.name,
         "trials": len(execution.trials),
-        "folded": sum(plan.requested for plan in execution.plans) - len(execution.trials),
+        "folded": sum(plan.requested for plan in execution.plans)
+        - len({key for plan in execution.plans for key in plan.trials}),
         "repeated": {label: count for plan in execution.plans for label, count in plan.repeated.items()},
         "shared": [list(labels) for plan in execution.plans for labels in plan.shared],
         "dropped": dict(dropped),
@@ -113,8 +115,12 @@ def plan_counts(execution: Execution) -> dict[str, Any]:
         "iterations": sum(job.iterations for job in execution.open if job.seconds is None),
         "seconds": execution.seconds,
         "weights_bytes": execution.weights_bytes,
-        "notes": [asdict(note) for note in plan_notes(execution)],
     }
+
+
+def plan_table(execution: Execution) -> dict[str, Any]:
+    """What running a study will do, with the notes, as plain data."""
+    return plan_counts(execution) | {"notes": [asdict(note) for note in plan_notes(execution)]}
 
 
 def announce(execution: Execution, *, yes: bool) -> None:

@@ -121,6 +121,8 @@ def plot(
     picture = results.picture(chart, trial=trial, **options)
     if results.renamed_axes and (by or facet or rows or columns):
         note(f"note: {results.renamed_axes}")
+    if results.selection:
+        note(f"note: {results.selection}")
     note(str(charts.write(picture, out or file_named(study, f"-{chart}.png"))))
 
 

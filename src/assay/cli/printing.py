@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import logging
+import os
+import re
 import sys
 from contextlib import suppress
 from enum import IntEnum
@@ -60,6 +62,26 @@ def console(*, stderr: bool = False) -> Console:
             super().print(*(fitted(o, width) if isinstance(o, Table) else o for o in objects), **options)
 
     return Screen(stderr=stderr, highlight=False)
+
+
+_NARROWEST = 20  # columns; in fewer, Rich leaves out what does not fit
+_WIDEST = 1000  # columns; a line of a table is padded to no more
+_SIZE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+
+
+def ignore_unusable_size() -> None:
+    """From now on, COLUMNS and LINES of this process are sizes that a table can be drawn in, or are not set.
+
+    Rich draws nothing in 0 columns, and reserves room for as many as it is told.
+    """
+    for name in ("COLUMNS", "LINES"):
+        text = os.environ.get(name)
+        if text is None:
+            continue
+        if not _SIZE.fullmatch(text):
+            del os.environ[name]
+        else:
+            os.environ[name] = str(min(max(int(text), _NARROWEST), _WIDEST))
 
 
 def print_any_character() -> None:

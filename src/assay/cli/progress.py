@@ -135,7 +135,10 @@ def _training_text(status: StudyStatus) -> str:
 
 def execute(execution: Execution) -> bool:
     """Runs a study with one bar for all of it and one for each trial in training; True where Ctrl-C interrupted it."""
-    return run_with_progress(execution, execution.stop, _study_bars(execution.name))
+    interrupted = run_with_progress(execution, execution.stop, _study_bars(execution.name))
+    if sentence := execution.executor.sentence():
+        note(sentence)
+    return interrupted
 
 
 @contextmanager
@@ -187,5 +190,6 @@ def _study_text(status: StudyStatus) -> str:
         parts.append(f"{status.elsewhere:,} in other processes")
     if status.best:
         label, accuracy = status.best
-        parts.append(f"best {percent(accuracy)} ({label})")
+        what = "best of one seed" if status.is_search else "best"
+        parts.append(f"{what} {percent(accuracy)} ({label})")
     return ", ".join(parts)

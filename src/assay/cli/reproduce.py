@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -12,29 +13,47 @@ import typer
 from assay.cli.exits import Exit
 from assay.cli.files import prepare_folder
 from assay.cli.formats import TableFormat, print_tables
-from assay.cli.options import Json, Out, PlanOnly, Quick, StoreUrl, Yes, typed_store
+from assay.cli.options import (
+    AllowCode,
+    Json,
+    On,
+    Out,
+    PlanOnly,
+    Quick,
+    Site,
+    StoreUrl,
+    Yes,
+    code_allowed,
+    executor_of,
+    typed_store,
+)
 from assay.cli.plans import confirm_if_large, print_plan
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
-from assay.errors import AssayError
 from assay.report.text import clean, duration
 from assay.system.command_line import command_line
 from assay.system.energy import EnergyMeter
 from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
+    from assay.articles import Article, ReproductionSpec
     from assay.articles.page import Page
     from assay.execution.runner import Execution
-    from assay.store.store import Store
     from assay.studies.plan import Plan
 
 _FROM_STUDY = "set by each study"
+_SHOWN = 0.05  # seconds; fewer would read "0 s"
+_DECLARED = ", where the article declares this option."
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="What to reproduce; without a name, list what there is.")] = "",
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="Bundled article, or folder with an article.toml; without it, list what there is.")
+    ] = "",
     data: Annotated[
-        str | None, typer.Option(help="Data set: a name or a folder.", show_default="mnist; digits with --quick")
+        str | None,
+        typer.Option(help="Data set: a name or a folder.", show_default="the article's; digits with --quick"),
     ] = None,
     quick: Quick = False,
     seeds: Annotated[
@@ -42,10 +61,10 @@ def reproduce(
     ] = None,
     sample: Annotated[
         float | None,
-        typer.Option(help="parameter-grid only: fraction of the trajectories to train.", show_default="all"),
+        typer.Option(help=f"Fraction of the trajectories to train{_DECLARED}", show_default="all"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="lenet5 only: number of epochs per training.", show_default=_FROM_STUDY)
+        int | None, typer.Option(help=f"Number of epochs per training{_DECLARED}", show_default=_FROM_STUDY)
     ] = None,
     plan_only: PlanOnly = False,
     stored: Annotated[bool, typer.Option("--stored", help="Report what is stored; train nothing.")] = False,
@@ -54,43 +73,31 @@ def reproduce(
     out: Out = Path("assay-out"),
     as_json: Json = False,
     table_format: TableFormat = TableFormat.TEXT,
+    only: Annotated[
+        str, typer.Option(metavar="CLAIM", help="Run the studies of this claim only, and judge it alone.")
+    ] = "",
+    allow_code: AllowCode = False,
+    on: On = "local",
 ) -> None:
     """Reproduce a published study, and compare its figures and claims with what is measured here."""
-    from assay.articles import REPRODUCTIONS, page_of, parse_spec, reproduction, results_of
-    from assay.cli import tables
+    from assay.articles import find_article, narrowed, spec_of
     from assay.store.store import Store
 
     if not name:
-        rows = [[key, entry.about] for key, entry in REPRODUCTIONS.items()]
-        if table_format:
-            print_tables([tables.of_rows("", ["name", "about"], rows)], table_format=table_format)
-            return
-        for key, about in rows:
-            console().print(f"{key:18} {about}", markup=False)
+        _list(table_format)
         return
-    chosen = reproduction(name)
-    for option, value, owner in (("sample", sample, "parameter-grid"), ("epochs", epochs, "lenet5")):
-        if value is not None and name != owner:
-            raise AssayError(f"--{option}: only for {owner}, not for {name}")
-    spec = parse_spec(data=data, quick=quick, seeds=seeds, sample=sample, epochs=epochs)
-    prepare_folder(out)
-    opened = Store(store)
-    plans = chosen.plans(spec)
-    executions = _executions(plans, opened)
-    if not stored:
-        _announce(name, executions)
-        if plan_only:
-            return
-        kept = sum(execution.weights_bytes for execution in executions)
-        confirm_if_large(sum(execution.seconds for execution in executions), kept, yes=yes)
-    times, interrupted = _execute(executions, train=not stored)
-    if not interrupted and (more := chosen.then(spec, results_of(plans, opened))):
-        more_times, interrupted = _execute_more(name, more, opened, train=not stored)
-        plans, times = [*plans, *more], [*times, *more_times]
-    page = page_of(chosen, spec, plans, opened)
-    if times:
-        page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(times)}."])
-    _report(name, page, out, f"{name}{'-quick' if quick else ''}", times, printed=(as_json, table_format))
+    with code_allowed(allow_code):
+        article = find_article(name)
+        spec = spec_of(article, data=data, quick=quick, seeds=seeds, sample=sample, epochs=epochs)
+        article = narrowed(article, only) if only else article
+        prepare_folder(out)
+        action = _STORED if stored else _PLAN if plan_only else _TRAIN
+        site = Site(Store(store), executor_of(context, "local" if stored else on))
+        made = _page(article, spec, site, action=action, yes=yes, allow_code=allow_code)
+    if made is None:
+        return
+    page, times, interrupted = made
+    _report(article.name, page, out, article.name + ("-quick" if quick else ""), times, printed=(as_json, table_format))
     if interrupted:
         line = command_line(
             "assay reproduce",
@@ -104,20 +111,68 @@ def reproduce(
             store=typed_store(store),
             out=out,
             json=as_json,
+            only=only or None,
+            allow_code=allow_code,
+            on=on if on != "local" else None,
             **table_format.as_option,
         )
         note(f"interrupted; run the same command to resume: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
 
 
+_STORED, _PLAN, _TRAIN = "stored", "plan", "train"
+
+
+def _page(
+    article: Article, spec: ReproductionSpec, site: Site, *, action: str, yes: bool, allow_code: bool
+) -> tuple[Page, list[str], bool] | None:
+    """The page, how long each study took, and whether Ctrl-C interrupted one; None where only the plan is asked for."""
+    from assay.articles import context_of, page_of, plans_after, plans_of, results_of
+    from assay.articles.claimed import check_claims
+
+    plans, train, store = plans_of(article, spec), action != _STORED, site.store
+    executions = _executions(list(plans.values()), site)
+    if train:
+        _announce(article.name, executions)
+    if action == _PLAN:
+        return None
+    if train:
+        kept = sum(execution.weights_bytes for execution in executions)
+        confirm_if_large(sum(execution.seconds for execution in executions), kept, yes=yes)
+    for execution in executions:  # all, because the page also reads those that are not reached
+        execution.register()
+    check_claims(article.claims, context_of(article, spec, plans, store))
+    times, interrupted = _execute(executions, train=train)
+    if not interrupted and (more := plans_after(article, spec, results_of(plans, store))):
+        more_times, interrupted = _execute_more(article.name, list(more.values()), site, train=train)
+        plans, times = {**plans, **more}, [*times, *more_times]
+    page = page_of(article, context_of(article, spec, plans, store, allow_code=allow_code))
+    if times:
+        page = replace(page, lead=[*page.lead, f"In this run: {'; '.join(times)}."])
+    return page, times, interrupted
+
+
+def _list(table_format: TableFormat) -> None:
+    """Prints the bundled articles."""
+    from assay.articles import article_names, find_article
+    from assay.cli import tables
+
+    rows = [[name, find_article(name).file.about] for name in article_names()]
+    if table_format:
+        print_tables([tables.of_rows("", ["name", "about"], rows)], table_format=table_format)
+        return
+    for name, about in rows:
+        console().print(f"{name:18} {about}", markup=False)
+
+
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def _executions(plans: list[Plan], store: Store) -> list[Execution]:
+def _executions(plans: list[Plan], site: Site) -> list[Execution]:
     from assay.execution.queue import pools
     from assay.execution.runner import Execution
 
-    return [Execution(pool, store) for pool in pools(plans)]
+    return [Execution(pool, site.store, executor=site.executor) for pool in pools(plans)]
 
 
 def _announce(name: str, executions: list[Execution]) -> None:
@@ -127,13 +182,11 @@ def _announce(name: str, executions: list[Execution]) -> None:
 
 
 def _execute(executions: list[Execution], *, train: bool) -> tuple[list[str], bool]:
-    """Registers all studies, and runs them in turn if `train`.
+    """Runs the registered studies in turn if `train`.
 
     Returns:
         How long each study took, and whether Ctrl-C interrupted one.
     """
-    for execution in executions:  # all, because the page also reads those that are not reached
-        execution.register()
     times: list[str] = []
     for execution in executions if train else []:
         if not execution.open:
@@ -144,7 +197,8 @@ def _execute(executions: list[Execution], *, train: bool) -> tuple[list[str], bo
         took = f"{execution.name}: {duration(perf_counter() - begin)}{_energy(meter)}"
         if interrupted:
             return [*times, f"{took}, interrupted"], True
-        times.append(f"{took}; estimated before: {duration(estimate)}")
+        seconds = duration(estimate) if estimate >= _SHOWN else f"under {duration(2 * _SHOWN)}"
+        times.append(f"{took}; estimated before, without starting the workers: {seconds}")
     return times, False
 
 
@@ -153,11 +207,13 @@ def _energy(meter: EnergyMeter) -> str:
     return "" if meter.joules is None else f", {meter.joules / 3.6e6:.3g} kWh of the processor packages"
 
 
-def _execute_more(name: str, plans: list[Plan], store: Store, *, train: bool) -> tuple[list[str], bool]:
+def _execute_more(name: str, plans: list[Plan], site: Site, *, train: bool) -> tuple[list[str], bool]:
     """The same for the studies that depend on the results of the first ones."""
-    executions = _executions(plans, store)
+    executions = _executions(plans, site)
     if train:
         _announce(name, executions)
+    for execution in executions:
+        execution.register()
     return _execute(executions, train=train)
 
 
@@ -181,8 +237,10 @@ def _report(
 def _write(page: Page, folder: Path, stem: str) -> list[Path]:
     from assay.report.charts.writing import write
 
-    files = [folder / f"{stem}{suffix}" for suffix in (".md", ".html")]
-    for file, text in zip(files, (page.markdown(stem), page.html()), strict=True):
+    plain = json.dumps(page.plain(), indent=1, ensure_ascii=False) + "\n"
+    texts = {".md": page.markdown(stem), ".html": page.html(), ".json": plain}
+    files = [folder / f"{stem}{suffix}" for suffix in texts]
+    for file, text in zip(files, texts.values(), strict=True):
         write_atomically(file, text.encode())
     return [*files, *(write(picture.chart, folder / picture.file(stem)) for picture in page.pictures)]
 

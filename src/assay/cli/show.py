@@ -13,7 +13,7 @@ from assay.cli.formats import TableFormat, print_tables, refuse_format
 from assay.cli.options import Json, StoreUrl, home_expanded, typed_store
 from assay.cli.printing import console, note, print_json
 from assay.errors import AssayError
-from assay.system.command_line import command_line
+from assay.store.trial_command import repeat_command
 from assay.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _show_trial(row: dict[str, Any], *, printed: tuple[bool, TableFormat], store
         "trial": row["key"],
         "outcome": row["outcome"],
         "error": row["error"],
-        "command": _repeat_command(row, store),
+        "command": repeat_command(row, store),
     }
     print_json(plain | extra | {"studies": row["studies"], "timing": row["timing"]})
 
@@ -152,6 +152,8 @@ def _print_tables(row: dict[str, Any], history: Any, table_format: TableFormat) 
 def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: str | None) -> None:
     from assay.cli import tables
     from assay.report.text import clean, clean_lines
+    from assay.system.gpu import gpu_text
+    from assay.system.machine import GPU
 
     screen = console()
     if history is not None and history.points:
@@ -167,10 +169,11 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: 
         typer.echo(clean_lines(row["error"]))
     description = json.loads(row["description"] or "{}")
     machine = ", ".join(str(description[key]) for key in ("cpu", "cores", "system") if key in description)
+    machine += f"; GPU {gpu_text(description[GPU])}" if GPU in description else ""
     lines = [("trial", row["key"]), ("timing", row["timing"]), ("machine", machine or "-")]
     lines += [("instruction level", row["level"])] if row["level"] else []
     lines += [("study", f"{name}: {label}") for name, label in row["studies"]]
-    repeat = _repeat_command(row, store)
+    repeat = repeat_command(row, store)
     if row["timing"] != "isolated":
         lines.append(("note", f"it was timed {row['timing']}; `assay train` times isolated, which is another trial"))
     lines.append(("repeat with", "" if repeat else "-; the command line of its program is stored when it has run"))
@@ -178,33 +181,6 @@ def _print_trial(row: dict[str, Any], history: Any, recipe_text: str, *, store: 
     if repeat is not None:
         typer.echo(clean(repeat))  # in one line, so that it can be copied from a narrow terminal
     typer.echo("\n" + clean_lines(recipe_text), nl=False)
-
-
-def _repeat_command(row: dict[str, Any], store: str | None) -> str | None:
-    """The commands that train a trial again; None for an external program that has not run, so that none is stored.
-
-    The recipe goes into a file by an option, which writes all of it or nothing, and not by a redirect.
-    """
-    command, engine = None, str(row["engine"] or "")
-    if engine.startswith("command:"):
-        engine, command = "", (row["engine_choice"] or "").partition("run as: ")[2]
-        if not command:
-            return None
-    key = row["key"][:12]
-    file = f"recipe-{key}.toml"
-    show = command_line("assay show", key, recipe=True, out=file, store=store)
-    train = command_line(
-        "assay train",
-        file,
-        engine=engine or None,
-        command=command,
-        device=None if row["device"] == "cpu" else row["device"],
-        threads=row["threads"],
-        store=store,
-        again=True,
-        allow_code=any(":" in (row[name] or "") for name in ("optimizer", "engine")),
-    )
-    return f"{show} && {train}"
 
 
 def _print_or_write(text: str, out: Path | None) -> None:

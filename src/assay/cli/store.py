@@ -162,15 +162,20 @@ def import_store(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add exported trials and imported curves to a store. What it already has is kept unchanged."""
+    """Add exported trials and imported curves to a store. What it already has is kept unchanged.
+
+    A study or curve whose name is taken by another one gets another name, which is said.
+    """
     from assay.store.exchange import read_back
     from assay.store.store import Store
 
-    opened = Store(store)
+    opened, notes = Store(store), list[str]()
     with steps("import") as show:
-        added, skipped = read_back(opened, folder, show)
+        added, skipped = read_back(opened, folder, show, say=notes.append)
+    for sentence in notes:
+        note(sentence)
     if as_json:
-        print_json({"added": added, "already_there": skipped})
+        print_json({"added": added, "already_there": skipped, "notes": notes})
     else:
         print_line(f"{added:,} trials added, {skipped:,} skipped (already stored, or without a result)")
 

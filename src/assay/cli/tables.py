@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from assay.analysis.phases import PHASE
 from assay.analysis.quantities import CLASS_SCORES, LOSS, MACRO_SCORES, QUANTITIES, SCORE, SPLITS, name_of
 from assay.report.cells import is_number
-from assay.report.text import clean, duration, number, percent
+from assay.report.text import clean, distinguished, duration, number, percent
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -253,9 +254,11 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
     validated = "validation_n" in frame.columns and bool(frame["validation_n"].sum() > 0)
     table.add_column("configuration", overflow="fold", min_width=13)
     scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
-    for column in ("n", *scores, _SECONDS, "effort"):
+    phased = PHASE in frame.columns
+    for column in (*(["seeds"] if phased else []), "n", *scores, _SECONDS, "effort"):
         table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
+    labels = distinguished(str(row["configuration"]) for row in rows)
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
         count += "".join(f", {row[column]} {word}" for column, word in _ENDINGS.items() if row.get(column))
@@ -266,7 +269,8 @@ def study(summary: pandas.DataFrame, title: str) -> Table:
         validation = [percent(row["validation_accuracy"]), _points(row["validation_sd"])] if validated else []
         cells = [*validation, *test, *([] if validated else [spread])]
         effort = _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else "")
-        table.add_row(Text(clean(row["configuration"])), count, *cells, _seconds(row), effort)
+        phase = [str(row[PHASE]) or "-"] if phased else []
+        table.add_row(Text(labels[str(row["configuration"])]), *phase, count, *cells, _seconds(row), effort)
     return table
 
 
@@ -285,20 +289,24 @@ _ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no resul
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:
     """The studies of a store; their tags where there are any."""
-    table = Table(title="studies", title_justify="left")
+    biased = any(row.get("selected") and row["best"] is not None for row in rows)
+    caption = "* biased: this accuracy selected its configuration in a search" if biased else None
+    table = Table(title="studies", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("study", overflow="fold")
     tagged = any(row.get("tags") for row in rows)
     if tagged:
         table.add_column("tags", overflow="fold")
     for column in ("trials", "imported", "best accuracy", "training [s]", "updated"):
         table.add_column(column, justify="right", no_wrap=True)
+    names = distinguished(str(row["name"]) for row in rows)
     for row in rows:
-        best, seconds = percent(row["best"]), _decimal(row["seconds"], ",.1f")
+        best = percent(row["best"]) + ("*" if row.get("selected") and row["best"] is not None else "")
+        seconds = _decimal(row["seconds"], ",.1f")
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
         counts = [done, f"{row['imported']:,}" if row["imported"] else "-"]
         tags = [_text(", ".join(f"{k}={v}" for k, v in row["tags"].items()))] if tagged else []
-        table.add_row(Text(clean(row["name"])), *tags, *counts, best, seconds, _when(row["updated"]))
+        table.add_row(Text(names[str(row["name"])]), *tags, *counts, best, seconds, _when(row["updated"]))
     return table
 
 
@@ -407,6 +415,7 @@ def of_rows(
     table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     for name, is_right in zip(header, right or [False] * len(header), strict=True):
         table.add_column(Text(clean(name)), justify="right" if is_right else "left", overflow="fold")
+    shown = distinguished(cell for row in rows for cell in row)
     for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        table.add_row(*(Text(shown[cell]) for cell in row))
     return table

@@ -40,6 +40,7 @@ def target(
     from assay.analysis import targets
     from assay.analysis.effort import comparable_costs
     from assay.analysis.frames import own
+    from assay.analysis.phases import decisive
     from assay.cli.notes import print_notes
     from assay.report.answers import preparation
     from assay.report.text import percent
@@ -48,7 +49,7 @@ def target(
     results = stored_results(study, store)
     trials = results.frame()
     if wanted is None and loss is None:
-        wanted = targets.default_target(trials)
+        wanted = targets.default_target(decisive(trials))
     if by == "seconds":
         trials, left_out = own(trials)
         timed, apart = comparable_costs(trials)

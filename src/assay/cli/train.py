@@ -18,6 +18,7 @@ from assay.cli.options import (
     DataSet,
     Json,
     Out,
+    RecipeFile,
     Sets,
     StoreUrl,
     code_allowed,
@@ -44,19 +45,12 @@ _OUT = Path("assay-out")
 
 
 def train(
-    recipe: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Recipe in TOML, or name of a model such as 3LS.",
-            show_default="the quickstart on the embedded digits",
-            callback=home_expanded,
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     sets: Sets = None,
     data: DataSet = None,
     engine: Annotated[str, typer.Option(help="Engine: numpy, native, jax, torch or auto.")] = "auto",
     command: CommandLine = None,
-    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1, mps or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Number of threads.", show_default="chosen by the engine")] = None,
     out: Out = _OUT,
     save: Annotated[
@@ -66,7 +60,8 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Resume from weights saved by --save; their recipe is used unless RECIPE is given.",
+            help="Resume from weights saved by --save, with their recipe unless RECIPE is given; or start from a "
+            "state_dict of torch in safetensors.",
             callback=home_expanded,
         ),
     ] = None,
@@ -83,11 +78,20 @@ def train(
             callback=home_expanded,
         ),
     ] = None,
+    best: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Train the best configuration of a stored study in place of RECIPE, and save its weights.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train one recipe, and show its learning curve and its cost.
 
     The result is stored; the same recipe is not trained twice.
     """
+    from assay.data.datasets import load
     from assay.execution.runner import Execution
     from assay.recipe.model import Recipe
     from assay.recipe.notes import assumed
@@ -96,9 +100,14 @@ def train(
     from assay.studies.plan import plan_of_one
     from assay.studies.settings import Settings
     from assay.training.checkpoints import restore
+    from assay.training.torch_weights import from_state_dict, holds_foreign_weights
 
-    saved = restore(start) if start else None
-    base = _base(recipe) if recipe else saved.recipe.plain() if saved else {}
+    winner = None if best is None else _winner(best, store, given=bool(recipe or start or sets or data or command))
+    if winner is not None and save is None:
+        save = out / f"{file_stem(best or '')}-best.safetensors"
+    foreign = start is not None and holds_foreign_weights(start)
+    saved = restore(start) if start and not foreign else None
+    base = base_of(recipe) if recipe else saved.recipe.plain() if saved else winner.recipe if winner else {}
     patches = assignments(sets or [])
     base = merged(base, patches)
     base = merged(base, [with_data(base, data)]) if data else base
@@ -107,24 +116,36 @@ def train(
         if recipe and not recipe.exists():
             note(f"{parsed.model.title}: a model, trained as {parsed.label()}; `assay help recipe` lists the keys")
         trainer = parse_command(command, engine) if command is not None else engine
-        if start:  # again, because its optimizer may be the one that was just imported
+        if start and not foreign:  # again, because its optimizer may be the one that was just imported
             saved = restore(start)
         prepare_folder(out)
         _check_save(save, "--save")
         _check_save(save_best, "--save-best")
-        settings = Settings.checked(
-            engine=trainer, device=device, threads=threads, time_limit=time_limit, save_best=save_best is not None
-        )
+        run: dict[str, Any] = {"engine": trainer, "device": device, "threads": threads}
+        run |= {"time_limit": time_limit, "save_best": save_best is not None}
+        settings = Settings.checked(**run | (winner.settings if winner else {}))
         plan = plan_of_one(parsed, settings)
         opened = Store(store)
         starts: dict[str, History] = {}
+        if start and foreign:
+            first = next(iter(plan.trials.values()))
+            saved = from_state_dict(start, first.recipe, load(first.recipe.data.name))
         if saved and start:
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))
-        for sentence in assumed(trial.recipe):
+        again = again or (winner is not None and _lacks_weights(opened, trial.key))
+        for sentence in (*plan.device_notes, *assumed(trial.recipe)):
             note(sentence)
         execution = Execution(plan, opened, retry=True, again=again, starts=starts or None, reads_off=save is None)
-    name = recipe.stem if recipe else start.stem if start else _model_name(merged({}, patches))
+    name = (
+        file_stem(best)
+        if best
+        else recipe.stem
+        if recipe
+        else start.stem
+        if start
+        else _model_name(merged({}, patches))
+    )
     options: dict[str, Value] = {
         "set": sets or [],
         "data": data,
@@ -140,11 +161,48 @@ def train(
         "time_limit": time_limit,
         "allow_code": allow_code,
         "json": as_json,
+        "best": best,
     }
     options |= table_format.as_option
     repeat = _Repeat((recipe,) if recipe else (), options)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, printed=(as_json, table_format), repeat=repeat)
+
+
+@dataclass(frozen=True)
+class _Winner:
+    """The best configuration of a stored study: its recipe as plain data, and how it was trained."""
+
+    recipe: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def _winner(study: str, url: str | None, *, given: bool) -> _Winner:
+    """The best configuration of a stored study, as its results say. Raises: AssayError, where it has none or several.
+
+    `given`: whether another recipe is given too.
+    """
+    import json
+
+    from assay.execution.winners import winner
+    from assay.store.queries import one_trial
+    from assay.store.store import Store
+
+    if given:
+        raise AssayError("--best: names what to train; leave out RECIPE, --start, --set, --data and --command")
+    opened = Store(url, read_only=True)
+    key, label, why = winner(opened, study)
+    row = one_trial(opened.database, key)
+    if str(row["engine"]).startswith("command:"):
+        raise AssayError(f"--best: {label} was trained by an external program, which --best does not start")
+    note(f"best of {study}: {label} ({why})")
+    settings = {name: row[name] for name in ("engine", "device", "threads", "timing")}
+    return _Winner(json.loads(row["recipe"]), settings)
+
+
+def _lacks_weights(store: Store, key: str) -> bool:
+    """Whether a trial is stored without its weights."""
+    return bool(store.outcomes([key])) and store.history(key) is None
 
 
 def _model_name(raw: dict[str, Any]) -> str:
@@ -198,7 +256,7 @@ def _started(path: Path, saved: History, plan: Plan, store: Store) -> tuple[Plan
     return own, {own.trials[key].trajectory: saved}
 
 
-def _base(recipe: Path) -> dict[str, Any]:
+def base_of(recipe: Path) -> dict[str, Any]:
     """The plain data of a recipe's file, or of a model. Raises: FileError, with the command for what it is instead."""
     from assay.recipe.named import model_named, recipe_table
     from assay.studies.study import bundled_names
@@ -260,6 +318,11 @@ def _train(execution: Execution, trial: Trial, *, name: str, repeat: _Repeat) ->
         note(f"trial {trial.key[:8]} is already in {store.name}; --again retrains it")
     else:
         run_with_progress(execution, execution.stop, training_bar(f"training {name}", reach))
+    if trial.key in execution.kept:
+        ending = f"{execution.outcomes[trial.key]} ({execution.kept[trial.key]})"
+        shown = command_line("assay show", trial.key[:8], store=repeat.options["store"])
+        note(f"the repeat was cut short: {ending}; the earlier result of trial {trial.key[:8]} stays: {shown}")
+        raise typer.Exit(Exit.NEGATIVE)
     if trial.key in execution.outcomes:
         history = store.result(trial.key)
         assert history is not None  # it has an outcome

@@ -88,6 +88,31 @@ def feature_scaling(name: str, x_train: NDArray[np.generic], scale: float) -> Fe
     return features
 
 
+_OTHER_UNITS = 30  # the largest magnitudes of features: the ninth decile against the first
+
+
+def units_note(x_train: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """A sentence on the features of a table that are in different units, and are not scaled one by one.
+
+    Args:
+        x_train: The training examples (N, D).
+        shape: The shape of one example; only flat ones are a table.
+    """
+    if len(shape) != 1 or x_train.dtype == np.uint8:
+        return ()
+    largest = np.maximum(np.asarray(x_train.max(axis=0), np.float64), -np.asarray(x_train.min(axis=0), np.float64))
+    largest = largest[largest > 0]
+    if len(largest) < 2:
+        return ()
+    low, high = np.quantile(largest, [0.1, 0.9])
+    if high < _OTHER_UNITS * low:
+        return ()
+    return (
+        f"the features are in different units (largest magnitudes of {largest.min():.3g} to {largest.max():.3g}): "
+        "input 'standardise-features' scales each by itself",
+    )
+
+
 def _blocks(x: NDArray[np.generic], scale: float) -> Iterator[Values]:
     """Blocks of the examples, in their order, as float64 and divided by the scale."""
     return (x[start : start + _BLOCK].astype(np.float64) / scale for start in range(0, len(x), _BLOCK))

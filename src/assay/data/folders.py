@@ -65,12 +65,19 @@ def has_idx_files(folder: Path) -> bool:
 
 def from_folder(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
     """The data set in a folder, or in the one folder below it that has one, such as MNIST/raw. Raises: DataError."""
+    if (dataset := from_array_files(folder, name=name, classes=classes)) is None:
+        raise DataError(f"{folder}: {_contents(folder)}")
+    return dataset
+
+
+def from_array_files(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset | None:
+    """The same; None where there is no complete set of IDX or .npz files. Raises: DataError."""
     own = [files for files in _sets_in(folder) if files.complete]
     found = [files for files in own if not files.prefix] or own or _below(folder)
     if len(found) == 1:
         return _read(found[0], folder, name=name, classes=classes)
     if not found:
-        raise DataError(f"{folder}: {_contents(folder)}")
+        return None
     names = [_name_of(files, found) for files in found]
     raise DataError(f"{folder}: holds {len(found)} data sets; give the name of one: {', '.join(names[:12])}")
 
@@ -154,7 +161,7 @@ def _contents(folder: Path) -> str:
     held = ", ".join(path.name + "/" * path.is_dir() for path in entries[:8]) or "nothing"
     kind = next((kind for path in entries if path.is_file() and (kind := advice_for_name(path))), None)
     if pictures := [path for path in entries if path.is_dir() and _holds_pictures(path)]:
-        kind = f"folders of pictures ({pictures[0].name}, ...): read them into arrays and call assay.from_arrays"
+        kind = f"pictures in {pictures[0].name}, but no folder for each class"
     more = f"; it holds {held}" + (f": {kind}" if kind else "")
     return f"{lacks}; expected the four IDX files of MNIST{more}"
 

@@ -28,7 +28,7 @@ _CONTENTS: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", "a tar archive: unpack it with tar -x"),
     (0, SIGNATURES["numpy"], f"a single NumPy array: {SAVE_NPZ}"),
     (0, SIGNATURES["hdf5"], f"an HDF5 file: read it with h5py, and {SAVE_NPZ}"),
-    (0, SIGNATURES["parquet"], f"a Parquet table: read it with pandas, and {SAVE_NPZ}"),
+    (0, SIGNATURES["parquet"], "a Parquet table: give its path, with a name that ends in .parquet"),
     (0, SIGNATURES["matlab"], f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}"),
     (0, SIGNATURES["png"], "a picture, not a data set"),
     (0, SIGNATURES["jpeg"], "a picture, not a data set"),
@@ -37,7 +37,7 @@ _CONTENTS: tuple[tuple[int, bytes, str], ...] = (
 )
 
 _PICTURE = "a picture: pictures are for `assay predict WEIGHTS PICTURE`"
-_TABLE = f"a table: read it with pandas, and {SAVE_NPZ}"
+_TABLE = "a table: save it as CSV or Parquet"
 _MODEL = "the weights of a model, not a data set"
 _PACKED = "an archive: unpack it, and give the folder of its four IDX files or an .npz file"
 _SUFFIXES = {
@@ -46,7 +46,8 @@ _SUFFIXES = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), f"a file of HDF5 or Keras: read it with h5py, and {SAVE_NPZ}"),
     ".onnx": _MODEL,
     ".safetensors": f"{_MODEL}; `assay predict` takes weights that `assay train --save` wrote",
-    **dict.fromkeys((".csv", ".tsv", ".parquet", ".feather", ".arrow", ".arff", ".xls", ".xlsx"), _TABLE),
+    **dict.fromkeys((".csv", ".tsv", ".parquet"), "a table: give its path"),
+    **dict.fromkeys((".feather", ".arrow", ".arff", ".xls", ".xlsx"), _TABLE),
     ".json": _TABLE,
     ".mat": f"a MATLAB file: read it with scipy.io.loadmat, and {SAVE_NPZ}",
     ".npy": f"a single NumPy array: {SAVE_NPZ}",
@@ -71,7 +72,7 @@ def advice_for(header: bytes) -> str | None:
 def advice_for_name(path: Path) -> str | None:
     """What a file of this name is, and what to do; None if its ending is not known.
 
-    >>> advice_for_name(Path("train.CSV")).partition(":")[0]
+    >>> advice_for_name(Path("train.XLSX")).partition(":")[0]
     'a table'
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -102,25 +102,27 @@ def _foreign_media(head: bytes) -> str | None:
     return "a film and not a picture: save one of its frames as PNG"
 
 
-def read_picture(path: Path, *, largest: int) -> Picture:
-    """The picture in a file, turned as its EXIF orientation says, at most `largest` pixels on each side.
+def read_picture(source: Path | bytes, *, largest: int, name: str = "") -> Picture:
+    """The picture in a file or in its content, turned as its EXIF orientation says, at most `largest` pixels a side.
 
     Values are divided by the range of their depth: 1 for black and white, 255, 65,535, or what the file declares.
+    `name` stands in errors; by default, the path.
 
     Raises: FileError if it is no picture that Pillow reads, is damaged, or claims more pixels than it can hold.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    where = name or str(source)
     try:
-        if path.stat().st_size > PICTURE_BYTES.most:
+        if _size(source) > PICTURE_BYTES.most:
             raise FileError(f"has more than {PICTURE_BYTES}; save it smaller")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata; the pixels decide
             Image.init()
             formats = [name for name in _FORMATS if name in Image.OPEN]  # a build of Pillow may lack some
-            file, turn = _tiff_turned_back(path)
+            file, turn = _tiff_turned_back(source)
             with Image.open(file, formats=formats) as image:
-                _check_size(image, path)
+                _check_size(image, source)
                 notes = _notes_on(image)
                 image.draft(image.mode, (2 * largest, 2 * largest))  # large JPEGs are decoded smaller, and faster
                 image.load()
@@ -129,24 +131,35 @@ def read_picture(path: Path, *, largest: int) -> Picture:
                     ImageOps.exif_transpose(image, in_place=True)
                 colours, opacity = _decoded(image, factor, notes)
     except UnidentifiedImageError:
-        raise FileError(f"{path}: {_unreadable(path)}") from None
+        raise FileError(f"{where}: {_unreadable(source)}") from None
     except Image.DecompressionBombError:
-        raise FileError(f"{path}: claims more than {PICTURE_PIXELS}; save it smaller") from None
+        raise FileError(f"{where}: claims more than {PICTURE_PIXELS}; save it smaller") from None
     except FileError as error:
-        raise FileError(f"{path}: {error}") from None
+        raise FileError(f"{where}: {error}") from None
     except MemoryError:
-        raise FileError(f"{path}: does not fit into memory; save it with fewer pixels") from None
+        raise FileError(f"{where}: does not fit into memory; save it with fewer pixels") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever they run into
-        raise FileError(f"{path}: not an image, or damaged: {error or type(error).__name__}") from None
+        raise FileError(f"{where}: not an image, or damaged: {error or type(error).__name__}") from None
     colours = _turned(colours, turn or 1)
     opacity = None if opacity is None or opacity.min() >= 1.0 else _turned(opacity, turn or 1)
     return Picture(colours, opacity, tuple(notes))
 
 
-def _unreadable(path: Path) -> str:
+def _size(source: Path | bytes) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def _start(source: Path | bytes, size: int) -> bytes:
+    """The first bytes of a file."""
+    if isinstance(source, bytes):
+        return source[:size]
+    with source.open("rb") as file:
+        return file.read(size)
+
+
+def _unreadable(source: Path | bytes) -> str:
     """Why Pillow does not know a file."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
+    head = _start(source, _HEADER_BYTES)
     if not head:
         return "not an image: the file is empty"
     named = {b"ftyp": "an AVIF picture", b"jP  ": "a JPEG 2000 picture", b"WEBP": "a WebP picture"}
@@ -156,18 +169,17 @@ def _unreadable(path: Path) -> str:
     return "not an image that Pillow reads, nor an IDX file; expected PNG, JPEG, TIFF or another picture"
 
 
-def _tiff_turned_back(path: Path) -> tuple[Path | BytesIO, int | None]:
+def _tiff_turned_back(source: Path | bytes) -> tuple[Path | BytesIO, int | None]:
     """A file to open, and the EXIF orientation (1 to 8) that is left to undo; None where Pillow undoes it.
 
     Pillow turns a TIFF file while it decodes it, and takes height for width where they differ. Its orientation, tag
     274, is therefore read here, and 1 is put in its place.
     """
-    with path.open("rb") as file:
-        start = file.read(4)
+    start = _start(source, 4)
     order: Any = {b"II*\0": "little", b"MM\0*": "big"}.get(start)
     if order is None:
-        return path, None
-    content = bytearray(path.read_bytes())
+        return BytesIO(source) if isinstance(source, bytes) else source, None
+    content = bytearray(source if isinstance(source, bytes) else source.read_bytes())
     entry = (274).to_bytes(2, order) + (3).to_bytes(2, order) + (1).to_bytes(4, order)  # tag, SHORT, one value
     place = content.find(entry) + len(entry)
     turn = int.from_bytes(content[place : place + 2], order) if place >= len(entry) else 1
@@ -184,7 +196,7 @@ def _turned(values: Values, orientation: int) -> Values:
     return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
 
 
-def _check_size(image: Any, path: Path) -> None:
+def _check_size(image: Any, source: Path | bytes) -> None:
     """Refuses a picture by the size in its header, before memory is taken for its pixels."""
     width, height = image.size
     if width * height > PICTURE_PIXELS.most or max(width, height) > PICTURE_SIDE.most:
@@ -195,7 +207,7 @@ def _check_size(image: Any, path: Path) -> None:
     if width * height == 0:
         raise FileError(f"has {width} x {height} pixels; expected at least one")
     bits = 1 if image.mode in ("1", "L", "P") else 8  # pixels of 1 to 8 bits open as these modes
-    size = path.stat().st_size
+    size = _size(source)
     if image.format == "PNG" and width * height * bits // 8 > DEFLATE_RATIO.most * size:
         raise FileError(f"damaged: claims {width:,} x {height:,} pixels in a file of {size:,} bytes")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.dataset import Dataset, Labels
-from assay.data.features import FeatureScaling, feature_scaling
+from assay.data.features import FeatureScaling, feature_scaling, units_note
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.data.picture_style import PictureStyle
 from assay.errors import DataError, unknown
@@ -186,6 +186,8 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     if how.scaling == "standardise-features":
         features = feature_scaling(dataset.name, x_train, dataset.scale)
         notes += features.note(x_train, [dataset.x_train[validation], dataset.x_test])
+    else:
+        notes += units_note(x_train, dataset.shape)
     scaling = InputScaling(how.scaling, how.dtype, dataset.scale, mean, deviation, features)
 
     def scaled(x: NDArray[Any], part: str, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -28,15 +28,17 @@ AUTO: dict[str, dict[str, tuple[str, ...]]] = {  # kind of training -> device ki
     "mixed": {"cpu": ("torch", "jax"), "cuda": ("jax", "torch"), "mps": ("torch",)},
     "dense layers": {
         "cpu": ("native", "numpy", "torch", "jax"),
-        "cuda": ("torch", "jax"),
+        "cuda": ("jax", "torch"),
         "mps": ("torch",),
     },
-    "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("torch", "jax"), "mps": ("torch",)},
+    "layers": {"cpu": ("torch", "jax", "numpy"), "cuda": ("jax", "torch"), "mps": ("torch",)},
 }
-"""The rule of `auto`: the first engine of the list that is installed and can train the recipe."""
+"""The rule of `auto`: the first engine of the list that is installed and can train the recipe. On "cuda" the order is
+that of `assay.engines.speeds`, which were measured there."""
 
 
-def _kind_of_training(recipe: Recipe) -> str:
+def kind_of_training(recipe: Recipe) -> str:
+    """The kind of training, by which `auto` chooses."""
     if isinstance(recipe.model, Sequential):
         return "dense layers" if recipe.model.is_dense else "layers"
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"
@@ -109,7 +111,7 @@ def choose(
         if reason:
             raise EngineError(reason)
         return engine
-    kind, table = device.partition(":")[0], AUTO[_kind_of_training(recipe)]
+    kind, table = device.partition(":")[0], AUTO[kind_of_training(recipe)]
     if kind not in table:
         raise EngineError(unknown("device", device, table))
     reasons: list[str] = []

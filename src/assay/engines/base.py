@@ -9,9 +9,9 @@ each engine and kind of device:
 
 1. Parity: with the same weights and batches, the losses agree with the numpy engine.
 2. Chunks: k iterations in one call or in many give bit-identical weights.
-3. Cohort: a trial alone equals the same trial in a cohort; jax within a limit, all others bit for bit.
+3. Cohort: a trial alone equals the same trial in a cohort; jax, and torch on GPUs, within a limit, others bit for bit.
 4. Watching changes nothing: evaluating every iteration or never gives bit-identical weights.
-5. Resume: 1,000 iterations, a checkpoint, a new process and 1,000 more equal 2,000 at once, bit for bit.
+5. Resume: 1,000 iterations, a checkpoint, a new process and 1,000 more equal 2,000 at once, bit for bit on a CPU.
 6. Gradients agree with finite differences.
 
 One iteration, the same in every engine: compute the gradient of the mean loss of the batch; scale it down to
@@ -32,8 +32,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.engines.promises import kind_of, numerics
+from assay.engines.seen import Seen
 from assay.errors import EngineError
 from assay.parts.batches import Batches
+from assay.parts.foreign import engine_problem, is_foreign
 from assay.parts.initials import initial_weights
 from assay.parts.layers import Network, Weights
 from assay.parts.user_optimizers import checked_factors
@@ -94,16 +97,17 @@ class Cohort:
 
     def constants(self) -> list[dict[str, float]]:
         """For each trial, the numbers that are the same in every iteration: settings of the optimizer, l1, l2,
-        clip_norm."""
+        clip_norm. An optimizer of another library keeps its settings, and decays the weights itself."""
+        own = [{} if is_foreign(recipe.optimizer) else recipe.optimizer.settings() for recipe in self.recipes]
         return [
             {
-                **recipe.optimizer.settings(),
-                "weight_decay": recipe.optimizer.settings().get("weight_decay", 0.0),
+                **settings,
+                "weight_decay": settings.get("weight_decay", 0.0),
                 "l1": recipe.regularisation.l1,
                 "l2": recipe.regularisation.l2,
                 "clip_norm": recipe.clip_norm or float("inf"),
             }
-            for recipe in self.recipes
+            for recipe, settings in zip(self.recipes, own, strict=True)
         ]
 
     def step_values(self, first: int, count: int) -> list[dict[str, Numbers]]:
@@ -111,7 +115,7 @@ class Cohort:
         t = np.arange(first, first + count, dtype=np.float64)
         return [
             {
-                "learning_rate": recipe.optimizer.learning_rate * recipe.schedule.factors(first, count),
+                "learning_rate": recipe.schedule.rates(recipe.optimizer.learning_rate, first, count),
                 **checked_factors(recipe.optimizer, t),
             }
             for recipe in self.recipes
@@ -148,7 +152,12 @@ class Evaluation:
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """Everything that a training needs to resume, readable by every engine: t iterations done, the weights
-    {name: (T, ...)} and the optimizer's slots {name: (slots, T, ...)}, in the engine's precision."""
+    {name: (T, ...)} and the optimizer's slots {name: (slots, T, ...)}, in the engine's precision.
+
+    An optimizer of another library has its own names in place of those of the weights, each array as (1, T, ...).
+    `weights` are those that are evaluated. Where an optimizer trains with others, such as a schedule-free one, those
+    are in `slots` too.
+    """
 
     t: int
     weights: dict[str, NDArray[Any]]
@@ -160,14 +169,19 @@ class Engine(ABC):
     dropout masks, which each engine draws from (seed, iteration, layer)."""
 
     name: ClassVar[str]
-    numerics: ClassVar[int]
-    """A version of the results, increased by hand when their bits may change."""
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         self.device = device
         self.threads = threads
         self.choice = "asked for"
         """Why this engine trains: requested by name, or chosen by a rule."""
+        self.seen: Seen | None = None
+        """The devices that its library sees, asked in another process; None to ask here, which then holds them."""
+
+    @property
+    def numerics(self) -> int:
+        """A version of the results on this kind of device, in `assay.engines.promises`."""
+        return numerics(self.name, self.device)
 
     @abstractmethod
     def why_not(self, recipe: Recipe) -> str | None:
@@ -196,7 +210,7 @@ class Engine(ABC):
     def memory(self, cohort: Cohort, examples: int) -> int:
         """An estimate of the bytes that a cohort takes in addition to its data of N `examples`."""
         # initial weights, weights, gradient and step, in addition to the slots; float64 at most
-        vectors = 4 + type(cohort.first.optimizer).slots
+        vectors = 4 + state_arrays(cohort.first)
         weights = 8 * len(cohort.recipes) * cohort.network.parameters * vectors
         return weights + self.activations(cohort, min(cohort.first.batches.width(examples), examples))
 
@@ -205,19 +219,15 @@ class Engine(ABC):
         values = sum(layer.values for layer in cohort.network.layers)
         return 2 * 8 * batch * values
 
-    def allowed_outliers(self, cohort: Cohort) -> float:
-        """The fraction of the weights that a certificate may find off.
-
-        0 except for methods that round more than plain sums: there, a tie that rounding decides the other way moves a
-        few weights by a whole step.
-        """
-        return 0.0
-
     def warm_up(self, state: State, batches: Batches) -> None:  # noqa: B027 (an engine may have nothing to do)
         """Compiles what `advance` will need for batches of this shape, on temporary state; nothing by default."""
 
     def cancel(self) -> None:  # noqa: B027 (calls that end within a chunk's time need no cancelling)
         """Asks a running `advance` to return soon with nothing changed; called by a signal handler."""
+
+    def warnings(self, state: State) -> tuple[str, ...]:
+        """Sentences on how the state was trained, which are stored with its trials."""
+        return ()
 
     def skipped(self, state: State) -> float | None:
         """The fraction of the first layer's operations that it skips, because inputs are zero; None if unknown."""
@@ -237,6 +247,40 @@ class Engine(ABC):
     def peak_device_memory(self) -> int | None:
         """The peak memory of the device in bytes, or None if the device is the host."""
         return None
+
+    def free_device_memory(self) -> int | None:
+        """The bytes of the device that this process can still take, or None if unknown or the device is the host."""
+        return None
+
+    def device_facts(self) -> dict[str, str]:
+        """Model, driver and CUDA version of the device, which are part of the machine; empty if it is the host."""
+        return {}
+
+    def device_number(self) -> int | None:
+        """The number of the CUDA device among those that this process sees; None on any other device."""
+        kind, _, number = self.device.partition(":")
+        return int(number or 0) if kind_of(kind) == "cuda" and (number or "0").isdigit() else None
+
+
+_FOREIGN_SLOTS = 4
+"""Arrays of state per array of weights that an optimizer of another library is assumed to have, for estimates."""
+
+
+def state_arrays(recipe: Recipe) -> int:
+    """How many arrays of state an optimizer keeps per array of weights, for estimates of memory and storage."""
+    return _FOREIGN_SLOTS if is_foreign(recipe.optimizer) else type(recipe.optimizer).slots
+
+
+def not_this_optimizer(recipe: Recipe, engine: str) -> str | None:
+    """The reason of an engine that does not train with a recipe's optimizer, which is another library's; else None."""
+    return engine_problem(recipe.optimizer, engine)
+
+
+def uncounted(recipe: Recipe) -> tuple[str, ...]:
+    """The sentence that is stored with a training whose optimizer's operations are unknown."""
+    if not is_foreign(recipe.optimizer):
+        return ()
+    return (f"its operations (FLOPs) leave out those of optimizer {recipe.optimizer.entry!r}, which are unknown",)
 
 
 def fresh(cohort: Cohort) -> Checkpoint:

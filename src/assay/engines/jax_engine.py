@@ -7,19 +7,31 @@ TensorFloat-32 is a precision of its own.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
+from assay.engines.base import (
+    Checkpoint,
+    Cohort,
+    Engine,
+    Evaluation,
+    Progress,
+    Splits,
+    no_tensorfloat32,
+    not_this_optimizer,
+    uncounted,
+)
+from assay.engines.jax_cache import cache_on_disk, one_at_a_time
 from assay.engines.jax_layers import Tree
 from assay.engines.jax_programs import (
     Chunk,
@@ -31,9 +43,12 @@ from assay.engines.jax_programs import (
     outputs,
     training,
 )
+from assay.engines.promises import kind_of
+from assay.engines.seen import Device, Seen
 from assay.errors import EngineError
 from assay.parts.batches import Batches
 from assay.recipe.model import Recipe
+from assay.system.gpu import facts, present
 from assay.system.machine import instruction_level
 
 _EVALUATION_ROWS = 4096  # a block's values stay small, whatever the size of the split
@@ -59,18 +74,21 @@ class JaxEngine(Engine):
     """jax on a CPU, a GPU or a TPU."""
 
     name: ClassVar[str] = "jax"
-    numerics: ClassVar[int] = 1
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         """`threads` is the size of jax's thread pool, which a process fixes when it first uses jax: it takes effect
-        only if this engine is that first use. Later, `threads` = 1 still keeps elementwise work on one thread, but
-        matrix products use the whole pool."""
+        only if the first training of this engine is that first use. Later, `threads` = 1 still keeps elementwise work
+        on one thread, but matrix products use the whole pool."""
         super().__init__(device=device, threads=threads)
         self.compilations = 0
         """The number of programs that this engine has compiled."""
-        _cache_on_disk()
-        with _pool_of(threads):
-            self._device = _device(device)
+        cache_on_disk()
+
+    @cached_property
+    def _device(self) -> Any:
+        """The device, or None. Asking for it starts jax, which takes memory of every GPU that it sees."""
+        with _pool_of(self.threads):
+            return _device(self.device)
 
     def instruction_level(self) -> str | None:
         limit = re.search(r"--xla_cpu_max_isa=(\w+)", os.environ.get("XLA_FLAGS", ""))
@@ -79,16 +97,18 @@ class JaxEngine(Engine):
         return limit[1].lower() if limit else instruction_level()
 
     def why_not(self, recipe: Recipe) -> str | None:
-        if self._device is None:
-            devices = ", ".join(_visible_devices())
-            return f"engine 'jax' finds no device {self.device!r}; jax sees {devices}: use one of these"
+        if reason := not_this_optimizer(recipe, self.name):
+            return reason
+        if self.device != "cpu" and (reason := (self.seen or seen_here()).missing(self.device, "jax")):
+            return reason
         return no_tensorfloat32(recipe, self.device)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
-        reason = self.why_not(cohort.first)
-        if reason:
+        if self._device is None:
+            raise EngineError(seen_here().missing(self.device, "jax") or f"jax has no device {self.device!r}")
+        if reason := no_tensorfloat32(cohort.first, self.device):
             raise EngineError(reason)
-        form = Form.of(cohort, platform=self._device.platform if self._device is not None else "cpu")
+        form = Form.of(cohort, platform=self._device.platform)
         classes = np.eye(cohort.network.classes, dtype=form.precision)
         with _x64(True):
             parts = {
@@ -123,7 +143,7 @@ class JaxEngine(Engine):
 
     def evaluate(self, state: JaxState, split: str) -> Evaluation:
         with _x64(True):
-            sums = self._sums(state.form, state.w, state.splits[split])
+            sums = self._sums(state.form, _shown(state), state.splits[split])
         loss, accuracy = sums / len(state.splits[split].y)
         return Evaluation(loss, accuracy)
 
@@ -140,19 +160,26 @@ class JaxEngine(Engine):
         rows = self._rows(state.form)
         result = np.empty((state.form.trials, len(x), state.form.network.classes), state.form.precision)
         with _x64(True):
+            w = _shown(state)
             for start in range(0, len(x), rows):
                 block = np.asarray(x[start : start + rows], state.form.precision)
                 padded = np.zeros((rows, x.shape[1]), block.dtype)
                 padded[: len(block)] = block
-                arguments = (state.w, padded)
+                arguments = (w, padded)
                 program = self._program(("outputs", state.form), lambda: outputs(state.form), arguments)
                 result[:, start : start + rows] = np.asarray(program(*arguments))[:, : len(block)]
         return result
 
     def export(self, state: JaxState) -> Checkpoint:
-        weights = {name: np.array(a) for name, a in state.w.items()}
+        with _x64(True):
+            weights = {name: np.array(a) for name, a in _shown(state).items()}
         slots = {name: np.stack([np.array(a) for a in arrays]) for name, arrays in state.slots.items() if arrays}
+        if state.form.own is not None:
+            slots |= _trained(state)
         return Checkpoint(state.t, weights, slots)
+
+    def warnings(self, state: JaxState) -> tuple[str, ...]:
+        return uncounted(state.cohort.first)
 
     def warm_up(self, state: JaxState, batches: Batches) -> None:
         """Compiles the programs that `advance` needs for such batches, in any number, and those of the evaluation of
@@ -174,6 +201,22 @@ class JaxEngine(Engine):
         if self._device is None or self._device.platform == "cpu":
             return None
         return (self._device.memory_stats() or {}).get("peak_bytes_in_use")
+
+    def activations(self, cohort: Cohort, batch: int) -> int:
+        at_once = 1 if self.device == "cpu" else len(cohort.recipes)  # on a GPU, cohorts are made to fit its memory
+        return at_once * super().activations(cohort, batch)
+
+    def free_device_memory(self) -> int | None:
+        if self._device is None or self._device.platform == "cpu":
+            return None
+        stats = self._device.memory_stats() or {}
+        limit, used = stats.get("bytes_limit"), stats.get("bytes_in_use")
+        return None if limit is None or used is None else int(limit - used)
+
+    def device_facts(self) -> dict[str, str]:
+        if self._device is None or self._device.platform == "cpu":
+            return {}
+        return facts(str(self._device.device_kind))
 
     def _put(self, tree: Tree) -> Tree:
         return jax.device_put(tree, self._device)
@@ -199,7 +242,8 @@ class JaxEngine(Engine):
                 _PROGRAMS.pop(next(iter(_PROGRAMS)))
             lowered: Any = jax.jit(make(), donate_argnums=donate).lower(*arguments)
             options = {"xla_cpu_multi_thread_eigen": False} if single else None
-            _PROGRAMS[key] = lowered.compile(compiler_options=options)
+            with one_at_a_time(lowered.as_text()):
+                _PROGRAMS[key] = lowered.compile(compiler_options=options)
             self.compilations += 1
         return _PROGRAMS[key]
 
@@ -208,11 +252,37 @@ def _arrays(form: Form, checkpoint: Checkpoint) -> tuple[Tree, Tree]:
     """Weights and slots of a checkpoint, copied, because the device may use a NumPy array's memory as its own."""
     w = {name: np.array(checkpoint.weights[name], form.precision) for name in form.network.arrays}
     slots: Tree = {}
+    if form.own is not None:
+        from assay.engines import jax_foreign
+
+        trained = {name: w[name] for name in form.network.shapes}
+        if checkpoint.slots:
+            trained, slots = jax_foreign.stored_state(form.own, trained, checkpoint.slots)
+        else:
+            slots = jax_foreign.initial_state(form.own, trained)
+        return w | trained, slots
     for name in form.network.shapes:
         a = w[name]
         stored = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
         slots[name] = tuple(np.array(slot, form.precision) for slot in stored)
     return w, slots
+
+
+def _shown(state: JaxState) -> Tree:
+    """The weights to evaluate, which a schedule-free optimizer of another library averages."""
+    if state.form.own is None:
+        return state.w
+    from assay.engines import jax_foreign
+
+    return jax_foreign.shown(state.form.own, state.w, state.slots, tuple(state.form.network.shapes))
+
+
+def _trained(state: JaxState) -> dict[str, NDArray[Any]]:
+    """The slots that hold the weights that are trained, where others are evaluated."""
+    from assay.engines import jax_foreign
+
+    assert state.form.own is not None
+    return jax_foreign.trained_weights(state.form.own, {name: state.w[name] for name in state.form.network.shapes})
 
 
 def _fixed(cohort: Cohort) -> Tree:
@@ -268,26 +338,17 @@ def _device(name: str) -> Any:
         return None
 
 
-def _visible_devices() -> list[str]:
-    """The names of the devices that jax sees."""
-    devices = {str(d.id) + d.platform: d for d in [*jax.devices(), *jax.devices("cpu")]}
-    return [f"'{d.platform}:{d.id}'" for d in devices.values()]
-
-
-def _cache_on_disk() -> None:
-    """Sets jax's compilation cache on disk, unless the user has set one or the folder is not writable."""
-    config: Any = jax.config
-    if config.jax_compilation_cache_dir is not None:
-        return
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("ASSAY_CACHE") or Path(home) / "assay") / "jax"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    if os.access(folder, os.W_OK):
-        config.update("jax_compilation_cache_dir", str(folder))
-        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+def seen_here() -> Seen:
+    """The devices that jax sees in this process."""
+    devices = [
+        Device(f"{kind_of(d.platform)}:{number}", str(d.device_kind), (d.memory_stats() or {}).get("bytes_limit"))
+        for number, d in enumerate(jax.devices())
+        if d.platform != "cpu"
+    ]
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+    if not devices and present() and not any(importlib.util.find_spec(name) for name in plugins):
+        return Seen(reason="an NVIDIA GPU is there, but this jax has no CUDA: pip install 'jax[cuda12]'")
+    return Seen(tuple(devices))
 
 
 @contextmanager

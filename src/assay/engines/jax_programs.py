@@ -20,6 +20,7 @@ from jax import lax
 from assay.engines.base import Cohort
 from assay.engines.jax_layers import BatchContext, Tree, forward, xp
 from assay.parts.batches import Batches
+from assay.parts.foreign import ForeignOptimizer
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
@@ -123,6 +124,7 @@ class Form:
     width: int = 0  # B
     chunk: int = 0  # the maximum number of iterations in one call
     loops: bool = True  # False: one iteration, or one block of examples, per call
+    own: ForeignOptimizer | None = None  # another library's optimizer in place of the rule
 
     @classmethod
     def of(cls, cohort: Cohort, *, platform: str) -> Form:
@@ -143,6 +145,7 @@ class Form:
             clip="" if recipe.clip_norm is None else "objective" if cohort.clips_objective else "loss",
             biases=recipe.regularisation.biases,
             loops=platform != "cpu" or cohort.network.image is None,
+            own=_foreign(recipe.optimizer),
         )
 
     def with_batches(self, batches: Batches) -> Form:
@@ -225,6 +228,14 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
     g = _penalised(form, trained, g, h)
     survives = alive & xp.isfinite(loss)
     new_w, new_slots = {name: xp.where(survives, updated[name], a) for name, a in running.items()}, {}
+    if form.own is not None:
+        from assay.engines import jax_foreign
+
+        rate = numbers["h"]["learning_rate"]
+        after = jax_foreign.step(form.own, trained, g, slots, learning_rate=rate, loss=loss)
+        new_w |= {name: xp.where(survives, a, w[name]) for name, a in after[0].items()}
+        new_slots = {name: (xp.where(survives, a, slots[name][0]),) for name, (a,) in after[1].items()}
+        return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
     for name, a in trained.items():
         step, next_slots = checked_step(form.rule, xp, a, g[name], slots[name], h)
         if "weight_decay" in form.rule.model_fields and name.endswith("weight"):
@@ -232,6 +243,15 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
         new_w[name] = xp.where(survives, a - step, w[name])
         new_slots[name] = tuple(xp.where(survives, n, o) for n, o in zip(next_slots, slots[name], strict=True))
     return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
+
+
+def _foreign(optimizer: Optimizer) -> ForeignOptimizer | None:
+    """Another library's optimizer without its learning rate, which programs take as an argument."""
+    if not isinstance(optimizer, ForeignOptimizer):
+        return None
+    from assay.engines.jax_foreign import without_rate
+
+    return without_rate(optimizer)
 
 
 def _outputs(form: Form, output: str, w: Tree, x: Tree) -> Tree:

@@ -24,6 +24,7 @@ from assay.engines.base import (
     Splits,
     no_mixed_precision,
     not_the_cpu,
+    not_this_optimizer,
 )
 from assay.errors import EngineError
 from assay.parts.activations import OUTPUTS
@@ -61,7 +62,6 @@ class NativeEngine(Engine):
     """The C++ kernel on a CPU, float32 and float64."""
 
     name: ClassVar[str] = "native"
-    numerics: ClassVar[int] = 3
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None, level: str | None = None) -> None:
         """`level` is one of `levels()`: by default ASSAY_NATIVE_LEVEL from the environment, or else the best."""
@@ -91,7 +91,12 @@ class NativeEngine(Engine):
         return self.level
 
     def why_not(self, recipe: Recipe) -> str | None:
-        return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name) or _unknown(recipe)
+        return (
+            not_this_optimizer(recipe, self.name)
+            or no_mixed_precision(recipe, self.name)
+            or not_the_cpu(self.device, self.name)
+            or _unknown(recipe)
+        )
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NativeState:
         recipe, network = cohort.first, cohort.network

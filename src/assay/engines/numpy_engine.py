@@ -28,6 +28,7 @@ from assay.engines.base import (
     hyperparameters,
     no_mixed_precision,
     not_the_cpu,
+    not_this_optimizer,
 )
 from assay.engines.numpy_layers import LayerPass, Values, as_images, evaluated
 from assay.parts.activations import OUTPUTS
@@ -96,7 +97,6 @@ class NumpyEngine(Engine):
     """NumPy on the CPU, float64."""
 
     name: ClassVar[str] = "numpy"
-    numerics: ClassVar[int] = 1
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         super().__init__(device=device, threads=threads)
@@ -115,7 +115,11 @@ class NumpyEngine(Engine):
         return blas_kernel()
 
     def why_not(self, recipe: Recipe) -> str | None:
-        return no_mixed_precision(recipe, self.name) or not_the_cpu(self.device, self.name)
+        return (
+            not_this_optimizer(recipe, self.name)
+            or no_mixed_precision(recipe, self.name)
+            or not_the_cpu(self.device, self.name)
+        )
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NumpyState:
         classes = np.eye(cohort.network.classes)

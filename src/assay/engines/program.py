@@ -129,6 +129,13 @@ class Program:
     def instruction_level(self) -> None:
         """Always None: the program's instructions are unknown."""
 
+    def free_device_memory(self) -> None:
+        """Always None: the program's device is unknown."""
+
+    def device_facts(self) -> dict[str, str]:
+        """Always empty: the program's device is unknown."""
+        return {}
+
     def peak_device_memory(self) -> None:
         """Always None: the program's device is unknown."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits
+from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
 from assay.engines.torch_engine import cpu_capability, missing_device
 from assay.errors import EngineError
 from assay.parts.batches import Batches
@@ -94,28 +94,32 @@ class EagerState:
     """Inputs (N, D) or (N, channels, height, width), labels (N,), and targets: labels, or one-hot where the loss needs
     them."""
     t: int = 0
+    graphs: dict[int, Any] = field(default_factory=dict[int, Any])
+    """By batch size, of the loop that replays its iterations (`torch_peers`)."""
 
 
 class TorchEager(Engine):
     """The plain training loop; with `compiled`, the forward pass and the loss use torch.compile."""
 
     name: ClassVar[str] = "torch-eager"
-    numerics: ClassVar[int] = 1
 
     def __init__(self, *, device: str = "cpu", threads: int | None = None, compiled: bool = False) -> None:
         super().__init__(device=device, threads=threads)
         self.compiled = compiled
+        self.capturable = False
+        """Whether the optimizer is made for a CUDA graph."""
 
     def instruction_level(self) -> str | None:
         return cpu_capability(self.device)
 
     def why_not(self, recipe: Recipe) -> str | None:
-        if reason := missing_device(self.device):
+        if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
             return reason
         model, penalties = recipe.model, recipe.regularisation
         pairing = head(model.output, recipe.loss)
         features = [
             (pairing not in _ON_LABELS and pairing[1] not in _ON_VALUES, f"{recipe.loss} on {model.output}"),
+            (":" in recipe.schedule.entry, f"schedule {recipe.schedule.entry}"),
             (recipe.optimizer.entry not in _OPTIMIZERS, f"optimizer {recipe.optimizer.entry}"),
             (penalties.l1 > 0, "l1"),
             (recipe.clips_and_penalises and recipe.clip_of == "objective", "clipping of a gradient with penalties"),
@@ -147,7 +151,7 @@ class TorchEager(Engine):
             target = labels if on_labels else F.one_hot(labels, cohort.network.classes).to(element)
             parts[name] = inputs, labels, target
         callable_forward: Any = torch.compile(forward) if self.compiled else forward
-        return EagerState(cohort, model, _optimizer(recipe, model), loss, callable_forward, parts)
+        return EagerState(cohort, model, self._optimizer(recipe, model), loss, callable_forward, parts)
 
     def advance(self, state: EagerState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[EagerState, Progress]:
         self._set_threads()
@@ -157,7 +161,7 @@ class TorchEager(Engine):
         factors = None if constant else recipe.schedule.factors(batches.first, batches.count)
         model.train()
         values: list[Tensor] = []
-        for i, rows in enumerate(_batch_rows(batches, x.device)):
+        for i, rows in enumerate(batch_rows(batches, x.device)):
             if factors is not None:
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.optimizer.learning_rate * float(factors[i])
@@ -168,6 +172,11 @@ class TorchEager(Engine):
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
             values.append(loss.detach())
+        return self.finished(state, batches, values)
+
+    @staticmethod
+    def finished(state: EagerState, batches: Batches, values: list[Tensor]) -> tuple[EagerState, Progress]:
+        """The state after some iterations, whose losses are `values`."""
         losses = torch.stack(values).double().cpu().numpy()[None] if values else np.empty((1, 0))
         state.t += batches.count
         bad = np.flatnonzero(~np.isfinite(losses[0]))
@@ -225,6 +234,14 @@ class TorchEager(Engine):
         if torch.device(self.device).type != "cuda":
             return None
         return int(torch.cuda.max_memory_allocated(self.device))
+
+    def _optimizer(self, recipe: Recipe, model: nn.Sequential) -> _Optimizer:
+        optimizer = _optimizer(recipe, model)
+        if self.capturable and torch.device(self.device).type == "cuda":
+            for group in optimizer.param_groups:
+                if "capturable" in group:
+                    group["capturable"] = True
+        return optimizer
 
     def _set_threads(self) -> None:
         if self.threads:
@@ -330,7 +347,7 @@ def _optimizer(recipe: Recipe, model: nn.Sequential) -> _Optimizer:
     return _OPTIMIZERS[recipe.optimizer.entry](groups, recipe.optimizer)
 
 
-def _batch_rows(batches: Batches, device: torch.device) -> list[Any]:
+def batch_rows(batches: Batches, device: torch.device) -> list[Any]:
     """An index for each batch: a slice if its rows are contiguous, else their numbers."""
     sizes = batches.sizes.tolist()
     if batches.starts is not None:

@@ -17,6 +17,7 @@ from assay.engines import winograd
 from assay.engines.torch_trial import TorchTrial
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
+from assay.recipe.model import Recipe
 from assay.rng import stream
 
 _CACHED_VALUES = 2**21  # between two layers: 8 MB in float32
@@ -63,11 +64,9 @@ class _Namespace:
 xp: Any = _Namespace()
 
 
-def _mixed(trial: TorchTrial) -> Any:
+def mixed(recipe: Recipe, device: str) -> Any:
     """bfloat16 for the products of the forward pass if the recipe asks for it; weights and loss stay float32."""
-    if trial.recipe.precision == "bfloat16":
-        return torch.autocast(trial.w.device.type, dtype=torch.bfloat16)
-    return nullcontext()
+    return torch.autocast(device, dtype=torch.bfloat16) if recipe.precision == "bfloat16" else nullcontext()
 
 
 def activation(name: str, z: Tensor) -> Tensor:
@@ -87,7 +86,7 @@ def forward(network: Network, trial: TorchTrial, a: Tensor, t: int | None, part:
     """
     if network.image is not None:
         a = a.view(len(a), *network.image).permute(0, 3, 1, 2)
-    with _mixed(trial):
+    with mixed(trial.recipe, trial.w.device.type):
         for depth, (number, layer) in enumerate(network.numbered()):
             match layer:
                 case Dense():
@@ -131,10 +130,18 @@ def dropout_mask(trial: TorchTrial, layer: Dropout, depth: int, shape: torch.Siz
 
     The mask of iteration `t` and of part `part` of its batch; `depth`: the layer's index in the network.
     """
-    w = trial.w
-    generator = torch.Generator(w.device)
-    key = int(stream(trial.recipe.seed, f"dropout/{depth}", t).words(1, start=part)[0])
-    generator.manual_seed(key & (2**63 - 1))
+    generator = torch.Generator(trial.w.device)
+    generator.manual_seed(dropout_key(trial.recipe.seed, depth, t, part))
+    return mask_of(layer, shape, generator, trial.w)
+
+
+def dropout_key(seed: int, depth: int, t: int, part: int) -> int:
+    """The seed of the mask of a layer in iteration `t` and part `part` of its batch."""
+    return int(stream(seed, f"dropout/{depth}", t).words(1, start=part)[0]) & (2**63 - 1)
+
+
+def mask_of(layer: Dropout, shape: torch.Size, generator: torch.Generator, w: Tensor) -> Tensor:
+    """The next mask of a generator, on the device and in the type of the weights `w`."""
     kept = torch.rand(shape, generator=generator, device=w.device) >= layer.rate
     return kept.to(w.dtype) / (1.0 - layer.rate)
 

@@ -34,8 +34,7 @@ class TorchTrial:
         element = element_type(self.recipe)
 
         def vector(arrays: dict[str, NDArray[Any]]) -> Tensor:
-            flat = np.concatenate([arrays[name].ravel() for name in self.order])
-            return torch.tensor(flat, dtype=element, device=device)
+            return torch.tensor(self.flat(arrays), dtype=element, device=device)
 
         self.w = vector({name: w[number] for name, w in checkpoint.weights.items()})
         slots = range(type(self.recipe.optimizer).slots)
@@ -52,6 +51,10 @@ class TorchTrial:
             for name in cohort.network.buffers
         }
 
+    def flat(self, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        """The arrays in one vector."""
+        return np.concatenate([arrays[name].ravel() for name in self.order])
+
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         """The arrays in a vector, as views that share its memory."""
         views: dict[str, Tensor] = {}
@@ -61,6 +64,11 @@ class TorchTrial:
             views[name] = vector.detach()[start : start + math.prod(shape)].view(shape)
             start += math.prod(shape)
         return views
+
+    def take(self, w: Tensor, slots: tuple[Tensor, ...], running: dict[str, Tensor]) -> None:
+        """Takes over arrays that are views of a cohort's; it is then only evaluated and exported."""
+        self.w, self.slots, self.running = w, slots, running
+        self.leaves = self.views(w)
 
     def snapshot(self) -> Snapshot:
         """A copy of everything that an iteration changes."""

@@ -31,10 +31,6 @@ KERNEL = 5
 TILE = KERNEL - 1  # outputs of a tile in each direction; its inputs are two blocks of that size
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: small ones and their reciprocals amplify least
 _MIN_CHANNELS = 32  # with fewer, moving the values costs as much as the multiplications save
-OUTLIER_FRACTION = 0.01
-"""The fraction of the weights that may be off after a few iterations. At ties among a million pooled pixels of a batch,
-rounding sometimes decides the other way, and Adam turns that into whole steps: lenet5-wide, six seeds, at most 0.002 %
-of the weights after one iteration, 0.08 % after two, 0.3 % after three (plain convolutions: none, 0.013 and 0.1 %)."""
 _MAX_WASTE = 1.35  # outputs in whole tiles, as a multiple of the layer's outputs
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from assay.data.dataset import Dataset
+import numpy as np
+
+from assay.data.dataset import Dataset, from_arrays
 from assay.data.datasets import load
+from assay.data.splits import drawn_for_test
 from assay.engines import choose
 from assay.engines.program import Command
-from assay.errors import AssayError
+from assay.errors import AssayError, DataError, RecipeError
+from assay.parts.part import Part
 from assay.recipe.model import Recipe
 from assay.recipe.named import recipe_table
+from assay.studies.devices import AUTO, auto_device
 from assay.system.signals import interruption
-from assay.training.history import History
+from assay.training.history import History, Point
 from assay.training.loop import Training, prepared
 from assay.training.notes import result_notes
+from assay.training.outcome import Outcome
 from assay.workers.batch import WITH_CONFUSION, confusion_of
 from assay.workers.external.training import ExternalTraining, make_training
 
@@ -27,7 +33,8 @@ class Interrupted(KeyboardInterrupt):
     """Raised by `fit` on Ctrl-C. A `KeyboardInterrupt` that carries what was trained so far.
 
     Attributes:
-        history: The history so far. Give it to `fit` as `start` to resume, with the same bits as an uninterrupted run.
+        history: The history so far. Give it to `fit` as `start` to resume, on a CPU with the same bits as an
+            uninterrupted run.
     """
 
     def __init__(self, history: History) -> None:
@@ -47,6 +54,8 @@ def training(
     """A training, ready to be iterated over. Raises: AssayError."""
     if threads is not None and threads < 1:
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
+    if device == AUTO:
+        device, _ = auto_device([(recipe, engine, 1)], timing="isolated", data=lambda name: data or load(name))
     chosen = choose(recipe, engine, device=device, threads=threads)
     begin, processor_begin = perf_counter(), process_time()
     if data is None:
@@ -64,11 +73,14 @@ def training(
 def fit(
     recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
     *,
-    data: Dataset | None = None,
+    data: Dataset | Sequence[Any] | None = None,
     engine: str | Command = "auto",
     device: str = "cpu",
     threads: int | None = None,
     start: History | None = None,
+    on_point: Callable[[Point], object] | None = None,
+    model: Any = None,
+    optimizer: Any = None,
 ) -> History:
     """Trains one recipe in this process and returns its history. Nothing is stored.
 
@@ -76,13 +88,18 @@ def fit(
         recipe: What to train: a Recipe, plain data in the form of a recipe file, the path of such a file, or the name
             of a model such as "3LS", with the defaults of a recipe. None trains the default recipe on the digits that
             scikit-learn carries.
-        data: A data set to use in place of the one that the recipe names.
+        data: A data set to use in place of the one that the recipe names, or its arrays: (x, y, x_test, y_test), as
+            `from_arrays` takes them, or (x, y), of which a fifth of each class is drawn to test on.
         engine: "numpy", "native", "jax", "torch", or "auto" for the fastest installed engine that can train the recipe;
             or a Command, inside `allowing_code`.
-        device: "cpu", or a GPU such as "cuda".
+        device: "cpu", a GPU such as "cuda", or "auto" for the one that is faster by what was measured.
         threads: Number of CPU threads; None leaves the choice to the engine.
         start: A history to resume from. The recipe's budget counts from its beginning: to add 10 epochs to 10, ask for
             20.
+        on_point: A function that is called with each new `Point` of the curve, off the clock of training. The training
+            stops where it returns True.
+        model: The model of the recipe: a name, a table, or a list of layers.
+        optimizer: The optimizer of the recipe: a name, a table, or an instance of your own class.
 
     Returns:
         The history: the learning curve, the outcome, the time breakdown and the trained weights.
@@ -105,15 +122,72 @@ def fit(
         recipe = Recipe.parse(recipe_table(recipe), source=str(recipe))
     elif recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
-    run = training(recipe, data=data, engine=engine, device=device, threads=threads, start=start)
+    if parts := _parts(model, optimizer):
+        recipe = recipe.patched(*parts)
+    dataset = data if data is None or isinstance(data, Dataset) else _of_arrays(data)
+    run = training(recipe, data=dataset, engine=engine, device=device, threads=threads, start=start)
+    stopped = ""
     with interruption(run.engine.cancel) as interrupted:
-        for _ in run:
+        for status in run:
             if interrupted():
                 raise Interrupted(run.histories()[0])
+            if on_point is not None and status.new_point and _is_true(on_point(status.point)):
+                stopped = f"on_point returned True at iteration {status.iteration:,}"
+                if status.iteration < status.iterations:
+                    break
+    ended = run.histories()[0]
+    if stopped and ended.outcome is Outcome.INTERRUPTED:
+        ended = replace(ended, outcome=Outcome.STOPPED, reason=stopped)
     confusion = None
-    if run.histories()[0].outcome in WITH_CONFUSION:
+    if ended.outcome in WITH_CONFUSION:
         with run.book("evaluate"):
             confusion = confusion_of(run)
-    history = replace(run.histories()[0], confusion=confusion)
+    history = replace(ended, ledger=run.histories()[0].ledger, confusion=confusion)
     notes = result_notes(history, run.data, lambda: confusion)
     return replace(history, warnings=(*history.warnings, *notes))
+
+
+def _parts(model: Any, optimizer: Any) -> list[dict[str, Any]]:
+    """The patches of a model and an optimizer that are given next to a recipe. Raises: RecipeError."""
+    problems: list[str] = []
+    if callable(model):
+        problems.append(
+            f"model: got {_kind(model)}; expected a name, a table such as {{'hidden': [64]}}, or a list of layers"
+        )
+    if callable(optimizer) and not isinstance(optimizer, Part):
+        problems.append(
+            f"optimizer: got {_kind(optimizer)}; expected its name and settings as data, such as "
+            "{'name': 'torch.optim:NAdam', 'learning_rate': 0.001}"
+        )
+    if problems:
+        raise RecipeError(problems, source="fit")
+    layers = {"layers": list(model)} if isinstance(model, list | tuple) else model
+    given = {"model": layers, "optimizer": optimizer}
+    return [{key: value} for key, value in given.items() if value is not None]
+
+
+def _is_true(answer: object) -> bool:
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _kind(value: Any) -> str:
+    return "a function" if getattr(value, "__name__", "") else f"an object of class {type(value).__name__}"
+
+
+def _of_arrays(data: Sequence[Any]) -> Dataset:
+    """The data set of (x, y, x_test, y_test), or of (x, y). Raises: DataError."""
+    if not isinstance(data, tuple | list) or len(data) not in (2, 4):
+        got = f"{len(data)} entries" if isinstance(data, tuple | list) else type(data).__name__
+        raise DataError(
+            f"data: got {got}; expected a Dataset, (x, y, x_test, y_test) or (x, y); load_data reads others"
+        )
+    if len(data) == 4:
+        return from_arrays(*data)
+    try:
+        x, y = (np.asarray(array) for array in data)
+    except ValueError as error:
+        raise DataError(f"data: x or y is no array: {error}; expected examples of one shape") from None
+    if y.ndim != 1 or len(x) != len(y):
+        raise DataError(f"data: x has shape {x.shape}, y {y.shape}; expected (N, ...) and (N,)")
+    kept, rows, note = drawn_for_test("data", y, None)
+    return from_arrays(x[kept], y[kept], x[rows], y[rows]).noting([note])

@@ -34,8 +34,20 @@ class Queue:
         self._seconds: Callable[[str], float] = _unknown
         self.elsewhere: set[str] = set()
         self.seconds = 0.0  # estimated, of the jobs that wait
+        self.add(trials)
+
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Adds trials; those of a trajectory that is in training wait until it is closed."""
         for job in jobs(trials):
-            self._add(job)
+            begun = self._begun.get(job.trajectory)
+            if begun is not None:
+                self._begun[job.trajectory] = _joined(begun, job)
+            elif job.trajectory in self._forms:
+                self.begin(job.trajectory)
+                del self._forms[job.trajectory]
+                self._add(_joined(self._begun.pop(job.trajectory), job))
+            else:
+                self._add(job)
 
     def __iter__(self) -> Iterator[Job]:
         yield from list(self._begun.values())
@@ -111,6 +123,11 @@ class Queue:
         self._waiting.setdefault(form, OrderedDict())[job.trajectory] = job
         self.seconds += self._seconds(job.trajectory)
         return form
+
+
+def _joined(first: Job, second: Job) -> Job:
+    (job,) = jobs((*first.trials, *second.trials))
+    return job
 
 
 def _unknown(trajectory: str) -> float:

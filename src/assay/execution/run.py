@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.errors import AssayError
+from assay.execution.places import executor_on
 from assay.execution.runner import Execution
+from assay.execution.search import execution_of
 from assay.execution.stored import load_study
 from assay.results.results import Results
 from assay.store.store import Store
@@ -28,6 +31,7 @@ def run(
     store: str | None = None,
     retry: bool = False,
     again: bool = False,
+    on: str = "local",
 ) -> Results:
     """Runs a study and returns its results. Trials that the store already holds are not trained again.
 
@@ -38,6 +42,7 @@ def run(
         store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current folder.
         retry: Retrain trials that failed, were lost, timed out or ran out of memory.
         again: Retrain every trial.
+        on: Where workers run: "local", "ray" (the cluster of RAY_ADDRESS, or a new one here) or "ray://HOST:PORT".
 
     Returns:
         The results of the study, read from the store.
@@ -63,10 +68,17 @@ def run(
         study = Study.parse(study)
     elif not isinstance(study, Study):
         study = load_study(study, store=store)
-    execution = Execution(plan(study), Store(store), retry=retry, again=again)
+    if study.settings.search is not None:
+        if again:
+            raise AssayError("again: a search keeps the scores that it was told; give the study another name")
+        execution, search = execution_of(study, Store(store), retry=retry)
+        _log.warning(search.change) if search.change else None
+    else:
+        execution = Execution(plan(study), Store(store), retry=retry, again=again)
     for sentence in execution.changes():
         _log.warning(sentence)
-    with interruption(execution.stop) as interrupted:
+    with executor_on(on) as execution.executor, interruption(execution.stop) as interrupted:
+        execution.check()
         for _ in execution:
             pass
         if interrupted():

@@ -9,28 +9,32 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from assay.execution.active import ActiveBatch, Held, halves
 from assay.execution.batches import BatchSizes, form_of
 from assay.execution.estimates import estimated
+from assay.execution.executors import Executor, LocalExecutor, Needs, WorkerPool
 from assay.execution.full_disk import WithoutRoom
 from assay.execution.labels import batch_sentence, labels_of, sharing_sentence
 from assay.execution.queue import Queue
 from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
+from assay.execution.worker_errors import with_errors
 from assay.parts.user_optimizers import code_hash
 from assay.store import leases
 from assay.store.endings import Ending
 from assay.store.leases import Claimed, Lease
 from assay.store.progress import Running
+from assay.store.pruning import kept_by_others
 from assay.store.records import Finished
+from assay.store.removals import RemovedError, has_studies, removed
 from assay.store.store import Store
 from assay.studies.plan import Job, Plan, Trial
-from assay.system.machine import usable_cores
+from assay.system.garbage import uncollected
 from assay.training.checkpoints import to_bytes
 from assay.training.history import History
 from assay.training.outcome import RETRIED, Outcome
@@ -43,6 +47,39 @@ _POLL_SECONDS = 0.1
 _log = logging.getLogger("assay.execution")
 _OTHERS_SECONDS = 0.5  # between two queries for what other processes hold
 _GRACE_SECONDS = 30.0  # after the time limit, before a worker that does not respond is killed
+
+
+class Feed(Protocol):
+    """Gives an execution further trials while it runs, as a search does."""
+
+    @property
+    def total(self) -> int | None:
+        """How many trials there will be at most; None if that is unknown."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many of its trials can be open at once."""
+        ...
+
+    @property
+    def engines(self) -> frozenset[str]:
+        """The engines of its trials, as far as they are known before the first one is decided."""
+        ...
+
+    spare: Sequence[int]
+    """Cores that no trial is pinned to; the execution sets it before trials run."""
+
+    def more(self, outcomes: Mapping[str, Outcome]) -> Sequence[Plan]:
+        """The plans of further trials, after those with these outcomes; none if others must end first, or at the end.
+
+        What it returns is added before it is asked again.
+        """
+        ...
+
+    def end(self) -> None:
+        """Is called when every trial has ended, or the run was stopped."""
+        ...
 
 
 class Execution:
@@ -59,8 +96,11 @@ class Execution:
         reads_off: Whether a shorter trial may be read off the stored curve of a longer one, which leaves it without
             weights.
         prunes: Whether the studies end with this run, so that `keep = "winners"` prunes the weights of the others.
+        feed: Gives further trials while others are trained.
+        executor: Where its workers are; None for this machine.
     """
 
+    @uncollected()
     def __init__(
         self,
         plans: Plan | Sequence[Plan],
@@ -71,17 +111,25 @@ class Execution:
         starts: Mapping[str, History] | None = None,
         reads_off: bool = True,
         prunes: bool = True,
+        feed: Feed | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.plans = (plans,) if isinstance(plans, Plan) else tuple(plans)
         self.store = store
-        self.trials = {key: trial for plan in self.plans for key, trial in plan.trials.items()}
+        self.trials = {
+            key: trial
+            for plan in self.plans
+            for key, trial in plan.trials.items()
+            if plan.own is None or key in plan.own
+        }
         self._examples = {key: n for plan in self.plans for key, n in plan.examples.items()}
         self._settings = self.plans[0].study.settings  # only timing, device, threads and limits, which a pool shares
         self._kept = {key for plan in self.plans if plan.study.settings.keep != "nothing" for key in plan.trials}
         self._save_best = {key for plan in self.plans if plan.study.settings.save_best for key in plan.trials}
-        self._retry, self._again = retry, again
+        self._retry, self._again, self._retries_fed, self._feed = retry, again, retry, feed
         self._starts, self._reads_off, self._prunes = dict(starts or {}), reads_off, prunes
         known = {} if again or starts else store.outcomes(self.trials)
+        self.kept: dict[str, str] = {}  # why a repeat was cut short whose trial keeps its earlier result
         self.outcomes = {key: outcome for key, outcome in known.items() if not (retry and outcome in RETRIED)}
         self._stored = set(self.outcomes)
         self.open = Queue(trial for key, trial in self.trials.items() if key not in self.outcomes)
@@ -93,14 +141,15 @@ class Execution:
         self._pending: deque[list[Held]] = deque()  # leased batches that no worker has yet
         self._sizes = BatchSizes(1)
         self._stop = self._stop_sent = False
-        self.workers = Workers(0)
+        self.executor = executor or LocalExecutor()
+        self.workers: WorkerPool = Workers(0)
         self._notes = RunningNotes(store)
         self._room = WithoutRoom()
 
     @property
     def name(self) -> str:
         """The names of the studies."""
-        return ", ".join(plan.study.name for plan in self.plans)
+        return ", ".join(dict.fromkeys(plan.study.name for plan in self.plans))
 
     @property
     def stored(self) -> int:
@@ -140,6 +189,9 @@ class Execution:
         _log.info("%s", sharing_sentence(self.name, self.trials.values(), self.outcomes))
         if self._again or self._retry or self._starts:
             every = self._again or bool(self._starts)
+            weights, best = kept_by_others(self.store, {plan.study.name for plan in self.plans if plan.registers})
+            self._kept |= weights & self.trials.keys()  # a repeat may not take them from the other studies
+            self._save_best |= best & self.trials.keys()
             self.store.mark_stale(self.trials, failed_only=not every, keep_checkpoints=not self._again)
         self._again = self._retry = False
 
@@ -148,10 +200,25 @@ class Execution:
         changes = [self.store.change(plan) for plan in self.plans]
         return [change.sentence() for change in changes if change is not None]
 
+    def check(self) -> None:
+        """Raises: AssayError where the executor has no room for its trials, or cannot train them."""
+        self._count()
+
     def _count(self) -> int:
-        if self._settings.timing == "isolated" or self._settings.device != "cpu":
-            return 1
-        return max(1, len(usable_cores()) // (self._settings.threads or 1))
+        return self.executor.count(self._needs())
+
+    def _needs(self) -> Needs:
+        """What the trials need of the executor."""
+        settings = self._settings
+        return Needs(
+            timing=settings.timing,
+            device=settings.device,
+            threads=settings.threads,
+            memory_limit=settings.memory_limit,
+            trials=self.trials.values(),
+            engines=frozenset() if self._feed is None or self.trials else self._feed.engines,
+            runs_programs=not isinstance(settings.engine, str),
+        )
 
     def stop(self) -> None:
         """Requests a stop: the workers save their checkpoints, then the loop ends."""
@@ -165,7 +232,10 @@ class Execution:
     def checkpoint_of(self, trial: Trial) -> History | None:
         """What a trial that was cancelled has done, if it can resume from it: its own curve, and the weights."""
         start = usable(
-            self.store.start_of(trial.trajectory), [trial], self._examples[trial.key], save_best=self._save_best
+            self.store.start_of(trial.trajectory, trial.recipe),
+            [trial],
+            self._examples[trial.key],
+            save_best=self._save_best,
         )
         if start is None:
             return None
@@ -175,9 +245,15 @@ class Execution:
     # --- the loop ---
 
     def __iter__(self) -> Iterator[StudyStatus]:
-        """Trains until every trial has ended; yields several times a second. Raises: StoreError."""
+        """Trains until every trial has ended; yields several times a second.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+            RemovedError: Its studies or trials were removed from the store.
+        """
         self.register()
         yield self._status()
+        self._take_fed()
         if not len(self.open):
             self._prune()
             return
@@ -189,11 +265,14 @@ class Execution:
             with suppress(Exception):  # if the store cannot be written, its leases expire
                 self.store.leases.release(*self._leases())
                 self._notes.end()
+        self._refuse_removed()
         self._prune()
         yield self._status()
 
     def _prune(self) -> None:
         """Prunes the weights of the studies that keep those of their winners alone, and that have ended."""
+        if self._feed is not None:
+            self._feed.end()
         for plan in self.plans:
             if not self._prunes or not plan.registers or plan.study.settings.keep != "winners":
                 continue
@@ -202,29 +281,35 @@ class Execution:
 
                 keep_winners(self.store, plan.study.name)
 
-    def _workers(self) -> Workers:
-        """As many workers as the machine has room for, pinned to cores if trials run in parallel."""
-        count, width = min(self._count(), len(self.open)), self._settings.threads or 1
+    def _workers(self) -> WorkerPool:
+        """As many workers as the executor has room for."""
+        most = len(self.open) if self._feed is None else self._feed.parallel
+        count = min(self._count(), most)
         if self._estimates is not None:
             self.open.estimated_by(self._estimates.of, sort=count > 1)
-        self._sizes = BatchSizes(count)
-        cores: list[list[int]] = []
-        if self._settings.timing == "packed" and self._settings.device == "cpu":
-            usable = usable_cores()
-            cores = [usable[n * width : (n + 1) * width] for n in range(count)]
-        return Workers(count, cores=cores, memory_limit=self._settings.memory_limit)
+        self._sizes = BatchSizes(count, device=self._settings.device)
+        started = self.executor.start(self._needs(), count)
+        if self._feed is not None:
+            self._feed.spare = started.spare
+        return started.workers
 
     def _loop(self) -> Iterator[StudyStatus]:
         renewed = synced = monotonic()
         while True:
             if not self._stop:
+                self._take_fed()
                 self._assign()
             elif not self._stop_sent:
                 self._stop_sent = True
                 self.workers.broadcast("stop")
             if not self._active:
+                if not len(self.open):
+                    self._take_fed()  # the last trial may have ended in `_assign`, in another process
+                    if len(self.open):
+                        continue
                 if self._stop or not len(self.open):
                     return
+                self._refuse_removed()
                 self._sync_with_others(self.open)
                 synced = monotonic()
                 yield self._status()
@@ -238,6 +323,8 @@ class Execution:
             if monotonic() - renewed > leases.SECONDS / 4:
                 with self._room.spared("training continues, but another driver may begin the same trials"):
                     self.store.leases.renew(self._leases())
+                if not has_studies(self.store.database, self.plans):
+                    self._refuse_removed()
                 renewed = monotonic()
             if self.open.elsewhere and monotonic() - synced > _OTHERS_SECONDS * 10:
                 self._sync_with_others([job for job in self.open if job.trajectory in self.open.elsewhere])
@@ -249,11 +336,42 @@ class Execution:
         active = [held for batch in self._active.values() for held in batch.members]
         return [held.lease for held in (*active, *(held for batch in self._pending for held in batch))]
 
+    def _take_fed(self) -> None:
+        """Takes the further trials of the feed; none while an isolated trial is timed."""
+        if self._feed is None:
+            return
+        while not self._stop and not (self.timing == "isolated" and self._active):
+            plans = self._feed.more(self.outcomes)
+            if not plans:
+                return
+            for plan in plans:
+                self._add(plan)
+
+    def _add(self, plan: Plan) -> None:
+        """Adds the trials of a plan that the store has."""
+        self.plans = (*self.plans, plan)
+        self.trials |= plan.trials
+        self._examples |= plan.examples
+        self.labels |= labels_of((plan,))
+        if plan.study.settings.keep != "nothing":
+            self._kept |= plan.trials.keys()
+        self._kept |= plan.promotable
+        if plan.study.settings.save_best:
+            self._save_best |= plan.trials.keys()
+        known = self.store.outcomes(plan.trials)
+        if self._retries_fed and (failed := [key for key, outcome in known.items() if outcome in RETRIED]):
+            self.store.mark_stale(failed, failed_only=True)
+            known = {key: outcome for key, outcome in known.items() if key not in failed}
+        for key, outcome in known.items():
+            self._note(key, outcome, None)
+        self._stored |= known.keys()
+        self.open.add(trial for key, trial in plan.trials.items() if key not in known)
+
     # --- jobs for workers ---
 
     def _assign(self) -> None:
         """Gives every idle worker a batch of jobs that no other process has."""
-        for number in range(len(self.workers.processes)):
+        for number in self.workers.available():
             while number not in self._active:
                 if not self._pending and not self._claim():
                     return
@@ -286,7 +404,7 @@ class Execution:
         """Batches of claimed jobs with their starts, after reading off stored curves every trial that these cover."""
         members = [Held(lease, job) for lease, job, _ in claimed]
         stored = {
-            held.job.trajectory: self.store.start_of(held.job.trajectory)
+            held.job.trajectory: self.store.start_of(held.job.trajectory, held.job.trials[0].recipe)
             for held, before in zip(members, claimed, strict=True)
             if before.has_checkpoint
         }
@@ -342,7 +460,7 @@ class Execution:
             choice=first.engine_choice,
             program=first.program.plain() if first.program else None,
             device=first.device,
-            threads=first.threads if first.timing == "isolated" else first.threads or 1,
+            threads=first.threads if first.timing == "isolated" or first.device != "cpu" else first.threads or 1,
             timing=first.timing,
             work=f"study {self.name!r}",
             time_limit=self._settings.time_limit,
@@ -386,8 +504,7 @@ class Execution:
             self._batch_ended(number, active, head["seconds"])
 
     def _trials_ended(self, number: int, active: ActiveBatch, reports: list[dict[str, Any]], content: bytes) -> None:
-        process = self.workers.processes[number]
-        machine = process.machine if process else {}
+        machine = self.workers.machine(number)
         endings: list[Ending] = []
         for report, kept in zip(reports, split(content, [report["size"] for report in reports]), strict=True):
             outcome = Outcome(report["outcome"])
@@ -396,34 +513,57 @@ class Execution:
             held, trial = active.open.pop(report["key"])
             history = reported_history(report, trial.recipe, machine)
             if history is not None:
-                warnings = tuple(dict.fromkeys((*history.warnings, *trial.notes)))
+                warnings = tuple(dict.fromkeys((*history.warnings, *trial.notes, *self.workers.notes(number))))
                 history = replace(history, warnings=warnings)
             confusion = report.get("confusion")
             finished = Finished(
                 outcome,
                 report["reason"],
                 history,
-                error=report.get("error"),
+                error=with_errors(report.get("error"), self.workers.errors(number), outcome),
                 confusion=np.array(confusion) if confusion is not None else None,
                 content=kept or None,
             )
             endings.append(Ending(held.lease, trial, finished))
         self._finish(endings)
 
+    def _refuse_removed(self) -> None:
+        """Raises: RemovedError where studies or trials of this run are no longer in the store."""
+        if sentence := removed(self.store.database, self.plans).sentence:
+            raise RemovedError(sentence)
+
     def _finish(self, endings: Sequence[Ending]) -> None:
         """Stores the ends of trials, and notes those that were accepted."""
+        refused: list[str] = []
         for ending, accepted in zip(endings, self.store.finish_all(endings), strict=True):
             finished = ending.finished
             if accepted:
                 history = finished.history
                 self._note(ending.trial.key, finished.outcome, history.accuracy if history and history.points else None)
             else:
-                _log.warning(
-                    "the result of %s was not stored: its lease went unrenewed for %.0f s, and another process trains "
-                    "it",
-                    self.labels[ending.trial.key],
-                    leases.SECONDS,
-                )
+                refused.append(ending.trial.key)
+        if refused:
+            self._say_refused(refused)
+        self._note_kept({ending.trial.key: ending.finished.reason for ending in endings})
+
+    def _say_refused(self, keys: Sequence[str]) -> None:
+        """Says of each refused result why. What was removed while others are trained is said when these have ended."""
+        gone = removed(self.store.database, self.plans)
+        if gone.studies:
+            raise RemovedError(gone.sentence)
+        for key in (key for key in keys if key not in gone.trials):
+            reason = (
+                f"its lease went unrenewed for {leases.SECONDS:.0f} s and another process took it, "
+                "or the trial was removed and stored again"
+            )
+            _log.warning("the result of %s was not stored: %s", self.labels[key], reason)
+
+    def _note_kept(self, reasons: Mapping[str, str]) -> None:
+        """Notes the repeats that were cut short and whose trials keep their earlier results, with their reasons."""
+        cut_short = [key for key in reasons if self.outcomes.get(key) in RETRIED]
+        for key, outcome in self.store.outcomes(cut_short).items():
+            if outcome is not self.outcomes[key]:
+                self.kept[key] = reasons[key]
 
     def _batch_ended(self, number: int, active: ActiveBatch, seconds: float) -> None:
         """Takes a batch from its worker; what has failed of it is tried again in halves."""
@@ -450,9 +590,11 @@ class Execution:
             return
         trials = [trial for _, trial in active.open.values()]
         (held,) = active.members
-        if not self.store.lost(held.lease, trials, reason):
+        error = with_errors(None, self.workers.errors(number), Outcome.LOST)
+        if not self.store.lost(held.lease, trials, reason, error=error):
             for trial in trials:
                 self._note(trial.key, Outcome.LOST, None)
+            self._note_kept({trial.key: reason for trial in trials})
         self._close(held.lease.trajectory)
 
     def _kill_silent(self) -> None:
@@ -510,13 +652,14 @@ class Execution:
             for a in self._active.values()
         )
         return StudyStatus(
-            trials=len(self.trials),
+            trials=len(self.trials) if self._feed is None else self._feed.total or len(self.trials),
             stored=self.stored,
             outcomes=+self._counts,
             running=running,
             elsewhere=len(self.open.elsewhere),
             best=self.best,
             eta_seconds=self._eta(),
+            is_search=self._feed is not None,
         )
 
     def _running_of(self, active: ActiveBatch) -> list[Running]:
@@ -541,5 +684,5 @@ class Execution:
             return None
         running = [active.pace(self._estimates) for active in self._active.values()]
         pending = sum(self._estimates.of(held.job.trajectory) for batch in self._pending for held in batch)
-        workers = max(1, len(self.workers.processes))
+        workers = max(1, self.workers.count)
         return self._estimates.remaining(self.open.seconds + pending, self.open.longest, running, workers)

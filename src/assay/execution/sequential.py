@@ -19,6 +19,7 @@ from assay.execution.winners import keep_winners
 from assay.report.text import percent
 from assay.results.results import DECIDED, Results
 from assay.store.store import Store
+from assay.studies.devices import AUTO
 from assay.studies.plan import plan
 from assay.studies.study import Study
 
@@ -78,6 +79,8 @@ def until_decided(
         raise AssayError(f"repeats: got {step}; expected at least 3 seeds per look")
     if len(labels) < 2:
         raise AssayError("the study has only one configuration; a comparison needs at least two")
+    if study.settings.device == AUTO:  # one device for all looks, however many trials each of them has
+        study = study.patched({"device": plan(study).study.settings.device})
     decision = Decision(seeds=dict.fromkeys(labels, step))
     for look in range(1, looks + 1):
         decision.looks = look

@@ -31,6 +31,7 @@ class StudyStatus:
     elsewhere: int  # trajectories that other processes train
     best: tuple[str, float] | None
     eta_seconds: float | None  # None unless `Execution.seconds` was read before
+    is_search: bool = False
 
     @property
     def done(self) -> int:

@@ -103,13 +103,14 @@ def _date(match: re.Match[str]) -> Time | None:
 
 
 def _amounts(text: str) -> Time | None:
-    """The sum of amounts with units: "1h 2m 3.5s"."""
-    total, position = 0.0, 0
+    """The sum of amounts in ever smaller units: "1h 2m 3.5s"."""
+    total, position, unit = 0.0, 0, math.inf
     while position < len(text):
         match = _AMOUNT.match(text.casefold(), position)
-        if match is None:
+        if match is None or UNITS[match[2]] >= unit:
             return None
-        total += float(match[1]) * UNITS[match[2]]
+        unit = UNITS[match[2]]
+        total += float(match[1]) * unit
         position = match.end()
         while position < len(text) and text[position] in " ,":
             position += 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from assay.errors import AssayError
-from assay.logs.lines import counted
 from assay.logs.log import QUANTITIES, Options, Reading, Record
+from assay.report.text import counted
 from assay.training.history import History, Point
 from assay.training.outcome import Outcome
 from assay.training.source import Source

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from assay.errors import FileError
 from assay.logs.columns import SPLITS, is_bare, normalised
-from assay.logs.lines import counted
 from assay.logs.log import Options, Reading
 from assay.logs.tensorboard import ScalarEvent, Timed, read_scalars, scalars_of
+from assay.report.text import counted
 
 MOST_FILES = 1000
 MOST_DEPTH = 6

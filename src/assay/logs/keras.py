@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from assay.logs.clocks import time_of
 from assay.logs.columns import column_mapping, mapping_sentence
-from assay.logs.lines import NUMBER, lines_of, number_of, plain_numbers
+from assay.logs.lines import lines_of, number_of, plain_numbers
 from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
+from assay.logs.numerals import BEGIN, DECIMAL_COMMAS, commas_of, numeral, without_commas
 from assay.logs.rows import finish
 
 _EPOCH = re.compile(r"\s*Epoch\s+(\d{1,9})\s*/\s*(\d{1,9})\s*")
 _BAR = re.compile(r"\s*(\d{1,12})/(\d{1,12}|Unknown)(?=\s)([^A-Za-z0-9]*)")
-_METRIC = re.compile(rf"([A-Za-z_][\w/ -]{{0,80}}?)\s*:\s*({NUMBER})\s*")
+_METRIC = re.compile(r"([A-Za-z_][\w/ -]{0,80}?)\s*:\s*(\S.{0,200})")
+_PARTS = re.compile(r"\s+-\s+|(?<=\d)\s+-?(?=[A-Za-z_][\w/ -]{0,80}:)")
 _PER = re.compile(r"(?:us|ms|s|µs)/(step|sample|epoch)")
 _RATE = re.compile(r"\s*\d[\d.]{0,12}\s*(?:us|ms|s|µs)/(?:step|sample|epoch)\s*")
 
@@ -92,13 +94,17 @@ def _bar(text: str) -> _Bar | None:
     seconds: float | None = None
     unit = ""
     drawn = any(mark in match[3] for mark in "[=━.>]")
-    for part in re.split(r"\s+-\s+|(?<=\d)\s+-?(?=[A-Za-z])", text[match.end() :].strip(" -")):
+    for part in _PARTS.split(text[match.end() :].strip(" -")):
         if per := _PER.search(part):
             unit = per[1] if per[1] != "epoch" else unit
-        if metric := _METRIC.fullmatch(part):
-            values[metric[1]] = metric[2]
+        metric = _METRIC.fullmatch(part)
+        if metric and metric[1] == "ETA":
+            continue
+        if metric and BEGIN.match(metric[2]):
+            values[metric[1]] = metric[2].strip()
         elif seconds is None and not _RATE.fullmatch(part):
-            time = time_of(part.split(" ")[0])
+            begin = BEGIN.match(part)
+            time = time_of(numeral(part, begin, time=True).cell) if begin else None
             seconds = time.seconds if time else None
     return _Bar(int(match[2]), drawn, seconds, unit, values) if values else None
 
@@ -114,15 +120,26 @@ def _records(reading: Reading, bars: list[tuple[int, str, int, _Bar]], options: 
     mapping = {target: name for target, name in mapping.items() if target in QUANTITIES}
     steps = all(bar.unit == "step" for *_, bar in bars)
     zeros = any(bar.seconds == 0 for *_, bar in bars)
+    cells = ((bar.values.get(name, ""), t.endswith("accuracy")) for *_, bar in bars for t, name in mapping.items())
+    commas = commas_of(cells, decimal=False)
+    if commas == "decimal":
+        reading.notes.append(DECIMAL_COMMAS)
     rows: list[Row] = []
     for number, text, epoch, bar in bars:
         row = Row(number, text, epoch=epoch, iteration=epoch * bar.total if steps else None)
         row.seconds = None if zeros else bar.seconds
+        wrong = ""
         for target, name in mapping.items():
-            value = number_of(bar.values.get(name, ""))
+            cell = without_commas(bar.values.get(name, ""), commas)
+            value = number_of(cell)
             if value is not None:
                 row.values[target] = Cell(value)
-        rows.append(row)
+            elif cell:
+                wrong = f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is not a number"
+        if wrong:
+            reading.reject(number, wrong, text)
+        else:
+            rows.append(row)
     if bars:
         reading.units["columns"] = mapping_sentence(mapping)
         reading.units["training"] = "means over the epoch while the weights change, not of its end"

@@ -68,15 +68,20 @@ _LITERALS = re.compile(
     rf"\(\s*\[?\s*({NUMBER})\s*\]?(?:,[^()]{{0,200}}(?:\([^()]{{0,99}}\)[^()]{{0,99}}){{0,3}})?\)"
 )
 _TENSORS = re.compile(rf"<tf\.Tensor:[^<>]{{0,200}}numpy=({NUMBER})>")
+_MINUS = re.compile(r"[\u2212\ufe63]\s{0,3}(?=[.,]?\d|inf)")
+_SIGNS = str.maketrans({"\uff05": "%", "\u066a": "%"})
 _JULIA = re.compile(r"(?<=\d)f([-+]?\d{1,2})\b")
 
 
 def plain_numbers(text: str) -> str:
-    """The text with bare numbers in place of the literals of libraries.
+    """The text with bare numbers in place of the literals of libraries, and the minus and percent signs of Unicode as
+    those of ASCII.
 
     >>> plain_numbers("loss=np.float64(0.31), acc: tensor(0.9, device='cuda:0'), 0.5f0")
     'loss=0.31, acc: 0.9, 0.5e0'
     """
+    if not text.isascii():
+        text = _MINUS.sub("-", text).translate(_SIGNS)
     if "(" in text:
         text = _TENSORS.sub(r"\1", _LITERALS.sub(r"\1", text))
     return _JULIA.sub(r"e\1", text) if "f" in text else text
@@ -141,15 +146,6 @@ def accuracy_unit(values: Iterable[float | None], specified: str) -> tuple[float
     if unit == "percent":
         return 100.0, f"percent in the log ({reason}), fractions here"
     return 1.0, f"fractions in the log ({reason})"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "row"), counted(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def whole_number(digits: str) -> int:

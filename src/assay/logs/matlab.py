@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from assay.logs.clocks import seconds_of
-from assay.logs.lines import lines_of, number_of
+from assay.logs.lines import lines_of, number_of, plain_numbers
 from assay.logs.log import Cell, Options, Reading, Row
+from assay.logs.numerals import BEGIN, DECIMAL_COMMAS, commas_of, numeral, without_commas
 from assay.logs.rows import finish
 
-_TOTAL = re.compile(r"Total time:\s*([\d.:]+)", re.IGNORECASE)
+_TOTAL = re.compile(r"Total time:\s*", re.IGNORECASE)
 _ROW = re.compile(r"\s*\|\s*\d+\s*\|\s*\d+\s*\|")
 _HEADERS = {  # the text of a header cell, joined over its lines -> what the column holds
     "epoch": "epoch",
@@ -43,7 +44,8 @@ def read_matlab(content: bytes, options: Options) -> Reading:
     rows: list[tuple[int, str, dict[str, str]]] = []
     boundaries: set[int] = set()
     ignored: set[str] = set()
-    for number, text in enumerate(lines, 1):
+    for number, written in enumerate(lines, 1):
+        text = plain_numbers(written)
         if _is_rule(text):
             reading.headings += 1
             reading.ended = bool(rows)  # the rule below the last row is printed at the end
@@ -81,7 +83,8 @@ def _is_rule(text: str) -> bool:
 
 def _other(reading: Reading, text: str) -> None:
     total = _TOTAL.search(text)
-    seconds = seconds_of(total[1]) if total else None
+    begin = BEGIN.match(text, total.end()) if total else None
+    seconds = seconds_of(numeral(text, begin, time=True).cell) if begin else None
     if seconds is None:
         reading.ignored += 1
         return
@@ -116,8 +119,12 @@ def _records(
     reading: Reading, rows: list[tuple[int, str, dict[str, str]]], options: Options, boundaries: set[int]
 ) -> None:
     kept: list[Row] = []
-    for position, (number, text, cells) in enumerate(rows):
-        row = _row(number, text, cells)
+    cells = ((c, n.endswith("accuracy")) for *_, row in rows for n, c in row.items() if n not in ("epoch", "iteration"))
+    commas = commas_of(cells, decimal=False)
+    if commas == "decimal":
+        reading.notes.append(DECIMAL_COMMAS)
+    for position, (number, text, written) in enumerate(rows):
+        row = _row(number, text, {name: without_commas(cell, commas) for name, cell in written.items()})
         if isinstance(row, str):
             reading.reject(number, row, text)
         else:

@@ -12,9 +12,10 @@ from typing import cast
 
 from assay.errors import AssayError, unknown
 from assay.logs.columns import meaning
-from assay.logs.lines import counted, lines_of, plain_numbers
+from assay.logs.lines import lines_of, plain_numbers
 from assay.logs.log import QUANTITIES, STEPS, TARGETS, Options, Reading
 from assay.logs.tables import Line, read_rows
+from assay.report.text import counted
 from assay.system.limits import LOG_LINE_CHARACTERS, LOG_PATTERN_CHARACTERS, LOG_PATTERN_SECONDS
 
 MOST_CHARACTERS = LOG_LINE_CHARACTERS.most

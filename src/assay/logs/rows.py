@@ -9,9 +9,10 @@ from itertools import pairwise
 
 from assay.errors import AssayError
 from assay.logs.clocks import clock_of
-from assay.logs.lines import accuracy_unit, counted, fraction
+from assay.logs.lines import accuracy_unit, fraction
 from assay.logs.log import MAX_COUNT, Cell, Options, Reading, Record, Row
 from assay.logs.trainings import trainings
+from assay.report.text import counted
 
 
 def finish(

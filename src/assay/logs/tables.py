@@ -23,6 +23,7 @@ from assay.logs.columns import (
 )
 from assay.logs.lines import number_of
 from assay.logs.log import QUANTITIES, Cell, Options, Reading, Row
+from assay.logs.numerals import DECIMAL_COMMAS, commas_of, is_open, without_commas, without_groups
 from assay.logs.rows import finish
 
 ABSENT = ("", "-", "--", "null", "none", "n/a", "na", "<na>", "no log")
@@ -30,7 +31,6 @@ STEP_OF_WANDB = (
     "{} is read as iterations; Weights & Biases counts calls of log unless the script gives a step "
     "(--steps epoch reads epochs)"
 )
-_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 _SETS = ("mode", "phase", "split", "set", "subset", "stage", "dataset", "partition")
 _RATIO = re.compile(r"(\d{1,15})\s*/\s*(\d{1,15})")
 _COUNTS = ("iteration", "epoch", "examples")
@@ -76,7 +76,8 @@ def read_rows(
         names: of the columns.
         lines: in the order of the file.
         options: of the user.
-        comma: whether a comma may be a decimal point.
+        comma: whether a comma is a decimal point where no number has a point, as in a table without commas between
+            its cells; otherwise the numbers decide, and one that may be of either kind is malformed.
         source: what is read, such as "a table".
 
     Raises: AssayError where no column is a step or a measured quantity.
@@ -95,7 +96,10 @@ def read_rows(
         )
     if note:
         reading.notes.append(note)
-    _drop_unreadable(reading, mapping, lines)
+    commas = _commas(lines, mapping, decimal=comma)
+    if commas == "decimal" and not comma:
+        reading.notes.append(DECIMAL_COMMAS)
+    _drop_unreadable(reading, mapping, lines, commas)
     clock = time_name(mapping.get("seconds", "")) if "seconds" in mapping else None
     signed = frozenset(t for t, name in mapping.items() if t.endswith("accuracy") and is_percent(name))
     rows: list[Row] = []
@@ -104,7 +108,7 @@ def read_rows(
         if not cells:
             reading.ignored += 1
             continue
-        row = _row(line, cells, comma=comma, factor=clock.factor if clock else 1.0, signed=signed)
+        row = _row(line, cells, commas=commas, factor=clock.factor if clock else 1.0, signed=signed)
         if isinstance(row, str):
             reading.reject(line.number, row, line.text)
         else:
@@ -116,6 +120,21 @@ def read_rows(
     _note_consecutive(reading, mapping, rows, options)
     kind = clock.kind if clock else ""
     finish(reading, rows, options, named=kind, name=mapping.get("seconds", "seconds"), source=source)
+
+
+def _commas(lines: Sequence[Line], mapping: Mapping[str, str], *, decimal: bool) -> str:
+    """What a comma between digits is, see `commas_of`."""
+    measured = [(name, target.endswith("accuracy")) for target, name in mapping.items() if target not in _COUNTS]
+    cells = ((line.cells[name], accuracy) for name, accuracy in measured for line in lines if name in line.cells)
+    return commas_of(cells, decimal=decimal)
+
+
+def _without_commas(cell: str, target: str, commas: str) -> str:
+    if target not in _COUNTS:
+        return without_commas(cell, commas)
+    if commas in ("", "thousands"):
+        return without_groups(cell)  # a count of 1,000 is no number with three decimals
+    return cell if is_open(cell) else without_commas(cell, commas)
 
 
 def _by_set(reading: Reading, names: Sequence[str], lines: Sequence[Line]) -> tuple[Sequence[str], Sequence[Line]]:
@@ -162,11 +181,11 @@ def _note_consecutive(reading: Reading, mapping: Mapping[str, str], rows: Sequen
         reading.notes.append(f"{name!r} counts {counts}, ...: read as iterations (--steps epoch reads epochs)")
 
 
-def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[Line]) -> None:
+def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[Line], commas: str) -> None:
     """Takes the seconds out of the mapping where not one of their cells is a time."""
     name = mapping.get("seconds")
     written = [cell for line in lines if (cell := line.cells.get(name or "", "").strip()).casefold() not in ABSENT]
-    if name and written and not any(time_of(cell) for cell in written):
+    if name and written and not any(time_of(without_commas(cell, commas)) for cell in written):
         del mapping["seconds"]
         reading.notes.append(
             f"the times in {name!r} are not read: {written[0][:40]!r} is not a time such as 12.5, 0:01:30 or "
@@ -174,7 +193,7 @@ def _drop_unreadable(reading: Reading, mapping: dict[str, str], lines: Sequence[
         )
 
 
-def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float, signed: frozenset[str]) -> Row | str:
+def _row(line: Line, cells: Mapping[str, str], *, commas: str, factor: float, signed: frozenset[str]) -> Row | str:
     """The numbers of a line, or the reason why it is malformed. An empty cell gives no number.
 
     `signed` are the accuracies whose column says that they are percent.
@@ -185,8 +204,7 @@ def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float, si
         cell = written.strip()
         if cell.casefold() in ABSENT:
             continue
-        if comma and _COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
+        cell = _without_commas(cell, target, commas)
         if target == "seconds":
             time = time_of(cell, factor)
             if time is None:
@@ -201,7 +219,8 @@ def _row(line: Line, cells: Mapping[str, str], *, comma: bool, factor: float, si
         percent = cell.endswith("%") and target.endswith("accuracy")
         value = number_of(cell.rstrip("% ") if percent else cell)
         if value is None:
-            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, which is not a number"
+            what = "which may have a decimal comma or one of thousands" if is_open(cell) else "which is not a number"
+            return f"its {target.replace('_', ' ')} is {cell[:30]!r}, {what}"
         if target in _COUNTS:
             if not math.isfinite(value) or not 0 <= value < 1e15 or (target != "epoch" and value != int(value)):
                 return f"its {target} is {cell[:30]!r}"

@@ -12,20 +12,17 @@ from typing import NamedTuple
 
 from assay.errors import AssayError
 from assay.logs.columns import SPLITS, USUAL, is_bare, meaning, normalised
-from assay.logs.lines import counted, lines_of, plain_numbers, without_prefix
+from assay.logs.lines import lines_of, number_of, plain_numbers, whole_number, without_prefix
 from assay.logs.log import QUANTITIES, Options, Reading
+from assay.logs.numerals import BEGIN, numeral, without_groups
 from assay.logs.tables import Line, read_rows
+from assay.report.text import counted
 from assay.system.limits import LOG_LINE_CHARACTERS
 
 MOST_CHARACTERS = LOG_LINE_CHARACTERS.most
 """The length limit of a line; a longer one is ignored."""
-_NUMBER = re.compile(
-    r"(?<![\w.@])(?:(\d{1,6}:\d\d(?::\d\d)?(?:\.\d{1,9})?)"  # a duration
-    r"|(\d{1,3}(?:,\d{3}){1,4}(?![\d,])(?:\.\d{1,9})?"  # 1,000
-    r"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF)(?:inity)?(?![A-Za-z])))"
-    r"\s?(%|(?:ms|msec|seconds|second|secs|sec|s|minutes|mins|min|m|hours|h)(?![A-Za-z/]))?"
-)
-_AROUND = " :=#-*>.'\"{}<"  # what may stand between a name and its number
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\uff0d"
+_AROUND = " :=#-*>.'\"{}<~\u2264\u2265\u2248" + _DASHES  # what may stand between a name and its number
 _SEPARATED = re.compile(r"[,;|\t()\[\]]|\s[-*]+\s|\s{3,}")
 _TQDM = re.compile(
     r"(\d{1,3})%\|[^|]{0,400}\|\s*(\d{1,12})/(\d{1,12})\s*\[([^\]<]{0,20})<[^,\]]{0,20}(?:,[^,\]]{0,40})?"
@@ -50,8 +47,10 @@ class _Item(NamedTuple):
     name: str  # as written
     number: str
     unit: str
+    stuck: bool  # whether the unit follows without a space
     total: str  # of 3/10
     before: str  # the character before the number
+    start: int
 
 
 @dataclass
@@ -214,7 +213,7 @@ def _parsed(written: str, specified: frozenset[str], split: str) -> _Parsed | No
         parsed.epoch, parsed.iteration, text = match[1], match[2], text[match.end() :]
     text = _STUCK.sub(r"\1 ", text)
     items = _items(text)
-    head = text[: text.find(items[0].number)] if items else ""
+    head = text[: items[0].start] if items else ""
     if items and re.search(r"[_/]", items[0].name):
         head = head[: head.rfind(items[0].name)]  # val_loss says itself what it is of, and nothing on what follows
     words = [word for word in normalised(head).split("_") if word in SPLITS]
@@ -231,19 +230,23 @@ def _items(text: str) -> list[_Item]:
     """The numbers of a text, each with the words before it."""
     items: list[_Item] = []
     end = 0
-    for match in _NUMBER.finditer(text):
+    while match := BEGIN.search(text, end):
         between = text[end : match.start()]
-        number, unit = match[1] or match[2].replace(",", ""), match[3] or ""
-        end = match.end()
         if between.strip() == "/" and items and not items[-1].total:
-            items[-1] = items[-1]._replace(total=number)
+            total = numeral(text, match, time=False)
+            number = without_groups(items[-1].number)
+            items[-1] = items[-1]._replace(number=number, total=without_groups(total.text))
+            end = total.end
             continue
         parts = _SEPARATED.split(between.rstrip(" :=#[("))
         before = between.rstrip()[-2:]
         name = parts[-1].strip(_AROUND)
         if name and is_bare(name) and (places := [part for part in parts[:-1] if normalised(part) in SPLITS]):
             name = f"{places[-1].strip(_AROUND)} {name}"  # [train] loss
-        items.append(_Item(name, number, unit, "", before))
+        known = meaning(name) if name else None
+        number = numeral(text, match, time=known is not None and known[0] == "seconds")
+        end = number.end
+        items.append(_Item(name, number.text, number.unit, number.stuck, "", before, match.start()))
     return items
 
 
@@ -253,21 +256,22 @@ def _take_step(parsed: _Parsed, item: _Item) -> bool:
     name = words[-1] if words else ""
     if name in _STEPS and all(word in SPLITS or word in _STEPS or word in _BEFORE for word in words):
         target = _STEPS[name]
-        if not item.number.isdigit() and target == "iteration":
-            return True
+        number = item.number
+        if target == "iteration" and (item.unit or (parsed.epoch and not number.isdecimal() and number_of(number))):
+            return True  # the seconds of an iteration
         if getattr(parsed, target) == "":
-            setattr(parsed, target, item.number)
-            if target == "iteration" and item.total.isdigit() and parsed.epoch:
-                parsed.batches = int(item.total)
+            setattr(parsed, target, number)
+            if target == "iteration" and item.total.isdecimal() and parsed.epoch:
+                parsed.batches = whole_number(item.total)
         return True
-    if item.name or not item.total.isdigit() or not item.number.isdigit() or not int(item.total):
+    if item.name or not item.total.isdecimal() or not item.number.isdecimal() or not whole_number(item.total):
         if not item.name and item.unit not in ("", "%"):
             parsed.cells.setdefault("time", item.number + item.unit)  # 12.3s without a name
         return not item.name
     if item.before == "][" and parsed.epoch:
-        parsed.iteration, parsed.batches = item.number, int(item.total)
-    elif item.before.endswith("[") and int(item.number) <= int(item.total):
-        parsed.within = int(item.number), int(item.total)
+        parsed.iteration, parsed.batches = item.number, whole_number(item.total)
+    elif item.before.endswith("[") and whole_number(item.number) <= whole_number(item.total):
+        parsed.within = whole_number(item.number), whole_number(item.total)
     return True
 
 
@@ -287,9 +291,9 @@ def _take_value(parsed: _Parsed, item: _Item, specified: frozenset[str], split: 
     unit = item.unit
     if unit and unit != "%":
         target = meaning(name)
-        if target is None:
+        if target is None and name not in specified:
             return split
-        unit = unit if target[0] == "seconds" else ""
+        unit = unit if target is None or target[0] == "seconds" or item.stuck else ""
     if name in parsed.cells:
         parsed.twice = parsed.twice or name
     parsed.cells[name] = number + unit

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from assay.errors import AssayError
-from assay.logs.lines import counted
 from assay.logs.log import Cell, Reading, Row
+from assay.report.text import counted
 
 _AHEAD = 200  # rows that are looked at after a step back
 _MOST = 100  # trainings in one file, and times that they are resumed

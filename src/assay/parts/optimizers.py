@@ -7,6 +7,7 @@ count t. torch.optim defines each of them. A user optimizer is a subclass in ano
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -224,4 +225,144 @@ class AdamW(Adam):
     flops: ClassVar[int] = 16
 
 
-OPTIMIZERS = table_of(Descent, Momentum, Nesterov, Adagrad, RMSprop, Adadelta, Adam, AdamW)
+class Lion(Optimizer):
+    """w <- w - learning_rate sign(beta1 m + (1 - beta1) g), m <- beta2 m + (1 - beta2) g (Chen et al., "Symbolic
+    discovery of optimization algorithms", 2023), after w <- w - learning_rate weight_decay w for weights, not biases.
+
+    Attributes:
+        beta1: The fraction of the average in the direction of the step.
+        beta2: The averaging constant of the gradients.
+        weight_decay: Factor of the decoupled decay of weights.
+    """
+
+    name: Literal["lion"] = "lion"
+    learning_rate: Positive = 0.0001
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
+    weight_decay: NonNegative = 0.0
+    slots: ClassVar[int] = 1
+    flops: ClassVar[int] = 11
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        direction = h.beta1 * slots[0] + (1 - h.beta1) * g
+        return h.learning_rate * xp.sign(direction), (h.beta2 * slots[0] + (1 - h.beta2) * g,)
+
+
+class NAdam(Adam):
+    """Adam that looks ahead, with m and v as there and mu(t) = beta1 (1 - 0.96**(t momentum_decay) / 2):
+    w <- w - learning_rate (own g + next m) / (sqrt(v / (1 - beta2**t)) + epsilon), where, with P(t) = mu(1) ... mu(t),
+    own = (1 - mu(t)) / (1 - P(t)) and next = mu(t + 1) / (1 - P(t + 1)) (Dozat 2016, as torch.optim.NAdam writes it).
+
+    Attributes:
+        momentum_decay: How fast mu grows towards beta1.
+    """
+
+    name: Literal["nadam"] = "nadam"  # pyright: ignore[reportIncompatibleVariableOverride]
+    learning_rate: Positive = 0.002
+    momentum_decay: NonNegative = 0.004
+    flops: ClassVar[int] = 15
+
+    def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        last = int(t.max(initial=1.0)) + 1
+        mu, products = _momenta(self.beta1, self.momentum_decay, 1 << (last - 1).bit_length())
+        now = t.astype(np.int64) - 1
+        return {
+            "correction2": super().factors(t)["correction2"],
+            "own": (1 - mu[now]) / (1 - products[now]),
+            "next": mu[now + 1] / (1 - products[now + 1]),
+        }
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        m, v = slots
+        m = h.beta1 * m + (1 - h.beta1) * g
+        v = h.beta2 * v + (1 - h.beta2) * (g * g)
+        ahead = h.own * g + h.next * m
+        return h.learning_rate * ahead / (xp.sqrt(v / h.correction2) + h.epsilon), (m, v)
+
+
+@cache
+def _momenta(beta1: float, decay: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """mu(t) of NAdam for t = 1 ... count, and their running products."""
+    mu = beta1 * (1 - 0.5 * 0.96 ** (np.arange(1, count + 1, dtype=np.float64) * decay))
+    return mu, np.cumprod(mu, dtype=np.float64)
+
+
+class RAdam(Adam):
+    """Adam with the variance of v rectified, with m and v as there:
+    w <- w - learning_rate m / (1 - beta1**t) (rectified / (sqrt(v) + epsilon) + plain).
+
+    With rho = 2 / (1 - beta2) - 1 and r = rho - 2 t beta2**t / (1 - beta2**t): where r > 5, plain = 0 and rectified =
+    sqrt((1 - beta2**t) (r - 4) (r - 2) rho / ((rho - 4) (rho - 2) r)); else plain = 1 and rectified = 0 (Liu et al.,
+    "On the variance of the adaptive learning rate and beyond", 2019, as torch.optim.RAdam writes it).
+    """
+
+    name: Literal["radam"] = "radam"  # pyright: ignore[reportIncompatibleVariableOverride]
+    flops: ClassVar[int] = 15
+
+    def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        corrections = super().factors(t)
+        correction2, limit = corrections["correction2"], 2 / (1 - self.beta2) - 1
+        rho = limit - 2 * t * (1 - correction2) / correction2
+        rectifies = rho > 5
+        safe = np.where(rectifies, rho, 6.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = (safe - 4) * (safe - 2) * limit / ((limit - 4) * (limit - 2) * safe)
+        return {
+            "correction1": corrections["correction1"],
+            "rectified": np.where(rectifies, np.sqrt(np.where(rectifies, ratio, 0.0) * correction2), 0.0),
+            "plain": np.where(rectifies, 0.0, 1.0),
+        }
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        m, v = slots
+        m = h.beta1 * m + (1 - h.beta1) * g
+        v = h.beta2 * v + (1 - h.beta2) * (g * g)
+        return h.learning_rate / h.correction1 * m * (h.rectified / (xp.sqrt(v) + h.epsilon) + h.plain), (m, v)
+
+
+class Adan(Optimizer):
+    """w <- w - learning_rate (m + (1 - beta2) v) / (sqrt(n) + epsilon), with averages m of g, v of d and n of
+    (g + (1 - beta2) d)**2, each divided by 1 - beta**t, and d = g - (the gradient before), 0 at first (Xie et al.,
+    "Adan: adaptive Nesterov momentum algorithm", 2022, with betas as optax.adan has them), after
+    w <- w - learning_rate weight_decay w for weights, not biases.
+
+    Attributes:
+        beta1: The averaging constant of the gradients.
+        beta2: The averaging constant of their differences.
+        beta3: The averaging constant of the squares.
+        epsilon: Added to the root, against a division by zero.
+        weight_decay: Factor of the decoupled decay of weights.
+    """
+
+    name: Literal["adan"] = "adan"
+    learning_rate: Positive = 0.001
+    beta1: Fraction = 0.98
+    beta2: Fraction = 0.92
+    beta3: Fraction = 0.99
+    epsilon: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    slots: ClassVar[int] = 4
+    flops: ClassVar[int] = 27
+
+    def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        with np.errstate(divide="ignore"):
+            logs = {f"correction{i}": np.log(beta) for i, beta in enumerate((self.beta1, self.beta2, self.beta3), 1)}
+        corrections = {name: -np.expm1(t * log) for name, log in logs.items()}
+        return corrections | {"has_before": np.where(t > 1, 1.0, 0.0)}
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        m, v, n, before = slots
+        d = h.has_before * (g - before)
+        ahead = g + (1 - h.beta2) * d
+        m = h.beta1 * m + (1 - h.beta1) * g
+        v = h.beta2 * v + (1 - h.beta2) * d
+        n = h.beta3 * n + (1 - h.beta3) * (ahead * ahead)
+        direction = m / h.correction1 + (1 - h.beta2) / h.correction2 * v
+        return h.learning_rate * direction / (xp.sqrt(n / h.correction3) + h.epsilon), (m, v, n, 1.0 * g)
+
+
+OPTIMIZERS = table_of(Descent, Momentum, Nesterov, Adagrad, RMSprop, Adadelta, Adam, AdamW, NAdam, RAdam, Lion, Adan)

@@ -35,6 +35,10 @@ class Schedule(Part):
         after_warm_up = self.decay(np.maximum(t - 1 - warm_up, 0.0))
         return np.minimum(t / warm_up, 1.0) * after_warm_up if warm_up else after_warm_up
 
+    def rates(self, learning_rate: float, first: int, count: int) -> Numbers:
+        """The learning rates of iterations first ... first + count - 1, (count,), from the optimizer's rate."""
+        return learning_rate * self.factors(first, count)
+
     def resolved(self, per_epoch: float) -> Self:
         """This schedule with every length in iterations, for the number of iterations `per_epoch`."""
         lengths = {name: value for name, value in self.settings().items() if isinstance(value, str)}

@@ -1,7 +1,8 @@
 """User optimizers, named `module:Class`: imported if third-party code is allowed, else only shown by name.
 
-Recipes, studies and stores may be untrusted, so a class that they name is imported only inside `allowing_code`. A class
-that the program has already loaded needs no permission, because nothing is imported.
+An optimizer that torch.optim or optax exports needs no permission (see `foreign`). Recipes, studies and stores may be
+untrusted, so a class that they name is imported only inside `allowing_code`. A class that the program has already
+loaded needs no permission, because nothing is imported.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,10 +27,23 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from assay.errors import CodeError, has_no
 from assay.parts.activations import Array
+from assay.parts.foreign import (
+    ForeignOptimizer,
+    check_arguments,
+    exempt_module,
+    exported_class,
+    foreign_class,
+    is_foreign,
+    kind_of_object,
+    made_class,
+    remember,
+)
+from assay.parts.groups import grouped, joint
 from assay.parts.optimizers import OPTIMIZERS, Optimizer, Slots
 from assay.parts.part import Positive
 
 _ALLOWED: ContextVar[bool] = ContextVar("allowed", default=False)  # a new thread starts without permission
+_STORED: ContextVar[bool] = ContextVar("stored_optimizers", default=False)  # nothing is imported, not even torch
 _RESERVED = ("l1", "l2", "clip_norm")  # engines add these to the settings in `h`
 _BASE = "assay.parts.optimizers.Optimizer"
 
@@ -59,10 +74,11 @@ def allowing_code() -> Generator[None]:
 @contextmanager
 def refusing_code() -> Generator[None]:
     """Imports nothing inside, whatever is allowed outside: for untrusted data."""
-    token = _ALLOWED.set(False)
+    token, stored = _ALLOWED.set(False), _STORED.set(True)
     try:
         yield
     finally:
+        _STORED.reset(stored)
         _ALLOWED.reset(token)
 
 
@@ -82,12 +98,18 @@ def refusal(name: str) -> str:
 # --- from a recipe's value to an optimizer ---------------------------------------------------------------------------
 
 
+Plain = bool | int | float | str | tuple[float | None, ...]
+"""What an argument of an optimizer of another library is; those of a user's class are numbers."""
+
+
 class UnloadedOptimizer(Optimizer):
     """A stored user optimizer whose class is not loaded: its name and its numbers, to be shown. It cannot train."""
 
     name: str
     learning_rate: Positive
-    numbers: tuple[tuple[str, float], ...] = ()
+    numbers: tuple[tuple[str, Plain], ...] = ()
+    groups: str = ""
+    """Parameter groups as JSON."""
     code: str = ""
 
     @property
@@ -95,6 +117,8 @@ class UnloadedOptimizer(Optimizer):
         return self.name
 
     def settings(self) -> dict[str, Any]:
+        if self.groups:
+            return {"groups": json.loads(self.groups)}
         return {"learning_rate": self.learning_rate, **dict(self.numbers)}
 
 
@@ -104,13 +128,56 @@ def unloaded_optimizer(value: object, *, code: str = "") -> UnloadedOptimizer | 
     `code`: the stored hash of its class.
     """
     name, settings = _name_and_settings(value)
+    if "groups" in settings:
+        return _unloaded_groups(settings["groups"], code=code)
     if name is None:
         return None
     rate = settings.pop("learning_rate", None)
+    numbers = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in settings.items())  # pyright: ignore
     try:
-        return UnloadedOptimizer(name=name, learning_rate=rate, numbers=tuple(settings.items()), code=code)
+        return UnloadedOptimizer(name=name, learning_rate=rate, numbers=numbers, code=code)
     except ValidationError:
         return None
+
+
+def _unloaded_groups(groups: Any, *, code: str) -> UnloadedOptimizer | None:
+    try:
+        name, rate = joint([group["name"] for group in groups]), groups[0]["learning_rate"]
+        return UnloadedOptimizer(name=name, learning_rate=rate, groups=json.dumps(groups), code=code)
+    except (ValidationError, KeyError, TypeError, IndexError, ValueError):
+        return None
+
+
+def _of_group(table: Mapping[str, Any]) -> ForeignOptimizer:
+    """The optimizer of a group. Raises: CodeError, with a line for each problem."""
+    table = dict(table)
+    name = table.get("name")
+    if not isinstance(name, str) or ":" not in name:
+        raise CodeError(f"name: got {name!r}; expected an optimizer of another library, such as 'torch.optim:AdamW'")
+    problems: list[str] = []
+    if "lr" in table and rate_is_lr(name):
+        rate = table.pop("lr")
+        if "learning_rate" in table:
+            problems.append("lr: is another name of learning_rate, which is given too; leave one out")
+        table.setdefault("learning_rate", rate)
+    optimizer = None
+    try:
+        optimizer = user_optimizer(table)
+    except ValidationError as error:
+        problems += [_problem(name, line) for line in error.errors()]
+    if problems:
+        raise CodeError("\n".join(problems))
+    if not isinstance(optimizer, ForeignOptimizer):
+        raise CodeError(f"{name!r} is a class of Assay's own kind; groups take optimizers of torch, optax and alike")
+    return optimizer
+
+
+def _problem(name: str, line: Any) -> str:
+    where = ".".join(str(step) for step in line["loc"][1:])
+    if line["type"] == "extra_forbidden":
+        known = loaded_class(name)
+        return has_no(f"optimizer {name!r}", "key", where, list(known.model_fields) if known else [])
+    return f"{where}: {line['msg']}"
 
 
 def user_optimizer(value: object) -> Optimizer | None:
@@ -121,16 +188,25 @@ def user_optimizer(value: object) -> Optimizer | None:
     if isinstance(value, UnloadedOptimizer):
         return value
     if isinstance(value, Optimizer):
-        if not value.is_user_defined():
-            return None
+        if not value.is_user_defined() or isinstance(value, ForeignOptimizer):
+            return value if value.is_user_defined() else None
         _check_class(type(value))
         return _with_usable_settings(value)
     name, settings = _name_and_settings(value)
+    if "groups" in settings:
+        others = [key for key in settings if key != "groups"]
+        if others:
+            raise CodeError(f"{others[0]!r} is next to groups; write it in each group, because each has its own")
+        return grouped(settings["groups"], _of_group)
     if name is None:
         return None
     optimizer_class = import_optimizer(name)
     try:
-        return _with_usable_settings(optimizer_class(**settings))
+        optimizer = optimizer_class(**settings)
+        if isinstance(optimizer, ForeignOptimizer):
+            check_arguments(optimizer)
+            return optimizer
+        return _with_usable_settings(optimizer)
     except ValidationError as error:
         lines = [
             InitErrorDetails(
@@ -181,11 +257,24 @@ def _returns_weights(optimizer: Optimizer) -> bool:
     return False
 
 
+def rate_is_lr(name: str) -> bool:
+    """Whether `lr` is the learning rate of an optimizer `module:Class`: it is, but for a user's class that has both."""
+    if exempt_module(name):
+        return True
+    optimizer_class = loaded_class(name)
+    if optimizer_class is None and code_is_allowed():
+        with suppress(CodeError):  # the recipe reports the error
+            optimizer_class = import_optimizer(name)
+    return optimizer_class is not None and "lr" not in optimizer_class.model_fields
+
+
 # --- importing classes -----------------------------------------------------------------------------------------------
 
 
 def loaded_class(name: str) -> type[Optimizer] | None:
     """The optimizer class of that name if it is already loaded; nothing is imported."""
+    if made := made_class(name):
+        return made
     value = _loaded_object(name)
     return value if isinstance(value, type) and issubclass(value, Optimizer) else None
 
@@ -198,7 +287,7 @@ def loaded_classes() -> dict[str, type[Optimizer]]:
         for optimizer_class in waiting.pop().__subclasses__():
             waiting.append(optimizer_class)
             name = optimizer_class.class_path()
-            own = optimizer_class in OPTIMIZERS.values() or optimizer_class is UnloadedOptimizer
+            own = optimizer_class in (*OPTIMIZERS.values(), UnloadedOptimizer, ForeignOptimizer)
             if not own and loaded_class(name) is optimizer_class:
                 classes[name] = optimizer_class
     return classes
@@ -219,10 +308,12 @@ def import_optimizer(name: str) -> type[Optimizer]:
         raise CodeError(f"got {name!r}; expected the path of a class, such as 'my.module:Rule'")
     optimizer_class = loaded_class(name)
     if optimizer_class is None:
+        if exempt_module(name) and not _STORED.get():
+            return exported_class(name)
         if not code_is_allowed():
             raise CodeError(refusal(name))
         optimizer_class = _class_in(_import_module(module), name, path)
-    if optimizer_class.is_user_defined():
+    if optimizer_class.is_user_defined() and not is_foreign(optimizer_class):
         _check_class(optimizer_class)
     return optimizer_class
 
@@ -244,16 +335,23 @@ def _class_in(module: ModuleType, name: str, path: str) -> type[Optimizer]:
     optimizer_class = loaded_class(name)
     if optimizer_class is not None:
         return optimizer_class
-    if _loaded_object(name) is not None:
-        raise CodeError(f"{name!r} is not an optimizer; expected a class with the base {_BASE}, as in CONTRIBUTING.md")
-    optimizers = [key for key, value in vars(module).items() if isinstance(value, type) and _is_optimizer(value)]
+    value = _loaded_object(name)
+    if kind_of_object(value):
+        return remember(name, foreign_class(name, value))
+    if value is not None:
+        raise CodeError(
+            f"{name!r} is not an optimizer; expected a class with the base {_BASE}, as in CONTRIBUTING.md, a subclass "
+            "of torch.optim.Optimizer, or a function annotated as returning optax.GradientTransformation"
+        )
+    optimizers = [key for key, value in vars(module).items() if _is_optimizer(value)]
     if not optimizers:
         raise CodeError(f"module {module.__name__!r} has no {path!r}, and no class with the base {_BASE}")
     raise CodeError(has_no(f"module {module.__name__!r}", "optimizer", path, optimizers))
 
 
-def _is_optimizer(value: type) -> bool:
-    return issubclass(value, Optimizer) and value is not Optimizer and value.is_user_defined()
+def _is_optimizer(value: object) -> bool:
+    own = isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
+    return (own and value.is_user_defined()) or bool(kind_of_object(value))  # pyright: ignore
 
 
 def _check_class(optimizer_class: type[Optimizer]) -> None:
@@ -286,12 +384,16 @@ def _check_class(optimizer_class: type[Optimizer]) -> None:
 def class_hash(optimizer_class: type[Optimizer]) -> str:
     """A hash of the source of a user's class and of its bases, up to Assay's; "" for a class of Assay.
 
+    For an optimizer of another library it is the package with its version.
+
     It is computed once, when the class is first used. Functions that the class calls elsewhere are not included.
 
     Raises: CodeError if there is no source.
     """
     if not optimizer_class.is_user_defined():
         return ""
+    if issubclass(optimizer_class, ForeignOptimizer):
+        return optimizer_class.code
     classes = [c for c in optimizer_class.__mro__ if c not in Optimizer.__mro__ and c not in OPTIMIZERS.values()]
     try:
         text = "\n".join(inspect.getsource(c) for c in classes)
@@ -336,7 +438,7 @@ def checked_step(
 
 def checked_factors(optimizer: Optimizer, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """An optimizer's factors at the iteration counts t (k,). Raises: CodeError if a user's are invalid."""
-    if not optimizer.is_user_defined():
+    if not optimizer.is_user_defined() or is_foreign(optimizer):
         return optimizer.factors(t)
     with _errors_of(type(optimizer), "factors"):
         factors = {str(key): np.asarray(values, np.float64) for key, values in optimizer.factors(t).items()}

@@ -21,6 +21,7 @@ from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.part import Part
 from assay.parts.schedules import SCHEDULES
 from assay.parts.stack import LAYERS
+from assay.parts.user_optimizers import rate_is_lr
 from assay.recipe.hints import BATCH_HINT, hint, is_batch_hint, is_default
 
 Table = dict[str, Any]
@@ -107,6 +108,7 @@ LAYER_KEYS = {
 """Other words for the keys of a layer, by its kind."""
 
 _SGD = "sgd"
+_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion")
 
 
 def canonical(table: Mapping[str, Any], *, base: Mapping[str, Any] | None = None) -> Table:
@@ -280,13 +282,14 @@ def _inner(section: str, table: Mapping[Any, Any], base: Any) -> Table:
         result[tag] = _name(f"{section}.{tag}", result[tag])
     name = _name_in(result, tag) or _name_in(base, tag)
     if section == "optimizer" and ":" in name:
-        return result
+        renamed = "lr" in result and "learning_rate" not in result and rate_is_lr(name)
+        return {"learning_rate" if renamed and key == "lr" else key: v for key, v in result.items()}
     aliases = INNER.get(section, {})
     for alias in [alias for alias in aliases if alias in result]:
         key = aliases[alias]
         if key not in result and _has(section, name, key) and _is_alias_of(section, alias, name):
             result = {key if old == alias else old: value for old, value in result.items()}
-    if section == "optimizer" and name in ("", "adam", "adamw"):
+    if section == "optimizer" and name in _WITH_BETAS:
         result = _without_betas(result)
     for key in result:
         if key != tag and section == "model":
@@ -386,7 +389,9 @@ def _without_doubles(
 ) -> Mapping[str, Any]:
     """A table without the aliases that stand next to their names, each of which is a problem."""
     if section == "optimizer" and ":" in _name_in(table, "name"):
-        return table
+        if not {"lr", "learning_rate"} <= set(table) or not rate_is_lr(_name_in(table, "name")):
+            return table
+        aliases = {"lr": "learning_rate"}
     result = dict(table)
     for alias, key in aliases.items():
         if alias in result and key in result:
@@ -404,7 +409,7 @@ def _without_hints(table: Table, problems: list[str]) -> Table:
     for key, value in table.items():
         if sentence := hint("", key, value):
             problems.append(f"{key}: {sentence}")
-        elif isinstance(value, Mapping) and not (key == "optimizer" and ":" in _name_in(value, "name")):
+        elif isinstance(value, Mapping) and not (key in ("optimizer", "schedule") and ":" in _name_in(value, "name")):
             name = _name_in(value, SHORT_FORMS.get(key, "name"))  # pyright: ignore[reportUnknownArgumentType]
             inner: Table = {}
             for k, v in value.items():  # pyright: ignore[reportUnknownVariableType]

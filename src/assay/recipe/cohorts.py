@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from assay.parts.foreign import ForeignOptimizer
 from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import Recipe, jsonable
 
@@ -20,6 +21,13 @@ def cohorts(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
     return list(groups.values())
 
 
+def static_optimizer(recipe: Recipe) -> str:
+    """What the recipes of one cohort have in common of their optimizers: all but numbers; a library's arguments too."""
+    optimizer = recipe.optimizer
+    arguments = sorted(optimizer.arguments().items()) if isinstance(optimizer, ForeignOptimizer) else ""
+    return f"{optimizer.entry}{code_hash(optimizer)}{arguments}"
+
+
 def static_form(recipe: Recipe) -> str:
     """Everything that the recipes of one cohort have in common, as text."""
     form = recipe.plain() | {"model": jsonable(recipe.model.canonical())}
@@ -27,7 +35,7 @@ def static_form(recipe: Recipe) -> str:
         "stop": recipe.stop.canonical(),
         "seed": 0,
         "schedule": None,
-        "optimizer": recipe.optimizer.entry + code_hash(recipe.optimizer),
+        "optimizer": static_optimizer(recipe),
     }
     form["clip_norm"] = recipe.clip_norm is not None
     if not recipe.clips_and_penalises or recipe.clip_of == "objective":

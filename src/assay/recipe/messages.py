@@ -30,6 +30,7 @@ _EXPECTED = {
     "model_attributes_type": "a table or a name",
     "dict_type": "a table",
     "too_long": "at most {max_length} entries",
+    "too_short": "{min_length} or more entries",
 }
 
 

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from assay.data.prepare import INPUTS, Preparation
 from assay.errors import CodeError, RecipeError
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
+from assay.parts.foreign_schedules import foreign_schedule
 from assay.parts.losses import LOSSES
 from assay.parts.models import MLP, MODELS, model_of
 from assay.parts.optimizers import OPTIMIZERS, Adam
@@ -74,6 +75,14 @@ def _user_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
     return listed(value) if optimizer is None else optimizer
 
 
+def _foreign_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        schedule = foreign_schedule(value, stored=_STORED.get()) if isinstance(value, str | Mapping | Part) else None
+    except CodeError as error:
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
+    return listed(value) if schedule is None else schedule
+
+
 if TYPE_CHECKING:
     from assay.parts.batches import BatchKind as BatchesPart
     from assay.parts.models import Model as ModelPart
@@ -85,7 +94,8 @@ else:
     ModelPart = any_of("model", MODELS, default=model_of)
     Listed = any_of("optimizer", OPTIMIZERS, default="adam")
     OptimizerPart = Annotated[Listed, WrapValidator(_user_or_listed), SerializeAsAny()]
-    SchedulePart = any_of("schedule", SCHEDULES, default="constant")
+    ListedSchedule = any_of("schedule", SCHEDULES, default="constant")
+    SchedulePart = Annotated[ListedSchedule, WrapValidator(_foreign_or_listed), SerializeAsAny()]
     BatchesPart = any_of("batches", BATCHES, tag="kind", default="shuffled")
     LossName = one_of("loss", LOSSES)
     ClipName = one_of("clip_of", dict.fromkeys(("loss", "objective")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from assay.parts.batches import BATCHES
@@ -59,6 +59,6 @@ def _takes(field: FieldInfo, number: float) -> bool:
         annotation = Annotated[annotation, constraint]
     try:
         TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(number)
-    except ValidationError:
+    except (ValidationError, PydanticUserError):  # the latter for a component, which takes no number
         return False
     return True

@@ -164,4 +164,5 @@ def tables(value: Any) -> Any:
 
 def names_component(value: object) -> bool:
     """Whether a patch's value names a component and so replaces it."""
-    return isinstance(value, str) or (isinstance(value, Mapping) and ("name" in value or "kind" in value))
+    tags = ("name", "kind", "groups")  # groups are an optimizer of their own
+    return isinstance(value, str) or (isinstance(value, Mapping) and any(tag in value for tag in tags))

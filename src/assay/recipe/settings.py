@@ -19,7 +19,7 @@ class Data(Part):
     """The data set of a recipe.
 
     Attributes:
-        name: A known name, a folder of IDX files, an .npz file, or "openml:ID".
+        name: A known name, a folder, a table, an .npz file, or "openml:ID".
         train: Number of training examples, from the first on; None takes all.
         validation: Number of other training examples that are drawn as validation set.
     """

@@ -35,7 +35,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FileError(f"{path}: cannot be read as text: {error}") from None
     if len(content) > TOML_BYTES.most:
-        reason = _another_kind(path) or f"has more than {TOML_BYTES}; a study or a recipe is shorter"
+        reason = _another_kind(path) or f"has more than {TOML_BYTES}; a study, a recipe or a file of claims is shorter"
         raise FileError(f"{path}: {reason}")
     try:
         text = decoded(content)

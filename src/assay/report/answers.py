@@ -13,6 +13,7 @@ from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
+from assay.analysis.phases import by_phase, decisive
 from assay.analysis.quantities import MEASURES, QUANTITIES, SCORE, name_of
 from assay.analysis.seeds import BUSY
 from assay.analysis.summaries import ranked, summarised
@@ -40,7 +41,7 @@ def answers(trials: Frame, curves: Frame, decided: Mapping[str, Sequence[Verdict
     parts = (_with_best(decided or {}), _pareto, _effort, own_clocks, _to_target(curves))
     for part in parts:
         try:
-            sentences += part(trials)
+            sentences += part(decisive(trials))  # of a search with seeds, those whose figures are not biased
         except AssayError as error:
             sentences.append(f"Not available: {error}.")
     return list(dict.fromkeys(sentences))
@@ -153,7 +154,7 @@ def reached_by(trials: Frame) -> tuple[set[str], str, str]:
     """
     measure = verdicts.selection(paired(trials))
     try:
-        target = targets.default_target(trials, column=measure)
+        target = targets.default_target(decisive(trials), column=measure)
         seeds = SeedValues.of(trials, measure)
     except targets.NothingLearnedError as error:
         return set(), "", str(error)
@@ -195,6 +196,7 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
         table = ranked(order, "effort", ascending=True).sort_values("misses", kind="stable").drop(columns="misses")
         first = f"; {len(order) - int(order['misses'].sum()):,} of {len(order):,} reach {goal} and come first"
         chance = "; none is better than chance" if nothing_learned else ""
+        table = by_phase(table)
         rankings.append((on + _packed(trials) + (first if is_reached else chance), table))
     return rankings
 

@@ -51,9 +51,18 @@ def _parity(row: Plain) -> str:
         return "-"
     worst = [value for value in (certificate["losses"], certificate["weights"]) if value is not None]
     difference = f"max. difference {max(worst):.0e}" if len(worst) == 2 else "not finite"
-    if certificate["holds"] and certificate.get("parted"):
+    if certificate.get("parted"):
         difference = f"except {percent(certificate['parted'])} of the weights"
+    if checks := certificate.get("checks"):
+        largest = max((_deviation(check) for check in checks), default=0.0)
+        own = "not finite" if largest == float("inf") else f"{largest:.2g} of the rounding bound"
+        difference = f"{difference} in float64, {own}" if certificate["iterations"] else own
     return f"{'equivalent' if certificate['holds'] else 'NOT EQUIVALENT'}, {difference}"
+
+
+def _deviation(check: Plain) -> float:
+    """The deviation of a check as a fraction of its bound; infinite where it is not finite."""
+    return float("inf") if check["deviation"] is None else float(check["deviation"])
 
 
 def _accuracy(row: Plain) -> str:
@@ -159,16 +168,28 @@ def sentences(plain: Plain) -> list[str]:
 
 def _certified(row: Plain) -> str:
     certificate = row["certificate"]
+    checks = certificate.get("checks") or []
     losses, weights = (
         f"{v:.1e}" if v is not None else "not finite" for v in (certificate["losses"], certificate["weights"])
     )
     notes = "".join(f"; {note}" for note in certificate["notes"])
     outliers = f", {percent(certificate['parted'])} of the weights beyond" if certificate.get("parted") else ""
     allowed = f" except for {100 * certificate['may_part']:.0f} % of the weights" if certificate.get("may_part") else ""
-    return (
-        f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations: "
-        f"losses {losses}, weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}{notes}"
+    inside = " in float64" if checks else ""
+    algorithm = (
+        f"max. difference from {certificate['reference']} after {certificate['iterations']} iterations{inside}: "
+        f"losses {losses}, weights {weights}, tolerance {certificate['tolerance']:.0e}{allowed}{outliers}"
     )
+    parts = [algorithm] if certificate["iterations"] or not checks else []
+    if checks:
+        sizes = ", ".join(
+            f"{check['what']} " + ("not finite" if check["deviation"] is None else f"{check['deviation']:.2g}")
+            for check in checks
+        )
+        parts.append(
+            f"at {row['precision']}, as fractions of the rounding bound of {certificate['arithmetic']}: {sizes}"
+        )
+    return "; ".join(parts) + notes
 
 
 def _calibrated(plain: Plain) -> str:
@@ -180,7 +201,11 @@ def _calibrated(plain: Plain) -> str:
         f"{threads} thread{'s' * (threads != '1')} {rate:.0f}" + (f", later {later[threads]:.0f}" if later else "")
         for threads, rate in before["sgemm"].items()
     ]
-    return f"sgemm [GFLOP/s]: {'; '.join(rates)}. Memory: {before['memory']:.0f} GB/s."
+    sentences = [f"sgemm [GFLOP/s]: {'; '.join(rates)}. Memory: {before['memory']:.0f} GB/s."]
+    for key, each in (plain["calibration"].get("devices") or {}).items():
+        speeds = f"products {each['product']:,.0f} GFLOP/s, memory {each['memory']:,.0f} GB/s"
+        sentences.append(f"{each['name']} ({key}): {speeds}.")
+    return " ".join(sentences)
 
 
 _PARITY = ("losses", "weights", "parted", "tolerance", "iterations")

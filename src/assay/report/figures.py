@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import vl_convert
@@ -23,10 +24,15 @@ def figure(name: str, heading: str, *, keeps_colours: bool, seen: str = "") -> s
 
 def scripts(specs: dict[str, Any], then: str = "") -> list[str]:
     """The elements that draw the charts of the specifications into their figures; `then`: a script that comes last."""
-    bundle: str = vl_convert.javascript_bundle(None)  # pyright: ignore[reportArgumentType] (None: all of it)
-    bundle = bundle.replace("</script", "<\\/script")
-    module = f"const SPECS = {embedded(specs)};\n{_SCRIPT}{then}"
+    bundle = drawing_bundle().replace("</script", "<\\/script")
+    module = f"const SPECS = {embedded(specs)};\n{DRAWING}{_SCRIPT}{then}"
     return [f"<script>{bundle}</script>", f'<script type="module">\n{module}</script>']
+
+
+@cache
+def drawing_bundle() -> str:
+    """The programs that draw charts, Vega and its parts, as one script that loads nothing."""
+    return vl_convert.javascript_bundle(None)  # pyright: ignore[reportArgumentType] (None: all of it)
 
 
 def steered(spec: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +90,8 @@ tbody tr.chosen { background: var(--mark); }
 }
 """
 
-_SCRIPT = """
-const views = [], FIXED = ['parallel', 'confused', 'weights'];
+DRAWING = """
+const FIXED = ['parallel', 'confused', 'weights'];
 function wrapped(text, letters) {
   const lines = [''];
   for (const word of [text ?? ''].flat().join(' ').split(' ')) {
@@ -136,6 +142,11 @@ function titled(place, names) {
     label.style.pointerEvents = 'auto';
   }
 }
+"""
+"""The functions of every page that draws charts: `narrow` fits one to a small screen, `titled` adds whole names."""
+
+_SCRIPT = """
+const views = [];
 for (const [name, spec] of Object.entries(SPECS)) {
   const place = document.querySelector(`#chart-${name} .chart`);
   try {
@@ -186,4 +197,4 @@ for (const button of document.querySelectorAll('th button'))
 document.documentElement.dataset.drawn = views.length;
 """
 
-__all__ = ["STYLE", "figure", "scripts", "steered"]
+__all__ = ["DRAWING", "STYLE", "drawing_bundle", "figure", "scripts", "steered"]

@@ -83,7 +83,7 @@ def matrix(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             f'<td title="{text(f"{name}, {other}")}">{text(s)}</td>' for other, s in zip(names, signs, strict=True)
         )
         body += f'<tr data-name="{text(name)}"><th scope="row">{i} {text(name)}</th>{cells}</tr>'
-    table = f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = f'<table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="wide">{table}</div>'
 
 

@@ -13,7 +13,7 @@ _MOST_LABELS = 3
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence, and the labels of the configurations that it is about."""
+    """A sentence, and the labels of the configurations that it is about; none where it is about the study."""
 
     sentence: str
     configurations: tuple[str, ...]
@@ -60,6 +60,8 @@ def line(note: Note, *, configurations: int) -> str:
     'a; b: odd'
     """
     names, count = note.configurations, len(note.configurations)
+    if not names:
+        return note.sentence
     if count == configurations:
         return note.sentence if count == 1 else f"all {count:,} configurations: {note.sentence}"
     return f"{shortened(names, _MOST_LABELS, separator='; ')}: {note.sentence}"  # a label has commas itself

@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from assay.analysis.phases import PHASE, by_phase
 from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.summaries import ranked, summarised
 from assay.errors import AssayError, FileError
 from assay.report import benches, figures, html
 from assay.report.answers import selected_by
@@ -21,6 +23,7 @@ from assay.report.sections import Section, contents, drawn
 from assay.report.text import file_stem
 from assay.system.command_line import command_line
 from assay.system.files import write_atomically
+from assay.system.memory import give_back
 
 Frame = Any
 
@@ -43,8 +46,9 @@ class StudyResults(Protocol):
     def best_points(self) -> Frame: ...
     def comparisons(self, *, measure: str, most: int | None) -> Any: ...
     def matrix(self) -> tuple[list[str], list[list[str]]]: ...
+    def race_table(self) -> tuple[Frame | None, list[str]]: ...
     def answers(self) -> list[str]: ...
-    def picture(self, name: str) -> Any: ...
+    def picture(self, name: str, **options: Any) -> Any: ...
     def environment(self) -> list[tuple[str, str]]: ...
     def notes(self) -> list[Note]: ...
     @property
@@ -65,7 +69,7 @@ class Rerun(Protocol):
     def command(self, study: str) -> str: ...
 
 
-_BENCH = ("bench", "bench-totals")
+BENCH_CHARTS = ("bench", "bench-totals")
 
 
 def write_page(study: StudyResults, path: Path) -> Path:
@@ -74,8 +78,9 @@ def write_page(study: StudyResults, path: Path) -> Path:
         raise FileError(f"{path}: a report is an HTML page; expected a name that ends in .html")
     if not path.parent.is_dir():
         raise FileError(f"{path}: its folder does not exist")
-    data = _downloads(study)
+    data = _downloads(study, folder=path.parent)
     data.write(path)
+    give_back()  # of a hundred thousand trials, what making the data took
     write_atomically(path, page(study, data=data, stem=path.stem).encode())
     return path
 
@@ -93,10 +98,11 @@ def page(study: StudyResults, *, data: Downloads | None = None, stem: str | None
         raise AssayError(f"study {study.name!r} has no trials")
     finished = int((trials["outcome"] != "planned").sum())
     specs, left_out = _specs(study) if finished else ({}, [])
+    give_back()  # what drawing took
     folds = trials["configuration"].nunique() > _LONG
     data = _downloads(study) if data is None else data
     answers = study.answers() if finished else [f"None of its {len(trials):,} trials is finished yet."]
-    notes = _notes(study, trials)
+    notes = notes_list(study, trials)
     charts = [
         Section(name, CHARTS[name].title, _figure(CHARTS[name], specs[name]), folded=folds and place >= _OPEN_CHARTS)
         for place, name in enumerate(specs)
@@ -115,15 +121,16 @@ def page(study: StudyResults, *, data: Downloads | None = None, stem: str | None
         *drawn(rest),
     ]
     style = figures.STYLE + SECTIONS_STYLE
+    give_back()  # before the program that draws the charts is made
     return html.page(study.name, body, style=style, scripts=figures.scripts(specs, SECTIONS_SCRIPT))
 
 
 def _tables(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]:
     """The sections of the tables."""
-    summary = html.frame_table(_summary(study), "configuration", file="configurations.csv.gz")
-    sections = [Section("configurations", "Configurations", summary)]
+    summary = html.frame_table(configuration_table(study), "configuration", file="configurations.csv.gz")
+    sections = [*race_sections(study), Section("configurations", "Configurations", summary)]
     with suppress(AssayError):
-        sections += _comparisons(study, trials, folds=folds)
+        sections += comparison_sections(study, trials, folds=folds)
     with suppress(AssayError):
         targets = html.frame_table(study.targets(), "configuration", file="targets.csv.gz")
         sections.append(Section("targets", "Time to target", targets, folded=folds))
@@ -131,7 +138,16 @@ def _tables(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]
     return [*sections, Section("trials", "Trials", table, folded=folds)]
 
 
-def _comparisons(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]:
+def race_sections(study: StudyResults) -> list[Section]:
+    """The race of a search with seeds; none for other studies."""
+    table, notes = study.race_table()
+    if table is None:
+        return []
+    body = f'<p class="note">{text(" ".join(notes))}</p>' + html.frame_table(table, "configuration")
+    return [Section("race", "Race", body)]
+
+
+def comparison_sections(study: StudyResults, trials: Frame, *, folds: bool) -> list[Section]:
     """The comparisons that lead, and a matrix of all pairs of a study without a baseline."""
     made = study.comparisons(measure=selected_by(trials), most=_MOST_COMPARISONS)
     table = made.table()
@@ -166,7 +182,7 @@ def _about(
     """The data, and how to make them again."""
     made = [
         html.pairs(study.environment()),
-        *_again(study),
+        *again(study),
         *(f'<p class="note">Not drawn: {text(reason)}</p>' for reason in left_out),
     ]
     return [
@@ -175,45 +191,42 @@ def _about(
     ]
 
 
-def _summary(study: StudyResults) -> Frame:
+def configuration_table(study: StudyResults) -> Frame:
     """The configurations as the page shows them: by what they are selected by, without columns that hold nothing."""
     summary = study.summary().rename(columns={"finished": "ended"})
     chosen = selected_by(study.frame())
-    first = ["configuration", "n", chosen, "validation_sd" if chosen != TEST_SCORE.column else "sd"]
+    phase = [PHASE] if PHASE in summary.columns else []
+    first = ["configuration", *phase, "n", chosen, "validation_sd" if chosen != TEST_SCORE.column else "sd"]
     first += [name for name in (TEST_SCORE.column, "sd", "low", "high", "seconds", "effort") if name not in first]
     rest = [name for name in summary.columns if name not in first and summary[name].astype(bool).any()]
     table = summary[[*first, *(name for name in rest if summary[name].notna().any())]]
-    return table.sort_values(chosen, ascending=False, kind="stable", na_position="last")
+    return by_phase(table.sort_values(chosen, ascending=False, kind="stable", na_position="last"))
 
 
-def _downloads(study: StudyResults) -> Downloads:
+def _downloads(study: StudyResults, *, folder: Path | None = None) -> Downloads:
     """The data of the page."""
     frames = {"trials.csv": study.frame(), "curves.csv": study.curves(), "configurations.csv": study.summary()}
     with suppress(AssayError):
         frames["targets.csv"] = study.targets()
-    return Downloads.of(frames)
+    return Downloads.of(frames, folder=folder)
 
 
-def _again(study: StudyResults) -> list[str]:
+def again(study: StudyResults) -> list[str]:
     """The definition, and the commands that run it again; or why none does."""
-    again, file = study.rerun, f"{file_stem(study.name)}.toml"
-    definition = f"<pre>{text(again.text)}</pre>"
-    if again.problem:
-        return [f'<p class="note">This definition cannot be run again: {text(again.problem)}</p>', definition]
-    by_name = f"<code>{text(again.command(again.name))}</code> with this store, or " if again.name else ""
-    by_file = f"save this definition as <code>{text(file)}</code>, then <code>{text(again.command(file))}</code>"
+    rerun, file = study.rerun, f"{file_stem(study.name)}.toml"
+    definition = f"<pre>{text(rerun.text)}</pre>"
+    if rerun.problem:
+        return [f'<p class="note">This definition cannot be run again: {text(rerun.problem)}</p>', definition]
+    by_name = f"<code>{text(rerun.command(rerun.name))}</code> with this store, or " if rerun.name else ""
+    by_file = f"save this definition as <code>{text(file)}</code>, then <code>{text(rerun.command(file))}</code>"
     return [f"<p>Again: {by_name}{by_file}</p>", definition]
 
 
 def bench_page(plain: dict[str, Any]) -> str:
     """The page of a bench, from its plain data."""
     epochs, summary = benches.epochs_frame(plain), benches.summary_frame(plain)
-    charts = [CHARTS[name] for name in _BENCH]
-    specs = {
-        chart.name: chart(epochs, title=f"{plain['name']}: {chart.title.lower()}").to_dict()
-        | {"background": "transparent"}
-        for chart in charts
-    }
+    specs = bench_specs(plain)
+    charts = [CHARTS[name] for name in specs]
     machine = plain["machine"]
     about = [(key, str(machine[key])) for key in ("cpu", "cores", "memory_bytes", "system", "python") if key in machine]
     about += [(name, version) for name, version in machine.get("versions", {}).items()]
@@ -237,6 +250,13 @@ def bench_page(plain: dict[str, Any]) -> str:
     return html.page(plain["name"], parts, style=figures.STYLE, scripts=figures.scripts(specs))
 
 
+def bench_specs(plain: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The charts of a bench, by name."""
+    epochs, charts = benches.epochs_frame(plain), [CHARTS[name] for name in BENCH_CHARTS]
+    titles = {chart.name: f"{plain['name']}: {chart.title.lower()}" for chart in charts}
+    return {c.name: c(epochs, title=titles[c.name]).to_dict() | {"background": "transparent"} for c in charts}
+
+
 def fitting(study: StudyResults) -> list[Chart]:
     """The charts that are worth drawing of the study, in the order of the page."""
     trials = study.frame()
@@ -246,8 +266,26 @@ def fitting(study: StudyResults) -> list[Chart]:
         repeats=study.about.get("repeats", 1),
         configurations=trials["configuration"].nunique(),
         learning_rates=trials["learning_rate"].nunique(),
+        **_of_search(study.about),
     )
     return [chart for chart in CHARTS.values() if chart.suits(shape)]
+
+
+def _of_search(about: dict[str, Any]) -> dict[str, Any]:
+    """What the definition of a study says of its search, and whether its trials are random draws."""
+    search: Any = about.get("search") or {}
+    objective = search.get("objective", "accuracy")
+    is_random = about.get("design") == "random" or (search.get("method") == "random" and not search.get("halving"))
+    return {
+        "objectives": 1 if isinstance(objective, str) else len(objective),
+        "promotes": bool(search.get("halving")),
+        "is_random": is_random,
+    }
+
+
+def chart_spec(study: StudyResults, name: str, **options: Any) -> dict[str, Any]:
+    """A chart of the study as every page draws it. Raises: AssayError where it cannot be drawn."""
+    return figures.steered(study.picture(name, **options).to_dict())
 
 
 def _specs(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
@@ -256,7 +294,7 @@ def _specs(study: StudyResults) -> tuple[dict[str, Any], list[str]]:
     left_out: list[str] = []
     for chart in fitting(study):
         try:
-            specs[chart.name] = figures.steered(study.picture(chart.name).to_dict())
+            specs[chart.name] = chart_spec(study, chart.name)
         except AssayError as error:
             left_out.append(f"{chart.name}: {error}")
     return specs, left_out
@@ -284,20 +322,21 @@ def _filter(trials: Frame) -> str:
 
 def _best(trials: Frame) -> list[str]:
     """The configurations, the best first, by what they are selected by."""
-    means = trials.groupby("configuration", sort=False)[selected_by(trials)].mean()
-    return [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
+    summary = ranked(summarised(trials), selected_by(trials), ascending=False)
+    return [str(name) for name in summary["configuration"].tolist()]
 
 
 def _columns(study: StudyResults) -> list[str]:
-    wanted = ["trial", "configuration", "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1", "test_loss"]
-    wanted += ["seconds", "processor_seconds", "busy", "effort", "iterations"]
+    phase = [PHASE] if PHASE in study.frame().columns else []
+    wanted = ["trial", "configuration", *phase, "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1"]
+    wanted += ["test_loss", "seconds", "processor_seconds", "busy", "effort", "iterations"]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 
 _MOST_NOTES = 30
 
 
-def _notes(study: StudyResults, trials: Frame) -> str:
+def notes_list(study: StudyResults, trials: Frame) -> str:
     """The notes on the trials as a list; the first ones if there are many, "" without any."""
     count, notes = trials["configuration"].nunique(), study.notes()
     lines = [line(note, configurations=count) for note in notes[:_MOST_NOTES]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from assay.data.datasets import load
 from assay.data.prepare import split
 from assay.errors import AssayError
+from assay.store.rows import recipe_of
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +39,7 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> 
             if row.get("steps") == "epochs":
                 in_epochs.add(row["trial"])
             continue
-        data = json.loads(row["recipe"])["data"]
+        data = recipe_of(row)["data"]
         key = (data["name"], data.get("train"), data.get("validation", 0), row["data_checksum"])
         if key not in sizes:
             sizes[key] = _examples(*key)

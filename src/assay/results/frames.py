@@ -13,6 +13,8 @@ from assay.analysis.axis_columns import APART, PLACE, RECIPE
 from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, is_of_confusion, name_of
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
+from assay.store.rows import recipe_of
+from assay.store.study_rows import StudyRows
 
 if TYPE_CHECKING:
     import pandas
@@ -34,9 +36,7 @@ Scores = Sequence[tuple[Sequence[str], Mapping[str, NDArray[np.float64]]]]
 """Trials, and their columns that come from confusion matrices."""
 
 
-def trial_frame(
-    rows: Sequence[Mapping[str, Any]], *, study: str, axes: Mapping[str, str], scores: Scores
-) -> pandas.DataFrame:
+def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores: Scores) -> pandas.DataFrame:
     """One row per trial, as `Results.frame` describes them.
 
     Args:
@@ -47,57 +47,90 @@ def trial_frame(
     """
     import pandas
 
+    columns = _columns(rows, study, axes)
     if not rows:
-        return pandas.DataFrame(dict.fromkeys((*_columns([], study, axes), "level", "busy")), index=[])
-    of_confusion, columns = _scores(rows, scores), _columns(rows, study, axes)
+        return pandas.DataFrame(dict.fromkeys((*columns, "level", "busy")), index=[])
+    of_confusion = _scores(rows, scores)
     for name in COLUMNS:
         if is_of_confusion(name):
-            columns[name] = of_confusion.get(name, np.full(len(rows), np.nan))
+            columns[name] = of_confusion.pop(name, np.full(len(rows), np.nan))
     _add_ledgers(columns, rows)
-    columns |= {name: values for name, values in of_confusion.items() if name not in columns}
-    frame = pandas.DataFrame(columns)
-    for column in COLUMNS:
-        frame[column] = pandas.to_numeric(frame[column])
-    for name in ("level", "busy"):  # else pandas makes NaN of what is unknown
-        frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
-    if any(row.get("origin") == "imported" for row in rows):  # else the missing seeds make floats of all
-        for name in ("seed", "repeat", "threads"):
-            frame[name] = pandas.Series([row[name] for row in rows], dtype=object)
-    return frame
+    while of_confusion:  # of a hundred thousand trials there is room for one copy
+        name = next(iter(of_confusion))
+        values = of_confusion.pop(name)
+        if name not in columns:
+            columns[name] = values
+    for name in COLUMNS:
+        columns[name] = pandas.to_numeric(columns[name])
+    unchanged = ["level", "busy"]  # else pandas makes NaN of what is unknown
+    if rows.others:  # else the missing seeds make floats of all
+        unchanged += ["seed", "repeat", "threads"]
+    for name in unchanged:
+        columns[name] = pandas.Series(rows.cells(name), dtype=object)
+    return pandas.DataFrame(columns, copy=False)
 
 
-def _columns(rows: Sequence[Mapping[str, Any]], study: str, axes: Mapping[str, str]) -> dict[str, Any]:
+def outline_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str]) -> pandas.DataFrame:
+    """The columns of `trial_frame` that come from neither time breakdowns nor confusion matrices."""
+    import pandas
+
+    columns = _columns(rows, study, axes)
+    for name in COLUMNS:
+        if is_of_confusion(name):
+            del columns[name]
+        else:
+            columns[name] = pandas.to_numeric(columns[name])
+    unchanged = ["level", "busy", *(["seed", "repeat", "threads"] if rows.others else [])]
+    for name in unchanged:
+        columns[name] = pandas.Series(rows.cells(name), dtype=object)
+    return pandas.DataFrame(columns, copy=False)
+
+
+def _columns(rows: StudyRows, study: str, axes: Mapping[str, str]) -> _Columns:
     """The columns that every frame of trials has, in their order; those of confusion matrices are empty."""
-    origins = [row.get("origin", "measured") for row in rows]
-    columns: dict[str, Any] = {"trial": [row["trial"] for row in rows], "study": [study] * len(rows)}
-    columns["configuration"] = [row["label"] for row in rows]
-    values = [json.loads(row["axis_values"]) for row in rows]
+    columns = _Columns()
+    origins = [*["measured"] * rows.own, *(row["origin"] for row in rows.others)]
+    columns["trial"] = rows.cells("trial")
+    columns["study"] = [study] * len(rows)
+    columns["configuration"] = rows.cells("label")
+    texts = rows.cells("axis_values")
+    values = {text: json.loads(text) for text in dict.fromkeys(texts)}
     absent = ["baseline" if origin == "measured" else origin for origin in origins]
     for axis, column in axes.items():
-        columns[column] = [of_row.get(axis, other) for of_row, other in zip(values, absent, strict=True)]
-    del values
+        columns[column] = [values[text].get(axis, other) for text, other in zip(texts, absent, strict=True)]
     for name in ("seed", "repeat"):
-        columns[name] = [row[name] for row in rows]
-    columns["outcome"] = [row["outcome"] or "planned" for row in rows]
-    columns |= {name: None if is_of_confusion(name) else [row[name] for row in rows] for name in COLUMNS}
-    columns["budget_seconds"] = [_budget_seconds(row) for row in rows]
+        columns[name] = rows.cells(name)
+    columns["outcome"] = [outcome or "planned" for outcome in rows.cells("outcome")]
+    for name in COLUMNS:
+        columns[name] = [None] * len(rows) if is_of_confusion(name) else rows.cells(name)
+    columns["budget_seconds"] = _budget_seconds(rows)
     classes: dict[str, int] = {}
-    for text in {row["classes"] for row in rows if row.get("classes")}:
+    for text in {text for text in rows.cells("classes") if text}:
         classes[text] = len(json.loads(text))
-    columns["classes"] = [classes.get(row.get("classes") or "") for row in rows]
-    columns |= {name: [row.get(name) for row in rows] for name in (*RECIPE, *PLACE)}
-    programs = [(row["engine"] or "").startswith("command:") for row in rows]
+    columns["classes"] = [classes.get(text or "") for text in rows.cells("classes")]
+    for name in (*RECIPE, *PLACE):
+        columns[name] = rows.cells(name)
+    programs = [(engine or "").startswith("command:") for engine in rows.cells("engine")]
     columns["clock"] = ["program" if is_program else "assay" for is_program in programs]
     columns["origin"] = origins
-    columns["steps"] = [row.get("steps", "iterations") for row in rows]
+    columns["steps"] = [*["iterations"] * rows.own, *(row.get("steps", "iterations") for row in rows.others)]
     return columns
 
 
-def _add_ledgers(columns: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+class _Columns(dict[str, Any]):
+    """Columns by name, each made a series when it is set: of a hundred thousand rows one list at a time is enough."""
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        import pandas
+
+        super().__setitem__(name, pandas.Series(values))
+
+
+def _add_ledgers(columns: dict[str, Any], rows: StudyRows) -> None:
     """Adds to `columns` the entries of the ledgers, in the order in which they first appear."""
     added: dict[str, NDArray[np.float64]] = {}
-    for number, row in enumerate(rows):
-        ledger = json.loads(row["ledger"] or "{}")
+    for number, text in enumerate(rows.cells("ledger")):
+        ledger = json.loads(text or "{}")
         processor = ledger.pop(PROCESSOR, None) or {}
         for prefix, entries in (("ledger_", ledger), ("ledger_processor_", processor)):
             for entry, seconds in entries.items():
@@ -105,14 +138,15 @@ def _add_ledgers(columns: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
                 if name not in added:
                     added[name] = np.full(len(rows), np.nan)
                 added[name][number] = seconds
-    columns |= added
+    for name, values in added.items():
+        columns[name] = values
 
 
-def _scores(rows: Sequence[Mapping[str, Any]], scores: Scores) -> dict[str, NDArray[np.float64]]:
+def _scores(rows: StudyRows, scores: Scores) -> dict[str, NDArray[np.float64]]:
     """The columns of confusion matrices for these rows, NaN where a trial has none."""
     places: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        places.setdefault(row["trial"], []).append(number)
+    for number, trial in enumerate(rows.cells("trial")):
+        places.setdefault(trial, []).append(number)
     made: dict[str, NDArray[np.float64]] = {}
     for trials, values in scores:
         at = [number for trial in trials for number in places.get(trial, ())]
@@ -124,11 +158,27 @@ def _scores(rows: Sequence[Mapping[str, Any]], scores: Scores) -> dict[str, NDAr
     return made
 
 
-def _budget_seconds(row: Mapping[str, Any]) -> float | None:
-    """The budget of a trial in seconds of training; None where it is in iterations, and for an imported curve."""
-    if row.get("origin") == "imported" or row["budget"] is not None:
-        return None
-    return json.loads(row["recipe"])["budget"].get("seconds")
+def _budget_seconds(rows: StudyRows) -> list[float | None]:
+    """The budget of each trial in seconds of training; None where it is in iterations, and for an imported curve."""
+    budgets = rows.cells("budget")[: rows.own]
+    seconds: list[float | None] = [
+        None if budget is not None else recipe_of(rows[number])["budget"].get("seconds")
+        for number, budget in enumerate(budgets)
+    ]
+    return [*seconds, *[None] * len(rows.others)]
+
+
+def budget_frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    """One row per trial, as `Results.budgets` describes them; an imported curve has no budget."""
+    import pandas
+
+    measured = {row["trial"]: row for row in rows if row.get("origin") != "imported"}.values()
+    columns: dict[str, list[Any]] = {"trial": [row["trial"] for row in measured]}
+    columns["budget"] = [row["budget"] for row in measured]
+    columns["epochs"] = [recipe_of(row)["budget"].get("epochs") for row in measured]
+    columns["finished"] = [row["finished"] for row in measured]
+    frame = pandas.DataFrame(columns)
+    return frame.assign(**{name: pandas.to_numeric(frame[name]) for name in ("budget", "epochs", "finished")})
 
 
 def own_copy(frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -143,9 +193,11 @@ def curve_frame(rows: Sequence[Mapping[str, Any]], curves: Curves) -> pandas.Dat
     import pandas
 
     counts, points = curves.counts, int(curves.counts.sum())
-    columns: dict[str, NDArray[Any]] = {"trial": np.repeat(np.array([row["trial"] for row in rows], object), counts)}
+    keys = np.array([row["trial"] for row in rows], object)
+    trials = pandas.Series(np.repeat(keys, counts), dtype=object)  # a text of its own for each point is 64 bytes
+    columns: dict[str, Any] = {"trial": trials}
     for name in POINT:
-        values = curves.columns.get(name, np.full(points, np.nan))
+        values = curves.columns[name] if name in curves.columns else np.full(points, np.nan)
         gaps = curves.missing.get(name)
         columns[name] = values if gaps is None else np.where(gaps, np.nan, values)
     if len({row.get("steps", "iterations") for row in rows}) > 1:
@@ -156,4 +208,4 @@ def curve_frame(rows: Sequence[Mapping[str, Any]], curves: Curves) -> pandas.Dat
         if row.get("origin") == "imported":  # what a log does not tell
             rates[number] = np.nan
     columns["flops"] = np.repeat(np.array(rates, np.float64), counts) * columns["examples"]
-    return pandas.DataFrame(columns)
+    return pandas.DataFrame(columns, copy=False)  # of millions of points there is room for one copy

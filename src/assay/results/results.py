@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.analysis.axis_columns import axis_column, axis_columns, renamed_sentence
 from assay.analysis.confusion import scored
-from assay.analysis.confusion import stored as stored_confusion
+from assay.analysis.phases import PHASE, PHASES, decisive
 from assay.analysis.quantities import TEST_SCORE
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
@@ -21,14 +23,20 @@ from assay.recipe.notes import all_notes
 from assay.recipe.notes import notes as recipe_notes
 from assay.report.notes import Note, grouped
 from assay.results.environment import environment
-from assay.results.frames import curve_frame, own_copy, trial_frame
+from assay.results.frames import budget_frame, curve_frame, own_copy, trial_frame
 from assay.results.inspection import first_layer, most_confused
+from assay.results.searches import search_view
 from assay.store import imported
+from assay.store.confusions import confusion_matrices
 from assay.store.curves import has_column
 from assay.store.queries import machines_of, study_rows, with_curves, with_readable
+from assay.store.rows import recipe_of
+from assay.store.search_rows import search_rows
 from assay.store.store import Store
+from assay.store.study_rows import StudyRows
 from assay.studies.rerun import Rerun, rerun
 from assay.studies.study import LIST_AXIS
+from assay.system.memory import give_back
 from assay.training.history import History, drawn_from
 from assay.training.outcome import RANKED
 
@@ -39,9 +47,14 @@ if TYPE_CHECKING:
     from assay.analysis.verdicts import Verdict
     from assay.report.charts import Chart
     from assay.results.comparisons import Comparisons
+    from assay.results.searched import Searched
+    from assay.results.tuning import TuningCost
+    from assay.studies.search.race_results import RaceResult
 
 _SAMPLE = 2000  # trials that a forest is fitted to for a chart: more take longer, and order the axes alike
 _PORTION = 5000  # confusion matrices that are scored at once
+_MANY_POINTS = 500_000  # log points, of which the arrays that are freed again take a hundred megabytes
+_INLINE = 2000  # trials up to which a notebook shows charts, which take a second
 _COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, and else how many of the best
 Row = Mapping[str, Any]
 DECIDED = "until_decided"
@@ -78,7 +91,11 @@ class Results:
     def __init__(self, store: Store, study: str) -> None:
         self.store, self.name = store, study
         self.about, rows = study_rows(store.database, study)
-        self._rows: list[Row] = [*rows, *imported.rows_of_study(store.database, study)]
+        every = rows.with_others(imported.rows_of_study(store.database, study))
+        self._search = search_view(store, study, self.about, every)
+        self._every_row = self._rows = every
+        if self._search is not None and self._search.seeds is not None:
+            self._rows = every.chosen(self._search.shown(rows), {})
         self._decided: dict[str, Any] = self.about.pop(DECIDED, {})
         self._targets: dict[tuple[float, str], pandas.DataFrame] = {}
 
@@ -90,7 +107,8 @@ class Results:
     @cached_property
     def _axis_columns(self) -> dict[str, str]:
         """The column of each axis, by the axis' name."""
-        names = dict.fromkeys(axis for row in self._rows for axis in json.loads(row["axis_values"]))
+        values = dict.fromkeys(self._rows.cells("axis_values"))  # those of a configuration are one text
+        names = dict.fromkeys(axis for text in values for axis in json.loads(text))
         is_list = self.about.get("design") == "list"
         return axis_columns(name for name in names if not (is_list and name == LIST_AXIS))
 
@@ -99,10 +117,15 @@ class Results:
         """A sentence on axes that have the name of another column, so that theirs is `axis.NAME`; empty if none has."""
         return renamed_sentence(self._axis_columns)
 
-    def frame(self) -> pandas.DataFrame:
+    def frame(self, *, every_seed: bool = False) -> pandas.DataFrame:
         """One row per trial of the study, finished or not, in the study's order. Imported curves come last.
 
-        A trial that several configurations share has a row in each.
+        A trial that several configurations share has a row in each. A search with seeds has a column `phase` too, and
+        only the trials whose figures are those of their configuration: of the winner the fresh seeds, of the other
+        racers those of the race.
+
+        Args:
+            every_seed: Whether a search with seeds has all of its trials, also those that selected a configuration.
 
         Returns:
             A frame with, among others, the columns `trial` (its key), `configuration` (its label), one column per axis
@@ -112,32 +135,102 @@ class Results:
             took more than 5 % of training, missing if unknown or too short to judge), `level` (the engine's instruction
             level), `parameters`, `peak_memory_bytes`, `classes` (their number), `majority` (the
             fraction of the largest class of the test set), `engine`, `timing`, `threads`,
-            `machine`, `cohort` (how many trials were trained together and shared the seconds), `budget_seconds` (of
-            training, where the budget is in seconds), `clock` ("assay", or "program" for an external program's own),
-            `origin` ("measured" or "imported"), `steps` (what the curve counts) and `ledger_...` (the time breakdown in
-            seconds). The confusion matrix on the test set gives `balanced_accuracy`, `macro_precision`, `macro_recall`
-            and `macro_f1`, and for up to 100 classes `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did
-            not measure is missing.
+            `machine`, `cohort` (how many trials were trained together and shared the seconds), `device` (such as "cpu"
+            or "cuda"), `budget_seconds` (of training, where the budget is in seconds), `clock` ("assay", or "program"
+            for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
+            `ledger_...` (the time breakdown in seconds). The confusion matrix on the test set gives
+            `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
+            `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did not measure is missing.
         """
-        return own_copy(self._frame)
+        return self._framed(self._every_row) if every_seed else own_copy(self._frame)
 
     @cached_property
     def _frame(self) -> pandas.DataFrame:
         """`frame`, made once; whoever gets it gets a copy."""
-        return trial_frame(self._rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
+        return self._framed(self._rows)
+
+    def _framed(self, rows: StudyRows) -> pandas.DataFrame:
+        """Rows as a frame, those of a search with seeds with their phases."""
+        frame = trial_frame(rows, study=self.name, axes=self._axis_columns, scores=self._confusion_scores)
+        if self.has_seeds and self._search is not None:
+            frame[PHASE] = self._search.phases(rows)
+        return frame
+
+    def _paired(self, *names: str) -> pandas.DataFrame:
+        """The trials of which seeds are paired: all, or after a race those of its racers on the race's seeds.
+
+        Raises: AssayError for the name of a configuration that did not race.
+        """
+        if not self._is_raced or self._search is None:
+            return self.frame()
+        trials = self._framed(self._every_row.chosen(self._search.raced(self._every_row), {}).with_others(()))
+        racers = set(trials["configuration"].tolist())
+        if missing := [name for name in names if name not in racers]:
+            raise AssayError(
+                f"{missing[0]!r} did not race: it has the seeds of the screening alone, which selected the racers; the "
+                f"racers are {', '.join(sorted(racers))}"
+            )
+        return trials
+
+    @property
+    def _is_raced(self) -> bool:
+        """Whether the configurations that compare are those of a race."""
+        return self.race is not None and len(self.race.racers) > 1
+
+    def _raced_with(self, baseline: str, measure: str, alpha: float) -> list[Verdict]:
+        """The verdicts on the racers with one of them. Raises: AssayError where it did not race."""
+        self._paired(baseline)
+        verdicts = [v for v in self._of_looks(measure, alpha) if baseline in v.names]
+        return [v if v.names[1] == baseline else v.reversed() for v in verdicts]
+
+    @property
+    def race(self) -> RaceResult | None:
+        """The last race of a search with seeds: its racers, and the winner on fresh seeds; None without one."""
+        return None if self._search is None else self._search.race
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the study is a search that races its best configurations on other seeds."""
+        return self._search is not None and self._search.seeds is not None
+
+    def screening(self) -> pandas.DataFrame:
+        """The trials on the seeds that every configuration of a search has; all trials of other studies.
+
+        They show what the axes do. The scores of those that race or win are biased in them: `frame` has other ones.
+        """
+        if not self.has_seeds:
+            return self.frame()
+        every: Any = self.frame(every_seed=True)
+        return every[every[PHASE] == "screening"].reset_index(drop=True)
+
+    def race_table(self) -> tuple[pandas.DataFrame | None, list[str]]:
+        """The racers of the last race of a search as a table, the winner first, and what its columns mean.
+
+        Returns:
+            A frame with the columns `configuration`, `result`, `seeds`, `mean`, `behind` and `p`, or None without a
+            race; and sentences.
+        """
+        from assay.results.searches import RACE_NOTES, race_frame
+
+        if self.race is None or len(self.race.racers) < 2:
+            return None, []
+        return race_frame(self.race), [sentence.format(seeds=self.race.seeds) for sentence in RACE_NOTES]
+
+    @property
+    def selection(self) -> str:
+        """What the figures of a search are: how they are biased, or of which seeds they are; "" for other studies."""
+        return "" if self._search is None else self._search.about
 
     @cached_property
     def _confusion_scores(self) -> list[tuple[list[str], dict[str, Any]]]:
         """The columns that come from the confusion matrices; a trial without one has none."""
-        rows = {row["trial"]: row for row in self._rows if row.get("confusion") and row["classes"]}
-        readable = with_readable(rows.values(), "confusion")
+        columns = [self._every_row.columns[name] for name in ("trial", "confusion", "classes")]
+        cells: Iterator[tuple[str, Any, Any]] = zip(*columns, strict=True)
         made: list[tuple[list[str], dict[str, Any]]] = []
-        for start in range(0, len(readable), _PORTION):
-            matrices = {
-                row["trial"]: (matrix, classes)
-                for row in readable[start : start + _PORTION]
-                if (matrix := stored_confusion(row["confusion"], classes := json.loads(row["classes"]))) is not None
-            }
+        done: set[str] = set()  # a trial that several configurations share has one matrix
+        while portion := list(itertools.islice(cells, _PORTION)):
+            matrices = confusion_matrices(cell for cell in portion if cell[0] not in done)
+            done |= matrices.keys()
             made += scored(matrices)
         return made
 
@@ -157,12 +250,26 @@ class Results:
         """`curves`, made once; whoever gets it gets a copy."""
         rows, curves = with_curves(self._curve_rows)
         self._curve_rows = rows  # what is damaged is said once
-        return curve_frame(rows, curves)
+        frame = curve_frame(rows, curves)
+        del curves
+        self._rows.keep_curve_headers()
+        if len(frame) > _MANY_POINTS:
+            give_back()
+        return frame
 
     @cached_property
     def _curve_rows(self) -> list[Row]:
         """The rows with a curve, one for each trial: configurations may share one."""
         return list({row["trial"]: row for row in reversed(self._rows) if row["curve"]}.values())[::-1]
+
+    def budgets(self) -> pandas.DataFrame:
+        """One row per trial: how long its recipe trains, and when it finished.
+
+        Returns:
+            A frame with the columns `trial`, `budget` (iterations, missing for a budget in seconds), `epochs` (missing
+            where the recipe counts no epochs) and `finished` (seconds since 1970, missing if it has not).
+        """
+        return budget_frame(self._rows)
 
     def confusions(self) -> dict[str, list[list[int]]]:
         """The confusion matrix of each finished trial, by trial key.
@@ -172,6 +279,19 @@ class Results:
         """
         rows = with_readable((row for row in self._rows if row["confusion"]), "confusion")
         return {row["trial"]: json.loads(row["confusion"]) for row in rows}
+
+    @cached_property
+    def split_note(self) -> str:
+        """That verdicts over seeds hold on one split, with the error of its test set where it has few examples.
+
+        "" where the test set has 2,000 examples or more, where its size is not stored, or without an accuracy.
+        """
+        from assay.analysis.split_error import split_sentence
+
+        counts = [sum(map(sum, matrix)) for matrix in self.confusions().values()]
+        means = self._summary["accuracy"].tolist() if counts else []  # the best of single trials would state too little
+        accuracies = [mean for mean in means if mean == mean]
+        return split_sentence(max(accuracies), min(counts)) if accuracies else ""
 
     def summary(self) -> pandas.DataFrame:
         """One row per configuration, averaged over its seeds.
@@ -213,17 +333,23 @@ class Results:
     def notes(self) -> list[Note]:
         """What is unusual in the study, with its configurations: first in recipes, then in results and data."""
         made: dict[str, Recipe] = {}  # one recipe for each configuration: its seeds have the same notes
-        pairs: list[tuple[str, str]] = []
+        pairs: dict[tuple[str, str], None] = {}
+        seen: set[tuple[str, str]] = set()
         for row in self._rows:
-            label, stored = row["label"], json.loads(row["warnings"] or "[]")
+            label, warnings = row["label"], row["warnings"] or "[]"
+            if (label, warnings) in seen:
+                continue
+            stored: list[str] = json.loads(warnings)
             if row.get("origin") == "imported":
-                pairs += [(label, sentence) for sentence in stored]
+                pairs |= {(label, sentence): None for sentence in stored}
                 continue
             if label not in made:
-                made[label] = Recipe.stored(json.loads(row["recipe"]))
-            pairs += [(label, sentence) for sentence in all_notes(made[label], stored)]
+                made[label] = Recipe.stored(recipe_of(row))
+            seen.add((label, warnings))
+            pairs |= {(label, sentence): None for sentence in all_notes(made[label], stored)}
         of_recipes = [(label, sentence) for label, recipe in made.items() for sentence in recipe_notes(recipe)]
-        return grouped([*of_recipes, *pairs])
+        of_search = [Note(self.selection, ())] if self.selection else []
+        return [*of_search, *grouped([*of_recipes, *pairs])]
 
     # --- what it means ---
 
@@ -265,7 +391,7 @@ class Results:
         Raises:
             AssayError: There is none, or several.
         """
-        names = dict.fromkeys(str(row["label"]) for row in self._rows)
+        names = dict.fromkeys(map(str, self._rows.cells("label")))
         if name in names:
             return name
         bare: dict[str, dict[str, None]] = {}
@@ -297,7 +423,7 @@ class Results:
         for verdict in self._of_looks(measure, 0.05):
             if set(verdict.names) == {a, b}:
                 return verdict if verdict.names == (a, b) else verdict.reversed()
-        return between(self.frame(), a, b, measure=measure)
+        return between(self._paired(a, b), a, b, measure=measure)
 
     def verdicts(
         self, *, measure: str = "accuracy", alpha: float = 0.05, baseline: str | None = None
@@ -322,10 +448,12 @@ class Results:
         """
         from assay.analysis.verdicts import against, pairwise, table_of
 
+        if baseline is not None and self._is_raced:
+            return table_of(self._raced_with(baseline, measure, alpha))
         if baseline is not None:
             return against(self.frame(), baseline, measure=measure, alpha=alpha)
         of_looks = self._of_looks(measure, alpha)
-        return table_of(of_looks) if of_looks else pairwise(self.frame(), measure=measure, alpha=alpha)
+        return table_of(of_looks) if of_looks else pairwise(self._paired(), measure=measure, alpha=alpha)
 
     def comparisons(
         self,
@@ -348,10 +476,16 @@ class Results:
         Raises:
             AssayError: There is only one configuration, or the seconds do not compare.
         """
-        from assay.results.comparisons import shown
+        from assay.results.comparisons import Comparisons, shown
 
+        trials = self._paired(*names, *([baseline] if baseline else []))
+        if self._is_raced and baseline is not None:
+            verdicts = [v for v in self._raced_with(baseline, measure, alpha) if not names or v.names[0] in names]
+            return Comparisons(tuple(verdicts[:most]), len(verdicts), (), f"each racer with {baseline}")
         looks = [] if baseline else self._of_looks(measure, alpha)
-        return shown(self.frame(), looks, measure=measure, alpha=alpha, names=names, baseline=baseline, most=most)
+        if self._is_raced and not names:  # no mean of theirs is to be shown as the best
+            names = tuple(dict.fromkeys(trials["configuration"].tolist()))
+        return shown(trials, looks, measure=measure, alpha=alpha, names=names, baseline=baseline, most=most)
 
     def matrix(self) -> tuple[list[str], list[list[str]]]:
         """The best configurations, at most 40, and the sign of each against each other; none with a baseline."""
@@ -359,7 +493,7 @@ class Results:
         from assay.report.answers import baseline_of, selected_by
         from assay.results.comparisons import matrix
 
-        trials = self.frame()
+        trials = self._paired()
         measure = selected_by(trials)
         looks = self._of_looks(measure, 0.05)
         if baseline_of(trials, {measure: looks} if looks else None) is not None:
@@ -369,11 +503,18 @@ class Results:
     def _of_looks(self, measure: str, alpha: float) -> list[Verdict]:
         """The stored verdicts of the looks that added seeds until a measure was decided; none for another measure."""
         from assay.analysis.verdicts import Verdict
+        from assay.results.searches import look_verdicts
 
+        if self._is_raced and self.race is not None:
+            return look_verdicts(self._paired(), self.race, measure=measure, alpha=alpha)
         decided = self._decided
         if not decided or (decided["measure"], decided["alpha"]) != (measure, alpha):
             return []
         return [Verdict.of_plain(plain) for plain in decided["verdicts"]]
+
+    def look_verdicts(self, measure: str = "accuracy") -> list[Verdict]:
+        """The verdicts on all pairs after the last look of `assay run --until-decided`; empty without, at 5 %."""
+        return self._of_looks(measure, 0.05)
 
     @property
     def seeds_added(self) -> str:
@@ -400,7 +541,7 @@ class Results:
         """
         from assay.analysis import targets
 
-        accuracy = targets.default_target(self._frame) if accuracy is None else accuracy
+        accuracy = targets.default_target(decisive(self._frame)) if accuracy is None else accuracy
         if (accuracy, by) not in self._targets:
             times = targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by)
             self._targets[accuracy, by] = targets.summary(times)
@@ -416,21 +557,59 @@ class Results:
 
         decided = {self._decided["measure"]: self._of_looks(self._decided["measure"], 0.05)} if self._decided else {}
         decided = {measure: verdicts for measure, verdicts in decided.items() if verdicts}
-        return answers(self.frame(), self.curves(), decided) + ([self.seeds_added + "."] if self._decided else [])
+        lead = [] if self.race is None else self.race.sentences()
+        lead += [self.selection] if self.selection else []
+        of_search = [*lead, *(self.searched.sentences() if self.searched else [])]
+        lines = [f"{line[0].upper()}{line[1:]}." for line in of_search]
+        seeds = [self.seeds_added + "."] if self._decided else []
+        return lines[: len(lead)] + answers(self.frame(), self.curves(), decided) + lines[len(lead) :] + seeds
 
-    def picture(self, name: str, *, trial: str | None = None, **options: Any) -> altair.TopLevelMixin:
+    @cached_property
+    def searched(self) -> Searched | None:
+        """The search of the study, with its jobs and its cost; None where the design is another one."""
+        from assay.results.searched import searched
+
+        return searched(search_rows(self.store.database, self.name), self.about)
+
+    def tuning_cost(self, *, by: str | None = None, measure: str | None = None) -> TuningCost:
+        """The expected best score of random draws by budget, in trials and in seconds, for each value of an axis.
+
+        Args:
+            by: An axis with values; None takes that of the optimizers, or else all draws together.
+            measure: A column of `frame`; None takes validation accuracy, or else test accuracy.
+
+        Returns:
+            The curves with their 95 % bands, what the defaults alone reach, and sentences.
+
+        Raises:
+            AssayError: The trials of the study were not drawn at random, or are too few.
+        """
+        from assay.results.tuning import tuning_cost
+
+        return tuning_cost(self, by=by, measure=measure)
+
+    def picture(
+        self,
+        name: str,
+        *,
+        trial: str | None = None,
+        configurations: Collection[str] | None = None,
+        **options: Any,
+    ) -> altair.TopLevelMixin:
         """Draws one chart of the study. A notebook shows it.
 
         Args:
             name: The name of a chart, as `assay plot STUDY list` shows them: "curves", "pareto", "verdicts", ...
             trial: The beginning of a trial's key, for charts of one trial. None takes the most accurate one.
+            configurations: The labels of those that the chart `curves` draws, each with all of its seeds; None: all.
+                Other charts are of the whole study: what they rank or correct for would change.
             **options: Options of that chart, such as `log="x"`.
 
         Returns:
             An Altair chart.
 
         Raises:
-            AssayError: There is no such chart, option or trial.
+            AssayError: There is no such chart, option or trial, or it cannot be drawn of some configurations.
         """
         from assay.report.charts import CHARTS
 
@@ -444,6 +623,11 @@ class Results:
                 options[key] = axis_column(options[key], self._axis_columns, self.frame().columns)
         chart.check(options)
         drawn_from = self._drawn_from(chart.needs, trial)
+        if configurations is not None and chart.needs != "trials and curves":
+            raise AssayError(f"chart {name!r}: is of the whole study; only curves are drawn of some configurations")
+        if configurations is not None:
+            trials = drawn_from[0]
+            drawn_from = (trials[trials["configuration"].isin(set(configurations))], drawn_from[1])
         if chart.needs == "trials and curves" and options.get("x") == "epochs":
             from assay.results.epochs import with_epochs
 
@@ -458,7 +642,7 @@ class Results:
             row = self._chosen(trial)
             kind = chart.title.removesuffix(" (most accurate trial)").lower()
             return f"{self.name}: {kind} of {row['label']}, seed {row['seed']}"
-        if chart.needs in ("effects", "importance", "verdicts"):
+        if chart.needs in ("effects", "importance", "verdicts", "search", "tuning cost"):
             return f"{self.name}: {chart.title.lower()}"
         return ""
 
@@ -479,7 +663,7 @@ class Results:
 
     def environment(self) -> list[tuple[str, str]]:
         """The machines, engines and library versions of the trials, as (name, text) pairs."""
-        machines = machines_of(self.store.database, [row["trial"] for row in self._rows])
+        machines = machines_of(self.store.database, self._rows.cells("trial"))
         return environment(self._rows, machines)
 
     def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
@@ -492,8 +676,12 @@ class Results:
         trials = self.frame()
         if needs == "trials and curves":
             return trials, self.curves()
+        if needs == "search":
+            return (self._jobs_of_search(),)
         if needs not in ("trials", "verdicts"):
             trials, _ = own(trials)
+        if needs in ("effects", "importance") and self.has_seeds:
+            trials, _ = own(self.screening())
         if needs == "effects":
             effects = sensitivity.effects(trials, self.axes, "baseline")
             return (effects.rename(columns={"difference": "effect"}),)
@@ -506,10 +694,18 @@ class Results:
             "nothing": lambda: (),
             "history": lambda: self._curve_of(trial),
             "confusion": lambda: self._confusion(trial),
+            "tuning cost": lambda: (self.tuning_cost(),),
             "weights": lambda: first_layer(self._history(trial)),
             "confused": lambda: most_confused(self._history(trial)),
         }
         return simple[needs]()
+
+    def _jobs_of_search(self) -> Searched:
+        """The search. Raises: AssayError where the study has another design."""
+        if self.searched is None:
+            design = self.about.get("design", "grid")
+            raise AssayError(f"that chart is of a search; study {self.name!r} has the design {design!r}")
+        return self.searched
 
     def _importance(self, trials: pandas.DataFrame) -> pandas.DataFrame:
         """The importance of the axes; of thousands of trials by a sample of them, which the chart says."""
@@ -517,6 +713,10 @@ class Results:
 
         sampled = trials.sample(_SAMPLE, random_state=0).sort_index() if len(trials) > _SAMPLE else trials
         table = importance.importance(sampled, self.axes).rename(columns={"term": "axis"})
+        if self.searched is not None:
+            from assay.results.ped_anova import ped_anova
+
+            table.attrs["ped_anova"] = {self._axis_columns.get(a, a): f for a, f in ped_anova(self.searched).items()}
         if len(sampled) < len(trials):
             table.attrs["sample"] = (len(sampled), len(trials))
         return table
@@ -530,6 +730,7 @@ class Results:
         from assay.analysis.verdicts import table_of
         from assay.report.answers import baseline_of
 
+        trials = self._paired() if self.race is not None else trials
         looks = self._of_looks("accuracy", 0.05)
         baseline = baseline_of(trials, {"accuracy": looks} if looks else None)
         count: int = len(set(trials["configuration"]))
@@ -567,7 +768,12 @@ class Results:
     def _chosen(self, trial: str | None) -> Row:
         """The row of a trial by the beginning of its key, else of the most accurate one; imported curves are none."""
         finished = [row for row in self._rows if row["outcome"] and row.get("origin") != "imported"]
+        if trial is None and self._search is not None and self._search.race is not None:
+            phases = self._search.phases(finished)
+            first = next((phase for phase in PHASES if phase in phases), "")
+            finished = [row for row, phase in zip(finished, phases, strict=True) if phase == first]
         if trial is not None:
+            finished = [row for row in self._every_row if row["outcome"] and row.get("origin") != "imported"]
             finished = [row for row in finished if row["trial"].startswith(trial)]
         if not finished:
             which = f" whose key begins with {trial!r}" if trial else ""
@@ -600,7 +806,14 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        """The summary as a table of a notebook, the most accurate configurations first."""
-        from assay.report.notebook import summary_table
+        """The summary as a table of a notebook, the most accurate configurations first, and the charts of the study."""
+        from assay.report.notebook import inline_chart, summary_table
 
-        return summary_table(self.frame(), repr(self))
+        table = summary_table(self.frame(), repr(self))
+        if len(self._rows) > _INLINE or not any(self._rows.cells("outcome")):
+            return table
+        charts: list[str] = []
+        for name in ("curves", "pareto"):
+            with suppress(AssayError):  # such as a study without seconds
+                charts.append(inline_chart(self.picture(name)))
+        return table + "".join(charts)

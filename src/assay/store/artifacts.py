@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
 
-from assay.errors import StoreError
-from assay.store.database import Database, chunks
+from assay.errors import FileError, StoreError
+from assay.store.database import Database, chunks, insert_missing, rows_at_once, whole
 from assay.store.schema import artifact
-from assay.system.files import sync_folder, write_atomically
+from assay.system.files import read_limited, sync_folder, write_atomically
+from assay.system.limits import ARTIFACT_BYTES
 
 _YOUNG_SECONDS = 3600.0
 SMALL_BYTES = 2**18
 """Artifacts up to this size are rows next to an SQLite file's results: no folder of a hundred thousand files."""
+
+
+Inspect = Callable[[str, bytes], None]
+"""Is given the name and the content of each artifact that is there and whole."""
+
+
+def ignored(name: str, content: bytes) -> None:
+    """Inspects nothing."""
 
 
 class ForbiddenError(StoreError):
@@ -39,7 +48,7 @@ class Artifacts(Protocol):
     def prepare(self, content: bytes) -> str: ...
     def add(self, connection: sa.Connection, content: bytes) -> None: ...
     def get(self, name: str) -> bytes: ...
-    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]: ...
+    def wrong(self, names: Collection[str], inspect: Inspect = ...) -> Iterator[tuple[str, StoreError]]: ...
     def unused(self, used: Collection[str]) -> list[tuple[str, int]]: ...
     def discard(self, names: Sequence[str]) -> None: ...
     def names(self) -> Iterator[str]: ...
@@ -65,7 +74,7 @@ class Folder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._flush_names(path.parent)
-            if path.exists() and name_of(path.read_bytes()) == name:  # a damaged file is overwritten
+            if path.is_file() and name_of(path.read_bytes()) == name:  # a damaged file is overwritten
                 path.touch()  # so that `is_young` holds until the row that refers to it is written
                 sync_folder(path.parent)  # whoever wrote it may have been killed before
                 return name
@@ -79,15 +88,17 @@ class Folder:
     def add(self, connection: sa.Connection, content: bytes) -> None:
         """The file is there already."""
 
-    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
-        """Those of the artifacts that are missing or damaged. Raises: ForbiddenError."""
+    def wrong(self, names: Collection[str], inspect: Inspect = ignored) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged; the others are inspected. Raises: ForbiddenError."""
         for name in names:
             try:
-                self.get(name)
+                content = self.get(name)
             except ForbiddenError:
                 raise
             except StoreError as error:
                 yield name, error
+            else:
+                inspect(name, content)
 
     def unused(self, used: Collection[str]) -> list[tuple[str, int]]:
         """The artifacts that are not used and not young, with their bytes."""
@@ -110,11 +121,11 @@ class Folder:
     def get(self, name: str) -> bytes:
         path = self._path(name)
         try:
-            content = path.read_bytes()
-        except PermissionError:
-            raise ForbiddenError(path) from None
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
+            content = read_limited(path, ARTIFACT_BYTES)
+        except FileError as error:
+            if isinstance(error.__context__, PermissionError):
+                raise ForbiddenError(path) from None
+            raise StoreError(str(error)) from None
         if name_of(content) != name:
             raise StoreError(f"{path}: damaged: its content does not have the hash that is its name")
         return content
@@ -176,22 +187,23 @@ class InTable:
         """Adds an artifact within the transaction that refers to it; a damaged one of that name is overwritten."""
         name, now = name_of(content), self.database.now(connection)
         stored = connection.execute(sa.select(artifact.c.content).where(artifact.c.hash == name)).scalar()
-        if stored is None:
-            connection.execute(sa.insert(artifact).values(hash=name, content=content, written=now))
+        if stored is None and insert_missing(connection, artifact, {"hash": name, "content": content, "written": now}):
             return
         values = {"written": now} if stored == content else {"written": now, "content": content}
         connection.execute(sa.update(artifact).where(artifact.c.hash == name).values(**values))
 
-    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
-        """Those of the artifacts that are missing or damaged."""
+    def wrong(self, names: Collection[str], inspect: Inspect = ignored) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged; the others are inspected."""
         missing = set(names)
         with self.database.read() as connection:
-            streamed = connection.execution_options(yield_per=100)
+            streamed = connection.execution_options(yield_per=rows_at_once(self.database, connection, artifact, 100))
             for name, content in streamed.execute(sa.select(artifact.c.hash, artifact.c.content)):
                 if name in missing:
                     missing.discard(name)
                     if not isinstance(content, bytes) or name_of(content) != name:
                         yield name, StoreError(f"artifact {name[:16]} is damaged")
+                    else:
+                        inspect(name, content)
         for name in missing:
             yield name, StoreError(f"artifact {name[:16]} is missing")
 
@@ -226,8 +238,9 @@ class InTable:
             names = connection.execute(sa.select(artifact.c.hash)).scalars().all()
         yield from (name for name in names if isinstance(name, str))
 
+    @whole
     def remove(self, name: str) -> None:
-        with self.database.write(durable=False) as connection:
+        with self.database.write(durable=False, shared=True) as connection:
             connection.execute(sa.delete(artifact).where(artifact.c.hash == name))
 
     def is_young(self, name: str) -> bool:
@@ -262,11 +275,11 @@ class BySize:
     def get(self, name: str) -> bytes:
         return self.table.get(name) if self.table.has(name) else self.folder.get(name)
 
-    def wrong(self, names: Collection[str]) -> Iterator[tuple[str, StoreError]]:
-        """Those of the artifacts that are missing or damaged. Raises: ForbiddenError."""
+    def wrong(self, names: Collection[str], inspect: Inspect = ignored) -> Iterator[tuple[str, StoreError]]:
+        """Those of the artifacts that are missing or damaged; the others are inspected. Raises: ForbiddenError."""
         rows = set(self.table.names())
-        yield from self.table.wrong([name for name in names if name in rows])
-        yield from self.folder.wrong([name for name in names if name not in rows])
+        yield from self.table.wrong([name for name in names if name in rows], inspect)
+        yield from self.folder.wrong([name for name in names if name not in rows], inspect)
 
     def unused(self, used: Collection[str]) -> list[tuple[str, int]]:
         """The artifacts that are not used and not young, with their bytes."""

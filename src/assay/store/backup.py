@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sqlite3
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +36,52 @@ def backup(store: Store, path: Path) -> tuple[int, int]:
     """
     if store.database.path is None:
         raise StoreError(f"{store.name}: a store in PostgreSQL; back it up with pg_dump, or with `assay store export`")
-    for existing in (path, path.with_name(path.name + ".artifacts")):
-        if existing.exists():
-            raise StoreError(f"{existing}: already exists; expected the name of a new file")
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        _remove(unfinished)
-        counts = _copy(store, unfinished)
-        artifacts = unfinished.with_name(unfinished.name + ".artifacts")
-        if artifacts.exists():
-            artifacts.rename(path.with_name(path.name + ".artifacts"))
-        unfinished.rename(path)  # last: whoever sees the file sees a whole store
-        sync_folder(path.parent)
+        with _alone(path, unfinished):
+            try:
+                counts = _copy(store, unfinished)
+                artifacts = unfinished.with_name(unfinished.name + ".artifacts")
+                if artifacts.exists():
+                    artifacts.rename(path.with_name(path.name + ".artifacts"))
+                unfinished.rename(path)  # last: whoever sees the file sees a whole store
+                sync_folder(path.parent)
+            finally:
+                with suppress(OSError):  # what could not be written cannot be removed either
+                    _remove(unfinished)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        with suppress(OSError):  # what could not be written cannot be removed either
-            _remove(unfinished)
     return counts
+
+
+@contextmanager
+def _alone(path: Path, unfinished: Path) -> Generator[None]:
+    """Makes the unfinished file, empty, and holds it: two backups to one name would take each other's files away.
+
+    Raises: StoreError if the copy exists, or another backup is writing it.
+    """
+    _check_new(path)
+    handle = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{path}: another backup is writing it; expected the name of a new file") from None
+        _check_new(path)  # the other one may just have ended
+        os.ftruncate(handle, 0)  # what an interrupted backup left
+        for suffix in ("-wal", "-shm"):
+            Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
+        shutil.rmtree(f"{unfinished}.artifacts", ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_new(path: Path) -> None:
+    """Refuses a copy that exists. Raises: StoreError."""
+    for existing in (path, path.with_name(path.name + ".artifacts")):
+        if os.path.lexists(existing):
+            raise StoreError(f"{existing}: already exists; expected the name of a new file")
 
 
 def _copy(store: Store, unfinished: Path) -> tuple[int, int]:

@@ -47,16 +47,24 @@ class _Summary(_Table):
     accuracy: _Spread | None = None
 
 
+class _Check(_Table):
+    what: str
+    deviation: Number | None
+    array: str
+
+
 class _Certificate(_Table):
     reference: str
     iterations: Whole
     tolerance: Number
-    losses: Number
-    weights: Number
+    losses: Number | None
+    weights: Number | None
     parted: Fraction = 0.0
     may_part: Fraction = 0.0
     notes: list[str]
     holds: bool
+    arithmetic: str = ""
+    checks: list[_Check] = []
 
 
 class _Start(_Table):

@@ -39,13 +39,45 @@ def wrong_rows(table: str, rows: Sequence[Mapping[str, Any]], *, skip: tuple[str
     if not rows:
         return {}
     names = [column.name for column in TABLES[table].columns if column.name in rows[0] and column.name not in skip]
+    return _wrong(table, names, lambda name: [row[name] for row in rows])
+
+
+def wrong_cells(
+    table: str, columns: Mapping[str, Sequence[Any]], chosen: Sequence[int], *, skip: tuple[str, ...] = ()
+) -> dict[int, str]:
+    """As `wrong_rows` of rows that are columns, by their number in them.
+
+    Args:
+        table: The table, whose columns may be a part of those given.
+        columns: The cells of each column.
+        chosen: The numbers of the rows that are checked, ascending.
+        skip: Columns that are not checked.
+    """
+    if not chosen:
+        return {}
+    names = [column.name for column in TABLES[table].columns if column.name in columns and column.name not in skip]
+
+    def cells(name: str) -> Sequence[Any]:
+        whole = list(columns[name])
+        return whole if len(chosen) == len(whole) else [whole[number] for number in chosen]
+
+    return {chosen[place]: reason for place, reason in _wrong(table, names, cells).items()}
+
+
+def _wrong(table: str, names: Sequence[str], cells: Callable[[str], Sequence[Any]]) -> dict[int, str]:
+    """The rows that cannot be read by their place, from a function that gives the cells of a column."""
     suspects: set[int] = set()
     for name in names:
-        suspects.update(_failing(TABLES[table].columns[name], [row[name] for row in rows]))
+        suspects.update(_failing(TABLES[table].columns[name], cells(name)))
+    if not suspects:
+        return {}
+    of_suspects = {
+        name: {number: cell for number, cell in enumerate(cells(name)) if number in suspects} for name in names
+    }
     wrong: dict[int, str] = {}
     for number in sorted(suspects):
         try:
-            check_row(table, {name: rows[number][name] for name in names})
+            check_row(table, {name: of_suspects[name][number] for name in names})
         except ValueError as error:
             wrong[number] = str(error)
     return wrong

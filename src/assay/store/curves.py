@@ -378,6 +378,11 @@ def has_column(cell: Any, name: str) -> bool:
     return NAMES.index(name) in cell[_START : _START + 3 * cell[3] : 3] if len(cell) >= _START else False
 
 
+def header_of(cell: Any) -> Any:
+    """The header of a stored curve, which `has_column` reads; anything else, such as JSON text, as it is."""
+    return cell[: _START + 3 * cell[3]] if isinstance(cell, bytes) and len(cell) >= _START else cell
+
+
 def load(cells: Iterable[Any], *, check: bool = False, imported: Collection[int] = ()) -> Curves:
     """Many stored curves as arrays; those that cannot be read are left out and named in `errors`.
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from assay.errors import StoreError
 from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
@@ -23,14 +25,22 @@ from assay.store.urls import file_of, parsed, without_password
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 from assay.system.files import check_reachable
+from assay.system.limits import STORE_CELL_BYTES
 from assay.system.mounts import network_file_system
 
 T = TypeVar("T")
+P = ParamSpec("P")
+S = TypeVar("S", bound="_HasDatabase")
 
 _KEYS = 400  # in one query
+_BYTES_AT_ONCE = 2**28
 _BUSY_SECONDS = 60.0
 _SILENT_SECONDS = 2.0  # of waiting, after which it is said
 _log = logging.getLogger("assay.store")
+_LOST_SECONDS = 600.0  # for which a server that was lost is tried again
+_SILENT_ATTEMPTS = 3
+_LOST_STATES = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
+"""SQL states: connections, a serialisation that failed, a deadlock, a server that is shut down, crashes or starts."""
 _LOCK = 0x61737361  # PostgreSQL's advisory lock: it serialises the writers, as SQLite does
 
 
@@ -38,12 +48,22 @@ class OldSchemaError(StoreError):
     """A store must be migrated before it can be read."""
 
 
-class Database:
-    """An SQLite or PostgreSQL database. With `read_only` nothing is created, migrated or locked."""
+class LostServerError(StoreError):
+    """The connection to the server was lost, or the server undid the transaction for another one's sake."""
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+
+class Database:
+    """An SQLite or PostgreSQL database. With `read_only` nothing is created, migrated or locked.
+
+    `patience`: the seconds after which a wait for a lock or a lost server is an error; None: 60 for a lock, 600 for a
+    server.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False, patience: float | None = None) -> None:
         self.url = parsed(url)
         self.read_only = read_only
+        self._busy_seconds = _BUSY_SECONDS if patience is None else patience
+        self._lost_seconds = _LOST_SECONDS if patience is None else patience
         self.name = without_password(self.url.render_as_string(hide_password=True))
         self.path: Path | None = None
         self._identity: tuple[int, int] | None = None
@@ -53,7 +73,9 @@ class Database:
                 self.name = str(Path(self.url.database or ""))
                 self.engine = self._open_sqlite(self.path)
             else:
-                self.engine = sa.create_engine(self.url, pool_pre_ping=True)
+                # a pooler such as pgbouncer gives each transaction another connection, which has no prepared statements
+                arguments = {"prepare_threshold": None}
+                self.engine = sa.create_engine(self.url, pool_pre_ping=True, connect_args=arguments)
                 if not read_only:
                     self._migrate_postgres()
             self.version = self._check_version()
@@ -66,17 +88,21 @@ class Database:
     # --- transactions ---
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Generator[sa.Connection]:
+    def write(self, *, durable: bool = True, shared: bool = False) -> Generator[sa.Connection]:
         """A transaction that holds the write lock from its beginning. Raises: StoreError.
 
         Args:
-            durable: Whether the commit is on the disk when it returns. If not, a power cut may undo it with every later
-                one that is not durable either; a commit that is durable takes all earlier ones with it.
+            durable: Whether the commit of an SQLite file is on the disk when it returns. If not, a power cut may undo
+                it with every later one that is not durable either; a commit that is durable takes all earlier ones with
+                it. A server's always is: a driver lives on when the server's machine does not.
+            shared: Whether a server lets other shared transactions run at the same time: this one locks the rows of the
+                trajectories that it changes, and no other rows can be in question.
         """
         connecting = self.engine.execution_options(assay_write=True, assay_durable=durable)
         with self.explaining(), connecting.connect() as connection, connection.begin():
             if self.path is None:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                lock = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+                connection.execute(sa.select(lock(_LOCK)))
             elif self._identity not in (None, _identity_of(self.path)):
                 raise StoreError(
                     f"{self.name}: was moved, replaced or deleted while it was in use: what is written now would be in "
@@ -87,14 +113,57 @@ class Database:
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
         """A transaction that reads one consistent state of the store. Raises: StoreError."""
-        with self.explaining(), self.engine.connect() as connection, connection.begin():
+        with self.explaining(), self._connected() as connection, connection.begin():
             yield connection
+
+    def _connected(self) -> sa.Connection:
+        """A connection; a server that does not answer is waited for."""
+
+        def attempt(_: bool) -> sa.Connection:
+            with self.explaining():
+                return self.engine.connect()
+
+        return self.whole(attempt) if self.path is None else self.engine.connect()
+
+    def whole(self, action: Callable[[bool], T]) -> T:
+        """Runs a transaction, and runs it again as a whole where the server was lost within it.
+
+        A connection that is lost in a commit leaves open whether the server committed, so that an action that is run
+        again looks for what an earlier attempt may have left.
+
+        Args:
+            action: Is given whether an earlier attempt was lost.
+
+        Raises:
+            StoreError: As the action does; of a lost server after 10 minutes.
+        """
+        begin, attempt = time.monotonic(), 0
+        while True:
+            try:
+                value = action(attempt > 0)
+            except LostServerError as error:
+                waited = time.monotonic() - begin
+                if waited > self._lost_seconds:
+                    raise
+                if attempt == _SILENT_ATTEMPTS:
+                    _log.warning("%s; trying again for up to %.0f min", error, self._lost_seconds / 60)
+                time.sleep(min(5.0, 0.02 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
+                attempt += 1
+                continue
+            if attempt > _SILENT_ATTEMPTS:
+                _log.warning("%s: is back after %.0f s", self.name, time.monotonic() - begin)
+            return value
 
     def now(self, connection: sa.Connection) -> float:
         """Seconds since 1970 by the database's clock."""
         if self.path is not None:
             return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar_one())
         return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+
+    def schema_version(self) -> str | None:
+        """The version of the schema now, which another process may have migrated since the store was opened."""
+        with self.read() as connection:
+            return _version(connection)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -110,7 +179,9 @@ class Database:
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None and "not a database" in str(error):
                 raise StoreError(_not_a_database(self.path)) from error
-            raise StoreError(_sentence(self.name, error)) from error
+            sentence = _sentence(self.name, error, self._busy_seconds)
+            kind = LostServerError if self.path is None and _is_lost(error) else StoreError
+            raise kind(sentence) from error
 
     # --- SQLite ---
 
@@ -155,10 +226,15 @@ class Database:
         """
         connection = self._connect(path)
         try:
-            application = _patiently(self.name, lambda: connection.execute("PRAGMA application_id").fetchone()[0])
+            identifier = "PRAGMA application_id"
+            application = self._patiently(lambda: connection.execute(identifier).fetchone()[0])
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if application != APPLICATION and tables:
                 raise StoreError(f"{path}: a database of another program; expected a store of Assay")
+            if (foreign := self._patiently(lambda: foreign_schema(connection))) is not None:
+                raise StoreError(
+                    _damaged(path, f"its schema has {foreign}, whose SQL would be run; a store of Assay has none")
+                )
             return _sqlite_version(connection)
         finally:
             connection.close()
@@ -170,17 +246,42 @@ class Database:
         except DBAPIError as error:
             if "locked" not in str(error.orig):
                 raise
-            _say_waiting(self.name)
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {(_BUSY_SECONDS - _SILENT_SECONDS) * 1000:.0f}")
+            rest = self._busy_seconds - _SILENT_SECONDS
+            if rest <= 0:
+                raise
+            self._say_waiting()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {rest * 1000:.0f}")
             try:
                 connection.exec_driver_sql(statement)
             finally:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SILENT_SECONDS * 1000:.0f}")
 
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Retries while another process holds the file, and says so when the wait becomes long.
+
+        SQLite itself does not always wait, for instance when the journal mode is changed.
+        """
+        begin, silent = time.monotonic(), True
+        while True:
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - begin
+                if "locked" not in str(error) or waited > self._busy_seconds:
+                    raise
+                if silent and waited >= _SILENT_SECONDS:
+                    silent = self._say_waiting()
+                time.sleep(0.01)
+
+    def _say_waiting(self) -> bool:
+        """Says that another program is waited for; returns False: from now on, the wait is not silent."""
+        _log.warning("%s: in use by another program; waiting for up to %.0f s", self.name, self._busy_seconds)
+        return False
+
     def _connect(self, path: Path) -> sqlite3.Connection:
         target = quote(str(path.absolute()))
         mode = "ro" if self.read_only else "rwc"
-        connection = _raw(f"file:{target}?mode={mode}")
+        connection = _raw(f"file:{target}?mode={mode}", min(_SILENT_SECONDS, self._busy_seconds))
         if self.read_only:
             try:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -212,7 +313,7 @@ class Database:
     def _migrate_sqlite(self, engine: sa.Engine, path: Path) -> None:
         raw = self._connect(path)
         try:
-            _patiently(self.name, lambda: raw.execute("PRAGMA journal_mode = WAL"))
+            self._patiently(lambda: raw.execute("PRAGMA journal_mode = WAL"))
         finally:
             raw.close()
         with engine.execution_options(assay_write=True).connect() as connection, connection.begin():
@@ -303,8 +404,29 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _raw(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=_SILENT_SECONDS, isolation_level=None, check_same_thread=False)
+def _raw(uri: str, timeout: float = _SILENT_SECONDS) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    return distrusting(connection)
+
+
+def distrusting(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A connection to a file that anybody may have made: its schema calls no function, and its cells are bounded."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, STORE_CELL_BYTES.most)
+    return connection
+
+
+def foreign_schema(connection: sqlite3.Connection) -> str | None:
+    """The first part of a schema that is SQL to be run when rows are read or written; None if there is none."""
+    for name, kind, text in connection.execute("SELECT name, type, sql FROM sqlite_master"):
+        if kind in ("trigger", "view"):
+            return f"the {kind} {name!r:.80}"
+        if kind == "table" and is_virtual(text):
+            return f"the virtual table {name!r:.80}"
+        generated = "SELECT count(*) FROM pragma_table_xinfo(?) WHERE hidden > 1"
+        if kind == "table" and connection.execute(generated, (name,)).fetchone()[0]:
+            return f"a generated column in the table {name!r:.80}"
+    return None
 
 
 def _not_a_database(path: Path) -> str:
@@ -338,7 +460,7 @@ def interrupted_repair(path: Path) -> Path:
 
 def refuse_interrupted_repair(path: Path) -> None:
     """Refuses a store whose files a repair was moving when it was interrupted. Raises: StoreError."""
-    if interrupted_repair(path).exists():
+    if os.path.lexists(interrupted_repair(path)):
         line = command_line("assay store repair --in-place", store=str(path))
         raise StoreError(f"{path}: damaged: its repair was interrupted; `{line}` finishes it")
 
@@ -362,31 +484,7 @@ def _version(connection: sa.Connection) -> str | None:
     return None if version is None else str(version)
 
 
-def _patiently(name: str, action: Callable[[], T]) -> T:
-    """Retries while another process holds the file, and says so when the wait becomes long.
-
-    SQLite itself does not always wait, for instance when the journal mode is changed.
-    """
-    begin, silent = time.monotonic(), True
-    while True:
-        try:
-            return action()
-        except sqlite3.OperationalError as error:
-            waited = time.monotonic() - begin
-            if "locked" not in str(error) or waited > _BUSY_SECONDS:
-                raise
-            if silent and waited >= _SILENT_SECONDS:
-                silent = _say_waiting(name)
-            time.sleep(0.01)
-
-
-def _say_waiting(name: str) -> bool:
-    """Says that another program is waited for; returns False: from now on, the wait is not silent."""
-    _log.warning("%s: in use by another program; waiting for up to %.0f s", name, _BUSY_SECONDS)
-    return False
-
-
-def _sentence(where: str, error: Exception) -> str:
+def _sentence(where: str, error: Exception, busy_seconds: float) -> str:
     """A sentence for an error of the database."""
     cause = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).strip()
     folded = cause.casefold()
@@ -394,11 +492,60 @@ def _sentence(where: str, error: Exception) -> str:
         return f"{where}: no space left on the disk ({cause}); stored results are safe, and the same command resumes"
     if "malformed" in folded or "not a database" in folded or "corrupt" in folded:
         return _damaged(where, cause)
+    if "too big" in folded:
+        return _damaged(where, f"a cell has more than {STORE_CELL_BYTES}")
     if "readonly" in folded or "unable to open" in folded or "read-only" in folded:
         return f"{where}: cannot be opened for writing ({cause}); expected a file in a folder that may be written to"
     if "locked" in folded:
-        return f"{where}: locked by another program for more than {_BUSY_SECONDS:.0f} s"
+        return f"{where}: locked by another program for more than {busy_seconds:.0f} s"
     return f"{where}: {cause.splitlines()[0] if cause else type(error).__name__}"
+
+
+class _HasDatabase(Protocol):
+    database: Database
+
+
+def whole(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """A method whose only transaction is run again as a whole where the server was lost within it (`Database.whole`).
+
+    Running it twice must do what running it once does.
+    """
+
+    @wraps(method)
+    def call(self: S, *values: P.args, **named: P.kwargs) -> T:
+        return self.database.whole(lambda _: method(self, *values, **named))
+
+    return call
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether a server's error says nothing against the transaction, which may be run again."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # libpq's own: there is no connection, or no longer
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return str(state).startswith(_LOST_STATES)
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Inserts a row if the table lacks its key, also while other transactions insert it; returns whether it did."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).values(**row).on_conflict_do_nothing()).rowcount == 1
+
+
+def is_virtual(text: object) -> bool:
+    """Whether the SQL of a table in a schema is that of a virtual table."""
+    return str(text).lstrip().upper().startswith("CREATE VIRTUAL")
+
+
+def rows_at_once(database: Database, connection: sa.Connection, table: sa.Table, most: int) -> int:
+    """How many rows of a table may be read at once, so that their cells stay below 256 MiB however large they are."""
+    if database.path is None or database.path.stat().st_size <= _BYTES_AT_ONCE:
+        return most
+    sizes = [sa.func.coalesce(sa.func.length(column), 0) for column in table.columns]
+    largest = connection.execute(sa.select(sa.func.max(sum(sizes[1:], sizes[0])))).scalar() or 0
+    return max(1, min(most, _BYTES_AT_ONCE // max(1, int(largest))))
 
 
 def chunks(keys: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -12,14 +12,15 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError
 from assay.errors import StoreError
 from assay.store import leases
 from assay.store.artifacts import Artifacts
-from assay.store.database import Database, chunks
+from assay.store.database import Database, chunks, insert_missing
 from assay.store.leases import Lease
 from assay.store.records import Finished, machine_row, result_row
+from assay.store.removals import stored_trials
 from assay.store.rows import check_row
 from assay.store.schema import machine, result
 from assay.studies.plan import Trial
 from assay.system.machine import cores, describe
-from assay.training.outcome import Outcome
+from assay.training.outcome import Outcome, value_of
 
 _OF_THE_ROW = (DataError, IntegrityError, InterfaceError, UnicodeError, OverflowError, ValueError)
 """Errors that are of a row alone, and not of the database."""
@@ -46,18 +47,27 @@ Put = tuple[str, Finished, str | None]
 
 
 def ends_stored(
-    database: Database, artifacts: Artifacts, endings: Sequence[Ending], release: Sequence[Lease]
+    database: Database,
+    artifacts: Artifacts,
+    endings: Sequence[Ending],
+    release: Sequence[Lease],
+    *,
+    again: bool = False,
 ) -> Committed:
     """Stores the artifacts of trials, then in one transaction the results of those whose lease still holds.
 
-    A result that the database refuses does not undo the others: each has a savepoint.
+    A result that the database refuses does not undo the others: each has a savepoint. `again`: an earlier attempt may
+    have been committed. Its results are accepted, although the leases may have ended since.
     """
     contents = [ending.finished.content for ending in endings]
     names = [None if content is None else artifacts.prepare(content) for content in contents]
-    with database.write() as connection:
+    with database.write(shared=True) as connection:
         held = leases.held(connection, [ending.lease for ending in endings])
-        stored = Committed([ending.lease.trajectory in held for ending in endings])
-        kept = [(e, name) for e, name in zip(endings, names, strict=True) if e.lease.trajectory in held]
+        there = stored_trials(connection, [ending.trial.key for ending in endings])  # others were removed
+        accepted = [ending.lease.trajectory in held and ending.trial.key in there for ending in endings]
+        before = _stored_before(connection, endings) if again else set[str]()
+        stored = Committed([taken or e.trial.key in before for e, taken in zip(endings, accepted, strict=True)])
+        kept = [(e, name) for e, name, taken in zip(endings, names, accepted, strict=True) if taken]
         for ending, _ in kept:
             if ending.finished.content is not None:
                 artifacts.add(connection, ending.finished.content)
@@ -72,6 +82,19 @@ def ends_stored(
         leases.note_checkpoints(connection, [c for c in checkpoints if c[1] >= held[c[0].trajectory]])
         leases.end(connection, release)
     return stored
+
+
+def _stored_before(connection: sa.Connection, endings: Sequence[Ending]) -> set[str]:
+    """The trials whose stored result is the one of their ending, which a commit before has stored."""
+    rows = {e.trial.key: result_row(e.trial.key, e.finished, artifact=None, cores=0, now=0.0) for e in endings}
+    names = ("outcome", "reason", "seconds", "ledger", "curve")
+    before: set[str] = set()
+    for keys in chunks(list(rows)):
+        query = sa.select(result.c.trial, *(result.c[name] for name in names)).where(result.c.trial.in_(keys))
+        for row in connection.execute(query).mappings():
+            if all(row[name] == rows[row["trial"]].get(name) for name in names):
+                before.add(row["trial"])
+    return before
 
 
 def put_each(database: Database, connection: sa.Connection, ends: Sequence[Put], errors: list[StoreError]) -> None:
@@ -107,7 +130,11 @@ def _cause(error: Exception) -> str:
 
 
 def put(database: Database, connection: sa.Connection, ends: Sequence[Put]) -> None:
-    """Writes results in place of those that their trials have."""
+    """Writes results in place of those that their trials have.
+
+    A result that is worth more (`value_of`) stays, and is no longer marked as stale: no repeat that failed or was cut
+    short may destroy it.
+    """
     if not ends:
         return
     now, count = database.now(connection), cores()
@@ -120,17 +147,42 @@ def put(database: Database, connection: sa.Connection, ends: Sequence[Put]) -> N
         rows.append(
             _checked_row(key, finished, artifact=artifact, count=count, now=now) | {"machine": places[id(about)]}
         )
-    for keys in chunks([key for key, _, _ in ends]):
+    worth_more = _worth_more(connection, rows)
+    rows = [row for row in rows if row["trial"] not in worth_more]
+    for keys in chunks(sorted(worth_more)):
+        connection.execute(sa.update(result).where(result.c.trial.in_(keys)).values(stale=False))
+    if not rows:
+        return
+    for keys in chunks([row["trial"] for row in rows]):
         connection.execute(sa.delete(result).where(result.c.trial.in_(keys)))
     columns = dict.fromkeys(name for row in rows for name in row)
     connection.execute(sa.insert(result), [{name: row.get(name) for name in columns} for row in rows])
+
+
+def _worth_more(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """The trials of new results whose stored result is worth more."""
+    values = {row["trial"]: _value(row["outcome"], row.get("iterations")) for row in rows}
+    replaceable = [key for key, value in values.items() if value < value_of(Outcome.COMPLETED, measured=True)]
+    kept: set[str] = set()
+    for keys in chunks(replaceable):
+        query = sa.select(result.c.trial, result.c.outcome, result.c.iterations).where(result.c.trial.in_(keys))
+        stored = connection.execute(query)
+        kept |= {row.trial for row in stored if _value(row.outcome, row.iterations) > values[row.trial]}
+    return kept
+
+
+def _value(outcome: str, iterations: int | None) -> int:
+    """What a row of a result is worth; one that is damaged nothing."""
+    if outcome not in set(Outcome):
+        return 0
+    return value_of(Outcome(outcome), measured=iterations is not None)
 
 
 def _place(connection: sa.Connection, about: dict[str, Any]) -> str:
     """The hash of a machine, which is stored."""
     place = machine_row(about)
     if connection.execute(sa.select(machine.c.hash).where(machine.c.hash == place["hash"])).first() is None:
-        connection.execute(sa.insert(machine).values(**place))
+        insert_missing(connection, machine, place)
     return place["hash"]
 
 

@@ -70,7 +70,7 @@ def add(database: Database, history: History, *, study_name: str = "", named: bo
         name = old.name if old and not named else source.name
         number = _study_id(connection, target, database.now(connection))
         if not old and not named:
-            name = _free(connection, number, source)
+            name = free_name(connection, number, source)
         refuse_taken(connection, number, target, name=name, key=source.key)
         row = _row(history, name) | {"study": number, "finished": database.now(connection)}
         connection.execute(sa.delete(imported).where(imported.c.key == source.key))
@@ -88,7 +88,7 @@ def _study_id(connection: sa.Connection, name: str, now: float) -> int:
     return int(connection.execute(sa.insert(study).values(**values)).inserted_primary_key[0])  # pyright: ignore
 
 
-def _free(connection: sa.Connection, number: int, source: Source) -> str:
+def free_name(connection: sa.Connection, number: int, source: Source) -> str:
     """The first name for a curve that no other curve and no configuration of the study has."""
     curves = connection.execute(sa.select(imported.c.name).where(imported.c.study == number)).scalars()
     labels = connection.execute(sa.select(member.c.label).where(member.c.study == number)).scalars()

@@ -9,15 +9,31 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.errors import StoreError
+from assay.errors import AssayError, StoreError
+from assay.recipe.model import Recipe
 from assay.store import benches
 from assay.store.columns import wrong_rows
+from assay.store.database import rows_at_once
 from assay.store.holder import Holder
 from assay.store.imported import history_of
 from assay.store.rows import check_row
-from assay.store.schema import bench, imported, machine, member, progress, result, study, trajectory, trial
+from assay.store.schema import (
+    bench,
+    imported,
+    machine,
+    member,
+    progress,
+    result,
+    search,
+    search_job,
+    study,
+    trajectory,
+    trial,
+)
 from assay.store.store import Store
+from assay.studies.keys import is_same_training
 from assay.system.files import write_atomically
+from assay.training.checkpoints import described_in
 
 _ROWS = 2000  # read at once
 Show = Callable[[str, int, int], None]
@@ -33,7 +49,7 @@ class Defect:
     """A defect of a store.
 
     Attributes:
-        kind: "damaged", "unreadable", "missing", "orphan" or "lease".
+        kind: "damaged", "unreadable", "missing", "foreign", "orphan" or "lease".
         subject: the key of the row, the name of the artifact or the name of the store.
         sentence: a description.
     """
@@ -64,7 +80,8 @@ def _rows(store: Store, show: Show) -> Iterator[Defect]:
     with store.database.read() as connection:
         for table, key, noun in _CHECKED:
             total, done = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one(), 0
-            found = connection.execution_options(yield_per=_ROWS).execute(sa.select(table))
+            size = rows_at_once(store.database, connection, table, _ROWS)
+            found = connection.execution_options(yield_per=size).execute(sa.select(table))
             for rows in found.mappings().partitions():
                 done += len(rows)
                 show(f"rows of {table.name}", done, int(total))
@@ -105,10 +122,50 @@ def _artifacts(store: Store, show: Show) -> Iterator[Defect]:
     for name, owner in owner_of.items():
         if name not in existing:
             yield Defect("missing", name, f"artifact {name[:16]} of {owner} is missing")
-    for name, error in store.artifacts.wrong([name for name in owner_of if name in existing]):
+    foreign = _Foreign(store)
+    for name, error in store.artifacts.wrong([name for name in owner_of if name in existing], foreign):
         yield Defect("missing", name, f"artifact of {owner_of[name]}: {error}")
+    yield from foreign.defects
     for name in sorted(existing - set(owner_of)):
         yield Defect("orphan", name, f"artifact {name[:16]} is not referenced; `assay store vacuum` removes it")
+
+
+class _Foreign:
+    """Notes weights that are of another training than that of the row that refers to them."""
+
+    def __init__(self, store: Store) -> None:
+        ends = sa.select(result.c.artifact, result.c.trial, trial.c.recipe, result.c.iterations)
+        starts = sa.select(trajectory.c.checkpoint, trajectory.c.key, trial.c.recipe, trajectory.c.iteration)
+        ends = ends.join(trial, trial.c.key == result.c.trial).where(result.c.artifact.is_not(None))
+        starts = starts.join(trial, trial.c.trajectory == trajectory.c.key).where(trajectory.c.checkpoint.is_not(None))
+        self._owners: dict[str, dict[str, tuple[str, Any]]] = {}
+        with store.database.read() as connection:
+            for query in (ends, starts):
+                for name, key, recipe, iterations in connection.execute(query):
+                    self._owners.setdefault(name, {})[key] = recipe, iterations
+        self.defects: list[Defect] = []
+
+    def __call__(self, name: str, content: bytes) -> None:
+        for key, (recipe, iterations) in self._owners.get(name, {}).items():
+            if sentence := _foreign(content, recipe, iterations):
+                self.defects.append(Defect("foreign", key, f"artifact {name[:16]} of {key[:8]}: {sentence}"))
+
+
+def _foreign(content: bytes, text: str, iterations: Any) -> str:
+    """Why weights are not those of a training of the recipe that ended at the iteration; empty if they are.
+
+    What is no checkpoint, or has a recipe that cannot be read, is said where it is used.
+    """
+    try:
+        about, planned = described_in(content, source="its file"), json.loads(text)
+        if about["recipe"] != planned:  # those of one trajectory may differ in their budgets
+            recipes = [Recipe.stored(raw, code=about["code"]) for raw in (about["recipe"], planned)]
+            if not is_same_training(*recipes):
+                return "its weights are of a training of another recipe"
+        t = about["t"]
+    except (AssayError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return ""
+    return "" if iterations in (None, t) else f"its weights are of iteration {t!r:.30}; expected {iterations!r:.30}"
 
 
 def _leases(store: Store) -> Iterator[Defect]:
@@ -130,12 +187,16 @@ _CHECKED = (
     (study, "name", "study"),
     (member, "trial", "member of a study with trial"),
     (progress, "trajectory", "progress of trajectory"),
+    (search, "digest", "search"),
+    (search_job, "trial", "decision of a search for trial"),
 )
 
 _QUARANTINES = (
     (member, member.c.trial, "quarantined the members of studies with trial {}; run the study again"),
     (result, result.c.trial, "quarantined the result of trial {}; it will be trained again"),
     (trial, trial.c.key, "quarantined trial {}; run its study again"),
+    (search, search.c.digest, "quarantined what search {} resolved; running it again resolves it anew"),
+    (search_job, search_job.c.trial, "quarantined the decision for trial {}; running its search again decides it"),
     (bench, bench.c.key, "quarantined bench {}"),
     (progress, progress.c.trajectory, "removed the progress of trajectory {}"),
     (imported, imported.c.key, "quarantined the imported curve {}; import its log again"),
@@ -167,6 +228,12 @@ def repair(store: Store) -> list[str]:
                 artifacts = sa.update(result).where(result.c.artifact == defect.subject)
                 connection.execute(artifacts.values(artifact=None))
                 repairs.append(f"dropped the reference to artifact {defect.subject[:16]}")
+            elif defect.kind == "foreign":
+                checkpoints = sa.update(trajectory).where(trajectory.c.key == defect.subject)
+                connection.execute(checkpoints.values(checkpoint=None, iteration=0))
+                artifacts = sa.update(result).where(result.c.trial == defect.subject)
+                connection.execute(artifacts.values(artifact=None))
+                repairs.append(f"dropped the weights of {defect.subject[:8]}, which are of another training")
             elif defect.kind == "lease":
                 leased = sa.update(trajectory).where(trajectory.c.key == defect.subject)
                 connection.execute(leased.values(token=None, expires=None))

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from assay.errors import FileError, StoreError
 from assay.system.files import write_atomically
 from assay.system.limits import EXPORT_CONTENT_BYTES, EXPORT_ROWS, EXPORT_TABLE_BYTES
+from assay.system.parquet_footer import check_claims
 
 T = TypeVar("T")
-_CODECS = ("SNAPPY", "UNCOMPRESSED")  # what pandas writes; others turn a few bytes into very many
+_CODECS = ("snappy", "uncompressed")  # what pandas writes; others turn a few bytes into very many
 _BATCH = 256  # rows
 
 
@@ -131,12 +132,4 @@ def _check(path: Path, about: Any, schema: Any) -> None:
     for field in schema:
         if not any(test(field.type) for test in flat):
             raise FileError(f"{path}: column {field.name[:80]!r} is of type {field.type}; expected numbers or texts")
-    total = 0
-    for group in range(about.num_row_groups):
-        for number in range(about.row_group(group).num_columns):
-            column = about.row_group(group).column(number)
-            total += column.total_uncompressed_size
-            if column.compression not in _CODECS:
-                raise FileError(f"{path}: compressed by {column.compression}; expected {' or '.join(_CODECS)}")
-    if total > EXPORT_CONTENT_BYTES.most:
-        raise FileError(f"{path}: claims {total:,} bytes; expected at most {EXPORT_CONTENT_BYTES}")
+    check_claims(path, codecs=_CODECS, largest=EXPORT_CONTENT_BYTES)

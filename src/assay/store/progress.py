@@ -48,7 +48,7 @@ def write(database: Database, running: Sequence[Running], holder: str) -> None:
     A trajectory whose lease another process has by now is left out. The commit is not flushed to disk.
     """
     by_key = {one.lease.trajectory: one for one in running}
-    with database.write(durable=False) as connection:
+    with database.write(durable=False, shared=True) as connection:
         held = sa.exists().where(trajectory.c.key == progress.c.trajectory, trajectory.c.token == progress.c.token)
         connection.execute(sa.delete(progress).where(~held))
         now, rows = database.now(connection), list[dict[str, Any]]()

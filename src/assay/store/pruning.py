@@ -47,13 +47,44 @@ def _prunable(connection: sa.Connection, name: str, winners: Collection[str]) ->
     """The trials of a study that are no winners, and that no other study keeps the weights of."""
     definitions = connection.execute(sa.select(study.c.id, study.c.name, study.c.definition)).all()
     members: dict[int, set[str]] = {}
-    own = next(row.id for row in definitions if row.name == name)
+    own = next((row.id for row in definitions if row.name == name), None)
+    if own is None:  # another process has removed it
+        return set()
     others = [row.id for row in definitions if row.id != own and _keeps(row.definition)]
     for number in (own, *others):
         rows = connection.execute(sa.select(member.c.trial).where(member.c.study == number)).scalars()
         members[number] = set(rows)
     kept = set(winners).union(*(members[number] for number in others))
     return members[own] - kept
+
+
+def kept_by_others(store: Store, names: Collection[str]) -> tuple[set[str], set[str]]:
+    """The trials with weights that other studies keep, and those of studies with `save_best`.
+
+    Args:
+        store: The store.
+        names: The studies that do not count.
+    """
+    weights, best = set[str](), set[str]()
+    with store.database.read() as connection:
+        for row in connection.execute(sa.select(study.c.id, study.c.name, study.c.definition)).all():
+            if row.name in names or not _keeps(row.definition):
+                continue
+            query = sa.select(result.c.trial).join(member, member.c.trial == result.c.trial)
+            of_study = query.where(member.c.study == row.id, result.c.artifact.is_not(None))
+            keys = set(connection.execute(of_study).scalars())
+            weights |= keys
+            best |= keys if _saves_best(row.definition) else set()
+    return weights, best
+
+
+def _saves_best(definition: str) -> bool:
+    """Whether a stored study keeps the weights of the best point too."""
+    try:
+        plain: Any = json.loads(definition)
+    except ValueError:
+        return False
+    return isinstance(plain, dict) and bool(plain.get("save_best"))
 
 
 def _keeps(definition: str) -> bool:

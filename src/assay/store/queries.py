@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import operator
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
 from assay.errors import AssayError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
-from assay.store.columns import readable_rows, wrong_rows
+from assay.store.columns import readable_rows, wrong_cells, wrong_rows
+from assay.store.comparisons import EQUALITIES, OPERATORS, TRUTH, is_number, number_of, passes
 from assay.store.curves import Curves, load
 from assay.store.database import Database
 from assay.store.rows import readable, unreadable
-from assay.store.schema import imported, machine, member, result, study, trajectory, trial
-from assay.training.outcome import RANKED
+from assay.store.schema import imported, machine, member, result, search, search_job, study, trajectory, trial
+from assay.store.study_rows import StudyRows
+from assay.studies.search.jobs import FRESH
+from assay.training.outcome import RANKED, Outcome
 
 Row = dict[str, Any]
 
@@ -34,15 +37,6 @@ FILTERS: dict[str, sa.Column[Any]] = {
 }
 """The columns by which trials can be filtered and sorted."""
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    "<": operator.lt,
-    ">=": operator.ge,
-    "<=": operator.le,
-}
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _FILTER = re.compile(r"\s*(axis\.[^=<>!]+?|[A-Za-z_][A-Za-z_0-9]*(?::[^<>=!]+?)?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 NAMES = (*FILTERS, *MACRO_SCORES)
 """The names by which trials can be filtered and sorted. A score of one class is one too, such as `recall:7`."""
@@ -62,15 +56,22 @@ def condition_on(text: str, columns: Mapping[str, sa.Column[Any]]) -> sa.ColumnE
         return None
     column = columns[name]
     value: Any = text_value
+    if not isinstance(column.type, sa.Integer | sa.Float) and operation not in EQUALITIES:
+        raise StoreError(f"filter {text!r}: {name} has no order; expected {name}= or {name}!=")
     if isinstance(column.type, sa.Boolean):
-        if text_value.lower() not in _TRUTH:
+        if text_value.lower() not in TRUTH:
             raise StoreError(f"filter {text!r}: got {text_value!r}; expected true or false")
-        value = _TRUTH[text_value.lower()]
+        value = TRUTH[text_value.lower()]
     elif not isinstance(column.type, sa.Text | sa.String):
         value = _number(text, name, text_value)
     elif name == "key":
-        return column.like(re.sub(r"[^0-9a-f]", "", text_value) + "%")
-    return _OPERATORS[operation](column, value)
+        if not re.fullmatch(r"[0-9a-f]{1,64}", text_value.lower()):
+            raise StoreError(f"filter {text!r}: got {text_value!r}; expected a key or its beginning, such as key=1f3a")
+        begins = column.startswith(text_value.lower())
+        return begins if operation == "=" else sa.not_(begins)
+    elif name == "outcome" and text_value not in list(Outcome):
+        raise StoreError(f"filter {text!r}: {unknown('outcome', text_value, [str(one) for one in Outcome])}")
+    return OPERATORS[operation](column, value)
 
 
 AXIS = "axis."
@@ -98,8 +99,14 @@ def axis_condition(database: Database, text: str, study_name: str = "") -> sa.Co
     known = list(dict.fromkeys(axis for *_, table in values for axis in table))
     if name not in known:
         raise StoreError(unknown("axis", name, known) if known else f"filter {text!r}: no study has an axis")
+    if operation not in EQUALITIES:
+        numbers = [value for *_, table in values if is_number(value := table.get(name))]
+        if number_of(wanted) is None:
+            raise StoreError(f"filter {text!r}: got {wanted!r}; expected a number, or = or !=")
+        if not numbers:
+            raise StoreError(f"filter {text!r}: no value of this axis is a number; expected = or !=")
     chosen = [
-        (number, cell) for number, cell, table in values if name in table and _passes(table[name], operation, wanted)
+        (number, cell) for number, cell, table in values if name in table and passes(table[name], operation, wanted)
     ]
     by_study: dict[int, list[str]] = {}
     for number, cell in chosen:
@@ -110,20 +117,6 @@ def axis_condition(database: Database, text: str, study_name: str = "") -> sa.Co
         for start in range(0, len(cells), 400)
     ]
     return trial.c.key.in_(sa.select(member.c.trial).where(sa.or_(sa.false(), *parts)))
-
-
-def _passes(value: Any, operation: str, wanted: str) -> bool:
-    """Whether the value of an axis passes a filter; an order is one of numbers."""
-    number: float | None
-    try:
-        number = float(wanted)
-    except ValueError:
-        number = None
-    if isinstance(value, bool):
-        value = str(value).lower()
-    if isinstance(value, int | float) and number is not None:
-        return bool(_OPERATORS[operation](value, number))
-    return operation in ("=", "!=") and bool(_OPERATORS[operation](str(value), wanted))
 
 
 def _parts(text: str) -> tuple[str, str, str]:
@@ -138,7 +131,7 @@ def _parts(text: str) -> tuple[str, str, str]:
 def _score_test(text: str) -> scores.Test:
     """A filter on a score of the confusion matrix. Raises: StoreError."""
     name, operation, value = _parts(text)
-    return name, _OPERATORS[operation], _number(text, name, value)
+    return name, OPERATORS[operation], _number(text, name, value)
 
 
 def _number(text: str, name: str, value: str) -> float:
@@ -148,17 +141,18 @@ def _number(text: str, name: str, value: str) -> float:
             return fraction(value)
         except AssayError as error:
             raise StoreError(f"filter {text!r}: {error}") from None
-    try:
-        return float(value)
-    except ValueError:
-        raise StoreError(f"filter {text!r}: got {value!r}; expected a number") from None
+    number = number_of(value)
+    if number is None:
+        raise StoreError(f"filter {text!r}: got {value!r}; expected a number")
+    return number
 
 
 def studies(database: Database) -> list[Row]:
     """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy.
 
     `finished` trials have ended in any way. `unfinished` ones of them neither completed nor were stopped by a rule; the
-    best accuracy is of the others.
+    best accuracy is of the others. Of a search with a race, it is the mean of the winner's fresh seeds; of other
+    searches, `selected` is true: the best accuracy selected its configuration.
 
     A trial that several configurations of a study share counts once.
     """
@@ -183,13 +177,45 @@ def studies(database: Database) -> list[Row]:
     )
     with database.read() as connection:
         rows = readable_rows("study", "name", [dict(row) for row in connection.execute(query).mappings()])
+    searched = _searched(database)
     for row in rows:
+        row["selected"] = row["name"] in searched and searched[row["name"]] is None
+        fresh = searched.get(row["name"])
+        if fresh is not None:
+            row["best"] = fresh if fresh == fresh else None
         for name in ("best", "seconds"):
             if not isinstance(row[name], float | None):
                 reason = f"its trials have {row[name]!r:.60} as {name}"
                 _log.warning("%s", unreadable("study", row["name"], reason))
                 row[name] = None
     return rows
+
+
+def _searched(database: Database) -> dict[str, float | None]:
+    """The searches of a store: the mean accuracy of the last winner on its fresh seeds, None without one.
+
+    NaN where one of these has no accuracy.
+    """
+    if database.version < "0007":  # the first schema with searches
+        return {}
+    names = sa.select(study.c.name).join(search, search.c.study == study.c.id)
+    jobs = (
+        sa.select(study.c.name, search_job.c.parent, result.c.accuracy)
+        .select_from(search_job.join(study, study.c.id == search_job.c.study))
+        .join(result, sa.and_(result.c.trial == search_job.c.trial, ~result.c.stale))
+        .where(search_job.c.kind == FRESH)
+        .order_by(search_job.c.n)
+    )
+    with database.read() as connection:
+        found: dict[str, float | None] = dict.fromkeys(connection.execute(names).scalars())
+        accuracies: dict[str, dict[int, list[object]]] = {}
+        for name, parent, accuracy in connection.execute(jobs):
+            accuracies.setdefault(name, {}).setdefault(parent, []).append(accuracy)
+    for name, of_winner in accuracies.items():
+        values = list(of_winner.values())[-1]
+        numbers = [value for value in values if isinstance(value, float)]
+        found[name] = math.fsum(numbers) / len(numbers) if len(numbers) == len(values) else math.nan
+    return found
 
 
 def study_definition(database: Database, name: str) -> Row:
@@ -202,83 +228,115 @@ def study_definition(database: Database, name: str) -> Row:
     return dict(row)
 
 
+def member_count(database: Database, name: str) -> int:
+    """How many members a study has; 0 where there is none of the name. Raises: StoreError."""
+    query = sa.select(sa.func.count()).select_from(member.join(study, study.c.id == member.c.study))
+    with database.read() as connection:
+        return int(connection.execute(query.where(study.c.name == name)).scalar_one())
+
+
 def unknown_study(name: str, names: Sequence[str]) -> str:
     """The message for a study that the store does not have; of a damaged store, a name may be no text."""
     names = [name for name in names if isinstance(name, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
     return unknown("study", name, names) if names else f"unknown study {name!r}; the store has no studies yet"
 
 
-class StudyRow(Mapping[str, Any]):
-    """A row of a study, which holds its cells alone: the places of the columns are those of all its rows."""
-
-    __slots__ = ("_cells", "_places")
-
-    def __init__(self, places: Mapping[str, int], cells: tuple[Any, ...]) -> None:
-        self._places, self._cells = places, cells
-
-    def __getitem__(self, name: str) -> Any:
-        return self._cells[self._places[name]]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-_ONCE = ("trial", "recipe", "curve", "confusion", "ledger")  # texts that nearly every trial has its own of
-
-
-def study_rows(database: Database, name: str) -> tuple[Row, list[StudyRow]]:
+def study_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
     """The definition of a study, and its trials in order, with None in place of missing results."""
     row = study_definition(database, name)
-    query = (
-        sa.select(
-            member.c.trial,
-            member.c.label,
-            member.c.axis_values,
-            member.c.repeat,
-            *(c for c in trial.columns if c.name not in ("key", "created", "trajectory")),
-            *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale")),
-        )
+    columns = [
+        *_OF_MEMBER,
+        *(c for c in trial.columns if c.name not in ("key", "created", "trajectory")),
+        *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale")),
+    ]
+    readable("study", row, name)
+    rows = _members(database, row, columns)
+    _check_all(rows)
+    return json.loads(row["definition"]), _last_rungs(database, int(row["id"]), rows)
+
+
+def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
+    """The same without recipes, time breakdowns, confusion matrices and notes, which take most of the time and memory.
+
+    A search is not read this way: its rungs are not put together.
+    """
+    row = study_definition(database, name)
+    unread = ("data_checksum", "recipe", "batches", "batch_size", "numerics")
+    columns = [
+        *_OF_MEMBER,
+        *(c for c in trial.columns if c.name not in ("key", "created", "trajectory", *unread)),
+        *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale", *_UNREAD_RESULTS)),
+    ]
+    readable("study", row, name)
+    rows = _members(database, row, columns)
+    keys: Sequence[str] = rows.columns["trial"]
+    read = {column.name for column in columns}
+    finished = [number for number, outcome in enumerate(rows.columns["outcome"]) if outcome is not None]
+    for table in (member, trial, result):
+        chosen = finished if table is result else range(rows.own)
+        skip = [column.name for column in table.columns if column.name not in read]
+        for number, reason in wrong_cells(table.name, rows.columns, chosen, skip=(*skip, *_WIDE)).items():
+            raise StoreError(unreadable(table.name, keys[number], reason))
+    return json.loads(row["definition"]), rows
+
+
+_OF_MEMBER = [member.c.trial, member.c.label, member.c.axis_values, member.c.repeat, member.c.position]
+_UNREAD_RESULTS = ("reason", "ledger", "confusion", "warnings", "engine_choice", "source_commit", "finished")
+
+
+def _members(database: Database, row: Row, columns: list[Any]) -> StudyRows:
+    """The columns of the trials of a study, in order."""
+    query: Any = (
+        sa.select(*columns)
         .select_from(member.join(trial, trial.c.key == member.c.trial))
         .join(result, result.c.trial == member.c.trial, isouter=True)
         .where(member.c.study == row["id"])
         .order_by(member.c.position)
     )
-    readable("study", row, name)
     with database.read() as connection:
-        answer = connection.execute(query)
-        places = {column: place for place, column in enumerate(answer.keys())}
-        alike = [place not in {places[column] for column in _ONCE} for place in places.values()]
-        shared: dict[str, str] = {}
-        rows = [
-            StudyRow(
-                places,
-                tuple(
-                    shared.setdefault(cell, cell) if is_alike and type(cell) is str else cell
-                    for cell, is_alike in zip(cells, alike, strict=True)
-                ),
-            )
-            for cells in answer
-        ]
-    _check_all(rows)
-    return json.loads(row["definition"]), rows
+        answer = connection.execution_options(yield_per=_PORTION).execute(query)
+        return StudyRows.of(answer, {column.name: column for column in columns})
 
 
-def _check_all(rows: Sequence[StudyRow]) -> None:
+def _last_rungs(database: Database, number: int, rows: StudyRows) -> StudyRows:
+    """The rows of a search with one for each point that was trained in rungs: that of its last rung with a result.
+
+    Its label says at which rung it was stopped. The curve of a later rung begins with those of the earlier ones.
+    """
+    if database.version < "0007":
+        return rows
+    query = sa.select(search_job.c.n, search_job.c.rung, search_job.c.parent, search_job.c.kind)
+    with database.read() as connection:
+        jobs = connection.execute(query.where(search_job.c.study == number).order_by(search_job.c.n)).all()
+    if all(job.rung is None for job in jobs):
+        return rows
+    places = {position: number for number, position in enumerate(rows.columns["position"])}
+    outcomes = rows.columns["outcome"]
+    ended = {job.n for job in jobs if job.n in places and outcomes[places[job.n]] is not None}
+    hidden: set[int] = set()
+    for job in jobs:
+        if job.kind == "promotion" and job.parent is not None:
+            hidden.add(job.parent if job.n in ended else job.n)
+    rung_of = {job.n: job.rung for job in jobs if job.rung is not None and job.n in ended}
+    labels = {places[n]: f"{rows.columns['label'][places[n]]} (stopped at rung {rung})" for n, rung in rung_of.items()}
+    return rows.chosen([number for place, number in places.items() if place not in hidden], labels)
+
+
+_PORTION = 2000  # rows that are read at once
+
+
+def _check_all(rows: StudyRows) -> None:
     """Checks the rows of a study, but for their wide cells. Raises: StoreError, which names the first one."""
-    for row in rows:
-        if not str(row["recipe"]).startswith("{"):  # what is in it is checked where it is read
-            raise StoreError(unreadable("trial", row["trial"], "trial.recipe: is no table"))
-    finished = [row for row in rows if row["outcome"] is not None]
-    for table, checked in (("member", rows), ("trial", rows), ("result", finished)):
-        wrong = wrong_rows(table, checked, skip=("recipe", *_WIDE) if table != "member" else ())
-        for number, reason in wrong.items():
-            raise StoreError(unreadable(table, checked[number]["trial"], reason))
+    keys: Sequence[str] = rows.columns["trial"]
+    for number, recipe in enumerate(rows.columns["recipe"]):
+        if not str(recipe).startswith("{"):  # what is in it is checked where it is read
+            raise StoreError(unreadable("trial", keys[number], "trial.recipe: is no table"))
+    finished = [number for number, outcome in enumerate(rows.columns["outcome"]) if outcome is not None]
+    for table in ("member", "trial", "result"):
+        chosen = finished if table == "result" else range(rows.own)
+        skip = ("recipe", *_WIDE) if table != "member" else ()
+        for number, reason in wrong_cells(table, rows.columns, chosen, skip=skip).items():
+            raise StoreError(unreadable(table, keys[number], reason))
 
 
 def _check(row: Row, key: str) -> None:

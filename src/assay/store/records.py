@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from assay.recipe.model import Recipe
 from assay.store.curves import EMPTY, packed_points, points_of
 from assay.studies.plan import Trial
 from assay.system.load import Load
-from assay.system.machine import cores, describe
+from assay.system.machine import GPU, cores, describe
 from assay.training.history import History
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
@@ -109,9 +109,13 @@ def stored_machine(row: Mapping[str, Any]) -> dict[str, str]:
     return machine_row(description)
 
 
-def places() -> set[str]:
-    """The hashes under which trials of this machine are stored: a packed trial sees a part of its cores."""
-    return {machine_row({**describe(), "cores": count})["hash"] for count in range(1, cores() + 1)}
+def places(gpus: Sequence[Mapping[str, str]] = ()) -> set[str]:
+    """The hashes under which trials of this machine are stored: a packed trial sees a part of its cores.
+
+    `gpus`: the facts of GPUs whose trials count as well.
+    """
+    here = [describe(), *({**describe(), GPU: dict(gpu)} for gpu in gpus)]
+    return {machine_row({**about, "cores": count})["hash"] for about in here for count in range(1, cores() + 1)}
 
 
 def trial_row(trial: Trial, now: float) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from assay.errors import AssayError, StoreError
 from assay.recipe.model import Recipe
 from assay.store import curves
-from assay.store.schema import bench, imported, machine, member, progress, result, study, trial
+from assay.store.schema import bench, imported, machine, member, progress, result, search, search_job, study, trial
+from assay.studies.search.jobs import KINDS
 from assay.studies.settings import TIMINGS
 from assay.training.checked import LEDGER, Fraction, Number, Seconds, Whole
 from assay.training.ledger import ENTRIES
@@ -31,8 +32,8 @@ _MOST_DEPTH = 32  # of JSON in a cell
 _SUSPECT = re.compile(r"NaN|Infinity|(?<![\d.])\d{19}|[eE]\+?\d{3}|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 """What JSON has that `_check_plain` refuses, or may have: long numbers, large exponents, halves of surrogate pairs."""
 _FRACTIONS = ("accuracy", "train_accuracy", "validation_accuracy")
-_NOT_NEGATIVE = ("seconds", "effort")
-_TIMES = ("created", "updated", "finished")
+_NOT_NEGATIVE = ("seconds", "effort", "cost_seconds", "cost_flops")
+_TIMES = ("created", "updated", "finished", "decided", "told")
 _LAST_TIME = 253_370_764_800.0  # the beginning of the year 9999, in seconds since 1970: no calendar goes further
 _strict = ConfigDict(strict=True, extra="ignore")
 
@@ -158,6 +159,9 @@ def _one_of(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_lax = ConfigDict(extra="ignore")  # a tuple is a list in JSON
+_point = dict[str, str | int | float | bool]
+_numbers = TypeAdapter(list[Number], config=_strict)
 _list_of_texts = TypeAdapter(list[str], config=_strict)
 CELLS: dict[tuple[str, str], AfterValidator] = {
     ("trial", "recipe"): AfterValidator(_recipe),
@@ -175,10 +179,22 @@ CELLS: dict[tuple[str, str], AfterValidator] = {
     ("imported", "outcome"): _one_of(*Outcome),
     ("imported", "curve"): AfterValidator(functools.partial(_curve, trained=False)),
     ("imported", "warnings"): _of_json(list, _list_of_texts),
+    ("search", "worst"): _of_json(list, _numbers),
+    ("search", "shown"): _of_json(list, TypeAdapter(list[tuple[_point, list[Number]]], config=_lax)),
+    ("search", "versions"): _of_json(dict, TypeAdapter(dict[str, str], config=_strict)),
+    ("search_job", "axis_values"): _of_json(dict, TypeAdapter(_point, config=_strict)),
+    ("search_job", "kind"): _one_of(*KINDS),
+    ("search_job", "origin"): _one_of("sampler", "neighbour"),
+    ("search_job", "outcome"): _one_of(*Outcome),
+    ("search_job", "scores"): _of_json(list, _numbers),
+    ("search_job", "measured"): _of_json(list, _numbers),
     ("progress", "points"): AfterValidator(functools.partial(_curve, trained=False)),
 }
 """What is checked of a cell beyond its type, by table and column."""
-TABLES = {table.name: table for table in (trial, result, machine, study, member, imported, bench, progress)}
+TABLES = {
+    table.name: table
+    for table in (trial, result, machine, study, member, imported, bench, progress, search, search_job)
+}
 
 
 def _type_of(column: sa.Column[Any]) -> Any:
@@ -257,6 +273,17 @@ def readable(table: str, row: Mapping[str, Any], key: str) -> None:
         _check_table(row.get("recipe", "{}"))
     except ValueError as error:
         raise StoreError(unreadable(table, key, str(error))) from None
+
+
+def recipe_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe in the row of a trial, as plain data. Raises: StoreError, which names the trial, where it is none."""
+    try:
+        table: Any = json.loads(row["recipe"])
+    except (ValueError, TypeError, RecursionError):
+        table = None
+    if isinstance(table, dict) and all(isinstance(table.get(part), dict) for part in ("data", "budget")):  # pyright: ignore[reportUnknownMemberType]
+        return table  # pyright: ignore[reportUnknownVariableType]
+    raise StoreError(unreadable("trial", str(row["trial"]), "trial.recipe: is no recipe"))
 
 
 def _check_table(recipe: object) -> None:

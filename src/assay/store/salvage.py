@@ -13,14 +13,15 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from assay.errors import StoreError
+from assay.errors import FileError, StoreError
 from assay.store.curves import packed_text
-from assay.store.database import interrupted_repair, refuse_interrupted_repair
+from assay.store.database import distrusting, interrupted_repair, is_virtual, refuse_interrupted_repair
 from assay.store.integrity import repair
 from assay.store.records import stored_machine
 from assay.store.schema import machine, metadata, result
 from assay.store.store import Store
-from assay.system.files import sync_folder, write_atomically
+from assay.system.files import read_limited, sync_folder, write_atomically
+from assay.system.limits import REPAIR_BYTES
 
 _LOCK_BYTES = {"": (2**30, 512), "-shm": (120, 9)}  # where SQLite locks the file, and the index of its log
 _COMPANIONS = ("-wal", "-shm")
@@ -59,17 +60,19 @@ def salvage_in_place(path: Path) -> tuple[Path, int]:
         The new name of the damaged file, and the number of results in the new store.
     """
     journal = interrupted_repair(path)
-    if not journal.exists():
+    if not os.path.lexists(journal):
         _check_unused(path)
         _salvaged(path)
         kept = next(name for i in range(1, 10**6) if not (name := path.with_name(f"{path.name}.damaged-{i}")).exists())
         write_atomically(journal, kept.name.encode())
-    kept = path.with_name(journal.read_bytes().decode())
-    unfinished = _unfinished(path)
+    kept, unfinished = _kept_name(path, journal), _unfinished(path)
     if unfinished.exists():
         for suffix in (*_COMPANIONS, ""):  # the log first: next to the new file it would be taken for its own
+            old, new = Path(f"{path}{suffix}"), Path(f"{kept}{suffix}")
+            if old.exists() and os.path.lexists(new):
+                raise StoreError(f"{new}: already exists, and {old} would be moved there; move one of them away first")
             with suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
+                old.rename(new)
         unfinished.rename(path)
     with suppress(OSError):
         _artifacts(unfinished).unlink()  # a link to the folder that the store has again
@@ -80,6 +83,18 @@ def salvage_in_place(path: Path) -> tuple[Path, int]:
         return kept, _count(store)
     finally:
         store.close()
+
+
+def _kept_name(path: Path, journal: Path) -> Path:
+    """The name for the damaged file that an interrupted repair has noted. Raises: StoreError if no repair noted it."""
+    try:
+        name = read_limited(journal, REPAIR_BYTES).decode("utf-8", "replace")
+    except FileError as error:
+        name = str(error)
+    number = name.removeprefix(f"{path.name}.damaged-")
+    if name == number or not (number.isascii() and number.isdigit()):
+        raise StoreError(f"{journal}: not written by `assay store repair`; move it away, then run the command again")
+    return path.with_name(name)
 
 
 def _salvaged(path: Path) -> tuple[Path, int]:
@@ -172,7 +187,7 @@ def _pad(path: Path, copy: Path, *, has_log: bool) -> None:
 
 def _copy_rows(copy: Path, target: Path) -> int:
     """Copies the readable rows of a database into a new store; returns the number of results."""
-    source = sqlite3.connect(f"file:{quote(str(copy.absolute()))}?mode=ro&immutable=1", uri=True)
+    source = distrusting(sqlite3.connect(f"file:{quote(str(copy.absolute()))}?mode=ro&immutable=1", uri=True))
     store = Store(str(target))
     try:
         with store.database.write() as connection:
@@ -231,9 +246,15 @@ def _current_curve(cell: Any) -> Any:
 
 
 def _stored_columns(source: sqlite3.Connection, table: sa.Table) -> list[str]:
-    """The columns of a table that the damaged store has; one with an older schema may lack some."""
+    """The columns of a table that the damaged store has; one with an older schema may lack some.
+
+    A view or a virtual table in place of the table has none: reading it would run SQL of whoever made the file.
+    """
     names = [column.name for column in table.columns]
     try:
+        kind = source.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table.name,)).fetchone()
+        if kind is not None and (kind[0] != "table" or is_virtual(kind[1])):
+            return []
         stored = {row[1] for row in source.execute(f'PRAGMA table_info("{table.name}")')}
     except sqlite3.DatabaseError:
         return names
@@ -241,17 +262,29 @@ def _stored_columns(source: sqlite3.Connection, table: sa.Table) -> list[str]:
 
 
 def _readable_rows(source: sqlite3.Connection, table: str, names: list[str]) -> list[tuple[Any, ...]]:
-    """The rows of a table, read from both ends up to where it is damaged."""
-    by_id: dict[int, tuple[Any, ...]] = {}
+    """The rows of a table that can be read: from both ends up to where it is damaged, then those between one by one."""
     if not names:
         return []
+    columns = ", ".join(f'"{name}"' for name in names)
+    by_id = {row[0]: row[1:] for row in _from_both_ends(source, f'rowid, {columns} FROM "{table}"')}
+    for (key,) in _from_both_ends(source, f'rowid FROM "{table}"'):
+        if key not in by_id:  # sqlite3 reads a row ahead, so that the one before a damaged row is missing too
+            with suppress(sqlite3.DatabaseError):
+                row = source.execute(f'SELECT {columns} FROM "{table}" WHERE rowid = ?', (key,)).fetchone()  # noqa: S608
+                if row is not None:  # where the order of the numbers is damaged, it may not be found
+                    by_id[key] = row
+    return [by_id[key] for key in sorted(by_id)]
+
+
+def _from_both_ends(source: sqlite3.Connection, what: str) -> list[tuple[Any, ...]]:
+    """The rows of a query in order of their numbers, and from the other end where one of them cannot be read."""
+    read: dict[Any, tuple[Any, ...]] = {}
     for order in ("ASC", "DESC"):
         try:
-            columns = ", ".join(f'"{name}"' for name in names)
-            rows = source.execute(f'SELECT rowid, {columns} FROM "{table}" ORDER BY rowid {order}')  # noqa: S608
+            rows = source.execute(f"SELECT {what} ORDER BY rowid {order}")
             while (row := rows.fetchone()) is not None:
-                by_id[row[0]] = row[1:]
+                read[row[0]] = row
             break
         except sqlite3.DatabaseError:
             continue
-    return [by_id[key] for key in sorted(by_id)]
+    return list(read.values())

@@ -23,8 +23,14 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0006"
-READABLE = ("0003", "0004", "0005", VERSION)  # versions with these tables; what is only read need not be migrated
+VERSION = "0007"
+READABLE = (
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    VERSION,
+)  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
 
 metadata = MetaData()
@@ -216,6 +222,46 @@ progress = Table(  # what is being trained; only while the lease with this token
     Column("iteration", BigInteger, nullable=False),
     Column("iterations", BigInteger, nullable=False),  # at the end
     Column("points", Packed, nullable=False),  # the latest points of the curve
+)
+
+search = Table(  # studies whose design is "search": what was resolved when each was first registered
+    "search",
+    metadata,
+    Column("study", Integer, ForeignKey("study.id"), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the definition without its budget
+    Column("method", Text, nullable=False),  # what "auto" stands for
+    Column("choice", Text, nullable=False),  # why; empty where the method was given
+    Column("worst", Text, nullable=False),  # what is told without a score, for each objective
+    Column("shown", Text, nullable=False),  # trials of the store that the sampler sees first: points with scores
+    Column("versions", Text, nullable=False),  # of the sampler's packages
+    Column("created", Double, nullable=False),
+)
+
+search_job = Table(  # the decisions of searches, and what each was told: both are written once
+    "search_job",
+    metadata,
+    Column("study", Integer, ForeignKey("study.id"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),  # suggestion, promotion, screening, race, fresh
+    Column("trial", String(64), nullable=False),  # may have been removed
+    Column("label", Text, nullable=False),
+    Column("axis_values", Text, nullable=False),
+    Column("repeat", Integer, nullable=False),  # the number of the seed
+    Column("rung", Integer),  # null: the full budget
+    Column("budget", BigInteger),  # iterations of the rung
+    Column("parent", Integer),  # the job whose point it trains further, or on another seed
+    Column("attempts", Integer, nullable=False),  # how often the sampler was asked
+    Column("origin", Text, nullable=False),  # sampler, neighbour
+    Column("seconds", Double, nullable=False),  # of deciding
+    Column("decided", Double, nullable=False),
+    Column("outcome", Text),  # of the trial when it was told; null until then, as all that follows
+    Column("scores", Text),  # what the sampler was told
+    Column("measured", Text),  # the trial's own scores; null without
+    Column("feasible", Boolean),
+    Column("cost_seconds", Double),
+    Column("cost_flops", Double),
+    Column("reused", Boolean),  # the trial was stored before it was decided
+    Column("told", Double),
 )
 
 artifact = Table(  # those that have no file of their own

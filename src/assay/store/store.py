@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,14 +17,16 @@ from assay.recipe.model import Recipe
 from assay.store import leases, tags
 from assay.store.artifacts import artifacts_of
 from assay.store.curves import count_of
-from assay.store.database import Database, chunks
+from assay.store.database import Database, LostServerError, chunks, whole
 from assay.store.endings import Ending, ends_stored, put
 from assay.store.leases import RETRIES, Lease, Leases
 from assay.store.queries import one_trial, unknown_study
 from assay.store.records import Finished, dumped, history_of, places, trial_row
+from assay.store.removals import refuse_running, stored_trials
 from assay.store.revisions import Change, change_of, keep_revision, stored_definition
-from assay.store.schema import imported, member, result, study, trajectory, trial
+from assay.store.schema import imported, member, result, search, search_job, study, trajectory, trial
 from assay.store.urls import DEFAULT
+from assay.studies.keys import is_same_training
 from assay.studies.plan import Plan, Trial
 from assay.training.checkpoints import from_bytes
 from assay.training.history import History
@@ -53,10 +55,13 @@ class PastCost(NamedTuple):
 
 
 class Store:
-    """A store, by its URL: sqlite:///FILE (or a path), or postgresql+psycopg://... Raises: StoreError."""
+    """A store, by its URL: sqlite:///FILE (or a path), or postgresql+psycopg://... Raises: StoreError.
 
-    def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
-        self.database = Database(url or default_url(), read_only=read_only)
+    `patience`: the seconds after which a wait for a lock or a lost server is an error; None: a minute, or ten.
+    """
+
+    def __init__(self, url: str | None = None, *, read_only: bool = False, patience: float | None = None) -> None:
+        self.database = Database(url or default_url(), read_only=read_only, patience=patience)
         self.artifacts = artifacts_of(self.database)
         self.leases = Leases(self.database)
         _log.info("%s: opened%s", self.name, " read-only" if read_only else "")
@@ -72,6 +77,7 @@ class Store:
 
     # --- studies and trials ---
 
+    @whole
     def register(self, plan: Plan) -> None:
         """Stores the trials of a plan and, for the plan of a study, the study's definition and members.
 
@@ -80,7 +86,7 @@ class Store:
         """
         with self.database.write() as connection:
             now = self.database.now(connection)
-            _add_trials(connection, list(plan.trials.values()), now)
+            add_trials(connection, list(plan.trials.values()), now)
             if not plan.registers:
                 return
             keep_revision(connection, plan)
@@ -123,11 +129,14 @@ class Store:
         """Stores an entry with the definition of a study, until the study is registered again."""
         with self.database.write() as connection:
             query = sa.select(study.c.id, study.c.definition).where(study.c.name == name)
-            row = connection.execute(query).one()
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise StoreError(unknown_study(name, connection.execute(sa.select(study.c.name)).scalars().all()))
             definition = dumped({**json.loads(row.definition), entry: content})
             connection.execute(sa.update(study).where(study.c.id == row.id).values(definition=definition))
 
-    def outcomes(self, keys: Iterable[str]) -> dict[str, Outcome]:
+    @whole
+    def outcomes(self, keys: Collection[str]) -> dict[str, Outcome]:
         """The outcomes of those trials that have a result which is not stale."""
         outcomes: dict[str, Outcome] = {}
         with self.database.read() as connection:
@@ -136,7 +145,8 @@ class Store:
                 outcomes |= {key: Outcome(outcome) for key, outcome in connection.execute(query)}
         return outcomes
 
-    def mark_stale(self, keys: Iterable[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
+    @whole
+    def mark_stale(self, keys: Collection[str], *, failed_only: bool, keep_checkpoints: bool = False) -> int:
         """Marks results as stale, so that their trials are retrained; each stays until the new one replaces it.
 
         Args:
@@ -162,14 +172,19 @@ class Store:
 
     # --- results ---
 
-    def lost(self, lease: Lease, trials: Sequence[Trial], reason: str) -> bool:
-        """Records that the worker of a lease was lost. Returns True if its trials are retried, else they are lost."""
-        with self.database.write() as connection:
+    @whole
+    def lost(self, lease: Lease, trials: Sequence[Trial], reason: str, *, error: str | None = None) -> bool:
+        """Records that the worker of a lease was lost. Returns True if its trials are retried, else they are lost.
+
+        `error`: what the worker wrote to standard error, which is kept with trials that are lost.
+        """
+        with self.database.write(shared=True) as connection:
             if not leases.give_up(connection, lease):
                 return True
-            for planned in trials:
+            present = stored_trials(connection, [planned.key for planned in trials])
+            for planned in (planned for planned in trials if planned.key in present):
                 sentence = f"{reason}; tried {RETRIES + 1} times"
-                put(self.database, connection, [(planned.key, Finished(Outcome.LOST, sentence), None)])
+                put(self.database, connection, [(planned.key, Finished(Outcome.LOST, sentence, error=error), None)])
             return False
 
     def finish(self, lease: Lease, planned: Trial, finished: Finished) -> bool:
@@ -190,7 +205,11 @@ class Store:
             For each of the trials, False if another process has its lease now.
         """
         try:
-            stored = ends_stored(self.database, self.artifacts, endings, release)
+            stored = self.database.whole(
+                lambda again: ends_stored(self.database, self.artifacts, endings, release, again=again)
+            )
+        except LostServerError:
+            raise
         except (StoreError, FileError) as error:  # of the database, or of a file of weights
             if len(endings) < 2 or "locked" in str(error):
                 raise
@@ -233,15 +252,21 @@ class Store:
 
     def _note_checkpoints(self, checkpoints: Sequence[tuple[Lease, int, bytes]], names: Sequence[str]) -> None:
         """Refers to checkpoints whose files are there, and removes those that they replace."""
+        dropped = self.database.whole(lambda _: self._refer_to_checkpoints(checkpoints, names))
+        for name in dropped:
+            self.artifacts.remove(name)
+
+    def _refer_to_checkpoints(self, checkpoints: Sequence[tuple[Lease, int, bytes]], names: Sequence[str]) -> set[str]:
+        """The transaction of `_note_checkpoints`; returns the artifacts that nothing refers to any longer."""
         keys = [lease.trajectory for lease, _, _ in checkpoints]
-        with self.database.write() as connection:
+        with self.database.write(shared=True) as connection:
+            held = leases.held(connection, [lease for lease, _, _ in checkpoints])
             for _, _, content in checkpoints:
                 self.artifacts.add(connection, content)
             old: dict[str, str | None] = {}
             for chunk in chunks(keys):
                 query = sa.select(trajectory.c.key, trajectory.c.checkpoint).where(trajectory.c.key.in_(chunk))
                 old |= {row.key: row.checkpoint for row in connection.execute(query)}
-            held = leases.held(connection, [lease for lease, _, _ in checkpoints])
             new = [
                 (lease, iteration, name)
                 for (lease, iteration, _), name in zip(checkpoints, names, strict=True)
@@ -253,19 +278,20 @@ class Store:
             for chunk in chunks(sorted(dropped)):
                 used = sa.select(result.c.artifact).where(result.c.artifact.in_(chunk))
                 dropped -= set(connection.execute(used).scalars())
-        for name in dropped:
-            self.artifacts.remove(name)
+        return dropped
 
-    def start_of(self, key: str) -> History | None:
-        """The latest checkpoint of a trajectory, or None if it has none."""
+    @whole
+    def start_of(self, key: str, recipe: Recipe | None = None) -> History | None:
+        """The latest checkpoint of a trajectory; None if it has none, or one of another training than the recipe's."""
         with self.database.read() as connection:
             name = connection.execute(sa.select(trajectory.c.checkpoint).where(trajectory.c.key == key)).scalar()
         if name is None:
             return None
         try:
-            return from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
+            start = from_bytes(self.artifacts.get(name), source=f"{self.name}, artifact {name[:16]}")
         except AssayError:
             return None  # damaged or missing: retraining only costs time; `store check` reports it
+        return start if recipe is None or is_same_training(start.recipe, recipe) else None
 
     def checkpoints(self, key: str) -> Iterator[History]:
         """The histories of a trajectory whose weights are kept: its checkpoint, and the ends of its trials."""
@@ -317,35 +343,44 @@ class Store:
             The number of trials removed.
 
         Raises:
-            StoreError: There is no study of one of the names.
+            StoreError: There is no study of one of the names, or a living process trains one of the trials.
         """
         with self.database.write() as connection:
             keys = list(trials)
             for name in studies:
                 keys += _remove_study(connection, name)
-            return _remove_trials(connection, list(dict.fromkeys(keys)))
+            keys = list(dict.fromkeys(keys))
+            refuse_running(connection, keys, now=self.database.now(connection))
+            return _remove_trials(connection, keys)
 
-    def recent_costs(self) -> Iterator[PastCost]:
-        """The costs of the latest trials on this machine, the latest first."""
+    def recent_costs(self, gpus: Sequence[Mapping[str, str]] = ()) -> Iterator[PastCost]:
+        """The costs of the latest trials on this machine, the latest first.
+
+        `gpus`: the facts of its GPUs, as a machine's description has them, for trials on them.
+        """
         columns = (trial.c.recipe, trial.c.engine, trial.c.device, trial.c.timing)
         recent = (
             sa.select(*columns, result.c.ledger, result.c.iterations, result.c.curve)
             .join(result, result.c.trial == trial.c.key)
-            .where(result.c.machine.in_(places()), result.c.iterations > 0)
+            .where(result.c.machine.in_(places(gpus)), result.c.iterations > 0)
             .order_by(result.c.finished.desc())
             .limit(500)
         )
         with self.database.read() as connection:
             rows = connection.execute(recent).all()
         for row in rows:
-            ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
-            iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
-            recipe = Recipe.stored(json.loads(row.recipe))
-            rest = sum(ledger.get(entry, 0.0) for entry in ("data", "compile", "checkpoint", "other"))
+            try:
+                ledger, points = json.loads(row.ledger), max(count_of(row.curve), 1)
+                iteration, point = ledger.get("train", 0.0) / row.iterations, ledger.get("evaluate", 0.0) / points
+                recipe = Recipe.stored(json.loads(row.recipe))
+                rest = sum(ledger.get(entry, 0.0) for entry in ("data", "compile", "checkpoint", "other"))
+            except (AssayError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+                continue  # a damaged row; `store check` reports it
             yield PastCost(recipe, row.engine, row.device, row.timing, iteration, point, row.iterations, rest)
 
 
-def _add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:
+def add_trials(connection: sa.Connection, planned: Sequence[Trial], now: float) -> None:
+    """Adds those trials, and their trajectories, that the store lacks."""
     trajectories = list(dict.fromkeys(added.trajectory for added in planned))
     for table, column, rows in (
         (trajectory, trajectory.c.key, {key: {"key": key, "iteration": 0, "losses": 0} for key in trajectories}),
@@ -364,7 +399,8 @@ def _remove_study(connection: sa.Connection, name: str) -> list[str]:
     study_id = _study_id(connection, name)
     keys = set(connection.execute(sa.select(member.c.trial).where(member.c.study == study_id)).scalars())
     connection.execute(sa.delete(member).where(member.c.study == study_id))
-    connection.execute(sa.delete(imported).where(imported.c.study == study_id))
+    for table in (imported, search_job, search):
+        connection.execute(sa.delete(table).where(table.c.study == study_id))
     tags.forget(connection, study_id)
     connection.execute(sa.delete(study).where(study.c.id == study_id))
     others = set(connection.execute(sa.select(member.c.trial)).scalars())

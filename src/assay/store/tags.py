@@ -77,6 +77,10 @@ def has(tags: Mapping[str, str], wanted: str) -> bool:
 
     >>> has({"owner": "ada"}, "owner"), has({"owner": "ada"}, "owner=bob")
     (True, False)
+
+    Raises: StoreError for a filter with another operator, or without a key.
     """
     key, equals, value = (part.strip() for part in wanted.partition("="))
+    if not _KEY.fullmatch(key):
+        raise StoreError(f"--tag {wanted!r}: expected KEY or KEY=VALUE, such as owner=ada")
     return tags.get(key) == value if equals else key in tags

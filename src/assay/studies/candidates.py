@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from assay.engines.program import Command
 from assay.errors import RecipeError
+from assay.parts.optimizers import Optimizer
+from assay.parts.part import Part
 from assay.recipe.model import COUPLED, Recipe
 from assay.studies.designs import Configuration
 from assay.studies.settings import Settings
@@ -21,6 +23,8 @@ from assay.studies.space import Axis, Patch, Value, applied, nested, replaced_ke
 from assay.studies.words import sgd_problem
 
 _KNOWN = frozenset((*Recipe.model_fields, "engine"))
+_FIELDS = tuple(Recipe.model_fields)
+_MOST_PIECES = 10_000  # of a group that are kept: values that are drawn from a range hardly come again
 _ORDER = ("model", "optimizer", "schedule", "batches", "loss")  # of components that are replaced
 
 
@@ -74,6 +78,38 @@ class _Patched:
     table: dict[str, Any]
     dropped: tuple[str, ...]
     replaced: tuple[str, ...]
+    numbers: frozenset[str]  # the axes of these numbers
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """A piece of one component whose only numbers of axes are floats of the component itself.
+
+    The component is validated with the numbers of other configurations, and nothing else of their recipes.
+    """
+
+    piece: _Piece
+    field: str
+    settings: Mapping[str, Any]  # of the component, those that were given
+    axes: Mapping[str, str]  # the key of each number -> its axis
+
+    def with_numbers(self, values: Configuration) -> _Piece | None:
+        """The piece with the numbers of a configuration.
+
+        None where one of them is no float or is wrong: the whole recipe is parsed then, whose error has the keys of
+        the study.
+        """
+        settings = dict(self.settings)
+        for key, axis in self.axes.items():
+            value = settings[key] = values[axis]
+            if type(value) is not float:
+                return None
+        try:
+            made = type(self.piece.parts[self.field]).model_validate(settings)
+        except ValidationError:
+            return None
+        old = self.piece
+        return _Piece({self.field: made}, old.given, old.dropped, old.replaced, old.engine)
 
 
 class _Group:
@@ -83,7 +119,8 @@ class _Group:
         self.fields, self.axes = fields, axes
         self._baseline = self._own(baseline)
         self._pieces: dict[tuple[str, ...], _Piece] = {}
-        self._patched_by_names: dict[tuple[tuple[str, str], ...], _Patched] = {}
+        self._patched_by_names: dict[tuple[str | None, ...], _Patched] = {}
+        self._patterns: dict[int, _Pattern | None] = {}  # by the identity of what is patched
 
     def piece(self, values: Configuration) -> _Piece:
         """What the group has in a configuration. Raises: RecipeError, ValidationError."""
@@ -91,11 +128,40 @@ class _Group:
         names = tuple([repr(values[axis.name]) if axis.name in values else "" for axis in self.axes])
         piece = self._pieces.get(names)
         if piece is None:
+            if len(self._pieces) >= _MOST_PIECES:
+                self._pieces.clear()
             piece = self._pieces[names] = self._made(values)
         return piece
 
     def _made(self, values: Configuration) -> _Piece:
         patched = self._patched(values)
+        pattern = self._patterns.get(id(patched))
+        if pattern is not None and (piece := pattern.with_numbers(values)) is not None:
+            return piece
+        piece = self._parsed(patched, values)
+        if id(patched) not in self._patterns:
+            self._patterns[id(patched)] = self._pattern(patched, piece, values)
+        return piece
+
+    def _pattern(self, patched: _Patched, piece: _Piece, values: Configuration) -> _Pattern | None:
+        """The pattern of the pieces of what is patched, from one of them; None where they differ in more."""
+        if len(self.fields) != 1:
+            return None
+        (field,) = self.fields
+        part, table = piece.parts.get(field), patched.table.get(field)
+        if patched.table.keys() != {field} or not isinstance(part, Part) or not isinstance(table, dict):
+            return None
+        if isinstance(part, Optimizer) and part.is_user_defined():  # its settings may depend on one another
+            return None
+        entries: dict[str, Any] = table  # pyright: ignore[reportUnknownVariableType]
+        numbers = {key: value.axis for key, value in entries.items() if isinstance(value, _Number)}
+        settings = {key: part.__dict__[key] for key in part.model_fields_set}
+        as_given = all(repr(settings.get(key)) == repr(values[axis]) for key, axis in numbers.items())
+        if not as_given or frozenset(numbers.values()) != patched.numbers:
+            return None
+        return _Pattern(piece, field, settings, numbers)
+
+    def _parsed(self, patched: _Patched, values: Configuration) -> _Piece:
         table = _filled(patched.table, values)
         engine = table.pop("engine", None)
         if problem := sgd_problem(table):
@@ -109,18 +175,25 @@ class _Group:
     def _patched(self, values: Configuration) -> _Patched:
         """The baseline with the patches of these values, once for all numbers of an axis: a patch is merged by its
         keys and by names of components, never by a number."""
-        axes = [axis for axis in self.axes if axis.name in values]
-        numbers = {axis.name for axis in axes if axis.key and type(values[axis.name]) in (int, float)}
-        names = tuple([(axis.name, "" if axis.name in numbers else repr(values[axis.name])) for axis in axes])
+        names = tuple([self._name(axis, values) for axis in self.axes])
         if names not in self._patched_by_names:
+            axes = [axis for axis in self.axes if axis.name in values]
+            numbers = frozenset(axis.name for axis, name in zip(self.axes, names, strict=True) if name == "")
             patches = [
                 nested(axis.key, _Number(axis.name)) if axis.name in numbers else axis.patch(values[axis.name])
                 for axis in axes
             ]
             table, dropped = applied(self._baseline, [self._own(patch) for patch in patches])
             replaced = tuple(replaced_keys(self._baseline, table))
-            self._patched_by_names[names] = _Patched(table, tuple(dropped), replaced)
+            self._patched_by_names[names] = _Patched(table, tuple(dropped), replaced, numbers)
         return self._patched_by_names[names]
+
+    def _name(self, axis: Axis, values: Configuration) -> str | None:
+        """The value of an axis as text, empty for a number; None where the axis does not vary."""
+        if axis.name not in values:
+            return None
+        value = values[axis.name]
+        return "" if axis.key and type(value) in (int, float) else repr(value)
 
     def _own(self, table: Patch) -> dict[str, Any]:
         return {key: value for key, value in table.items() if key in self.fields}
@@ -160,7 +233,7 @@ class Space:
             dropped += piece.dropped
             replaced += piece.replaced
             engine = piece.engine or engine
-        recipe = Recipe.model_construct(self._given.setdefault(given, set(given)), **parts)
+        recipe = _recipe({field: parts[field] for field in _FIELDS}, self._given.setdefault(given, set(given)))
         replaced = tuple(sorted(replaced, key=_place)) if replaced else ()
         trainer = engine or self._settings.engine
         return Candidate(self.label(values), values, recipe, dropped, trainer, replaced, self._origin)
@@ -172,11 +245,23 @@ class Space:
         return ", ".join([self._text(axis, value) for axis, value in values.items()])
 
     def _text(self, axis: str, value: Value) -> str:
+        if type(value) is float:  # mostly drawn from a range, so that it does not come again
+            return _label(self._settings.design, axis, value)
         key = (axis, repr(value))
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = _label(self._settings.design, axis, value)
         return text
+
+
+def _recipe(parts: dict[str, Any], given: set[str]) -> Recipe:
+    """A recipe of validated parts, as `model_construct` makes it in four times the time; recipes share `given`."""
+    recipe = Recipe.__new__(Recipe)
+    object.__setattr__(recipe, "__dict__", parts)
+    object.__setattr__(recipe, "__pydantic_fields_set__", given)
+    object.__setattr__(recipe, "__pydantic_extra__", None)
+    object.__setattr__(recipe, "__pydantic_private__", None)
+    return recipe
 
 
 def _label(design: str, axis: str, value: Value) -> str:
@@ -194,6 +279,8 @@ def _is_bare(value: object) -> bool:
     >>> [_is_bare(value) for value in ("adam", "2LR", 10, "1e-3", True, "false")]
     [False, False, True, True, True, True]
     """
+    if type(value) is float or type(value) is int:
+        return True
     try:
         float(str(value))
     except ValueError:

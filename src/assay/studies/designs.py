@@ -37,6 +37,11 @@ def random(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuratio
         yield dict(zip(names, values, strict=True))
 
 
+def search(axes: Sequence[Axis], draws: int, seed: int) -> Iterator[Configuration]:
+    """None: the configurations of a search are decided while it runs (`studies.search`)."""
+    return iter(())
+
+
 Design = Callable[[Sequence[Axis], int, int], Iterator[Configuration]]
 
 DESIGNS: dict[str, Design] = {
@@ -44,4 +49,5 @@ DESIGNS: dict[str, Design] = {
     "grid": grid,
     "random": random,
     "list": one_at_a_time,  # its trials are the values of one axis; the study skips the baseline
+    "search": search,
 }

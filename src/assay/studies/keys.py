@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.recipe.model import Recipe
-from assay.recipe.texts import Texts, table_text, text_of
+from assay.recipe.texts import Texts, shared_parts, table_text, text_of
 from assay.training.log_points import shareable
+
+_NO_SEED = "\0"  # in place of a seed: JSON text has no such character
 
 
 def trajectory_key(
@@ -30,12 +32,20 @@ def trajectory_key(
 
     `texts`: those that recipes share, where there are many of them.
     """
-    columns = {"data_checksum": data_checksum, "timing": timing, "threads": threads}
+    columns: dict[str, Any] = {"data_checksum": data_checksum, "timing": timing, "threads": threads}
+    return trajectory_keys(recipe, (recipe.seed,), engine=engine, **columns, texts=texts)[0]
+
+
+def trajectory_keys(
+    recipe: Recipe, seeds: Iterable[int], *, engine: Engine | Program, texts: Texts | None = None, **columns: Any
+) -> list[str]:
+    """The keys of the trajectories of a recipe with each of these seeds; `columns` are those of `trajectory_key`."""
     columns |= {"engine": engine.name, "numerics": engine.numerics, "device": engine.device}
     form = _form(recipe, columns, texts or Texts())
     if isinstance(engine, Program):
         form["program"] = text_of(engine.identity)
-    return _digest(form)
+    before, after = table_text(form | {"seed": _NO_SEED}).split(_NO_SEED)
+    return [_hash(f"{before}{text_of(seed)}{after}") for seed in seeds]
 
 
 def trajectory_key_of(recipe: Recipe, columns: Mapping[str, Any]) -> str:
@@ -48,15 +58,34 @@ def trajectory_key_of(recipe: Recipe, columns: Mapping[str, Any]) -> str:
     return _digest(_form(recipe, columns, Texts()))
 
 
+def is_same_training(first: Recipe, second: Recipe) -> bool:
+    """Whether two recipes are of one trajectory, as far as recipes tell: they may differ in budget, log and rules.
+
+    >>> from assay.recipe.model import Recipe
+    >>> a, b = (Recipe.parse({"budget": {"iterations": n}}) for n in (10, 20))
+    >>> is_same_training(a, b), is_same_training(a, b.model_copy(update={"seed": 2}))
+    (True, False)
+    """
+    columns = {"data_checksum": "", "timing": "", "threads": None, "engine": "", "numerics": 0, "device": ""}
+    texts = Texts()
+    forms = [{**_form(recipe, columns, texts), "measured": ""} for recipe in (first, second)]
+    return forms[0] == forms[1]
+
+
 def _form(recipe: Recipe, columns: Mapping[str, Any], texts: Texts) -> dict[str, str]:
     """The form of a trajectory, field by field, each as text."""
-    form = texts.canonical(recipe)
+    shared = texts.made(f"form {columns}", shared_parts(recipe), lambda: _shared_form(recipe, columns, texts))
+    return shared | texts.own(recipe)
+
+
+def _shared_form(recipe: Recipe, columns: Mapping[str, Any], texts: Texts) -> dict[str, str]:
+    """The part of the form that depends on what recipes share, and on the columns, alone."""
+    form = texts.shared(recipe)
     if shareable(recipe):
         form = {key: text for key, text in form.items() if key not in ("budget", "log", "stop")}
-    checksum = str(columns["data_checksum"])
-    form["data"] = texts.made(f"data {checksum}", (recipe.data,), lambda: _data_text(recipe, checksum))
-    measured = {"train_loss": recipe.log.train_loss, "timing": columns["timing"], "threads": columns["threads"]}
-    form["measured"] = text_of(measured)
+    timed = {"timing": columns["timing"], "threads": columns["threads"]}
+    form["data"] = _data_text(recipe, str(columns["data_checksum"]))
+    form["measured"] = text_of({"train_loss": recipe.log.train_loss} | timed)
     form["engine"] = text_of([columns["engine"], columns["numerics"], columns["device"].partition(":")[0]])
     return form
 
@@ -84,16 +113,19 @@ def trial_key_of(trajectory: str, recipe: Recipe, *, iterations: int | None, tex
     """The key of a trial whose budget is that many iterations; None for a budget in seconds."""
     seconds = recipe.budget.seconds
     length = {"iterations": text_of(iterations)} if seconds is None else {"seconds": text_of(seconds)}
-    made = (texts or Texts()).made
-    form = {
-        "trajectory": text_of(trajectory),
-        **length,
-        "every": made("every", (recipe.log,), lambda: text_of(list(recipe.log.interval()))),
-        "stop": made("rules", (recipe.stop,), lambda: text_of(recipe.stop.canonical())),
-    }
-    return _digest(form)
+
+    def before() -> str:
+        rules = {"every": text_of(list(recipe.log.interval())), "stop": text_of(recipe.stop.canonical())}
+        return table_text(length | rules | {"trajectory": ""})[:-1]  # its key is the last one
+
+    shared = (texts or Texts()).made(f"rules {length}", (recipe.log, recipe.stop), before)
+    return _hash(f"{shared}{text_of(trajectory)}}}")
 
 
 def _digest(form: Mapping[str, str]) -> str:
     """The hash of a table whose values are given as JSON text, 32 hexadecimal digits."""
-    return hashlib.sha256(table_text(form).encode()).hexdigest()[:32]
+    return _hash(table_text(form))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -16,19 +16,22 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import notes_of, split
 from assay.engines import choose
-from assay.engines import load as load_engine
-from assay.engines.base import Cohort, Engine
+from assay.engines.base import Cohort, Engine, state_arrays
+from assay.engines.devices import load_for_planning
 from assay.engines.program import Command, Program
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen
+from assay.parts.groups import groups_problems
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
 from assay.recipe.texts import Texts
-from assay.studies.keys import started_key, trajectory_key, trial_key
+from assay.studies.devices import AUTO, auto_device, device_notes
+from assay.studies.keys import started_key, trajectory_keys, trial_key
 from assay.studies.settings import Settings
 from assay.studies.space import Value
 from assay.studies.study import Study
+from assay.system.garbage import uncollected
 from assay.training.checks import recipe_problems
 from assay.training.snapshots import save_best_problem
 
@@ -107,7 +110,8 @@ class Plan:
     `repeated` counts the configurations that the study lists again, by their label; these are left out. `dropped`
     counts the keys that a component lacks, and `lost` names the configurations. `replaced` names the configurations
     that do not have a key of the baseline, because they replace its component. The plan of a single recipe has a study
-    that is not stored: `registers` is False.
+    that is not stored: `registers` is False. `promotable` names the trials whose weights are kept while a search may
+    train them further. `own` are the trials of a part of the study (`parts.StudyPart`).
     """
 
     study: Study
@@ -120,6 +124,9 @@ class Plan:
     repeated: Mapping[str, int] = field(default_factory=dict[str, int])
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    device_notes: tuple[str, ...] = ()  # sentences on the device: why it was chosen, or what is faster
+    promotable: frozenset[str] = frozenset()
+    own: frozenset[str] | None = None  # the trials that a run of a part trains; None: all
 
     @property
     def folded(self) -> int:
@@ -137,6 +144,8 @@ class Plan:
     @cached_property
     def shared(self) -> Mapping[tuple[str, ...], int]:
         """The configurations that have trials in common, with the number of these trials."""
+        if len(self.members) == len(self.trials):  # each trial has one
+            return {}
         labels: dict[str, dict[str, None]] = {}
         for member in self.members:
             labels.setdefault(member.key, {})[member.label] = None
@@ -153,7 +162,11 @@ def jobs(trials: Any) -> tuple[Job, ...]:
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.trajectory, []).append(trial)
-    return tuple(Job(key, tuple(sorted(group, key=lambda trial: trial.iterations))) for key, group in groups.items())
+    return tuple([Job(key, tuple(_shortest_first(group))) for key, group in groups.items()])
+
+
+def _shortest_first(trials: list[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: trial.iterations) if len(trials) > 1 else trials
 
 
 Loader = Callable[[str], Dataset]
@@ -183,11 +196,29 @@ class Planner:
 
     def __init__(self, settings: Settings, *, load_data: Loader = load) -> None:
         self.settings, self._data = settings, DataCache(load=load_data)
+        self.device_choice = ""
         self._engines: dict[tuple[str, str | Command], Engine | Program] = {}
         self._loaded: dict[str | Command, Callable[..., Engine]] = {}
         self._splits: dict[Data, _DataFacts] = {}
         self._texts = Texts()
         self._costs: dict[tuple[str, int], _Cost] = {}
+
+    def choose_device(self, recipes: Sequence[tuple[Recipe, str | Command | None, int]]) -> None:
+        """Replaces the device "auto" of the settings, before any trial is made, by one for all configurations.
+
+        `recipes`: of each configuration, its recipe, the engine that it requests, and the number of its seeds.
+        """
+        if self.settings.device == AUTO:
+            uses = [(recipe, engine or self.settings.engine, seeds) for recipe, engine, seeds in recipes]
+            device, self.device_choice = auto_device(uses, timing=self.settings.timing, data=self.data)
+            self.settings = self.settings.model_copy(update={"device": device})
+
+    def device_notes(self, trials: Iterable[Trial]) -> tuple[str, ...]:
+        """Why the device was chosen, or what is known to be faster than the one that was named."""
+        if self.device_choice or self.settings.device == "cpu":
+            return tuple(filter(None, [self.device_choice]))
+        uses = [(trial.recipe, trial.engine, 1) for trial in trials]
+        return tuple(device_notes(uses, self.settings.device, timing=self.settings.timing, data=self.data))
 
     def data(self, name: str) -> Dataset:
         """The data set of that name."""
@@ -200,7 +231,7 @@ class Planner:
 
     def _chosen(self, recipe: Recipe, form: str, name: str | Command) -> Engine | Program:
         if (form, name) not in self._engines:
-            settings, loaded = self.settings, self._loaded.setdefault(name, cache(load_engine))
+            settings, loaded = self.settings, self._loaded.setdefault(name, cache(load_for_planning))
             engine = choose(recipe, name, device=settings.device, threads=settings.threads, load=loaded)
             _log.info("engine of %s: %s on %s (%s)", recipe.label(), engine.name, settings.device, engine.choice)
             self._engines[form, name] = engine
@@ -225,6 +256,10 @@ class Planner:
 
     def trial(self, recipe: Recipe, engine: str | Command | None = None) -> Trial:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
+        return self.trials(recipe, 1, engine)[0]
+
+    def trials(self, recipe: Recipe, seeds: int, engine: str | Command | None = None) -> list[Trial]:
+        """The trials of a recipe with its seed and the next ones, so many. Raises: as `trial`."""
         dataset, n, notes, test_counts = self._facts(recipe)
         settings = self.settings
         form, texts = self._texts.static_form(recipe), self._texts
@@ -232,26 +267,26 @@ class Planner:
         recipe = self._resolved(recipe, n)
         cost = self._cost(recipe, form, dataset, trainer)
         columns: Any = {"data_checksum": dataset.checksum, "timing": settings.timing, "threads": settings.threads}
-        trajectory = trajectory_key(recipe, engine=trainer, **columns, texts=texts)
-        return Trial(
-            recipe=recipe,
-            key=trial_key(trajectory, recipe, n, texts=texts),
-            trajectory=trajectory,
-            engine=trainer.name,
-            numerics=trainer.numerics,
-            device=settings.device,
-            timing=settings.timing,
-            threads=settings.threads,
-            data_checksum=dataset.checksum,
-            iterations=cost.iterations,
-            flops=cost.flops,
-            engine_choice=trainer.choice,
-            program=trainer if isinstance(trainer, Program) else None,
-            notes=notes,
-            test_counts=test_counts,
-            form=form,
-            weights_bytes=cost.weights_bytes,
-        )
+        recipes = [recipe, *[recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(1, seeds)]]
+        numbers = [one.seed for one in recipes]
+        trajectories = trajectory_keys(recipe, numbers, engine=trainer, **columns, texts=texts)
+        shared: Any = columns | {
+            "engine": trainer.name,
+            "numerics": trainer.numerics,
+            "device": settings.device,
+            "iterations": cost.iterations,
+            "flops": cost.flops,
+            "engine_choice": "; ".join(filter(None, (trainer.choice, self.device_choice))),
+            "program": trainer if isinstance(trainer, Program) else None,
+            "notes": notes,
+            "test_counts": test_counts,
+            "form": form,
+            "weights_bytes": cost.weights_bytes,
+        }
+        return [
+            Trial(recipe=one, key=trial_key(trajectory, one, n, texts=texts), trajectory=trajectory, **shared)
+            for one, trajectory in zip(recipes, trajectories, strict=True)
+        ]
 
     def _resolved(self, recipe: Recipe, n: int) -> Recipe:
         """The recipe with every length in iterations; its resolved components are shared as those of recipes are."""
@@ -269,6 +304,7 @@ class Planner:
             n = self.examples(recipe)
             network = recipe.model.network(dataset.shape, len(dataset.classes))
             problems = recipe_problems(Cohort((recipe,), network), n, trainer)
+            problems += groups_problems(recipe.optimizer, network.shapes)
             if self.settings.save_best:
                 problem = save_best_problem(recipe, external=isinstance(trainer, Program))
                 problems += [problem] if problem else []
@@ -282,12 +318,13 @@ class Planner:
             rule = recipe.loss, recipe.optimizer
             flops = 0 if timed else flops_training(network, *rule, iterations=iterations, examples=seen)
             element = 8 if recipe.precision == "float64" or trainer.name == "numpy" else 4
-            arrays = 1 if isinstance(trainer, Program) else 1 + type(recipe.optimizer).slots
+            arrays = 1 if isinstance(trainer, Program) else 1 + state_arrays(recipe)
             size = _HEADER_BYTES + element * arrays * network.parameters
             cost = self._costs[form, id(trainer)] = _Cost(iterations, flops, size)
         return cost
 
 
+@uncollected()
 def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: Loader = load) -> Plan:
     """The plan of a study.
 
@@ -299,37 +336,42 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
     Raises:
         RecipeError: A recipe does not fit its data set, or no engine can train it; all problems are listed.
     """
+    if study.settings.search is not None:
+        raise RecipeError(
+            ["design: a search has no plan: its trials are decided while it runs; use assay run or assay.run"],
+            source=study.name,
+        )
     planner = Planner(study.settings, load_data=load_data)
+    seeds = {c.label: (repeats or {}).get(c.label, study.settings.repeats) for c in study.candidates()}
+    planner.choose_device([(c.recipe, c.engine, seeds[c.label]) for c in study.candidates()])
+    study = study if study.settings == planner.settings else replace(study, settings=planner.settings)
     members: list[Member] = []
     trials: dict[str, Trial] = {}
     dropped: Counter[str] = Counter()
     problems: dict[str, str] = {}
     requested, repeated = 0, Counter[str]()
-    keys: dict[tuple[str, int], str] = {}
+    listed: dict[str, tuple[str, ...]] = {}  # label -> keys of its trials
     for candidate in study.candidates():
         dropped.update(candidate.dropped)
-        for repeat in range((repeats or {}).get(candidate.label, study.settings.repeats)):
-            requested += 1
-            recipe = candidate.recipe
-            if repeat:
-                recipe = recipe.model_copy(update={"seed": recipe.seed + repeat})
-            try:
-                trial = planner.trial(recipe, candidate.engine)
-            except AssayError as error:
-                sentences = error.problems if isinstance(error, RecipeError) else (str(error),)
-                for sentence in sentences:
-                    problems.setdefault(sentence, candidate.label)
-                break
-            place = (candidate.label, repeat)
-            if place in keys:  # listed again
-                if keys[place] != trial.key:
-                    problems.setdefault("two different configurations have this label; rename a value", candidate.label)
-                    break
-                repeated[candidate.label] += repeat == 0
-                continue
-            keys[place] = trial.key
+        label, count = candidate.label, seeds[candidate.label]
+        try:
+            made = planner.trials(candidate.recipe, count, candidate.engine)
+        except AssayError as error:
+            sentences = error.problems if isinstance(error, RecipeError) else (str(error),)
+            for sentence in sentences:
+                problems.setdefault(sentence, label)
+            continue
+        requested += count
+        keys = tuple([trial.key for trial in made])
+        if label in listed:  # again
+            if listed[label] != keys:
+                problems.setdefault("two different configurations have this label; rename a value", label)
+            repeated[label] += 1
+            continue
+        listed[label] = keys
+        for repeat, trial in enumerate(made):
             trials.setdefault(trial.key, trial)
-            members.append(Member(trial.key, candidate.label, candidate.values, repeat))
+            members.append(Member(trial.key, label, candidate.values, repeat))
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
@@ -343,6 +385,7 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
         repeated=repeated,
         lost=_labels((candidate.label, candidate.dropped) for candidate in study.candidates()),
         replaced=_labels((candidate.label, candidate.replaced) for candidate in study.candidates()),
+        device_notes=planner.device_notes(trials.values()),
     )
 
 
@@ -358,11 +401,15 @@ def _labels(keys: Iterable[tuple[str, Iterable[str]]]) -> dict[str, tuple[str, .
 def plan_of_one(recipe: Recipe, settings: Settings, *, load_data: Loader = load) -> Plan:
     """The plan of a single recipe, stored without a study. Raises: RecipeError, DataError, EngineError."""
     planner = Planner(settings, load_data=load_data)
-    trial = planner.trial(recipe)
+    planner.choose_device([(recipe, None, 1)])
+    settings, trial = planner.settings, planner.trial(recipe)
     member = Member(trial.key, recipe.label(), {}, 0)
     examples = {trial.key: planner.examples(recipe)}
     study = Study(settings, recipe.plain(), (), {})
-    return Plan(study, (member,), {trial.key: trial}, requested=1, examples=examples, registers=False)
+    notes = planner.device_notes([trial])
+    return Plan(
+        study, (member,), {trial.key: trial}, requested=1, examples=examples, registers=False, device_notes=notes
+    )
 
 
 def started_from(plan: Plan, *, digest: str, note: str) -> Plan:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.errors import AssayError, listed
+from assay.parts.foreign import exempt_module
 from assay.recipe.toml import toml_text
 from assay.studies.study import Study, bundled_names
 from assay.system.command_line import command_line
@@ -80,7 +81,8 @@ def _code_in(value: object, key: str = "") -> Iterator[bool]:
             yield isinstance(item, Mapping) and "command" in item
             yield from _code_in(item, key)
     else:
-        yield isinstance(value, str) and key in ("optimizer", "optimizer.name") and ":" in value
+        is_place = isinstance(value, str) and key in ("optimizer", "optimizer.name") and ":" in value
+        yield is_place and not exempt_module(str(value))
 
 
 def _has_none(value: object) -> bool:

@@ -11,6 +11,8 @@ from assay.recipe.model import Recipe
 from assay.recipe.reference import Key, KeySection, all_keys, attributes, keys_of, summary
 from assay.recipe.schema import DIALECT, Schema, any_of, table_schema, value_schema
 from assay.studies.axis_tables import SCALES
+from assay.studies.search.seeds import SeedSettings
+from assay.studies.search.settings import Halving, SearchSettings
 from assay.studies.settings import Settings
 
 
@@ -24,12 +26,16 @@ def study_sections() -> list[KeySection]:
     keys = [*keys_of(Settings, ""), *own]
     return [
         KeySection("", "", summary(Settings), "", tuple(keys)),
+        KeySection("search", "", summary(SearchSettings), "", tuple(keys_of(SearchSettings, "search"))),
+        KeySection("search.halving", "", summary(Halving), "", tuple(keys_of(Halving, "search.halving"))),
+        KeySection("search.seeds", "", summary(SeedSettings), "", tuple(keys_of(SeedSettings, "search.seeds"))),
         KeySection("axes.NAME", "", _AXIS, "", _axis_keys()),
     ]
 
 
 _AXES = "What varies: each axis is a table of named patches of the baseline, or a key with its values."
 _TRIALS = "With design 'list': each trial is a named patch of the baseline."
+_WHEN = "Other axes with their values, or lists of them: only there the axis varies. Only design 'search' has it."
 _AXIS = (
     "An axis of one key. Without `key`, the entries of an axis are named patches of the baseline, "
     'such as `small = { model = { hidden = [16] } }`; `"optimizer.lr" = [0.1, 0.2]` is short for a key with values.'
@@ -43,10 +49,12 @@ def _axis_keys() -> tuple[Key, ...]:
     return (
         key("key", "text", "The dotted key of a recipe that varies.", '"optimizer.learning_rate"'),
         key("values", "list", "The values that the key takes.", "[0.001, 0.01]"),
-        key("low", "number", "The least value of a range; only design 'random' draws from one.", "1e-4"),
+        key("low", "number", "The least value of a range; only designs 'random' and 'search' draw from one.", "1e-4"),
         key("high", "number", "The greatest value of a range.", "0.1"),
         key("scale", "text", "The scale on which draws are uniform.", '"log"', default='"linear"', limits=_SCALES),
         key("whole", "true or false", "Whether only whole numbers are drawn.", "true", default="true for whole bounds"),
+        key("step", "number", "The distance between the values of a range; only design 'search' has it.", "16"),
+        key("when", "table", _WHEN, '{ optimizer = "momentum" }'),
     )
 
 
@@ -86,6 +94,7 @@ def _command() -> Schema:
 
 def _axis() -> Schema:
     number = {"type": "number"}
+    when = {"type": "object", "minProperties": 1, "description": _WHEN}
     keyed = {
         "type": "object",
         "properties": {
@@ -95,12 +104,15 @@ def _axis() -> Schema:
             "high": number,
             "scale": {"enum": list(SCALES)},
             "whole": {"type": "boolean"},
+            "step": {"type": "number", "exclusiveMinimum": 0},
+            "when": when,
         },
         "required": ["key"],
         "additionalProperties": False,
     }
     patches = {
         "type": "object",
+        "properties": {"when": when},
         "additionalProperties": {"$ref": "#/$defs/patch"},
         "minProperties": 1,
         "not": {"properties": {"key": {"type": "string"}}, "required": ["key"]},

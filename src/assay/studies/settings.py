@@ -14,6 +14,8 @@ from assay.errors import RecipeError
 from assay.parts.part import Count, Part, Positive, Unit, WholeNumber, one_of
 from assay.recipe.messages import sentences
 from assay.studies.designs import DESIGNS
+from assay.studies.search.seeds import SeedSettings
+from assay.studies.search.settings import Halving, SearchSettings
 
 TIMINGS = ("isolated", "packed")
 
@@ -35,13 +37,13 @@ class Settings(Part):
     Attributes:
         name: The name under which the study is stored.
         about: A sentence about the question that the study answers; the report begins with it.
-        design: "grid", "one-at-a-time", "random" or "list".
+        design: "grid", "one-at-a-time", "random", "list" or "search".
         repeats: Number of paired seeds of each configuration, from the baseline's seed on.
         draws: Number of combinations that the design "random" draws.
         seed: The seed of these draws.
         timing: "isolated" (one trial at a time, with all cores) or "packed" (one trial per core).
         engine: An engine's name, "auto", or an external program as `{ command = [...] }`.
-        device: "cpu", or a GPU such as "cuda".
+        device: "cpu", a GPU such as "cuda", or "auto" (not in a search) for the one that measured faster.
         threads: Number of CPU threads of each trial; None leaves the choice to the engine.
         time_limit: Maximum number of seconds of each trial; None for no limit.
         memory_limit: Maximum number of bytes of each worker; None for no limit.
@@ -49,6 +51,7 @@ class Settings(Part):
             to resume from), "nothing", or "winners" (checkpoints until the study has ended, then those of all seeds of
             the best configuration alone).
         save_best: Also keep the weights at the lowest validation loss. The accuracy stays that of the end.
+        search: With design "search": the method, the budget and the objective, as a table.
     """
 
     name: str = Field(default="study", min_length=1, max_length=200)
@@ -65,6 +68,7 @@ class Settings(Part):
     memory_limit: Annotated[Bytes | None, Unit("bytes"), Field(examples=[2**31])] = None
     keep: Literal["checkpoint", "winners", "nothing"] = "checkpoint"
     save_best: bool = False
+    search: SearchSettings | None = None
 
     @model_validator(mode="after")
     def _keeps_what_it_saves(self) -> Settings:
@@ -85,4 +89,10 @@ def keys_at(location: Sequence[int | str]) -> tuple[str, list[str]]:
     """The owner of a key, as error messages name it, and the keys that it has."""
     if location[:1] == ("engine",):
         return "a command", list(Command.model_fields)
+    if location[:2] == ("search", "halving"):
+        return "halving", list(Halving.model_fields)
+    if location[:2] == ("search", "seeds"):
+        return "seeds", list(SeedSettings.model_fields)
+    if location[:1] == ("search",):
+        return "a search", list(SearchSettings.model_fields)
     return "a study", [*Settings.model_fields, "baseline", "axes", "trials"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -28,10 +29,11 @@ Patch = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis varies: named patches, or the range of a key from which the design "random" draws.
+    """What an axis varies: named patches, or the range of a key from which the designs "random" and "search" draw.
 
     `listed` are the values of a key as they were written, equal ones too; `patches` has each once. A value that is a
-    list or a table goes by its text.
+    list or a table goes by its text. In a search, a range may have a `step`, and an axis may vary only `when` other
+    axes have one of some values.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Axis:
     scale: str = "linear"
     whole: bool = False
     listed: tuple[Value, ...] = ()
+    step: float = 0.0
+    when: Mapping[str, tuple[Value, ...]] = dataclasses.field(default_factory=dict[str, tuple[Value, ...]])
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -242,6 +246,8 @@ def _name_of(field: str, component: object) -> str:
         return component
     if isinstance(component, Mapping):
         table: Mapping[str, Any] = component  # pyright: ignore[reportUnknownVariableType]
+        if field == "optimizer" and "groups" in table:
+            return "groups"
         return str(table.get(tag, model_of(table) if field == "model" else name))
     return name
 

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ from assay.studies.axis_tables import axis
 from assay.studies.candidates import Candidate, Space
 from assay.studies.designs import DESIGNS
 from assay.studies.hints import axes_hint, study_hint
+from assay.studies.search.problems import point_problems, search_problems, unparsed_problems
+from assay.studies.search.space import exclude_each_other
 from assay.studies.settings import Settings, keys_at
 from assay.studies.space import Axis, lacking, overriding
 from assay.studies.words import canonical_study, doubled_words
 from assay.system.command_line import command_line
 from assay.system.files import home_expanded
+from assay.system.garbage import uncollected
 from assay.system.limits import CONFIGURATIONS, TRIALS
 
 LIST_AXIS = "trial"
@@ -100,8 +104,13 @@ class Study:
             settings = Settings(**options)
         except ValidationError as error:
             problems += sentences(error.errors(), keys_at)
+            problems += [one for one in unparsed_problems(options) if not any(one in other for other in problems)]
         baseline = _table(raw, "baseline", problems)
-        axes = _axes(raw, settings.design, problems, baseline)
+        design = raw.get("design")  # also where another setting is wrong
+        design = design if isinstance(design, str) and design in DESIGNS else settings.design
+        axes = _axes(raw, design, problems, baseline)
+        if settings.model_fields_set or "search" not in raw:  # the settings have no error
+            problems += search_problems(settings, baseline, axes)
         study = cls(settings, baseline, axes, dict(raw))
         if not problems:
             study._count(problems)
@@ -166,10 +175,11 @@ class Study:
 
     def _refuse_overridden(self, patches: Sequence[Mapping[str, Any]]) -> None:
         """Raises RecipeError for changes, of the baseline or the engine, that no configuration uses."""
-        if self.settings.design == "one-at-a-time":  # the baseline is a configuration of its own
+        if not patches or self.settings.design == "one-at-a-time":  # the baseline is a configuration of its own
             return
-        replaced = [set(candidate.replaced) for candidate in self.configurations]
-        if problems := overriding(patches, self.axes, self.baseline, set[str].intersection(*replaced)):
+        replaced = [set(candidate.replaced) for candidate in self.configurations] or [set[str]()]
+        always = [axis for axis in self.axes if not axis.when]
+        if problems := overriding(patches, always, self.baseline, set[str].intersection(*replaced)):
             raise RecipeError(problems, source="options")
 
     def patched(self, changes: Mapping[str, Any]) -> Study:
@@ -190,15 +200,18 @@ class Study:
     def _count(self, problems: list[str]) -> None:
         """Adds to `problems` that there are too many configurations or trials, before any is made."""
         settings = self.settings
+        if settings.design == "search":
+            return  # its budget has the limit
         if settings.design == "random":
             count, cure = settings.draws, "lower draws"
         elif settings.design == "grid":
             count, cure = math.prod(len(axis.values) for axis in self.axes), "shorten the axes or use design 'random'"
         else:
-            count, cure = sum(len(axis.values) for axis in self.axes), "shorten the axes"
+            count, cure = max(1, sum(len(axis.values) for axis in self.axes)), "shorten the axes"
         for number, limit in ((count, CONFIGURATIONS), (count * settings.repeats, TRIALS)):
             if number > limit.most:
-                cure = cure if count > limit.most else f"{cure}, or lower repeats"
+                if count <= limit.most:
+                    cure = f"{cure}, or lower repeats" if self.axes else "lower repeats"
                 problems.append(f"has {number:,} {limit.unit}; expected at most {limit.most:,}: {cure}")
                 return
 
@@ -209,17 +222,19 @@ class Study:
         except RecipeError as error:
             problems += [f"baseline.{problem}" for problem in error.problems]
             return
-        if self.settings.design in ("grid", "random"):
+        is_product = self.settings.design in ("grid", "random", "search")
+        if is_product:
             problems += _conflicts(self.axes)
         problems += _undrawn(self.settings)
-        problems += lacking(self.baseline, self.axes, product=self.settings.design in ("grid", "random"))
+        problems += lacking(self.baseline, self.axes, product=is_product)
+        problems += [] if problems else point_problems(self.settings, self.baseline, self.axes)
         if self.settings.repeats > 1:
             problems += _seed_axes(self.axes, self.baseline, self.settings.repeats)
         for ranged in self.axes:
-            if ranged.is_range and self.settings.design != "random":
+            if ranged.is_range and self.settings.design not in ("random", "search"):
                 problems.append(
                     f"axes.{ranged.name}: design {self.settings.design!r} needs values; "
-                    "only design 'random' draws from a range"
+                    "only designs 'random' and 'search' draw from a range"
                 )
         if not self.axes and self.settings.design != "one-at-a-time":
             problems.append(
@@ -227,6 +242,7 @@ class Study:
                 "optimizer.learning_rate = [0.001, 0.01]; for one configuration, write design = 'one-at-a-time'"
             )
 
+    @uncollected()
     def _expanded(self, problems: list[str]) -> list[Candidate]:
         """Every configuration with its recipe; adds their errors to `problems`, each one once."""
         settings, space = self.settings, Space(self.settings, self.baseline, self.axes)
@@ -252,8 +268,15 @@ _RECIPE_KEYS = tuple(key for key in (*Recipe.model_fields, *TOP) if key not in S
 
 def bundled_names() -> list[str]:
     """The studies that ship with the package."""
-    folder = resources.files("assay.studies") / "bundled"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(_bundled_files())
+
+
+@cache
+def _bundled_files() -> dict[str, Path]:
+    """The files of the studies that ship with the package, by name: those of articles are in the articles' folders."""
+    package = Path(str(resources.files("assay")))
+    files = [*package.glob("studies/bundled/*.toml"), *package.glob("articles/*/studies/*.toml")]
+    return {file.stem: file for file in files}
 
 
 def bundled(name: str) -> Path:
@@ -266,7 +289,7 @@ def bundled(name: str) -> Path:
         guess = nearest(name, names)
         hint = f"; did you mean {guess!r}?" if guess else "."
         raise FileError(f"{name}: neither a file nor a bundled study{hint} Bundled: {', '.join(names)}")
-    return Path(str(resources.files("assay.studies") / "bundled" / f"{name}.toml"))
+    return _bundled_files()[name]
 
 
 def _names_data(patch: Mapping[str, Any]) -> bool:
@@ -295,7 +318,8 @@ def _axes(raw: Mapping[str, Any], design: str, problems: list[str], baseline: Ma
     if "trials" in raw:
         problems.append(f"trials: only design 'list' has trials; design {design!r} has axes")
     return tuple(
-        axis(name, table, problems, baseline=baseline) for name, table in _table(raw, "axes", problems).items()
+        axis(name, table, problems, baseline=baseline, in_search=design == "search")
+        for name, table in _table(raw, "axes", problems).items()
     )
 
 
@@ -304,7 +328,12 @@ def _undrawn(settings: Settings) -> list[str]:
     if settings.design == "random":
         return []
     only = f"only design 'random' draws, and this design is {settings.design!r}"
-    hints = {"seed": "; the seed of the trainings is written under [baseline]", "draws": ""}
+    of_search = settings.design == "search"
+    hints = {
+        "seed": "; the seed of the trainings is written under [baseline]"
+        + (", that of the suggestions under [search]" if of_search else ""),
+        "draws": "; write trials under [search]" if of_search else "",
+    }
     return [f"{key}: {only}{hint}" for key, hint in hints.items() if key in settings.model_fields_set]
 
 
@@ -339,7 +368,8 @@ def _conflicts(axes: tuple[Axis, ...]) -> list[str]:
     for later in axes:
         shared: dict[str, list[str]] = {}  # by the first axis that sets them: linear in the number of axes
         for key in sorted(later.touches()):
-            if (first := first_of.setdefault(key, later)) is not later:
+            first = first_of.setdefault(key, later)
+            if first is not later and not exclude_each_other(first, later):
                 shared.setdefault(first.name, []).append(key)
         conflicts += [
             f"axes.{name} and axes.{later.name}: both set {', '.join(keys)}; one overrides the other"

@@ -32,18 +32,55 @@ def canonical_study(raw: Mapping[str, Any]) -> Table:
     if not isinstance(baseline, Mapping):
         return result
     base: Table = canonical(baseline)  # pyright: ignore[reportUnknownArgumentType]
+    conditions, renamed = _without_conditions(result), dict[str, str]()
     for field in ("axes", "trials"):
         if isinstance(result.get(field), Mapping):
             entries = [entry for name, table in result[field].items() for entry in _entries(field, name, table)]
-            result[field] = dict(_axis(field, name, table, base) for name, table in entries)
-    if not any(map(sgd_settings, _patches(result))):
+            tables = [_axis(field, name, table, base) for name, table in entries]
+            renamed |= {name: new for (name, _), (new, _) in zip(entries, tables, strict=True)}
+            result[field] = dict(tables)
+    is_without_sgd = not any(map(sgd_settings, _patches(result)))
+    if is_without_sgd:
         base = without_sgd(base)
         for field in ("axes", "trials"):
             if isinstance(result.get(field), Mapping):
                 result[field] = {name: _without_sgd(table) for name, table in result[field].items()}
+    for name, when in conditions.items():
+        table = result["axes"][name]
+        result["axes"][name] = table | {"when": _condition(when, result["axes"], renamed, sgd=not is_without_sgd)}
     if "baseline" in raw:
         result["baseline"] = base
     return result
+
+
+def _without_conditions(study: Table) -> dict[str, Any]:
+    """Takes the conditions of the axes of a search out of their tables; returns them by the name of the axis."""
+    axes: Any = study.get("axes")
+    if study.get("design") != "search" or not isinstance(axes, Mapping):
+        return {}
+    conditions: dict[str, Any] = {}
+    tables: Table = {}
+    for name, table in axes.items():  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(table, Mapping) and "when" in table:
+            conditions[str(name)] = table["when"]
+            table = {key: value for key, value in table.items() if key != "when"}  # pyright: ignore
+        tables[str(name)] = table
+    study["axes"] = tables
+    return conditions
+
+
+def _condition(when: Any, axes: Mapping[str, Any], renamed: Mapping[str, str], *, sgd: bool) -> Any:
+    """A condition in the names and the values that the axes have now; `sgd`: whether this word stays."""
+    if not isinstance(when, Mapping):
+        return when
+    condition: Table = {}
+    for other, value in when.items():  # pyright: ignore[reportUnknownVariableType]
+        name = renamed.get(str(other), str(other))
+        table: Any = axes.get(name)
+        if isinstance(table, Mapping) and table.get("key") in ("optimizer", "optimizer.name") and not sgd:
+            value = [_value_without_sgd(v) for v in value] if isinstance(value, list) else _value_without_sgd(value)  # pyright: ignore
+        condition[name] = value
+    return condition
 
 
 def doubled_words(study: Mapping[str, Any]) -> list[str]:
@@ -114,7 +151,8 @@ def _patches(study: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
             section, _, inner = key.partition(".")
             yield {section: {inner: None}}
         elif isinstance(table, Mapping):
-            yield from (patch for patch in table.values() if isinstance(patch, Mapping))  # pyright: ignore
+            condition = "when" if study.get("design") == "search" else None
+            yield from (patch for label, patch in table.items() if isinstance(patch, Mapping) and label != condition)  # pyright: ignore
 
 
 def _without_sgd(table: Any) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from assay.errors import FileError
 from assay.system.limits import Limit
@@ -64,16 +67,27 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     The folder is flushed as well: before that, a power cut can undo the rename. A device or a pipe, such as
     `/dev/stdout`, is written to and never replaced.
     """
+    _written(path, lambda file: file.write(content))
+
+
+def copy_atomically(source: IO[bytes], path: Path) -> None:
+    """Writes what an open file holds as `write_atomically` does, a portion at a time. Raises: FileError."""
+    source.seek(0)
+    _written(path, lambda file: shutil.copyfileobj(source, file))
+
+
+def _written(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            path.write_bytes(content)
+            with path.open("wb") as device:
+                write(device)
             return
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                file.write(content)
+                write(file)
                 file.flush()
                 flush(file.fileno())
-                Path(file.name).chmod(0o644)  # only the owner can read a temporary file
+                Path(file.name).chmod(0o666 & ~umask())  # only the owner can read a temporary file
                 Path(file.name).replace(path)
                 sync_folder(path.parent)
             except BaseException:
@@ -81,6 +95,17 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
                 raise
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def umask() -> int:
+    """The permissions that new files of this process do not get."""
+    try:  # to ask the system is to change it, for every thread
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+        return int(status.partition("\nUmask:")[2].split(maxsplit=1)[0], 8)
+    except (OSError, ValueError, IndexError):
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
 
 
 def sync_folder(folder: Path) -> None:

@@ -229,9 +229,22 @@ def control_groups(root: Path = Path("/")) -> list[Path]:
 
 
 def quota(root: Path = Path("/")) -> float | None:
-    """The number of cores that the control groups of this process grant; None without a limit."""
+    """The number of cores that the control groups of this process grant; None without a limit.
+
+    A plan asks thousands of times in a second: an answer is valid for a second.
+    """
+    now = time.monotonic()
+    if root in _answered and now - _answered[root][0] < _VALID_SECONDS:
+        return _answered[root][1]
     limits = [limit for folder in control_groups(root) if (limit := _limit(folder)) is not None]
-    return min(limits, default=None)
+    granted = min(limits, default=None)
+    if root == Path("/"):
+        _answered[root] = (now, granted)
+    return granted
+
+
+_VALID_SECONDS = 1.0
+_answered: dict[Path, tuple[float, float | None]] = {}  # when, and what
 
 
 def _limit(folder: Path) -> float | None:

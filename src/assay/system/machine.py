@@ -16,6 +16,8 @@ from threadpoolctl import threadpool_info
 
 from assay.system.load import quota
 
+GPU = "gpu"
+"""The key of a machine's description with the model, driver and CUDA version of the GPU that a trial ran on."""
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
 

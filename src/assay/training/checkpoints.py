@@ -145,9 +145,32 @@ def restore(path: str | Path) -> History:
         raise FileError(f"{path}: {what}; {_EXPECTED}")
     kind = kind_of_file(path)
     if kind and not kind.startswith("a safetensors"):
-        pickled = ", which holds pickled objects; Assay reads no pickle" if kind in PICKLES else ""
-        raise FileError(f"{path}: is {kind}{pickled}; {_EXPECTED}")
+        if kind in PICKLES:
+            raise FileError(f"{path}: is {kind}, which holds pickled objects; {_pickled(path)}")
+        raise FileError(f"{path}: is {kind}; {_EXPECTED}")
     return from_bytes(read_limited(path, WEIGHTS_BYTES), source=str(path))
+
+
+def _pickled(path: Path) -> str:
+    """Why a pickle is not read, and the lines that make a state_dict of it where it is trusted."""
+    return (
+        f"Assay reads no pickle; {_EXPECTED}. A state_dict is converted by these lines, and then trained from with "
+        "`assay train RECIPE --start`:\n"
+        "  import torch; from safetensors.torch import save_file\n"
+        f"  save_file(torch.load({str(path)!r}, weights_only=True), {str(path.with_suffix('.safetensors'))!r})"
+    )
+
+
+def described_in(content: bytes, *, source: str) -> dict[str, Any]:
+    """What the header of a checkpoint says, unchecked. Raises: FileError where it is no checkpoint."""
+    try:
+        header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        about = json.loads(header["__metadata__"][_PREFIX])
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote; {_EXPECTED}") from None
+    if not isinstance(about, dict):
+        raise FileError(f"{source}: damaged: its metadata are no table")
+    return about  # pyright: ignore[reportUnknownVariableType]
 
 
 def from_bytes(content: bytes, *, source: str) -> History:
@@ -159,14 +182,9 @@ def from_bytes(content: bytes, *, source: str) -> History:
         raise FileError(f"{source}: claims a header of {length:,} bytes; expected at most {WEIGHTS_HEADER_BYTES}")
     try:
         tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
-        header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        about = json.loads(header["__metadata__"][_PREFIX])
     except SafetensorError as error:
         raise FileError(f"{source}: not a safetensors file, or damaged: {error}") from None
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        raise FileError(f"{source}: a safetensors file, but not one that Assay wrote; {_EXPECTED}") from None
-    if not isinstance(about, dict):
-        raise FileError(f"{source}: damaged: its metadata are no table")
+    about = described_in(content, source=source)
     if about.get("format") != FORMAT:
         raise FileError(f"{source}: has format {about.get('format')}; this version reads format {FORMAT}")
     try:
@@ -299,11 +317,19 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
 def _arrays(
     tensors: dict[str, NDArray[Any]], network: Network, slots: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Weights (1, *shape) and slots (slots, 1, *shape) by name. Raises: ValueError."""
+    """Weights (1, *shape) and slots (slots, 1, *shape) by name. Raises: ValueError.
+
+    The state of another library's optimizer has names of its own, and its engine checks it.
+    """
     if not tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
         return {}, {}
     weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
-    if not slots or not any(name.startswith("slots/") for name in tensors):
+    names = [name.removeprefix("slots/") for name in tensors if name.startswith("slots/")]
+    if set(names) - network.shapes.keys():
+        if any(tensors[f"slots/{name}"].shape[:1] != (1,) for name in names):
+            raise ValueError("the optimizer's state has arrays of another shape")
+        return weights, {name: tensors[f"slots/{name}"][:, None] for name in names}
+    if not slots or not names:
         return weights, {}
     arrays = {
         name: _tensor(tensors, f"slots/{name}", (slots, *shape))[:, None] for name, shape in network.shapes.items()

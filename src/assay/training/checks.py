@@ -10,6 +10,7 @@ import psutil
 from assay.engines.base import Checkpoint, Cohort, Engine, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, RecipeError
+from assay.parts.foreign import is_foreign
 from assay.parts.layers import Network
 from assay.recipe.model import Recipe
 from assay.recipe.notes import refusals
@@ -35,14 +36,30 @@ def recipe_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> 
         problems.append(problem)
     if isinstance(subset, int) and subset > examples:
         problems.append(f"log.train_loss: got {subset}; {expected}")
-    needed, free = engine.memory(cohort, examples), psutil.virtual_memory().available
-    if needed > free:
-        trials = f"{len(cohort.recipes):,} trials of " if len(cohort.recipes) > 1 else ""
-        problems.append(
-            f"model: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
-            f"memory to train; expected at most the {free / 2**30:,.1f} GiB that are free"
-        )
-    return problems
+    return problems + _memory_problems(cohort, examples, engine)
+
+
+def _memory_problems(cohort: Cohort, examples: int, engine: Engine | Program) -> list[str]:
+    """Why a cohort does not fit the memory of the machine, or a single trial that of a GPU: cohorts are made to fit."""
+    free, where = psutil.virtual_memory().available, "that are free"
+    device = None if isinstance(engine, Program) else memory_of_device(engine)
+    if device is not None:
+        free, where, cohort = device, f"that device {engine.device!r} has", Cohort(cohort.recipes[:1], cohort.network)
+    needed = engine.memory(cohort, examples)
+    if needed <= free:
+        return []
+    trials = f"{len(cohort.recipes):,} trials of " if len(cohort.recipes) > 1 else ""
+    return [
+        f"model: {trials}{cohort.network.parameters:,} weights need about {needed / 2**30:,.1f} GiB of "
+        f"memory to train; expected at most the {free / 2**30:,.1f} GiB {where}"
+    ]
+
+
+def memory_of_device(engine: Engine) -> int | None:
+    """The bytes of the device that an engine may take; None if the device is the host, or does not tell."""
+    if engine.seen is None:
+        return engine.free_device_memory()
+    return next((device.memory_bytes for device in engine.seen.of(engine.device)), None)
 
 
 def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_checksum: str, examples: int) -> None:
@@ -59,7 +76,8 @@ def check_start(recipes: Sequence[Recipe], start: Sequence[History], *, data_che
         if history.data_checksum != data_checksum:
             raise AssayError("the training to resume was on other data")
         checkpoint = history.checkpoint
-        if not checkpoint.weights or (checkpoint.t and type(recipe.optimizer).slots and not checkpoint.slots):
+        has_state = type(recipe.optimizer).slots or is_foreign(recipe.optimizer)
+        if not checkpoint.weights or (checkpoint.t and has_state and not checkpoint.slots):
             missing = "optimizer state" if checkpoint.weights else "weights"
             raise AssayError(f"the training to resume, by {history.engine}, kept no {missing}; retrain it")
         budget = recipe.iterations(examples)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from assay.data.dataset import Dataset
 from assay.data.prepare import Prepared, prepare
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
+from assay.engines.promises import resumes_exactly
 from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen, iterations_per_epoch, make_batches
 from assay.parts.layers import Weights
@@ -415,11 +416,14 @@ class Training:
             load=self._load_with(earlier, taken, ledger),
             preparation_seconds=self._preparation,
             skipped=self._skipped(),
+            warnings=self.engine.warnings(self.state),
         )
         history = make_history(trial.recipe, self.cohort, self.data, self.engine, end)
         if earlier is None or not earlier.iterations:
             return history
         history = replace(history, cohort=max(history.cohort, earlier.cohort))
+        if self.engine.device != "cpu" and not resumes_exactly(self.engine.name, self.engine.device):
+            history = replace(history, warnings=(*history.warnings, _resumed(self.engine, earlier)))
         if earlier.level == history.level:
             return history
         both = earlier.level is not None and history.level is not None
@@ -451,6 +455,14 @@ class Training:
         """The outputs (N, C) for inputs (N, D) of some trials, by their numbers."""
         outputs = self.engine.outputs(self.state, x)
         return {number: outputs[self._rows.index(number)] for number in numbers}
+
+
+def _resumed(engine: Engine, earlier: History) -> str:
+    """The sentence on a training that was resumed where law 5 does not promise the same bits."""
+    return (
+        f"resumed at iteration {earlier.iterations:,}: on device {engine.device!r}, engine {engine.name!r} does not "
+        "promise the bits of an uninterrupted training"
+    )
 
 
 def splits_of(recipe: Recipe, data: Prepared) -> Splits:

@@ -15,6 +15,7 @@ from assay.data.prepare import Prepared
 from assay.engines.arena import Arena
 from assay.engines.numpy_layers import as_images, evaluated
 from assay.parts.durations import iterations
+from assay.parts.foreign_schedules import ForeignSchedule
 from assay.parts.layers import Activate, Dropout, Network
 from assay.parts.schedules import Constant, Exponential, Schedule, Step
 from assay.recipe.model import Recipe
@@ -73,7 +74,7 @@ def schedule_notes(recipe: Recipe, examples: int, done: int) -> list[str]:
     if warm_up >= budget:
         end = _rate_at_end(schedule, budget)
         return [f"schedule.warm_up takes {warm_up:,} iterations, but {_budget(recipe, budget)}: {end}"]
-    if isinstance(schedule, Constant):
+    if isinstance(schedule, Constant | ForeignSchedule):
         return []
     notes = _not_reached(schedule, warm_up, budget, in_words=_budget(recipe, budget))
     return notes or _vanished(schedule, warm_up, done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Cohort, Engine
@@ -12,7 +13,7 @@ from assay.parts.batches import examples_seen
 from assay.parts.models import flops_training
 from assay.recipe.model import Recipe
 from assay.system.load import Load
-from assay.system.machine import describe
+from assay.system.machine import GPU, describe
 from assay.training.history import History, Point
 from assay.training.ledger import Ledger
 from assay.training.outcome import Outcome
@@ -31,6 +32,7 @@ class TrialEnd:
     load: Load = field(default_factory=Load)
     preparation_seconds: float | None = None
     skipped: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine | Program, end: TrialEnd) -> History:
@@ -55,8 +57,8 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         shape=data.shape,
         scaling=data.scaling,
         data_checksum=data.checksum,
-        machine=describe(),
-        warnings=data.notes,
+        machine=_machine(engine),
+        warnings=(*data.notes, *end.warnings),
         cohort=len(cohort.recipes),
         load=end.load,
         level=engine.instruction_level(),
@@ -66,3 +68,9 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         pictures=data.pictures,
         features=data.features,
     )
+
+
+def _machine(engine: Engine | Program) -> dict[str, Any]:
+    """This machine, with the GPU that an engine trains on."""
+    facts = engine.device_facts()
+    return {**describe(), GPU: facts} if facts else describe()

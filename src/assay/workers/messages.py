@@ -13,13 +13,26 @@ from typing import Any
 
 def send(connection: Connection, kind: str, *, content: bytes = b"", **values: Any) -> None:
     """Sends a message of a kind. Raises: OSError if the other side is gone."""
-    header = json.dumps({"kind": kind, **values}, allow_nan=False).encode()
-    connection.send_bytes(len(header).to_bytes(8, "little") + header + content)
+    connection.send_bytes(packed(kind, content=content, **values))
 
 
 def receive(connection: Connection) -> tuple[dict[str, Any], bytes]:
     """Receives the next message. Raises: EOFError, OSError if the other side is gone."""
-    raw = connection.recv_bytes()
+    return unpacked(connection.recv_bytes())
+
+
+def packed(kind: str, *, content: bytes = b"", **values: Any) -> bytes:
+    """A message as bytes: the size of its header, the header in JSON, and the content.
+
+    >>> unpacked(packed("idle", content=b"abc", seconds=0.5))
+    ({'kind': 'idle', 'seconds': 0.5}, b'abc')
+    """
+    header = json.dumps({"kind": kind, **values}, allow_nan=False).encode()
+    return len(header).to_bytes(8, "little") + header + content
+
+
+def unpacked(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and the content of a message."""
     size = int.from_bytes(raw[:8], "little")
     return json.loads(raw[8 : 8 + size]), raw[8 + size :]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.recipe.model import Recipe
+from assay.system.machine import GPU
 from assay.training.checkpoints import described, history_of, to_bytes
 from assay.training.history import History
 
@@ -82,6 +83,7 @@ def end_report(
         "history": about,
         "confusion": confusion.tolist() if confusion is not None else None,
         "peak_device_memory_bytes": history.peak_device_memory_bytes,
+        "gpu": history.machine.get(GPU),
     }
     return report, to_bytes(history) if keep and history.checkpoint.weights else b""
 
@@ -91,4 +93,6 @@ def reported_history(report: dict[str, Any], recipe: Recipe, machine: dict[str, 
     if report.get("history") is None:
         return None
     history = history_of(report["history"], {}, recipe)
+    if report.get("gpu"):
+        machine = {**machine, GPU: report["gpu"]}
     return replace(history, machine=machine, peak_device_memory_bytes=report.get("peak_device_memory_bytes"))

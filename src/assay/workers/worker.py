@@ -10,16 +10,16 @@ import resource
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from time import perf_counter, process_time
 from typing import Any
 
 from assay.data.cache import DataCache
-from assay.data.prepare import Prepared
+from assay.data.sent import load_sent
 from assay.engines import load as load_engine
-from assay.engines.base import Cohort, Engine
+from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import AssayError, CodeError, ProgramError
 from assay.parts.user_optimizers import allowing_code, code_hash
@@ -27,14 +27,17 @@ from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
 from assay.training.checkpoints import from_bytes, to_bytes
+from assay.training.history import History
 from assay.training.loop import TrainingStatus
 from assay.training.outcome import Outcome
 from assay.workers.batch import Event, Limits, Member, ProgressEvent, SavedEvent, train_cohort
+from assay.workers.calibration import Cost, calibrated
+from assay.workers.cohort_sizes import CohortSizes
+from assay.workers.gpu_watch import GpuWatch
 from assay.workers.messages import attend, send
 from assay.workers.reports import Reports, end_report, split
 
 _STATUS_SECONDS = 0.2
-_COHORT_BYTES = 2**29  # of the weights, slots and outputs of a cohort
 
 
 class Worker:
@@ -50,12 +53,15 @@ class Worker:
         self.engine: Engine | Program | None = None
         self._engines: dict[tuple[str, str, int | None], Engine] = {}
         self._data = DataCache(latest_only=True)
+        self._sizes = CohortSizes()
+        self._group: Sequence[Member] = ()  # the cohort in training
+        self._watch: GpuWatch | None = None  # of an isolated trial
         self._seconds = 0.0  # that the last batch took, without its data
         self._told = 0.0  # when the last status was sent
 
     def take(self, head: dict[str, Any], content: bytes) -> None:
         """Puts a job in the queue, or cancels all of them."""
-        if head["kind"] == "train":
+        if head["kind"] in ("train", "calibrate", "data"):
             self.jobs.put((head, content))
         else:
             self.cancelled.set()
@@ -67,12 +73,20 @@ class Worker:
         send(self.connection, "ready", machine=describe())
         while True:
             head, content = self.jobs.get()
+            if head["kind"] == "data":
+                self._data = DataCache(latest_only=True, load=partial(load_sent, files=head["files"]))
+                continue
+            if head["kind"] == "calibrate":
+                send(self.connection, "calibrated", cost=self._calibrated(head))
+                continue
             self._seconds, ended = 0.0, set[str]()
             reports = Reports(self._send_reports)
             try:
                 self._train(head, content, reports, ended)
             except Exception as error:
                 outcome = Outcome.OUT_OF_MEMORY if out_of_memory(error) else Outcome.FAILED
+                if outcome is Outcome.OUT_OF_MEMORY and self._group:
+                    self._sizes.ran_out(self._group, self.engine)
                 details = str(error) if isinstance(error, ProgramError) else traceback.format_exc()
                 sentence = str(error) if isinstance(error, AssayError) else details.strip().splitlines()[-1]
                 failed = {"outcome": str(outcome), "reason": sentence.strip().splitlines()[0][:500], "error": details}
@@ -83,6 +97,17 @@ class Worker:
                         reports.add("ended", {"key": trial["key"], **failed})
             reports.flush()
             send(self.connection, "idle", seconds=self._seconds)
+
+    def _calibrated(self, head: dict[str, Any]) -> Cost | None:
+        """The cost of a trial, or of each of a cohort; None where it cannot be trained, which the run will report."""
+        try:
+            recipes = [recipe for (recipe,) in recipes_of(head)]
+            data = self._data.prepared(recipes[0].data.name, recipes[0].preparation)
+            return calibrated(recipes, self._engine(head["engine"], head["device"], head["threads"]), data)
+        except Exception:
+            traceback.print_exc()
+            self._release()
+            return None
 
     def _train(self, head: dict[str, Any], content: bytes, reports: Reports, ended: set[str]) -> None:
         jobs, recipes = head["jobs"], recipes_of(head)
@@ -104,13 +129,16 @@ class Worker:
             engine.choice = head["choice"]
             spent = perf_counter() - begin, process_time() - processor_begin
             limits = Limits(*spent, waited, head["time_limit"], cancelled)
-            for first, group in in_memory(members, engine, data, limit=head["memory_limit"]):
+            self._watch = GpuWatch(engine, starts[0]) if head["timing"] == "isolated" else None
+            first = 0
+            while first < len(members) and not cancelled():
+                size = self._sizes.size(members[first:], engine, data, limit=head["memory_limit"])
+                group = self._group = members[first : first + size]
                 for event in train_cohort(group, engine, data, limits=limits):
                     self._report(event, jobs, first, reports, ended)
-                if cancelled():
-                    break
-                limits = Limits(time_limit=head["time_limit"], cancelled=cancelled)
-            self.engine, self._seconds = None, perf_counter() - begin - spent[0]
+                self._sizes.learn(group, engine, data)
+                first, limits = first + size, Limits(time_limit=head["time_limit"], cancelled=cancelled)
+            self.engine, self._group, self._seconds = None, (), perf_counter() - begin - spent[0]
 
     def _report(
         self, event: Event, jobs: list[list[dict[str, Any]]], first: int, reports: Reports, ended: set[str]
@@ -123,11 +151,16 @@ class Worker:
                 self._send_status(event.status)
         elif isinstance(event, SavedEvent):
             key = jobs[first + event.member][-1]["key"]
-            reports.add("saved", {"key": key, "iteration": event.history.iterations}, to_bytes(event.history))
+            history = self._marked(event.history)
+            reports.add("saved", {"key": key, "iteration": history.iterations}, to_bytes(history))
         else:
             trial = jobs[first + event.member][event.number]
-            reports.add("ended", *end_report(trial["key"], event.history, event.confusion, keep=trial["keep"]))
+            history = self._marked(event.history)
+            reports.add("ended", *end_report(trial["key"], history, event.confusion, keep=trial["keep"]))
             ended.add(trial["key"])
+
+    def _marked(self, history: History) -> History:
+        return history if self._watch is None else self._watch.marked(history)
 
     def _send_status(self, status: TrainingStatus) -> None:
         send(
@@ -156,7 +189,7 @@ class Worker:
 
     def _release(self) -> None:
         """Releases the data and engines of a failed job, so that the next one has their memory."""
-        self.engine = None
+        self.engine, self._group = None, ()
         self._engines.clear()
         self._data.clear()
 
@@ -176,27 +209,6 @@ def recipes_of(head: dict[str, Any]) -> list[list[Recipe]]:
     if code_hash(optimizer) != head["code"]:
         raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
     return recipes
-
-
-def in_memory(
-    members: Sequence[Member], engine: Engine | Program, data: Prepared, *, limit: int | None
-) -> Iterator[tuple[int, Sequence[Member]]]:
-    """The members in cohorts that fit the memory of a worker, each with the number of its first member.
-
-    `limit`: the bytes that the worker may take; None for no limit.
-    """
-    size = len(members)
-    if size > 1:
-        recipe, n = members[0].recipes[-1], len(data.y_train)
-        network = recipe.model.network(data.shape, data.classes)
-        one, two = (engine.memory(Cohort((recipe,) * count, network), n) for count in (1, 2))
-        outputs = 8 * len(data.y_test) * data.classes
-        weights = 8 * network.parameters * (1 + type(recipe.optimizer).slots)  # copies that are reported
-        size = max(
-            1, (_COHORT_BYTES if limit is None else min(_COHORT_BYTES, limit // 4)) // (two - one + outputs + weights)
-        )
-    for first in range(0, len(members), size):
-        yield first, members[first : first + size]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -123,7 +123,7 @@ def within(points: Frame, *, start: float | None, stop: float | None, log: str) 
         kept &= points["x"] <= stop
     for name in log:
         kept &= points[name] > 0
-    return points[kept]
+    return points if kept.all() else points[kept]
 
 
 __all__ = ["POINTS", "band", "band_rows", "ranked", "top_of", "within"]

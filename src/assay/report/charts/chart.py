@@ -23,6 +23,8 @@ Needs = Literal[
     "confused",
     "weights",
     "epochs",  # of a bench
+    "search",  # the jobs of a search, as `Results.searched` has them
+    "tuning cost",
     "nothing",
 ]
 
@@ -36,6 +38,9 @@ class Shape:
     repeats: int
     configurations: int
     learning_rates: int
+    objectives: int = 1  # of a search
+    promotes: bool = False  # a search with halving
+    is_random: bool = False  # its trials were drawn at random, so that tuning cost can be told
 
 
 def _never(_: Shape) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import axis_of
 from assay.analysis.curves import moving_average
-from assay.analysis.frames import is_imported
+from assay.analysis.frames import ascending, is_imported
 from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
 from assay.errors import AssayError, listed, unknown
 from assay.report.charts.bands import band_rows, ranked, top_of, within
@@ -111,12 +112,10 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
     heading = headed(
         trials, label + (f" by {short(axis_of(options.by))}" if options.by != "configuration" else ""), options.title
     )
-    points = _points(trials, curves, options)
+    points, drawable = _points(trials, curves, options)
     if options.smooth > 1:
         by_trial = points.groupby("trial", sort=False)["y"]
         points["y"] = by_trial.transform(moving_average, options.smooth, partial=True)
-    if options.order is not None:
-        points = points[points["series"].isin(options.order)]
     zoomed = points["trial"].nunique() > 0
     points = within(points, start=options.start, stop=options.stop, log=options.log)
     if not len(points):
@@ -125,7 +124,7 @@ def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None =
         return message(why, heading)
     choice = _choice(points, options, trials)
     chart, notes = _drawn(points, options, choice, along=_along(trials, options.x))
-    notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points)]
+    notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points, drawable)]
     notes += [mixed(trials) if options.x == "seconds" else "", pooled(trials, options.by, options.facet)]
     notes += [f"moving average over {options.smooth} points" if options.smooth > 1 else ""]
     return dressed(chart, heading, notes, seen=_seen(points, choice, options))
@@ -140,30 +139,60 @@ def _seen(points: Frame, choice: _Choice, options: CurveOptions) -> str:
     return f"{'One line' if len(ends) == 1 else f'{len(ends)} lines'}: {', '.join(lines_of)}"
 
 
-def _points(trials: Frame, curves: Frame, options: CurveOptions) -> Frame:
-    """The finite points in columns of fixed names, each with its series and panel, sorted by trial and x."""
-    columns = {
-        "trial": trials["trial"].to_numpy(),
-        "series": words(trials, options.by),
-        "panel": words(trials, options.facet) if options.facet else "",
-        "unfinished": unfinished(trials),
-        "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
-    }
-    x = floats(curves, options.x)
-    steps = floats(curves, "iteration")
-    points = pd.DataFrame(
+def _points(trials: Frame, curves: Frame, options: CurveOptions) -> tuple[Frame, list[str]]:
+    """The finite points, each with its series and panel, sorted by trial and x; and the keys of the trials.
+
+    The column `trial` has the place of its key: a line for each panel and series of a trial that configurations share.
+    The texts of a line are one object each, not one for each of its points. Of series that an order leaves out there
+    are none.
+    """
+    if options.order is not None:
+        kept = set(options.order)
+        trials = trials[np.array([series in kept for series in words(trials, options.by)], dtype=bool)]
+    lines_of = pd.DataFrame(
         {
-            "trial": curves["trial"].to_numpy(dtype=object),  # also for a frame without rows
-            "x": x,
-            "y": floats(curves, options.quantity.name),
-            "step": np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x,
+            "trial": trials["trial"].to_numpy(dtype=object),
+            "series": words(trials, options.by),
+            "panel": words(trials, options.facet) if options.facet else "",
+            "unfinished": unfinished(trials),
+            "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
         }
-    )
-    shown = pd.DataFrame(columns).drop_duplicates(["trial", "series", "panel"])
-    points = points.dropna().merge(shown, on="trial", how="inner")
-    if shown["trial"].duplicated().any():  # configurations that share a trial have a line of their own each
-        points["trial"] = points["trial"].astype(str) + "\n" + points["panel"] + "\n" + points["series"]
-    return points.sort_values(["trial", "x"], kind="stable").reset_index(drop=True)
+    ).drop_duplicates(["trial", "series", "panel"])
+    names = [lines_of[name].astype(str) for name in ("trial", "panel", "series")]
+    order = names[0] if not lines_of["trial"].duplicated().any() else names[0] + "\n" + names[1] + "\n" + names[2]
+    lines_of = lines_of.iloc[np.argsort(order.to_numpy(dtype=object), kind="stable")]
+    y, x, steps = (floats(curves, name) for name in (options.quantity.name, options.x, "iteration"))
+    step = np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x
+    at, line = _matched(curves["trial"], lines_of["trial"], np.isfinite(x) & np.isfinite(y) & np.isfinite(step))
+    if not ascending(line, x[at]):
+        sorting = np.lexsort((x[at], line))
+        at, line = at[sorting], line[sorting]
+    points = pd.DataFrame({"trial": line, "x": x[at], "y": y[at], "step": step[at]}, copy=False)
+    del x, y, steps, step, at  # of millions of points there is room for one copy
+    for name in ("series", "panel", "unfinished"):
+        points[name] = pd.Series(lines_of[name].to_numpy(dtype=object)[line], dtype=object)
+    points["final"] = lines_of["final"].to_numpy()[line]
+    return points, lines_of["trial"].tolist()
+
+
+def _matched(of_points: Any, of_lines: Any, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of the points that are kept and belong to lines, and the line of each; in several where it has them.
+
+    Args:
+        of_points: The trial of each point.
+        of_lines: The trial of each line.
+        kept: Which points are kept.
+    """
+    codes, names = pd.factorize(of_points)
+    of_trial = pd.Index(names).get_indexer_for(of_lines.to_numpy(dtype=object))
+    lines_of = np.argsort(of_trial, kind="stable")
+    counts = np.bincount(of_trial[of_trial >= 0], minlength=len(names))
+    starts = int((of_trial < 0).sum()) + np.cumsum(counts) - counts
+    at = np.flatnonzero(kept)
+    repeated = counts[codes[at]]
+    place = np.repeat(starts[codes[at]], repeated)
+    place += np.arange(place.size) - np.repeat(np.cumsum(repeated) - repeated, repeated)
+    return np.repeat(at, repeated), lines_of[place]
 
 
 @dataclass(frozen=True)
@@ -229,10 +258,10 @@ def _along(trials: Frame, x: str) -> str:
     return "epochs" if x == "iteration" and steps == {"epochs"} else CURVE_AXES[x]
 
 
-def _not_drawn(trials: Frame, points: Frame) -> str:
+def _not_drawn(trials: Frame, points: Frame, drawable: Sequence[str]) -> str:
     """The note on imported curves without a point: their log lacks the quantity, or has epochs only."""
     foreign = trials[is_imported(trials)]
-    drawn = {str(trial).split("\n")[0] for trial in points["trial"].tolist()}
+    drawn = {str(drawable[place]) for place in points["trial"].unique()} if len(foreign) else set[str]()
     names = foreign["configuration"][~foreign["trial"].isin(drawn)].tolist() if len(foreign) else []
     return f"{listed(names)} not drawn: its log lacks these values" if names else ""
 

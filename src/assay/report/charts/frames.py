@@ -31,8 +31,16 @@ def checked(frame: Frame, columns: Iterable[str], *, what: str = "trials") -> Fr
 
 
 def words(frame: Frame, column: str) -> list[str]:
-    """The column as labels."""
-    return [word(value) for value in frame[column].tolist()]
+    """The column as labels; those of equal texts, of which a large study has many, are made once."""
+    made: dict[str, str] = {}
+    texts: list[str] = []
+    for value in frame[column].tolist():
+        if type(value) is not str:
+            texts.append(word(value))
+            continue
+        label = made.get(value)
+        texts.append(made.setdefault(value, word(value)) if label is None else label)
+    return texts
 
 
 def numbers(frame: Frame, column: str) -> list[float | None]:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import altair as alt
+
 from assay.analysis.axis_columns import axis_of
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import ranked_bars
+from assay.report.charts.forms import Rungs, ranked_bars
 from assay.report.charts.frames import Frame, best_of, checked, omitted
-from assay.report.charts.style import PlotAxis, Rows, dressed, message, number, short, tooltip, unique, word
+from assay.report.charts.style import (
+    ORANGE,
+    PlotAxis,
+    Rows,
+    dressed,
+    message,
+    number,
+    plot_width,
+    short,
+    table,
+    tooltip,
+    unique,
+    word,
+)
 
 _BARS = 25
 
@@ -16,8 +31,8 @@ _BARS = 25
 def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> Any:
     """How much of the variance each axis explains, largest first. `frame` has the columns axis and share.
 
-    `frame.attrs` may hold explained, the fraction of the variance that the forest explains, and noise, what it explains
-    of permuted numbers. Raises: AssayError.
+    `frame.attrs` may hold explained, the fraction of the variance that the forest explains, noise, what it explains of
+    permuted numbers, and ped_anova, another importance of some axes, which marks show. Raises: AssayError.
     """
     checked(frame, ["axis", "share"], what="importance")
     heading = title if title is not None else "hyperparameter importance"
@@ -38,13 +53,24 @@ def importance(frame: Frame, *, most: int = _BARS, title: str | None = None) -> 
         {"name": name, "label": label, "x": share, "text": f"{100 * share:.1f} %"}
         for (name, share), label in zip(kept, names, strict=True)
     ]
-    limits = [min(0.0, kept[-1][1]), max(kept[0][1], 0.01)]
+    other = {axis_of(axis): float(fraction) for axis, fraction in frame.attrs.get("ped_anova", {}).items()}
+    marked = [row | {"x": other[row["name"]]} for row in rows if row["name"] in other]
+    limits = [min(0.0, kept[-1][1]), max(kept[0][1], 0.01, *(row["x"] for row in marked))]
     axis = PlotAxis("fraction of the explained variance", limits, format="%")
     chart = ranked_bars(rows, axis=axis, tips=tooltip(name="axis", x=("fraction", ".2%")))
+    if marked:
+        rungs = Rungs.of(rows)
+        marks = alt.Chart(table(rungs.placed(marked))).mark_point(shape="diamond", size=90, filled=True, color=ORANGE)
+        tips = tooltip(name="axis", x=("PED-ANOVA", ".2%"))
+        chart = alt.layer(*chart.layer, marks.encode(x=axis.x(), y=rungs.y(), tooltip=tips))
+        chart = chart.properties(width=plot_width() - 90, height=alt.Step(24))
     notes = [
         f"of what the forest explains: R² {explained:.2f} out of bag" if explained is not None else "",
         "fitted to {:,} of {:,} trials, drawn at random".format(*frame.attrs["sample"])
         if "sample" in frame.attrs
+        else "",
+        "orange: PED-ANOVA by Optuna, how much an axis decides whether a trial is among the best tenth"
+        if marked
         else "",
         best_of(len(kept), len(measured), "axes"),
         omitted(len(shares) - len(measured), "without a number"),

@@ -107,6 +107,8 @@ def _upright(name: str, values: list[Any], everything: list[Any], *, ranks: list
     drawn would hide the others.
     """
     levels = ordered(everything)
+    if len(levels) > _EVEN and _ABSENT in levels and _numbers_but_absent(everything):
+        return _conditional(name, values, everything)
     plain = [number(value) for value in everything if not isinstance(value, (bool, str))]
     finite = [value for value in plain if value is not None]
     texts = [word(value) for value in values]
@@ -124,6 +126,25 @@ def _upright(name: str, values: list[Any], everything: list[Any], *, ranks: list
 
     marks = [low * (high / low) ** (i / 4) if log else low + (high - low) * i / 4 for i in range(5)]
     return _Upright(name, [height(float(v)) for v in values], texts, [(height(v), f"{v:.3g}") for v in marks])
+
+
+_ABSENT, _ROOM = "baseline", 0.12
+"""How the frame writes a conditional axis that a configuration does not have; the height of the numbers above it."""
+
+
+def _numbers_but_absent(values: list[Any]) -> bool:
+    return all(number(value) is not None for value in values if value != _ABSENT and not isinstance(value, bool))
+
+
+def _conditional(name: str, values: list[Any], everything: list[Any]) -> _Upright:
+    """Numbers to scale, and at the foot of the axis the configurations that do not have it."""
+    own = [value for value in values if value != _ABSENT]
+    rest = [value for value in everything if value != _ABSENT]
+    scaled = _upright(name, own, rest, ranks=[0.5] * len(own))
+    heights = iter(scaled.heights)
+    at = [0.0 if value == _ABSENT else _ROOM + (1 - _ROOM) * next(heights) for value in values]
+    labels = [(_ROOM + (1 - _ROOM) * height, text) for height, text in scaled.labels]
+    return _Upright(name, at, [word(value) for value in values], [(0.0, "not set"), *labels])
 
 
 def _score_upright(scores: list[float], limits: tuple[float, float]) -> _Upright:

@@ -1,0 +1,41 @@
+"""The tables for classification that scikit-learn carries: iris, wine and breast cancer."""
+
+from __future__ import annotations
+
+import csv
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.data.dataset import Dataset, from_arrays
+from assay.data.splits import drawn_for_test
+from assay.rng import stream
+
+
+def bundled(name: str) -> Dataset:
+    """The set that scikit-learn's `load_NAME` returns, with a fifth of each class as test set by a fixed draw."""
+    x, y, classes = _rows(name)
+    train, test, note = drawn_for_test(name, y, None)
+    train = train[stream(0, "bundled-order").permutation(len(train))]  # two of the tables are sorted by class
+    dataset = from_arrays(x[train], y[train], x[test], y[test], name=name.replace("_", "-"), classes=classes)
+    return dataset.noting([note])
+
+
+def _rows(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]:
+    """Examples, labels and class names, without importing scikit-learn, which takes a second."""
+    spec = find_spec("sklearn")
+    folder = Path(spec.origin).parent / "datasets" / "data" if spec and spec.origin else Path()
+    path = next((path for path in (folder / f"{name}.csv", folder / f"{name}_data.csv") if path.is_file()), None)
+    if path is None:
+        from sklearn import datasets
+
+        bunch: Any = getattr(datasets, f"load_{name}")()
+        return bunch.data, bunch.target.astype(np.int64), tuple(map(str, bunch.target_names))
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        _, features, *classes = next(lines)  # its first line: examples, features, the names of the classes
+        values = np.array(list(lines), np.float64)
+    return values[:, : int(features)], values[:, int(features)].astype(np.int64), tuple(classes)

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from assay.report.charts.writing import svg
+from tests.report.test_page import EVIL, results
+
+
+def test_a_notebook_shows_the_charts_of_a_study_inline(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    shown = made._repr_html_()
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)">', shown)
+    assert [base64.b64decode(content).decode() for _, content in pictures] == [
+        svg(made.picture(name)) for name in ("curves", "pareto")
+    ]
+    assert pictures[0][0].startswith("made: test accuracy.")
+    assert EVIL not in shown
+
+
+def test_a_study_without_results_has_its_table_alone(tmp_path: Path) -> None:
+    assert "<img" not in results(tmp_path, finished=False)._repr_html_()
