@@ -108,7 +108,7 @@ LAYER_KEYS = {
 """Other words for the keys of a layer, by its kind."""
 
 _SGD = "sgd"
-_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion")
+_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion", "muon", "schedule-free-adamw")
 
 
 def canonical(table: Mapping[str, Any], *, base: Mapping[str, Any] | None = None) -> Table:
