@@ -19,6 +19,7 @@ from assay.parts.fractions import fraction
 from assay.store import scores
 from assay.store.columns import readable_rows, wrong_cells, wrong_rows
 from assay.store.comparisons import EQUALITIES, OPERATORS, TRUTH, is_number, number_of, passes
+from assay.store.curve_columns import CurveColumn
 from assay.store.curves import Curves, load
 from assay.store.database import Database
 from assay.store.rows import readable, unreadable
@@ -255,8 +256,10 @@ def study_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
     return json.loads(row["definition"]), _last_rungs(database, int(row["id"]), rows)
 
 
-def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
+def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows, CurveColumn]:
     """The same without recipes, time breakdowns, confusion matrices and notes, which take most of the time and memory.
+
+    The curves are decoded while they are read; their cells are the headers, which say what was measured.
 
     A search is not read this way: its rungs are not put together.
     """
@@ -268,8 +271,12 @@ def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
         *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale", *_UNREAD_RESULTS)),
     ]
     readable("study", row, name)
-    rows = _members(database, row, columns)
+    curves = CurveColumn()
+    rows = _members(database, row, columns, {"curve": curves})
     keys: Sequence[str] = rows.columns["trial"]
+    damaged = {keys[number]: reason for number, reason in curves.errors.items()}  # a trial may have several members
+    for key, reason in damaged.items():
+        _log.warning("%s", unreadable("result", key, f"result.curve: {reason}"))
     read = {column.name for column in columns}
     finished = [number for number, outcome in enumerate(rows.columns["outcome"]) if outcome is not None]
     for table in (member, trial, result):
@@ -277,15 +284,15 @@ def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
         skip = [column.name for column in table.columns if column.name not in read]
         for number, reason in wrong_cells(table.name, rows.columns, chosen, skip=(*skip, *_WIDE)).items():
             raise StoreError(unreadable(table.name, keys[number], reason))
-    return json.loads(row["definition"]), rows
+    return json.loads(row["definition"]), rows, curves
 
 
 _OF_MEMBER = [member.c.trial, member.c.label, member.c.axis_values, member.c.repeat, member.c.position]
 _UNREAD_RESULTS = ("reason", "ledger", "confusion", "warnings", "engine_choice", "source_commit", "finished")
 
 
-def _members(database: Database, row: Row, columns: list[Any]) -> StudyRows:
-    """The columns of the trials of a study, in order."""
+def _members(database: Database, row: Row, columns: list[Any], own: Mapping[str, Any] | None = None) -> StudyRows:
+    """The columns of the trials of a study, in order; `own`: empty ones that take the cells."""
     query: Any = (
         sa.select(*columns)
         .select_from(member.join(trial, trial.c.key == member.c.trial))
@@ -295,7 +302,7 @@ def _members(database: Database, row: Row, columns: list[Any]) -> StudyRows:
     )
     with database.read() as connection:
         answer = connection.execution_options(yield_per=_PORTION).execute(query)
-        return StudyRows.of(answer, {column.name: column for column in columns})
+        return StudyRows.of(answer, {column.name: column for column in columns}, own)
 
 
 def _last_rungs(database: Database, number: int, rows: StudyRows) -> StudyRows:
