@@ -147,8 +147,9 @@ def test_a_loop_by_hand_gives_the_same_weights(mine: str, precision: str) -> Non
     assert history.accuracy == pytest.approx(float((scores.argmax(1) == torch.tensor(data.y_test)).float().mean()))
 
 
-def test_a_linear_module_equals_our_linear_model_with_its_weights(mine: str, tmp_path: Path) -> None:
-    module = trained(recipe_of(f"{mine}:linear", precision="float64", optimizer="adam"))
+@pytest.mark.parametrize("optimizer", ["adam", "muon", {"name": "adamw", "weight_decay": 0.1}, "schedule-free-sgd"])
+def test_a_linear_module_equals_our_linear_model_with_its_weights(mine: str, tmp_path: Path, optimizer: Any) -> None:
+    module = trained(recipe_of(f"{mine}:linear", precision="float64", optimizer=optimizer))
     network = module.recipe.model.network((8, 8), 10)
     w = network.initial(3)
     from safetensors.numpy import save_file
@@ -156,7 +157,8 @@ def test_a_linear_module_equals_our_linear_model_with_its_weights(mine: str, tmp
     save_file({"0.weight": w["1.weight"], "0.bias": w["1.bias"]}, tmp_path / "w.safetensors")
     from assay.training.torch_weights import from_state_dict
 
-    ours = Recipe.parse({"model": {"hidden": []}, "seed": 3, "budget": "12 iterations", "precision": "float64"})
+    same = {"seed": 3, "budget": "12 iterations", "precision": "float64", "optimizer": optimizer}
+    ours = Recipe.parse({"model": {"hidden": []}, **same})
     started = from_state_dict(tmp_path / "w.safetensors", ours, assay.load_data("digits"))
     numpy = assay.fit(ours, engine="numpy", start=started)
     np.testing.assert_allclose(
@@ -167,7 +169,14 @@ def test_a_linear_module_equals_our_linear_model_with_its_weights(mine: str, tmp
 
 # --- the laws --------------------------------------------------------------------------------------------------------
 
-OPTIMIZERS = ["adam", {"name": "adamw", "weight_decay": 0.1}, "torch.optim:NAdam", "torch.optim:Adagrad"]
+OPTIMIZERS = [
+    "adam",
+    {"name": "adamw", "weight_decay": 0.1},
+    "muon",
+    "schedule-free-adamw",
+    "torch.optim:NAdam",
+    "torch.optim:Adagrad",
+]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

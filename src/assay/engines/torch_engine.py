@@ -34,8 +34,8 @@ from assay.engines.base import (
 from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.engines.torch_cohort import TorchCohort, rows_together
-from assay.engines.torch_foreign import ForeignTrial, shown_weights, trial_of
-from assay.engines.torch_layers import forward, output, rows_at_once, rows_evaluated, xp
+from assay.engines.torch_foreign import ForeignTrial, trial_of
+from assay.engines.torch_layers import forward, full_float32, output, rows_at_once, rows_evaluated, xp
 from assay.engines.torch_module_checks import module_notes
 from assay.engines.torch_modules import generators_kept
 from assay.engines.torch_steps import (
@@ -186,7 +186,7 @@ class TorchEngine(Engine):
             return self._evaluate_together(state, x, y)
         with self._settings(state.cohort.first), torch.no_grad():
             for number, trial in enumerate(state.trials):
-                with shown_weights(trial):
+                with trial.shown():
                     for rows, labels in zip(x.split(block), y.split(block), strict=True):
                         a = output(function, forward(network, trial, rows, None))
                         value = LOSSES[loss].value(xp, a, labels, _epsilon(recipe)).sum(dtype=_sum_type(x))
@@ -201,12 +201,13 @@ class TorchEngine(Engine):
         with self._settings(recipe), torch.no_grad():
             for cohort in state.together:
                 block = rows_together(state.network, cohort.size)
-                for rows, labels in zip(x.split(block), y.split(block), strict=True):
-                    a = cohort.outputs(function, rows)
-                    each = LOSSES[loss].value(xp, a, labels.expand(cohort.size, *labels.shape), _epsilon(recipe))
-                    sums[0, cohort.numbers] += each.sum(-1, dtype=_sum_type(x)).double().cpu().numpy()
-                    correct = a.argmax(-1) == labels.argmax(-1)
-                    sums[1, cohort.numbers] += correct.sum(-1).cpu().numpy()
+                with cohort.shown():
+                    for rows, labels in zip(x.split(block), y.split(block), strict=True):
+                        a = cohort.outputs(function, rows)
+                        each = LOSSES[loss].value(xp, a, labels.expand(cohort.size, *labels.shape), _epsilon(recipe))
+                        sums[0, cohort.numbers] += each.sum(-1, dtype=_sum_type(x)).double().cpu().numpy()
+                        correct = a.argmax(-1) == labels.argmax(-1)
+                        sums[1, cohort.numbers] += correct.sum(-1).cpu().numpy()
         return Evaluation(sums[0] / len(x), sums[1] / len(x))
 
     def outputs(self, state: TorchState, x: NDArray[Any]) -> NDArray[Any]:
@@ -216,14 +217,14 @@ class TorchEngine(Engine):
         with self._settings(state.cohort.first), torch.no_grad():
             each: list[list[Tensor]] = []
             for trial in state.trials:
-                with shown_weights(trial):
+                with trial.shown():
                     each.append([output(network.output, forward(network, trial, r, None)).cpu() for r in rows])
         return np.stack([torch.cat(blocks).numpy() for blocks in each])
 
     def export(self, state: TorchState) -> Checkpoint:
         views: list[dict[str, NDArray[Any]]] = []
         for trial in state.trials:
-            with shown_weights(trial):
+            with trial.shown():
                 arrays = (trial.views(trial.w) | trial.running).items()
                 views.append({n: np.array(v.cpu().numpy(), order="C") for n, v in arrays})
         weights = {name: np.stack([view[name] for view in views]) for name in state.cohort.network.arrays}
@@ -233,7 +234,7 @@ class TorchEngine(Engine):
             slots = {name: np.stack([arrays[name] for arrays in own])[None] for name in own[0]}
         elif state.trials[0].slots:
             for name in state.cohort.network.shapes:
-                each = [[trial.views(slot)[name].cpu().numpy() for slot in trial.slots] for trial in state.trials]
+                each = [[trial.views(slot)[name].cpu().numpy() for slot in trial.stored()] for trial in state.trials]
                 slots[name] = np.stack([np.stack(arrays) for arrays in each], axis=1)
         return Checkpoint(state.t, weights, slots)
 
@@ -462,13 +463,30 @@ def _update(trial: TorchTrial, h: Any, *, clips_objective: bool) -> None:
         g[:penalised].add_(w[:penalised], alpha=h.l2)
     if clips_objective:
         _clip(g, h)
-    if h.weight_decay:
+    rule = type(trial.recipe.optimizer)
+    if h.weight_decay and not rule.decays_weights:
         w[: trial.weights].mul_(1.0 - h.learning_rate * h.weight_decay)
     if isinstance(trial, ForeignTrial):
         trial.step(h.learning_rate)
         return
-    rule = type(trial.recipe.optimizer)
+    if len(trial.pieces) > 1 or trial.pieces[0].matrix is not None:
+        _update_by_pieces(trial, h)
+        return
     step, slots = checked_step(rule, xp, w, g, trial.slots, h)
     # a slot of a user's rule may be the gradient or the weights themselves, which change in place
     trial.slots = tuple(slot.clone() for slot in slots) if rule.is_user_defined() else slots
     w.sub_(step)
+
+
+def _update_by_pieces(trial: TorchTrial, h: Any) -> None:
+    """Moves weights and slots piece by piece, where a rule does not treat all of them alike."""
+    rule = type(trial.recipe.optimizer)
+    for piece in trial.pieces:
+        w, g, *own = (piece.of(array) for array in (trial.w, trial.g, *trial.slots))
+        is_matrix = piece.matrix is not None
+        with full_float32():
+            step, slots = checked_step(rule, xp, w, g, tuple(own), piece.settings(h), is_matrix=is_matrix)
+        slots = [slot.clone() for slot in slots] if rule.is_user_defined() else slots
+        w.sub_(step)
+        for slot, values in zip(own, slots, strict=True):
+            slot.copy_(values)

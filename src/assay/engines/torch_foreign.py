@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -306,8 +306,3 @@ def trial_of(cohort: Cohort, number: int, checkpoint: Checkpoint, device: torch.
     """A trial of a cohort, with its own optimizer or one of another library."""
     foreign = isinstance(cohort.recipes[number].optimizer, ForeignOptimizer)
     return (ForeignTrial if foreign else TorchTrial)(cohort, number, checkpoint, device)
-
-
-def shown_weights(trial: TorchTrial) -> AbstractContextManager[None]:
-    """Inside, a trial's weights are those to evaluate, which for a schedule-free optimizer are not those it trains."""
-    return trial.shown() if isinstance(trial, ForeignTrial) else nullcontext()

@@ -5,8 +5,8 @@ Images are (B, channels, height, width) to torch, but channels last in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -65,6 +65,18 @@ class _Namespace:
 
 
 xp: Any = _Namespace()
+
+
+@contextmanager
+def full_float32() -> Generator[None]:
+    """Inside, products of float32 are float32, where TensorFloat-32 is on for those of the network."""
+    products: Any = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    products.allow_tf32 = False
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def mixed(recipe: Recipe, device: str) -> Any:

@@ -258,4 +258,4 @@ def flops_training(network: Network, loss: str, optimizer: Optimizer, *, iterati
     ends = OUTPUTS[output].flops, LOSSES[loss].flops
     per_example = network.classes * sum(forward + backward for forward, backward in ends)
     per_example += sum(sum(layer.flops(first=i == 0)) for i, layer in enumerate(network.layers))
-    return examples * per_example + iterations * network.parameters * type(optimizer).flops
+    return examples * per_example + iterations * type(optimizer).operations(network.shapes)

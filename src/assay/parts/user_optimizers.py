@@ -415,17 +415,18 @@ def code_hash(optimizer: Optimizer) -> str:
 
 
 def checked_step(
-    optimizer_class: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any
+    optimizer_class: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any, *, is_matrix: bool = False
 ) -> tuple[Array, Slots]:
-    """The step and the new slots of an optimizer's rule.
+    """The step and the new slots of an optimizer's rule, or of its rule of matrices.
 
     Raises: CodeError if a user's rule raises, or returns anything else.
     """
+    rule = optimizer_class.matrix_rule if is_matrix else optimizer_class.rule
     if not optimizer_class.is_user_defined():
-        return optimizer_class.rule(xp, w, g, slots, h)
+        return rule(xp, w, g, slots, h)
     name = f"optimizer {optimizer_class.class_path()!r}"
-    with _errors_of(optimizer_class, "rule"):
-        result: Any = optimizer_class.rule(xp, w, g, slots, h)
+    with _errors_of(optimizer_class, "matrix_rule" if is_matrix else "rule"):
+        result: Any = rule(xp, w, g, slots, h)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], tuple | list):
         raise CodeError(f"{name}: its rule returned {_described(result)}; expected (step, slots)")
     step, new_slots = result

@@ -110,7 +110,7 @@ LAYER_KEYS = {
 _SGD = "sgd"
 _FOREIGN = ("optimizer", "schedule", "model")
 """Tables whose keys are another library's, or a user's, where their name is a place `module:Name`."""
-_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion")
+_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion", "muon", "schedule-free-adamw")
 
 
 def canonical(table: Mapping[str, Any], *, base: Mapping[str, Any] | None = None) -> Table:

@@ -269,7 +269,7 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
 
     `tensors`: its weights; empty where they are not kept. Raises: KeyError, TypeError, ValueError, AssayError.
     """
-    slots = type(recipe.optimizer).slots
+    slots = type(recipe.optimizer).stored_slots()
     if isinstance(
         recipe.optimizer, UnloadedOptimizer
     ):  # a user optimizer whose class, and so its number of slots, is unknown
