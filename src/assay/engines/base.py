@@ -40,6 +40,7 @@ from assay.parts.batches import Batches
 from assay.parts.foreign import engine_problem, is_foreign
 from assay.parts.initials import initial_weights
 from assay.parts.layers import Network, Weights
+from assay.parts.modules import ModuleNetwork, is_module, module_problem
 from assay.parts.optimizers import Optimizer
 from assay.parts.schedules import Schedule
 from assay.parts.user_optimizers import checked_factors
@@ -95,7 +96,7 @@ class Cohort:
 
     def initial_weights(self) -> Weights:
         """The weights before the first iteration: {"0.weight": (T, D, H), "0.bias": (T, H), ...}, float64."""
-        each = [initial_weights(self.network, r.model.initial, r.seed) for r in self.recipes]
+        each = [initial_arrays(self.network, r) for r in self.recipes]
         return {name: np.stack([weights[name] for weights in each]) for name in self.network.arrays}
 
     def constants(self) -> list[dict[str, float]]:
@@ -124,6 +125,13 @@ class Cohort:
             }
             for recipe in self.recipes
         ]
+
+
+def initial_arrays(network: Network, recipe: Recipe) -> Weights:
+    """The weights of one trial before the first iteration. Raises: CodeError where a user's module cannot be made."""
+    if isinstance(network, ModuleNetwork):
+        return network.initial(recipe.seed)
+    return initial_weights(network, recipe.model.initial, recipe.seed)
 
 
 def _factors_of_rates(recipe: Recipe, first: int, count: int) -> dict[str, Numbers]:
@@ -299,12 +307,15 @@ def state_arrays(recipe: Recipe) -> int:
 
 
 def not_this_optimizer(recipe: Recipe, engine: str) -> str | None:
-    """The reason of an engine that does not train with a recipe's optimizer, which is another library's; else None."""
-    return engine_problem(recipe.optimizer, engine)
+    """The reason of an engine that does not train a recipe's model or optimizer, which is another library's; else
+    None."""
+    return module_problem(recipe.model, engine) or engine_problem(recipe.optimizer, engine)
 
 
 def uncounted(recipe: Recipe) -> tuple[str, ...]:
-    """The sentence that is stored with a training whose optimizer's operations are unknown."""
+    """The sentence that is stored with a training some of whose operations are unknown."""
+    if is_module(recipe.model):
+        return ()  # all are unknown, which stands where their number would
     if not is_foreign(recipe.optimizer):
         return ()
     return (f"its operations (FLOPs) leave out those of optimizer {recipe.optimizer.entry!r}, which are unknown",)

@@ -35,7 +35,9 @@ from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.engines.torch_cohort import TorchCohort, rows_together
 from assay.engines.torch_foreign import ForeignTrial, trial_of
-from assay.engines.torch_layers import forward, full_float32, output, rows_at_once, xp
+from assay.engines.torch_layers import forward, full_float32, output, rows_at_once, rows_evaluated, xp
+from assay.engines.torch_module_checks import module_notes
+from assay.engines.torch_modules import generators_kept
 from assay.engines.torch_steps import (
     CHECKED,
     CudaGraph,
@@ -52,11 +54,10 @@ from assay.parts.batches import Batches, make_batches
 from assay.parts.foreign import is_foreign
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
+from assay.parts.modules import ModuleNetwork, is_module
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.system.gpu import facts, present
-
-_EVALUATION_ROWS = 10_000
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -73,6 +74,7 @@ class TorchState:
     together: list[TorchCohort] = field(default_factory=list[TorchCohort])  # on a GPU: what moves as one
     steps: dict[tuple[int, int | None], Steps] = field(default_factory=dict[tuple[int, "int | None"], Steps])
     """By the number of the cohort in `together` and the size of its batches."""
+    notes: tuple[str, ...] = ()  # on a user's module
 
 
 class TorchEngine(Engine):
@@ -106,7 +108,8 @@ class TorchEngine(Engine):
             name: (_tensor(x, device, element), classes[_tensor(y, device)]) for name, (x, y) in splits.parts.items()
         }
         network = cohort.network.pooled_first()
-        if self.moves_together and not is_foreign(cohort.first.optimizer):
+        notes = self._module_notes(cohort, parts)
+        if self.moves_together and not is_foreign(cohort.first.optimizer) and not is_module(cohort.first.model):
             each = [list(range(len(cohort.recipes)))]
             if cohort.first.optimizer.is_user_defined():  # its rule may read the weights of a trial as a whole
                 each = [[number] for number in each[0]]
@@ -116,7 +119,15 @@ class TorchEngine(Engine):
         trials = [trial_of(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
         if device.type == "cpu" and cohort.network.image is not None:
             _keep_freed_memory()
-        return TorchState(cohort, network, trials, checkpoint.t, parts)
+        return TorchState(cohort, network, trials, checkpoint.t, parts, notes=notes)
+
+    def _module_notes(self, cohort: Cohort, parts: dict[str, tuple[Tensor, Tensor]]) -> tuple[str, ...]:
+        """What is unusual about a user's module; nothing for any other model. Raises: CodeError if it cannot train."""
+        if not isinstance(cohort.network, ModuleNetwork) or "train" not in parts:
+            return ()
+        x, y = parts["train"]
+        with self._settings(cohort.first):
+            return module_notes(cohort.network, cohort.first, x, y, size=cohort.first.batches.width(len(x)))
 
     def advance(self, state: TorchState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[TorchState, Progress]:
         k = batches.count
@@ -170,7 +181,7 @@ class TorchEngine(Engine):
         network, recipe = state.network, state.cohort.first
         function, loss = head(network.output, recipe.loss)
         sums = np.zeros((2, len(state.trials)))
-        block = rows_at_once(network, self.device) or _EVALUATION_ROWS
+        block = rows_evaluated(network, self.device)
         if state.together:
             return self._evaluate_together(state, x, y)
         with self._settings(state.cohort.first), torch.no_grad():
@@ -201,7 +212,7 @@ class TorchEngine(Engine):
 
     def outputs(self, state: TorchState, x: NDArray[Any]) -> NDArray[Any]:
         network = state.network
-        block = rows_at_once(network, self.device) or _EVALUATION_ROWS
+        block = rows_evaluated(network, self.device)
         rows = _tensor(x, torch.device(self.device), element_type(state.cohort.first)).split(block)
         with self._settings(state.cohort.first), torch.no_grad():
             each: list[list[Tensor]] = []
@@ -263,7 +274,7 @@ class TorchEngine(Engine):
     def warnings(self, state: TorchState) -> tuple[str, ...]:
         refusals = {steps.refusal for steps in state.steps.values() if steps.refusal}
         graphs = (f"trained step by step, not as a CUDA graph: {refusal}" for refusal in sorted(refusals))
-        return (*graphs, *uncounted(state.cohort.first))
+        return (*graphs, *state.notes, *uncounted(state.cohort.first))
 
     def peak_device_memory(self) -> int | None:
         if torch.device(self.device).type != "cuda":
@@ -300,7 +311,8 @@ class TorchEngine(Engine):
         cudnn.deterministic, cudnn.benchmark = True, False
         torch.set_flush_denormal(True)
         try:
-            yield
+            with generators_kept(recipe, torch.device(self.device)):
+                yield
         finally:
             torch.set_flush_denormal(False)
             torch.set_num_threads(threads)
@@ -457,7 +469,7 @@ def _update(trial: TorchTrial, h: Any, *, clips_objective: bool) -> None:
     if isinstance(trial, ForeignTrial):
         trial.step(h.learning_rate)
         return
-    if len(trial.pieces) > 1:
+    if len(trial.pieces) > 1 or trial.pieces[0].matrix is not None:
         _update_by_pieces(trial, h)
         return
     step, slots = checked_step(rule, xp, w, g, trial.slots, h)

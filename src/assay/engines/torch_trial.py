@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.engines.base import Checkpoint, Cohort
+from assay.engines.torch_modules import bind, live_buffers, module_at
+from assay.parts.modules import ModuleNetwork
 from assay.parts.pieces import pieces
 from assay.recipe.model import Recipe
 
@@ -41,7 +43,7 @@ class TorchTrial:
             return torch.tensor(self.flat(arrays), dtype=element, device=device)
 
         rule = type(self.recipe.optimizer)
-        self.pieces = pieces(rule, self.order, self.shapes)
+        self.pieces = pieces(rule, self.order, self.shapes, of_module=isinstance(cohort.network, ModuleNetwork))
         self.constants = cohort.constants()[number]
         self.w = vector({name: w[number] for name, w in checkpoint.trained(self.recipe.optimizer).items()})
         slots = range(rule.slots)
@@ -53,6 +55,14 @@ class TorchTrial:
         self.leaves = {name: view.requires_grad_() for name, view in self.views(self.w).items()}
         for name, view in self.views(self.g).items():
             self.leaves[name].grad = view  # autograd accumulates, so the gradient lands in `g`
+        self.module: Any = None
+        """The user's module, whose parameters are views of `w`."""
+        if isinstance(cohort.network, ModuleNetwork):
+            arrays = {name: w[number] for name, w in checkpoint.weights.items()}
+            self.module = module_at(cohort.network, self.recipe, arrays, self.w)
+            bind(self.module, self.views(self.w), self.views(self.g))
+            self.running = live_buffers(self.module)
+            return
         self.running = {
             name: torch.tensor(checkpoint.weights[name][number], dtype=element, device=device)
             for name in cohort.network.buffers

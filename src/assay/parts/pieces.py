@@ -18,17 +18,23 @@ class Piece(NamedTuple):
         stop: Its end.
         matrix: The shape of the matrix that the piece is, for `matrix_rule`; None for `rule`.
         decays: Whether `weight_decay` applies to it: to weights, not to biases.
+        transposed: Whether the vector has the matrix as (outputs, inputs), as torch's modules have it.
     """
 
     start: int
     stop: int
     matrix: tuple[int, ...] | None
     decays: bool
+    transposed: bool = False
 
     def of(self, vector: Any) -> Any:
         """The piece of a vector (..., P) as a view, of the matrix's shape if it is one."""
         part = vector[..., self.start : self.stop]
-        return part if self.matrix is None else part.reshape(*part.shape[:-1], *self.matrix)
+        if self.matrix is None:
+            return part
+        if self.transposed:
+            return part.reshape(*part.shape[:-1], *self.matrix[::-1]).swapaxes(-1, -2)
+        return part.reshape(*part.shape[:-1], *self.matrix)
 
     def settings(self, h: Any) -> Any:
         """The hyperparameters of an iteration as they are for this piece, for a rule that decays weights itself."""
@@ -49,24 +55,34 @@ def is_matrix(name: str, shape: Sequence[int]) -> bool:
     return name.endswith("weight") and len(shape) == 2
 
 
-def pieces(optimizer: type[Optimizer], order: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> list[Piece]:
+def pieces(
+    optimizer: type[Optimizer],
+    order: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    of_module: bool = False,
+) -> list[Piece]:
     """The pieces of the vector of the arrays `order`, for a class of optimizers; one piece if its rule is all it needs.
+
+    `of_module`: the arrays are those of a user's module of torch, under its own names: weights have two dimensions or
+    more, and matrices are (outputs, inputs).
 
     >>> from assay.parts.optimizers import OPTIMIZERS
     >>> shapes = {"0.weight": (3, 2), "1.weight": (2, 2), "0.bias": (2,), "1.bias": (2,)}
     >>> pieces(OPTIMIZERS["adam"], list(shapes), shapes)
-    [Piece(start=0, stop=14, matrix=None, decays=True)]
-    >>> pieces(OPTIMIZERS["muon"], list(shapes), shapes)[1:]
-    [Piece(start=6, stop=10, matrix=(2, 2), decays=True), Piece(start=10, stop=14, matrix=None, decays=True)]
+    [Piece(start=0, stop=14, matrix=None, decays=True, transposed=False)]
+    >>> [(piece.start, piece.stop, piece.matrix) for piece in pieces(OPTIMIZERS["muon"], list(shapes), shapes)]
+    [(0, 6, (3, 2)), (6, 10, (2, 2)), (10, 14, None)]
     """
     found: list[Piece] = []
     by_matrix, by_decay = optimizer.has_matrix_rule(), optimizer.decays_weights
     start = 0
     for name in order:
         shape = tuple(shapes[name])
-        matrix = shape if by_matrix and is_matrix(name, shape) else None
-        decays = name.endswith("weight") or not by_decay
-        piece = Piece(start, start + math.prod(shape), matrix, decays)
+        is_one = len(shape) == 2 if of_module else is_matrix(name, shape)
+        matrix = (shape[::-1] if of_module else shape) if by_matrix and is_one else None
+        decays = (len(shape) >= 2 if of_module else name.endswith("weight")) or not by_decay
+        piece = Piece(start, start + math.prod(shape), matrix, decays, transposed=of_module and matrix is not None)
         last = found[-1] if found else None
         if last is not None and last.matrix is None and matrix is None and last.decays == decays:
             found[-1] = last._replace(stop=piece.stop)

@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
-from assay.errors import AssayError, StoreError, unknown
+from assay.errors import AssayError, NotStoredError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
 from assay.store.columns import readable_rows, wrong_cells, wrong_rows
@@ -225,7 +225,7 @@ def study_definition(database: Database, name: str) -> Row:
         row = connection.execute(sa.select(study).where(study.c.name == name)).mappings().first()
         names = connection.execute(sa.select(study.c.name)).scalars().all()
     if row is None:
-        raise StoreError(unknown_study(name, names))
+        raise NotStoredError(unknown_study(name, names))
     return dict(row)
 
 
@@ -481,7 +481,7 @@ def one_trial(database: Database, prefix: str) -> Row:
     """Everything stored about the trial whose key begins with a prefix. Raises: StoreError if not exactly one does."""
     clean = prefix.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{4,64}", clean):
-        raise StoreError(
+        raise NotStoredError(
             f"trial {prefix!r}: expected a key, or at least its first four characters, as `assay list` shows"
         )
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True).join(
@@ -497,7 +497,7 @@ def one_trial(database: Database, prefix: str) -> Row:
         rows = [dict(row) for row in connection.execute(query).mappings()]
         if len(rows) != 1:
             what = "no trial has" if not rows else "more than one trial has"
-            raise StoreError(f"{what} a key that begins with {clean!r}")
+            raise NotStoredError(f"{what} a key that begins with {clean!r}")
         names = (
             sa.select(study.c.name, member.c.label)
             .join(member, member.c.study == study.c.id)
