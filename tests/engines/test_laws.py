@@ -34,6 +34,7 @@ from tests.engines.cases import (
     INPUTS,
     KINKED,
     LACKING,
+    LATER,
     NAMES,
     RATES,
     Run,
@@ -51,7 +52,7 @@ OTHERS = [name for name in NAMES if name != "numpy"]
 FEW = [dict(zip(AXES, [values[i % len(values)] for values in AXES.values()], strict=True)) for i in (1, 4, 6, 7)]
 ADDED = [
     FEW[i] | {"optimizer": name, "precision": precision}
-    for name in LACKING
+    for name in LATER
     for i, precision in enumerate(("float64", "float32"))
 ]
 SPECIAL = [

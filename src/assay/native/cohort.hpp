@@ -63,10 +63,8 @@ class Cohort {
     }
     for (int n = 0; n < trials; ++n) {
       T* w = state(n);
-      trials_[n] = {w,
-                    {plan.slots > 0 ? w + plan.size : nullptr, plan.slots > 1 ? w + 2 * plan.size : nullptr},
-                    uses_pairs_ ? pending_updates_.data() + n * train_->view.pairs() : nullptr,
-                    {}};
+      trials_[n] = {w, {}, uses_pairs_ ? pending_updates_.data() + n * train_->view.pairs() : nullptr, {}};
+      for (int slot = 0; slot < plan.slots; ++slot) trials_[n].slots[slot] = w + (slot + 1) * plan.size;
     }
     threads_ = pool_->size();
     make_workspaces();

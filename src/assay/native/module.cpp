@@ -20,10 +20,14 @@ namespace assay {
 
 // --- the instruction levels, each a compilation of kernel.cpp; the best first ---
 
-#define ASSAY_DECLARE(level)    \
-  namespace level {             \
-  extern const Kernels kernels; \
+#define ASSAY_DECLARE(level)      \
+  namespace level {               \
+  extern const Kernels kernels;   \
+  }                               \
+  namespace level##_later {       \
+    extern const Kernels kernels; \
   }
+#define ASSAY_KERNELS(level) &level::kernels, &level##_later::kernels
 #ifdef ASSAY_X86
 ASSAY_DECLARE(avx512)
 ASSAY_DECLARE(avx2)
@@ -35,7 +39,7 @@ ASSAY_DECLARE(baseline)
 
 struct Level {
   const char* name;
-  const Kernels* kernels;
+  const Kernels *kernels, *later;
 };
 
 static std::vector<Level> levels() {
@@ -44,12 +48,14 @@ static std::vector<Level> levels() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw"))
-    available.push_back({"avx512", &avx512::kernels});
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) available.push_back({"avx2", &avx2::kernels});
+    available.push_back({"avx512", ASSAY_KERNELS(avx512)});
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    available.push_back({"avx2", ASSAY_KERNELS(avx2)});
 #endif
-  available.push_back({"baseline", &baseline::kernels});
+  available.push_back({"baseline", ASSAY_KERNELS(baseline)});
 #ifdef ASSAY_EMULATE_WIDE  // last, so that it runs only if it is requested by name
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) available.push_back({"wide", &wide::kernels});
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    available.push_back({"wide", ASSAY_KERNELS(wide)});
 #endif
   return available;
 }
@@ -61,13 +67,14 @@ static std::vector<std::string> level_names() {
 }
 
 template <class T>
-static const Kernel<T>& kernel_of(const std::string& name) {
+static const Kernel<T>& kernel_of(const std::string& name, Optimizer optimizer) {
   for (auto& level : levels())
     if (name == level.name) {
+      const Kernels& kernels = is_later(optimizer) ? *level.later : *level.kernels;
       if constexpr (sizeof(T) == 4)
-        return level.kernels->float32;
+        return kernels.float32;
       else
-        return level.kernels->float64;
+        return kernels.float64;
     }
   throw nb::value_error("this instruction level is not supported on this machine");
 }
@@ -95,6 +102,11 @@ static OptimizerSpec optimizer_spec(Optimizer optimizer) {
     case Optimizer::adadelta: return {2, {"decay", "epsilon"}, {}};
     case Optimizer::adam: return {2, {"beta1", "beta2", "epsilon"}, {"correction1", "correction2"}};
     case Optimizer::adamw: return {2, {"beta1", "beta2", "epsilon"}, {"correction1", "correction2"}};
+    case Optimizer::nadam: return {2, {"beta1", "beta2", "epsilon"}, {"correction2", "own", "next"}};
+    case Optimizer::radam: return {2, {"beta1", "beta2", "epsilon"}, {"correction1", "rectified", "plain"}};
+    case Optimizer::lion: return {1, {"beta1", "beta2"}, {}};
+    case Optimizer::adan:
+      return {4, {"beta1", "beta2", "beta3", "epsilon"}, {"correction1", "correction2", "correction3", "has_before"}};
   }
   throw nb::value_error("no such optimizer");
 }
@@ -319,7 +331,8 @@ static void make_cohort(Cohort<T>* self, const std::vector<LayerSpec>& layers, c
   check_split(plan, *train);
   if (dropout_keys.shape(1) != layers.size()) throw nb::value_error("dropout_keys: (T, layers)");
   const int trials = static_cast<int>(dropout_keys.shape(0));
-  new (self) Cohort<T>(plan, kernel_of<T>(level), trials, largest_batch, std::move(train), std::move(pool));
+  new (self)
+      Cohort<T>(plan, kernel_of<T>(level, plan.optimizer), trials, largest_batch, std::move(train), std::move(pool));
   for (int n = 0; n < trials; ++n)
     std::copy_n(dropout_keys.data() + n * layers.size(), layers.size(), self->trial(n).dropout_key);
 }

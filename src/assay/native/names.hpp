@@ -8,7 +8,10 @@
   X(mse)                \
   X(quadratic)          \
   X(cross_entropy) X(logit_cross_entropy) X(nll) X(binary_cross_entropy) X(binary_cross_entropy_with_logits)
-#define ASSAY_OPTIMIZERS(X) X(descent) X(momentum) X(nesterov) X(adagrad) X(rmsprop) X(adadelta) X(adam) X(adamw)
+#define ASSAY_OPTIMIZERS(X) \
+  X(descent)                \
+  X(momentum)               \
+  X(nesterov) X(adagrad) X(rmsprop) X(adadelta) X(adam) X(adamw) X(nadam) X(radam) X(lion) X(adan)
 
 namespace assay {
 #define ASSAY_ENTRY(name) name,
@@ -17,4 +20,7 @@ enum class Output : int { ASSAY_OUTPUTS(ASSAY_ENTRY) };
 enum class Loss : int { ASSAY_LOSSES(ASSAY_ENTRY) };
 enum class Optimizer : int { ASSAY_OPTIMIZERS(ASSAY_ENTRY) };
 #undef ASSAY_ENTRY
+
+// Whether an optimizer is one of the later ones, which are compiled apart (see `with_optimizer`).
+constexpr bool is_later(Optimizer optimizer) { return optimizer > Optimizer::adamw; }
 }  // namespace assay

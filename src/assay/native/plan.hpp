@@ -19,7 +19,8 @@ constexpr int MIN_PART_ROWS = 256;    // examples per part of a batch; parts may
 constexpr int MAX_PARTS = 32;
 constexpr int ALIGNMENT = 64;  // bytes: a cache line, and the widest vector
 constexpr int MAX_SETTINGS = 4;
-constexpr int MAX_FACTORS = 2;
+constexpr int MAX_FACTORS = 4;
+constexpr int MAX_SLOTS = 4;
 
 // How many values a row of `units` takes: whole cache lines. The units beyond are dead: their weights are 0, no layer
 // reads their values, and their d = dL/dz is 0, so that no optimizer ever moves them.
@@ -111,7 +112,7 @@ struct Hyperparameters {
 template <class T>
 struct Trial {
   T* w;
-  T* slots[2];
+  T* slots[MAX_SLOTS];       // null beyond those that the optimizer has
   int32_t* pending_updates;  // for each pair of inputs: updates of its weights' slots that `catch_up` has to apply
   uint64_t dropout_key[MAX_LAYERS];
 };

@@ -62,6 +62,41 @@ ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, c
     apply_rule<Rule, Order::penalised_then_scaled>(rule, penalty, trial.w + first, g, s, u, count);
 }
 
+// The same for a rule of the later optimizers, with any number of slots: `apply_rule` with one more parameter would
+// fuse other products of the first optimizers (see `with_optimizer`).
+template <class Rule, Order order, class T, class... Slots>
+ASSAY_INLINE void apply_later_rule(const Rule& rule, const Penalty<T>& penalty, T* __restrict w, const T* __restrict g,
+                                   int64_t count, Slots* __restrict... slots) {
+  for (int64_t i = 0; i < count; i += LINE<T>)
+    for (int j = 0; j < LINE<T>; ++j) {
+      int64_t k = i + j;
+      T gradient = order == Order::plain                   ? g[k]
+                   : order == Order::scaled_then_penalised ? penalty.add_to(penalty.scale * g[k], w[k])
+                                                           : penalty.scale * penalty.add_to(g[k], w[k]);
+      T weight = order == Order::plain ? w[k] : penalty.decay * w[k];
+      w[k] = weight - rule.step(gradient, slots[k]...);
+    }
+}
+
+template <class Rule, class T>
+  requires(Rule::later)
+ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t first,
+                                  const T* g, int64_t count, bool scaled_first = false) {
+  auto apply = [&](auto... slots) ASSAY_INLINED {
+    T* w = trial.w + first;
+    if (penalty.is_none())
+      apply_later_rule<Rule, Order::plain>(rule, penalty, w, g, count, slots...);
+    else if (scaled_first)
+      apply_later_rule<Rule, Order::scaled_then_penalised>(rule, penalty, w, g, count, slots...);
+    else
+      apply_later_rule<Rule, Order::penalised_then_scaled>(rule, penalty, w, g, count, slots...);
+  };
+  T* const* slots = trial.slots;
+  if constexpr (Rule::slots == 1) apply(slots[0] + first);
+  if constexpr (Rule::slots == 2) apply(slots[0] + first, slots[1] + first);
+  if constexpr (Rule::slots == 4) apply(slots[0] + first, slots[1] + first, slots[2] + first, slots[3] + first);
+}
+
 // Updates a trial's elements from ... to by the gradient of all elements.
 template <class T>
 void update_range(const Plan& plan, const Trial<T>& trial, const T* g, const Hyperparameters& h, double scale,
