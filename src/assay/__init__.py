@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from assay.execution.ask_tell import Search
     from assay.execution.fit import Interrupted, fit
     from assay.execution.run import run
+    from assay.parts.from_torch import layers_of
     from assay.parts.user_optimizers import allowing_code
     from assay.recipe.model import Recipe
     from assay.results.results import Results
@@ -33,6 +34,7 @@ _FACE = {  # name -> module and, where it differs, the name there; loaded when f
     "allowing_code": "parts.user_optimizers",
     "fit": "execution.fit",
     "from_arrays": "data.dataset",
+    "layers_of": "parts.from_torch",
     "load_data": "data.datasets:load",
     "load_history": "training.checkpoints:restore",
     "run": "execution.run",
@@ -52,6 +54,7 @@ __all__ = [
     "allowing_code",
     "fit",
     "from_arrays",
+    "layers_of",
     "load_data",
     "load_history",
     "run",

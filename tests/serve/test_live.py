@@ -41,6 +41,19 @@ def _cookie(server: LiveServer) -> str:
     return str(answer.headers["set-cookie"]).partition(";")[0]
 
 
+def test_the_server_ends_while_a_page_follows_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made_results(tmp_path)
+    with serving(tmp_path / "store.db") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/events", headers={"cookie": _cookie(server)})
+        events = connection.getresponse()
+        _revision(events)
+        server.stop()
+        assert events.read().strip() == b""  # it ends by itself, before the server would break it off
+        connection.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 _COMMIT_TO_POSTGRESQL = """
 import sys, psycopg
 with psycopg.connect(sys.argv[1].replace("+psycopg", "")) as connection:

@@ -171,9 +171,14 @@ class Page:
         return body
 
 
+_MEASURED_IN = "Liberation Sans, Arial, Helvetica, sans-serif"
+"""The fonts of the widths by which room was made for labels; others are wider, and would be cut."""
+
+
 def _image(picture: Figure) -> str:
     """The chart as an image inside the page: what its labels say can neither run nor load anything."""
-    content = b64encode(svg(picture.chart).encode()).decode()
+    drawn = svg(picture.chart).replace('font-family="sans-serif"', f'font-family="{_MEASURED_IN}"')
+    content = b64encode(drawn.encode()).decode()
     return f'<figure><img alt="{html.text(picture.title)}" src="data:image/svg+xml;base64,{content}"></figure>'
 
 

@@ -107,7 +107,7 @@ function parts(spec, each) {
   if (spec.spec) parts(spec.spec, each);
 }
 function narrow(name, spec, room) {
-  const config = spec.config, title = spec.title, columns = spec.usermeta?.names?.length ? 1 : 2;
+  const config = spec.config, title = spec.title, columns = spec.usermeta?.names?.length || room < 400 ? 1 : 2;
   title.text = wrapped(title.text, room / 11);
   if (title.subtitle) title.subtitle = wrapped(title.subtitle, room / 8.5);
   config.legend = { ...config.legend, orient: 'bottom', labelLimit: room - 80 };

@@ -47,10 +47,11 @@ class LivePage:
 
     Args:
         store: What they show.
+        is_ending: Whether the server ends; streams of changes then end too.
     """
 
-    def __init__(self, store: WatchedStore) -> None:
-        self.store = store
+    def __init__(self, store: WatchedStore, *, is_ending: Callable[[], bool] = lambda: False) -> None:
+        self.store, self._is_ending = store, is_ending
         articles_list()  # read once, before anybody waits for it
         self._snapshots, self._pages, self._stamps = Cache(_MOST_TRIALS), Cache(256), Cache(256)
         self._slow = Cache(64)  # articles and charts of trials: nobody who looks at another page waits for them
@@ -243,7 +244,7 @@ class LivePage:
 
     async def _revisions(self) -> AsyncIterator[str]:
         last, silent = "", 0.0
-        while True:
+        while not self._is_ending():
             revision = await self._current()
             if revision != last:
                 last, silent = revision, 0.0

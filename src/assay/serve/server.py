@@ -39,7 +39,8 @@ class LiveServer:
         self.token = secrets.token_urlsafe(32)
         is_any = host in ("0.0.0.0", "::")  # noqa: S104 (what the user asked for)
         names = [socket.gethostname(), socket.getfqdn()] if is_any else [_in_url(host)]
-        guarded = Guard(LivePage(self.store).app(), token=self.token, port=self.port, hosts=names, any_address=is_any)
+        page = LivePage(self.store, is_ending=lambda: self._server.should_exit)
+        guarded = Guard(page.app(), token=self.token, port=self.port, hosts=names, any_address=is_any)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 guarded,
