@@ -60,6 +60,8 @@ class Outline:
             raise AssayError(f"study {study!r} is a search")
         if any(budget is None for budget in rows.columns["budget"]):
             raise AssayError(f"study {study!r} has budgets in seconds")
+        if any(has_column(cell, "test_r2") for cell in rows.columns["curve"]):
+            raise AssayError(f"study {study!r} is of regressions")
         self._highest: dict[tuple[str, str], Any] = {}
         self._rows = rows.with_others(imported.rows_of_study(store.database, study))
         self._curves = self._points()
@@ -105,7 +107,11 @@ class Outline:
         self._starts = np.concatenate([[0], np.cumsum(curves.counts)])
         frame = curve_frame(rows, curves)
         del curves
-        return frame.drop(columns=[name for name in _MEASURED if not bool(np.isfinite(floats(frame, name)).any())])
+        return frame.drop(
+            columns=[
+                name for name in _MEASURED if name in frame.columns and not bool(np.isfinite(floats(frame, name)).any())
+            ]
+        )
 
     def curves_chart(self, configurations: Collection[str] | None = None, **options: Any) -> Any:
         """The chart `curves` with some options, as `Results.picture` draws it.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from assay.analysis.axis_columns import axis_of
 from assay.analysis.curves import moving_average
 from assay.analysis.frames import ascending, is_imported
-from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
+from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, Quantity, name_of, ranked_by
 from assay.errors import AssayError, listed, unknown
 from assay.report.charts.bands import band_rows, ranked, top_of, within
 from assay.report.charts.chart import Chart
@@ -155,7 +155,7 @@ def _points(trials: Frame, curves: Frame, options: CurveOptions) -> tuple[Frame,
             "series": words(trials, options.by),
             "panel": words(trials, options.facet) if options.facet else "",
             "unfinished": unfinished(trials),
-            "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
+            "final": pd.Series(numbers(trials, ranked_by(trials).column), dtype="float64").to_numpy(),
         }
     ).drop_duplicates(["trial", "series", "panel"])
     names = [lines_of[name].astype(str) for name in ("trial", "panel", "series")]
@@ -244,7 +244,7 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
 def _composition(choice: _Choice, points: Frame) -> str:
     if choice.series > len(choice.kept):
         others = f", {len(choice.grey):,} others in grey" if choice.grey else ""
-        return f"the best {len(choice.kept)} of {choice.series:,} by final {TEST_SCORE.label}{others}"
+        return f"the best {len(choice.kept)} of {choice.series:,} by final {ranked_by(points).label}{others}"
     counts = points.groupby(["panel", "series"])["trial"].nunique()
     low, high = int(counts.min()), int(counts.max())
     if high == 1:
