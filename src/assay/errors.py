@@ -68,6 +68,10 @@ class StoreError(AssayError):
     """A store cannot be opened, read or written."""
 
 
+class NotStoredError(StoreError):
+    """A store has nothing of a name or key that was asked for."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt or abbreviated one, or None if none is close.
 

@@ -25,7 +25,7 @@ from assay.rng import stream
 EXAMPLES, INPUTS, CLASSES = 97, 7, 5  # 97 is a prime: every epoch ends with a short batch
 
 SCHEDULE_SETTINGS = {"constant": {"warm_up": 9}, "step": {"every": 7}, "exponential": {"every": 20}}
-LACKING = ("nadam", "radam", "lion", "adan")
+LACKING = ("nadam", "radam", "lion", "adan", "muon", "schedule-free-sgd", "schedule-free-adamw")
 """Optimizers that the native engine does not have, and says so: the laws are tested with them by cases of their own."""
 AXES: dict[str, list[Any]] = {
     "activation": list(ACTIVATIONS),
@@ -71,7 +71,8 @@ def raw(case: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 # small enough that no combination diverges, large enough that the loss moves
 RATES = dict.fromkeys(OPTIMIZERS, 0.01) | {"adadelta": 0.5, "adam": 0.003, "adamw": 0.003, "rmsprop": 0.001}
-RATES |= {"nadam": 0.003, "radam": 0.003, "lion": 0.0003, "adan": 0.003}
+RATES |= {"nadam": 0.003, "radam": 0.003, "lion": 0.0003, "adan": 0.003, "muon": 0.003}
+RATES |= {"schedule-free-sgd": 0.1, "schedule-free-adamw": 0.003}
 
 
 def pairwise(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

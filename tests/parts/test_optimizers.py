@@ -57,7 +57,8 @@ def ours(name: str, **settings: Any) -> np.ndarray:
     return w
 
 
-OF_OPTAX = ("lion", "adan")  # torch has none
+OF_OPTAX = ("lion", "adan", "muon", "schedule-free-sgd", "schedule-free-adamw")
+"""torch has none, or one that computes in bfloat16."""
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in OF_OPTAX])
@@ -77,6 +78,7 @@ def test_the_rule_is_that_of_torch(name: str) -> None:
 
 def test_the_rules_are_those_of_optax_where_its_formulas_are_the_same() -> None:
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    pytest.importorskip("optax.contrib")
     same = {
         "descent": optax.sgd(RATE),
         "momentum": optax.sgd(RATE, momentum=0.9),
@@ -86,6 +88,9 @@ def test_the_rules_are_those_of_optax_where_its_formulas_are_the_same() -> None:
         "adadelta": optax.adadelta(RATE, rho=0.9, eps=1e-6),
         "lion": optax.lion(RATE, weight_decay=0.0),
         "adan": optax.adan(RATE, eps_root=0.0),
+        "muon": optax.contrib.muon(RATE),  # of a vector: Adam that looks ahead
+        "schedule-free-sgd": optax.contrib.schedule_free_sgd(RATE),
+        "schedule-free-adamw": optax.contrib.schedule_free_adamw(RATE),
     }
     assert set(OF_OPTAX) <= set(same)
     with jax.enable_x64(True):

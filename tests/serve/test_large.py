@@ -5,15 +5,19 @@ from typing import Any
 
 import pandas
 import pytest
+import sqlalchemy as sa
 
+from assay.errors import AssayError
 from assay.report.charts.writing import embedded
 from assay.report.page import chart_spec, configuration_table
 from assay.results.outline import Outline
 from assay.results.results import Results
 from assay.serve.snapshot import StudySnapshot
 from assay.serve.views import View
+from assay.store.schema import result
 from assay.store.store import Store
 from benchmarks.synthetic import synthetic_store
+from tests.report.random_stores import random_store
 from tests.report.test_page import results as made_results
 
 
@@ -63,8 +67,51 @@ def test_the_table_of_a_large_study_is_that_of_its_results(store: Store) -> None
 
 def test_trials_that_configurations_share_are_ranked_as_the_results_rank_them(tmp_path: Path) -> None:
     made = made_results(tmp_path, design="one-at-a-time")
-    assert Outline(made.store, "made").curves_chart().to_dict() == made.picture("curves").to_dict()
+    assert Outline(made.store, "made").curves_chart() == made.picture("curves").to_dict()
     assert Outline(made.store, "made").frame()["configuration"].nunique() == made.frame()["configuration"].nunique()
+
+
+_VIEWS: tuple[dict[str, Any], ...] = (
+    {},
+    {"by": "trial"},
+    {"x": "seconds", "measure": "loss"},
+    {"x": "flops"},
+    {"split": "validation"},
+    {"smooth": 3, "log": "x"},
+    {"configurations": ["baseline", "rate=0.1", "a"]},
+)
+
+
+def _drawn(made: Outline | Results, options: dict[str, Any]) -> Any:
+    try:
+        if isinstance(made, Outline):
+            return made.curves_chart(**options)
+        return made.picture("curves", **options).to_dict()
+    except AssayError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_an_outline_of_any_study_draws_what_its_results_draw(seed: int, tmp_path: Path) -> None:
+    store = random_store(tmp_path / "store.db", seed)
+    try:
+        results = Results(store, "s")
+    except AssayError:
+        return  # logs alone, in a study of their own
+    outline = Outline(store, "s")
+    for options in _VIEWS:
+        assert _drawn(outline, options) == _drawn(results, options)
+
+
+def test_a_damaged_curve_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = synthetic_store(str(tmp_path / "store.db"), configurations=4, seeds=3)
+    keys = Results(store, "synthetic").frame()["trial"].tolist()
+    with store.database.write() as connection:
+        for key in keys[:2]:
+            connection.execute(sa.update(result).where(result.c.trial == key).values(curve=b"AC nonsense"))
+    outline = Outline(store, "synthetic")
+    assert caplog.text.count("cannot be read: result.curve: ") == 2
+    assert _drawn(outline, {}) == _drawn(Results(store, "synthetic"), {})
 
 
 def test_all_of_a_large_study_is_forgotten_after_it_was_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

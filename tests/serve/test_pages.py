@@ -4,12 +4,14 @@ import json
 import re
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay.report.charts.writing import embedded
+from assay.report.figures import steered
 from assay.report.page import chart_spec, fitting, page
 from assay.results.results import Results
 from assay.store.store import Store
@@ -218,6 +220,79 @@ def test_studies_are_compared_side_by_side(tmp_path: Path) -> None:
     rows = re.findall(r"<td>(\d\d\.\d\d % ± [\d.]+, n = 3[^<]*)</td>", text)
     assert rows[0] == rows[1]  # the same trials
     assert "choose 2 to 6" in client(tmp_path / "store.db").get("/compare?study=made").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/trial/0000", 404, "no trial has a key that begins with &#x27;0000&#x27;"),
+        ("/trial/0000/part/body", 404, "no trial has a key"),
+        ("/trial/0000/chart/curve.json", 404, "no trial has a key"),
+        ("/trial/0000/weights.safetensors", 404, "no trial has a key"),
+        ("/trial/zz", 404, "expected a key"),
+        ("/study/mode", 404, "did you mean &#x27;made&#x27;?"),
+        ("/study/mode/part/state", 404, "did you mean &#x27;made&#x27;?"),
+        ("/study/mode/chart/curves.json", 404, "did you mean 'made'?"),
+        ("/study/mode/report.html", 404, "did you mean &#x27;made&#x27;?"),
+        ("/study/made/part/row", 404, "did you mean &#x27;rows&#x27;?"),
+        ("/study/made/chart/curve.txt", 400, "expected a name that ends in .json or .csv"),
+        ("/bench/none", 404, "no bench has the name &#x27;none&#x27;"),
+        ("/article/adan", 404, "did you mean &#x27;adam&#x27;?"),
+        ("/compare?study=made&study=mode", 404, "did you mean &#x27;made&#x27;?"),
+        ("/compare?study=made", 400, "choose 2 to 6"),
+        ("/nothing", 404, "There is no page &#x27;/nothing&#x27; here."),
+    ],
+)
+def test_an_address_of_nothing_is_not_found_with_a_sentence(
+    path: str, status: int, sentence: str, browser: Client
+) -> None:
+    answer = browser.get(path)
+    assert answer.status_code == status, answer.text
+    assert sentence in answer.text
+
+
+def test_a_trial_page_follows_the_store(tmp_path: Path) -> None:
+    made = made_results(tmp_path, finished=False)
+    browser = client(tmp_path / "store.db")
+    key = made.frame()["trial"].iloc[0]
+    text = browser.get(f"/trial/{key}").text
+    assert f'data-part="/trial/{key}/part/body"' in text
+    assert "It is planned and has no result yet." in text
+    made.store.close()
+    store = Store(str(tmp_path / "store.db"))
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE trajectory SET token = 7")
+    assert "It is in training." in browser.get(f"/trial/{key}/part/body").text
+
+
+def test_charts_of_one_trial_do_not_read_its_study(
+    results: Results, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = results.frame()["trial"].iloc[0]
+    expected = embedded(steered(results.picture("confusion", trial=key).to_dict()))
+    monkeypatch.setattr("assay.store.queries.study_rows", lambda *_: pytest.fail("it reads the study"))
+    assert browser.get(f"/trial/{key}/chart/confusion.json").text == expected
+
+
+def test_an_article_does_not_hold_up_the_list(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> list[str]:
+        begun.set()
+        assert go_on.wait(20)
+        return ["<p>slow</p>"]
+
+    monkeypatch.setattr("assay.serve.app.article_parts", slow)
+    answers: list[str] = []
+    article = threading.Thread(target=lambda: answers.append(browser.get("/article/adam").text))
+    article.start()
+    assert begun.wait(20)
+    overview = threading.Thread(target=lambda: answers.append(browser.get("/part/overview").text))
+    overview.start()
+    overview.join(20)
+    go_on.set()
+    article.join(20)
+    assert ['href="/study/made"' in text for text in answers] == [True, False]
 
 
 def test_an_article_that_is_not_stored_says_how_it_is_run(browser: Client) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,8 +48,6 @@ def importance(
     Source: Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance" (2014);
     Breiman, "Random forests" (2001), section 3.1, for the error out of bag.
     """
-    from sklearn.ensemble import RandomForestRegressor
-
     measure = ranked_by(trials).column if measure is None else measure
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
@@ -61,15 +61,15 @@ def importance(
     if y.size < 2 or float(np.ptp(y)) == 0:
         raise AssayError(f"{y.size} trials with a number for {measure!r} show no variation to explain")
     codes, sizes = _codes(finished, axes)
-    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=_threads())
-    forest.fit(codes, y)
-    of_trees = [_fractions(_leaves(tree.tree_, sizes), sizes) for tree in forest.estimators_]
+    cells, cell_of = np.unique(codes, axis=0, return_inverse=True)
+    forest = _forest(cells, cell_of.ravel(), y, trees=trees, seed=seed)
+    of_trees = [_fractions(_leaves(grown.tree, sizes), sizes) for grown in forest]
     fractions = [of_tree for of_tree in of_trees if of_tree is not None]  # (trees, terms)
     if not fractions:
         raise AssayError(f"the axes {', '.join(axes)} explain no variation of {measure!r}")
     few = min(trees, _NOISE_TREES)
-    explained = _explained(codes, y, trees=few, seed=seed)
-    noise = _noise(codes, y, _repeats(finished), trees=few, seed=seed)
+    explained = _explained(forest[:few], y)
+    noise = _noise(cells, cell_of.ravel(), y, _repeats(finished), trees=few, seed=seed)
     terms = [*axes, *(f"{a} x {b}" for a, b in itertools.combinations(axes, 2))]
     means, deviations = np.mean(fractions, axis=0), np.std(fractions, axis=0)
     table = pd.DataFrame({"term": terms, "share": means, "share_sd": deviations, "n": y.size, "explained": explained})
@@ -83,29 +83,59 @@ PERMUTATIONS = 19  # the largest of 19 has a chance of 1 in 20 to be exceeded by
 _NOISE_TREES = 32  # of a forest that is fitted to permuted numbers, and of that which is compared with them
 
 
-def _explained(codes: Floats, y: Floats, *, trees: int, seed: int) -> float:
-    """R^2 of a forest on the trials that its trees have not seen (out of bag); each trial needs one such tree."""
-    from sklearn.ensemble import RandomForestRegressor
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A tree, and how it sees the trials."""
 
-    forest = RandomForestRegressor(n_estimators=trees, random_state=seed, n_jobs=_threads()).fit(codes, y)
-    single = np.ascontiguousarray(codes, dtype=np.float32)  # what trees of scikit-learn read
-    sums, counts = np.zeros(y.size), np.zeros(y.size)
-    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
-        unseen = np.ones(y.size)
-        unseen[drawn] = 0.0
-        sums += unseen * tree.tree_.predict(single)[:, 0]
-        counts += unseen
+    tree: Any  # sklearn.tree._tree.Tree
+    unseen: NDArray[np.bool_]  # the trials that were not drawn for it, (trials,)
+    predicted: Floats  # (trials,)
+
+
+def _forest(cells: Floats, cell_of: NDArray[np.int64], y: Floats, *, trees: int, seed: int) -> list[_Tree]:
+    """A random forest on trials drawn with replacement, from one row for each combination of values.
+
+    Trials of equal values are one row with their mean and their number as its weight: the tree is that of all trials,
+    since a split compares sums over them, and a study has several seeds of each configuration.
+
+    Args:
+        cells: The combinations of values, (combinations, axes).
+        cell_of: Which of them each trial has, (trials,).
+        y: The number of each trial, (trials,).
+        trees: The number of trees; the first of them are those of a smaller forest.
+        seed: The seeds of the trees are drawn from it.
+    """
+    from sklearn.tree import DecisionTreeRegressor
+
+    single = np.ascontiguousarray(cells, dtype=np.float32)  # what trees of scikit-learn read
+
+    def grown(number: int) -> _Tree:
+        words = stream(seed, "tree of an importance", number)
+        drawn = np.bincount(words.integers(y.size, y.size), minlength=y.size)
+        weights = np.bincount(cell_of, weights=drawn, minlength=len(cells))
+        seen = np.flatnonzero(weights)
+        means = np.bincount(cell_of, weights=drawn * y, minlength=len(cells))[seen] / weights[seen]
+        tree = DecisionTreeRegressor(random_state=int(words.integers(2**31, 1, start=y.size)[0]))
+        fitted = tree.fit(single[seen], means, sample_weight=weights[seen], check_input=False).tree_
+        return _Tree(fitted, drawn == 0, fitted.predict(single)[cell_of, 0])
+
+    with ThreadPoolExecutor(len(usable_cores())) as threads:  # which changes no result: each tree has its own draws
+        return list(threads.map(grown, range(trees)))
+
+
+def _explained(forest: Sequence[_Tree], y: Floats) -> float:
+    """R^2 of a forest on the trials that its trees have not seen (out of bag); each trial needs one such tree."""
+    unseen = np.stack([tree.unseen for tree in forest])
+    counts = unseen.sum(axis=0)
     seen = counts > 0
+    sums = np.sum(np.stack([tree.predicted for tree in forest]), axis=0, where=unseen)
     error = float(np.mean((y[seen] - sums[seen] / counts[seen]) ** 2)) if seen.any() else math.inf
     return 1.0 - error / float(np.var(y))
 
 
-def _threads() -> int:
-    """How many trees are fitted at a time, which changes no result: each has a seed of its own."""
-    return len(usable_cores())
-
-
-def _noise(codes: Floats, y: Floats, repeats: NDArray[np.int64], *, trees: int, seed: int) -> float:
+def _noise(
+    cells: Floats, cell_of: NDArray[np.int64], y: Floats, repeats: NDArray[np.int64], *, trees: int, seed: int
+) -> float:
     """The largest R^2 of forests fitted to the numbers permuted within each repeat."""
     largest = -math.inf
     for number in range(PERMUTATIONS):
@@ -114,7 +144,7 @@ def _noise(codes: Floats, y: Floats, repeats: NDArray[np.int64], *, trees: int, 
             places = np.flatnonzero(repeats == repeat)
             order = stream(seed, "permutation of an importance", number * 100_003 + repeat).permutation(places.size)
             permuted[places] = y[places[order]]
-        largest = max(largest, _explained(codes, permuted, trees=trees, seed=seed))
+        largest = max(largest, _explained(_forest(cells, cell_of, permuted, trees=trees, seed=seed), permuted))
     return largest
 
 

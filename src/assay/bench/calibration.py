@@ -21,6 +21,7 @@ from assay.errors import AssayError
 from assay.parts.layers import Dense, Network
 from assay.parts.models import flops_forward, flops_training
 from assay.recipe.model import Recipe
+from assay.report.text import counted
 from assay.system.machine import cores, describe
 
 MOVED = 0.15
@@ -185,7 +186,7 @@ class Report:
         rates = "; ".join(f"{n} thread{'s' * (n > 1)}: {rate:.0f}" for n, rate in self.before.sgemm.items())
         later = ", ".join(f"{rate:.0f}" for rate in self.after.sgemm.values()) if self.after else "-"
         lines = [
-            f"Machine: {self.machine['cpu']}, {self.machine['cores']} cores, "
+            f"Machine: {self.machine['cpu']}, {counted(self.machine['cores'], 'core')}, "
             f"{self.machine['memory_bytes'] / 2**30:.0f} GiB; "
             + ", ".join(f"{name} {version}" for name, version in self.machine["versions"].items()),
             "",

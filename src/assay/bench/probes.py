@@ -121,6 +121,7 @@ def telling(recipe: Recipe, gradient: Arrays, weights: Arrays) -> Recipe:
             "epsilon": size * size if recipe.optimizer.entry == "adadelta" else size,
             "beta1": 0.7,
             "beta2": 0.8,
+            "adam_ratio": 0.5,
             "momentum": 0.6,
             "decay": 0.8,
             "weight_decay": 0.125 / own.get("learning_rate", 1.0),
@@ -158,7 +159,7 @@ class Prober:
     def _step(self, state: Any, i: int) -> tuple[Any, float, Arrays]:
         """One iteration on batch i: the state, the loss before it, and the weights after it."""
         state, progress = self.engine.advance(state, self.probe.batches[i], np.ones(1, np.bool_))
-        weights = self.engine.export(state).weights
+        weights = self.engine.export(state).trained(self.probe.recipe.optimizer)
         return state, float(progress.losses[0, 0]), {name: np.array(w[0], np.float64) for name, w in weights.items()}
 
     def gradient(self, weights: Arrays, i: int) -> tuple[float, Arrays]:

@@ -39,7 +39,7 @@ from assay.engines import ENGINES
 from assay.engines.promises import kind_of
 from assay.errors import AssayError
 from assay.parts.batches import iterations_per_epoch
-from assay.parts.user_optimizers import code_hash
+from assay.recipe.code import recipe_code
 from assay.recipe.model import Recipe
 from assay.recipe.notes import notes
 from assay.system.machine import describe, usable_cores
@@ -356,7 +356,7 @@ class BenchRunner:
     def _recipe_message(recipe: Recipe) -> dict[str, Any]:
         return {
             "jobs": [[{"recipe": recipe.plain()}]],
-            "code": code_hash(recipe.optimizer),
+            "code": recipe_code(recipe),
             "path": import_path(),
         }
 

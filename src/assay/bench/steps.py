@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from assay.bench.rounding import LAMBDA, Bounds
 from assay.engines.base import Cohort, hyperparameters
 from assay.parts.layers import Network
+from assay.parts.pieces import pieces
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 
@@ -74,11 +75,20 @@ def _path(
         for i, g in enumerate(gradients):
             h, w = hyperparameters(constants, values, i), weights[i].copy()
             g = _penalised(recipe, network, w, g.copy(), h, objective=cohort.clips_objective)
-            if h.weight_decay:
+            if h.weight_decay and not rule.decays_weights:
                 w[: network.penalised] *= 1.0 - h.learning_rate * h.weight_decay
-            step, slots = checked_step(rule, np, w, g, slots, h)
-            slots = tuple(np.array(slot) for slot in slots)
-            after.append(w - step)
+            new = tuple(slot.copy() for slot in slots)
+            for piece in pieces(rule, network.order, network.shapes):
+                own = tuple(piece.of(slot) for slot in slots)
+                is_matrix = piece.matrix is not None
+                step, states = checked_step(
+                    rule, np, piece.of(w), piece.of(g), own, piece.settings(h), is_matrix=is_matrix
+                )
+                piece.of(w)[...] -= step
+                for slot, state in zip(new, states, strict=True):
+                    piece.of(slot)[...] = state
+            slots = new
+            after.append(w)
     return after
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.options import Json, home_expanded
+from assay.cli.options import AllowCode, Json, code_allowed, home_expanded
 from assay.cli.printing import print_json, print_line
 
 _FORMS = (".safetensors", ".onnx")
@@ -23,6 +23,7 @@ def export(
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Export trained weights: a state_dict in torch's names and layout, or an ONNX model."""
@@ -42,12 +43,13 @@ def export(
         raise FileError(f"{target}: exists already; give another name: {hint}")
     history = restore(weights)
     prepare_folder(target.parent)
-    if form == ".onnx":
-        write_onnx(history, target)
-        lines = ["takes raw examples; checked with onnxruntime: the same probabilities as `assay predict` to 1e-5"]
-    else:
-        write_state_dict(history, target)
-        lines = torch_code(history, str(target))
+    with code_allowed(allow_code):  # a user's module is imported
+        if form == ".onnx":
+            write_onnx(history, target)
+            lines = ["takes raw examples; checked with onnxruntime: the same probabilities as `assay predict` to 1e-5"]
+        else:
+            write_state_dict(history, target)
+            lines = torch_code(history, str(target))
     if as_json:
         print_json({"file": str(target), "form": form.removeprefix("."), "about": lines})
         return

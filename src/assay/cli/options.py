@@ -54,7 +54,8 @@ AllowCode = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Run third-party code: user optimizers (my.module:Rule), also from the current folder, and programs.",
+        help="Run third-party code: users' optimizers and models (my.module:Net), also from the current folder, and "
+        "programs.",
     ),
 ]
 CommandLine = Annotated[
@@ -137,7 +138,7 @@ def executor_of(context: typer.Context, on: str) -> Executor:
 
 @contextmanager
 def code_allowed(allow_code: bool) -> Generator[None]:
-    """With --allow-code, recipes read inside may name user optimizers, from then on also of the current folder."""
+    """With --allow-code, recipes read inside may name users' code, from then on also that of the current folder."""
     if not allow_code:
         yield
         return

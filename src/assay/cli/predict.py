@@ -9,13 +9,14 @@ import typer
 
 from assay.cli.files import write_png
 from assay.cli.formats import TableFormat, print_tables
-from assay.cli.options import Json, home_expanded, homes_expanded
+from assay.cli.options import AllowCode, Json, code_allowed, home_expanded, homes_expanded
 from assay.cli.printing import note, print_json, print_line
 
 
 def predict(
     weights: Annotated[Path, typer.Argument(help="Weights saved by `assay train --save`.", callback=home_expanded)],
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size, or IDX files.", callback=homes_expanded)],
+    allow_code: AllowCode = False,
     as_json: Json = False,
     table_format: TableFormat = TableFormat.TEXT,
     show: Annotated[
@@ -42,7 +43,8 @@ def predict(
         raise FileError(f"--show {show}: expected a file in an existing folder, with a name that ends in .png")
     history = restore(weights)
     given = prepare_images(history, list(images), ink=ink)
-    predictions = predictions_of(history, given)
+    with code_allowed(allow_code):  # a user's module is imported
+        predictions = predictions_of(history, given)
     if show is not None:
         from assay.report.picture_sheet import sheet_of
 

@@ -103,7 +103,7 @@ def summary(history: History) -> Table:
         ("processor seconds", _processor_seconds(history)),
         ("foreign load", _foreign_load(history)),
         ("effort", _effort(history)),
-        ("operations", f"{history.flops / 1e9:,.3f} GFLOP" + _rate(history)),
+        ("operations", _operations(history)),
         ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
         ("engine", f"{history.engine} on {history.device} ({history.engine_choice})"),
     ]
@@ -217,6 +217,12 @@ def _line_counts(source: Source) -> str:
 
 
 _LINE_KINDS = {"apart": "ignored"}  # how a kind of lines is shown, where it is not stored by that name
+
+
+def _operations(history: History) -> str:
+    if history.operations is None:
+        return "unknown: those of a user's module are not counted"
+    return f"{history.operations / 1e9:,.3f} GFLOP" + _rate(history)
 
 
 def _rate(history: History) -> str:

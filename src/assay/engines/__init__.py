@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assay.errors import CodeError, EngineError, to_install, unknown
 from assay.parts.models import Sequential
+from assay.parts.modules import ForeignModel
 from assay.parts.user_optimizers import UnloadedOptimizer, code_is_allowed, refusal
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ that of `assay.engines.speeds`, which were measured there."""
 
 def kind_of_training(recipe: Recipe) -> str:
     """The kind of training, by which `auto` chooses."""
+    if isinstance(recipe.model, ForeignModel):
+        return "mixed"  # which torch trains, as it does a module
     if isinstance(recipe.model, Sequential):
         return "dense layers" if recipe.model.is_dense else "layers"
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"
@@ -103,6 +106,8 @@ def choose(
     """
     if isinstance(recipe.optimizer, UnloadedOptimizer):
         raise CodeError(refusal(recipe.optimizer.entry))
+    if isinstance(recipe.model, ForeignModel):
+        recipe.model.factory()  # raises where it may not be imported
     if not isinstance(name, str):
         return _program(recipe, name, device=device, threads=threads)
     if name != "auto":

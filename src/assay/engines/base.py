@@ -17,6 +17,7 @@ each engine and kind of device:
 One iteration, the same in every engine: compute the gradient of the mean loss of the batch; scale it down to
 `clip_norm` if its norm over all arrays together is larger; add l1 sign(w) + l2 w (for biases only if the recipe says
 so); with adamw, w <- w - learning_rate weight_decay w for weights, not biases; w <- w - step, by the optimizer's rule.
+A few optimizers have a rule for matrices too, or decay weights in their rule; `shown` gives what is evaluated.
 With `clip_of = "objective"` the penalties are added before the gradient is scaled down.
 """
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -40,6 +41,9 @@ from assay.parts.batches import Batches
 from assay.parts.foreign import engine_problem, is_foreign
 from assay.parts.initials import initial_weights
 from assay.parts.layers import Network, Weights
+from assay.parts.modules import ModuleNetwork, is_module, module_problem
+from assay.parts.optimizers import Optimizer
+from assay.parts.schedules import Schedule
 from assay.parts.user_optimizers import checked_factors
 from assay.recipe.model import Recipe
 
@@ -104,7 +108,7 @@ class Cohort:
 
     def initial_weights(self) -> Weights:
         """The weights before the first iteration: {"0.weight": (T, D, H), "0.bias": (T, H), ...}, float64."""
-        each = [initial_weights(self.network, r.model.initial, r.seed) for r in self.recipes]
+        each = [initial_arrays(self.network, r) for r in self.recipes]
         return {name: np.stack([weights[name] for weights in each]) for name in self.network.arrays}
 
     def constants(self) -> list[dict[str, float]]:
@@ -129,9 +133,34 @@ class Cohort:
             {
                 "learning_rate": recipe.schedule.rates(recipe.optimizer.learning_rate, first, count),
                 **checked_factors(recipe.optimizer, t),
+                **_factors_of_rates(recipe, first, count),
             }
             for recipe in self.recipes
         ]
+
+
+def initial_arrays(network: Network, recipe: Recipe) -> Weights:
+    """The weights of one trial before the first iteration. Raises: CodeError where a user's module cannot be made."""
+    if isinstance(network, ModuleNetwork):
+        return network.initial(recipe.seed)
+    return initial_weights(network, recipe.model.initial, recipe.seed)
+
+
+def _factors_of_rates(recipe: Recipe, first: int, count: int) -> dict[str, Numbers]:
+    """The factors that depend on all learning rates up to an iteration, (count,) each."""
+    optimizer = recipe.optimizer
+    if type(optimizer).factors_of_rates is Optimizer.factors_of_rates:
+        return {}
+    last = first + count - 1
+    settings: Any = (optimizer, recipe.schedule)  # frozen, and so hashable
+    table = _table_of_rates(*settings, 1 << max(0, last - 1).bit_length())
+    return {name: values[first - 1 : last] for name, values in table.items()}
+
+
+@lru_cache(maxsize=64)
+def _table_of_rates(optimizer: Optimizer, schedule: Schedule, count: int) -> dict[str, Numbers]:
+    """Those of iterations 1 ... count; kept, because they are asked for in every chunk of a training."""
+    return optimizer.factors_of_rates(schedule.rates(optimizer.learning_rate, 1, count))
 
 
 def hyperparameters(constants: Mapping[str, float], step_values: Mapping[str, Numbers], i: int) -> SimpleNamespace:
@@ -168,12 +197,18 @@ class Checkpoint:
 
     An optimizer of another library has its own names in place of those of the weights, each array as (1, T, ...).
     `weights` are those that are evaluated. Where an optimizer trains with others, such as a schedule-free one, those
-    are in `slots` too.
+    are in `slots` too: as the last slot of one of Assay's.
     """
 
     t: int
     weights: dict[str, NDArray[Any]]
     slots: dict[str, NDArray[Any]]
+
+    def trained(self, optimizer: Optimizer) -> dict[str, NDArray[Any]]:
+        """The weights that an optimizer of Assay trains, {name: (T, ...)}, and the running means."""
+        if not self.slots or not type(optimizer).averages():
+            return self.weights
+        return self.weights | {name: slots[-1] for name, slots in self.slots.items()}
 
 
 class Engine(ABC):
@@ -280,16 +315,19 @@ _FOREIGN_SLOTS = 4
 
 def state_arrays(recipe: Recipe) -> int:
     """How many arrays of state an optimizer keeps per array of weights, for estimates of memory and storage."""
-    return _FOREIGN_SLOTS if is_foreign(recipe.optimizer) else type(recipe.optimizer).slots
+    return _FOREIGN_SLOTS if is_foreign(recipe.optimizer) else type(recipe.optimizer).stored_slots()
 
 
 def not_this_optimizer(recipe: Recipe, engine: str) -> str | None:
-    """The reason of an engine that does not train with a recipe's optimizer, which is another library's; else None."""
-    return engine_problem(recipe.optimizer, engine)
+    """The reason of an engine that does not train a recipe's model or optimizer, which is another library's; else
+    None."""
+    return module_problem(recipe.model, engine) or engine_problem(recipe.optimizer, engine)
 
 
 def uncounted(recipe: Recipe) -> tuple[str, ...]:
-    """The sentence that is stored with a training whose optimizer's operations are unknown."""
+    """The sentence that is stored with a training some of whose operations are unknown."""
+    if is_module(recipe.model):
+        return ()  # all are unknown, which stands where their number would
     if not is_foreign(recipe.optimizer):
         return ()
     return (f"its operations (FLOPs) leave out those of optimizer {recipe.optimizer.entry!r}, which are unknown",)

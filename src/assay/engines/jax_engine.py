@@ -42,6 +42,7 @@ from assay.engines.jax_programs import (
     evaluation,
     evaluation_block,
     outputs,
+    shown,
     training,
 )
 from assay.engines.promises import kind_of
@@ -116,7 +117,7 @@ class JaxEngine(Engine):
                 name: self._put(Examples(np.asarray(x, form.precision), wanted_outputs(y, classes, form.precision)))
                 for name, (x, y) in splits.parts.items()
             }
-            w, slots = self._put(_arrays(form, checkpoint))
+            w, slots = self._put(_arrays(form, checkpoint, checkpoint.trained(cohort.first.optimizer)))
             return JaxState(cohort, form, checkpoint.t, w, slots, self._put(_fixed(cohort)), parts)
 
     def advance(self, state: JaxState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[JaxState, Progress]:
@@ -144,7 +145,7 @@ class JaxEngine(Engine):
 
     def evaluate(self, state: JaxState, split: str) -> Evaluation:
         with _x64(True):
-            sums = self._sums(state.form, _shown(state), state.splits[split])
+            sums = self._sums(state.form, self._shown(state), state.splits[split])
         loss, accuracy = sums / len(state.splits[split].y)
         return Evaluation(loss, accuracy)
 
@@ -161,7 +162,7 @@ class JaxEngine(Engine):
         rows = self._rows(state.form)
         result = np.empty((state.form.trials, len(x), state.form.network.classes), state.form.precision)
         with _x64(True):
-            w = _shown(state)
+            w = self._shown(state)
             for start in range(0, len(x), rows):
                 block = np.asarray(x[start : start + rows], state.form.precision)
                 padded = np.zeros((rows, x.shape[1]), block.dtype)
@@ -173,10 +174,12 @@ class JaxEngine(Engine):
 
     def export(self, state: JaxState) -> Checkpoint:
         with _x64(True):
-            weights = {name: np.array(a) for name, a in _shown(state).items()}
+            weights = {name: np.array(a) for name, a in self._shown(state).items()}
         slots = {name: np.stack([np.array(a) for a in arrays]) for name, arrays in state.slots.items() if arrays}
         if state.form.own is not None:
             slots |= _trained(state)
+        elif state.form.rule.averages():
+            slots = {name: np.concatenate([each, np.array(state.w[name])[None]]) for name, each in slots.items()}
         return Checkpoint(state.t, weights, slots)
 
     def warnings(self, state: JaxState) -> tuple[str, ...]:
@@ -187,7 +190,7 @@ class JaxEngine(Engine):
         every split, and runs each once on weights of zeros."""
         with _x64(True):
             zeros = Checkpoint(0, {name: np.zeros(a.shape, a.dtype) for name, a in state.w.items()}, {})
-            w, slots = self._put(_arrays(state.form, zeros))
+            w, slots = self._put(_arrays(state.form, zeros, zeros.weights))
         one = replace(
             batches,
             sizes=batches.sizes[:1],
@@ -219,6 +222,17 @@ class JaxEngine(Engine):
             return {}
         return facts(str(self._device.device_kind))
 
+    def _shown(self, state: JaxState) -> Tree:
+        """The weights to evaluate, which a schedule-free optimizer averages."""
+        if state.form.own is not None:
+            from assay.engines import jax_foreign
+
+            return jax_foreign.shown(state.form.own, state.w, state.slots, tuple(state.form.network.shapes))
+        if not state.form.rule.averages():
+            return state.w
+        arguments = (state.w, state.slots, state.fixed["h"])
+        return self._program(("shown", state.form), lambda: shown(state.form), arguments)(*arguments)
+
     def _put(self, tree: Tree) -> Tree:
         return jax.device_put(tree, self._device)
 
@@ -249,9 +263,10 @@ class JaxEngine(Engine):
         return _PROGRAMS[key]
 
 
-def _arrays(form: Form, checkpoint: Checkpoint) -> tuple[Tree, Tree]:
-    """Weights and slots of a checkpoint, copied, because the device may use a NumPy array's memory as its own."""
-    w = {name: np.array(checkpoint.weights[name], form.precision) for name in form.network.arrays}
+def _arrays(form: Form, checkpoint: Checkpoint, weights: Tree) -> tuple[Tree, Tree]:
+    """The weights that are trained and the slots of a checkpoint, copied, because the device may use a NumPy array's
+    memory as its own."""
+    w = {name: np.array(weights[name], form.precision) for name in form.network.arrays}
     slots: Tree = {}
     if form.own is not None:
         from assay.engines import jax_foreign
@@ -265,17 +280,8 @@ def _arrays(form: Form, checkpoint: Checkpoint) -> tuple[Tree, Tree]:
     for name in form.network.shapes:
         a = w[name]
         stored = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
-        slots[name] = tuple(np.array(slot, form.precision) for slot in stored)
+        slots[name] = tuple(np.array(slot, form.precision) for slot in stored[: form.rule.slots])
     return w, slots
-
-
-def _shown(state: JaxState) -> Tree:
-    """The weights to evaluate, which a schedule-free optimizer of another library averages."""
-    if state.form.own is None:
-        return state.w
-    from assay.engines import jax_foreign
-
-    return jax_foreign.shown(state.form.own, state.w, state.slots, tuple(state.form.network.shapes))
 
 
 def _trained(state: JaxState) -> dict[str, NDArray[Any]]:

@@ -24,6 +24,7 @@ from assay.parts.foreign import ForeignOptimizer
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
+from assay.parts.pieces import is_matrix, without_decay
 from assay.parts.user_optimizers import checked_step
 
 _MAX_ITERATIONS = 1024  # in one call of a program: its dispatch is then far below 1 % of the time
@@ -237,12 +238,22 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
         new_slots = {name: (xp.where(survives, a, slots[name][0]),) for name, (a,) in after[1].items()}
         return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
     for name, a in trained.items():
-        step, next_slots = checked_step(form.rule, xp, a, g[name], slots[name], h)
-        if "weight_decay" in form.rule.model_fields and name.endswith("weight"):
+        step, next_slots = _step(form, name, a, g[name], slots[name], h)
+        if "weight_decay" in form.rule.model_fields and name.endswith("weight") and not form.rule.decays_weights:
             a = a * (1.0 - h.learning_rate * h.weight_decay)
         new_w[name] = xp.where(survives, a - step, w[name])
         new_slots[name] = tuple(xp.where(survives, n, o) for n, o in zip(next_slots, slots[name], strict=True))
     return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
+
+
+def _step(form: Form, name: str, w: Tree, g: Tree, slots: Tree, h: Any) -> tuple[Tree, Tree]:
+    """The step of an array of weights and its new slots."""
+    is_own_matrix = form.rule.has_matrix_rule() and is_matrix(name, w.shape)
+    settings = h if name.endswith("weight") or not form.rule.decays_weights else without_decay(h)
+    if not is_own_matrix:
+        return checked_step(form.rule, xp, w, g, slots, settings)
+    with jax.default_matmul_precision("highest"):  # else products of float32 are TensorFloat-32 on some GPUs
+        return checked_step(form.rule, xp, w, g, slots, settings, is_matrix=True)
 
 
 def _foreign(optimizer: Optimizer) -> ForeignOptimizer | None:
@@ -323,6 +334,16 @@ def evaluation_block(form: Form, rows: int) -> Callable[[Tree, Examples, Tree], 
         return xp.stack([xp.where(counted, 0.0, values).sum(-1) for values in (losses, correct)])
 
     return run
+
+
+def shown(form: Form) -> Callable[[Tree, Tree, Tree], Tree]:
+    """The weights to evaluate of all trials, from weights, slots and constants {name: (T,)}."""
+
+    def of_one(w: Tree, slots: Tree, constants: Tree) -> Tree:
+        h = SimpleNamespace(**{name: Scalar(value) for name, value in constants.items()})
+        return w | {name: form.rule.shown(w[name], slots[name], h) for name in form.network.shapes}
+
+    return jax.vmap(of_one)
 
 
 def outputs(form: Form) -> Callable[[Tree, Tree], Tree]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +37,7 @@ from assay.parts.activations import OUTPUTS
 from assay.parts.batches import Batches
 from assay.parts.layers import Dropout, Network, Weighted
 from assay.parts.losses import LOSSES, head
+from assay.parts.pieces import pieces
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.rng import stream
@@ -72,14 +74,33 @@ class NumpyTrial:
         self.recipe = cohort.recipes[number]
         self.w = Parameters(cohort.network)
         self.g = Parameters(cohort.network)
-        self.slots = tuple(Parameters(cohort.network) for _ in range(type(self.recipe.optimizer).slots))
+        rule = type(self.recipe.optimizer)
+        self.slots = tuple(Parameters(cohort.network) for _ in range(rule.slots))
+        self.pieces = pieces(rule, cohort.network.order, cohort.network.shapes)
+        self.constants = cohort.constants()[number]
         self.running = {name: np.array(checkpoint.weights[name][number], np.float64) for name in cohort.network.buffers}
         self.next_running = {name: array.copy() for name, array in self.running.items()}
+        trained = checkpoint.trained(self.recipe.optimizer)
         for name, view in self.w.views.items():
-            view[...] = checkpoint.weights[name][number]
+            view[...] = trained[name][number]
             for i, slot in enumerate(self.slots):
                 if checkpoint.slots:
                     slot.views[name][...] = checkpoint.slots[name][i, number]
+
+    @contextmanager
+    def shown(self) -> Generator[None]:
+        """Inside, the weights are those to evaluate; afterwards everything has the bits that it had before."""
+        rule = type(self.recipe.optimizer)
+        if not rule.averages():
+            yield
+            return
+        trained = self.w.vector.copy()
+        slots = tuple(slot.vector for slot in self.slots)
+        self.w.vector[...] = rule.shown(trained, slots, SimpleNamespace(**self.constants))
+        try:
+            yield
+        finally:
+            self.w.vector[...] = trained
 
 
 @dataclass
@@ -135,7 +156,6 @@ class NumpyEngine(Engine):
         trials, k = state.trials, batches.count
         losses = np.full((len(trials), k), np.nan)
         broken = np.zeros(len(trials), np.int64)
-        constants = state.cohort.constants()
         step_values = state.cohort.step_values(batches.first, k)
         with self._quiet():
             for number, trial in enumerate(trials):
@@ -150,7 +170,7 @@ class NumpyEngine(Engine):
                     if not np.isfinite(loss):
                         broken[number] = t
                         break
-                    h = hyperparameters(constants[number], step_values[number], i)
+                    h = hyperparameters(trial.constants, step_values[number], i)
                     _update(state, trial, h, clips_objective=state.cohort.clips_objective)
         state.t = batches.first + k - 1
         return state, Progress(losses, broken)
@@ -163,12 +183,13 @@ class NumpyEngine(Engine):
         sums = np.zeros((2, len(state.trials)))
         with self._quiet():
             for number, trial in enumerate(state.trials):
-                for rows in _blocks(len(x), state.cohort.network):
-                    state.evaluation_arena.reset()
-                    arena = state.evaluation_arena
-                    a = _outputs(arena, state.cohort.network, trial, arena.wrap(x[rows]), output)
-                    sums[0, number] += loss.value(xp, a, arena.wrap(y[rows]), epsilon).sum()
-                    sums[1, number] += np.count_nonzero(a.argmax(-1) == y[rows].argmax(-1))
+                with trial.shown():
+                    for rows in _blocks(len(x), state.cohort.network):
+                        state.evaluation_arena.reset()
+                        arena = state.evaluation_arena
+                        a = _outputs(arena, state.cohort.network, trial, arena.wrap(x[rows]), output)
+                        sums[0, number] += loss.value(xp, a, arena.wrap(y[rows]), epsilon).sum()
+                        sums[1, number] += np.count_nonzero(a.argmax(-1) == y[rows].argmax(-1))
         return Evaluation(sums[0] / len(x), sums[1] / len(x))
 
     def outputs(self, state: NumpyState, x: NDArray[Any]) -> Numbers:
@@ -176,22 +197,26 @@ class NumpyEngine(Engine):
         result = np.empty((len(state.trials), len(x), network.classes))
         with self._quiet():
             for number, trial in enumerate(state.trials):
-                for rows in _blocks(len(x), network):
-                    arena.reset()
-                    block = arena.wrap(np.asarray(x[rows], np.float64))
-                    result[number, rows] = _outputs(arena, network, trial, block, network.output)
+                with trial.shown():
+                    for rows in _blocks(len(x), network):
+                        arena.reset()
+                        block = arena.wrap(np.asarray(x[rows], np.float64))
+                        result[number, rows] = _outputs(arena, network, trial, block, network.output)
         return result
 
     def export(self, state: NumpyState) -> Checkpoint:
         names = state.cohort.network.shapes
-        weights = {
-            name: np.stack([(trial.w.views | trial.running)[name] for trial in state.trials])
-            for name in state.cohort.network.arrays
-        }
+        shown: list[dict[str, Numbers]] = []
+        for trial in state.trials:
+            with self._quiet(), trial.shown():
+                shown.append({name: array.copy() for name, array in (trial.w.views | trial.running).items()})
+        weights = {name: np.stack([arrays[name] for arrays in shown]) for name in state.cohort.network.arrays}
         slots: dict[str, NDArray[Any]] = {}
         if state.trials[0].slots:
+            averages = type(state.cohort.first.optimizer).averages()
+            stored = [[*trial.slots, *([trial.w] if averages else [])] for trial in state.trials]
             for name in names:
-                each = [np.stack([slot.views[name] for slot in trial.slots]) for trial in state.trials]
+                each = [np.stack([array.views[name] for array in arrays]) for arrays in stored]
                 slots[name] = np.stack(each, axis=1)
         return Checkpoint(state.t, weights, slots)
 
@@ -282,16 +307,20 @@ def _update(state: NumpyState, trial: NumpyTrial, h: Any, *, clips_objective: bo
         g_all[:penalised] += h.l2 * w_all[:penalised]
     if clips_objective:
         _clip(g.vector, h)
-    if h.weight_decay:
-        w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
     rule = type(trial.recipe.optimizer)
-    if rule.is_user_defined():  # it may use operations that the arena does not support
-        step, slots = checked_step(rule, np, w.vector, g.vector, tuple(slot.vector for slot in trial.slots), h)
-        slots = tuple(values.copy() for values in slots)  # one of them may be another slot, or the gradient
-    else:
-        step, slots = rule.rule(xp, w_all, g_all, tuple(arena.wrap(slot.vector) for slot in trial.slots), h)
-    np.subtract(w.vector, step, out=w.vector)
-    for slot, values in zip(trial.slots, slots, strict=True):
-        slot.vector[...] = values
+    if h.weight_decay and not rule.decays_weights:
+        w_all[: w.weights] *= 1.0 - h.learning_rate * h.weight_decay
+    is_user = rule.is_user_defined()  # it may use operations that the arena does not support
+    space, wrapped = (np, np.asarray) if is_user else (xp, arena.wrap)
+    for piece in trial.pieces:
+        own_w, own_g, *own = (piece.of(array.vector) for array in (w, g, *trial.slots))
+        before, settings = tuple(map(wrapped, own)), piece.settings(h)
+        is_matrix = piece.matrix is not None
+        step, slots = checked_step(rule, space, wrapped(own_w), wrapped(own_g), before, settings, is_matrix=is_matrix)
+        if is_user:
+            slots = tuple(values.copy() for values in slots)  # one of them may be another slot, or the gradient
+        np.subtract(own_w, step, out=own_w)
+        for slot, values in zip(own, slots, strict=True):
+            slot[...] = values
     for name, array in trial.running.items():
         array[...] = trial.next_running[name]

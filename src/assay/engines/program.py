@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from assay.engines.base import Cohort
 from assay.errors import CodeError
+from assay.parts.modules import is_module
 from assay.parts.part import Part
 from assay.parts.user_optimizers import code_hash
 from assay.recipe.model import Recipe
@@ -107,6 +108,8 @@ class Program:
 
     def why_not(self, recipe: Recipe) -> str | None:
         """None if the contract can express the recipe; else a sentence: the reason and an alternative."""
+        if is_module(recipe.model):
+            return f"a command cannot run {recipe.model.entry!r}, which is a Python class; use engine 'torch'"
         if code_hash(recipe.optimizer):
             return f"a command cannot run {recipe.optimizer.entry!r}, which is a Python class; use engine 'numpy'"
         if recipe.is_regression:

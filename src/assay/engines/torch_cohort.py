@@ -7,6 +7,8 @@ trial. Sums may be in another order than those of a trial alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +19,12 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
 from assay.engines.base import Checkpoint, Cohort
-from assay.engines.torch_layers import activation, dropout_key, mask_of, mixed, output, xp
+from assay.engines.torch_layers import activation, dropout_key, full_float32, mask_of, mixed, output, xp
 from assay.engines.torch_scalar import Varying
 from assay.engines.torch_trial import TorchTrial
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
+from assay.parts.pieces import Piece
 from assay.parts.user_optimizers import checked_step
 
 
@@ -43,6 +46,7 @@ class TorchCohort:
         self.trials = [TorchTrial(cohort, number, checkpoint, device) for number in numbers]
         first = self.trials[0]
         self.recipe, self.order, self.shapes, self.weights = first.recipe, first.order, first.shapes, first.weights
+        self.pieces = first.pieces
         self.clips_objective = cohort.clips_objective
         self.w = torch.stack([trial.w for trial in self.trials])
         self.g = torch.zeros_like(self.w)
@@ -156,23 +160,51 @@ class TorchCohort:
         if self.clips_objective:
             self._clip(h)
         alive = self.alive.view(-1, 1)
-        if self.penalties["weight_decay"]:
+        rule = type(self.recipe.optimizer)
+        if self.penalties["weight_decay"] and not rule.decays_weights:
             decayed = w[:, : self.weights] * (1.0 - h.learning_rate * h.weight_decay)
             w[:, : self.weights] = torch.where(alive, decayed, w[:, : self.weights])
+        for piece in self.pieces:
+            self._step(piece, h)
+
+    def _step(self, piece: Piece, h: Any) -> None:
+        """Moves a piece of the weights and of the slots of the trials that are alive."""
         rule = type(self.recipe.optimizer)
-        arrays = [a[0] if alone else a for a in (w, g, *self.slots)]  # a user's rule sees one trial as on a CPU
-        step, slots = checked_step(rule, xp, arrays[0], arrays[1], tuple(arrays[2:]), h)
+        w, g, *own = (piece.of(a) for a in (self.w, self.g, *self.slots))
+        arrays = [a[0] if self.size == 1 else a for a in (w, g, *own)]  # a user's rule sees one trial as on a CPU
+        settings, is_matrix = piece.settings(h), piece.matrix is not None
+        if is_matrix:
+            settings = _of_matrices(settings)
+        with full_float32():
+            step, slots = checked_step(rule, xp, arrays[0], arrays[1], tuple(arrays[2:]), settings, is_matrix=is_matrix)
         # a slot of a user's rule may be the gradient, the weights or another slot, which change in place
         new = [slot.clone() for slot in slots] if rule.is_user_defined() else list(slots)
-        w.sub_(torch.where(alive, step.view_as(w), 0.0))
-        for slot, values in zip(self.slots, new, strict=True):
-            slot.copy_(torch.where(alive, values.view_as(slot), slot))
+        alive = self.alive.view(-1, *[1] * (w.ndim - 1))
+        w.sub_(torch.where(alive, step.reshape(w.shape), 0.0))
+        for slot, values in zip(own, new, strict=True):
+            slot.copy_(torch.where(alive, values.reshape(slot.shape), slot))
 
     def _clip(self, h: Any) -> None:
         if not self.clips:
             return
         norms = torch.linalg.vector_norm(self.g, dim=1, keepdim=True)
         self.g.mul_(torch.clamp(h.clip_norm / (norms + 1e-6), max=1.0))
+
+    @contextmanager
+    def shown(self) -> Generator[None]:
+        """Inside, the weights are those to evaluate; afterwards everything has the bits that it had before."""
+        rule = type(self.recipe.optimizer)
+        if not rule.averages():
+            yield
+            return
+        with torch.no_grad():
+            trained = self.w.clone()
+            self.w.copy_(rule.shown(trained, self.slots, SimpleNamespace(**self.constants)))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                self.w.copy_(trained)
 
     # --- the network ---
 
@@ -246,6 +278,17 @@ class TorchCohort:
     def outputs(self, function: str, x: Tensor) -> Tensor:
         """The outputs (T, B, C) in evaluation."""
         return output(function, self.forward(x, training=False))
+
+
+def _of_matrices(h: Any) -> Any:
+    """Hyperparameters of T trials, (T, 1) each, as (T, 1, 1)."""
+    each = vars(h).items()
+    wide = {name: Varying(value.value.unsqueeze(-1)) for name, value in each if _has_trials(value)}
+    return SimpleNamespace(**{**vars(h), **wide})
+
+
+def _has_trials(value: Any) -> bool:
+    return isinstance(value, Varying) and value.value.ndim == 2
 
 
 def rows_together(network: Network, trials: int) -> int:

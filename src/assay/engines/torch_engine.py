@@ -35,8 +35,10 @@ from assay.engines.base import (
 from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.engines.torch_cohort import TorchCohort, rows_together
-from assay.engines.torch_foreign import ForeignTrial, shown_weights, trial_of
-from assay.engines.torch_layers import forward, output, rows_at_once, xp
+from assay.engines.torch_foreign import ForeignTrial, trial_of
+from assay.engines.torch_layers import forward, full_float32, output, rows_at_once, rows_evaluated, xp
+from assay.engines.torch_module_checks import module_notes
+from assay.engines.torch_modules import generators_kept
 from assay.engines.torch_steps import (
     CHECKED,
     CudaGraph,
@@ -53,11 +55,10 @@ from assay.parts.batches import Batches, make_batches
 from assay.parts.foreign import is_foreign
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
+from assay.parts.modules import ModuleNetwork, is_module
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.system.gpu import facts, present
-
-_EVALUATION_ROWS = 10_000
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -74,6 +75,7 @@ class TorchState:
     together: list[TorchCohort] = field(default_factory=list[TorchCohort])  # on a GPU: what moves as one
     steps: dict[tuple[int, int | None], Steps] = field(default_factory=dict[tuple[int, "int | None"], Steps])
     """By the number of the cohort in `together` and the size of its batches."""
+    notes: tuple[str, ...] = ()  # on a user's module
 
 
 class TorchEngine(Engine):
@@ -111,7 +113,8 @@ class TorchEngine(Engine):
             for name, (x, y) in splits.parts.items()
         }
         network = cohort.network.pooled_first()
-        if self.moves_together and not is_foreign(cohort.first.optimizer):
+        notes = self._module_notes(cohort, parts)
+        if self.moves_together and not is_foreign(cohort.first.optimizer) and not is_module(cohort.first.model):
             each = [list(range(len(cohort.recipes)))]
             if cohort.first.optimizer.is_user_defined():  # its rule may read the weights of a trial as a whole
                 each = [[number] for number in each[0]]
@@ -121,7 +124,15 @@ class TorchEngine(Engine):
         trials = [trial_of(cohort, number, checkpoint, device) for number in range(len(cohort.recipes))]
         if device.type == "cpu" and cohort.network.image is not None:
             _keep_freed_memory()
-        return TorchState(cohort, network, trials, checkpoint.t, parts)
+        return TorchState(cohort, network, trials, checkpoint.t, parts, notes=notes)
+
+    def _module_notes(self, cohort: Cohort, parts: dict[str, tuple[Tensor, Tensor]]) -> tuple[str, ...]:
+        """What is unusual about a user's module; nothing for any other model. Raises: CodeError if it cannot train."""
+        if not isinstance(cohort.network, ModuleNetwork) or "train" not in parts:
+            return ()
+        x, y = parts["train"]
+        with self._settings(cohort.first):
+            return module_notes(cohort.network, cohort.first, x, y, size=cohort.first.batches.width(len(x)))
 
     def advance(self, state: TorchState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[TorchState, Progress]:
         k = batches.count
@@ -175,12 +186,12 @@ class TorchEngine(Engine):
         network, recipe = state.network, state.cohort.first
         function, loss = head(network.output, recipe.loss)
         sums = np.zeros((2, len(state.trials)))
-        block = rows_at_once(network, self.device) or _EVALUATION_ROWS
+        block = rows_evaluated(network, self.device)
         if state.together:
             return self._evaluate_together(state, x, y)
         with self._settings(state.cohort.first), torch.no_grad():
             for number, trial in enumerate(state.trials):
-                with shown_weights(trial):
+                with trial.shown():
                     for rows, labels in zip(x.split(block), y.split(block), strict=True):
                         a = output(function, forward(network, trial, rows, None))
                         value = LOSSES[loss].value(xp, a, labels, _epsilon(recipe)).sum(dtype=_sum_type(x))
@@ -195,29 +206,30 @@ class TorchEngine(Engine):
         with self._settings(recipe), torch.no_grad():
             for cohort in state.together:
                 block = rows_together(state.network, cohort.size)
-                for rows, labels in zip(x.split(block), y.split(block), strict=True):
-                    a = cohort.outputs(function, rows)
-                    each = LOSSES[loss].value(xp, a, labels.expand(cohort.size, *labels.shape), _epsilon(recipe))
-                    sums[0, cohort.numbers] += each.sum(-1, dtype=_sum_type(x)).double().cpu().numpy()
-                    correct = a.argmax(-1) == labels.argmax(-1)
-                    sums[1, cohort.numbers] += correct.sum(-1).cpu().numpy()
+                with cohort.shown():
+                    for rows, labels in zip(x.split(block), y.split(block), strict=True):
+                        a = cohort.outputs(function, rows)
+                        each = LOSSES[loss].value(xp, a, labels.expand(cohort.size, *labels.shape), _epsilon(recipe))
+                        sums[0, cohort.numbers] += each.sum(-1, dtype=_sum_type(x)).double().cpu().numpy()
+                        correct = a.argmax(-1) == labels.argmax(-1)
+                        sums[1, cohort.numbers] += correct.sum(-1).cpu().numpy()
         return Evaluation(sums[0] / len(x), sums[1] / len(x))
 
     def outputs(self, state: TorchState, x: NDArray[Any]) -> NDArray[Any]:
         network = state.network
-        block = rows_at_once(network, self.device) or _EVALUATION_ROWS
+        block = rows_evaluated(network, self.device)
         rows = _tensor(x, torch.device(self.device), element_type(state.cohort.first)).split(block)
         with self._settings(state.cohort.first), torch.no_grad():
             each: list[list[Tensor]] = []
             for trial in state.trials:
-                with shown_weights(trial):
+                with trial.shown():
                     each.append([output(network.output, forward(network, trial, r, None)).cpu() for r in rows])
         return np.stack([torch.cat(blocks).numpy() for blocks in each])
 
     def export(self, state: TorchState) -> Checkpoint:
         views: list[dict[str, NDArray[Any]]] = []
         for trial in state.trials:
-            with shown_weights(trial):
+            with trial.shown():
                 arrays = (trial.views(trial.w) | trial.running).items()
                 views.append({n: np.array(v.cpu().numpy(), order="C") for n, v in arrays})
         weights = {name: np.stack([view[name] for view in views]) for name in state.cohort.network.arrays}
@@ -227,7 +239,7 @@ class TorchEngine(Engine):
             slots = {name: np.stack([arrays[name] for arrays in own])[None] for name in own[0]}
         elif state.trials[0].slots:
             for name in state.cohort.network.shapes:
-                each = [[trial.views(slot)[name].cpu().numpy() for slot in trial.slots] for trial in state.trials]
+                each = [[trial.views(slot)[name].cpu().numpy() for slot in trial.stored()] for trial in state.trials]
                 slots[name] = np.stack([np.stack(arrays) for arrays in each], axis=1)
         return Checkpoint(state.t, weights, slots)
 
@@ -267,7 +279,7 @@ class TorchEngine(Engine):
     def warnings(self, state: TorchState) -> tuple[str, ...]:
         refusals = {steps.refusal for steps in state.steps.values() if steps.refusal}
         graphs = (f"trained step by step, not as a CUDA graph: {refusal}" for refusal in sorted(refusals))
-        return (*graphs, *uncounted(state.cohort.first))
+        return (*graphs, *state.notes, *uncounted(state.cohort.first))
 
     def peak_device_memory(self) -> int | None:
         if torch.device(self.device).type != "cuda":
@@ -304,7 +316,8 @@ class TorchEngine(Engine):
         cudnn.deterministic, cudnn.benchmark = True, False
         torch.set_flush_denormal(True)
         try:
-            yield
+            with generators_kept(recipe, torch.device(self.device)):
+                yield
         finally:
             torch.set_flush_denormal(False)
             torch.set_num_threads(threads)
@@ -455,13 +468,30 @@ def _update(trial: TorchTrial, h: Any, *, clips_objective: bool) -> None:
         g[:penalised].add_(w[:penalised], alpha=h.l2)
     if clips_objective:
         _clip(g, h)
-    if h.weight_decay:
+    rule = type(trial.recipe.optimizer)
+    if h.weight_decay and not rule.decays_weights:
         w[: trial.weights].mul_(1.0 - h.learning_rate * h.weight_decay)
     if isinstance(trial, ForeignTrial):
         trial.step(h.learning_rate)
         return
-    rule = type(trial.recipe.optimizer)
+    if len(trial.pieces) > 1 or trial.pieces[0].matrix is not None:
+        _update_by_pieces(trial, h)
+        return
     step, slots = checked_step(rule, xp, w, g, trial.slots, h)
     # a slot of a user's rule may be the gradient or the weights themselves, which change in place
     trial.slots = tuple(slot.clone() for slot in slots) if rule.is_user_defined() else slots
     w.sub_(step)
+
+
+def _update_by_pieces(trial: TorchTrial, h: Any) -> None:
+    """Moves weights and slots piece by piece, where a rule does not treat all of them alike."""
+    rule = type(trial.recipe.optimizer)
+    for piece in trial.pieces:
+        w, g, *own = (piece.of(array) for array in (trial.w, trial.g, *trial.slots))
+        is_matrix = piece.matrix is not None
+        with full_float32():
+            step, slots = checked_step(rule, xp, w, g, tuple(own), piece.settings(h), is_matrix=is_matrix)
+        slots = [slot.clone() for slot in slots] if rule.is_user_defined() else slots
+        w.sub_(step)
+        for slot, values in zip(own, slots, strict=True):
+            slot.copy_(values)

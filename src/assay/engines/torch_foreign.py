@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -23,6 +23,7 @@ from assay.engines.torch_trial import TorchTrial
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, exempt_module
 from assay.parts.groups import GroupMember, members_of
+from assay.parts.modules import ModuleNetwork
 from assay.recipe.model import Recipe
 
 _TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
@@ -49,11 +50,14 @@ class ForeignTrial(TorchTrial):
 
     def __init__(self, cohort: Cohort, number: int, checkpoint: Checkpoint, device: torch.device) -> None:
         self.buffers = cohort.network.buffers
+        self.as_torch = isinstance(cohort.network, ModuleNetwork)
+        """Whether the arrays have torch's layout already."""
         super().__init__(cohort, number, Checkpoint(checkpoint.t, checkpoint.weights, {}), device)
         own = self.recipe.optimizer
         assert isinstance(own, ForeignOptimizer)  # else it is a TorchTrial
         self.own = own
-        self.members = members_of(own, {name: tuple(self.shapes[name]) for name in self.order})
+        shapes = {name: tuple(self.shapes[name]) for name in self.order}
+        self.members = members_of(own, shapes, of_module=self.as_torch)
         for member in self.members:
             if self.checked and not exempt_module(member.own.entry):
                 _check_contract(member.own)
@@ -79,10 +83,14 @@ class ForeignTrial(TorchTrial):
     # --- the layout ---
 
     def flat(self, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        if self.as_torch:
+            return super().flat(arrays)
         return np.concatenate([_in_order(arrays[name], _TO_TORCH).ravel() for name in self.order])
 
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         own = self._own_views(vector)
+        if self.as_torch:
+            return own
         return {name: a.permute(_TO_OURS[a.ndim]) if a.ndim in _TO_OURS else a for name, a in own.items()}
 
     def _own_views(self, vector: Tensor) -> dict[str, Tensor]:
@@ -91,7 +99,8 @@ class ForeignTrial(TorchTrial):
         start = 0
         for name in self.order:
             shape = self.shapes[name]
-            own = [shape[axis] for axis in _TO_TORCH.get(len(shape), range(len(shape)))]
+            order = range(len(shape)) if self.as_torch else _TO_TORCH.get(len(shape), range(len(shape)))
+            own = [shape[axis] for axis in order]
             views[name] = vector.detach()[start : start + math.prod(shape)].view(own)
             start += math.prod(shape)
         return views
@@ -297,8 +306,3 @@ def trial_of(cohort: Cohort, number: int, checkpoint: Checkpoint, device: torch.
     """A trial of a cohort, with its own optimizer or one of another library."""
     foreign = isinstance(cohort.recipes[number].optimizer, ForeignOptimizer)
     return (ForeignTrial if foreign else TorchTrial)(cohort, number, checkpoint, device)
-
-
-def shown_weights(trial: TorchTrial) -> AbstractContextManager[None]:
-    """Inside, a trial's weights are those to evaluate, which for a schedule-free optimizer are not those it trains."""
-    return trial.shown() if isinstance(trial, ForeignTrial) else nullcontext()

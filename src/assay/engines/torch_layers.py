@@ -5,8 +5,8 @@ Images are (B, channels, height, width) to torch, but channels last in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,13 +14,16 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
 from assay.engines import winograd
+from assay.engines.torch_modules import ROWS, module_values
 from assay.engines.torch_trial import TorchTrial
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
+from assay.parts.modules import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.rng import stream
 
 _CACHED_VALUES = 2**21  # between two layers: 8 MB in float32
+_EVALUATION_ROWS = 10_000
 
 # torch's own functions where they are the same function; any other name falls back to the table's formula
 TORCH_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -64,6 +67,18 @@ class _Namespace:
 xp: Any = _Namespace()
 
 
+@contextmanager
+def full_float32() -> Generator[None]:
+    """Inside, products of float32 are float32, where TensorFloat-32 is on for those of the network."""
+    products: Any = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    products.allow_tf32 = False
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
+
+
 def mixed(recipe: Recipe, device: str) -> Any:
     """bfloat16 for the products of the forward pass if the recipe asks for it; weights and loss stay float32."""
     return torch.autocast(device, dtype=torch.bfloat16) if recipe.precision == "bfloat16" else nullcontext()
@@ -84,6 +99,8 @@ def forward(network: Network, trial: TorchTrial, a: Tensor, t: int | None, part:
 
     `t`: the iteration, in training; None in evaluation. `part`: which part of the batch `a` is.
     """
+    if isinstance(network, ModuleNetwork):
+        return module_values(network, trial, a, t)
     if network.image is not None:
         a = a.view(len(a), *network.image).permute(0, 3, 1, 2)
     with mixed(trial.recipe, trial.w.device.type):
@@ -151,11 +168,18 @@ def winograd_layers(network: Network) -> list[Conv2d]:
     return [layer for layer in network.layers if isinstance(layer, Conv2d) and winograd.fits(layer)]
 
 
+def rows_evaluated(network: Network, device: str) -> int:
+    """How many examples are evaluated at once."""
+    return ROWS if isinstance(network, ModuleNetwork) else rows_at_once(network, device) or _EVALUATION_ROWS
+
+
 def rows_at_once(network: Network, device: str) -> int | None:
     """How many images a CPU takes through the network at once, so that the values between two layers stay in cache.
 
     None means all of them: on a GPU, in networks without images, and where a batch is normalised as a whole.
     """
+    if isinstance(network, ModuleNetwork):
+        return None
     if device != "cpu" or network.image is None or network.normalises:
         return None
     widest = max([network.widest, *map(winograd.values, winograd_layers(network))])

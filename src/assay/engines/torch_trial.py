@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.engines.base import Checkpoint, Cohort
+from assay.engines.torch_modules import bind, live_buffers, module_at
+from assay.parts.modules import ModuleNetwork
+from assay.parts.pieces import pieces
 from assay.recipe.model import Recipe
 
 
@@ -36,8 +42,11 @@ class TorchTrial:
         def vector(arrays: dict[str, NDArray[Any]]) -> Tensor:
             return torch.tensor(self.flat(arrays), dtype=element, device=device)
 
-        self.w = vector({name: w[number] for name, w in checkpoint.weights.items()})
-        slots = range(type(self.recipe.optimizer).slots)
+        rule = type(self.recipe.optimizer)
+        self.pieces = pieces(rule, self.order, self.shapes, of_module=isinstance(cohort.network, ModuleNetwork))
+        self.constants = cohort.constants()[number]
+        self.w = vector({name: w[number] for name, w in checkpoint.trained(self.recipe.optimizer).items()})
+        slots = range(rule.slots)
         if checkpoint.slots:
             self.slots = tuple(vector({n: s[i, number] for n, s in checkpoint.slots.items()}) for i in slots)
         else:
@@ -46,6 +55,14 @@ class TorchTrial:
         self.leaves = {name: view.requires_grad_() for name, view in self.views(self.w).items()}
         for name, view in self.views(self.g).items():
             self.leaves[name].grad = view  # autograd accumulates, so the gradient lands in `g`
+        self.module: Any = None
+        """The user's module, whose parameters are views of `w`."""
+        if isinstance(cohort.network, ModuleNetwork):
+            arrays = {name: w[number] for name, w in checkpoint.weights.items()}
+            self.module = module_at(cohort.network, self.recipe, arrays, self.w)
+            bind(self.module, self.views(self.w), self.views(self.g))
+            self.running = live_buffers(self.module)
+            return
         self.running = {
             name: torch.tensor(checkpoint.weights[name][number], dtype=element, device=device)
             for name in cohort.network.buffers
@@ -69,6 +86,27 @@ class TorchTrial:
         """Takes over arrays that are views of a cohort's; it is then only evaluated and exported."""
         self.w, self.slots, self.running = w, slots, running
         self.leaves = self.views(w)
+
+    @contextmanager
+    def shown(self) -> Generator[None]:
+        """Inside, the weights are those to evaluate; afterwards everything has the bits that it had before."""
+        rule = type(self.recipe.optimizer)
+        if not rule.averages():
+            yield
+            return
+        with torch.no_grad():
+            trained = self.w.clone()
+            self.w.copy_(rule.shown(trained, self.slots, SimpleNamespace(**self.constants)))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                self.w.copy_(trained)
+
+    def stored(self) -> tuple[Tensor, ...]:
+        """What a checkpoint holds besides the weights to evaluate: the slots, and the weights that are trained where
+        these are others."""
+        return (*self.slots, self.w) if type(self.recipe.optimizer).averages() else self.slots
 
     def snapshot(self) -> Snapshot:
         """A copy of everything that an iteration changes."""

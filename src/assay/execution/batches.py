@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from assay.engines.promises import promised
+from assay.parts.modules import is_module
 from assay.studies.plan import Job, Trial
 from assay.training.log_points import shareable
 
@@ -39,6 +40,7 @@ def trains_in_cohorts(trial: Trial) -> bool:
         together = promised(trial.engine, 3, device=trial.device)
         recipe, promises = trial.recipe, together is not None and (together.same_bits or trial.device != "cpu")
         _together[form] = promises and shareable(recipe) and not recipe.optimizer.is_user_defined()
+        _together[form] = _together[form] and not is_module(recipe.model)  # its code may keep anything
     return _together[form]
 
 

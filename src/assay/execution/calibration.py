@@ -11,7 +11,7 @@ from assay.data.cache import DataCache
 from assay.engines import load as load_engine
 from assay.errors import AssayError
 from assay.execution.batches import form_of
-from assay.parts.user_optimizers import code_hash
+from assay.recipe.code import recipe_code
 from assay.studies.plan import Job, Trial
 from assay.system.gpu import present
 from assay.workers.calibration import Cost, calibrated
@@ -63,7 +63,7 @@ class CostCalibration(AbstractContextManager["CostCalibration"]):
             0,
             "calibrate",
             jobs=[[{"key": trial.key, "recipe": trial.recipe.plain()}] for trial in trials],
-            code=code_hash(first.recipe.optimizer),
+            code=recipe_code(first.recipe),
             path=import_path(),
             engine=first.engine,
             device=first.device,

@@ -24,7 +24,7 @@ from assay.execution.running import RunningNotes
 from assay.execution.starts import alike, ends_within, usable, without
 from assay.execution.status import RunningTrial, StudyStatus
 from assay.execution.worker_errors import with_errors
-from assay.parts.user_optimizers import code_hash
+from assay.recipe.code import recipe_code
 from assay.store import leases
 from assay.store.endings import Ending
 from assay.store.leases import Claimed, Lease
@@ -454,7 +454,7 @@ class Execution:
             content,
             jobs=[[self._message(trial) for trial in held.job.trials] for held in members],
             starts=starts,
-            code=code_hash(first.recipe.optimizer),
+            code=recipe_code(first.recipe),
             path=import_path(),
             engine=first.engine,
             choice=first.engine_choice,

@@ -72,19 +72,21 @@ class GroupMember(NamedTuple):
     ratio: float
 
 
-def members_of(own: ForeignOptimizer, shapes: Mapping[str, tuple[int, ...]]) -> list[GroupMember]:
+def members_of(
+    own: ForeignOptimizer, shapes: Mapping[str, tuple[int, ...]], *, of_module: bool = False
+) -> list[GroupMember]:
     """The optimizers of a training and their arrays, for the shapes of one trial's weights by name.
+
+    `of_module`: the arrays are those of a user's module, under its own names.
 
     Raises: CodeError if an array belongs to no group, or a group has none.
     """
     if not isinstance(own, GroupedOptimizer):
         return [GroupMember(own, tuple(shapes), 1.0)]
-    last = max(int(name.partition(".")[0]) for name in shapes)
+    arrays = _of_module(shapes) if of_module else _of_layers(shapes)
     names: list[list[str]] = [[] for _ in own.parts]
     for name, shape in shapes.items():
-        number, _, kind = name.partition(".")
-        array = WeightArray(kind, len(shape), int(number) == last)
-        index = next((i for i, where in enumerate(own.where) if WHERE[where][1](array)), None)
+        index = next((i for i, where in enumerate(own.where) if WHERE[where][1](arrays[name])), None)
         if index is None:
             raise CodeError(f"optimizer.groups: no group takes {name!r} {shape}; add a last group with where = 'rest'")
         names[index].append(name)
@@ -98,11 +100,33 @@ def members_of(own: ForeignOptimizer, shapes: Mapping[str, tuple[int, ...]]) -> 
     ]
 
 
-def groups_problems(optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+def _of_layers(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, WeightArray]:
+    """The arrays of layers, named "0.weight": those with the highest number are of the output layer."""
+    last = max(int(name.partition(".")[0]) for name in shapes)
+    each = {name: name.partition(".") for name in shapes}
+    return {name: WeightArray(each[name][2], len(shapes[name]), int(each[name][0]) == last) for name in shapes}
+
+
+def _of_module(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, WeightArray]:
+    """The arrays of a user's module. Those of two or more dimensions are weights, others that are called bias biases,
+    and the rest scales; the output layer is the last module that has weights."""
+    weights = [name for name, shape in shapes.items() if len(shape) >= 2]
+    last = weights[-1].rpartition(".")[0] if weights else None
+    arrays: dict[str, WeightArray] = {}
+    for name, shape in shapes.items():
+        owner, _, own = name.rpartition(".")
+        kind = "weight" if len(shape) >= 2 else "bias" if "bias" in own else "scale"
+        arrays[name] = WeightArray(kind, len(shape), owner == last)
+    return arrays
+
+
+def groups_problems(
+    optimizer: Optimizer, shapes: Mapping[str, tuple[int, ...]], *, of_module: bool = False
+) -> list[str]:
     """Why the groups of an optimizer, if it has any, do not fit one trial's weights, by name with their shapes."""
     try:
         if isinstance(optimizer, GroupedOptimizer):
-            members_of(optimizer, shapes)
+            members_of(optimizer, shapes, of_module=of_module)
     except CodeError as error:
         return [str(error)]
     return []

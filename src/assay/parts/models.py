@@ -246,13 +246,16 @@ def flops_forward(network: Network) -> int:
 
 
 def flops_training(network: Network, loss: str, optimizer: Optimizer, *, iterations: int, examples: int) -> int:
-    """Arithmetic operations of `iterations` updates that see `examples` examples in total.
+    """Arithmetic operations of `iterations` updates that see `examples` examples in total; 0 if they are unknown,
+    which those of a user's module are.
 
     Every addition, multiplication, division, comparison and elementary function counts as one; a dense layer's product
     is 2 D H per example, its bias included. Penalties, clipping and the logged evaluations are not counted.
     """
+    if not network.layers:
+        return 0
     output, loss = head(network.output, loss)
     ends = OUTPUTS[output].flops, LOSSES[loss].flops
     per_example = network.classes * sum(forward + backward for forward, backward in ends)
     per_example += sum(sum(layer.flops(first=i == 0)) for i, layer in enumerate(network.layers))
-    return examples * per_example + iterations * network.parameters * type(optimizer).flops
+    return examples * per_example + iterations * type(optimizer).operations(network.shapes)

@@ -2,11 +2,17 @@
 
 `rule(xp, w, g, slots, h) -> (step, slots)` works on arrays of any shape of the namespace `xp`; the engine subtracts the
 step from the weights. `h` has the settings, `learning_rate` after the schedule, and the `factors` of the iteration
-count t. torch.optim defines each of them. A user optimizer is a subclass in another module (see `user_optimizers`).
+count t. torch.optim or optax defines each of them. A user optimizer is a subclass in another module (see
+`user_optimizers`).
+
+Two more entries are for the few that need them: `matrix_rule` steps whole matrices, and `shown` gives the weights to
+evaluate where those that are trained are others.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from assay.parts import newton_schulz
 from assay.parts.activations import Array
 from assay.parts.part import Fraction, NonNegative, Part, Positive, table_of
 
@@ -30,6 +37,8 @@ class Optimizer(Part):
     slots: ClassVar[int] = 0
     flops: ClassVar[int] = 0
     """Arithmetic operations per weight and iteration, the subtraction of the step included."""
+    decays_weights: ClassVar[bool] = False
+    """Whether the rule applies `weight_decay` itself, which is 0 for biases; else the engine does before the rule."""
 
     learning_rate: Positive
 
@@ -55,10 +64,45 @@ class Optimizer(Part):
         """The quantities that depend only on the iteration counts t, (k,) each, in float64."""
         return {}
 
+    def factors_of_rates(self, rates: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The quantities that depend on all learning rates so far, (n,) each, for the rates of iterations 1 ... n."""
+        return {}
+
     @staticmethod
     def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
         """The step to subtract from the weights, and the new state."""
         raise NotImplementedError
+
+    @staticmethod
+    def matrix_rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        """The rule of a matrix of weights (..., inputs, outputs), which needs it as a whole; `rule` steps the rest."""
+        raise NotImplementedError
+
+    @staticmethod
+    def shown(w: Array, slots: Slots, h: Any) -> Array:
+        """The weights to evaluate, predict with and save; `h` has the settings only."""
+        return w
+
+    @classmethod
+    def has_matrix_rule(cls) -> bool:
+        """Whether matrices have a rule of their own."""
+        return cls.matrix_rule is not Optimizer.matrix_rule
+
+    @classmethod
+    def averages(cls) -> bool:
+        """Whether the weights to evaluate are not those that are trained."""
+        return cls.shown is not Optimizer.shown
+
+    @classmethod
+    def stored_slots(cls) -> int:
+        """The arrays of a checkpoint per array of weights: the slots and, where others are evaluated, the weights that
+        are trained."""
+        return cls.slots + cls.averages()
+
+    @classmethod
+    def operations(cls, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Arithmetic operations of an iteration for the arrays of weights of these shapes."""
+        return cls.flops * sum(math.prod(shape) for shape in shapes.values())
 
 
 class Descent(Optimizer):
@@ -365,4 +409,163 @@ class Adan(Optimizer):
         return h.learning_rate * direction / (xp.sqrt(n / h.correction3) + h.epsilon), (m, v, n, 1.0 * g)
 
 
-OPTIMIZERS = table_of(Descent, Momentum, Nesterov, Adagrad, RMSprop, Adadelta, Adam, AdamW, NAdam, RAdam, Lion, Adan)
+class Muon(Optimizer):
+    """For matrices: m <- momentum m + (1 - momentum) g, w <- w - learning_rate max(1, outputs / inputs)**0.5 O, where O
+    is momentum m / (1 - momentum**(t + 1)) + (1 - momentum) g / (1 - momentum**t) with its singular values moved near 1
+    by five Newton-Schulz steps (Jordan, "Muon", 2024, as optax.contrib.muon writes it).
+
+    Biases, kernels and scales are stepped by Adam with that same look-ahead, with beta1 and beta2, at learning_rate
+    adam_ratio, as optax does. Before either, w <- w - learning_rate weight_decay w for weights, not biases.
+
+    Attributes:
+        momentum: The averaging constant of the gradients of matrices.
+        epsilon: Added to the norm of a matrix and to Adam's root, against a division by zero.
+        weight_decay: Factor of the decoupled decay of weights.
+        adam_ratio: Adam's learning rate, as a multiple of that of matrices.
+        beta1: Adam's averaging constant of the gradients.
+        beta2: Adam's averaging constant of the squared gradients.
+    """
+
+    name: Literal["muon"] = "muon"
+    learning_rate: Positive = 0.02
+    momentum: Fraction = 0.95
+    epsilon: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    adam_ratio: Positive = 1.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    slots: ClassVar[int] = 2
+    """Matrices leave the second one, of Adam's squares, at 0."""
+    flops: ClassVar[int] = 19
+
+    def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        with np.errstate(divide="ignore"):
+            logs = {"momentum": np.log(self.momentum), "m": np.log(self.beta1), "v": np.log(self.beta2)}
+        return {
+            "momentum_correction": -np.expm1(t * logs["momentum"]),
+            "momentum_ahead": -np.expm1((t + 1) * logs["momentum"]),
+            "correction1": -np.expm1(t * logs["m"]),
+            "ahead1": -np.expm1((t + 1) * logs["m"]),
+            "correction2": -np.expm1(t * logs["v"]),
+        }
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        m, v = slots
+        m = h.beta1 * m + (1 - h.beta1) * g
+        v = h.beta2 * v + (1 - h.beta2) * (g * g)
+        ahead = h.beta1 / h.ahead1 * m + (1 - h.beta1) / h.correction1 * g
+        return h.learning_rate * h.adam_ratio * ahead / (xp.sqrt(v / h.correction2) + h.epsilon), (m, v)
+
+    @staticmethod
+    def matrix_rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        m = h.momentum * slots[0] + (1 - h.momentum) * g
+        ahead = h.momentum / h.momentum_ahead * m + (1 - h.momentum) / h.momentum_correction * g
+        inputs, outputs = w.shape[-2:]
+        scale = math.sqrt(max(1.0, outputs / inputs))
+        return h.learning_rate * scale * newton_schulz.orthogonalised(xp, ahead, h.epsilon), (m, slots[1])
+
+    @classmethod
+    def operations(cls, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        matrices = {name: shape for name, shape in shapes.items() if name.endswith("weight") and len(shape) == 2}
+        rest = {name: shape for name, shape in shapes.items() if name not in matrices}
+        around = 10 * sum(math.prod(shape) for shape in matrices.values())  # the averages, the decay and the step
+        return around + sum(map(newton_schulz.operations, matrices.values())) + super().operations(rest)
+
+
+class ScheduleFreeSGD(Optimizer):
+    """z <- z - learning_rate (g + weight_decay w), x <- (1 - c) x + c z, w = beta1 x + (1 - beta1) z; the average x is
+    evaluated, predicted with and saved (Defazio et al., "The road less scheduled", 2024, as
+    optax.contrib.schedule_free_sgd writes it).
+
+    c is r**weight_power, of the largest learning rate r so far, over the sum of these. Biases do not decay. The slot is
+    z - x, which is 0 at first.
+
+    Attributes:
+        beta1: How near to the average x the gradients are taken.
+        weight_decay: Factor of the decay of weights.
+        weight_power: How much less the average counts iterations at low rates, such as those of a warm-up.
+    """
+
+    name: Literal["schedule-free-sgd"] = "schedule-free-sgd"
+    learning_rate: Positive = 1.0
+    beta1: Fraction = 0.9
+    weight_decay: NonNegative = 0.0
+    weight_power: NonNegative = 2.0
+    slots: ClassVar[int] = 1
+    flops: ClassVar[int] = 9
+    decays_weights: ClassVar[bool] = True
+
+    def factors_of_rates(self, rates: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        weights = np.maximum.accumulate(rates) ** self.weight_power
+        totals = np.cumsum(weights)
+        return {"average": np.divide(weights, totals, out=np.zeros_like(totals), where=totals > 0)}
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        step, apart = _averaged(slots[0], g + h.weight_decay * w, h)
+        return step, (apart,)
+
+    @staticmethod
+    def shown(w: Array, slots: Slots, h: Any) -> Array:
+        return w - (1 - h.beta1) * slots[0]
+
+
+def _averaged(apart: Array, u: Array, h: Any) -> tuple[Array, Array]:
+    """The step of w and the new z - x, from z - x and the step u of z without its rate."""
+    moved = apart - h.learning_rate * u
+    return (1 - h.beta1) * apart - (1 - h.beta1 * (1 - h.average)) * moved, (1 - h.average) * moved
+
+
+class ScheduleFreeAdamW(ScheduleFreeSGD):
+    """z <- z - learning_rate (g / (sqrt(v / (1 - beta2**t)) + epsilon) + weight_decay w), with Adam's v,
+    x <- (1 - c) x + c z, w = beta1 x + (1 - beta1) z; the average x is evaluated, predicted with and saved (Defazio et
+    al., "The road less scheduled", 2024, as optax.contrib.schedule_free_adamw writes it).
+
+    c is r**weight_power, of the largest learning rate r so far, over the sum of these. Biases do not decay. The first
+    slot is z - x, which is 0 at first.
+
+    Attributes:
+        beta1: How near to the average x the gradients are taken.
+        beta2: The averaging constant of the squared gradients.
+        epsilon: Added to the root, against a division by zero.
+        weight_decay: Factor of the decay of weights.
+        weight_power: How much less the average counts iterations at low rates, such as those of a warm-up.
+    """
+
+    name: Literal["schedule-free-adamw"] = "schedule-free-adamw"  # pyright: ignore[reportIncompatibleVariableOverride]
+    learning_rate: Positive = 0.0025
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+    slots: ClassVar[int] = 2
+    flops: ClassVar[int] = 17
+
+    def factors(self, t: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        with np.errstate(divide="ignore"):
+            return {"correction2": -np.expm1(t * np.log(self.beta2))}
+
+    @staticmethod
+    def rule(xp: Any, w: Array, g: Array, slots: Slots, h: Any) -> tuple[Array, Slots]:
+        v = h.beta2 * slots[1] + (1 - h.beta2) * (g * g)
+        u = g / (xp.sqrt(v / h.correction2) + h.epsilon) + h.weight_decay * w
+        step, apart = _averaged(slots[0], u, h)
+        return step, (apart, v)
+
+
+OPTIMIZERS = table_of(
+    Descent,
+    Momentum,
+    Nesterov,
+    Adagrad,
+    RMSprop,
+    Adadelta,
+    Adam,
+    AdamW,
+    NAdam,
+    RAdam,
+    Lion,
+    Adan,
+    Muon,
+    ScheduleFreeSGD,
+    ScheduleFreeAdamW,
+)

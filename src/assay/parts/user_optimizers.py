@@ -56,7 +56,8 @@ def allowing_code() -> Generator[None]:
     """Allows third-party code in a `with` block: user optimizers are imported and external programs run.
 
     Recipes and studies may come from strangers, so by default a name such as `my_rules:Mine` or a command is refused.
-    This is the Python form of the option `--allow-code`. Stored trials never run code, inside the block or outside.
+    This is the Python form of the option `--allow-code`. Stored trials are shown without running code, inside the block
+    or outside; to predict with a stored module of a user, or to export it, imports it.
 
     Examples:
         >>> from assay import allowing_code, Recipe
@@ -275,7 +276,7 @@ def loaded_class(name: str) -> type[Optimizer] | None:
     """The optimizer class of that name if it is already loaded; nothing is imported."""
     if made := made_class(name):
         return made
-    value = _loaded_object(name)
+    value = loaded_object(name)
     return value if isinstance(value, type) and issubclass(value, Optimizer) else None
 
 
@@ -293,7 +294,8 @@ def loaded_classes() -> dict[str, type[Optimizer]]:
     return classes
 
 
-def _loaded_object(name: str) -> object:
+def loaded_object(name: str) -> object:
+    """What a name `module:path` stands for if its module is already loaded, else None; nothing is imported."""
     module, _, path = name.partition(":")
     value: object = sys.modules.get(module)
     for step in path.split("."):
@@ -312,13 +314,14 @@ def import_optimizer(name: str) -> type[Optimizer]:
             return exported_class(name)
         if not code_is_allowed():
             raise CodeError(refusal(name))
-        optimizer_class = _class_in(_import_module(module), name, path)
+        optimizer_class = _class_in(import_user_module(module), name, path)
     if optimizer_class.is_user_defined() and not is_foreign(optimizer_class):
         _check_class(optimizer_class)
     return optimizer_class
 
 
-def _import_module(name: str) -> ModuleType:
+def import_user_module(name: str) -> ModuleType:
+    """A user's module, imported where it is not yet. Raises: CodeError."""
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
@@ -335,7 +338,7 @@ def _class_in(module: ModuleType, name: str, path: str) -> type[Optimizer]:
     optimizer_class = loaded_class(name)
     if optimizer_class is not None:
         return optimizer_class
-    value = _loaded_object(name)
+    value = loaded_object(name)
     if kind_of_object(value):
         return remember(name, foreign_class(name, value))
     if value is not None:
@@ -412,17 +415,18 @@ def code_hash(optimizer: Optimizer) -> str:
 
 
 def checked_step(
-    optimizer_class: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any
+    optimizer_class: type[Optimizer], xp: Any, w: Array, g: Array, slots: Slots, h: Any, *, is_matrix: bool = False
 ) -> tuple[Array, Slots]:
-    """The step and the new slots of an optimizer's rule.
+    """The step and the new slots of an optimizer's rule, or of its rule of matrices.
 
     Raises: CodeError if a user's rule raises, or returns anything else.
     """
+    rule = optimizer_class.matrix_rule if is_matrix else optimizer_class.rule
     if not optimizer_class.is_user_defined():
-        return optimizer_class.rule(xp, w, g, slots, h)
+        return rule(xp, w, g, slots, h)
     name = f"optimizer {optimizer_class.class_path()!r}"
-    with _errors_of(optimizer_class, "rule"):
-        result: Any = optimizer_class.rule(xp, w, g, slots, h)
+    with _errors_of(optimizer_class, "matrix_rule" if is_matrix else "rule"):
+        result: Any = rule(xp, w, g, slots, h)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], tuple | list):
         raise CodeError(f"{name}: its rule returned {_described(result)}; expected (step, slots)")
     step, new_slots = result

@@ -108,7 +108,9 @@ LAYER_KEYS = {
 """Other words for the keys of a layer, by its kind."""
 
 _SGD = "sgd"
-_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion")
+_FOREIGN = ("optimizer", "schedule", "model")
+"""Tables whose keys are another library's, or a user's, where their name is a place `module:Name`."""
+_WITH_BETAS = ("", "adam", "adamw", "nadam", "radam", "lion", "muon", "schedule-free-adamw")
 
 
 def canonical(table: Mapping[str, Any], *, base: Mapping[str, Any] | None = None) -> Table:
@@ -284,6 +286,8 @@ def _inner(section: str, table: Mapping[Any, Any], base: Any) -> Table:
     if section == "optimizer" and ":" in name:
         renamed = "lr" in result and "learning_rate" not in result and rate_is_lr(name)
         return {"learning_rate" if renamed and key == "lr" else key: v for key, v in result.items()}
+    if section == "model" and ":" in name:  # the arguments of a user's module are its own
+        return result
     aliases = INNER.get(section, {})
     for alias in [alias for alias in aliases if alias in result]:
         key = aliases[alias]
@@ -392,6 +396,8 @@ def _without_doubles(
         if not {"lr", "learning_rate"} <= set(table) or not rate_is_lr(_name_in(table, "name")):
             return table
         aliases = {"lr": "learning_rate"}
+    if section == "model" and ":" in _name_in(table, "name"):
+        return table
     result = dict(table)
     for alias, key in aliases.items():
         if alias in result and key in result:
@@ -409,7 +415,7 @@ def _without_hints(table: Table, problems: list[str]) -> Table:
     for key, value in table.items():
         if sentence := hint("", key, value):
             problems.append(f"{key}: {sentence}")
-        elif isinstance(value, Mapping) and not (key in ("optimizer", "schedule") and ":" in _name_in(value, "name")):
+        elif isinstance(value, Mapping) and not (key in _FOREIGN and ":" in _name_in(value, "name")):
             name = _name_in(value, SHORT_FORMS.get(key, "name"))  # pyright: ignore[reportUnknownArgumentType]
             inner: Table = {}
             for k, v in value.items():  # pyright: ignore[reportUnknownVariableType]

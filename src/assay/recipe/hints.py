@@ -57,8 +57,8 @@ _INNER: dict[str, dict[str, str]] = {
         "amsgrad": "AMSGrad is not one of the optimizers; leave it out",
         "centered": "the centred form of RMSprop is not one of the optimizers; leave it out",
         "dampening": "momentum has no dampening here; leave it out",
-        "betas": "got {value}; expected two numbers, such as [0.9, 0.999]; only adam, adamw, nadam, radam and "
-        "lion have them",
+        "betas": "got {value}; expected two numbers, such as [0.9, 0.999]; only adam, adamw, nadam, radam, "
+        "lion, muon and schedule-free-adamw have them",
         "alpha": "only rmsprop has it, as torch's RMSprop: its averaging constant, also called rho",
         "lr_decay": "write schedule, with its own formulas; there is no lr_decay",
         "clipnorm": _TOP["clipnorm"],

@@ -28,6 +28,7 @@ from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.foreign_schedules import foreign_schedule
 from assay.parts.losses import LOSSES
 from assay.parts.models import MLP, MODELS, model_of
+from assay.parts.modules import module_of
 from assay.parts.optimizers import OPTIMIZERS, Adam
 from assay.parts.part import Part, Positive, WholeNumber, any_of, one_of
 from assay.parts.schedules import SCHEDULES, Constant
@@ -76,6 +77,14 @@ def _user_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
     return listed(value) if optimizer is None else optimizer
 
 
+def _module_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        model = module_of(value, stored=_STORED.get())
+    except CodeError as error:
+        raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": str(error)}) from None
+    return listed(value) if model is None else model
+
+
 def _foreign_or_listed(value: object, listed: ValidatorFunctionWrapHandler) -> Any:
     try:
         schedule = foreign_schedule(value, stored=_STORED.get()) if isinstance(value, str | Mapping | Part) else None
@@ -92,7 +101,8 @@ if TYPE_CHECKING:
 
     LossName = InputName = PrecisionName = ClipName = str
 else:
-    ModelPart = any_of("model", MODELS, default=model_of)
+    ListedModel = any_of("model", MODELS, default=model_of)
+    ModelPart = Annotated[ListedModel, WrapValidator(_module_or_listed), SerializeAsAny()]
     Listed = any_of("optimizer", OPTIMIZERS, default="adam")
     OptimizerPart = Annotated[Listed, WrapValidator(_user_or_listed), SerializeAsAny()]
     ListedSchedule = any_of("schedule", SCHEDULES, default="constant")
@@ -118,7 +128,8 @@ class Recipe(Part):
         data: The data set, by name or path, with optional `train` and `validation` sizes.
         input: How inputs are scaled: "unit", "standardise" (all values together), "standardise-each" (each example) or
             "standardise-features" (each feature, for tables whose columns have different units).
-        model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`.
+        model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`, or a user's module of
+            torch by its place `module:Net`, inside `allowing_code`.
         loss: The loss function. Left out, it is the one that fits the model's output; an output that is left out
             follows the loss.
         optimizer: A name with its settings, or a user's optimizer: an instance, or its place `module:Class` inside
@@ -290,7 +301,8 @@ class Recipe(Part):
         """The form that is hashed: model names expanded, fields at their neutral value left out.
 
         A user optimizer is part of it with its name, its settings and a hash of its source, so that a changed rule is
-        another trial. Code that the class calls elsewhere is not covered.
+        another trial. Code that the class calls elsewhere is not covered. A user's model is part of it in the same
+        way, with the hash of its file and of those that it uses.
         """
         form = {field: self.canonical_field(field) for field in type(self).model_fields}
         return {field: value for field, value in form.items() if value is not None}

@@ -136,7 +136,8 @@ def with_model_of_layers(old: object, new: Any) -> Any:
         return new
     table = tables(old)
     name = table.get("name", model_of(table)) if isinstance(table, Mapping) and table else table  # pyright: ignore
-    return new if not name or name == "sequential" else {"name": "sequential", **new}
+    own = name == "sequential" or ":" in str(name)  # a user's module may have an argument `layers`
+    return new if not name or own else {"name": "sequential", **new}
 
 
 def _merged_value(key: str, old: object, new: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from assay.report.text import percent
+from assay.report.text import counted, percent
 
 if TYPE_CHECKING:
     import pandas
@@ -162,7 +162,7 @@ def sentences(plain: Plain) -> list[str]:
             f"Shortest total time of {epochs} epochs, from the start of the process: {first['label']}, {total}."
         )
     sentences += [f"Certificate of {row['label']}: {_certified(row)}." for row in plain["rows"] if row["certificate"]]
-    sentences.append(f"Machine: {machine['cpu']}, {machine['cores']} cores. {_calibrated(plain)}")
+    sentences.append(f"Machine: {machine['cpu']}, {counted(machine['cores'], 'core')}. {_calibrated(plain)}")
     return sentences + [f"Note: {note}." for note in plain["notes"]]
 
 

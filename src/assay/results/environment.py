@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from assay.report.text import counted
 from assay.system.gpu import gpu_text
 from assay.system.machine import GPU
 
@@ -18,7 +19,7 @@ def environment(rows: Sequence[Mapping[str, Any]], machines: Iterable[Mapping[st
         # a machine is one under every version of Assay; the one in its description is that of its first trial
         libraries = {name: v for name, v in description.get("versions", {}).items() if name != "assay"}
         versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
-        place = f"{description.get('cpu')}, {description.get('cores')} cores, {description.get('system')}"
+        place = f"{description.get('cpu')}, {counted(description.get('cores', 0), 'core')}, {description.get('system')}"
         place += f", GPU {gpu_text(description[GPU])}" if GPU in description else ""
         entries.setdefault("machine", []).append(place)
         entries.setdefault("versions", []).append(versions)

@@ -226,7 +226,8 @@ def curve_frame(rows: Sequence[Mapping[str, Any]], curves: Curves) -> pandas.Dat
         columns["iteration"] = np.where(epochs, np.nan, columns["iteration"])
     rates = [(row["flops"] or 0.0) / row["examples"] if row["examples"] else 0.0 for row in rows]
     for number, row in enumerate(rows):
-        if row.get("origin") == "imported":  # what a log does not tell
+        unknown = row["flops"] is None and row["examples"]  # those of a user's module
+        if unknown or row.get("origin") == "imported":  # what a log does not tell
             rates[number] = np.nan
     columns["flops"] = np.repeat(np.array(rates, np.float64), counts) * columns["examples"]
     return pandas.DataFrame(columns, copy=False)  # of millions of points there is room for one copy

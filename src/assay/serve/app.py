@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from assay.errors import AssayError, StoreError
+from assay.articles import article_names
+from assay.errors import AssayError, NotStoredError, StoreError, unknown
 from assay.report.charts.writing import rows_of
 from assay.report.page import page as report_page
 from assay.report.text import file_stem, frame_csv
@@ -23,11 +24,11 @@ from assay.serve.article import article_parts, bench_parts, bench_spec
 from assay.serve.cached import Cache, Made
 from assay.serve.compare import checked, compare_body
 from assay.serve.overview import articles_list, overview
-from assay.serve.shell import alert, place, shell
+from assay.serve.shell import address, alert, place, shell
 from assay.serve.snapshot import StudySnapshot
 from assay.serve.state import MOST_FAILURES, failures_part, running_part, state_part
 from assay.serve.study import CURVES, OF_VIEW, PARTS, study_body
-from assay.serve.trial import trial_body, trial_spec, weights_of
+from assay.serve.trial import trial_body, trial_spec, trial_stamp, weights_of
 from assay.serve.views import View
 from assay.serve.watched import WatchedStore
 from assay.store import activity, imported, progress, queries
@@ -52,6 +53,7 @@ class LivePage:
         self.store = store
         articles_list()  # read once, before anybody waits for it
         self._snapshots, self._pages, self._stamps = Cache(_MOST_TRIALS), Cache(256), Cache(256)
+        self._slow = Cache(64)  # articles and charts of trials: nobody who looks at another page waits for them
 
     def app(self) -> Starlette:
         """The app without its guard."""
@@ -63,6 +65,7 @@ class LivePage:
             "/study/{name}/chart/{file}": self.study_chart,
             "/study/{name}/report.html": self.report,
             "/trial/{key}": self.trial_page,
+            "/trial/{key}/part/body": self.trial_part,
             "/trial/{key}/chart/{file}": self.trial_chart,
             "/trial/{key}/weights.safetensors": self.weights,
             "/compare": self.compare_page,
@@ -73,7 +76,7 @@ class LivePage:
             "/favicon.ico": assets.icon,
         }
         made = [Route(path, _answering(self, endpoint)) for path, endpoint in routes.items()]
-        return Starlette(routes=[Route("/events", self.events), *made])
+        return Starlette(routes=[Route("/events", self.events), *made], exception_handlers={404: _no_page})
 
     # --- the list of studies ---
 
@@ -147,7 +150,8 @@ class LivePage:
         if part == "failures":
             return _fragment(request, failures_part(activity.failures(database, name, MOST_FAILURES)))
         if part not in PARTS:
-            return PlainTextResponse("no such part", status_code=404)
+            known = ("state", "running", "failures", *PARTS)
+            return _problem(request, unknown("part of a study's page", part, known), 404)
         view = View.of(request.query_params)
         made = self._snapshot(name)
         with made.value.lock:
@@ -179,13 +183,21 @@ class LivePage:
         """The page of a trial."""
         revision, key = self.store.revision(), request.path_params["key"]
         title, parts = trial_body(self.store.store(), key, url=self.store.typed)
-        return _page(title, parts, revision=revision, crumbs=[(f"trial {key[:8]}", "")])
+        body = place(address("trial", key, "part", "body"), "\n".join(parts), name="body")
+        return _page(title, [body], revision=revision, crumbs=[(f"trial {key[:8]}", "")])
+
+    def trial_part(self, request: Request) -> Response:
+        """The content of a trial's page alone, for a page that follows the store."""
+        _, parts = trial_body(self.store.store(), request.path_params["key"], url=self.store.typed)
+        return _fragment(request, "\n".join(parts))
 
     def trial_chart(self, request: Request) -> Response:
         """A chart of a trial."""
         name, form = _chart_file(request)
-        key = request.path_params["key"]
-        return _chart(request, trial_spec(self.store.store(), key, name), form, stem=f"trial-{key[:8]}-{name}")
+        key, store = request.path_params["key"], self.store.store()
+        stamp = (self.store.identity, trial_stamp(store, key))
+        made = self._slow.get(("trial", key, name), stamp, lambda: trial_spec(store, key, name))
+        return _chart(request, made.value, form, stem=f"trial-{key[:8]}-{name}")
 
     def weights(self, request: Request) -> Response:
         """The weights of a trial as a file."""
@@ -203,8 +215,10 @@ class LivePage:
     def article_page(self, request: Request) -> Response:
         """The page of an article, published beside measured."""
         name, revision = request.path_params["name"], self.store.revision()
+        if name not in article_names():
+            return _problem(request, unknown("article", name, article_names()), 404)
         store = self.store.store()
-        made = self._pages.get(("article", name), self.store.stamp(), lambda: article_parts(store, name))
+        made = self._slow.get(("article", name), self.store.stamp(), lambda: article_parts(store, name))
         return _page(name, made.value, revision=revision, crumbs=[(f"article {name}", "")])
 
     def bench_page(self, request: Request) -> Response:
@@ -255,7 +269,7 @@ def _answering(page: LivePage, endpoint: Endpoint) -> Endpoint:
         except AssayError as error:
             if isinstance(error, StoreError):
                 page.store.reopen_if_lost()
-            return _problem(request, str(error), 503 if isinstance(error, StoreError) else 422)
+            return _problem(request, str(error), _status(error))
         except Exception as error:  # one page that cannot be made must not hide the others
             import logging
 
@@ -265,10 +279,19 @@ def _answering(page: LivePage, endpoint: Endpoint) -> Endpoint:
     return answer
 
 
+def _status(error: AssayError) -> int:
+    """What HTTP calls an error: not found, a store that cannot be read now, or an address with a wrong value."""
+    return 404 if isinstance(error, NotStoredError) else 503 if isinstance(error, StoreError) else 400
+
+
+def _no_page(request: Request, error: Exception) -> Response:
+    return _problem(request, f"There is no page {request.url.path!r:.200} here.", 404)
+
+
 def _problem(request: Request, sentence: str, status: int) -> Response:
     is_part = "/part/" in request.url.path
     if is_part:  # the page shows it in the place of the part
-        return _fragment(request, alert(sentence))
+        return _fragment(request, alert(sentence), status=404 if status == 404 else 200)  # shown, and tried again
     if "/chart/" in request.url.path:
         return PlainTextResponse(sentence, status_code=status, headers={"cache-control": "no-store"})
     body = ["<h1>Not available</h1>", alert(sentence), '<p><a href="/">All studies</a></p>']
@@ -286,9 +309,11 @@ def _page(title: str, body: list[str], *, revision: str = "", status: int = 200,
     return Response(content, status_code=status, media_type="text/html", headers={"cache-control": "no-store"})
 
 
-def _fragment(request: Request, content: str, *, behind: float = 0.0) -> Response:
+def _fragment(request: Request, content: str, *, behind: float = 0.0, status: int = 200) -> Response:
     """A part of a page, or the answer that the browser has it already."""
     headers = {"x-assay-behind": f"{behind:.1f}"} if behind > 0 else {}
+    if status != 200:
+        return Response(content, status_code=status, media_type="text/html", headers={"cache-control": "no-store"})
     return _cached(request, content, "text/html", headers)
 
 

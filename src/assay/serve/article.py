@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.articles import context_of, find_article, page_of, plans_after, plans_of, results_of, spec_of
-from assay.errors import AssayError, StoreError
+from assay.errors import AssayError, NotStoredError
 from assay.report import benches, html
 from assay.report.charts import CHARTS
 from assay.report.charts.writing import embedded
@@ -83,7 +83,7 @@ def bench_spec(store: Store, key: str, name: str) -> str:
 def _bench(store: Store, key: str) -> dict[str, Any]:
     plain = find(store.database, key)
     if plain is None:
-        raise StoreError(f"no bench has a key that begins with {key!r}")
+        raise NotStoredError(f"no bench has the name {key!r}, or a key that begins with it")
     return plain
 
 

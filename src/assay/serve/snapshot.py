@@ -189,7 +189,7 @@ class StudySnapshot:
     def _spec(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
         if name == "curves" and self.outline is not None:
             try:
-                return steered(self.outline.curves_chart(**options).to_dict(validate=False))
+                return steered(self.outline.curves_chart(**options))
             except NotOutlinedError:
                 pass
         return chart_spec(self.results, name, **options)

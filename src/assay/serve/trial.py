@@ -11,10 +11,11 @@ from assay.report import figures, html
 from assay.report.charts import CHARTS
 from assay.report.charts.writing import embedded
 from assay.report.html import text
-from assay.report.text import clean, duration, percent
-from assay.results.results import Results
+from assay.report.text import clean, counted, duration, percent
+from assay.results.inspection import most_confused
 from assay.serve.shell import address, figure, note, table
-from assay.store import imported, queries
+from assay.serve.state import running_part
+from assay.store import imported, progress, queries
 from assay.store.records import history_of
 from assay.store.store import Store
 from assay.store.trial_command import repeat_command
@@ -38,13 +39,20 @@ def trial_body(store: Store, key: str, *, url: str | None) -> tuple[str, list[st
     if history is not None and history.points:
         parts += [_figures(row, store), _ledger(history)]
     elif history is None:
-        parts.append(f"<p>{'It is in training.' if row['running'] else 'It is planned and has no result yet.'}</p>")
+        parts.append(_without_result(row, store))
     parts += [_command(row, url), _recipe(json.loads(row["recipe"])), _weights(row, store)]
     studies = [
         f'<a href="{text(address("study", name))}">{text(clean(name))}</a>: {text(own)}' for name, own in row["studies"]
     ]
     parts.append("<h2>Studies</h2><ul>" + "".join(f"<li>{line}</li>" for line in studies) + "</ul>")
     return title, parts
+
+
+def _without_result(row: Row, store: Store) -> str:
+    """What is known of a trial that is in training or planned."""
+    running = [one for one in progress.listed(store.database) if one["trajectory"] == row["trajectory"]]
+    words = "It is in training." if row["running"] else "It is planned and has no result yet."
+    return f"<p>{words}</p>{running_part(running)}"
 
 
 def _imported_body(curve: Row) -> tuple[str, list[str]]:
@@ -62,8 +70,8 @@ def _imported_body(curve: Row) -> tuple[str, list[str]]:
 def _facts(row: Row, history: History | None) -> list[tuple[str, str]]:
     """How the trial ended and on what."""
     machine = json.loads(row["description"] or "{}")
-    words = {"cpu": "{}", "cores": "cores: {}", "system": "{}", "python": "Python {}"}
-    place = ", ".join(word.format(machine[key]) for key, word in words.items() if key in machine)
+    words = {"cpu": str, "cores": _cores, "system": str, "python": "Python {}".format}
+    place = ", ".join(write(machine[key]) for key, write in words.items() if key in machine)
     facts = [("trial", row["key"]), ("outcome", history.ending if history is not None else "no result yet")]
     numbers = (
         ("test accuracy", "accuracy", percent),
@@ -79,6 +87,10 @@ def _facts(row: Row, history: History | None) -> list[tuple[str, str]]:
     facts += [(name, str(row[column])) for name, column in others if row[column] is not None]
     facts += [("machine", place)] if place else []
     return facts + ([("instruction level", row["level"])] if row["level"] else [])
+
+
+def _cores(number: int) -> str:
+    return counted(number, "core")
 
 
 def _figures(row: Row, store: Store) -> str:
@@ -147,14 +159,41 @@ def trial_spec(store: Store, key: str, name: str) -> str:
         points, words = drawn_from(imported.history_of(curve))
         return embedded(figures.steered(chart(points, words).to_dict()))
     row = queries.one_trial(store.database, key)
-    if row["studies"] and name != "curve":
-        results = Results(store, row["studies"][0][0])
-        return embedded(figures.steered(results.picture(name, trial=row["key"]).to_dict()))
-    history = store.result(row["key"])
-    if history is None or not history.points:
-        raise AssayError(f"trial {row['key'][:8]} has no log point yet")
-    points, words = drawn_from(history)
-    return embedded(figures.steered(chart(points, words).to_dict()))
+    if row["outcome"] is None:
+        raise AssayError(f"trial {row['key'][:8]} has no result yet")
+    made = chart(*_drawn_from(row, name, store), **({} if name == "curve" else {"title": _title(row, name)}))
+    return embedded(figures.steered(made.to_dict()))
+
+
+def trial_stamp(store: Store, key: str) -> tuple[Any, ...]:
+    """Changes when the charts of a trial may have changed. Raises: StoreError where no trial has the key."""
+    if (curve := imported.find(store.database, key)) is not None:
+        return (curve["key"],)
+    row = queries.one_trial(store.database, key)
+    return row["key"], row["outcome"], row["finished"], row["artifact"]
+
+
+def _drawn_from(row: Row, name: str, store: Store) -> tuple[Any, ...]:
+    """What a chart of a trial with a result is drawn from, without a look at its study. Raises: AssayError."""
+    short = row["key"][:8]
+    if name == "confusion":
+        if not row["confusion"]:
+            raise AssayError(f"trial {short} has no confusion counts: it did not finish")
+        return json.loads(row["confusion"]), json.loads(row["classes"])
+    if name == "confused":
+        history = store.history(row["key"])
+        if history is None:
+            raise AssayError(f"the weights of trial {short} were not kept")
+        return most_confused(history)
+    history = history_of(row)
+    if not history.points:
+        raise AssayError(f"trial {short} has no log point")
+    return drawn_from(history)
+
+
+def _title(row: Row, name: str) -> str:
+    study, label = row["studies"][0] if row["studies"] else ("", row["key"][:8])
+    return f"{study}{': ' if study else ''}{_CHARTS[name].lower()} of {label}, seed {row['seed']}"
 
 
 def weights_of(store: Store, key: str) -> tuple[str, bytes]:

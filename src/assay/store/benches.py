@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from assay.errors import StoreError, unknown
+from assay.errors import NotStoredError, StoreError, unknown
 from assay.store.bench_rows import BenchContent
 from assay.store.columns import readable_rows
 from assay.store.database import Database
@@ -70,7 +70,7 @@ def find(database: Database, word: str) -> Plain | None:
         rows = connection.execute(query.where(sa.or_(by_key, bench.c.name == word))).all()
     named = [row for row in rows if row.name == word]
     if len(rows) > 1 and not named:
-        raise StoreError(f"more than one bench has a key that begins with {prefix!r}")
+        raise NotStoredError(f"more than one bench has a key that begins with {prefix!r}")
     row = named[0] if named else rows[0] if rows else None
     return None if row is None else read(row.key, row.content)
 
@@ -80,7 +80,9 @@ def one(database: Database, word: str) -> Plain:
     plain = find(database, word)
     if plain is None:
         names = list(dict.fromkeys(row["name"] for row in listed(database)))
-        raise StoreError(unknown("bench", word, names) if names else f"unknown bench {word!r}; the store has none yet")
+        raise NotStoredError(
+            unknown("bench", word, names) if names else f"unknown bench {word!r}; the store has none yet"
+        )
     return plain
 
 

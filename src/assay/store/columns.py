@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from assay.store import curves
 from assay.store.records import PROCESSOR
 from assay.store.rows import CELLS, TABLES, bounds_of, check_row, unreadable
+from assay.store.study_rows import Numbers
 from assay.training.ledger import ENTRIES
 
 _HEX = set("0123456789abcdef")
@@ -56,18 +57,29 @@ def wrong_cells(
     if not chosen:
         return {}
     names = [column.name for column in TABLES[table].columns if column.name in columns and column.name not in skip]
+    sound = {name for name in names if _are_sound(TABLES[table].columns[name], columns[name], chosen)}
 
     def cells(name: str) -> Sequence[Any]:
         whole = list(columns[name])
         return whole if len(chosen) == len(whole) else [whole[number] for number in chosen]
 
-    return {chosen[place]: reason for place, reason in _wrong(table, names, cells).items()}
+    return {chosen[place]: reason for place, reason in _wrong(table, names, cells, sound).items()}
 
 
-def _wrong(table: str, names: Sequence[str], cells: Callable[[str], Sequence[Any]]) -> dict[int, str]:
+def _are_sound(column: sa.Column[Any], values: Sequence[Any], chosen: Sequence[int]) -> bool:
+    """Whether a column of numbers is sound as a whole; False where that is to be seen cell by cell."""
+    _, low, high = bounds_of(column)
+    if not isinstance(values, Numbers) or low is None or high is None:
+        return False
+    return values.are_within(low, high, chosen=chosen, nullable=bool(column.nullable))
+
+
+def _wrong(
+    table: str, names: Sequence[str], cells: Callable[[str], Sequence[Any]], sound: Collection[str] = ()
+) -> dict[int, str]:
     """The rows that cannot be read by their place, from a function that gives the cells of a column."""
     suspects: set[int] = set()
-    for name in names:
+    for name in [name for name in names if name not in sound]:
         suspects.update(_failing(TABLES[table].columns[name], cells(name)))
     if not suspects:
         return {}

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from assay.analysis.quantities import CLASSIFIED, QUANTITIES
-from assay.errors import StoreError
+from assay.errors import NotStoredError, StoreError
 from assay.store.curves import packed_points, points_of, text_of
 from assay.store.database import Database
 from assay.store.queries import Row, condition_on, study_definition
@@ -163,7 +163,7 @@ def find(database: Database, prefix: str) -> Row | None:
         rows = [dict(row) for row in connection.execute(query).mappings()]
         trials = connection.execute(sa.select(trial.c.key).where(trial.c.key.startswith(prefix)).limit(1)).first()
     if len(rows) > 1 or (rows and trials is not None):
-        raise StoreError(f"more than one trial or imported curve has a key that begins with {prefix!r}")
+        raise NotStoredError(f"more than one trial or imported curve has a key that begins with {prefix!r}")
     return _read(rows[0]) if rows else None
 
 

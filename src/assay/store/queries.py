@@ -14,11 +14,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from assay.analysis.quantities import MACRO_SCORES, MEASURES, is_of_confusion
-from assay.errors import AssayError, StoreError, unknown
+from assay.errors import AssayError, NotStoredError, StoreError, unknown
 from assay.parts.fractions import fraction
 from assay.store import scores
 from assay.store.columns import readable_rows, wrong_cells, wrong_rows
 from assay.store.comparisons import EQUALITIES, OPERATORS, TRUTH, is_number, number_of, passes
+from assay.store.curve_columns import CurveColumn
 from assay.store.curves import Curves, load
 from assay.store.database import Database
 from assay.store.rows import readable, unreadable
@@ -225,7 +226,7 @@ def study_definition(database: Database, name: str) -> Row:
         row = connection.execute(sa.select(study).where(study.c.name == name)).mappings().first()
         names = connection.execute(sa.select(study.c.name)).scalars().all()
     if row is None:
-        raise StoreError(unknown_study(name, names))
+        raise NotStoredError(unknown_study(name, names))
     return dict(row)
 
 
@@ -256,8 +257,10 @@ def study_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
     return json.loads(row["definition"]), _last_rungs(database, int(row["id"]), rows)
 
 
-def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
+def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows, CurveColumn]:
     """The same without recipes, time breakdowns, confusion matrices and notes, which take most of the time and memory.
+
+    The curves are decoded while they are read; their cells are the headers, which say what was measured.
 
     A search is not read this way: its rungs are not put together.
     """
@@ -269,8 +272,12 @@ def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
         *(c for c in result.columns if c.name not in ("trial", "error", "artifact", "stale", *_UNREAD_RESULTS)),
     ]
     readable("study", row, name)
-    rows = _members(database, row, columns)
+    curves = CurveColumn()
+    rows = _members(database, row, columns, {"curve": curves})
     keys: Sequence[str] = rows.columns["trial"]
+    damaged = {keys[number]: reason for number, reason in curves.errors.items()}  # a trial may have several members
+    for key, reason in damaged.items():
+        _log.warning("%s", unreadable("result", key, f"result.curve: {reason}"))
     read = {column.name for column in columns}
     finished = [number for number, outcome in enumerate(rows.columns["outcome"]) if outcome is not None]
     for table in (member, trial, result):
@@ -278,15 +285,15 @@ def outline_rows(database: Database, name: str) -> tuple[Row, StudyRows]:
         skip = [column.name for column in table.columns if column.name not in read]
         for number, reason in wrong_cells(table.name, rows.columns, chosen, skip=(*skip, *_WIDE)).items():
             raise StoreError(unreadable(table.name, keys[number], reason))
-    return json.loads(row["definition"]), rows
+    return json.loads(row["definition"]), rows, curves
 
 
 _OF_MEMBER = [member.c.trial, member.c.label, member.c.axis_values, member.c.repeat, member.c.position]
 _UNREAD_RESULTS = ("reason", "ledger", "confusion", "warnings", "engine_choice", "source_commit", "finished")
 
 
-def _members(database: Database, row: Row, columns: list[Any]) -> StudyRows:
-    """The columns of the trials of a study, in order."""
+def _members(database: Database, row: Row, columns: list[Any], own: Mapping[str, Any] | None = None) -> StudyRows:
+    """The columns of the trials of a study, in order; `own`: empty ones that take the cells."""
     query: Any = (
         sa.select(*columns)
         .select_from(member.join(trial, trial.c.key == member.c.trial))
@@ -296,7 +303,7 @@ def _members(database: Database, row: Row, columns: list[Any]) -> StudyRows:
     )
     with database.read() as connection:
         answer = connection.execution_options(yield_per=_PORTION).execute(query)
-        return StudyRows.of(answer, {column.name: column for column in columns})
+        return StudyRows.of(answer, {column.name: column for column in columns}, own)
 
 
 def _last_rungs(database: Database, number: int, rows: StudyRows) -> StudyRows:
@@ -475,7 +482,7 @@ def one_trial(database: Database, prefix: str) -> Row:
     """Everything stored about the trial whose key begins with a prefix. Raises: StoreError if not exactly one does."""
     clean = prefix.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{4,64}", clean):
-        raise StoreError(
+        raise NotStoredError(
             f"trial {prefix!r}: expected a key, or at least its first four characters, as `assay list` shows"
         )
     source = trial.join(result, result.c.trial == trial.c.key, isouter=True).join(
@@ -491,7 +498,7 @@ def one_trial(database: Database, prefix: str) -> Row:
         rows = [dict(row) for row in connection.execute(query).mappings()]
         if len(rows) != 1:
             what = "no trial has" if not rows else "more than one trial has"
-            raise StoreError(f"{what} a key that begins with {clean!r}")
+            raise NotStoredError(f"{what} a key that begins with {clean!r}")
         names = (
             sa.select(study.c.name, member.c.label)
             .join(member, member.c.study == study.c.id)

@@ -167,7 +167,7 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         row |= {"seconds": last.seconds, "examples": last.examples, "effort": history.effort}
     return row | {
         "iterations": history.iterations,
-        "flops": float(history.flops),
+        "flops": None if history.operations is None else float(history.operations),
         "parameters": history.parameters,
         "peak_memory_bytes": history.peak_memory_bytes,
         "peak_device_memory_bytes": history.peak_device_memory_bytes,

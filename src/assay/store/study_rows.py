@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
+import numpy as np
 import sqlalchemy as sa
 
 from assay.store.curves import header_of
@@ -50,6 +51,17 @@ class Numbers(Sequence[Any]):
         if self._gaps or has_gaps:
             self._gaps += bytes(cell is None for cell in cells)
         return True
+
+    def are_within(self, low: float, high: float, *, chosen: Sequence[int], nullable: bool) -> bool:
+        """Whether the chosen values are of the type and within the bounds, without a look at each alone."""
+        if isinstance(self._values, list):
+            return False
+        sound = np.asarray(self._values) >= low
+        sound &= np.asarray(self._values) <= high
+        if self._gaps:
+            gaps = np.frombuffer(self._gaps, dtype=np.bool_)
+            sound = sound | gaps if nullable else sound & ~gaps
+        return bool(sound.all()) or bool(sound[np.asarray(chosen, dtype=np.int64)].all())
 
     def tolist(self) -> list[Any]:
         """The values as a list, which is faster than reading one after the other."""
@@ -175,14 +187,20 @@ class StudyRows(Sequence[Mapping[str, Any]]):
         self.columns, self.own, self.others = columns, count, others
 
     @classmethod
-    def of(cls, answer: sa.CursorResult[Any], columns: Mapping[str, sa.Column[Any]]) -> StudyRows:
+    def of(
+        cls,
+        answer: sa.CursorResult[Any],
+        columns: Mapping[str, sa.Column[Any]],
+        own: Mapping[str, Any] | None = None,
+    ) -> StudyRows:
         """The rows that a query answers with, a portion at a time.
 
         Args:
             answer: Of the query.
             columns: The column of the table that each name is of.
+            own: Empty columns that take the place of those that hold the cells as they are.
         """
-        made: dict[str, Any] = {name: _column(columns[name]) for name in answer.keys()}  # noqa: SIM118
+        made: dict[str, Any] = {name: _column(columns[name]) for name in answer.keys()} | dict(own or {})  # noqa: SIM118
         count = 0
         for rows in answer.partitions(2000):
             count += len(rows)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from assay.engines.program import Command
 from assay.errors import RecipeError
+from assay.parts.modules import ForeignModel
 from assay.parts.optimizers import Optimizer
 from assay.parts.part import Part
 from assay.recipe.model import COUPLED, Recipe
@@ -152,6 +153,8 @@ class _Group:
         if patched.table.keys() != {field} or not isinstance(part, Part) or not isinstance(table, dict):
             return None
         if isinstance(part, Optimizer) and part.is_user_defined():  # its settings may depend on one another
+            return None
+        if isinstance(part, ForeignModel):  # whose arguments are no fields
             return None
         entries: dict[str, Any] = table  # pyright: ignore[reportUnknownVariableType]
         numbers = {key: value.axis for key, value in entries.items() if isinstance(value, _Number)}

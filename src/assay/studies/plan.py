@@ -24,6 +24,7 @@ from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.parts.groups import groups_problems
 from assay.parts.models import flops_training
+from assay.parts.modules import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
 from assay.recipe.texts import Texts
@@ -306,7 +307,8 @@ class Planner:
             n = self.examples(recipe)
             network = recipe.model.network(dataset.shape, len(dataset.classes))
             problems = recipe_problems(Cohort((recipe,), network), n, trainer)
-            problems += groups_problems(recipe.optimizer, network.shapes)
+            own_module = isinstance(network, ModuleNetwork)
+            problems += groups_problems(recipe.optimizer, network.shapes, of_module=own_module)
             if self.settings.save_best:
                 problem = save_best_problem(recipe, external=isinstance(trainer, Program))
                 problems += [problem] if problem else []

@@ -22,6 +22,7 @@ from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Network, Weights
+from assay.parts.modules import ModuleNetwork, arrays_in, is_module
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
@@ -54,10 +55,10 @@ def to_bytes(history: History, *, complete: bool = False) -> bytes:
     """A history as the content of a safetensors file; without its machine unless it is `complete`."""
     from safetensors.numpy import save as packed
 
-    tensors = {f"weights/{name}": np.ascontiguousarray(w[0]) for name, w in history.checkpoint.weights.items()}
+    tensors = {f"weights/{name}": np.asarray(w[0], order="C") for name, w in history.checkpoint.weights.items()}
     tensors |= {f"slots/{name}": np.ascontiguousarray(s[:, 0]) for name, s in history.checkpoint.slots.items()}
     for t, snapshot in history.snapshots.items():
-        tensors |= {f"{_BEST}/{t}/{name}": np.ascontiguousarray(w[0]) for name, w in snapshot.items()}
+        tensors |= {f"{_BEST}/{t}/{name}": np.asarray(w[0], order="C") for name, w in snapshot.items()}
     if history.features is not None:
         arrays = (history.features.mean, history.features.deviation)
         tensors |= dict(zip(_INPUT, map(np.ascontiguousarray, arrays), strict=True))
@@ -272,7 +273,7 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
 
     `tensors`: its weights; empty where they are not kept. Raises: KeyError, TypeError, ValueError, AssayError.
     """
-    slots = type(recipe.optimizer).slots
+    slots = type(recipe.optimizer).stored_slots()
     if isinstance(
         recipe.optimizer, UnloadedOptimizer
     ):  # a user optimizer whose class, and so its number of slots, is unknown
@@ -328,6 +329,8 @@ def _arrays(
     """
     if not tensors.keys() - set(_INPUT):  # an external program may return no weights, and never returns its slots
         return {}, {}
+    if isinstance(network, ModuleNetwork):
+        return arrays_in(tensors, slots)
     weights = {name: _tensor(tensors, f"weights/{name}", shape)[None] for name, shape in network.arrays.items()}
     names = [name.removeprefix("slots/") for name in tensors if name.startswith("slots/")]
     if set(names) - network.shapes.keys():
@@ -387,7 +390,11 @@ def _completed(history: History, rest: _Complete) -> History:
 
 
 def _snapshots(tensors: dict[str, NDArray[Any]], recipe: Recipe, about: dict[str, Any]) -> dict[int, Weights]:
-    arrays = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"])).arrays
+    if is_module(recipe.model):  # no code is run for its shapes: they are those of the last weights
+        prefix = "weights/"
+        arrays = {name.removeprefix(prefix): a.shape for name, a in tensors.items() if name.startswith(prefix)}
+    else:
+        arrays = recipe.model.network(tuple(map(int, about["shape"])), len(about["classes"])).arrays
     iterations = sorted({int(name.split("/")[1]) for name in tensors if name.startswith(f"{_BEST}/")})
     return {
         t: {name: _tensor(tensors, f"{_BEST}/{t}/{name}", shape)[None] for name, shape in arrays.items()}

@@ -124,7 +124,8 @@ def same_arrays(a: Checkpoint, b: Checkpoint) -> bool:
 
 def is_fresh(checkpoint: Checkpoint, recipe: Recipe, network: Network) -> bool:
     """Whether a checkpoint is what a recipe's training begins with: its initial weights, and no slots but zeros."""
-    if checkpoint.t or any(slots.any() for slots in checkpoint.slots.values()):
+    kept = -1 if type(recipe.optimizer).averages() else None  # the last of these slots are the weights themselves
+    if checkpoint.t or any(slots[:kept].any() for slots in checkpoint.slots.values()):
         return False
     weights = {name: np.asarray(w, recipe_dtype(recipe)) for name, w in checkpoint.weights.items()}
     own = {name: np.asarray(w, recipe_dtype(recipe)) for name, w in fresh(Cohort((recipe,), network)).weights.items()}

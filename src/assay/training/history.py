@@ -29,6 +29,7 @@ from assay.data.picture_style import PictureStyle
 from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
+from assay.parts.modules import ForeignModel, is_module
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
 from assay.report.text import number, percent
@@ -118,7 +119,7 @@ class History:
         ledger: the time breakdown, in seconds.
         outcome: how the training ended.
         reason: a sentence on why it ended.
-        flops: floating-point operations of the training, counted from the model.
+        flops: floating-point operations of the training, counted from the model; 0 where they are unknown.
         peak_memory_bytes: the peak memory of the process, in bytes.
         peak_device_memory_bytes: the peak memory on the device, in bytes; None if not measured.
         checkpoint: weights (1, *shape) and optimizer slots (slots, 1, *shape) by name, and the iteration t.
@@ -279,10 +280,19 @@ class History:
 
     @property
     def parameters(self) -> int | None:
-        """The number of weights; None where the number of inputs is not stored."""
+        """The number of weights; None where the number of inputs is not stored, or the code of a user's module is not
+        loaded."""
         if not self.inputs:
             return None
+        model = self.recipe.model
+        if isinstance(model, ForeignModel) and not model.is_usable():
+            return None
         return self.recipe.model.network(self.shape or self.inputs, len(self.classes)).parameters
+
+    @property
+    def operations(self) -> int | None:
+        """The floating-point operations of the training; None where they are unknown, as those of a user's module."""
+        return None if self.source is None and is_module(self.recipe.model) else self.flops
 
     @property
     def effort(self) -> float | None:
@@ -402,7 +412,7 @@ class History:
             "level": self.level,
             "preparation_seconds": self.preparation_seconds,
             "effort": self.effort,
-            "flops": self.flops,
+            "flops": self.operations,
             "skipped": self.skipped,
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_device_memory_bytes": self.peak_device_memory_bytes,

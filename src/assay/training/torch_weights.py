@@ -21,6 +21,7 @@ from assay.engines.base import Checkpoint, Cohort, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool, Weights
+from assay.parts.modules import ModuleNetwork, as_array, parts_of
 from assay.recipe.model import Recipe
 from assay.system.files import home_expanded, read_limited, write_atomically
 from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
@@ -75,6 +76,11 @@ def modules(network: Network) -> list[_Module]:
 
     torch flattens images in the order (channels, height, width), so that arrays behind it are rearranged.
     """
+    if isinstance(network, ModuleNetwork):
+        raise AssayError(
+            f"{network.model.name!r} is a user's module, whose layers are its own; export its state_dict "
+            "(.safetensors) and use torch.onnx"
+        )
     if network.image is None and any(isinstance(layer, Conv2d | Pool) for layer in network.layers):
         raise AssayError("a network whose first layer is no convolution or pooling of its images cannot be exported")
     image, order = network.image, None
@@ -149,6 +155,8 @@ def state_dict(history: History) -> dict[str, NDArray[Any]]:
     {'0.weight': (8, 64), '0.bias': (8,), '2.weight': (10, 8), '2.bias': (10,)}
     """
     network, weights = network_of(history), history.checkpoint.weights
+    if isinstance(network, ModuleNetwork):
+        return network.state_dict({name: np.asarray(array[0]) for name, array in weights.items()})
     result = {
         f"{prefix}.{array.name}": np.ascontiguousarray(array.to_torch(weights[array.ours][0]))
         for prefix, array in _arrays(network)
@@ -183,6 +191,11 @@ def write_state_dict(history: History, path: str | Path) -> Path:
 def torch_code(history: History, path: str) -> list[str]:
     """Lines of Python that load an exported file into torch, and say what the module takes."""
     network = network_of(history)
+    if isinstance(network, ModuleNetwork):
+        return [
+            *network.code(path),
+            f"net.eval()  # takes (N, {', '.join(map(str, network.seen))}): {_scaling_in_words(history)}",
+        ]
     inside = [f"    {module.code}," for module in modules(network)]
     if network.image is not None:
         shape = "(N, {2}, {0}, {1})".format(*network.image)
@@ -256,11 +269,14 @@ def from_state_dict(path: str | Path, recipe: Recipe, dataset: Dataset) -> Histo
     data = prepare(dataset, recipe.preparation)
     recipe = recipe.resolved(len(data.y_train))
     network = recipe.model.network(data.shape, data.classes)
-    weights = _weights(_read(path), network, source=str(path))
+    if isinstance(network, ModuleNetwork):
+        weights = _of_module(_read(path), network, source=str(path))
+    else:
+        weights = _weights(_read(path), network, source=str(path))
     cohort = Cohort((recipe,), network)
-    initial = fresh(cohort).weights
     dtype = recipe.preparation.dtype
-    checkpoint = Checkpoint(0, {name: weights[name][None].astype(dtype) for name in initial}, {})
+    given = {name: weights[name][None] for name in fresh(cohort).weights}
+    checkpoint = Checkpoint(0, {name: w.astype(dtype) if w.dtype.kind == "f" else w for name, w in given.items()}, {})
     engine = choose(recipe)
     assert not isinstance(engine, Program)  # which only a command is
     end = TrialEnd((), Ledger(processor={}), Outcome.INTERRUPTED, f"weights of {path.name}", checkpoint, 0)
@@ -302,6 +318,21 @@ def _weights(tensors: Mapping[str, NDArray[Any]], network: Network, *, source: s
                 raise FileError(f"{source}: {prefix}.{array.name} has values that are no finite numbers")
             weights[array.ours] = np.ascontiguousarray(array.to_ours(values))
     return weights
+
+
+def _of_module(tensors: Mapping[str, NDArray[Any]], network: ModuleNetwork, *, source: str) -> Weights:
+    """The arrays of a user's module from its state_dict. Raises: FileError."""
+    own = network.built(0)
+    wanted = network.state_dict({n: as_array(a) for part in parts_of(own) for n, a in part.items()})
+    for name in wanted.keys() ^ tensors.keys():
+        where = "the file has no" if name in wanted else f"model {network.model.name!r} has no"
+        raise FileError(f"{source}: {where} {name!r}")
+    for name, array in tensors.items():
+        if array.shape != wanted[name].shape:
+            raise FileError(f"{source}: {name!r} is {array.shape}; the model has {wanted[name].shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise FileError(f"{source}: {name} has values that are no finite numbers")
+    return network.arrays_of(tensors)
 
 
 def _in_order(

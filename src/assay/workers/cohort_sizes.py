@@ -43,7 +43,7 @@ class CohortSizes:
         network = recipe.model.network(data.shape, data.classes)
         one, two = (engine.memory(Cohort((recipe,) * count, network), n) for count in (1, 2))
         outputs = 8 * len(data.y_test) * data.classes
-        weights = 8 * network.parameters * (1 + type(recipe.optimizer).slots)  # copies that are reported
+        weights = 8 * network.parameters * (1 + type(recipe.optimizer).stored_slots())  # copies that are reported
         free = engine.free_device_memory()
         if free is None:
             most = _HOST_BYTES if limit is None else min(_HOST_BYTES, limit // 4)

@@ -22,7 +22,8 @@ from assay.engines import load as load_engine
 from assay.engines.base import Engine
 from assay.engines.program import Program
 from assay.errors import AssayError, CodeError, ProgramError
-from assay.parts.user_optimizers import allowing_code, code_hash
+from assay.parts.user_optimizers import allowing_code
+from assay.recipe.code import code_entries, recipe_code
 from assay.recipe.model import Recipe
 from assay.system.machine import describe
 from assay.system.machine_lock import machine_lock
@@ -195,20 +196,29 @@ class Worker:
 
 
 def recipes_of(head: dict[str, Any]) -> list[list[Recipe]]:
-    """The recipes of each job. A user optimizer, which the driver was allowed to import, is imported here too.
+    """The recipes of each job. A user's optimizer or model, which the driver may import, is imported here too.
 
     Raises:
-        CodeError: The optimizer's source has changed since; the trial's key has the hash of the former source.
+        CodeError: The source of one has changed since; the trial's key has the hash of the former source.
     """
     if not head["code"]:
         return [[Recipe.parse(trial["recipe"]) for trial in job] for job in head["jobs"]]
     sys.path[:] = head["path"]
     with allowing_code():
-        recipes = [[Recipe.parse(trial["recipe"]) for trial in job] for job in head["jobs"]]
-    optimizer = recipes[0][0].optimizer
-    if code_hash(optimizer) != head["code"]:
-        raise CodeError(f"the source of {optimizer.entry!r} has changed since the study was planned; run it again")
+        recipes = [[Recipe.parse(_without_code(trial["recipe"])) for trial in job] for job in head["jobs"]]
+    first = recipes[0][0]
+    if recipe_code(first) != head["code"]:
+        names = " or ".join(map(repr, code_entries(first)))
+        raise CodeError(f"the source of {names} has changed since the study was planned; run it again")
     return recipes
+
+
+def _without_code(table: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's plain data without what its model's code is known by, which is found again here."""
+    model = table.get("model")
+    if not isinstance(model, dict) or ":" not in str(model.get("name")):  # pyright: ignore
+        return table
+    return {**table, "model": {key: value for key, value in model.items() if key != "code"}}  # pyright: ignore
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from assay.claims.bundles import layout
 from assay.claims.bundles.content import About, Content
 from assay.data.portable import MARKED
 from assay.errors import AssayError
-from assay.report.text import markdown_text
+from assay.report.text import counted, markdown_text
 
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
@@ -102,7 +102,9 @@ def _made(environment: Mapping[str, Any]) -> str:
     lines = ["## Where the trials ran", ""]
     for row in environment["machines"]:
         versions = ", ".join(f"{name} {v}" for name, v in row.get("versions", {}).items() if name != "assay")
-        place = f"{row.get('cpu')}, {row.get('cores')} cores, {row.get('system')}, Python {row.get('python')}"
+        place = (
+            f"{row.get('cpu')}, {counted(row.get('cores', 0), 'core')}, {row.get('system')}, Python {row.get('python')}"
+        )
         lines.append(f"- {_line(place)}: {row['trials']:,} trials; {_line(versions)}")
     for row in environment["engines"]:
         level = f", {row['level']}" if row["level"] else ""

@@ -27,6 +27,7 @@ from assay.execution.executors import Needs, Started
 from assay.execution.ray import slot
 from assay.execution.ray.handshake import Agreed, Node, agreed, answer_of
 from assay.execution.ray.pool import Placement, SlotWorkers
+from assay.recipe.code import code_entries
 from assay.report.text import counted, duration
 from assay.system.machine import usable_cores
 from assay.workers import node as node_facts
@@ -370,6 +371,6 @@ def _refuse_programs(needs: Needs) -> None:
         raise AssayError(
             f"--on ray: got device {needs.device!r}; expected cpu or cuda, of which Ray chooses the number"
         )
-    code = sorted({trial.recipe.optimizer.entry for trial in needs.trials if trial.recipe.optimizer.is_user_defined()})
+    code = sorted({name for trial in needs.trials for name in code_entries(trial.recipe)})
     if code:
         _log.info("imported on each node, where they must be installed: %s", listed(code))

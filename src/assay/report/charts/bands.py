@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from assay.report.charts.frames import Frame
+from assay.report.charts.points import Floats, Points
 from assay.report.charts.style import Rows
 from assay.report.thinning import evenly, thinned
 
@@ -16,50 +16,66 @@ POINTS = 300  # of a line: two pixels each
 _GREY_POINTS = 30  # of a line that is not distinguished
 _ALL_POINTS = 8000  # of a chart
 _DOTS = 25  # points of a line up to which each has a dot
+Line = dict[str, NDArray[Any]]
 
 
-def band(group: Frame) -> dict[str, Any]:
+def band(points: Points, spans: Sequence[slice]) -> Line:
     """Median, lowest and highest over the trials of a series, as arrays over x, and how many trials there are.
 
     Trials that were logged at the same steps are compared step by step, against the median of their seconds; others are
     interpolated, each within its own range: no curve continues after its last point. `ended` marks the points after
     the first end of a trial, where the median is that of the trials that go on.
+
+    Args:
+        points: Of all series.
+        spans: Where the points of each trial of this series are.
     """
-    if group["trial"].nunique() == 1:
-        y = group["y"].to_numpy()
+    if len(spans) == 1:
+        x, y = points.x[spans[0]], points.y[spans[0]]
         one = np.ones(len(y), dtype=int)
-        return {
-            "x": group["x"].to_numpy(),
-            "y": y,
-            "low": y,
-            "high": y,
-            "n": one,
-            "ended": np.zeros(len(y), dtype=bool),
-        }
-    longest = group.groupby("trial", sort=False)["step"].nunique().max()
-    if group["step"].nunique() == longest:
-        steps = group.groupby("step", sort=True)
-        y = steps["y"]
-        x = np.maximum.accumulate(steps["x"].median().to_numpy())  # where a trial ends the median may step back
-        statistics = {"y": y.median(), "low": y.min(), "high": y.max(), "n": y.count()}
-        first_end = group.groupby("trial", sort=False)["step"].max().min()
-        ended = y.median().index.to_numpy() > first_end
-        return {"x": x} | {name: values.to_numpy() for name, values in statistics.items()} | {"ended": ended}
-    everything = np.unique(group["x"].to_numpy())
+        return {"x": x, "y": y, "low": y, "high": y, "n": one, "ended": np.zeros(len(y), dtype=bool)}
+    of_trials = [points.step[span] for span in spans]
+    steps, place = np.unique(np.concatenate(of_trials), return_inverse=True)
+    if len(steps) == max(len(np.unique(own)) for own in of_trials):
+        x, y = (np.concatenate([values[span] for span in spans]) for values in (points.x, points.y))
+        return _step_by_step(steps, place, x, y, first_end=min(own.max() for own in of_trials))
+    return _interpolated([(points.x[span], points.y[span]) for span in spans])
+
+
+def _step_by_step(steps: Floats, place: NDArray[np.int64], x: Floats, y: Floats, *, first_end: float) -> Line:
+    """The band of points at common steps; `place` is the step of each point, by its number."""
+    counts = np.bincount(place, minlength=len(steps))
+    starts = np.cumsum(counts) - counts
+    sorted_x, sorted_y = x[np.lexsort((x, place))], y[np.lexsort((y, place))]
+    return {
+        "x": np.maximum.accumulate(_middles(sorted_x, starts, counts)),  # where a trial ends it may step back
+        "y": _middles(sorted_y, starts, counts),
+        "low": sorted_y[starts],
+        "high": sorted_y[starts + counts - 1],
+        "n": counts,
+        "ended": steps > first_end,
+    }
+
+
+def _middles(values: Floats, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+    """The median of each group of sorted values."""
+    upper, lower = values[starts + counts // 2], values[starts + (counts - 1) // 2]
+    return np.where(counts % 2 == 1, upper, (upper + lower) / 2)
+
+
+def _interpolated(curves: Sequence[tuple[Floats, Floats]]) -> Line:
+    """The band of trials that were logged at steps of their own."""
+    everything = np.unique(np.concatenate([x for x, _ in curves]))
     grid = everything[evenly(len(everything), 2 * POINTS)]
-    curves = np.array(
-        [
-            np.interp(grid, one["x"].to_numpy(), one["y"].to_numpy(), left=np.nan, right=np.nan)
-            for _, one in group.groupby("trial", sort=False)
-        ]
-    )  # (trials, grid): each x of the grid is a point of some trial, so that no column is empty
-    spans = {"y": np.nanmedian(curves, axis=0), "low": np.nanmin(curves, axis=0), "high": np.nanmax(curves, axis=0)}
-    first_end = group.groupby("trial", sort=False)["x"].max().min()
-    return {"x": grid} | spans | {"n": np.isfinite(curves).sum(axis=0), "ended": grid > first_end}
+    values = np.array([np.interp(grid, x, y, left=np.nan, right=np.nan) for x, y in curves])
+    # (trials, grid): each x of the grid is a point of some trial, so that no column is empty
+    spans = {"y": np.nanmedian(values, axis=0), "low": np.nanmin(values, axis=0), "high": np.nanmax(values, axis=0)}
+    first_end = min(x.max() for x, _ in curves)
+    return {"x": grid} | spans | {"n": np.isfinite(values).sum(axis=0), "ended": grid > first_end}
 
 
 def band_rows(
-    points: Frame, *, named: Mapping[str, str], panels: Mapping[str, str], top: float, log: bool
+    points: Points, *, named: Mapping[str, str], panels: Mapping[str, str], top: float, log: bool
 ) -> tuple[Rows, int]:
     """The rows of the lines, and how many points the longest line had that was thinned, or 0.
 
@@ -68,9 +84,9 @@ def band_rows(
     """
     rows: Rows = []
     most, longest = max(40, min(POINTS, _ALL_POINTS // (len(named) * len(panels)))), 0
-    for rest, ((panel, series), group) in enumerate(points.groupby(["panel", "series"], sort=False)):
+    for rest, ((panel, series), spans) in enumerate(points.groups().items()):
         coloured = series in named
-        line = band(group)
+        line = band(points, [places for _, places in spans])
         values = [line["y"], line["low"], line["high"]] if coloured and line["n"].max() > 1 else [line["y"]]
         chosen = thinned(line["x"], values, most=most if coloured else _GREY_POINTS, log=log)
         if coloured and len(chosen) < len(line["x"]):
@@ -90,40 +106,18 @@ def band_rows(
         if len(parts) > 1:
             count = f"n = {rows[-1]['n']} of {int(line['n'].max())}"
             rows.append(rows[-1] | {"kind": "count", "text": count})
-        rows += [text | cross for cross in _crosses(group, top)] if coloured else []
+        rows += [text | cross for cross in _crosses(points, spans, top)] if coloured else []
     return rows, longest
 
 
-def _crosses(group: Frame, top: float) -> Rows:
-    last = group[group["unfinished"] != ""].drop_duplicates("trial", keep="last")
-    ends = zip(last["x"].tolist(), last["y"].tolist(), last["unfinished"], strict=True)
-    return [{"kind": "cross", "x": x, "y": min(y, top), "how": how} for x, y, how in ends]
+def _crosses(points: Points, spans: Sequence[tuple[int, slice]], top: float) -> Rows:
+    """A cross at the last point of each trial that did not finish."""
+    ends = [(places.stop - 1, points.lines.unfinished[line]) for line, places in spans]
+    return [
+        {"kind": "cross", "x": float(points.x[last]), "y": min(float(points.y[last]), top), "how": how}
+        for last, how in ends
+        if how
+    ]
 
 
-def top_of(points: Frame, *, bounded: bool) -> float:
-    """The top of the y axis: where trials diverged, what the others reach, so that one does not flatten all."""
-    finished = points.loc[points["unfinished"] == "", "y"]
-    values = finished if len(finished) else points["y"]
-    return float(values.max()) if bounded or len(finished) else float(values.quantile(0.9))
-
-
-def ranked(points: Frame, order: Sequence[str] | None) -> list[str]:
-    """The series by the mean of their final scores, best first, or those of `order` in that order."""
-    means = points.drop_duplicates("trial").groupby("series", sort=False)["final"].mean()
-    best = [str(name) for name in means.sort_values(ascending=False, kind="stable", na_position="last").index]
-    return best if order is None else [name for name in order if name in best]
-
-
-def within(points: Frame, *, start: float | None, stop: float | None, log: str) -> Frame:
-    """The points from start to stop, above zero on logarithmic axes."""
-    kept = pd.Series(True, index=points.index)
-    if start is not None:
-        kept &= points["x"] >= start
-    if stop is not None:
-        kept &= points["x"] <= stop
-    for name in log:
-        kept &= points[name] > 0
-    return points if kept.all() else points[kept]
-
-
-__all__ = ["POINTS", "band", "band_rows", "ranked", "top_of", "within"]
+__all__ = ["POINTS", "band", "band_rows"]

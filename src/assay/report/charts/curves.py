@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import altair as alt
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import axis_of
-from assay.analysis.curves import moving_average
-from assay.analysis.frames import ascending, is_imported
-from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, Quantity, name_of, ranked_by
+from assay.analysis.frames import is_imported
+from assay.analysis.quantities import (
+    AXES,
+    CLASSIFICATION,
+    METRICS,
+    QUANTITIES,
+    REGRESSION,
+    SCORE,
+    SPLITS,
+    Quantity,
+    name_of,
+    score_of,
+)
 from assay.errors import AssayError, listed, unknown
-from assay.report.charts.bands import band_rows, ranked, top_of, within
+from assay.report.charts.bands import band_rows
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
 from assay.report.charts.frames import (
@@ -24,16 +32,14 @@ from assay.report.charts.frames import (
     captions,
     checked,
     ended,
-    floats,
     headed,
     mixed,
     nothing,
-    numbers,
     ordered,
     pooled,
-    unfinished,
     words,
 )
+from assay.report.charts.points import Gathered, Points, gathered, last_medians
 from assay.report.charts.style import (
     SERIES,
     Measure,
@@ -99,100 +105,59 @@ class CurveOptions:
         """The quantity on the y axis."""
         return QUANTITIES[name_of(self.split, self.measure)]
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether that quantity has an upper end."""
+        return self.quantity.high is not None
 
-def learning_curves(trials: Frame, curves: Frame, options: CurveOptions | None = None) -> Any:
+
+def learning_curves(trials: Frame, curves: Frame | Source, options: CurveOptions | None = None) -> Any:
     """The median over the trials of each series as a line, from the lowest to the highest as a band.
+
+    Args:
+        trials: One row per trial.
+        curves: One row per log point, or what gathers those that the chart needs.
+        options: What is drawn.
 
     Raises: AssayError.
     """
     options = options or CurveOptions()
     checked(trials, ["trial", options.by, *([options.facet] if options.facet else [])])
-    checked(curves, ["trial"], what="curves")
     label = options.quantity.label
     heading = headed(
         trials, label + (f" by {short(axis_of(options.by))}" if options.by != "configuration" else ""), options.title
     )
-    points, drawable = _points(trials, curves, options)
-    if options.smooth > 1:
-        by_trial = points.groupby("trial", sort=False)["y"]
-        points["y"] = by_trial.transform(moving_average, options.smooth, partial=True)
-    zoomed = points["trial"].nunique() > 0
-    points = within(points, start=options.start, stop=options.stop, log=options.log)
-    if not len(points):
+    if isinstance(curves, Source):
+        have = curves.gathered(trials, options)
+    else:
+        have = gathered(trials, checked(curves, ["trial"], what="curves"), options)
+    if not len(have.points):
         what = f"a point of {label}"
-        why = f"No point of {label} lies between start and stop." if zoomed else nothing(trials, what)
+        why = f"No point of {label} lies between start and stop." if have.has_any else nothing(trials, what)
         return message(why, heading)
-    choice = _choice(points, options, trials)
-    chart, notes = _drawn(points, options, choice, along=_along(trials, options.x))
-    notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, points, drawable)]
+    choice = _choice(have, options, trials)
+    chart, notes = _drawn(have, options, choice, along=_along(trials, options.x))
+    notes += [f"{ended(trials)} (× at the last point)" if ended(trials) else "", _not_drawn(trials, have)]
     notes += [mixed(trials) if options.x == "seconds" else "", pooled(trials, options.by, options.facet)]
     notes += [f"moving average over {options.smooth} points" if options.smooth > 1 else ""]
-    return dressed(chart, heading, notes, seen=_seen(points, choice, options))
+    return dressed(chart, heading, notes, seen=_seen(have.points, choice, options))
 
 
-def _seen(points: Frame, choice: _Choice, options: CurveOptions) -> str:
+@runtime_checkable
+class Source(Protocol):
+    """Gathers the points that a chart needs from elsewhere than a frame of all points."""
+
+    def gathered(self, trials: Frame, options: CurveOptions) -> Gathered:
+        """What a chart needs of the trials."""
+        ...
+
+
+def _seen(points: Points, choice: _Choice, options: CurveOptions) -> str:
     """Where the first and the last coloured line end, in words."""
-    last = points.drop_duplicates(["trial", "panel", "series"], keep="last").groupby("series", sort=False)["y"].median()
-    ends = [(label, float(last[name])) for name, label in choice.kept.items() if name in last.index]
+    ends = [(choice.kept[name], value) for name, value in last_medians(points, choice.kept).items()]
     write = Measure(options.quantity).text
     lines_of = [f"{label} ends at {write(value)}" for label, value in (ends if len(ends) < 2 else [ends[0], ends[-1]])]
     return f"{'One line' if len(ends) == 1 else f'{len(ends)} lines'}: {', '.join(lines_of)}"
-
-
-def _points(trials: Frame, curves: Frame, options: CurveOptions) -> tuple[Frame, list[str]]:
-    """The finite points, each with its series and panel, sorted by trial and x; and the keys of the trials.
-
-    The column `trial` has the place of its key: a line for each panel and series of a trial that configurations share.
-    The texts of a line are one object each, not one for each of its points. Of series that an order leaves out there
-    are none.
-    """
-    if options.order is not None:
-        kept = set(options.order)
-        trials = trials[np.array([series in kept for series in words(trials, options.by)], dtype=bool)]
-    lines_of = pd.DataFrame(
-        {
-            "trial": trials["trial"].to_numpy(dtype=object),
-            "series": words(trials, options.by),
-            "panel": words(trials, options.facet) if options.facet else "",
-            "unfinished": unfinished(trials),
-            "final": pd.Series(numbers(trials, ranked_by(trials).column), dtype="float64").to_numpy(),
-        }
-    ).drop_duplicates(["trial", "series", "panel"])
-    names = [lines_of[name].astype(str) for name in ("trial", "panel", "series")]
-    order = names[0] if not lines_of["trial"].duplicated().any() else names[0] + "\n" + names[1] + "\n" + names[2]
-    lines_of = lines_of.iloc[np.argsort(order.to_numpy(dtype=object), kind="stable")]
-    y, x, steps = (floats(curves, name) for name in (options.quantity.name, options.x, "iteration"))
-    step = np.where(np.isfinite(steps), steps, x) if options.x == "seconds" else x
-    at, line = _matched(curves["trial"], lines_of["trial"], np.isfinite(x) & np.isfinite(y) & np.isfinite(step))
-    if not ascending(line, x[at]):
-        sorting = np.lexsort((x[at], line))
-        at, line = at[sorting], line[sorting]
-    points = pd.DataFrame({"trial": line, "x": x[at], "y": y[at], "step": step[at]}, copy=False)
-    del x, y, steps, step, at  # of millions of points there is room for one copy
-    for name in ("series", "panel", "unfinished"):
-        points[name] = pd.Series(lines_of[name].to_numpy(dtype=object)[line], dtype=object)
-    points["final"] = lines_of["final"].to_numpy()[line]
-    return points, lines_of["trial"].tolist()
-
-
-def _matched(of_points: Any, of_lines: Any, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of the points that are kept and belong to lines, and the line of each; in several where it has them.
-
-    Args:
-        of_points: The trial of each point.
-        of_lines: The trial of each line.
-        kept: Which points are kept.
-    """
-    codes, names = pd.factorize(of_points)
-    of_trial = pd.Index(names).get_indexer_for(of_lines.to_numpy(dtype=object))
-    lines_of = np.argsort(of_trial, kind="stable")
-    counts = np.bincount(of_trial[of_trial >= 0], minlength=len(names))
-    starts = int((of_trial < 0).sum()) + np.cumsum(counts) - counts
-    at = np.flatnonzero(kept)
-    repeated = counts[codes[at]]
-    place = np.repeat(starts[codes[at]], repeated)
-    place += np.arange(place.size) - np.repeat(np.cumsum(repeated) - repeated, repeated)
-    return np.repeat(at, repeated), lines_of[place]
 
 
 @dataclass(frozen=True)
@@ -207,29 +172,36 @@ class _Choice:
     panels: int
 
 
-def _choice(points: Frame, options: CurveOptions, trials: Frame) -> _Choice:
-    most = min(options.most, 3 * SERIES // 2)
-    names = ranked(points, options.order)
-    kept, rest = names[:most], names[most:]
+def kept_and_grey(names: Sequence[str], most: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Of series by rank those that are coloured, and of the others those that are grey lines."""
+    most = min(most, 3 * SERIES // 2)
+    rest = names[most:]
+    return names[:most], [rest[i] for i in evenly(len(rest), _REST)]
+
+
+def _choice(have: Gathered, options: CurveOptions, trials: Frame) -> _Choice:
+    names = have.ranked
+    if options.order is not None:
+        with_points = set(names)
+        names = [name for name in options.order if name in with_points]
+    kept, grey = kept_and_grey(names, options.most)
     all_panels = ordered(trials[options.facet].tolist()) if options.facet else [""]
-    panels = [name for name in all_panels if name in set(points["panel"])]
+    panels = [name for name in all_panels if name in have.panels]
     if options.facet == options.by:  # a panel for each series: those of the best, and none in grey
-        panels, rest = [name for name in panels if name in kept[:_PANELS]], []
+        panels, grey = [name for name in panels if name in kept[:_PANELS]], []
         kept = kept[:_PANELS]
     named = captions(trials, options.by, kept if options.order is None else options.order)
-    grey = [rest[i] for i in evenly(len(rest), _REST)]
     shown_panels = captions(trials, options.facet or "", panels[:_PANELS])
-    return _Choice({name: named[name] for name in kept}, grey, shown_panels, named, len(names), len(panels))
+    return _Choice({name: named[name] for name in kept}, list(grey), shown_panels, named, len(names), len(panels))
 
 
-def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
+def _drawn(have: Gathered, options: CurveOptions, choice: _Choice, *, along: str) -> tuple[Any, list[str]]:
     """The chart, and the notes of its subtitle on omitted series and thinned points."""
-    top = top_of(points, bounded=options.quantity.high is not None)
-    points = points[points["panel"].isin(list(choice.shown)) & points["series"].isin([*choice.kept, *choice.grey])]
+    top, points = have.top, _shown(have.points, choice)
     rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in options.log)
     highest = max((row["high"] for row in rows if "high" in row), default=top)
     notes = [
-        _composition(choice, points),
+        _composition(choice, points, options),
         f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are omitted"
         if len(choice.shown) < choice.panels
         else "",
@@ -241,12 +213,26 @@ def _drawn(points: Frame, options: CurveOptions, choice: _Choice, *, along: str)
     return _chart(rows, options, choice, along=along, top=top), notes
 
 
-def _composition(choice: _Choice, points: Frame) -> str:
+def _shown(points: Points, choice: _Choice) -> Points:
+    """The points of the lines that are drawn."""
+    series, lines = {*choice.kept, *choice.grey}, points.lines
+    of_lines = zip(lines.panel, lines.series, strict=True)
+    is_shown = np.array([panel in choice.shown and name in series for panel, name in of_lines], dtype=np.bool_)
+    return points if is_shown.all() else points.of(is_shown[points.line])
+
+
+def _score(options: CurveOptions) -> Quantity:
+    """What the series are ranked by: R2 where the curves are of a score of regressions, else accuracy."""
+    is_regression = options.measure in {metric.name for metric in REGRESSION.metrics}
+    return score_of(REGRESSION if is_regression else CLASSIFICATION)
+
+
+def _composition(choice: _Choice, points: Points, options: CurveOptions) -> str:
     if choice.series > len(choice.kept):
         others = f", {len(choice.grey):,} others in grey" if choice.grey else ""
-        return f"the best {len(choice.kept)} of {choice.series:,} by final {ranked_by(points).label}{others}"
-    counts = points.groupby(["panel", "series"])["trial"].nunique()
-    low, high = int(counts.min()), int(counts.max())
+        return f"the best {len(choice.kept)} of {choice.series:,} by final {_score(options).label}{others}"
+    counts = [len(lines_of) for lines_of in points.groups().values()]
+    low, high = min(counts), max(counts)
     if high == 1:
         return "one trial each" if len(counts) > 1 else ""
     return f"median and range of {low} trials" if low == high else f"median and range of {low} to {high} trials"
@@ -258,11 +244,10 @@ def _along(trials: Frame, x: str) -> str:
     return "epochs" if x == "iteration" and steps == {"epochs"} else CURVE_AXES[x]
 
 
-def _not_drawn(trials: Frame, points: Frame, drawable: Sequence[str]) -> str:
+def _not_drawn(trials: Frame, have: Gathered) -> str:
     """The note on imported curves without a point: their log lacks the quantity, or has epochs only."""
     foreign = trials[is_imported(trials)]
-    drawn = {str(drawable[place]) for place in points["trial"].unique()} if len(foreign) else set[str]()
-    names = foreign["configuration"][~foreign["trial"].isin(drawn)].tolist() if len(foreign) else []
+    names = foreign["configuration"][~foreign["trial"].isin(list(have.trials()))].tolist() if len(foreign) else []
     return f"{listed(names)} not drawn: its log lacks these values" if names else ""
 
 

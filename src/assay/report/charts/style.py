@@ -344,13 +344,15 @@ def dressed(chart: Any, title: str, notes: Iterable[str] = (), *, seen: str = ""
 
 def styled(chart: Any) -> Any:
     """The chart with the style that all charts share."""
-    return (
-        chart.configure_title(fontSize=17, subtitleFontSize=13, subtitleColor="#555", subtitlePadding=6)
-        .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor="#e6e6e6")
-        .configure_axisY(labelLimit=280)
-        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelLimit=280, symbolLimit=40)
-        .configure_header(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", labelLimit=280)
-        .configure_view(stroke=None)
+    return chart.configure(  # at once: each call copies the chart
+        title=alt.TitleConfig(fontSize=17, subtitleFontSize=13, subtitleColor="#555", subtitlePadding=6),
+        axis=alt.AxisConfig(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor="#e6e6e6"),
+        axisY=alt.AxisConfig(labelLimit=280),
+        legend=alt.LegendConfig(
+            labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelLimit=280, symbolLimit=40
+        ),
+        header=alt.HeaderConfig(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", labelLimit=280),
+        view=alt.ViewConfig(stroke=None),
     )
 
 

@@ -82,7 +82,7 @@ async function fill(part) {
     const answer = await fetch(part.dataset.part, { cache: 'no-cache' });
     const text = await answer.text();
     wait = +(answer.headers.get('x-assay-behind') ?? 0);
-    if (!answer.ok) throw new Error(text.slice(0, 300));
+    if (!answer.ok && !answer.headers.get('content-type')?.startsWith('text/html')) throw new Error(text.slice(0, 300));
     if (texts.get(part) !== text) {
       texts.set(part, text);
       replace(part, text);

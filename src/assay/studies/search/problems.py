@@ -34,7 +34,7 @@ def search_problems(settings: Settings, baseline: Mapping[str, Any], axes: Seque
         return [
             "search: is missing; design 'search' needs a method and a budget: write [search], and below it trials = 50"
         ]
-    problems = [*condition_problems(axes), *_of_settings(settings, baseline), *_of_keys(axes)]
+    problems = [*condition_problems(axes), *_of_settings(settings, baseline, axes), *_of_keys(axes)]
     return [*problems, *_of_halving(settings, baseline, axes)]
 
 
@@ -58,7 +58,7 @@ def unparsed_problems(options: Mapping[str, Any]) -> Iterator[str]:
         yield f"repeats: got {repeats}; {_GIVEN}"
 
 
-def _of_settings(settings: Settings, baseline: Mapping[str, Any]) -> Iterator[str]:
+def _of_settings(settings: Settings, baseline: Mapping[str, Any], axes: Sequence[Axis]) -> Iterator[str]:
     search = settings.search
     assert search is not None  # checked by the caller
     if settings.repeats > 1:
@@ -77,6 +77,11 @@ def _of_settings(settings: Settings, baseline: Mapping[str, Any]) -> Iterator[st
     in_seconds = isinstance(budget, Mapping) and "seconds" in budget
     if in_seconds and (search.flops is not None or any(one.quantity == "flops" for one in limits)):
         yield "flops: nothing counts the operations of trials whose budget is in seconds; use trials or seconds"
+    if search.flops is not None or any(one.quantity == "flops" for one in limits):
+        values = [baseline.get("model"), *(patch.get("model") for axis in axes for patch in axis.patches.values())]
+        names = [value.get("name") if isinstance(value, Mapping) else value for value in values]  # pyright: ignore
+        if own := [name for name in names if isinstance(name, str) and ":" in name]:
+            yield f"flops: nothing counts the operations of {own[0]!r}, a user's module; use trials or seconds"
 
 
 def _of_task(search: SearchSettings, baseline: Mapping[str, Any]) -> Iterator[str]:
