@@ -127,7 +127,7 @@ def _vanished(schedule: Schedule, warm_up: int, done: int) -> list[str]:
 
 def _answers(history: History, data: Prepared, confusion: Callable[[], Confusion | None]) -> list[str]:
     """That the network is no better than naming the most frequent class of the test set, or the mean target."""
-    if data.targets is not None:
+    if history.recipe.is_regression:
         return _no_better_than_mean(history.r2)
     notes = _majority(history.accuracy, np.bincount(data.y_test, minlength=data.classes), data.class_names)
     matrix = confusion() if notes else None
