@@ -1,7 +1,8 @@
-"""Measures the live page of a store: python -m benchmarks.serve STORE STUDY [--filters N] [--idle SECONDS] [--whole].
+"""Measures the live page of a store: python -m benchmarks.serve STORE STUDY [--filters N] [--idle SECONDS] and more.
 
 The store is that of `python -m benchmarks.synthetic`. The server runs in a process of its own, and this one is its
-browser without drawing: what is measured is what the server takes, until the last byte is here.
+browser without drawing: what is measured is what the server takes, until the last byte is here. With --browser,
+Chromium opens the page (by chromedriver and the package selenium), and what is measured is what its user waits for.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Client:
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         first = urlsplit(self.process.stdout.readline().strip())
-        self.port, self.cookie, self.sizes = int(first.port or 0), "", dict[str, int]()
+        self.first, self.port = first.geturl(), int(first.port or 0)
+        self.cookie, self.sizes = "", dict[str, int]()
         answer = self._answer(f"/?{first.query}")
         self.cookie = str(answer.headers["set-cookie"]).partition(";")[0]
         answer.read()
@@ -146,7 +148,62 @@ def _marks(client: Client, study: str) -> dict[str, int]:
     return counts
 
 
-def measured(store: Path, study: str, *, filters: int, idle: float, whole: bool) -> dict[str, Any]:
+_PAINTED = """
+const [query, done] = arguments, form = document.querySelector('#controls');
+const places = ['#part-rows', '#chart-curves .chart'].map(name => document.querySelector(name)), took = {};
+places.forEach((place, at) => new MutationObserver((_, own) => {
+  own.disconnect();
+  requestAnimationFrame(() => setTimeout(() => {  // after the frame that shows it
+    took[at ? 'curves' : 'table'] = performance.now() - begin;
+    if (Object.keys(took).length === places.length) done(took);
+  }));
+}).observe(place, { childList: true }));
+form.q.value = query;
+const begin = performance.now();
+form.requestSubmit();
+"""
+"""Asks for a query as the key Enter does, and tells when the table and the curves were painted, in milliseconds."""
+
+
+_WHOLE = ("answers", "charts", "comparisons", "about")
+"""The parts of the page that read the whole study, a minute of a core; a filter does not ask for them."""
+
+
+def _browser(client: Client, study: str, count: int) -> dict[str, Any]:
+    """What somebody waits for in Chromium, from a query that is sent to its table and curves on the screen."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"):
+        options.add_argument(word)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        driver.set_script_timeout(60)
+        driver.get(client.first)
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"*/part/{name}*" for name in _WHOLE]})
+        begin = time.perf_counter()
+        driver.get(f"http://127.0.0.1:{client.port}/study/{study}")
+        while not driver.execute_script("return 'drawn' in (document.querySelector('#chart-curves')?.dataset ?? {})"):
+            time.sleep(0.01)
+        first = time.perf_counter() - begin
+        while driver.execute_script("return document.querySelectorAll('.part > .loading').length"):
+            time.sleep(0.1)
+        took = [driver.execute_async_script(_PAINTED, query) for query in _queries(count)]
+    finally:
+        driver.quit()
+    made: dict[str, Any] = {"n": len(took), "first_chart_painted": first}
+    for name in ("table", "curves"):
+        values = [each[name] / 1000 for each in took]
+        made |= {f"{name}_painted_median": statistics.median(values), f"{name}_painted_p95": _p95(values)}
+    return made
+
+
+def measured(
+    store: Path, study: str, *, filters: int, idle: float, whole: bool = False, browser: bool = False
+) -> dict[str, Any]:
     """The figures, by name."""
     client = Client(store)
     try:
@@ -166,6 +223,8 @@ def measured(store: Path, study: str, *, filters: int, idle: float, whole: bool)
             made["answers_cold"] = client.seconds(f"/study/{study}/part/answers")
             made["marks"] = _marks(client, study)
             made["memory_of_everything"] = client.memory()
+        if browser:
+            made["browser"] = _browser(client, study, filters)
         made["idle"] = _idle(client, store, idle)
         return made
     finally:
@@ -181,11 +240,13 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=100)
     parser.add_argument("--idle", type=float, default=30.0)
     parser.add_argument("--whole", action="store_true", help="also the answers and every chart")
+    parser.add_argument("--browser", action="store_true", help="also until it is painted in Chromium")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "store.db"  # the idle clients need somebody who commits
         shutil.copyfile(given.store, copy)
-        made = measured(copy, given.study, filters=given.filters, idle=given.idle, whole=given.whole)
+        chosen = {name: getattr(given, name) for name in ("filters", "idle", "whole", "browser")}
+        made = measured(copy, given.study, **chosen)
     made["machine"] = {"cores": os.cpu_count(), "load": os.getloadavg(), "python": platform.python_version()}
     print(json.dumps(made, indent=1))
 

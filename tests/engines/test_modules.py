@@ -546,3 +546,94 @@ def test_a_batch_that_fails_later_names_its_iteration(bad: str) -> None:
     recipe = recipe_of(f"{bad}:Late", batches={"kind": "shuffled", "size": 4}, budget="1 epoch")
     with pytest.raises(CodeError, match=r"in iteration 360 on a batch of shape \(1, 1, 8, 8\)"):
         trained(recipe)  # 1,437 = 359 x 4 + 1
+
+
+# --- objects from Python ---------------------------------------------------------------------------------------------
+
+
+def small() -> Any:
+    torch.manual_seed(5)
+    nn = torch.nn
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 10))
+
+
+def test_a_module_object_trains_from_its_weights_and_stays_as_it_is() -> None:
+    from assay.engines.torch_modules import iteration_seed
+
+    net, recipe = small(), {"budget": "12 iterations", "seed": 3, "precision": "float64"}
+    history = assay.fit(recipe, model=net, optimizer=lambda p: torch.optim.NAdam(p, lr=0.01))
+    for name, array in small().state_dict().items():
+        assert torch.equal(net.state_dict()[name], array)
+    parsed = Recipe.parse(recipe)
+    data = prepared(parsed, assay.load_data("digits"))
+    net = net.double().train()
+    nadam = torch.optim.NAdam(net.parameters(), lr=0.01)
+    x, y = torch.tensor(data.x_train), torch.tensor(data.y_train)
+    rows = make_batches(parsed.batches, (3,), 1, 12, len(y)).rows
+    assert rows is not None
+    for t in range(1, 13):
+        batch = torch.tensor(rows[0, t - 1].astype(np.int64))
+        torch.manual_seed(iteration_seed(3, t))
+        nadam.zero_grad()
+        torch.nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+        nadam.step()
+    for name, array in net.state_dict().items():
+        np.testing.assert_allclose(history.checkpoint.weights[name][0], array.numpy(), rtol=1e-11, atol=1e-11)
+    said = [note for note in history.notes if "was given as an object" in note]
+    assert [note.split()[1] for note in said] == ["model", "optimizer"]
+    assert "starts from the weights of that module" in said[0]
+    other = assay.fit(recipe, model=small())
+    assert other.recipe.key() != assay.fit(recipe, model=small()).recipe.key()
+    longer = assay.fit(history.recipe.with_budget(iterations=20), start=history)
+    whole = assay.fit(recipe | {"budget": "20 iterations"}, model=small(), optimizer=history.recipe.optimizer)
+    assert bits(longer.checkpoint) == bits(whole.checkpoint)
+
+
+def test_a_class_is_initialised_by_the_seed(mine: str) -> None:
+    with allowing_code():
+        named = assay.fit({"budget": "3 iterations", "seed": 4, "model": f"{mine}:Net"})
+    own = assay.fit({"budget": "3 iterations", "seed": 4}, model=sys.modules[mine].Net)
+    assert own.recipe.key() == named.recipe.key()
+    assert bits(own.checkpoint) == bits(named.checkpoint)
+
+    def local(inputs: int, classes: int) -> Any:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(inputs, classes))
+
+    a, b = (assay.fit({"budget": "3 iterations", "seed": seed}, model=local) for seed in (4, 5))
+    assert bits(a.checkpoint) != bits(b.checkpoint)
+    assert any("was given as an object" in note for note in a.notes)
+
+
+def test_the_groups_of_a_function_keep_the_ratios_of_their_rates() -> None:
+    def two(parameters: Any) -> Any:
+        first, *rest = list(parameters)
+        return torch.optim.SGD([{"params": [first], "lr": 0.1}, {"params": rest, "lr": 0.01}], lr=1.0)
+
+    one = assay.fit({"budget": "1 iteration"}, model=small(), optimizer={"name": "torch.optim:SGD", "lr": 0.1})
+    both = assay.fit({"budget": "1 iteration"}, model=small(), optimizer=two)
+    start = small().state_dict()
+    for name, ratio in [("1.weight", 1.0), ("4.bias", 0.1), ("4.weight", 0.1)]:
+        if name == "1.weight" and not np.array_equal(both.checkpoint.weights[name], one.checkpoint.weights[name]):
+            ratio = 0.1  # the first array of the engine's order is another
+        step = one.checkpoint.weights[name][0] - start[name].numpy()
+        np.testing.assert_allclose(both.checkpoint.weights[name][0] - start[name].numpy(), ratio * step, atol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"optimizer": lambda p: 3}, "the function returned a int; expected a torch.optim.Optimizer"),
+        ({"optimizer": lambda p: torch.optim.SGD(small().parameters(), lr=1)}, "does not use the parameters"),
+        ({"optimizer": lambda p: torch.optim.SGD(list(p)[:1], lr=1)}, "did not change the parameter"),
+        ({"model": lambda: 3}, "returned a int; expected a torch.nn.Module"),
+        ({"model": lambda x: x, "optimizer": lambda p: 1 / 0}, "model.x: is missing(?s:.*)ZeroDivisionError"),
+    ],
+)
+def test_wrong_objects_are_named(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AssayError, match=sentence):
+        assay.fit({"budget": "2 iterations"}, **given)
+
+
+def test_a_study_refuses_an_object(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="baseline.model: got an object, which no worker could import"):
+        assay.run({"baseline": {"model": small()}, "repeats": 3}, store=str(tmp_path / "assay.db"))

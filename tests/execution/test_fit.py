@@ -127,5 +127,7 @@ def test_a_model_and_an_optimizer_are_given_by_name_or_table() -> None:
     )
     layers = ["flatten", {"kind": "dense", "units": 4, "activation": "relu"}]
     assert assay.fit({"budget": "1 iteration"}, model=layers).parameters == 64 * 4 + 4 + 4 * 10 + 10
-    with pytest.raises(AssayError, match="2 errors(.|\n)*model: got a function(.|\n)*optimizer: got a function"):
-        assay.fit(model=lambda: None, optimizer=lambda parameters: None)
+    with pytest.raises(
+        AssayError, match="2 errors(.|\n)*model.width: is missing(.|\n)*the function returned a NoneType"
+    ):
+        assay.fit(model=lambda width: None, optimizer=lambda parameters: None)

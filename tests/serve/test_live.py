@@ -41,6 +41,46 @@ def _cookie(server: LiveServer) -> str:
     return str(answer.headers["set-cookie"]).partition(";")[0]
 
 
+_COMMIT_TO_POSTGRESQL = """
+import sys, psycopg
+with psycopg.connect(sys.argv[1].replace("+psycopg", "")) as connection:
+    connection.execute("INSERT INTO machine (hash, description) VALUES (%s, '{}')", [sys.argv[2]])
+"""
+
+
+@pytest.mark.postgres
+def test_a_commit_of_another_process_to_postgresql_is_sent_within_a_second() -> None:
+    if program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    with postgres() as url:
+        Store(url).close()
+        with serving(url) as server:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection.request("GET", "/events", headers={"cookie": _cookie(server)})
+            events = connection.getresponse()
+            last = _revision(events)
+            took: list[float] = []
+            for number in range(5):
+                words = [sys.executable, "-c", _COMMIT_TO_POSTGRESQL, url, f"{number:x}"]
+                subprocess.run(words, check=True)
+                begin = time.monotonic()  # the commit is some milliseconds old
+                revision = _revision(events)
+                took.append(time.monotonic() - begin)
+                assert revision != last
+                last = revision
+            events.close()
+            connection.close()
+        assert max(took) < 1.0, took
+
+
+def _revision(events: http.client.HTTPResponse) -> str:
+    """The next revision of a stream."""
+    line = events.readline().decode()
+    while not line.startswith("data: "):
+        line = events.readline().decode()
+    return json.loads(line.removeprefix("data: "))
+
+
 def test_a_commit_of_another_process_is_sent_within_a_second(tmp_path: Path) -> None:
     made_results(tmp_path)
     with serving(tmp_path / "store.db") as server:

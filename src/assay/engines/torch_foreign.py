@@ -66,6 +66,10 @@ class ForeignTrial(TorchTrial):
         for name, view in self._own_views(self.g).items():
             self.parameters[name].grad = view
         self.optimizers: list[Any] = [self._built(member) for member in self.members]
+        self._ratios = [
+            [_ratio(group, member.own.learning_rate) for group in optimizer.param_groups]
+            for member, optimizer in zip(self.members, self.optimizers, strict=True)
+        ]
         self._initial = [_numbers(group) for group in self._groups()]
         self.has_modes = any(map(_has_modes, self.optimizers))
         self._train()
@@ -113,9 +117,9 @@ class ForeignTrial(TorchTrial):
 
     def step(self, learning_rate: float) -> None:
         """Moves the weights by one step of the library's optimizer at this learning rate."""
-        for member, optimizer in zip(self.members, self.optimizers, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * member.ratio
+        for member, optimizer, ratios in zip(self.members, self.optimizers, self._ratios, strict=True):
+            for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+                group["lr"] = learning_rate * member.ratio * ratio
             with self._errors(member.own, "failed in its step"):
                 optimizer.step()
         self.seen += 1
@@ -287,6 +291,12 @@ def _steps(trial: ForeignTrial, *, first: int, count: int) -> None:
         values = np.cos(np.arange(len(trial.g)) * t + 0.5)
         trial.g.copy_(torch.as_tensor(values, dtype=trial.g.dtype))
         trial.step(0.1)
+
+
+def _ratio(group: dict[str, Any], rate: float) -> float:
+    """The rate of a group over that of its optimizer: 1, but for groups that a user's function makes."""
+    own = float(group["lr"])
+    return 1.0 if own == rate else own / rate
 
 
 def _has_modes(optimizer: Any) -> bool:

@@ -15,7 +15,8 @@ from assay.data.datasets import load
 from assay.data.splits import drawn_for_test
 from assay.engines import choose
 from assay.engines.program import Command
-from assay.errors import AssayError, DataError, RecipeError
+from assay.errors import AssayError, CodeError, DataError, RecipeError
+from assay.parts.given import model_of_object, optimizer_of_object
 from assay.parts.part import Part
 from assay.recipe.model import Recipe
 from assay.recipe.named import recipe_table
@@ -104,8 +105,11 @@ def fit(
             20.
         on_point: A function that is called with each new `Point` of the curve, off the clock of training. The training
             stops where it returns True.
-        model: The model of the recipe: a name, a table, or a list of layers.
-        optimizer: The optimizer of the recipe: a name, a table, or an instance of your own class.
+        model: The model of the recipe: a name, a table, or a list of layers. Also a `torch.nn.Module`, which is copied
+            and trained from its own weights, or its class, or a function that returns one, which the recipe's seed
+            initialises.
+        optimizer: The optimizer of the recipe: a name, a table, an instance of your own class, or a function that makes
+            one of torch from parameters, such as `lambda p: torch.optim.NAdam(p, lr=1e-3)`.
 
     Returns:
         The history: the learning curve, the outcome, the time breakdown and the trained weights.
@@ -128,6 +132,7 @@ def fit(
         recipe = Recipe.parse(recipe_table(recipe), source=str(recipe))
     elif recipe is None or isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe or {})
+    model, optimizer, given = _of_objects(model, optimizer)
     if parts := _parts(model, optimizer):
         recipe = recipe.patched(*parts)
     dataset = data if data is None or isinstance(data, Dataset) else _of_arrays(data, recipe.data.task)
@@ -150,23 +155,32 @@ def fit(
             confusion = confusion_of(run)
     history = replace(ended, ledger=run.histories()[0].ledger, confusion=confusion)
     notes = result_notes(history, run.data, lambda: confusion)
-    return replace(history, warnings=(*history.warnings, *notes))
+    return replace(history, warnings=(*history.warnings, *given, *notes))
+
+
+def _of_objects(model: Any, optimizer: Any) -> tuple[Any, Any, list[str]]:
+    """A model and an optimizer with those that are objects of torch, or functions, as parts of a recipe; and sentences
+    on what the key does not cover. Raises: RecipeError, with all that is wrong."""
+    problems, notes = list[str](), list[str]()
+    if callable(model) and not isinstance(model, Part):
+        try:
+            model, note = model_of_object(model)
+            notes.append(note)
+        except CodeError as error:
+            problems.append(str(error))
+    if callable(optimizer) and not isinstance(optimizer, Part):
+        try:
+            optimizer, note = optimizer_of_object(optimizer)
+            notes.append(note)
+        except CodeError as error:
+            problems.append(str(error))
+    if problems:
+        raise RecipeError(problems, source="fit")
+    return model, optimizer, [note for note in notes if note]
 
 
 def _parts(model: Any, optimizer: Any) -> list[dict[str, Any]]:
-    """The patches of a model and an optimizer that are given next to a recipe. Raises: RecipeError."""
-    problems: list[str] = []
-    if callable(model):
-        problems.append(
-            f"model: got {_kind(model)}; expected a name, a table such as {{'hidden': [64]}}, or a list of layers"
-        )
-    if callable(optimizer) and not isinstance(optimizer, Part):
-        problems.append(
-            f"optimizer: got {_kind(optimizer)}; expected its name and settings as data, such as "
-            "{'name': 'torch.optim:NAdam', 'learning_rate': 0.001}"
-        )
-    if problems:
-        raise RecipeError(problems, source="fit")
+    """The patches of a model and an optimizer that are given next to a recipe."""
     layers = {"layers": list(model)} if isinstance(model, list | tuple) else model
     given = {"model": layers, "optimizer": optimizer}
     return [{key: value} for key, value in given.items() if value is not None]
@@ -174,10 +188,6 @@ def _parts(model: Any, optimizer: Any) -> list[dict[str, Any]]:
 
 def _is_true(answer: object) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
-
-
-def _kind(value: Any) -> str:
-    return "a function" if getattr(value, "__name__", "") else f"an object of class {type(value).__name__}"
 
 
 def _of_arrays(data: Sequence[Any], task: str | None) -> Dataset:

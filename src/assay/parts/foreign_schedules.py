@@ -1,7 +1,8 @@
-"""Learning-rate schedules of torch by name, such as `torch.optim.lr_scheduler:StepLR`.
+"""Learning-rate schedules of torch and optax by name: `torch.optim.lr_scheduler:StepLR`, `optax:linear_schedule`.
 
-The scheduler is stepped once per iteration with an optimizer of no weights, outside the engines, so that every engine
-trains with its rates. Its absolute rates, such as `eta_min`, are those of the library.
+A scheduler of torch is stepped once per iteration with an optimizer of no weights, a function of optax is called with
+every count, outside the engines, so that every engine trains with its rates. Absolute rates, such as `eta_min` and
+`end_value`, are those of the library.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from assay.parts.foreign import check_installed, code_of, kind_of_argument
 from assay.parts.schedules import Numbers, Schedule
 
 MODULE = "torch.optim.lr_scheduler"
+OPTAX = "optax"
 _NOT_ARGUMENTS = {"optimizer", "last_epoch", "cycle_momentum", "base_momentum", "max_momentum"}
-_IS_RATE = ("base_lr", "max_lr")
+_IS_RATE = ("base_lr", "max_lr", "peak_value", "init_value", "value")
 """Arguments that are the optimizer's learning rate, the first that a scheduler has, so that it is written once."""
+_BLOCK = 1024
 MISFITS = {
+    "join_schedules": "needs schedules, which are code and not plain data",
+    "sgdr_schedule": "takes a list of tables of arguments; use torch.optim.lr_scheduler:CosineAnnealingWarmRestarts",
+    "piecewise_constant_schedule": "takes a table of boundaries; use torch.optim.lr_scheduler:MultiStepLR",
+    "piecewise_interpolate_schedule": "takes a table of boundaries; use Assay's schedules or another of optax",
     "ChainedScheduler": "needs schedulers, which are code and not plain data",
     "SequentialLR": "needs schedulers, which are code and not plain data",
     "LambdaLR": "needs a function, which is code and not plain data",
@@ -34,7 +41,7 @@ MISFITS = {
 
 
 class ForeignSchedule(Schedule):
-    """A schedule of torch: its name, its arguments, and the package's version, which is part of a trial's key."""
+    """A schedule of torch or optax: its name, its arguments, and the package's version, which is part of the key."""
 
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
@@ -73,12 +80,13 @@ class ForeignSchedule(Schedule):
         if package != self.package:
             raise CodeError(f"schedule {self.name!r} is of {self.package}, and this is {package}; leave `package` out")
         last = int(s.max(initial=0.0)) + 1
-        table = _table(made, self.arguments, learning_rate, 1 << (last - 1).bit_length())
+        count = 1 << (last - 1).bit_length()
+        table = (_table if isinstance(made, type) else _table_of_optax)(made, self.arguments, learning_rate, count)
         return table[s.astype(np.int64)]
 
 
 def foreign_schedule(value: Any, *, stored: bool) -> ForeignSchedule | None:
-    """The schedule of torch that a recipe's value is or names; None if it names another.
+    """The schedule of torch or optax that a recipe's value is or names; None if it names another.
 
     `stored`: the value is that of a stored trial, for which nothing is imported. Raises: CodeError.
     """
@@ -100,6 +108,15 @@ def foreign_schedule(value: Any, *, stored: bool) -> ForeignSchedule | None:
 
 
 @functools.cache
+def exports_of_optax() -> dict[str, Any]:
+    """The functions that optax exports and that return a schedule, by name. Raises: CodeError."""
+    check_installed("optax")
+    optax: Any = importlib.import_module(OPTAX)
+    functions = {name: value for name, value in sorted(vars(optax).items()) if inspect.isfunction(value)}
+    return {name: f for name, f in functions.items() if f.__annotations__.get("return") in (optax.Schedule, "Schedule")}
+
+
+@functools.cache
 def exports() -> dict[str, Any]:
     """The schedulers that torch.optim.lr_scheduler exports, by name. Raises: CodeError."""
     check_installed("torch")
@@ -111,28 +128,33 @@ def exports() -> dict[str, Any]:
 
 @functools.cache
 def _class_of(name: str) -> tuple[Any, str]:
-    """The class of a scheduler and its package; kept, because rates are asked for in every chunk of a training.
+    """The class of a scheduler, or the function that makes a schedule, and its package; kept, because rates are asked
+    for in every chunk of a training.
 
     Raises: CodeError.
     """
     module, _, path = name.partition(":")
-    if module != MODULE:
-        raise CodeError(f"{name!r} is no schedule; expected one of Assay's, or one of torch, such as '{MODULE}:StepLR'")
-    if path not in exports():
-        raise CodeError(has_no(f"module {module!r}", "schedule", path, list(exports())))
+    if module not in (MODULE, OPTAX):
+        raise CodeError(
+            f"{name!r} is no schedule; expected one of Assay's, one of torch, such as '{MODULE}:StepLR', or one of "
+            f"optax, such as '{OPTAX}:cosine_decay_schedule'"
+        )
+    exported = exports() if module == MODULE else exports_of_optax()
+    if path not in exported:
+        raise CodeError(has_no(f"module {module!r}", "schedule", path, list(exported)))
     if path in MISFITS:
         raise CodeError(f"schedule {name!r} {MISFITS[path]}")
-    return exports()[path], code_of(exports()[path])
+    return exported[path], code_of(exported[path])
 
 
 def _rate_argument(made: Any) -> str:
     """The argument of a scheduler that is the optimizer's learning rate; "" if it has none."""
-    names = inspect.signature(made.__init__).parameters
+    names = inspect.signature(made).parameters
     return next((key for key in _IS_RATE if key in names), "")
 
 
 def _parameters(made: Any) -> dict[str, inspect.Parameter]:
-    parameters = list(inspect.signature(made.__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(made).parameters.values())
     hidden = {*_NOT_ARGUMENTS, _rate_argument(made)}
     return {p.name: p for p in parameters if p.name not in hidden and not p.name.endswith("_fn")}
 
@@ -142,9 +164,14 @@ def _checked(name: str, made: Any, settings: dict[str, Any]) -> dict[str, Any]:
     from pydantic import TypeAdapter, ValidationError
 
     known, problems, result = _parameters(made), list[str](), dict[str, Any]()
-    problems += [has_no(f"schedule {name!r}", "key", key, ["warm_up", *known]) for key in settings if key not in known]
+    rate = _rate_argument(made)
+    for key in settings:
+        if key == rate:
+            problems.append(f"{key}: is the optimizer's learning_rate, which is written there; leave it out")
+        elif key not in known:
+            problems.append(has_no(f"schedule {name!r}", "key", key, ["warm_up", *known]))
     for key, parameter in known.items():
-        kind: Any = tuple[int, ...] if key == "milestones" else kind_of_argument(parameter)
+        kind: Any = tuple[int, ...] if key == "milestones" else _kind(made, parameter)
         if key not in settings:
             if parameter.default is parameter.empty:
                 problems.append(f"{key}: is missing, and has no default")
@@ -158,12 +185,41 @@ def _checked(name: str, made: Any, settings: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"{key}: got {value!r}; {error.errors()[0]['msg'].replace('Input should be', 'expected')}")
     if not problems:
         try:
-            _table(made, tuple(sorted(result.items())), 0.1, 2)
+            (_table if isinstance(made, type) else _table_of_optax)(made, tuple(sorted(result.items())), 0.1, 2)
         except Exception as error:
             problems.append(f"refuses its arguments: {(str(error).splitlines() or [''])[0]}")
     if problems:
         raise CodeError("; ".join(problems))
     return result
+
+
+def _kind(made: Any, parameter: inspect.Parameter) -> Any:
+    """The type of an argument's values."""
+    if isinstance(made, type):
+        return kind_of_argument(parameter)
+    if isinstance(parameter.default, bool) or parameter.annotation in (int, "int"):  # counts stay whole
+        return bool if isinstance(parameter.default, bool) else int
+    return float | None if parameter.default is None else float
+
+
+@functools.lru_cache(maxsize=64)
+def _table_of_optax(made: Any, arguments: tuple[tuple[str, Any], ...], learning_rate: float, count: int) -> Numbers:
+    """The rates of the first `count` iterations by a function of optax, in float64 on the processor.
+
+    Block by block, so that a rate has the same bits in every table.
+    """
+    jax: Any = importlib.import_module("jax")
+    settings = dict(arguments) | {_rate_argument(made): learning_rate}
+    with _float64(jax), jax.default_device(jax.devices("cpu")[0]):
+        of_block = jax.jit(jax.vmap(made(**settings)))
+        starts = range(0, count, _BLOCK)
+        blocks = [np.asarray(of_block(jax.numpy.arange(i, i + _BLOCK)), np.float64) for i in starts]
+        return np.concatenate(blocks)[:count]
+
+
+def _float64(jax: Any) -> Any:
+    """A context manager that enables jax's 64-bit types."""
+    return (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64(True)
 
 
 @functools.lru_cache(maxsize=64)

@@ -44,6 +44,9 @@ HANDED_IN = (*INPUTS, SHAPE, CHANNELS, *CLASSES)
 """Arguments that Assay gives where a model's signature has them: the number of values of an example, its shape as the
 module sees it, its channels, and the number of classes."""
 
+GIVEN = "given"
+"""The place of a module that a program gave as an object, in this process alone (see `given`)."""
+
 _RESERVED = ("name", "output", "code")
 
 
@@ -131,6 +134,11 @@ def module_of(value: object, *, stored: bool) -> ForeignModel | None:
     """
     if isinstance(value, ForeignModel):
         return value
+    if is_torch_module(value) or (callable(value) and not isinstance(value, Model)):
+        raise CodeError(
+            "got an object, which no worker could import; write its class or function into a module and name it, "
+            "such as 'my_models:Net'. assay.fit(model=...) trains an object in this process"
+        )
     given: dict[str, Any] = {"name": value} if isinstance(value, str) else {}
     if isinstance(value, Mapping):
         given = {str(key): entry for key, entry in value.items()}  # pyright: ignore
@@ -185,6 +193,8 @@ def factory_of(name: str) -> Factory:
     if name in _factories:
         return _factories[name]
     module, _, path = name.partition(":")
+    if module == GIVEN:
+        raise CodeError(f"model {name!r} was an object in another process, which is gone; give it to assay.fit again")
     if not all(step.isidentifier() for step in (*module.split("."), *path.split("."))):
         raise CodeError(f"got {name!r}; expected the place of a class or function, such as 'my_models:Net'")
     make = loaded_object(name)
@@ -198,14 +208,33 @@ def factory_of(name: str) -> Factory:
     return _factories.setdefault(name, _checked_factory(name, make))
 
 
+def register(name: str, factory: Factory) -> None:
+    """Keeps a factory that a program gave, under a name of this process."""
+    _factories[name] = factory
+
+
+def named_factory(value: Any) -> tuple[str, Factory] | None:
+    """The name of a class or function, and its factory; None where no other process could import it by that.
+
+    Raises: CodeError where it makes no module.
+    """
+    module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    name = f"{module}:{path}"
+    if not module or module == "__main__" or "<" in path or loaded_object(name) is not value:
+        return None
+    if name not in _factories:
+        register(name, _checked_factory(name, value))
+    return name, _factories[name]
+
+
 def _checked_factory(name: str, make: object) -> Factory:
     """Raises: CodeError if it makes no module, or cannot be found again by its name."""
     if isinstance(make, type) and not _is_module_class(make):
         raise CodeError(f"{name!r} is a class without the base torch.nn.Module; expected one, or a function")
     if not callable(make):
-        hint = "; write a function that returns it" if _is_module(make) else ""
+        hint = "; write a function that returns it" if is_torch_module(make) else ""
         raise CodeError(f"{name!r} is {_a(make)}; expected a class of torch.nn.Module or a function{hint}")
-    if _is_module(make):
+    if is_torch_module(make):
         raise CodeError(
             f"{name!r} is a module that is made already, so that no seed can draw its initial weights; expected its "
             "class, or a function that returns it"
@@ -234,7 +263,8 @@ def _is_module_class(value: type) -> bool:
     return base is not None and issubclass(value, base) and value is not base
 
 
-def _is_module(value: object) -> bool:
+def is_torch_module(value: object) -> bool:
+    """Whether an object is a module of torch; torch is not imported for it."""
     base = getattr(sys.modules.get("torch.nn"), "Module", None)
     return base is not None and isinstance(value, base)
 
@@ -267,7 +297,7 @@ class ModuleNetwork(Network):
 
     def built(self, seed: int) -> Any:
         """A new module, with the weights that it draws after `torch.manual_seed(seed)`. Raises: CodeError."""
-        torch = _torch()
+        torch = torch_library()
         factory = self.model.factory()
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
@@ -286,7 +316,7 @@ class ModuleNetwork(Network):
 
     def _check(self, module: Any) -> None:
         """Raises: CodeError if it is no module, or one whose arrays cannot be trained and stored."""
-        torch, owner = _torch(), f"model {self.model.name!r}"
+        torch, owner = torch_library(), f"model {self.model.name!r}"
         if not isinstance(module, torch.nn.Module):
             raise CodeError(f"{owner} returned {_a(module)}; expected a torch.nn.Module")
         arrays = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -388,7 +418,7 @@ def parts_of(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def as_array(tensor: Any, *, wide: bool = False) -> NDArray[Any]:
     """A copy of a tensor; with `wide`, real numbers as float64. A type that NumPy lacks becomes float32."""
     tensor = tensor.detach().cpu()
-    if tensor.is_floating_point() and (wide or tensor.dtype not in (_torch().float32, _torch().float64)):
+    if tensor.is_floating_point() and (wide or tensor.dtype not in (torch_library().float32, torch_library().float64)):
         tensor = tensor.double() if wide else tensor.float()
     return np.array(tensor.numpy(), order="C")
 
@@ -408,7 +438,8 @@ def arrays_in(tensors: Mapping[str, NDArray[Any]], slots: int) -> tuple[Arrays, 
     return weights, kept
 
 
-def _torch() -> Any:
+def torch_library() -> Any:
+    """torch. Raises: CodeError where it is not installed."""
     try:
         return importlib.import_module("torch")
     except ImportError:
