@@ -7,10 +7,12 @@ from dataclasses import fields
 import pytest
 
 from assay.analysis.quantities import (
+    CLASSIFIED,
     MACRO_SCORES,
     MEASURED,
     MEASURES,
     METRICS,
+    OF_REGRESSION,
     QUANTITIES,
     SCORES,
     SPLITS,
@@ -30,14 +32,23 @@ from tests.analysis.frames import trials
 def test_every_metric_is_measured_on_every_split() -> None:
     assert set(MEASURED) == {name_of(split, metric) for split in SPLITS for metric in METRICS}
     assert TEST_SCORE.name == "test_accuracy" and TEST_SCORE.column == "accuracy"
-    assert ("train_accuracy", "validation_accuracy", "accuracy", *MACRO_SCORES) == SCORES
+    assert (
+        "train_accuracy",
+        "train_r2",
+        "validation_accuracy",
+        "validation_r2",
+        "accuracy",
+        "r2",
+        *MACRO_SCORES,
+    ) == SCORES
 
 
 def test_points_stored_rows_and_logs_hold_the_measured_quantities() -> None:
-    assert tuple(field.name for field in fields(Point))[3:] == MEASURED == READ
+    assert tuple(field.name for field in fields(Point))[3:] == (*CLASSIFIED, *OF_REGRESSION)
+    assert CLASSIFIED == READ and set(MEASURED) == {*CLASSIFIED, *OF_REGRESSION}
     columns = {QUANTITIES[name].column for name in MEASURED}
-    for table in ("result", "imported"):
-        assert columns <= set(metadata.tables[table].columns.keys())
+    assert columns <= set(metadata.tables["result"].columns.keys())
+    assert {QUANTITIES[name].column for name in CLASSIFIED} <= set(metadata.tables["imported"].columns.keys())
     assert set(MEASURES) < set(COLUMNS)
     point = Point(1, 2, 3.0, train_loss=0.5, test_accuracy=0.9)
     assert end_columns(point) == dict.fromkeys(columns) | {"train_loss": 0.5, "accuracy": 0.9}

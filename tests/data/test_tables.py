@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[pandas.DataFrame, str]] = {
         TABLE.assign(width=TABLE.width.where(TABLE.index != 4)),
         r"row 5 has no value in column 'width' \(1 rows, 1 columns",
     ),
-    "real": (TABLE.assign(label=TABLE.width + 0.25), r"real numbers, such as -2.75 in row 1; Assay classifies"),
+    "real": (TABLE.assign(label=TABLE.width + 0.25), r"such as -2.75 in row 1, .* say data.task"),
     "one class": (TABLE.assign(label="a"), "all training examples are of class 'a'"),
     "mixed": (TABLE.assign(width=["?", *map(str, range(N - 1))]), "numbers and texts, such as '\\?'"),
     "commas": (TABLE.assign(width=[f"{i},5" for i in range(N)]), "numbers with commas, such as '1?[0-9],5'"),

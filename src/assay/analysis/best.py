@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from assay.analysis.quantities import LOSS, SCORE, name_of
+from assay.analysis.quantities import CLASSIFICATION, LOSS, REGRESSION, name_of, task_of
 
 Frame = Any  # a pandas frame
+_TASKS = (CLASSIFICATION, REGRESSION)
 COLUMNS = ("best_iteration", "best_set", "best_loss", "best_accuracy")
 
 
@@ -29,16 +30,19 @@ class BestPoint:
         set: On which examples loss and accuracy were measured: "validation" or "test".
         loss: The loss there.
         accuracy: The accuracy there, a fraction; None if it was not measured.
+        r2: R2 there, of a regression; None if it was not measured.
     """
 
     iteration: int
     set: str
     loss: float
     accuracy: float | None
+    r2: float | None = None
 
     def plain(self, *, steps: str = "iterations") -> dict[str, Any]:
         """Its plain data; `steps`: what the curve counts, "iterations" or "epochs"."""
         values = asdict(self)
+        del values["r2" if self.r2 is None else "accuracy"]
         return {steps.removesuffix("s"): values.pop("iteration")} | values
 
 
@@ -48,11 +52,13 @@ def best_point(points: Sequence[Measured]) -> BestPoint | None:
     The validation set decides if any point has its loss, because the test set should not select.
     """
     for split in ("validation", "test"):
-        column, score = name_of(split, LOSS.name), name_of(split, SCORE.name)
+        column, names = name_of(split, LOSS.name), [name_of(split, task.score.name) for task in _TASKS]
         measured = [point for point in points if _finite(getattr(point, column))]
         if measured:
             best = min(measured, key=lambda point: getattr(point, column))
-            return BestPoint(best.iteration, split, getattr(best, column), getattr(best, score))
+            return BestPoint(
+                best.iteration, split, getattr(best, column), *(getattr(best, name, None) for name in names)
+            )
     return None
 
 
@@ -63,7 +69,7 @@ def best_points(curves: Frame) -> Frame:
 
     losses, scores = (
         {split: curves[name_of(split, metric.name)].to_numpy(dtype=np.float64) for split in ("validation", "test")}
-        for metric in (LOSS, SCORE)
+        for metric in (LOSS, task_of(curves).score)
     )
     codes, names = pd.factorize(curves["trial"])
     validated = np.bincount(codes, np.isfinite(losses["validation"]), minlength=len(names)) > 0
@@ -77,7 +83,8 @@ def best_points(curves: Frame) -> Frame:
     table = curves[["trial", "iteration"]].iloc[lowest].rename(columns={"iteration": "best_iteration"})
     of_set = np.where(by_validation[lowest], "validation", "test").astype(object)
     accuracy = np.where(np.isfinite(accuracy), accuracy, np.nan)
-    return table.assign(best_set=of_set, best_loss=loss[lowest], best_accuracy=accuracy).reset_index(drop=True)
+    score = f"best_{task_of(curves).score.name}"
+    return table.assign(**{"best_set": of_set, "best_loss": loss[lowest], score: accuracy}).reset_index(drop=True)
 
 
 def judged(point: Measured, metric: str) -> float:

@@ -25,7 +25,7 @@ from assay.analysis.frames import (
     same_clock,
     spread,
 )
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import TEST_SCORE, no_accuracy
 from assay.analysis.seeds import counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
 from assay.system.load import BUSY
@@ -108,6 +108,8 @@ def effort(trials: pd.DataFrame, *, cost: str = "seconds") -> pd.DataFrame:
     """
     if cost not in COSTS:
         raise AssayError(unknown("cost", cost, COSTS))
+    if reason := no_accuracy(trials, "effort is training seconds / accuracy"):
+        raise AssayError(f"{reason}: compare its configurations by seconds, or by what is Pareto-optimal")
     need(trials, ["configuration", "outcome", TEST_SCORE.column, cost])
     marked: list[str] = []
     used = trials

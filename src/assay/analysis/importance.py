@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import factorized, need, numbers
-from assay.analysis.quantities import MEASURES, TEST_SCORE
+from assay.analysis.quantities import MEASURES, ranked_by
 from assay.analysis.seeds import with_counted
 from assay.errors import AssayError, unknown
 from assay.rng import stream
@@ -25,7 +25,7 @@ Leaves = tuple[Floats, list[Floats]]  # the value of each leaf (L,); for each ax
 
 
 def importance(
-    trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column, trees: int = 64, seed: int = 0
+    trials: pd.DataFrame, axes: Sequence[str], *, measure: str | None = None, trees: int = 64, seed: int = 0
 ) -> pd.DataFrame:
     """The fraction of the variance that each axis explains alone, and that each two axes explain by their interaction.
 
@@ -48,6 +48,7 @@ def importance(
     Source: Hutter, Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance" (2014);
     Breiman, "Random forests" (2001), section 3.1, for the error out of bag.
     """
+    measure = ranked_by(trials).column if measure is None else measure
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
     if not axes:

@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import FINISHED, measured, median, need, numbers, outcome_counts, places, same_clock, spread
-from assay.analysis.quantities import QUANTITIES, SCORES, TEST_SCORE
+from assay.analysis.quantities import QUANTITIES, SCORES, ranked_by
 from assay.analysis.seeds import counted, is_worse_when_ended, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
 
 COSTS = ("seconds", "flops", "parameters")
 
 
-def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE.column) -> pd.DataFrame:
+def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str | None = None) -> pd.DataFrame:
     """Every configuration by its median cost and mean gain, with the Pareto-optimal ones marked.
 
     One configuration dominates another if it costs no more, gains no less, and is better in one of the two. The gain
@@ -33,6 +33,7 @@ def front(trials: pd.DataFrame, *, cost: str = "seconds", gain: str = TEST_SCORE
 
     Raises AssayError for an unknown cost or gain, and if the seconds are not comparable.
     """
+    gain = ranked_by(trials).column if gain is None else gain
     for kind, name, known in (("cost", cost, COSTS), ("gain", gain, SCORES)):
         if name not in known:
             raise AssayError(unknown(kind, name, known))

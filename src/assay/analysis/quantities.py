@@ -9,9 +9,9 @@ matrix at the end of a trial.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["loss", "score", "cost"]
 
@@ -29,6 +29,8 @@ class Metric:
     low: float | None = None
     high: float | None = None
     higher_is_better: bool = False
+    label: str = ""
+    chance_by_classes: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,34 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("loss", "loss", low=0.0),
         Metric("accuracy", "score", unit="points", low=0.0, high=1.0, higher_is_better=True),
+        Metric("r2", "score", high=1.0, higher_is_better=True, label="R2", chance_by_classes=False),
+        Metric("rmse", "loss", low=0.0, label="RMSE"),
     )
 }
 
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is trained for, and what is measured of it next to its loss; the first metric is its score.
+
+    `name`: "classification" or "regression".
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+
+    @property
+    def score(self) -> Metric:
+        """What ranks configurations."""
+        return self.metrics[0]
+
+
+CLASSIFICATION = Task("classification", (METRICS["accuracy"],))
+REGRESSION = Task("regression", (METRICS["r2"], METRICS["rmse"]))
+"""The tasks. R2 = 1 - sum (y - a)^2 / sum (y - mean y)^2 on a set of examples; RMSE is in the target's units."""
+
 SCORE, LOSS = METRICS["accuracy"], METRICS["loss"]
-"""What ranks configurations and ends a training at a target, and what a training lowers."""
+"""What ranks classifiers and ends their training at a target, and what a training lowers."""
 
 
 def name_of(split: str, metric: str) -> str:
@@ -96,14 +121,15 @@ def _measured(split: str, metric: Metric) -> Quantity:
     name = name_of(split, metric.name)
     return Quantity(
         name,
-        label=f"{SPLITS[split]} {metric.name}",
+        label=f"{SPLITS[split]} {metric.label or metric.name}",
         kind=metric.kind,
-        column=metric.name if (split, metric) == ("test", SCORE) else name,
+        column=metric.name if split == "test" and metric is not LOSS else name,
         unit=metric.unit,
         low=metric.low,
         high=metric.high,
         higher_is_better=metric.higher_is_better,
         split=split,
+        chance_by_classes=metric.chance_by_classes,
     )
 
 
@@ -163,10 +189,78 @@ QUANTITIES: dict[str, Quantity] = {
 }
 
 TEST_SCORE, VALIDATION_SCORE = (QUANTITIES[name_of(split, SCORE.name)] for split in ("test", "validation"))
-"""What configurations are ranked by: on the test set, or on the validation set where they were chosen by it."""
+"""What classifiers are ranked by: on the test set, or on the validation set where they were chosen by it."""
 
 MEASURED: tuple[str, ...] = tuple(name for name, quantity in QUANTITIES.items() if quantity.split)
 """The quantities of a point of a learning curve, in its order."""
+
+OF_REGRESSION: tuple[str, ...] = tuple(name_of(split, m.name) for split in SPLITS for m in REGRESSION.metrics)
+"""Those that a regression alone has; what was written before there were any lacks them."""
+
+CLASSIFIED: tuple[str, ...] = tuple(name for name in MEASURED if name not in OF_REGRESSION)
+"""Those that a classification has."""
+
+
+def measured_of(task: Task) -> tuple[str, ...]:
+    """The quantities of a point that a task has, in their order.
+
+    >>> measured_of(REGRESSION)[:3]
+    ('train_loss', 'train_r2', 'train_rmse')
+    """
+    return tuple(name_of(split, metric.name) for split in SPLITS for metric in (LOSS, *task.metrics))
+
+
+def score_of(task: Task, split: str = "test") -> Quantity:
+    """What configurations of a task are ranked by on a part of the data set.
+
+    >>> score_of(REGRESSION).column, score_of(CLASSIFICATION, "validation").column
+    ('r2', 'validation_accuracy')
+    """
+    return QUANTITIES[name_of(split, task.score.name)]
+
+
+def task_of(frame: Any) -> Task:
+    """The task of a frame of trials or of points: a regression where it has R2 and no accuracy.
+
+    >>> import pandas as pd
+    >>> task_of(pd.DataFrame({"r2": [0.5]})).name, task_of(pd.DataFrame({"accuracy": [0.5]})).name
+    ('regression', 'classification')
+    """
+
+    def has(names: Iterable[str]) -> bool:
+        return any(name in frame.columns and bool(frame[name].notna().any()) for name in names)
+
+    if has((SCORE.name, *(name_of(split, SCORE.name) for split in SPLITS))):
+        return CLASSIFICATION
+    return REGRESSION if has((*OF_REGRESSION, *_R2)) else CLASSIFICATION
+
+
+def on_test(quantity: Quantity) -> Quantity:
+    """The same on the test set.
+
+    >>> on_test(QUANTITIES["validation_r2"]).column
+    'r2'
+    """
+    return QUANTITIES[quantity.name.replace("validation_", "test_", 1)]
+
+
+def ranked_by(frame: Any, split: str = "test") -> Quantity:
+    """What the configurations of a frame of trials are ranked by: accuracy, or R2 of a regression."""
+    return score_of(task_of(frame), split)
+
+
+def no_accuracy(frame: Any, what: str) -> str:
+    """Why something that is made of an accuracy is not defined for a frame of trials; "" for a classification.
+
+    Args:
+        frame: The trials.
+        what: A clause, such as "effort is training seconds / accuracy".
+    """
+    return f"{what}, and a regression has no accuracy" if task_of(frame) is REGRESSION else ""
+
+
+_R2 = ("r2", "rmse")
+"""Their columns on the test set, in a frame of trials."""
 
 
 class _Measures(dict[str, Quantity]):
@@ -221,13 +315,17 @@ def end_columns(point: object | None) -> Mapping[str, float | None]:
 
 __all__ = [
     "AXES",
+    "CLASSIFICATION",
+    "CLASSIFIED",
     "CLASS_SCORES",
     "LOSS",
     "MACRO_SCORES",
     "MEASURED",
     "MEASURES",
     "METRICS",
+    "OF_REGRESSION",
     "QUANTITIES",
+    "REGRESSION",
     "SCORE",
     "SCORES",
     "SPLITS",
@@ -235,9 +333,16 @@ __all__ = [
     "VALIDATION_SCORE",
     "Metric",
     "Quantity",
+    "Task",
     "class_measure",
     "end_columns",
     "is_class_measure",
     "is_of_confusion",
+    "measured_of",
     "name_of",
+    "no_accuracy",
+    "on_test",
+    "ranked_by",
+    "score_of",
+    "task_of",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.frames import factorized, measured, need, numbers, paired, rows, same_clock
-from assay.analysis.quantities import MEASURES
+from assay.analysis.quantities import MEASURES, SCORE, name_of, no_accuracy, ranked_by
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of
 from assay.errors import AssayError, unknown
 
@@ -38,13 +38,20 @@ class SeedValues:
     endings: tuple[Endings, ...]
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, measure: str, by: str = "configuration") -> SeedValues:
+    def of(cls, trials: pd.DataFrame, measure: str | None, by: str = "configuration") -> SeedValues:
         """The numbers of the trials by configuration and repeat; imported curves are ignored.
+
+        Without a measure, they are what the task of the trials is ranked by.
 
         Raises AssayError for two trials of one repeat, and seconds that are not comparable.
         """
+        measure = ranked_by(trials).column if measure is None else measure
         if measure not in MEASURES:
             raise AssayError(unknown("measure", measure, MEASURES))
+        if measure in (SCORE.name, name_of("validation", SCORE.name)) and (
+            reason := no_accuracy(trials, f"got {measure!r}")
+        ):
+            raise AssayError(f"measure: {reason}; compare by r2, rmse or test_loss")
         trials = paired(trials)
         need(trials, [by, "repeat", "outcome", measure])
         if MEASURES[measure].is_timed:

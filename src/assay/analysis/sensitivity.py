@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.families import against
 from assay.analysis.frames import groups, have, measured, need, numbers, outcomes, rows, spread
-from assay.analysis.quantities import MEASURES, TEST_SCORE
+from assay.analysis.quantities import MEASURES, ranked_by
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings, counted, with_counted
 from assay.analysis.tuning_cost import best_weights
@@ -27,7 +27,7 @@ def effects(
     axes: Sequence[str],
     baseline: str | Mapping[str, object],
     *,
-    measure: str = TEST_SCORE.column,
+    measure: str | None = None,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """The effect of changing one axis alone: the paired difference from the baseline, for each value of each axis.
@@ -44,7 +44,7 @@ def effects(
 
     Raises AssayError if no trial is at the baseline, or two trials of one value share a repeat.
     """
-    _check_measure(measure)
+    measure = _checked(trials, measure)
     if not axes:
         raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "repeat", "outcome", measure])
@@ -92,13 +92,14 @@ def _check_places(trials: pd.DataFrame, places: Sequence[str], with_result: NDAr
 _BASELINE, _PLACE = "the baseline", "place in the design"  # no axis can have a name with these spaces
 
 
-def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
+def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str | None = None) -> pd.DataFrame:
     """The mean at each value of each axis of a balanced grid, and its deviation from the mean of all.
 
     Columns: axis, value, mean, deviation, n (trials).
 
     Raises AssayError unless every combination of values has the same number of trials with a number.
     """
+    measure = _checked(trials, measure)
     y, codes, values = _grid(trials, axes, measure)
     means = [
         {
@@ -114,7 +115,7 @@ def main_effects(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TE
     return pd.DataFrame(means)
 
 
-def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
+def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str | None = None) -> pd.DataFrame:
     """The analysis of variance of a balanced grid: main effects, two-way interactions, and the rest.
 
     SS_a = sum over trials of (mean_a - mean)^2; SS_ab = sum of (mean_ab - mean_a - mean_b + mean)^2. "within" is the
@@ -127,6 +128,7 @@ def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCOR
     Raises AssayError if the grid is not balanced, naming an incomplete cell, or if nothing varies.
     Source: Fisher, "Statistical methods for research workers" (1925), chapter 7.
     """
+    measure = _checked(trials, measure)
     y, codes, values = _grid(trials, axes, measure)
     if float(np.ptp(y)) == 0:
         raise AssayError(f"{measure!r} is the same in every trial, so there is no variation to split")
@@ -148,7 +150,7 @@ def anova(trials: pd.DataFrame, axes: Sequence[str], *, measure: str = TEST_SCOR
     return table.assign(share=table["sum_of_squares"] / total)
 
 
-def learning_rate_curve(trials: pd.DataFrame, *, measure: str = TEST_SCORE.column) -> pd.DataFrame:
+def learning_rate_curve(trials: pd.DataFrame, *, measure: str | None = None) -> pd.DataFrame:
     """The measure against the learning rate, for each optimizer, with its band over the trials.
 
     Trials that diverged or timed out count by the rule of `assay.analysis.seeds`: where every trial diverged at once,
@@ -157,7 +159,7 @@ def learning_rate_curve(trials: pd.DataFrame, *, measure: str = TEST_SCORE.colum
     Columns: optimizer, learning_rate, `measure` (mean over all trials with a result), `measure`_min, `measure`_max, n
     (finished trials), trials, diverged, timed_out, missing.
     """
-    _check_measure(measure)
+    measure = _checked(trials, measure)
     need(trials, ["optimizer", "learning_rate", "outcome", measure])
     rates = numbers(trials, "learning_rate")
     points: list[dict[str, object]] = []
@@ -196,9 +198,12 @@ def expected_best(values: ArrayLike, budgets: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["budget", "expected"]).astype({"budget": "int64"})
 
 
-def _check_measure(measure: str) -> None:
+def _checked(trials: pd.DataFrame, measure: str | None) -> str:
+    """The measure of that name, or what the trials are ranked by. Raises AssayError for an unknown one."""
+    measure = ranked_by(trials).column if measure is None else measure
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
+    return measure
 
 
 def _label(value: object) -> str:
@@ -225,7 +230,6 @@ def _grid(
     trials: pd.DataFrame, axes: Sequence[str], measure: str
 ) -> tuple[Floats, list[NDArray[np.int64]], dict[str, list[str]]]:
     """The numbers (N,), the code of each trial's value on each axis, and the values of the axes of a balanced grid."""
-    _check_measure(measure)
     if not axes:
         raise AssayError("there is no axis to analyse")
     need(trials, [*axes, "outcome", measure])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from assay.analysis.frames import FINISHED, is_imported, median, numbers, places
 from assay.analysis.phases import PHASE, by_phase
-from assay.analysis.quantities import TEST_SCORE, VALIDATION_SCORE
+from assay.analysis.quantities import MEASURES, QUANTITIES, name_of, score_of, task_of
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError
 from assay.system.load import BUSY
@@ -28,10 +28,14 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     memory), busy_trials (how many had foreign load), busy ("busy machine" where their seconds are ranked), sd
     (standard deviation of the accuracy over seeds, n - 1 in the denominator; missing for one seed), n (seeds with an
     accuracy), and validation_accuracy, validation_sd, validation_n, which are missing where nothing was validated. Of a
-    search with seeds also phase: the seeds that the figures are of.
+    search with seeds also phase: the seeds that the figures are of. A regression has r2 in place of accuracy, rmse (the
+    mean), and validation_r2, validation_rmse.
     """
     own_row = ~is_imported(trials)
-    scores = {column: _scores(trials, column, own_row) for column in (TEST_SCORE.column, VALIDATION_SCORE.column)}
+    task = task_of(trials)
+    test, validation = (score_of(task, split).column for split in ("test", "validation"))
+    others = [QUANTITIES[name_of(split, m.name)].column for split in ("test", "validation") for m in task.metrics[1:]]
+    scores = {column: _scores(trials, column, own_row) for column in (test, validation, *others)}
     unflagged, names = ranked_by_seconds(trials.assign(row=np.arange(len(trials))))
     marked = set(names)
     is_timed = np.zeros(len(trials), dtype=np.bool_)
@@ -45,10 +49,10 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     for label, at in places(trials, "configuration"):
         endings = Endings.of(words[at].tolist())
         own = bool(own_row[at[0]])
-        mean, low, high, sd, n = _statistics(scores[TEST_SCORE.column][at])
+        mean, low, high, sd, n = _statistics(scores[test][at])
         row: dict[str, object] = {"configuration": label, "trials": len(at)}
         row |= {"finished": len(at) - endings.count("planned"), "diverged": endings.count("diverged")}
-        row |= {"accuracy": mean, "low": low, "high": high}
+        row |= {test: mean, "low": low, "high": high}
         for cost in _COSTS:
             of_cost = at[is_timed[at]] if cost in _WALL else at  # foreign load leaves the others as they are
             used = of_cost[is_finished[of_cost]] if own else of_cost
@@ -56,9 +60,10 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
         row |= {"origin": str(origins[at[0]]), "timed_out": endings.count("timed out")}
         row |= {"no_result": endings.without - endings.count("planned"), "busy_trials": int(flags[at].sum())}
         row |= {"busy": BUSY if label in marked else "", "sd": sd, "n": n}
-        mean, _, _, sd, n = _statistics(scores[VALIDATION_SCORE.column][at])
+        mean, _, _, sd, n = _statistics(scores[validation][at])
         row |= {PHASE: str(phases[at[0]])} if phases else {}
-        table.append(row | {"validation_accuracy": mean, "validation_sd": sd, "validation_n": n})
+        row |= {validation: mean, "validation_sd": sd, "validation_n": n}
+        table.append(row | {column: _statistics(scores[column][at])[0] for column in others})
     return pd.DataFrame(table)
 
 
@@ -82,7 +87,7 @@ def _scores(trials: pd.DataFrame, column: str, own_row: np.ndarray) -> np.ndarra
     if column not in trials.columns:
         return np.full(len(trials), np.nan)
     values = numbers(trials, column)
-    if np.isnan(values).all() and column != TEST_SCORE.column:
+    if np.isnan(values).all() and MEASURES[column].split != "test":
         return values  # nothing was validated: a trial that diverged does not count as chance
     try:
         return np.where(own_row, counted(trials, column), values)

@@ -12,7 +12,7 @@ import scipy  # its parts are loaded when they are first used
 from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis.frames import FINISHED, ascending, have, measured, need, numbers, own, places, same_clock
-from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of
+from assay.analysis.quantities import AXES, LOSS, SCORE, SPLITS, TEST_SCORE, name_of, no_accuracy
 from assay.analysis.seeds import ENDED, Endings, outcomes_of
 from assay.errors import AssayError, unknown
 from assay.parts.fractions import fraction
@@ -36,6 +36,8 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     Raises AssayError if no trial has the score, and NothingLearnedError, which is one, if the best is no better than
     chance: neither above 1.5 times chance nor a tenth of the way from chance to 1.
     """
+    if reason := no_accuracy(trials, "a target is an accuracy"):
+        raise AssayError(f"{reason}; give a loss as the target")
     need(trials, ["outcome", column])
     trials, _ = own(trials)
     finished = measured(trials, column)
@@ -106,6 +108,8 @@ def times_to(
     if by == "seconds":
         same_clock(measured(trials, "seconds") if "seconds" in trials.columns else trials)
     if accuracy is not None:
+        if reason := no_accuracy(trials, "the target is an accuracy"):
+            raise AssayError(f"{reason}; give a loss as the target")
         accuracy = _fraction(accuracy)
     target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy
     metric = SCORE if loss is None else LOSS

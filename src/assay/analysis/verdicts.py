@@ -14,7 +14,7 @@ from assay.analysis.families import against as family_against
 from assay.analysis.frames import FINISHED, have, is_imported, is_measured, need, paired
 from assay.analysis.paired import confirmed, deviation, flip_test, t_interval, t_test
 from assay.analysis.phases import decisive
-from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, VALIDATION_SCORE
+from assay.analysis.quantities import MEASURES, OF_REGRESSION, SCORE, TEST_SCORE, on_test, ranked_by
 from assay.analysis.seed_values import SeedValues
 from assay.analysis.seeds import Endings
 from assay.analysis.verdict import Verdict, correction
@@ -93,7 +93,7 @@ def _differences(a_values: ArrayLike, b_values: ArrayLike, names: tuple[str, str
 
 
 def pairwise(
-    trials: pd.DataFrame, *, measure: str = TEST_SCORE.column, by: str = "configuration", alpha: float = 0.05
+    trials: pd.DataFrame, *, measure: str | None = None, by: str = "configuration", alpha: float = 0.05
 ) -> pd.DataFrame:
     """Every pair of configurations compared at equal repeats, with Holm's correction for multiple comparisons.
 
@@ -118,7 +118,7 @@ def against(
     trials: pd.DataFrame,
     baseline: str,
     *,
-    measure: str = TEST_SCORE.column,
+    measure: str | None = None,
     by: str = "configuration",
     alpha: float = 0.05,
 ) -> pd.DataFrame:
@@ -170,9 +170,7 @@ def table_of(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.DataFrame(table).astype({"more_seeds": "Int64"})
 
 
-def between(
-    trials: pd.DataFrame, a: str, b: str, *, measure: str = TEST_SCORE.column, by: str = "configuration"
-) -> Verdict:
+def between(trials: pd.DataFrame, a: str, b: str, *, measure: str | None = None, by: str = "configuration") -> Verdict:
     """The verdict on two configurations at equal repeats, out of the family of all pairs of the trials.
 
     Raises AssayError for an unknown name, two trials of one repeat, and seconds that are not comparable.
@@ -203,9 +201,9 @@ _NO_ENDINGS = Endings(())
 def selection(trials: pd.DataFrame) -> str:
     """The measure that configurations are selected and shown by: validation accuracy, or else test accuracy.
 
-    It is the validation accuracy if every finished trial with a test accuracy has one.
+    It is the validation accuracy if every finished trial with a test accuracy has one. Of a regression, likewise R2.
     """
-    test, validation = TEST_SCORE.column, VALIDATION_SCORE.column
+    test, validation = (ranked_by(trials, split).column for split in ("test", "validation"))
     tested = int(is_measured(trials, test).sum())
     validated = validation in trials.columns and int(is_measured(trials, validation).sum()) == tested
     return validation if validated and tested else test
@@ -237,9 +235,11 @@ class Best:
     def sentence(self) -> str:
         """The best configuration in words, with its evidence."""
         quantity = MEASURES[self.measure]
-        sentence = f"{self.name} is best: {self.measure.replace('_', ' ')} {quantity.text(self.mean)}, "
+        words = quantity.label if quantity.name in OF_REGRESSION else self.measure.replace("_", " ")
+        sentence = f"{self.name} is best: {words} {quantity.text(self.mean)}, "
         if self.test_mean == self.test_mean:
-            sentence += f"{TEST_SCORE.label} {TEST_SCORE.text(self.test_mean)}, "
+            test = on_test(quantity)
+            sentence += f"{test.label} {test.text(self.test_mean)}, "
         sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
         sentence += "" if self.n == self.trials else f" of {self.trials}"
         sentence += "".join(f", {note}" for note in self.endings.notes())
@@ -299,7 +299,9 @@ def best(
         verdicts = _of_best(seeds, name, (decided or {}).get(measure), baseline=baseline, alpha=alpha)
     has_mean = {label: mean == mean for label, mean in zip(seeds.names, means.tolist(), strict=True)}
     losers, unresolved, ties = _sides(name, [v for v in verdicts if all(has_mean[n] for n in v.names)])
-    test = TEST_SCORE.column
+    quantity = MEASURES[measure]
+    is_score = quantity.split == "validation" and quantity.kind == "score"
+    has_test = is_score and on_test(quantity).column in trials.columns
     return Best(
         name,
         measure,
@@ -312,7 +314,7 @@ def best(
         seeds.endings[place],
         max((verdict.comparisons for verdict in verdicts), default=1),
         unresolved,
-        float(SeedValues.of(trials, test, by).means()[place]) if measure == VALIDATION_SCORE.column else np.nan,
+        float(SeedValues.of(trials, on_test(quantity).column, by).means()[place]) if has_test else np.nan,
         tuple(verdicts),
     )
 
@@ -339,7 +341,7 @@ def _sides(name: str, verdicts: Sequence[Verdict]) -> tuple[tuple[str, ...], tup
     return tuple(sides[0]), tuple(sides[1]), tuple(sides[2])
 
 
-def _several(trials: pd.DataFrame, measure: str, by: str) -> SeedValues:
+def _several(trials: pd.DataFrame, measure: str | None, by: str) -> SeedValues:
     """The numbers of two configurations or more. Raises AssayError for a single one."""
     seeds = SeedValues.of(trials, measure, by)
     if len(seeds.names) < 2:

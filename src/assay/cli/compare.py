@@ -26,8 +26,12 @@ def compare(
         typer.Argument(help="Configurations to compare, two or more.", show_default="all", callback=readable_names),
     ] = None,
     measure: Annotated[
-        str, typer.Option(help="Measure: accuracy, macro_f1, recall:CLASS, test_loss, effort, seconds, ...")
-    ] = "accuracy",
+        str | None,
+        typer.Option(
+            help="Measure: accuracy, macro_f1, recall:CLASS, r2, rmse, test_loss, effort, seconds, ...",
+            show_default="accuracy, of a regression r2",
+        ),
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Compare every configuration with this one only.", show_default="all pairs")
     ] = None,
@@ -52,6 +56,7 @@ def compare(
     results = stored_results(study, store)
     configurations = [results.configuration(name) for name in dict.fromkeys(configurations or [])]
     baseline = None if baseline is None else results.configuration(baseline)
+    measure = results.measure(measure)
     trials = _trials(results, configurations, measure)
     if MEASURES[measure].is_timed:
         results, left_out = results.comparable()

@@ -46,6 +46,9 @@ def fetch(
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(help="Name or path of a data set, as a recipe has it.")],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Read the labels as numbers, the targets of a regression.")
+    ] = False,
     out: Out = Path("assay-out"),
     as_json: Json = False,
     table_format: TableFormat = TableFormat.TEXT,
@@ -55,7 +58,7 @@ def info(
     from assay.data import overview
     from assay.data.datasets import load
 
-    dataset = load(name)
+    dataset = load(name, task="regression" if regression else None)
     about = overview.info(dataset).as_dict()
     sheet, why_not = _contact_sheet(dataset, out / f"{Path(name).stem or 'data'}-contact-sheet.png")
     about["contact_sheet"] = str(sheet) if sheet else None
@@ -90,6 +93,9 @@ def convert(
     size: Annotated[
         str | None, typer.Option(help="Resize pictures to HEIGHTxWIDTH, such as 28x28.", show_default="their own size")
     ] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Read the labels as numbers, the targets of a regression.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -100,7 +106,7 @@ def convert(
 
     if target.exists() and not force:
         raise FileError(f"{target}: exists already; give another name, or --force to replace it")
-    dataset = load(source, label=label, test=test, size=_size(size))
+    dataset = load(source, label=label, test=test, size=_size(size), task="regression" if regression else None)
     prepare_folder(target.parent)
     write_npz_set(dataset, target)
     counts = f"{len(dataset.y_train):,} training and {len(dataset.y_test):,} test examples"
@@ -110,10 +116,11 @@ def convert(
                     "notes": list(dataset.notes)})  # fmt: skip
         return
     shape = " x ".join(map(str, dataset.shape))
-    print_line(f"{target}: {counts} of {shape} values, {len(dataset.classes):,} classes")
+    kind = f"targets {dataset.classes[0]!r}" if dataset.task else f"{len(dataset.classes):,} classes"
+    print_line(f"{target}: {counts} of {shape} values, {kind}")
     for note in dataset.notes:
         print_line(f"note: {one_line(note)}")
-    print_line(f"use it: assay train --set data={target}")
+    print_line(f"use it: assay train --set data={target}{' --set data.task=regression' if dataset.task else ''}")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -106,14 +106,27 @@ def print_frame(
 def print_summary(results: Results, table_format: TableFormat) -> None:
     """Prints the configurations of a study in a format; CSV has all columns, the others those that people read."""
     from assay.analysis.phases import PHASE, by_phase
+    from assay.analysis.quantities import REGRESSION, score_of, task_of
 
     summary = by_phase(results.summary())
     validated = any(count > 0 for count in summary["validation_n"].tolist())
     phase = [PHASE] if PHASE in summary.columns else []
-    columns = ["configuration", *phase, "trials", "n", "accuracy", "sd", "low", "high"]
-    columns += ["validation_accuracy", "validation_sd"] if validated else []
+    task = task_of(summary)
+    test = score_of(task).column
+    columns = [
+        "configuration",
+        *phase,
+        "trials",
+        "n",
+        test,
+        "sd",
+        "low",
+        "high",
+        *(["rmse"] if task is REGRESSION else []),
+    ]
+    columns += [score_of(task, "validation").column, "validation_sd"] if validated else []
     is_csv = table_format is TableFormat.CSV
-    shown = summary if is_csv else summary[[*columns, "seconds", "effort"]]
+    shown = summary if is_csv else summary[[*columns, "seconds", *([] if task is REGRESSION else ["effort"])]]
     print_frame(shown, title=results.name, table_format=table_format)
 
 

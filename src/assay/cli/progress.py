@@ -125,6 +125,8 @@ def _training_text(status: StudyStatus) -> str:
         return "another process trains this trial" if status.elsewhere else "starting"
     trial = status.running[0]
     text = f"{trial.iteration:,}/{trial.iterations:,}"
+    if trial.loss is not None and trial.accuracy is None:
+        return f"{text}, loss {trial.loss:.4f}"
     if trial.loss is None or trial.accuracy is None:
         return text
     return f"{text}, loss {trial.loss:.4f}, accuracy {percent(trial.accuracy)}"

@@ -11,7 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.analysis.phases import PHASE
-from assay.analysis.quantities import CLASS_SCORES, LOSS, MACRO_SCORES, QUANTITIES, SCORE, SPLITS, name_of
+from assay.analysis.quantities import (
+    CLASS_SCORES,
+    LOSS,
+    MACRO_SCORES,
+    QUANTITIES,
+    REGRESSION,
+    SCORE,
+    SPLITS,
+    name_of,
+    score_of,
+    task_of,
+)
 from assay.report.cells import is_number
 from assay.report.text import clean, distinguished, duration, number, percent
 from assay.report.thinning import evenly
@@ -61,6 +72,12 @@ def _columns(history: History, points: Sequence[Point]) -> dict[str, list[str]]:
         "valid. loss": ("validation_loss", number),
         "valid. acc.": ("validation_accuracy", percent),
     }
+    if history.task is REGRESSION:
+        columns = {header: column for header, column in columns.items() if not header.endswith("acc.")}
+        for metric in REGRESSION.metrics:
+            names = {"train": "train", "test": "test", "valid.": "validation"}
+            columns |= {f"{h} {metric.label}": (name_of(split, metric.name), number) for h, split in names.items()}
+        del columns["train RMSE"]  # for the width of a terminal; --json has it
     measured = {
         header for header, (name, _) in columns.items() if any(getattr(p, name) is not None for p in history.points)
     }
@@ -77,7 +94,7 @@ def summary(history: History) -> Table:
     seconds = ", ".join(f"{name} {value:.3f}" for name, value in ledger.items() if value >= 0.0005 or name == "train")
     lines: list[tuple[str, str]] = [
         ("outcome", history.ending),
-        ("test accuracy", percent(last.test_accuracy)),
+        *_test_scores(history),
         ("test loss", number(last.test_loss)),
         ("train loss", number(last.train_loss)),
         *scores_of(history),
@@ -85,7 +102,7 @@ def summary(history: History) -> Table:
         ("seconds", seconds),
         ("processor seconds", _processor_seconds(history)),
         ("foreign load", _foreign_load(history)),
-        ("effort", "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"),
+        ("effort", _effort(history)),
         ("operations", _operations(history)),
         ("peak memory", f"{history.peak_memory_bytes / 2**20:,.0f} MiB"),
         ("engine", f"{history.engine} on {history.device} ({history.engine_choice})"),
@@ -101,8 +118,23 @@ def summary(history: History) -> Table:
     return pairs(lines)
 
 
+def _test_scores(history: History) -> list[tuple[str, str]]:
+    """The scores of the task on the test set."""
+    quantities = [QUANTITIES[name_of("test", metric.name)] for metric in history.task.metrics]
+    values = [(quantity, getattr(history.final, quantity.name)) for quantity in quantities]
+    return [(q.label, percent(value) if q.is_fraction else number(value)) for q, value in values]
+
+
+def _effort(history: History) -> str:
+    if history.task is REGRESSION:
+        return "not defined: it is training time / accuracy, and a regression has no accuracy"
+    return "-" if history.effort is None else f"{history.effort:.4f} s of training / accuracy"
+
+
 def scores_of(history: History) -> list[tuple[str, str]]:
     """The scores over all classes of the confusion matrix, or that none is stored."""
+    if history.task is REGRESSION:
+        return []
     scores = history.scores
     if scores is None:
         return [("balanced accuracy", "-: no confusion matrix is stored with this trial")]
@@ -144,6 +176,7 @@ def _best(history: History) -> str:
         return "-"
     steps = history.source.steps if history.source else "iterations"
     accuracy = "" if best.accuracy is None else f", accuracy {percent(best.accuracy)}"
+    accuracy += "" if best.r2 is None else f", R2 {number(best.r2)}"
     where = f"{steps.removesuffix('s')} {best.iteration:,}"
     return f"{where}: lowest {best.set} loss {number(best.loss)}{accuracy}"
 
@@ -253,31 +286,49 @@ def engine_lines(engines: dict[str, Any]) -> list[tuple[str, str]]:
 def study(summary: pandas.DataFrame, title: str) -> Table:
     """A study's configurations, in the order of the frame: accuracy, its deviation and range over seeds, costs.
 
+    A regression has R2, and its RMSE in place of the effort.
+
     Where configurations are selected by validation, that accuracy comes first and the test accuracy next to it.
     """
     table = Table(title=Text(clean(title), style="table.title"), title_justify="left")
     frame: Any = summary
     validated = "validation_n" in frame.columns and bool(frame["validation_n"].sum() > 0)
     table.add_column("configuration", overflow="fold", min_width=13)
-    scores = ("validation", _SD, "test", _SD) if validated else ("accuracy", _SD, "min .. max")
+    task = task_of(frame)
+    test, validation_score = (score_of(task, split).column for split in ("test", "validation"))
+    is_regression = task is REGRESSION
+    sd = "sd" if is_regression else _SD
+    name = "R2" if is_regression else "accuracy"
+    scores = ("validation", sd, "test", sd) if validated else (name, sd, "min .. max")
+    written: Callable[[Any], str] = _plain_number if is_regression else percent
+    deviation: Callable[[Any], str] = _plain_number if is_regression else _points
     phased = PHASE in frame.columns
-    for column in (*(["seeds"] if phased else []), "n", *scores, _SECONDS, "effort"):
-        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "validation", "test"))
+    last = "RMSE" if is_regression else "effort"
+    for column in (*(["seeds"] if phased else []), "n", *scores, _SECONDS, last):
+        table.add_column(column, justify="right", no_wrap=column in ("accuracy", "R2", "validation", "test"))
     rows: list[dict[str, Any]] = summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
     labels = distinguished(str(row["configuration"]) for row in rows)
     for row in rows:
         count = f"{row['finished']}" if row["finished"] == row["trials"] else f"{row['finished']} of {row['trials']}"
         count += "".join(f", {row[column]} {word}" for column, word in _ENDINGS.items() if row.get(column))
         count += f", {row['busy_trials']} {BUSY}" if row["busy_trials"] else ""
-        missing = row["accuracy"] != row["accuracy"]
-        spread = "-" if missing else f"{percent(row['low'])} .. {percent(row['high'])}"
-        test = [percent(row["accuracy"]), _points(row.get("sd"))]
-        validation = [percent(row["validation_accuracy"]), _points(row["validation_sd"])] if validated else []
-        cells = [*validation, *test, *([] if validated else [spread])]
-        effort = _decimal(row["effort"], ".4f") + (f" {BUSY}" if row["busy"] else "")
+        missing = row[test] != row[test]
+        spread = "-" if missing else f"{written(row['low'])} .. {written(row['high'])}"
+        of_test = [written(row[test]), deviation(row.get("sd"))]
+        validation = [written(row[validation_score]), deviation(row["validation_sd"])] if validated else []
+        cells = [*validation, *of_test, *([] if validated else [spread])]
+        effort = _plain_number(row["rmse"]) if is_regression else _decimal(row["effort"], ".4f")
+        busy = f" {BUSY}" if row["busy"] else ""
+        seconds = _seconds(row) + (busy if is_regression else "")
+        effort += "" if is_regression else busy
         phase = [str(row[PHASE]) or "-"] if phased else []
-        table.add_row(Text(labels[str(row["configuration"])]), *phase, count, *cells, _seconds(row), effort)
+        table.add_row(Text(labels[str(row["configuration"])]), *phase, count, *cells, seconds, effort)
     return table
+
+
+def _plain_number(value: float | None) -> str:
+    """A score that is no fraction."""
+    return _decimal(value, ".4g")
 
 
 def _text(value: object) -> Text:
@@ -302,11 +353,14 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
     tagged = any(row.get("tags") for row in rows)
     if tagged:
         table.add_column("tags", overflow="fold")
-    for column in ("trials", "imported", "best accuracy", "training [s]", "updated"):
+    best_name = "best score" if any(row.get("best_r2") is not None for row in rows) else "best accuracy"
+    for column in ("trials", "imported", best_name, "training [s]", "updated"):
         table.add_column(column, justify="right", no_wrap=True)
     names = distinguished(str(row["name"]) for row in rows)
     for row in rows:
         best = percent(row["best"]) + ("*" if row.get("selected") and row["best"] is not None else "")
+        if row.get("best_r2") is not None:
+            best = f"R2 {row['best_r2']:.4g}" + ("*" if row.get("selected") else "")
         seconds = _decimal(row["seconds"], ",.1f")
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
@@ -356,7 +410,8 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
     table.add_column("trial", no_wrap=True)
     table.add_column("recipe", overflow="fold")
     of_score = [score.replace("_", " ")] if score else []
-    for column in ("seed", "budget", "accuracy", *of_score, _SECONDS, "outcome"):
+    regressions = any(row.get("r2") is not None for row in rows)
+    for column in ("seed", "budget", "accuracy or R2" if regressions else "accuracy", *of_score, _SECONDS, "outcome"):
         table.add_column(column, justify="right", no_wrap=column != "outcome")
     for row in rows:
         if row.get("origin") == "imported":
@@ -372,7 +427,8 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
         rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         scores = [percent(row[score])] if score else []
-        numbers = [row["seed"], _planned(row), percent(row["accuracy"]), *scores, _seconds(row)]
+        reached = percent(row["accuracy"]) if row.get("r2") is None else f"R2 {row['r2']:.4g}"
+        numbers = [row["seed"], _planned(row), reached, *scores, _seconds(row)]
         outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
         table.add_row(*map(_text, [row["key"][:8], label, *numbers, outcome]))
     return table

@@ -129,7 +129,7 @@ def train(
         starts: dict[str, History] = {}
         if start and foreign:
             first = next(iter(plan.trials.values()))
-            saved = from_state_dict(start, first.recipe, load(first.recipe.data.name))
+            saved = from_state_dict(start, first.recipe, load(first.recipe.data.name, task=first.recipe.data.task))
         if saved and start:
             plan, starts = _started(start, saved, plan, opened)
         trial = next(iter(plan.trials.values()))

@@ -21,34 +21,35 @@ class DataCache:
     True
     """
 
-    def __init__(self, *, latest_only: bool = False, load: Callable[[str], Dataset] = load) -> None:
+    def __init__(self, *, latest_only: bool = False, load: Callable[..., Dataset] = load) -> None:
         """Starts empty.
 
         Args:
             latest_only: keep only the latest data set and the latest preparation, for a process that lives long.
-            load: what turns a name into a data set.
+            load: what turns a name, and a task other than classification, into a data set.
         """
         self._latest_only, self._load = latest_only, load
-        self._datasets: dict[str, Dataset] = {}
+        self._datasets: dict[tuple[str, str | None], Dataset] = {}
         self._prepared: dict[tuple[str, Preparation], Prepared] = {}
 
-    def dataset(self, name: str) -> Dataset:
-        """The data set of that name. Raises: DataError."""
-        if name not in self._datasets:
+    def dataset(self, name: str, task: str | None = None) -> Dataset:
+        """The data set of that name, read for a task: None for classification. Raises: DataError."""
+        key = (name, task)
+        if key not in self._datasets:
             begin = perf_counter()
-            dataset = self._load(name)
+            dataset = self._load(name) if task is None else self._load(name, task=task)
             counts = f"{len(dataset.y_train):,} training and {len(dataset.y_test):,} test examples"
             _log.info("data %s: %s, read in %.2f s and kept in memory", name, counts, perf_counter() - begin)
             if self._latest_only:
                 self._datasets.clear()
-            self._datasets[name] = dataset
-        return self._datasets[name]
+            self._datasets[key] = dataset
+        return self._datasets[key]
 
     def prepared(self, name: str, how: Preparation) -> Prepared:
         """The data set of that name, split and scaled. Raises: DataError."""
         key = (name, how)
         if key not in self._prepared:
-            dataset = self.dataset(name)
+            dataset = self.dataset(name, how.task)
             if self._latest_only:
                 self._prepared.clear()  # before the next one is made, so that memory holds one at a time
             self._prepared[key] = prepare(dataset, how)

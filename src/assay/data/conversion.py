@@ -1,4 +1,7 @@
-"""A data set as one .npz file: what `assay data convert` writes, with its classes, its scale and its notes."""
+"""A data set as one .npz file: what `assay data convert` writes, with its classes, its scale and its notes.
+
+The file of a regression has `assay_target`, the name of its target, in place of the classes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from assay.data.dataset import Dataset
 from assay.errors import DataError
 from assay.system.files import write_atomically
 
-CLASSES, SCALE, NOTES = "assay_classes", "assay_scale", "assay_notes"
+CLASSES, SCALE, NOTES, TARGET = "assay_classes", "assay_scale", "assay_notes", "assay_target"
 """The arrays of a converted file next to the four of a data set."""
 
 
@@ -27,7 +30,7 @@ def write_npz_set(dataset: Dataset, path: Path) -> None:
         "y_train": dataset.y_train,
         "x_test": dataset.x_test.reshape(-1, *shape),
         "y_test": dataset.y_test,
-        CLASSES: np.array(dataset.classes),
+        TARGET if dataset.task else CLASSES: np.array(dataset.classes),
         SCALE: np.array([dataset.scale]),
         NOTES: np.array(dataset.assumptions or ("",)),
     }
@@ -38,7 +41,7 @@ def write_npz_set(dataset: Dataset, path: Path) -> None:
 
 def stated(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[list[str] | None, float | None, list[str]]:
     """The classes, the scale and the notes of a converted file, as far as it has them. Raises: DataError."""
-    classes = _texts(path, CLASSES, arrays)
+    classes = _texts(path, TARGET if TARGET in arrays else CLASSES, arrays)
     notes = [note for note in _texts(path, NOTES, arrays) or [] if note]
     scale: float | None = None
     if SCALE in arrays:

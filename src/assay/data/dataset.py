@@ -11,26 +11,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.labels import Labels, read_labels
+from assay.data.labels import Classes, read_labels
 from assay.data.layout import check_order, in_order
 from assay.data.notes import dataset_notes
 from assay.data.picture_style import PictureStyle, picture_style
 from assay.data.scale import scale_of, unit_notes
+from assay.data.targets import REGRESSION, TARGET, is_regression, read_targets
 from assay.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification: training and test examples with their labels. Make one with `from_arrays`.
+    """A data set: training and test examples with their labels, or the targets of a regression. Make one with
+    `from_arrays`.
 
     Attributes:
         name: Its name in tables and labels.
         x_train: Training examples, (N, D), unscaled, in their own element type; read-only.
-        y_train: Their labels, int64 (N,), from 0 to C - 1.
+        y_train: Their labels, int64 (N,), from 0 to C - 1; float64 targets of a regression, in their own units.
         x_test: Test examples, (N, D).
         y_test: Their labels.
         shape: The shape of one example, such as (28, 28); its product is D.
-        classes: The names of the C classes.
+        classes: The names of the C classes; of a regression, the name of its target alone.
         scale: What every input scaling divides by first, such as 255. It comes from the training set alone.
         assumptions: What was assumed when the arrays were read, one sentence each.
 
@@ -43,13 +45,18 @@ class Dataset:
 
     name: str
     x_train: NDArray[Any]
-    y_train: Labels
+    y_train: NDArray[Any]
     x_test: NDArray[Any]
-    y_test: Labels
+    y_test: NDArray[Any]
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     scale: float
     assumptions: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str | None:
+        """ "regression" where the labels are real targets, else None."""
+        return REGRESSION if is_regression(self.y_train) else None
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -92,6 +99,7 @@ def from_arrays(
     name: str = "arrays",
     classes: Sequence[str] | None = None,
     scale: float | None = None,
+    task: str | None = None,
 ) -> Dataset:
     """Makes a data set from NumPy arrays. The arrays are copied.
 
@@ -109,6 +117,7 @@ def from_arrays(
             the numbers.
         scale: What every input scaling divides by first. None takes 255 for uint8 values that reach 128, else the
             largest magnitude of the training set.
+        task: "regression" for labels that are the targets of a regression, one number per example; None for classes.
 
     Returns:
         The data set, with flat examples (N, D).
@@ -134,7 +143,7 @@ def from_arrays(
             f"{name}: training examples have shape {x_train.shape[1:]}, test examples {x_test.shape[1:]}; "
             "expected the same"
         )
-    labels = read_labels(name, y_train, y_test, classes)
+    labels = _read(name, y_train, y_test, classes, task)
     shape, element = x_train.shape[1:], x_train.dtype
     if element != np.uint8 or x_test.dtype != np.uint8:
         x_train, x_test = _as_float32(x_train, f"{name}: training"), _as_float32(x_test, f"{name}: test")
@@ -147,6 +156,20 @@ def from_arrays(
         array.flags.writeable = False
     assumptions = tuple(dict.fromkeys(notes))  # what holds for both sets is said once
     return Dataset(name, flat[0], labels.train, flat[1], labels.test, shape, labels.names, scale, assumptions)
+
+
+def _read(
+    name: str, y_train: NDArray[Any], y_test: NDArray[Any], classes: Sequence[str] | None, task: str | None
+) -> Classes:
+    """The labels of a classification, or the targets of a regression. Raises: DataError."""
+    if task not in (None, REGRESSION):
+        raise DataError(f"{name}: task: got {task!r}; expected 'regression', or nothing for classification")
+    if task is None:
+        return read_labels(name, y_train, y_test, classes)
+    if classes is not None and len(classes) > 1:
+        raise DataError(f"{name}: a regression has no classes, but {len(classes):,} are named")
+    train, test, notes = read_targets(name, y_train, y_test)
+    return Classes(train, test, tuple(classes or (TARGET,)), notes)
 
 
 def _ordered(x: Any, y: Any, *, name: str, part: str) -> tuple[NDArray[Any], NDArray[Any], list[str]]:

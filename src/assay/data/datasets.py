@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from assay.data.bundled import bundled
-from assay.data.conversion import CLASSES, NOTES, SCALE, stated
+from assay.data.bundled import bundled, diabetes
+from assay.data.conversion import CLASSES, NOTES, SCALE, TARGET, stated
 from assay.data.dataset import Dataset, from_arrays
 from assay.data.digits import digits, digits_28
 from assay.data.folders import from_array_files, from_folder, from_prefix, has_idx_files
@@ -22,6 +22,7 @@ from assay.data.picture_folders import from_picture_folder
 from assay.data.roles import ROLES
 from assay.data.table_files import Reading, from_table, from_tables
 from assay.data.table_reading import is_table
+from assay.data.targets import REGRESSION
 from assay.errors import DataError, unknown
 
 
@@ -33,7 +34,7 @@ class DataSource:
     about: str
 
 
-_SETTINGS = tuple(field.name for field in fields(Reading))
+_SETTINGS = tuple(field.name for field in fields(Reading) if field.name != "task")
 
 
 def data_folder() -> Path:
@@ -64,6 +65,9 @@ DATASETS: dict[str, DataSource] = {
     "breast-cancer": DataSource(
         lambda: bundled("breast_cancer"), "569 tumours, malignant or benign, 30 measures (UCI 1995), in scikit-learn"
     ),
+    "diabetes": DataSource(
+        diabetes, "regression: 442 patients, 10 measures, disease progression (Efron et al. 2004), in scikit-learn"
+    ),
     "mnist": DataSource(lambda: _downloaded("mnist"), "70,000 digits of 28 x 28 pixels (LeCun, Cortes, Burges 1998)"),
     "fashion-mnist": DataSource(
         lambda: _downloaded("fashion-mnist", _CLOTHES),
@@ -78,6 +82,7 @@ def load(
     label: str | None = None,
     test: Any = None,
     size: tuple[int, int] | None = None,
+    task: str | None = None,
 ) -> Dataset:
     """Loads a data set by name, from a path, or from a table or data set of another library.
 
@@ -92,6 +97,8 @@ def load(
         test: How much of data without a test set is drawn to test on: a fraction below 1, or a number of examples. None
             for a fifth. For a frame or a data set of torch, also the other one to test on.
         size: The height and width that pictures in a folder are resized to.
+        task: "regression" for labels that are the targets of a regression, one number per example. None for classes;
+            data sets that say themselves that they are of a regression, such as "diabetes", need none.
 
     Returns:
         The data set, with unscaled examples. Its `notes` say what was assumed.
@@ -107,15 +114,21 @@ def load(
         >>> load(frame, label="species", test=2).classes
         ('a', 'b')
     """
+    if task not in (None, REGRESSION):
+        raise DataError(f"task: got {task!r}; expected 'regression', or nothing for classification")
     if not isinstance(name, str | Path):
-        return from_object(name, Reading(None if label is None else str(label), test, size))  # a frame's may be numbers
+        return from_object(
+            name, Reading(None if label is None else str(label), test, size, task)
+        )  # a frame's may be numbers
     if test is not None and not isinstance(test, int | float):
         raise DataError(f"{name}: test: got {type(test).__name__}; expected a fraction or a number of examples")
-    how = Reading(label, test, size)
+    how = Reading(label, test, size, task)
     known = name.replace("_", "-") if isinstance(name, str) else ""
     if known in DATASETS or (isinstance(name, str) and name.startswith("openml:")):
         how.refuse(name, *_SETTINGS)
-        return DATASETS[known].load() if known in DATASETS else from_openml(str(name).removeprefix("openml:"))
+        return (
+            DATASETS[known].load() if known in DATASETS else from_openml(str(name).removeprefix("openml:"), task=task)
+        )
     try:
         return _from_path(Path(name).expanduser(), name, how)
     except (OSError, RuntimeError) as error:  # a name too long, "~nobody", a folder without permission
@@ -124,7 +137,7 @@ def load(
 
 def _from_path(path: Path, name: str | Path, how: Reading) -> Dataset:
     if str(name) and path.is_dir():
-        if (dataset := from_array_files(path)) is not None:
+        if (dataset := from_array_files(path, task=how.task)) is not None:
             how.refuse(name, *_SETTINGS)
             return dataset
         if (dataset := from_picture_folder(path, size=how.size, test=how.test)) is not None:
@@ -136,7 +149,7 @@ def _from_path(path: Path, name: str | Path, how: Reading) -> Dataset:
         return from_table(path, how)
     how.refuse(name, *_SETTINGS)
     if path.suffix.lower() == ".npz":
-        return _from_npz(path)
+        return _from_npz(path, how.task)
     if path.is_file():
         raise DataError(f"{path}: {_file_kind(path)}")
     if (dataset := from_prefix(path)) is not None:
@@ -159,11 +172,14 @@ def _from_path(path: Path, name: str | Path, how: Reading) -> Dataset:
     raise DataError(f"{unknown('data set', name, DATASETS)}, {others}")
 
 
-def _from_npz(path: Path) -> Dataset:
+def _from_npz(path: Path, task: str | None) -> Dataset:
     arrays, notes = read_npz_set(path)
-    names = [name for name in (CLASSES, SCALE, NOTES) if name in npz_names(path)]
+    names = [name for name in (CLASSES, SCALE, NOTES, TARGET) if name in npz_names(path)]
+    if TARGET in names:
+        task = REGRESSION
+        names = [name for name in names if name != CLASSES]
     classes, scale, more = stated(path, read_npz(path, names) if names else {})
-    dataset = from_arrays(*(arrays[role] for role in ROLES), name=path.stem, classes=classes, scale=scale)
+    dataset = from_arrays(*(arrays[role] for role in ROLES), name=path.stem, classes=classes, scale=scale, task=task)
     return replace(dataset, assumptions=tuple(dict.fromkeys([*more, *notes, *dataset.assumptions])))
 
 

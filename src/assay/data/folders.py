@@ -70,12 +70,14 @@ def from_folder(folder: Path, *, name: str | None = None, classes: Sequence[str]
     return dataset
 
 
-def from_array_files(folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None) -> Dataset | None:
+def from_array_files(
+    folder: Path, *, name: str | None = None, classes: Sequence[str] | None = None, task: str | None = None
+) -> Dataset | None:
     """The same; None where there is no complete set of IDX or .npz files. Raises: DataError."""
     own = [files for files in _sets_in(folder) if files.complete]
     found = [files for files in own if not files.prefix] or own or _below(folder)
     if len(found) == 1:
-        return _read(found[0], folder, name=name, classes=classes)
+        return _read(found[0], folder, name=name, classes=classes, task=task)
     if not found:
         return None
     names = [_name_of(files, found) for files in found]
@@ -170,7 +172,9 @@ def _holds_pictures(folder: Path) -> bool:
     return any((advice_for_name(path) or "").startswith("a picture") for path in islice(folder.iterdir(), 5))
 
 
-def _read(files: FileSet, given: Path, *, name: str | None, classes: Sequence[str] | None) -> Dataset:
+def _read(
+    files: FileSet, given: Path, *, name: str | None, classes: Sequence[str] | None, task: str | None = None
+) -> Dataset:
     arrays = {role: _array(files.files[role]) for role in ROLES}
     notes = [] if files.folder == given else [f"read from {files.folder.relative_to(given)} below the given folder"]
     family, _, variant = files.prefix.lower().partition("-")
@@ -180,7 +184,7 @@ def _read(files: FileSet, given: Path, *, name: str | None, classes: Sequence[st
         notes += _turn_upright(arrays)
         classes = classes or _emnist_classes(variant, arrays)
     dataset_name = name or files.prefix or given.resolve().name
-    return from_arrays(*arrays.values(), name=dataset_name, classes=classes).noting(notes)
+    return from_arrays(*arrays.values(), name=dataset_name, classes=classes, task=task).noting(notes)
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -45,6 +45,7 @@ def from_frames(
     label: str | None = None,
     fraction: float | int | None = None,
     classes: Sequence[str] | None = None,
+    task: str | None = None,
 ) -> Dataset:
     """A data set from one table, of which a part is drawn as test set, or from two.
 
@@ -55,13 +56,14 @@ def from_frames(
         label: The column of the labels; None for the only one that is called label, class, target or y.
         fraction: The fraction or the number of examples that are drawn as test set; None for a fifth.
         classes: The names of classes that are numbered from 0.
+        task: "regression" for a column of targets, whose name is then that of the target.
 
     Raises:
         DataError: A value is missing, a column is of no use, or the two tables differ.
     """
     train = train.rename(columns=str)
     test = None if test is None else test.rename(columns=str)
-    label, notes = label_column(train, label, name)
+    label, notes = label_column(train, label, name, task=task)
     if not len(train):
         raise DataError(f"{name}: the table has no rows below its header; expected examples")
     if test is not None:
@@ -74,20 +76,23 @@ def from_frames(
     x, dropped = _without_counters(train.drop(columns=label), test)
     notes += dropped
     stated = len(classes or ())
-    y = _labels(train[label], name, stated=stated)
+    y = _labels(train[label], name, stated=stated, task=task)
     if test is None:
-        kept, rows, note = drawn_for_test(name, y, fraction)
+        kept, rows, note = drawn_for_test(name, y, fraction, task=task)
         y_train, y_test = y[kept], y[rows]
         x_train, x_test = x.iloc[kept], x.iloc[rows]
         notes.append(note)
     else:
-        y_train, y_test = y, _labels(test[label], name, stated=stated)
+        y_train, y_test = y, _labels(test[label], name, stated=stated, task=task)
         x_train, x_test = x, test.drop(columns=[column for column in test.columns if column not in x.columns])
+    values, more = _features(x_train, x_test, name)
+    if task is not None:
+        dataset = from_arrays(values[0], y_train, values[1], y_test, name=name, classes=(label,), task=task)
+        return dataset.noting([*notes, *more])
     if y_train.dtype.kind == "i" and y_test.dtype.kind == "U" and all(map(_is_whole, y_test.tolist())):
         y_test = y_test.astype(np.int64)  # a test table that lacks some classes
     if y_train.dtype.kind != y_test.dtype.kind:
         y_train, y_test = y_train.astype(str), y_test.astype(str)
-    values, more = _features(x_train, x_test, name)
     dataset = from_arrays(values[0], y_train, values[1], y_test, name=name, classes=_names(classes, y_train))
     return dataset.noting([*notes, *more])
 
@@ -96,7 +101,9 @@ def _names(classes: Sequence[str] | None, y: NDArray[Any]) -> Sequence[str] | No
     return classes if classes is not None and y.dtype.kind in "biu" else None
 
 
-def label_column(frame: pandas.DataFrame, label: str | None, name: str) -> tuple[str, list[str]]:
+def label_column(
+    frame: pandas.DataFrame, label: str | None, name: str, *, task: str | None = None
+) -> tuple[str, list[str]]:
     """The column of the labels: the given one, or the only one with such a name, and a note. Raises: DataError."""
     columns = [str(column) for column in frame.columns]
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
@@ -108,11 +115,13 @@ def label_column(frame: pandas.DataFrame, label: str | None, name: str) -> tuple
         return label, []
     likely = [column for column in columns if column.casefold() in _LABELS]
     if len(likely) == 1:
-        return likely[0], [f"column {likely[0]!r} is read as the labels"]
+        what = "labels" if task is None else "targets"
+        return likely[0], [f"column {likely[0]!r} is read as the {what}"]
     which = f"{' and '.join(map(repr, likely))} may both be it" if likely else f"the columns are {shown}"
+    what, option = ("labels", "") if task is None else ("targets", " --regression")
     raise DataError(
-        f"{name}: which column holds the labels? {which}; say it, and use the .npz file that is written: "
-        "`assay data convert TABLE DATA.npz --label COLUMN`, or assay.load_data(..., label=COLUMN)"
+        f"{name}: which column holds the {what}? {which}; say it, and use the .npz file that is written: "
+        f"`assay data convert TABLE DATA.npz --label COLUMN{option}`, or assay.load_data(..., label=COLUMN)"
     )
 
 
@@ -182,14 +191,19 @@ def _counts_rows(column: Any) -> bool:
     return _NUMBER.fullmatch(str(column.name)) is not None and len(np.unique(values)) == len(values)
 
 
-def _labels(column: Any, name: str, *, stated: int = 0) -> NDArray[Any]:
-    """Labels as names, or as numbers from 0 to C - 1. Raises: DataError.
+def _labels(column: Any, name: str, *, stated: int = 0, task: str | None = None) -> NDArray[Any]:
+    """Labels as names, or as numbers from 0 to C - 1, or the targets of a regression. Raises: DataError.
 
     `stated`: how many classes have names of their own, so that each number below is one, whether it occurs or not.
     """
     from pandas.api import types
 
     label = str(column.name)
+    if task is not None:
+        if types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
+            example = str(column.iloc[0])[:40]
+            raise DataError(f"{name}: column {label!r} holds {example!r}; a regression needs numbers as targets")
+        return column.to_numpy(np.float64)
     if types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
         if types.is_datetime64_any_dtype(column):
             raise DataError(f"{name}: column {label!r} holds dates; expected classes")
@@ -202,8 +216,9 @@ def _labels(column: Any, name: str, *, stated: int = 0) -> NDArray[Any]:
         if len(broken):
             row = int(broken[0])
             raise DataError(
-                f"{name}: column {label!r} holds real numbers, such as {values[row]:g} in row {row + 1:,}; Assay "
-                "classifies, and needs a column of classes: make some of them, such as with pandas.qcut"
+                f"{name}: column {label!r} holds real numbers, such as {values[row]:g} in row {row + 1:,}, which are "
+                "no classes; for a regression on them, say data.task = 'regression' (--set data.task=regression), "
+                "task='regression' in load_data, or --regression in `assay data convert`"
             )
         if np.abs(values).max() >= 2**53:
             raise DataError(f"{name}: column {label!r} holds {values.max():g}; expected classes")

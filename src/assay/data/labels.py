@@ -23,10 +23,13 @@ _NIST_DIGITS = 30  # NIST's code of the digit 0, in column 4 of QMNIST's labels
 
 @dataclass(frozen=True)
 class Classes:
-    """Labels as class numbers, the names of the classes, and what was assumed when they were read."""
+    """Labels as class numbers, the names of the classes, and what was assumed when they were read.
 
-    train: Labels
-    test: Labels
+    Of a regression, its targets as float64, and the name of the target alone.
+    """
+
+    train: NDArray[Any]
+    test: NDArray[Any]
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -181,7 +184,10 @@ def _numbered(
             raise DataError(f"{name}: labels have element type {y.dtype}; expected whole numbers or names")
         if y.dtype.kind == "f" and (broken := np.flatnonzero(np.floor(y) != y)).size:
             row = int(broken[0])
-            raise DataError(f"{name}: {part} label {row} is {y[row]:g}; expected whole numbers or names")
+            raise DataError(
+                f"{name}: {part} label {row} is {y[row]:g}; expected whole numbers or names of classes; for the "
+                "targets of a regression, say task='regression', or data.task = 'regression' in a recipe"
+            )
     lowest, highest = float(min(y.min() for y in both)), float(max(y.max() for y in both))
     first, last = 0, len(classes) - 1 if classes is not None else int(min(train.values.max(), _MAX_CLASSES))
     if train.width is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.orientation import lies_on_its_side
+from assay.data.targets import is_regression, target_notes
 from assay.errors import shortened
 
 _IMBALANCE = 5  # the largest class against the smallest
@@ -16,16 +17,19 @@ _NAMES = 8  # classes named in a sentence
 
 
 class Sets(Protocol):
-    """The arrays of a data set: examples (N, D), labels (N,) from 0 to C - 1, the shape of an example, class names."""
+    """The name and the arrays of a data set: examples (N, D), labels (N,) from 0 to C - 1 or targets, the shape of an
+    example, class names."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def x_train(self) -> NDArray[Any]: ...
     @property
-    def y_train(self) -> NDArray[np.int64]: ...
+    def y_train(self) -> NDArray[Any]: ...
     @property
     def x_test(self) -> NDArray[Any]: ...
     @property
-    def y_test(self) -> NDArray[np.int64]: ...
+    def y_test(self) -> NDArray[Any]: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
@@ -34,6 +38,8 @@ class Sets(Protocol):
 
 def dataset_notes(dataset: Sets) -> list[str]:
     """Sentences on a whole data set, whatever part of it is trained on."""
+    if is_regression(dataset.y_train):
+        return [*target_notes(dataset), *_duplicate_notes(dataset)]
     train, test = _counts(dataset, dataset.y_train), _counts(dataset, dataset.y_test)
     notes: list[str] = []
     if empty := _named(dataset, (train == 0) & (test == 0)):
@@ -57,6 +63,8 @@ def dataset_notes(dataset: Sets) -> list[str]:
 
 def split_notes(dataset: Sets, y_train: NDArray[Any], y_validation: NDArray[Any] | None) -> list[str]:
     """Sentences on the examples that are trained on and validated on; `dataset`: where they were taken from."""
+    if is_regression(dataset.y_train):
+        return []
     whole, used = _counts(dataset, dataset.y_train), _counts(dataset, y_train)
     notes: list[str] = []
     if (used[whole > 0] == 0).any():
@@ -135,11 +143,12 @@ def _duplicate_notes(dataset: Sets) -> list[str]:
         return []
     test_row, train_row = pairs[0]
     contradicting = sum(dataset.y_test[test] != dataset.y_train[train] for test, train in pairs)
-    extra = f", {contradicting:,} of them with another label" if contradicting else ""
+    kind, counts = ("target", "R2 counts") if is_regression(dataset.y_train) else ("label", "the test accuracy counts")
+    extra = f", {contradicting:,} of them with another {kind}" if contradicting else ""
     total = len(dataset.x_test)
     return [
         f"{len(pairs):,} of {total:,} test examples ({100 * len(pairs) / total:.1f} %) equal a training example"
-        f"{extra}: test {test_row} is training {train_row}; the test accuracy counts them"
+        f"{extra}: test {test_row} is training {train_row}; {counts} them"
     ]
 
 

@@ -25,16 +25,17 @@ def from_object(data: Any, how: Reading) -> Dataset:
     if _is_frame(data):
         if held_out is not None and not _is_frame(held_out):
             raise DataError(f"test: got {type(held_out).__name__}; expected a frame as well, or a fraction")
-        return from_frames(data, held_out, name="frame", label=how.label, fraction=fraction)
+        return from_frames(data, held_out, name="frame", label=how.label, fraction=fraction, task=how.task)
     if how.label is not None:
         raise DataError("label: given for data without columns; leave it out")
     train = _items(data, "the data set")
+    classes = _classes(data, train[1]) if how.task is None else None
     if held_out is not None:
         test = _items(held_out, "the data set to test on")
-        return from_arrays(*train, *test, name=type(data).__name__, classes=_classes(data, train[1]))
-    kept, rows, note = drawn_for_test("the data set", train[1], fraction)
+        return from_arrays(*train, *test, name=type(data).__name__, classes=classes, task=how.task)
+    kept, rows, note = drawn_for_test("the data set", train[1], fraction, task=how.task)
     arrays = (train[0][kept], train[1][kept], train[0][rows], train[1][rows])
-    return from_arrays(*arrays, name=type(data).__name__, classes=_classes(data, train[1])).noting([note])
+    return from_arrays(*arrays, name=type(data).__name__, classes=classes, task=how.task).noting([note])
 
 
 def _is_frame(data: Any) -> bool:

@@ -15,7 +15,7 @@ from assay.rng import stream
 _MNIST_EXAMPLES = 70_000
 
 
-def from_openml(identity: str) -> Dataset:
+def from_openml(identity: str, *, task: str | None = None) -> Dataset:
     """A data set of OpenML by number or name; its last seventh is the test set.
 
     Sets of 70,000 examples, such as MNIST, keep their published order: the first 60,000 are the training set. Others
@@ -46,7 +46,7 @@ def from_openml(identity: str) -> Dataset:
     pixels = x.shape == (_MNIST_EXAMPLES, 784) and ((x >= 0) & (x <= 255) & (np.floor(x) == x)).all()
     if pixels:
         x = x.astype(np.uint8).reshape(-1, 28, 28)
-    return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}")
+    return from_arrays(x[train], y[train], x[test], y[test], name=f"openml-{identity}", task=task)
 
 
 def _unreached(error: OSError) -> str:

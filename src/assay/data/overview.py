@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.data.dataset import Dataset, Labels
+from assay.data.dataset import Dataset
+from assay.data.labels import Labels
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.errors import DataError
 
@@ -29,7 +30,7 @@ class Info:
     highest: float
     share_of_zeros: float
     unused_inputs: int
-    classes: dict[str, int]  # training examples of each
+    classes: dict[str, int]  # training examples of each; empty for a regression
     checksum: str
     test_lowest: float
     test_highest: float
@@ -37,10 +38,16 @@ class Info:
     test_classes: dict[str, int]  # test examples of each
     first_examples_with_all_classes: int
     notes: tuple[str, ...]
+    target: dict[str, Any] | None = None  # of a regression: the name, and the range, mean and deviation in training
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
-        return asdict(self) | {"shape": list(self.shape), "notes": list(self.notes)}
+        table = asdict(self) | {"shape": list(self.shape), "notes": list(self.notes)}
+        if self.target is None:
+            del table["target"]
+        else:
+            del table["classes"], table["test_classes"], table["first_examples_with_all_classes"]
+        return table
 
 
 def info(dataset: Dataset) -> Info:
@@ -66,12 +73,24 @@ def info(dataset: Dataset) -> Info:
         test_highest=float(dataset.x_test.max()),
         divided_by=dataset.scale,
         test_classes=_examples_of_each(dataset, dataset.y_test),
-        first_examples_with_all_classes=first_with_all_classes(dataset.y_train),
+        first_examples_with_all_classes=0 if dataset.task else first_with_all_classes(dataset.y_train),
         notes=(*dataset.notes, *split_notes(dataset, dataset.y_train, None)),
+        target=_target(dataset),
     )
 
 
+def _target(dataset: Dataset) -> dict[str, Any] | None:
+    """The name and the statistics of the target of a regression; None for classes."""
+    if not dataset.task:
+        return None
+    y = dataset.y_train
+    numbers = {"lowest": y.min(), "highest": y.max(), "mean": y.mean(), "deviation": y.std()}
+    return {"name": dataset.classes[0], **{name: float(value) for name, value in numbers.items()}}
+
+
 def _examples_of_each(dataset: Dataset, y: Labels) -> dict[str, int]:
+    if dataset.task:
+        return {}
     return dict(zip(dataset.classes, map(int, np.bincount(y, minlength=len(dataset.classes))), strict=True))
 
 
@@ -102,6 +121,8 @@ def contact_sheet(dataset: Dataset, *, columns: int = 20, rows_per_class: int = 
 
 def drawable(dataset: Dataset) -> bool:
     """Whether the examples can be drawn: pictures, or flat squares."""
+    if dataset.task:
+        return False
     return len(dataset.shape) in (2, 3) or math.isqrt(dataset.shape[0]) ** 2 == dataset.shape[0]
 
 

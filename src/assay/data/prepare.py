@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.dataset import Dataset, Labels
+from assay.data.dataset import Dataset
 from assay.data.features import FeatureScaling, feature_scaling, units_note
+from assay.data.labels import Labels
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.data.picture_style import PictureStyle
+from assay.data.targets import TargetScaling, check_task, is_regression
 from assay.errors import DataError, unknown
 from assay.rng import stream
 
+_PARTS = {"train": "training", "validation": "validation"}
 _BLOCK = 4096  # examples scaled at once, so that float64 is never held for all of them
 
 
@@ -23,17 +26,19 @@ _BLOCK = 4096  # examples scaled at once, so that float64 is never held for all 
 class Prepared:
     """Examples split and scaled: x (N, D) of one element type, C-contiguous; y (N,).
 
+    The y of a regression are standardised targets, float64; `targets` has their mean and deviation.
+
     `scaling`: the mean that was subtracted and the standard deviation that was divided by, after the division by
     `scale`. `notes`: sentences on the data, for everyone who reads a result of theirs. `pictures`: what the training
     pictures look like.
     """
 
     x_train: NDArray[Any]
-    y_train: Labels
+    y_train: NDArray[Any]
     x_validation: NDArray[Any] | None
-    y_validation: Labels | None
+    y_validation: NDArray[Any] | None
     x_test: NDArray[Any]
-    y_test: Labels
+    y_test: NDArray[Any]
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
     scaling: tuple[float, float]
@@ -42,6 +47,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     pictures: PictureStyle | None = None
     features: FeatureScaling | None = None
+    targets: TargetScaling | None = None
 
     @property
     def inputs(self) -> int:
@@ -50,7 +56,7 @@ class Prepared:
 
     @property
     def classes(self) -> int:
-        """C, the number of classes."""
+        """C, the number of classes; 1 for the target of a regression."""
         return len(self.class_names)
 
 
@@ -59,13 +65,14 @@ class Preparation:
     """How a data set is prepared.
 
     `scaling`: an entry of INPUTS. `dtype`: "float32" or "float64". `train`: the first n examples, None for all.
-    `validation`: the number of validation examples.
+    `validation`: the number of validation examples. `task`: "regression", or None for classification.
     """
 
     scaling: str
     dtype: str
     train: int | None = None
     validation: int = 0
+    task: str | None = None
 
 
 def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -87,7 +94,10 @@ def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDAr
         )
     drawn = np.sort(pool[stream(0, "validation").permutation(len(pool))[:validation]])
     training = first if pool is rest else np.setdiff1d(first, drawn)
-    _check_classes(dataset, dataset.y_train[training])
+    if is_regression(dataset.y_train):
+        _check_targets(dataset, training, drawn)
+    else:
+        _check_classes(dataset, dataset.y_train[training])
     return training, drawn
 
 
@@ -109,6 +119,17 @@ def _check_classes(dataset: Dataset, y: Labels) -> None:
         f"two classes or more: the first {first_with_all_classes(dataset.y_train):,} hold every class. Shuffle the "
         "examples before saving them, or use more"
     )
+
+
+def _check_targets(dataset: Dataset, training: NDArray[np.int64], validation: NDArray[np.int64]) -> None:
+    """Refuses parts without two different targets, of which no R2 can be computed. Raises: DataError."""
+    for key, rows in (("train", training), ("validation", validation)):
+        y = dataset.y_train[rows]
+        if len(y) and (len(y) < 2 or y.min() == y.max()):
+            raise DataError(
+                f"data.{key}: the {len(y):,} {_PARTS[key]} examples of {dataset.name} all have the target {y[0]:g}; "
+                "expected two different ones or more, because R2 compares with their mean: use more examples"
+            )
 
 
 def unit(dataset: Dataset, x_train: NDArray[Any]) -> tuple[float, float]:
@@ -178,6 +199,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     """Splits and scales a data set. Raises: DataError."""
     if how.scaling not in INPUTS:
         raise DataError(unknown("input scaling", how.scaling, INPUTS))
+    check_task(dataset, how.task)
     training, validation = split(dataset, train=how.train, validation=how.validation)
     whole = len(training) == len(dataset.y_train)
     x_train = dataset.x_train if whole else dataset.x_train[training]
@@ -190,16 +212,22 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         notes += units_note(x_train, dataset.shape)
     scaling = InputScaling(how.scaling, how.dtype, dataset.scale, mean, deviation, features)
 
+    y, targets = dataset.y_train, None
+    y_test = dataset.y_test.copy()  # the data set's own is read-only, which torch warns about
+    if is_regression(y):
+        targets = TargetScaling.of(y[training], where=f"{dataset.name}: the training targets")
+        y, y_test, notes = targets.apply(y), targets.apply(y_test), (*notes, targets.note())
+
     def scaled(x: NDArray[Any], part: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         return scaling.apply(x, where=f"{dataset.name}: {part} example", rows=rows)
 
     return Prepared(
         x_train=scaled(x_train, "training", training),
-        y_train=dataset.y_train[training],
+        y_train=y[training],
         x_validation=scaled(dataset.x_train[validation], "training", validation) if how.validation else None,
-        y_validation=dataset.y_train[validation] if how.validation else None,
+        y_validation=y[validation] if how.validation else None,
         x_test=scaled(dataset.x_test, "test", np.arange(len(dataset.x_test))),
-        y_test=dataset.y_test.copy(),  # the data set's own is read-only, which torch warns about
+        y_test=y_test,
         shape=dataset.shape,
         class_names=dataset.classes,
         scaling=(mean, deviation),
@@ -208,6 +236,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
         notes=notes,
         pictures=dataset.pictures,
         features=features,
+        targets=targets,
     )
 
 

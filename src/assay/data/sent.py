@@ -72,6 +72,6 @@ def from_file(path: str | Path) -> Dataset:
     return dataset
 
 
-def load_sent(name: str, *, files: Mapping[str, str]) -> Dataset:
+def load_sent(name: str, *, files: Mapping[str, str], task: str | None = None) -> Dataset:
     """A data set by its name: from the file that was sent, if there is one. Raises: DataError."""
-    return from_file(files[name]) if name in files else load(name)
+    return from_file(files[name]) if name in files else load(name, task=task)

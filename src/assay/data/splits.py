@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.targets import drawn_targets
 from assay.errors import DataError
 from assay.rng import stream
 
@@ -17,16 +18,20 @@ TEST_FRACTION = 0.2
 Rows = NDArray[np.int64]
 
 
-def drawn_for_test(name: str, y: NDArray[Any], test: float | int | None) -> tuple[Rows, Rows, str]:
+def drawn_for_test(
+    name: str, y: NDArray[Any], test: float | int | None, *, task: str | None = None
+) -> tuple[Rows, Rows, str]:
     """The rows of a training set (N - M,) and a test set (M,), both ascending, and the note on the draw.
 
     The test set has the same fraction of each class. The draw depends on the labels and on `test` alone, so that every
-    seed of a study sees the same sets. One example of each class at least is left to train on.
+    seed of a study sees the same sets. One example of each class at least is left to train on. The targets of a
+    regression are drawn without regard to their values.
 
     Args:
         name: The name of the data set, for errors.
         y: The labels (N,).
         test: The fraction of the examples (below 1), or their number; None for a fifth.
+        task: "regression" for targets.
 
     Raises:
         DataError: No example would be left to test or to train on, or the labels are of several types.
@@ -36,6 +41,11 @@ def drawn_for_test(name: str, y: NDArray[Any], test: float | int | None) -> tupl
     (16, 4, 'no test set was given: 4 of 20 examples, the s')
     """
     total = len(y)
+    if task is not None:
+        count = _count(name, total, 1, TEST_FRACTION if test is None else test)
+        training, rows = drawn_targets(total, count, stream(0, "test-split").permutation(total))
+        note = f"no test set was given: {count:,} of {total:,} examples were drawn to test on, always the same"
+        return training, rows, note
     try:
         classes, codes = np.unique(y, return_inverse=True)
     except TypeError:
@@ -63,8 +73,9 @@ def _count(name: str, total: int, classes: int, test: float | int) -> int:
     if (
         isinstance(test, bool) or not 0 < count <= total - classes or count != int(count)
     ):  # NaN and infinity fail the first
+        of = f" of {classes:,} classes" if classes > 1 else ""
         raise DataError(
-            f"{name}: test: got {test:g} for {total:,} examples of {classes:,} classes; expected a fraction below 1, "
+            f"{name}: test: got {test:g} for {total:,} examples{of}; expected a fraction below 1, "
             f"or a number from 1 to {max(1, total - classes):,}"
         )
     return int(count)

@@ -38,11 +38,13 @@ class Reading:
         label: The column of the labels.
         test: The fraction or the number of examples that are drawn as test set, where there is none.
         size: The height and width that pictures are resized to.
+        task: "regression" where the labels are the targets of a regression.
     """
 
     label: str | None = None
     test: float | int | None = None
     size: Size | None = None
+    task: str | None = None
 
     def refuse(self, name: str | Path, *settings: str) -> None:
         """Refuses settings that the data have no use for. Raises: DataError."""
@@ -69,7 +71,7 @@ def from_tables(folder: Path, how: Reading) -> Dataset | None:
         raise DataError(f"{folder}: holds the tables {names}, none named train...; give the path of one of them")
     train, test = _joined(parts["train"]), _joined(parts["test"]) if "test" in parts else None
     notes: list[str] = []
-    label, _ = label_column(train.frame.rename(columns=str), _label_named(train, how.label), str(folder))
+    label, _ = label_column(train.frame.rename(columns=str), _label_named(train, how.label), str(folder), task=how.task)
     if test is not None and _lacks_labels(test.frame, label, is_class=label in train.classes):
         notes.append(f"{parts['test'][0].name} has no labels and is not used")
         test = None
@@ -102,7 +104,7 @@ def _dataset(train: Read, test: Read | None, how: Reading, *, name: str) -> Data
     how.refuse(name, "size")  # of pictures
     other = None if test is None else test[1].frame
     classes = table.classes.get(label or "")
-    dataset = from_frames(table.frame, other, name=name, label=label, fraction=how.test, classes=classes)
+    dataset = from_frames(table.frame, other, name=name, label=label, fraction=how.test, classes=classes, task=how.task)
     return dataset.noting([*table.notes, *(test[1].notes if test else ())])
 
 
@@ -110,7 +112,7 @@ def _picture_dataset(train: Read, test: Read | None, how: Reading, *, name: str)
     """The data set of a table with a column of pictures. Raises: DataError."""
     if test is not None and not test[1].pictures:
         raise DataError(f"{name}: the training table has pictures, the test table has none; expected the same")
-    label, notes = label_column(train[1].frame, how.label, name)
+    label, notes = label_column(train[1].frame, how.label, name, task=how.task)
     if unused := [str(column) for column in train[1].frame.columns if column != label]:
         notes.append(f"next to the pictures, the columns {listed(list(map(repr, unused)))} are not used")
     stack = PictureStack(name, size=how.size)
@@ -125,18 +127,20 @@ def _picture_dataset(train: Read, test: Read | None, how: Reading, *, name: str)
         labels += column.tolist()
         for path in paths:
             _add_pictures(path, table.pictures, stack)
-    y, classes = np.array(labels), train[1].classes.get(label)
+    y, classes = np.array(labels), train[1].classes.get(label) if how.task is None else [label]
     if len(y) != len(stack):
         raise DataError(f"{name}: {len(y):,} labels of {len(stack):,} pictures; expected one for each")
     x, more = stack.array()
     if test is None:
-        kept, rows, note = drawn_for_test(name, y, how.test)
+        kept, rows, note = drawn_for_test(name, y, how.test, task=how.task)
         notes.append(note)
     elif how.test is not None:
         raise DataError(f"{name}: test: got {how.test}, but the data have a test set of their own; leave it out")
     else:
         kept, rows = np.split(np.arange(len(y)), [len(train[1].frame)])
-    return from_arrays(x[kept], y[kept], x[rows], y[rows], name=name, classes=classes).noting([*notes, *more])
+    return from_arrays(x[kept], y[kept], x[rows], y[rows], name=name, classes=classes, task=how.task).noting(
+        [*notes, *more]
+    )
 
 
 def _add_pictures(path: Path, column: str, stack: PictureStack) -> None:

@@ -33,6 +33,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.targets import is_regression
 from assay.engines.promises import kind_of, numerics
 from assay.engines.seen import Seen
 from assay.errors import EngineError
@@ -56,16 +57,27 @@ Numbers = NDArray[np.float64]
 class Splits:
     """The examples that a cohort trains on and is evaluated on: name -> (x (N, D), y (N,) int64).
 
+    The y of a regression are float64, its standardised targets.
+
     Always has "train"; "test", "validation" and "subset" (the first rows of "train") if they are used. Inputs are
     C-contiguous, float64 for precision float64, else float32.
     """
 
-    parts: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
+    parts: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
     @property
     def examples(self) -> int:
         """N, the number of training examples."""
         return len(self.parts["train"][1])
+
+
+def wanted_outputs(y: NDArray[Any], classes: int, dtype: Any) -> NDArray[Any]:
+    """What the outputs are compared with, (N, C): one-hot rows of labels, or the column of the targets.
+
+    >>> [wanted_outputs(y, n, "float32").tolist() for y, n in ((np.array([1, 0]), 2), (np.array([0.5, 2.0]), 1))]
+    [[[0.0, 1.0], [1.0, 0.0]], [[0.5], [2.0]]]
+    """
+    return y[:, None].astype(dtype) if is_regression(y) else np.eye(classes, dtype=dtype)[y]
 
 
 @dataclass(frozen=True)
@@ -172,7 +184,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Mean loss and accuracy over a split, (T,) each."""
+    """Mean loss and accuracy over a split, (T,) each. The accuracy of a regression means nothing."""
 
     loss: Numbers
     accuracy: Numbers
@@ -330,6 +342,13 @@ def no_mixed_precision(recipe: Recipe, engine: str) -> str | None:
     """The reason of an engine without mixed precision, or None if the recipe does not need it."""
     if recipe.precision not in ("float32", "float64"):
         return f"engine {engine!r} has no {recipe.precision}; use engine 'torch' or 'jax', or precision 'float32'"
+    return None
+
+
+def no_regression(recipe: Recipe, engine: str) -> str | None:
+    """The reason of an engine that trains classifiers alone, or None if the recipe is of one."""
+    if recipe.is_regression:
+        return f"engine {engine!r} trains no regression; use engine 'numpy', 'torch' or 'jax'"
     return None
 
 

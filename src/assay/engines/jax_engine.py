@@ -30,6 +30,7 @@ from assay.engines.base import (
     no_tensorfloat32,
     not_this_optimizer,
     uncounted,
+    wanted_outputs,
 )
 from assay.engines.jax_cache import cache_on_disk, one_at_a_time
 from assay.engines.jax_layers import Tree
@@ -110,10 +111,10 @@ class JaxEngine(Engine):
         if reason := no_tensorfloat32(cohort.first, self.device):
             raise EngineError(reason)
         form = Form.of(cohort, platform=self._device.platform)
-        classes = np.eye(cohort.network.classes, dtype=form.precision)
+        classes = cohort.network.classes
         with _x64(True):
             parts = {
-                name: self._put(Examples(np.asarray(x, form.precision), classes[y]))
+                name: self._put(Examples(np.asarray(x, form.precision), wanted_outputs(y, classes, form.precision)))
                 for name, (x, y) in splits.parts.items()
             }
             w, slots = self._put(_arrays(form, checkpoint, checkpoint.trained(cohort.first.optimizer)))

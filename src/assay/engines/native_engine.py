@@ -23,6 +23,7 @@ from assay.engines.base import (
     Progress,
     Splits,
     no_mixed_precision,
+    no_regression,
     not_the_cpu,
     not_this_optimizer,
 )
@@ -95,6 +96,7 @@ class NativeEngine(Engine):
             not_this_optimizer(recipe, self.name)
             or no_mixed_precision(recipe, self.name)
             or not_the_cpu(self.device, self.name)
+            or no_regression(recipe, self.name)
             or _unknown(recipe)
         )
 

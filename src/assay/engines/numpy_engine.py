@@ -30,6 +30,7 @@ from assay.engines.base import (
     no_mixed_precision,
     not_the_cpu,
     not_this_optimizer,
+    wanted_outputs,
 )
 from assay.engines.numpy_layers import LayerPass, Values, as_images, evaluated
 from assay.parts.activations import OUTPUTS
@@ -109,7 +110,7 @@ class NumpyState:
     cohort: Cohort
     trials: list[NumpyTrial]
     t: int
-    splits: dict[str, tuple[Numbers, Numbers]]  # inputs (N, D) and one-hot labels (N, C)
+    splits: dict[str, tuple[Numbers, Numbers]]  # inputs (N, D) and one-hot labels or targets (N, C)
     arena: Arena
     evaluation_arena: Arena
 
@@ -143,8 +144,11 @@ class NumpyEngine(Engine):
         )
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> NumpyState:
-        classes = np.eye(cohort.network.classes)
-        parts = {name: (np.asarray(x, np.float64), classes[y]) for name, (x, y) in splits.parts.items()}
+        classes = cohort.network.classes
+        parts = {
+            name: (np.asarray(x, np.float64), wanted_outputs(y, classes, np.float64))
+            for name, (x, y) in splits.parts.items()
+        }
         trials = [NumpyTrial(cohort, number, checkpoint) for number in range(len(cohort.recipes))]
         return NumpyState(cohort, trials, checkpoint.t, parts, Arena(), Arena())
 

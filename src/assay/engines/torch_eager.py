@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
+from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_regression, no_tensorfloat32
 from assay.engines.torch_engine import cpu_capability, missing_device
 from assay.errors import EngineError
 from assay.parts.batches import Batches
@@ -114,6 +114,8 @@ class TorchEager(Engine):
 
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
+            return reason
+        if reason := no_regression(recipe, self.name):
             return reason
         model, penalties = recipe.model, recipe.regularisation
         pairing = head(model.output, recipe.loss)

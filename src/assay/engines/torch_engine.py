@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from assay.data.targets import is_regression
 from assay.engines.base import (
     Checkpoint,
     Cohort,
@@ -105,7 +106,11 @@ class TorchEngine(Engine):
         device, element = torch.device(self.device), element_type(cohort.first)
         classes = torch.eye(cohort.network.classes, dtype=element, device=device)
         parts = {
-            name: (_tensor(x, device, element), classes[_tensor(y, device)]) for name, (x, y) in splits.parts.items()
+            name: (
+                _tensor(x, device, element),
+                _tensor(y[:, None], device, element) if is_regression(y) else classes[_tensor(y, device)],
+            )
+            for name, (x, y) in splits.parts.items()
         }
         network = cohort.network.pooled_first()
         notes = self._module_notes(cohort, parts)

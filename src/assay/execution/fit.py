@@ -56,13 +56,18 @@ def training(
     if threads is not None and threads < 1:
         raise AssayError(f"threads: got {threads}; expected a number >= 1")
     if device == AUTO:
-        device, _ = auto_device([(recipe, engine, 1)], timing="isolated", data=lambda name: data or load(name))
+
+        def loaded(name: str, task: str | None = None) -> Dataset:
+            return data or load(name, task=task)
+
+        device, _ = auto_device([(recipe, engine, 1)], timing="isolated", data=loaded)
     chosen = choose(recipe, engine, device=device, threads=threads)
     begin, processor_begin = perf_counter(), process_time()
     if data is None:
-        data = load(recipe.data.name)
-    elif data.name != recipe.data.name:
-        recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name}})
+        data = load(recipe.data.name, task=recipe.data.task)
+    elif data.name != recipe.data.name or (data.task and not recipe.is_regression):
+        task = data.task or recipe.data.task  # a Dataset of a regression says what it is for
+        recipe = recipe.patched({"data": recipe.data.model_dump() | {"name": data.name, "task": task}})
     parts = prepared(recipe, data)
     seconds, processor = perf_counter() - begin, process_time() - processor_begin
     made = make_training(recipe, chosen, parts, start=[start] if start else [], data_seconds=seconds)
@@ -90,7 +95,8 @@ def fit(
             of a model such as "3LS", with the defaults of a recipe. None trains the default recipe on the digits that
             scikit-learn carries.
         data: A data set to use in place of the one that the recipe names, or its arrays: (x, y, x_test, y_test), as
-            `from_arrays` takes them, or (x, y), of which a fifth of each class is drawn to test on.
+            `from_arrays` takes them, or (x, y), of which a fifth of each class is drawn to test on. With
+            `data.task = "regression"` in the recipe, y are targets.
         engine: "numpy", "native", "jax", "torch", or "auto" for the fastest installed engine that can train the recipe;
             or a Command, inside `allowing_code`.
         device: "cpu", a GPU such as "cuda", or "auto" for the one that is faster by what was measured.
@@ -129,7 +135,7 @@ def fit(
     model, optimizer, given = _of_objects(model, optimizer)
     if parts := _parts(model, optimizer):
         recipe = recipe.patched(*parts)
-    dataset = data if data is None or isinstance(data, Dataset) else _of_arrays(data)
+    dataset = data if data is None or isinstance(data, Dataset) else _of_arrays(data, recipe.data.task)
     run = training(recipe, data=dataset, engine=engine, device=device, threads=threads, start=start)
     stopped = ""
     with interruption(run.engine.cancel) as interrupted:
@@ -184,7 +190,7 @@ def _is_true(answer: object) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _of_arrays(data: Sequence[Any]) -> Dataset:
+def _of_arrays(data: Sequence[Any], task: str | None) -> Dataset:
     """The data set of (x, y, x_test, y_test), or of (x, y). Raises: DataError."""
     if not isinstance(data, tuple | list) or len(data) not in (2, 4):
         got = f"{len(data)} entries" if isinstance(data, tuple | list) else type(data).__name__
@@ -192,12 +198,12 @@ def _of_arrays(data: Sequence[Any]) -> Dataset:
             f"data: got {got}; expected a Dataset, (x, y, x_test, y_test) or (x, y); load_data reads others"
         )
     if len(data) == 4:
-        return from_arrays(*data)
+        return from_arrays(*data, task=task)
     try:
         x, y = (np.asarray(array) for array in data)
     except ValueError as error:
         raise DataError(f"data: x or y is no array: {error}; expected examples of one shape") from None
     if y.ndim != 1 or len(x) != len(y):
         raise DataError(f"data: x has shape {x.shape}, y {y.shape}; expected (N, ...) and (N,)")
-    kept, rows, note = drawn_for_test("data", y, None)
-    return from_arrays(x[kept], y[kept], x[rows], y[rows]).noting([note])
+    kept, rows, note = drawn_for_test("data", y, None, task=task)
+    return from_arrays(x[kept], y[kept], x[rows], y[rows], task=task).noting([note])

@@ -339,8 +339,10 @@ class StudySearch:
         """The scores of a trial; in a race also of one that diverged or timed out, as it counts in every study."""
         if decision.kind not in (RACE, FRESH):
             return score(self.goal, ended)
-        data = self.points.planner.data(self.points.of(decision).trial.recipe.data.name)
-        return Score(counted_score(self.goal, ended, chance=1 / len(data.classes)))
+        source = self.points.of(decision).trial.recipe.data
+        data = self.points.planner.data(source.name, source.task)
+        chance = 0.0 if data.task else 1 / len(data.classes)  # the R2 of always answering the mean
+        return Score(counted_score(self.goal, ended, chance=chance))
 
     # --- start ---
 

@@ -60,7 +60,7 @@ class Decision:
 
 
 def until_decided(
-    study: Study, store: Store, run: Run, *, measure: str = "accuracy", alpha: float = 0.05, looks: int = LOOKS
+    study: Study, store: Store, run: Run, *, measure: str | None = None, alpha: float = 0.05, looks: int = LOOKS
 ) -> Decision:
     """Runs a study look by look; each look adds seeds to the configurations of pairs that are not significant yet.
 
@@ -73,6 +73,8 @@ def until_decided(
     Raises:
         AssayError: The study has one configuration only, or fewer than 3 repeats.
     """
+    if measure is None:
+        measure = "r2" if next(iter(study.candidates())).recipe.is_regression else "accuracy"
     step = study.settings.repeats
     labels = list(dict.fromkeys(candidate.label for candidate in study.candidates()))
     if step < 3:

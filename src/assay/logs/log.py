@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from assay.analysis.quantities import MEASURED
+from assay.analysis.quantities import CLASSIFIED
 from assay.errors import AssayError, unknown
 
-QUANTITIES = MEASURED
+QUANTITIES = CLASSIFIED
 STEPS = ("iteration", "epoch")
 TARGETS = (*STEPS, "examples", "seconds", *QUANTITIES)
 """What a column or a tag can be read as."""

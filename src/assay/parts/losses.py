@@ -136,6 +136,9 @@ LOSSES: dict[str, Loss] = {
     ),
 }
 
+REGRESSION_LOSSES: dict[str, float] = {"mse": 1.0, "quadratic": 2.0}
+"""The losses of a regression on one target, and the factor that makes the mean squared error of each."""
+
 _COMPUTED = {
     ("softmax", "cross_entropy"): ("log_softmax", "nll"),
     ("sigmoid", "binary_cross_entropy"): ("identity", "binary_cross_entropy_with_logits"),

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from assay.data.prepare import INPUTS, Preparation
+from assay.data.targets import REGRESSION
 from assay.errors import CodeError, RecipeError
 from assay.parts.batches import BATCHES, Full, Single, iterations_per_epoch
 from assay.parts.foreign_schedules import foreign_schedule
@@ -113,7 +114,7 @@ else:
     PrecisionName = one_of("precision", dict.fromkeys(PRECISIONS))
 
 
-COUPLED = ("model", "loss")
+COUPLED = ("data", "model", "loss")
 """The fields of a recipe that are validated together; each of the others is validated by itself."""
 
 
@@ -338,10 +339,17 @@ class Recipe(Part):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @property
+    def is_regression(self) -> bool:
+        """Whether its labels are targets, and its scores R2 and RMSE in place of an accuracy."""
+        return self.data.task == REGRESSION
+
+    @property
     def preparation(self) -> Preparation:
         """How the data set is split and scaled for this recipe."""
         dtype = "float64" if self.precision == "float64" else "float32"
-        return Preparation(self.input, dtype, train=self.data.train, validation=self.data.validation)
+        return Preparation(
+            self.input, dtype, train=self.data.train, validation=self.data.validation, task=self.data.task
+        )
 
     def resolved(self, examples: int) -> Recipe:
         """This recipe with every length of its schedule, and its patience, in iterations, for N training `examples`.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from assay.parts.activations import OUTPUTS
-from assay.parts.losses import LOSSES
+from assay.parts.losses import LOSSES, REGRESSION_LOSSES
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Stop
 
@@ -132,10 +132,28 @@ def refusals(recipe: Recipe) -> list[str]:
     >>> refusals(Recipe.parse({"model": "3LS"}))
     []
     """
+    if recipe.is_regression:
+        return _of_regression(recipe)
     pairing = PAIRINGS.get((recipe.model.output, recipe.loss))
     if pairing is None or pairing.trains:
         return []
     return [f"{_sentence(recipe, pairing)}; {_remedy(recipe)}"]
+
+
+def _of_regression(recipe: Recipe) -> list[str]:
+    """Why a recipe cannot be that of a regression."""
+    problems: list[str] = []
+    if recipe.loss not in REGRESSION_LOSSES:
+        fitting = " or ".join(f"loss = {name!r}" for name in REGRESSION_LOSSES)
+        problems.append(f"loss {recipe.loss!r} is of classes, and the recipe of a regression: set {fitting}")
+    if recipe.model.output != "identity":
+        problems.append(
+            f"model.output {recipe.model.output!r} is of classes, and a regression has one output of any size: set "
+            "model.output = 'identity', or leave it out"
+        )
+    if recipe.stop.accuracy is not None:
+        problems.append("stop.accuracy: a regression has no accuracy; use stop.patience, or a budget")
+    return problems
 
 
 def _sentence(recipe: Recipe, pairing: Pairing) -> str:

@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from assay.data.targets import REGRESSION
 from assay.parts.activations import OUTPUTS
-from assay.parts.losses import LOSSES
+from assay.parts.losses import LOSSES, REGRESSION_LOSSES
 from assay.parts.models import MODELS, Model, model_of
 
 
 def with_defaults(table: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's plain data with the loss that fits the output, or the output that fits the loss, where one is missing.
 
-    Without both, the model's own output decides. Invalid values are left to the recipe's validation.
+    Without both, the model's own output decides; of a regression, the loss is mse and the output identity.
+    Invalid values are left to the recipe's validation.
 
     >>> with_defaults({"loss": "cross_entropy"})
     {'loss': 'cross_entropy', 'model': {'output': 'softmax'}}
     """
     model = table.get("model", {})
+    if _is_regression(table.get("data")):
+        table = {"loss": "mse", **table}
+        fits = isinstance(table["loss"], str) and table["loss"] in REGRESSION_LOSSES
+        return {**table, "model": _with_output(model, "identity")} if fits and not names_output(model) else table
     if "loss" not in table:
         return {**table, "loss": _loss_of(model)}
     loss = LOSSES.get(table["loss"]) if isinstance(table["loss"], str) else None
     if loss is None or not loss.output or names_output(model):
         return dict(table)
     return {**table, "model": _with_output(model, loss.output)}
+
+
+def _is_regression(data: object) -> bool:
+    """Whether the data of a recipe, as plain data or made in Python, are of a regression."""
+    if isinstance(data, Mapping):
+        return data.get("task") == REGRESSION  # pyright: ignore[reportUnknownMemberType]
+    return getattr(data, "task", None) == REGRESSION
 
 
 def names_output(model: object) -> bool:

@@ -22,11 +22,13 @@ class Data(Part):
         name: A known name, a folder, a table, an .npz file, or "openml:ID".
         train: Number of training examples, from the first on; None takes all.
         validation: Number of other training examples that are drawn as validation set.
+        task: "regression" where the labels are real numbers, the targets; None for classification.
     """
 
     name: str = "digits"
     train: Annotated[Count | None, Unit("examples"), Field(examples=[1000])] = None
     validation: Annotated[WholeNumber, Unit("examples")] = 0
+    task: Annotated[Literal["regression"] | None, Field(examples=["regression"])] = None
 
     @field_validator("name")
     @classmethod

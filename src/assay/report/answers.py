@@ -14,7 +14,7 @@ from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
 from assay.analysis.phases import by_phase, decisive
-from assay.analysis.quantities import MEASURES, QUANTITIES, SCORE, name_of
+from assay.analysis.quantities import MEASURES, QUANTITIES, REGRESSION, SCORE, name_of, task_of
 from assay.analysis.seeds import BUSY
 from assay.analysis.summaries import ranked, summarised
 from assay.analysis.ties import tied_names
@@ -113,13 +113,14 @@ def _pareto(trials: Frame) -> list[str]:
             continue
         ties = _ties(optimal["configuration"].tolist(), of_engine, gain)
         rows: list[dict[str, Any]] = optimal.to_dict("records")[::-1]
-        named = {row["configuration"]: f"({row['seconds']:.3g} s, {percent(row[gain])})" for row in rows}
+        named = {row["configuration"]: f"({row['seconds']:.3g} s, {_score_text(gain, row[gain])})" for row in rows}
         kept = [f"{name} {figures}" for name, figures in named.items() if not ties[name]]
         tied = [f"{name} {figures} with {ties[name]}" for name, figures in named.items() if ties[name]]
         by = f"by training time and {MEASURES[gain].label}{f' on {engine}' if engine else ''}{_packed(of_engine)}"
+        first = "most accurate" if MEASURES[gain].is_fraction else "best"
         sentences.append(
             f"Pareto-optimal {by}, {len(kept):,} of {len(table):,} configurations"
-            f"{', the most accurate first' if len(kept) > 1 else ''}: "
+            f"{f', the {first} first' if len(kept) > 1 else ''}: "
             f"{shortened(kept, _OPTIMAL, separator='; ')}."
         )
         if tied:
@@ -127,6 +128,11 @@ def _pareto(trials: Frame) -> list[str]:
                 f"No trade-off beyond noise, tied ({TIED_BY}): {shortened(tied, _OPTIMAL, separator='; ')}."
             )
     return sentences
+
+
+def _score_text(measure: str, value: float) -> str:
+    quantity = MEASURES[measure]
+    return percent(value) if quantity.is_fraction else quantity.text(value)
 
 
 def _ties(names: list[str], trials: Frame, gain: str) -> dict[str, str]:
@@ -176,6 +182,8 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     The configurations that reach the default target come first, so that those that did not train do not lead. Times
     that do not compare with those of most trials are left out, as `comparable_costs` says.
     """
+    if task_of(trials) is REGRESSION:  # it has no effort
+        return []
     names, goal, nothing_learned = reached_by(trials)
     fair, left_out = comparable_costs(trials)
     if left_out:  # the scores stay those of all trials

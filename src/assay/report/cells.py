@@ -11,6 +11,7 @@ Frame = Any  # a pandas frame
 _DIFFERENCES = ("difference", "low", "high", "low_uncorrected", "high_uncorrected")
 _DEVIATIONS = ("sd", "validation_sd")  # of fractions, in percentage points
 _PERCENT = ("difference", "low", "high", "success", "success_low", "success_high")
+_NAMES = {"r2": "R2", "rmse": "RMSE"}
 _EXACT = ("seed", "repeat")
 _UNITS = {"points": "points", "seconds": "s"}
 _HEADERS = {"p_holm": "p (Holm)", "decided": "significant", "p_t": "p (t)", "median": "median time"}
@@ -28,13 +29,15 @@ def displayed(frame: Frame) -> Frame:
     measure = MEASURES.get(str(frame.attrs.get("measure", "")))
     columns: dict[str, list[str]] = {}
     for column in map(str, frame.columns):
-        header = _HEADERS.get(column, column.replace("_", " "))
+        header = _HEADERS.get(column, " ".join(_NAMES.get(word, word) for word in column.split("_")))
         values: list[Any] = frame[column].tolist()
         if measure is not None and column in _DIFFERENCES:
             unit = _UNITS.get(measure.unit, measure.unit)
             columns[f"{header} [{unit}]" if unit else header] = [
                 _difference(v, is_fraction=measure.is_fraction) for v in values
             ]
+        elif column in (*_DEVIATIONS, "low", "high") and "r2" in frame.columns:  # of R2, which is no fraction
+            columns[header] = [_difference(value, is_fraction=False) for value in values]
         elif column in _DEVIATIONS:
             columns[f"{header} [points]"] = [_difference(value, is_fraction=True) for value in values]
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.report.charts.writing import svg
 from assay.report.html import rows_table, text
 from assay.report.text import percent
+
+if TYPE_CHECKING:
+    from assay.analysis.quantities import Quantity
 
 Frame = Any
 _MOST = 30  # configurations
@@ -16,23 +19,24 @@ _MOST = 30  # configurations
 def summary_table(trials: Frame, line: str) -> str:
     """One row per configuration, the most accurate first, below the line; at most 30 of them."""
     from assay.analysis.phases import PHASE, by_phase
+    from assay.analysis.quantities import ranked_by
     from assay.analysis.summaries import summarised
 
     if not len(trials):
         return f"<p>{text(line)}</p>"
-    table = by_phase(summarised(trials).sort_values("accuracy", ascending=False, kind="stable", na_position="last"))
+    score = ranked_by(trials)
+    table = by_phase(summarised(trials).sort_values(score.column, ascending=False, kind="stable", na_position="last"))
     rows = [
         [
             str(row["configuration"]),
             f"{row['finished']} of {row['trials']}",
-            percent(row["accuracy"]),
-            f"{percent(row['low'])} to {percent(row['high'])}" if row["accuracy"] == row["accuracy"] else "-",
+            *_scores(row, score),
             _number(row["seconds"]),
             _number(row["effort"]),
         ]
         for row in table.head(_MOST).to_dict("records")
     ]
-    header = ["configuration", "finished", "mean test accuracy", "range", "median seconds", "median effort"]
+    header = ["configuration", "finished", f"mean {score.label}", "range", "median seconds", "median effort"]
     if PHASE in table.columns:
         header.append("seeds")
         phases = table[PHASE].head(_MOST).tolist()
@@ -40,6 +44,13 @@ def summary_table(trials: Frame, line: str) -> str:
     more = len(table) - len(rows)
     note = f"<p>{more:,} more configurations: <code>summary()</code> has all.</p>" if more > 0 else ""
     return f"<p>{text(line)}</p>{rows_table(header, rows)}{note}"
+
+
+def _scores(row: Any, score: Quantity) -> list[str]:
+    """The mean score of a configuration, and its range."""
+    written = percent if score.is_fraction else _number
+    known = row[score.column] == row[score.column]
+    return [written(row[score.column]), f"{written(row['low'])} to {written(row['high'])}" if known else "-"]
 
 
 def inline_chart(chart: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.analysis.phases import PHASE, by_phase
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import ranked_by
 from assay.analysis.summaries import ranked, summarised
 from assay.errors import AssayError, FileError
 from assay.report import benches, figures, html
@@ -195,9 +195,14 @@ def configuration_table(study: StudyResults) -> Frame:
     """The configurations as the page shows them: by what they are selected by, without columns that hold nothing."""
     summary = study.summary().rename(columns={"finished": "ended"})
     chosen = selected_by(study.frame())
+    test = ranked_by(study.frame()).column
     phase = [PHASE] if PHASE in summary.columns else []
-    first = ["configuration", *phase, "n", chosen, "validation_sd" if chosen != TEST_SCORE.column else "sd"]
-    first += [name for name in (TEST_SCORE.column, "sd", "low", "high", "seconds", "effort") if name not in first]
+    first = ["configuration", *phase, "n", chosen, "validation_sd" if chosen != test else "sd"]
+    first += [
+        name
+        for name in (test, "sd", "low", "high", "rmse", "seconds", "effort")
+        if name in summary.columns and name not in first
+    ]
     rest = [name for name in summary.columns if name not in first and summary[name].astype(bool).any()]
     table = summary[[*first, *(name for name in rest if summary[name].notna().any())]]
     return by_phase(table.sort_values(chosen, ascending=False, kind="stable", na_position="last"))
@@ -329,7 +334,8 @@ def _best(trials: Frame) -> list[str]:
 def _columns(study: StudyResults) -> list[str]:
     phase = [PHASE] if PHASE in study.frame().columns else []
     wanted = ["trial", "configuration", *phase, "seed", "outcome", "accuracy", "balanced_accuracy", "macro_f1"]
-    wanted += ["test_loss", "seconds", "processor_seconds", "busy", "effort", "iterations"]
+    wanted += ["r2", "rmse", "test_loss", "seconds", "processor_seconds", "busy", "effort", "iterations"]
+    wanted = [name for name in wanted if name in study.frame().columns]
     return [*wanted, "engine", "timing", *(["origin"] if "imported" in set(study.frame()["origin"]) else [])]
 
 

@@ -15,7 +15,7 @@ from assay.store.rows import recipe_of
 if TYPE_CHECKING:
     import pandas
 
-Split = tuple[str, int | None, int, str | None]
+Split = tuple[str, int | None, int, str | None, str | None]
 
 
 def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
@@ -40,7 +40,7 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> 
                 in_epochs.add(row["trial"])
             continue
         data = recipe_of(row)["data"]
-        key = (data["name"], data.get("train"), data.get("validation", 0), row["data_checksum"])
+        key = (data["name"], data.get("train"), data.get("validation", 0), row["data_checksum"], data.get("task"))
         if key not in sizes:
             sizes[key] = _examples(*key)
         of_trial[row["trial"]] = float(sizes[key])
@@ -49,10 +49,10 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> 
     return curves.assign(epochs=np.where(trials.isin(in_epochs), curves["iteration"], epochs))
 
 
-def _examples(name: str, train: int | None, validation: int, checksum: str | None) -> int:
+def _examples(name: str, train: int | None, validation: int, checksum: str | None, task: str | None) -> int:
     if name.startswith("openml:"):  # a name from somebody's store
         raise AssayError(f"x = epochs needs the data, and {name!r} would be fetched; draw against x = examples instead")
-    data = load(name)
+    data = load(name, task=task)
     if data.checksum != checksum:
         raise AssayError(f"data {name!r} have changed since the training; draw against x = examples instead of epochs")
     return len(split(data, train=train, validation=validation)[0])

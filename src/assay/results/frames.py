@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import APART, PLACE, RECIPE
-from assay.analysis.quantities import LOSS, MEASURES, TEST_SCORE, is_of_confusion, name_of
+from assay.analysis.quantities import LOSS, MEASURES, OF_REGRESSION, QUANTITIES, TEST_SCORE, is_of_confusion, name_of
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
 from assay.store.rows import recipe_of
@@ -31,6 +31,9 @@ COLUMNS = tuple(
 )
 """The numbers of a trial: every quantity that is measured, those on the test set first, and the memory."""
 
+
+MEASURES_OF = {name: QUANTITIES[name].column for name in OF_REGRESSION}
+"""The scores that a regression alone has, with their columns in a frame of trials."""
 
 Scores = Sequence[tuple[Sequence[str], Mapping[str, NDArray[np.float64]]]]
 """Trials, and their columns that come from confusion matrices."""
@@ -55,12 +58,13 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
         if is_of_confusion(name):
             columns[name] = of_confusion.pop(name, np.full(len(rows), np.nan))
     _add_ledgers(columns, rows)
+    _leave_other_task(columns)
     while of_confusion:  # of a hundred thousand trials there is room for one copy
         name = next(iter(of_confusion))
         values = of_confusion.pop(name)
         if name not in columns:
             columns[name] = values
-    for name in COLUMNS:
+    for name in [name for name in COLUMNS if name in columns]:
         columns[name] = pandas.to_numeric(columns[name])
     unchanged = ["level", "busy"]  # else pandas makes NaN of what is unknown
     if rows.others:  # else the missing seeds make floats of all
@@ -68,6 +72,18 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
     return pandas.DataFrame(columns, copy=False)
+
+
+def _leave_other_task(columns: dict[str, Any]) -> None:
+    """Removes from `columns` the scores that no trial of the task has: those of regressions, or else of classes."""
+    of_regression = [MEASURES_OF[name] for name in OF_REGRESSION]
+    if any(columns[name].notna().any() for name in of_regression):
+        left = [name for name in COLUMNS if is_of_confusion(name) or name.endswith("accuracy")]
+        left = [name for name in [*left, "effort", "classes"] if name == "classes" or not columns[name].notna().any()]
+    else:
+        left = of_regression
+    for name in left:
+        del columns[name]
 
 
 def outline_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str]) -> pandas.DataFrame:
@@ -80,6 +96,8 @@ def outline_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str]) -> pa
             del columns[name]
         else:
             columns[name] = pandas.to_numeric(columns[name])
+    for name in OF_REGRESSION:
+        columns.pop(MEASURES_OF[name])
     unchanged = ["level", "busy", *(["seed", "repeat", "threads"] if rows.others else [])]
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
@@ -196,7 +214,10 @@ def curve_frame(rows: Sequence[Mapping[str, Any]], curves: Curves) -> pandas.Dat
     keys = np.array([row["trial"] for row in rows], object)
     trials = pandas.Series(np.repeat(keys, counts), dtype=object)  # a text of its own for each point is 64 bytes
     columns: dict[str, Any] = {"trial": trials}
+    has_r2 = any(name in curves.columns for name in OF_REGRESSION)
     for name in POINT:
+        if name in OF_REGRESSION and not has_r2:
+            continue
         values = curves.columns[name] if name in curves.columns else np.full(points, np.nan)
         gaps = curves.missing.get(name)
         columns[name] = values if gaps is None else np.where(gaps, np.nan, values)

@@ -29,6 +29,8 @@ def most_confused(history: History) -> tuple[list[NDArray[Any]], list[str], list
         raise AssayError(
             f"data {history.recipe.data.name!r} would be fetched; a chart reads only data that lie on this machine"
         )
+    if history.recipe.is_regression:
+        raise AssayError("the trial is of a regression, which confuses no classes")
     data = load(history.recipe.data.name)
     if data.checksum != history.data_checksum:
         raise AssayError(f"data {history.recipe.data.name!r} are not those that the trial was trained on any more")

@@ -61,6 +61,8 @@ class Outline:
             raise AssayError(f"study {study!r} is a search")
         if any(budget is None for budget in rows.columns["budget"]):
             raise AssayError(f"study {study!r} has budgets in seconds")
+        if any(value is not None for value in rows.columns["r2"]):
+            raise AssayError(f"study {study!r} is of regressions")
         self._rows = rows.with_others(imported.rows_of_study(store.database, study))
         self._curves = _StudyCurves(self._rows, curves)
         self._series: dict[tuple[str, str, str], _Series] = {}

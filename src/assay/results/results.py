@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from assay.analysis.axis_columns import axis_column, axis_columns, renamed_sentence
 from assay.analysis.confusion import scored
 from assay.analysis.phases import PHASE, PHASES, decisive
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import REGRESSION, ranked_by, task_of
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
@@ -59,6 +60,12 @@ _COMPARED, _BEST = 200, 12  # configurations up to which all pairs are drawn, an
 Row = Mapping[str, Any]
 DECIDED = "until_decided"
 """The entry of a stored study's definition that holds the verdicts of its interim looks."""
+
+
+def _score_in(row: Row) -> float:
+    """The score of a row on the test set: accuracy, or R2; below every score without one."""
+    values = [row.get(name) for name in ("accuracy", "r2")]
+    return next((value for value in values if value is not None), -math.inf)
 
 
 class Results:
@@ -140,7 +147,9 @@ class Results:
             for an external program's own), `origin` ("measured" or "imported"), `steps` (what the curve counts) and
             `ledger_...` (the time breakdown in seconds). The confusion matrix on the test set gives
             `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
-            `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. What a trial did not measure is missing.
+            `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. A study of regressions has `r2` and
+            `rmse` (on the test set, in the target's units) in place of `accuracy` and of these. What a trial did not
+            measure is missing.
         """
         return self._framed(self._every_row) if every_seed else own_copy(self._frame)
 
@@ -304,7 +313,8 @@ class Results:
             `high` (its range), `seconds`, `processor_seconds`, `effort` and `flops` (medians, missing where half of the
             trials or more did not finish), `origin`, `timed_out`, `no_result`, `busy_trials` (how many trials had
             foreign load), `busy` ("busy machine" where their seconds are ranked), `sd` and `n` (of the accuracy) and
-            `validation_accuracy`, `validation_sd` and `validation_n`.
+            `validation_accuracy`, `validation_sd` and `validation_n`. A regression has `r2`, `rmse`, `validation_r2`
+            and `validation_rmse` in place of accuracies.
 
         Raises:
             AssayError: The study has no trials.
@@ -385,6 +395,14 @@ class Results:
         results._targets = {}  # those of this frame may differ
         return results, left_out
 
+    def measure(self, name: str | None = None) -> str:
+        """The measure of that name; without one, what the configurations are ranked by on the test set.
+
+        Returns:
+            "accuracy", or of a regression "r2".
+        """
+        return ranked_by(self._frame).column if name is None else name
+
     def configuration(self, name: str) -> str:
         """The label of a configuration, also from its values alone, without the names of the axes.
 
@@ -402,13 +420,13 @@ class Results:
             return next(iter(bare[name]))
         raise AssayError(unknown("configuration", name, names))
 
-    def verdict(self, a: str, b: str, *, measure: str = "accuracy") -> Verdict:
+    def verdict(self, a: str, b: str, *, measure: str | None = None) -> Verdict:
         """Compares two configurations over their paired seeds, as one of all pairs of the study.
 
         Args:
             a: The label of a configuration.
             b: The label of another one.
-            measure: A column of `frame`.
+            measure: A column of `frame`; None for the test accuracy, or of a regression R2.
 
         Returns:
             The mean difference a - b with its simultaneous 95 % interval; `.sentence()` puts it in words.
@@ -419,14 +437,14 @@ class Results:
         from assay.analysis.verdicts import between
 
         a, b = self.configuration(a), self.configuration(b)
-
+        measure = self.measure(measure)
         for verdict in self._of_looks(measure, 0.05):
             if set(verdict.names) == {a, b}:
                 return verdict if verdict.names == (a, b) else verdict.reversed()
         return between(self._paired(a, b), a, b, measure=measure)
 
     def verdicts(
-        self, *, measure: str = "accuracy", alpha: float = 0.05, baseline: str | None = None
+        self, *, measure: str | None = None, alpha: float = 0.05, baseline: str | None = None
     ) -> pandas.DataFrame:
         """Compares configurations over their paired seeds, with Holm's correction for all comparisons.
 
@@ -448,6 +466,7 @@ class Results:
         """
         from assay.analysis.verdicts import against, pairwise, table_of
 
+        measure = self.measure(measure)
         if baseline is not None and self._is_raced:
             return table_of(self._raced_with(baseline, measure, alpha))
         if baseline is not None:
@@ -458,7 +477,7 @@ class Results:
     def comparisons(
         self,
         *names: str,
-        measure: str = "accuracy",
+        measure: str | None = None,
         alpha: float = 0.05,
         baseline: str | None = None,
         most: int | None = 20,
@@ -478,6 +497,7 @@ class Results:
         """
         from assay.results.comparisons import Comparisons, shown
 
+        measure = self.measure(measure)
         trials = self._paired(*names, *([baseline] if baseline else []))
         if self._is_raced and baseline is not None:
             verdicts = [v for v in self._raced_with(baseline, measure, alpha) if not names or v.names[0] in names]
@@ -512,9 +532,9 @@ class Results:
             return []
         return [Verdict.of_plain(plain) for plain in decided["verdicts"]]
 
-    def look_verdicts(self, measure: str = "accuracy") -> list[Verdict]:
+    def look_verdicts(self, measure: str | None = None) -> list[Verdict]:
         """The verdicts on all pairs after the last look of `assay run --until-decided`; empty without, at 5 %."""
-        return self._of_looks(measure, 0.05)
+        return self._of_looks(self.measure(measure), 0.05)
 
     @property
     def seeds_added(self) -> str:
@@ -616,7 +636,9 @@ class Results:
         if name not in CHARTS:
             raise AssayError(unknown("chart", name, CHARTS))
         chart = CHARTS[name]
-        defaults = {"axes": lambda: self.axes or None, "split": self._split}
+        defaults: dict[str, Callable[[], Any]] = {"axes": lambda: self.axes or None, "split": self._split}
+        if task_of(self._frame) is REGRESSION:
+            defaults["measure"] = self.measure
         options = {key: value() for key, value in defaults.items() if key in chart.option_names} | options
         for key in ("by", "facet", "rows", "columns"):  # these name an axis
             if key in options:
@@ -731,14 +753,15 @@ class Results:
         from assay.report.answers import baseline_of
 
         trials = self._paired() if self.race is not None else trials
-        looks = self._of_looks("accuracy", 0.05)
-        baseline = baseline_of(trials, {"accuracy": looks} if looks else None)
+        score = self.measure()
+        looks = self._of_looks(score, 0.05)
+        baseline = baseline_of(trials, {score: looks} if looks else None)
         count: int = len(set(trials["configuration"]))
         if looks or baseline or count <= _COMPARED:
             return self.verdicts(baseline=baseline)
-        means: Any = trials.groupby("configuration", sort=False)[TEST_SCORE.column].mean()
+        means: Any = trials.groupby("configuration", sort=False)[score].mean()
         best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
-        table = table_of(pairs_among(SeedValues.of(trials, TEST_SCORE.column), best).verdicts())
+        table = table_of(pairs_among(SeedValues.of(trials, score), best).verdicts())
         table.attrs["best"] = (len(best), count)
         return table
 
@@ -749,7 +772,9 @@ class Results:
 
     def _split(self) -> str:
         """The set on which the curves are shown: test, or validation where nothing else was measured."""
-        tested = any(has_column(row["curve"], "test_accuracy") for row in self._curve_rows)
+        tested = any(
+            has_column(row["curve"], name) for row in self._curve_rows for name in ("test_accuracy", "test_r2")
+        )
         validated = any(has_column(row["curve"], "validation_accuracy") for row in self._curve_rows)
         return "validation" if validated and not tested else "test"
 
@@ -780,7 +805,7 @@ class Results:
             raise AssayError(f"study {self.name!r} has no finished trial{which}")
         return max(
             finished,
-            key=lambda row: (row["outcome"] in RANKED, row["accuracy"] if row["accuracy"] is not None else -1.0),
+            key=lambda row: (row["outcome"] in RANKED, _score_in(row)),
         )
 
     def _history(self, trial: str | None) -> History:
@@ -792,6 +817,8 @@ class Results:
 
     def _confusion(self, trial: str | None) -> tuple[Any, ...]:
         row = self._chosen(trial)
+        if task_of(self._frame) is REGRESSION:
+            raise AssayError("a regression has no classes, and so no confusion matrix")
         if not row["confusion"]:
             raise AssayError(f"trial {row['trial'][:8]} has no confusion counts: it did not finish")
         return json.loads(row["confusion"]), json.loads(row["classes"])

@@ -13,10 +13,11 @@ import numpy as np
 from assay.analysis.axis_columns import axis_columns
 from assay.analysis.quantities import MEASURES, QUANTITIES, name_of
 from assay.analysis.search_cost import JOB_COLUMNS, SearchCost, incumbents, search_cost
+from assay.data.targets import REGRESSION
 from assay.errors import AssayError
 from assay.report.text import duration, percent
 from assay.store.search_rows import SearchRows
-from assay.studies.search.objectives import OBJECTIVES, Goal
+from assay.studies.search.objectives import OBJECTIVES, Goal, objectives_of
 from assay.studies.search.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -226,7 +227,9 @@ def goal_of_definition(about: Mapping[str, Any]) -> Goal:
     baseline: Any = about.get("baseline") or {}
     data = baseline.get("data")
     split = "validation" if isinstance(data, Mapping) and data.get("validation") else "test"  # pyright: ignore
-    return Goal(settings.objective, split, settings.target, settings.target_loss)
+    is_regression = isinstance(data, Mapping) and data.get("task") == REGRESSION  # pyright: ignore[reportUnknownMemberType]
+    names = objectives_of(settings.objective, is_regression=is_regression)
+    return Goal(names, split, settings.target, settings.target_loss)
 
 
 _GOAL = ("objective", "target", "target_loss")

@@ -48,6 +48,12 @@ NAMES = (
     "validation_accuracy",
     "test_loss",
     "test_accuracy",
+    "train_r2",
+    "train_rmse",
+    "validation_r2",
+    "validation_rmse",
+    "test_r2",
+    "test_rmse",
 )
 """The columns by their number in the header. New ones are added at the end; none is ever renamed or removed."""
 WHOLE = ("iteration", "examples")

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from assay.errors import StoreError
-from assay.store.schema import ADDED, APPLICATION, READABLE, VERSION
+from assay.store.schema import ADDED_IN, APPLICATION, READABLE, VERSION
 from assay.store.urls import file_of, parsed, without_password
 from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
@@ -81,8 +81,8 @@ class Database:
             self.version = self._check_version()
             if self.path is not None:
                 self._identity = _identity_of(self.path)
-            if self.version < "0005":  # opened to be read only
-                event.listen(self.engine, "connect", _fill_in)
+            if self.version < max(ADDED_IN):  # opened to be read only
+                event.listen(self.engine, "connect", partial(_fill_in, _lacking(self.version)))
                 self.engine.dispose()  # its connections are from before
 
     # --- transactions ---
@@ -369,12 +369,17 @@ class Database:
         return version
 
 
-def _fill_in(connection: Any, record: object) -> None:
+def _lacking(version: str) -> list[str]:
+    """The columns of `result` that came after a version."""
+    return [name for since, names in ADDED_IN.items() if version < since for name in names]
+
+
+def _fill_in(lacking: Sequence[str], connection: Any, record: object) -> None:
     """Lays a temporary view over `result` that has the columns which older versions lack, all null."""
     is_sqlite = isinstance(connection, sqlite3.Connection)
     source = "main.result" if is_sqlite else "result"  # PostgreSQL binds the name before the view exists
     types = {"busy": "BOOLEAN", "level": "TEXT"}
-    columns = ", ".join(f"CAST(NULL AS {types.get(name, 'DOUBLE PRECISION')}) AS {name}" for name in ADDED)
+    columns = ", ".join(f"CAST(NULL AS {types.get(name, 'DOUBLE PRECISION')}) AS {name}" for name in lacking)
     cursor = connection.cursor()
     if is_sqlite:
         cursor.execute("PRAGMA temp_store = MEMORY")

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from assay.analysis.quantities import MEASURED, QUANTITIES
+from assay.analysis.quantities import CLASSIFIED, QUANTITIES
 from assay.errors import NotStoredError, StoreError
 from assay.store.curves import packed_points, points_of, text_of
 from assay.store.database import Database
@@ -181,7 +181,7 @@ def _row(history: History, name: str) -> dict[str, Any]:
     source = history.source
     assert source is not None
     last = history.points[-1]
-    measured = {QUANTITIES[name].column: history.last(name) for name in MEASURED}
+    measured = {QUANTITIES[name].column: history.last(name) for name in CLASSIFIED}
     return measured | {
         "key": source.key,
         "name": name,

@@ -170,6 +170,7 @@ def studies(database: Database) -> list[Row]:
             study.c.updated,
             curves.label("imported"),
             sa.func.count(sa.case((result.c.outcome.not_in(RANKED), result.c.trial))).label("unfinished"),
+            sa.func.max(sa.case((result.c.outcome.in_(RANKED), result.c.r2))).label("best_r2"),
         )
         .select_from(study.outerjoin(once, once.c.study == study.c.id))
         .join(result, sa.and_(result.c.trial == once.c.trial, ~result.c.stale), isouter=True)
@@ -184,7 +185,7 @@ def studies(database: Database) -> list[Row]:
         fresh = searched.get(row["name"])
         if fresh is not None:
             row["best"] = fresh if fresh == fresh else None
-        for name in ("best", "seconds"):
+        for name in ("best", "best_r2", "seconds"):
             if not isinstance(row[name], float | None):
                 reason = f"its trials have {row[name]!r:.60} as {name}"
                 _log.warning("%s", unreadable("study", row["name"], reason))

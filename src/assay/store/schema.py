@@ -23,12 +23,13 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0007"
+VERSION = "0008"
 READABLE = (
     "0003",
     "0004",
     "0005",
     "0006",
+    "0007",
     VERSION,
 )  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
@@ -135,9 +136,19 @@ result = Table(
     Column("level", Text),  # the engine's instruction level on the processor; null if unknown
     Column("preparation_seconds", Double),  # of a new engine for the data, not part of training; null if unknown
     Column("skipped", Double),  # the fraction of flops that the engine skips; null if unknown
+    Column("r2", Double),  # of a regression, on the test set, as `rmse`; null for a classification
+    Column("rmse", Double),  # in the target's units
+    Column("train_r2", Double),
+    Column("train_rmse", Double),
+    Column("validation_r2", Double),
+    Column("validation_rmse", Double),
 )
-ADDED = ("processor_seconds", "foreign_seconds", "busy", "level", "preparation_seconds", "skipped")
-"""The columns of `result` that stores, exports and frames from before version 0005 lack."""
+ADDED_IN: dict[str, tuple[str, ...]] = {
+    "0005": ("processor_seconds", "foreign_seconds", "busy", "level", "preparation_seconds", "skipped"),
+    "0008": ("r2", "rmse", "train_r2", "train_rmse", "validation_r2", "validation_rmse"),
+}
+"""The columns of `result` that stores, exports and frames from before a version lack."""
+ADDED = tuple(name for names in ADDED_IN.values() for name in names)
 Index("result_finished", result.c.finished)
 
 machine = Table("machine", metadata, _key("hash", primary_key=True), Column("description", Text, nullable=False))

@@ -22,7 +22,7 @@ Uses = Sequence[tuple[Recipe, str | Command, int]]
 """The configurations of a study: recipe, engine, and number of seeds."""
 
 
-def auto_device(uses: Uses, *, timing: str, data: Callable[[str], Dataset]) -> tuple[str, str]:
+def auto_device(uses: Uses, *, timing: str, data: Callable[..., Dataset]) -> tuple[str, str]:
     """The device that `auto` takes for all configurations of a study, and a sentence: why.
 
     Args:
@@ -50,7 +50,7 @@ def auto_device(uses: Uses, *, timing: str, data: Callable[[str], Dataset]) -> t
     return "cpu", f"device auto: 'cpu', which is faster by what was measured for {size}"
 
 
-def device_notes(uses: Uses, device: str, *, timing: str, data: Callable[[str], Dataset]) -> list[str]:
+def device_notes(uses: Uses, device: str, *, timing: str, data: Callable[..., Dataset]) -> list[str]:
     """A sentence where the CPU, or another engine, is known to be faster than the GPU and engine that train."""
     if kind_of(device) != "cuda":
         return []
@@ -62,9 +62,12 @@ def device_notes(uses: Uses, device: str, *, timing: str, data: Callable[[str], 
     return [sentence for sentence in (slower, *sorted(filter(None, faster))) if sentence]
 
 
-def work_of(uses: Uses, *, timing: str, data: Callable[[str], Dataset]) -> StudyWork:
+def work_of(uses: Uses, *, timing: str, data: Callable[..., Dataset]) -> StudyWork:
     """What a study computes at once: its largest iteration, or where trials are packed, one of each of its trials."""
-    each = [(_operations(recipe, data(recipe.data.name)), seeds) for recipe, seeds in _counted(uses)]
+    each = [
+        (_operations(recipe, data(recipe.data.name, **({"task": task} if (task := recipe.data.task) else {}))), seeds)
+        for recipe, seeds in _counted(uses)
+    ]
     dense = all(_kind(recipe) == "dense" and recipe.precision in ("float32", "float64") for recipe, _, _ in uses)
     if timing == "packed":
         return StudyWork(sum(operations * seeds for operations, seeds in each), dense)

@@ -15,6 +15,7 @@ from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import notes_of, split
+from assay.data.targets import check_task
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine, state_arrays
 from assay.engines.devices import load_for_planning
@@ -170,7 +171,7 @@ def _shortest_first(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: trial.iterations) if len(trials) > 1 else trials
 
 
-Loader = Callable[[str], Dataset]
+Loader = Callable[..., Dataset]
 _log = logging.getLogger("assay.studies")
 _HEADER_BYTES = 6_000  # of a file of weights: recipe, curve, ledger
 
@@ -221,9 +222,9 @@ class Planner:
         uses = [(trial.recipe, trial.engine, 1) for trial in trials]
         return tuple(device_notes(uses, self.settings.device, timing=self.settings.timing, data=self.data))
 
-    def data(self, name: str) -> Dataset:
-        """The data set of that name."""
-        return self._data.dataset(name)
+    def data(self, name: str, task: str | None = None) -> Dataset:
+        """The data set of that name, read for a task: None for classification."""
+        return self._data.dataset(name, task)
 
     def engine(self, recipe: Recipe, requested: str | Command | None = None) -> Engine | Program:
         """The engine of a recipe: `requested`, or that of the settings. Raises: EngineError, CodeError."""
@@ -248,9 +249,10 @@ class Planner:
     def _split(self, data: Data) -> _DataFacts:
         """What trials take from a split, computed once for each; equal ones have equal notes."""
         if data not in self._splits:
-            dataset = self.data(data.name)
+            dataset = self.data(data.name, data.task)
+            check_task(dataset, data.task)
             rows, drawn = split(dataset, train=data.train, validation=data.validation)
-            counts = np.bincount(dataset.y_test, minlength=len(dataset.classes))
+            counts = [0] if data.task else np.bincount(dataset.y_test, minlength=len(dataset.classes)).tolist()
             notes = notes_of(dataset, rows, drawn)
             self._splits[data] = _DataFacts(dataset, len(rows), notes, tuple(map(int, counts)))
         return self._splits[data]
@@ -376,6 +378,14 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
             members.append(Member(trial.key, label, candidate.values, repeat))
     if problems:
         raise RecipeError([f"{label}: {problem}" for problem, label in problems.items()], source=study.name)
+    if len({trial.recipe.is_regression for trial in trials.values()}) > 1:
+        raise RecipeError(
+            [
+                "data.task: some configurations are of a regression and others of a classification, whose scores do "
+                "not compare; make a study of each"
+            ],
+            source=study.name,
+        )
     examples = {key: planner.examples(trial.recipe) for key, trial in trials.items()}
     return Plan(
         study,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
+from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Network, Weights
@@ -78,7 +79,7 @@ def described(history: History) -> dict[str, Any]:
         "engine": history.engine,
         "engine_choice": history.engine_choice,
         "device": history.device,
-        "points": [dict(vars(point)) for point in history.points],
+        "points": [point.plain() for point in history.points],
         "ledger": {key: value for key, value in history.ledger.plain().items() if key != "other"},
         "outcome": str(history.outcome),
         "reason": history.reason,
@@ -102,6 +103,8 @@ def described(history: History) -> dict[str, Any]:
         about["warnings"] = list(history.warnings)
     if history.pictures is not None:
         about["pictures"] = history.pictures.plain()
+    if history.targets is not None:
+        about["targets"] = [history.targets.mean, history.targets.deviation]
     if history.cohort > 1:  # its seconds are shared
         about["cohort"] = history.cohort
     return about
@@ -260,6 +263,7 @@ class _About(BaseModel):
     peak_memory_bytes: Whole
     load: _Measured = _Measured()
     warnings: list[str] = []
+    targets: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
     complete: _Complete | None = None
 
@@ -311,6 +315,7 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
         warnings=tuple(map(str, about.get("warnings", ()))),
         pictures=PictureStyle.stored(about["pictures"]) if about.get("pictures") is not None else None,
         features=features,
+        targets=_targets_of(about),
         cohort=int(about.get("cohort", 1)),
     )
 
@@ -342,6 +347,16 @@ def _arrays(
 
 def _features_of(recipe: Recipe, tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling | None:
     return _features(tensors, inputs) if recipe.input == "standardise-features" else None
+
+
+def _targets_of(about: dict[str, Any]) -> TargetScaling | None:
+    """The scaling of the targets of a regression. Raises: ValueError where it is no scaling."""
+    if about.get("targets") is None:
+        return None
+    mean, deviation = (float(value) for value in about["targets"])
+    if not (np.isfinite(mean) and np.isfinite(deviation) and deviation > 0):
+        raise ValueError("targets: expected a mean and a deviation > 0")
+    return TargetScaling(mean, deviation)
 
 
 def _features(tensors: dict[str, NDArray[Any]], inputs: int) -> FeatureScaling:

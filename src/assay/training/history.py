@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.analysis import confusion as confusions
 from assay.analysis.best import BestPoint, best_point
-from assay.analysis.quantities import MACRO_SCORES, MEASURED, QUANTITIES
+from assay.analysis.quantities import (
+    CLASSIFICATION,
+    MACRO_SCORES,
+    MEASURED,
+    OF_REGRESSION,
+    QUANTITIES,
+    REGRESSION,
+    Task,
+    measured_of,
+    name_of,
+    score_of,
+)
 from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
+from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
 from assay.parts.layers import Weights
 from assay.parts.modules import ForeignModel, is_module
@@ -50,6 +62,12 @@ class Point:
         validation_accuracy: on the validation set, if the recipe has one.
         test_loss: on the test set.
         test_accuracy: on the test set.
+        train_r2: of a regression in place of an accuracy, on the same examples as the training loss.
+        train_rmse: the root mean squared error there, in the target's units.
+        validation_r2: on the validation set, if the recipe has one.
+        validation_rmse: on the validation set, if the recipe has one.
+        test_r2: on the test set.
+        test_rmse: on the test set.
 
     >>> Point(iteration=100, examples=3200, seconds=0.5, test_accuracy=0.97).test_loss is None
     True
@@ -64,6 +82,23 @@ class Point:
     validation_accuracy: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    train_r2: float | None = None
+    train_rmse: float | None = None
+    validation_r2: float | None = None
+    validation_rmse: float | None = None
+    test_r2: float | None = None
+    test_rmse: float | None = None
+
+    def plain(self) -> dict[str, float | int | None]:
+        """The point as plain data, without the quantities of another task.
+
+        >>> sorted(Point(0, 0, 0.0, train_loss=1.0, test_r2=0.5).plain())[-3:]
+        ['validation_loss', 'validation_r2', 'validation_rmse']
+        """
+        left = set(OF_REGRESSION)
+        if any(getattr(self, name) is not None for name in OF_REGRESSION):
+            left = set(MEASURED) - set(measured_of(REGRESSION))
+        return {name: value for name, value in vars(self).items() if name not in left}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +142,7 @@ class History:
         pictures: what the training pictures look like; None if it is not stored, or if the examples are no pictures.
         snapshots: weights (1, *shape) by name at best points, by iteration; empty without `save_best`.
         features: the mean and the deviation of each feature, of the input scaling "standardise-features", else None.
+        targets: the mean and the deviation of the training targets of a regression, in their units; else None.
         confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
             was not computed.
 
@@ -147,6 +183,7 @@ class History:
     snapshots: Mapping[int, Weights] = field(default_factory=dict[int, Weights])
     features: FeatureScaling | None = None
     confusion: NDArray[np.int64] | None = None
+    targets: TargetScaling | None = None
 
     @classmethod
     def imported(
@@ -182,8 +219,30 @@ class History:
 
     @property
     def accuracy(self) -> float | None:
-        """The test accuracy at the end of the curve, a fraction; None if it was not measured."""
+        """The test accuracy at the end of the curve, a fraction; None if it was not measured, as of a regression."""
         return self.last("test_accuracy")
+
+    @property
+    def task(self) -> Task:
+        """What was trained: a classification, or a regression."""
+        if self.source is None and self.recipe.is_regression:
+            return REGRESSION
+        return CLASSIFICATION
+
+    @property
+    def score(self) -> float | None:
+        """The score of the task on the test set at the end of the curve: the accuracy, a fraction, or R2."""
+        return self.last(score_of(self.task).name)
+
+    @property
+    def r2(self) -> float | None:
+        """R2 of a regression on the test set at the end of the curve; None if it was not measured."""
+        return self.last("test_r2")
+
+    @property
+    def rmse(self) -> float | None:
+        """The root mean squared error of a regression on the test set at the end, in the target's units."""
+        return self.last("test_rmse")
 
     def last(self, quantity: str) -> float | None:
         """A quantity at the end of the curve, such as "test_loss"; None if it was not measured.
@@ -237,7 +296,7 @@ class History:
 
     @property
     def effort(self) -> float | None:
-        """Training seconds / test accuracy, lower is better; None without one of the two."""
+        """Training seconds / test accuracy, lower is better; None without one of the two, as of a regression."""
         if not self.points or self.final.seconds is None:
             return None
         return self.final.seconds / self.accuracy if self.accuracy else None
@@ -284,7 +343,7 @@ class History:
         return save(self, path, complete=True)
 
     def predict(self, x: ArrayLike, *, probabilities: bool = False, scale: float | None = None) -> NDArray[Any]:
-        """The classes of examples, by the weights at the end of the training.
+        """The classes of examples, or the values of a regression, by the weights at the end of the training.
 
         The examples are prepared as in training: divided by `scale`, then scaled as the recipe's `input` says.
 
@@ -298,6 +357,7 @@ class History:
         Returns:
             The names of the classes (N,), which are texts also where they are numbers: the true ones are
             `numpy.array(data.classes)[data.y_test]`. Or probabilities (N, C), in the order of `classes`, that sum to 1.
+            Of a regression, float64 (N,) in the target's units.
 
         Raises:
             DataError: The examples have another shape, are no finite numbers, or are in other units.
@@ -321,7 +381,7 @@ class History:
         """The curve as a pandas frame: one row per point, one column per field of `Point`."""
         import pandas
 
-        return pandas.DataFrame([asdict(point) for point in self.points])
+        return pandas.DataFrame([point.plain() for point in self.points])
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
@@ -334,12 +394,13 @@ class History:
         if self.source is not None:
             return self._imported_plain(self.source)
         last = self.final
+        metrics = [metric.name for metric in self.task.metrics]
         return {
-            "accuracy": last.test_accuracy,
+            **{name: getattr(last, name_of("test", name)) for name in metrics},
             "test_loss": last.test_loss,
             "train_loss": last.train_loss,
-            "validation_accuracy": last.validation_accuracy,
-            **(self.scores or dict.fromkeys((*MACRO_SCORES, "per_class"))),
+            **{name_of("validation", name): getattr(last, name_of("validation", name)) for name in metrics},
+            **self._plain_scores(),
             "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
@@ -364,8 +425,14 @@ class History:
             "data_checksum": self.data_checksum,
             "warnings": list(self.notes),
             "machine": self.machine,
-            "curve": [asdict(point) for point in self.points],
+            "curve": [point.plain() for point in self.points],
         }
+
+    def _plain_scores(self) -> dict[str, Any]:
+        """What `plain` has of the confusion matrix, which a regression has none of."""
+        if self.task is REGRESSION:
+            return {}
+        return self.scores or dict.fromkeys((*MACRO_SCORES, "per_class"))
 
     def _imported_plain(self, source: Source) -> dict[str, Any]:
         measured = [f.name for f in fields(Point)][3:]
@@ -381,13 +448,14 @@ class History:
             "effort": self.effort,
             "source": source.plain(),
             "warnings": list(self.warnings),
-            "curve": [asdict(point) for point in self.points],
+            "curve": [point.plain() for point in self.points],
         }
 
     def __repr__(self) -> str:
         """The training in one line."""
         name = self.source.label if self.source is not None else self.recipe.label()
-        accuracy = "no test accuracy" if self.accuracy is None else f"test accuracy {percent(self.accuracy)}"
+        quantity, score = score_of(self.task), self.score
+        accuracy = f"no {quantity.label}" if score is None else f"{quantity.label} {_written(quantity.name, score)}"
         steps = f"{self.final.iteration:,} {self.source.steps}" if self.source else f"{self.iterations:,} iterations"
         return f"<History of {name}: {accuracy} after {steps}, {self.outcome}, engine {self.engine}>"
 
@@ -428,7 +496,8 @@ def _imported_subtitle(history: History, source: Source) -> str:
 
 
 def _subtitle(history: History) -> str:
-    accuracy = f"test accuracy {percent(history.accuracy)}" if history.accuracy is not None else "no log point"
+    quantity, score = score_of(history.task), history.score
+    accuracy = f"{quantity.label} {_written(quantity.name, score)}" if score is not None else "no log point"
     cost = f"after {history.iterations:,} iterations, {history.final.seconds:.3g} s of training"
     ending = "" if history.outcome == "completed" else f" - {history.ending}"
     return f"{accuracy} {cost}, engine {history.engine}, seed {history.recipe.seed}{ending}"

@@ -37,6 +37,7 @@ from assay.training.history import History, Point, cohort_checkpoint, member_che
 from assay.training.ledger import Ledger
 from assay.training.log_points import next_log_point
 from assay.training.outcome import Outcome
+from assay.training.scoring import Scoring
 from assay.training.shares import Share, Taken
 from assay.training.stopping import StoppingRules, own_points
 from assay.training.trial_end import TrialEnd, make_history
@@ -125,7 +126,9 @@ class Training:
         with self.ledger.book("data"):
             checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
             started = perf_counter()
-            self.state = engine.start(self.cohort, checkpoint, splits_of(self.recipe, data))
+            splits = splits_of(self.recipe, data)
+            self._scoring = Scoring.of(self.recipe.loss, data.targets, splits)
+            self.state = engine.start(self.cohort, checkpoint, splits)
             self._preparation = engine.preparation(self.state, perf_counter() - started)
         self.t = checkpoint.t
         self.trials = [_Trial(recipe, [], StoppingRules(recipe, self.n), done=self.t) for recipe in recipes]
@@ -306,8 +309,10 @@ class Training:
             values: dict[str, float | None] = {}
             for name, result in results.items():
                 prefix = "train" if name == train else name
-                values[f"{prefix}_loss"] = float(result.loss[row])
-                values[f"{prefix}_accuracy"] = float(result.accuracy[row])
+                loss = float(result.loss[row])
+                values[f"{prefix}_loss"] = loss
+                scores = self._scoring.scores(name, loss=loss, accuracy=float(result.accuracy[row]))
+                values |= {f"{prefix}_{metric}": value for metric, value in scores.items()}
             if kind == "batch" and not math.isnan(batch_losses[row]):
                 values["train_loss"] = float(batch_losses[row])
             trial.done = self.t

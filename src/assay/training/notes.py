@@ -126,13 +126,21 @@ def _vanished(schedule: Schedule, warm_up: int, done: int) -> list[str]:
 
 
 def _answers(history: History, data: Prepared, confusion: Callable[[], Confusion | None]) -> list[str]:
-    """That the network is no better than naming the most frequent class of the test set."""
+    """That the network is no better than naming the most frequent class of the test set, or the mean target."""
+    if history.recipe.is_regression:
+        return _no_better_than_mean(history.r2)
     notes = _majority(history.accuracy, np.bincount(data.y_test, minlength=data.classes), data.class_names)
     matrix = confusion() if notes else None
     if matrix is None or np.count_nonzero(matrix.sum(axis=0)) != 1:
         return notes
     only = data.class_names[int(matrix.sum(axis=0).argmax())]
     return [f"the network answers {only!r} for every one of the {len(data.y_test):,} test examples"]
+
+
+def _no_better_than_mean(r2: float | None) -> list[str]:
+    if r2 is None or r2 > 0:
+        return []
+    return [f"the test R2, {r2:.3g}, is not above 0, which always answering the mean of the test targets would give"]
 
 
 def _majority(accuracy: float | None, counts: Sequence[int] | NDArray[np.int64], names: Sequence[str]) -> list[str]:
@@ -161,7 +169,10 @@ def curve_notes(
     """
     if not end.iteration:
         return []
-    return schedule_notes(recipe, examples, end.iteration) + _majority(end.test_accuracy, test_counts, names)
+    schedule = schedule_notes(recipe, examples, end.iteration)
+    if recipe.is_regression:
+        return schedule + _no_better_than_mean(end.test_r2)
+    return schedule + _majority(end.test_accuracy, test_counts, names)
 
 
 # --- hidden units -----------------------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def predict(history: History, paths: Sequence[str | Path], *, ink: bool | None =
 
 def prepare_images(history: History, paths: Sequence[str | Path], *, ink: bool | None = None) -> list[PreparedImage]:
     """The images in files as the network is given them, before the input scaling. Raises: FileError, DataError."""
+    if history.recipe.is_regression:
+        raise AssayError("the weights are of a regression, and `assay predict` names classes; use History.predict(x)")
     style, assumed = style_of(history, ink=ink)
     from assay.data.images import read_images  # with scipy, which takes half a second and pictures alone need
 
@@ -133,7 +135,7 @@ def _training_data(history: History) -> Dataset | None:
     if history.recipe.data.name.startswith("openml:"):
         return None
     try:
-        data = load(history.recipe.data.name)
+        data = load(history.recipe.data.name, task=history.recipe.data.task)
     except DataError:
         return None
     return data if data.checksum == history.data_checksum else None
@@ -155,9 +157,20 @@ def of_examples(history: History, x: ArrayLike, *, probabilities: bool, scale: f
     divisor = history.scale if scale is None else scale
     assert divisor is not None  # checked with the examples
     outputs = _outputs(history, _scaling(history, divisor).apply(examples, where="example"))
+    if history.recipe.is_regression:
+        return _values(history, outputs, probabilities=probabilities)
     if probabilities:
         return _probabilities(outputs, output)
     return np.array(history.classes)[outputs.argmax(axis=-1)]
+
+
+def _values(history: History, outputs: NDArray[Any], *, probabilities: bool) -> NDArray[Any]:
+    """The outputs (N, 1) of a regression in the target's units (N,). Raises: AssayError."""
+    if probabilities:
+        raise AssayError("probabilities: a regression has none; leave it out to get its values")
+    if history.targets is None:
+        raise AssayError("the mean and the deviation of the targets are missing, so it cannot predict; train it again")
+    return history.targets.invert(outputs[:, 0])
 
 
 def _outputs(history: History, inputs: NDArray[Any]) -> NDArray[Any]:

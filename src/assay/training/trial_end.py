@@ -67,6 +67,7 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         scale=data.scale,
         pictures=data.pictures,
         features=data.features,
+        targets=data.targets,
     )
 
 

@@ -384,6 +384,8 @@ def confusions_of(training: Training | ExternalTraining, numbers: Collection[int
     if not numbers:
         return {}
     data, classes = training.data, training.data.classes
+    if data.targets is not None:  # a regression has no classes
+        return {}
     confusions: dict[int, NDArray[np.int64]] = {}
     for number, outputs in training.outputs_of(numbers, data.x_test).items():
         pairs = data.y_test * classes + outputs.argmax(-1)

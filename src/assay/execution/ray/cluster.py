@@ -244,7 +244,7 @@ class RayCluster:
             self._ray,
             [replace(placement, environment=environment) for placement in placements[:count]],
             memory_limit=needs.memory_limit or 0,
-            data=sorted({trial.recipe.data.name for trial in needs.trials}),
+            data=dict(sorted({t.recipe.data.name: t.recipe.data.task for t in needs.trials}.items())),
             files=self._files,
             alive=self._check_head,
         )

@@ -95,7 +95,7 @@ class SlotWorkers:
         ray: The module, which has joined the cluster.
         placements: Where the slots are.
         memory_limit: Maximum number of bytes of each worker; 0 for no limit.
-        data: The names of the data sets that every worker will need.
+        data: The names of the data sets that every worker will need, each with its task (None: classification).
         files: References to data sets in the object store, by name; added to, so that each is sent to a node once.
         alive: Whether the head of the cluster answers.
     """
@@ -106,7 +106,7 @@ class SlotWorkers:
         placements: Sequence[Placement],
         *,
         memory_limit: int,
-        data: Sequence[str],
+        data: Mapping[str, str | None],
         files: dict[str, Any],
         alive: Callable[[], bool],
     ) -> None:
@@ -228,7 +228,7 @@ class SlotWorkers:
     def _file(self, name: str) -> tuple[str, Any]:
         """The digest of a data set, and its reference in the object store, into which it is put once."""
         if name not in self._files:
-            file = to_file(load(name))
+            file = to_file(load(name, task=self._data.get(name)))
             try:
                 self._files[name] = file.digest, self._ray.put(file.content)
             except self._ray.exceptions.RayError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from assay.analysis.quantities import LOSS, QUANTITIES, SCORE, SPLITS, Metric, name_of
+from assay.analysis.quantities import LOSS, QUANTITIES, SPLITS, Metric, name_of, task_of
 from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
@@ -51,7 +51,9 @@ def learning_curve(points: Frame, text: CurveText, *, x: str = "iteration") -> A
     title = text.steps.removesuffix("s") if x == "iteration" else _AXES[x]
     limits = (min(ends), max(ends)) if min(ends) < max(ends) else span(ends, log=log)
     axis = PlotAxis(title, limits, log=log, format="~s" if x == "examples" else "~g")
-    panels = [_panel(_rows(points, places, metric), text, metric, axis=axis) for metric in (LOSS, SCORE)]
+    panels = [
+        _panel(_rows(points, places, metric), text, metric, axis=axis) for metric in (LOSS, task_of(points).score)
+    ]
     return dressed(alt.hconcat(*panels, spacing=30), text.title, [text.subtitle])
 
 
@@ -69,8 +71,8 @@ def _rows(points: Frame, places: list[tuple[int, float]], metric: Metric) -> Row
 def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: PlotAxis) -> Any:
     values = [row["y"] for row in rows] or [0.0, 1.0]
     percent = QUANTITIES[name_of("test", metric.name)].is_fraction
-    log = not percent and min(values) > 0
-    title = metric.name if percent else f"{text.loss} {metric.name}".strip()
+    log = metric is LOSS and min(values) > 0
+    title = metric.label or metric.name if metric is not LOSS else f"{text.loss} {metric.name}".strip()
     limits = span(values, log=log)
     wide = log and limits[1] > 1e6 * limits[0]
     y_format = ".0e" if wide else axis_format(*limits, percent=percent)

@@ -11,7 +11,18 @@ import numpy as np
 
 from assay.analysis.axis_columns import axis_of
 from assay.analysis.frames import is_imported
-from assay.analysis.quantities import AXES, METRICS, QUANTITIES, SCORE, SPLITS, TEST_SCORE, Quantity, name_of
+from assay.analysis.quantities import (
+    AXES,
+    CLASSIFICATION,
+    METRICS,
+    QUANTITIES,
+    REGRESSION,
+    SCORE,
+    SPLITS,
+    Quantity,
+    name_of,
+    score_of,
+)
 from assay.errors import AssayError, listed, unknown
 from assay.report.charts.bands import band_rows
 from assay.report.charts.chart import Chart
@@ -190,7 +201,7 @@ def _drawn(have: Gathered, options: CurveOptions, choice: _Choice, *, along: str
     rows, longest = band_rows(points, named=choice.kept, panels=choice.shown, top=top, log="x" in options.log)
     highest = max((row["high"] for row in rows if "high" in row), default=top)
     notes = [
-        _composition(choice, points),
+        _composition(choice, points, options),
         f"{choice.panels - len(choice.shown):,} of {choice.panels:,} panels are omitted"
         if len(choice.shown) < choice.panels
         else "",
@@ -210,10 +221,16 @@ def _shown(points: Points, choice: _Choice) -> Points:
     return points if is_shown.all() else points.of(is_shown[points.line])
 
 
-def _composition(choice: _Choice, points: Points) -> str:
+def _score(options: CurveOptions) -> Quantity:
+    """What the series are ranked by: R2 where the curves are of a score of regressions, else accuracy."""
+    is_regression = options.measure in {metric.name for metric in REGRESSION.metrics}
+    return score_of(REGRESSION if is_regression else CLASSIFICATION)
+
+
+def _composition(choice: _Choice, points: Points, options: CurveOptions) -> str:
     if choice.series > len(choice.kept):
         others = f", {len(choice.grey):,} others in grey" if choice.grey else ""
-        return f"the best {len(choice.kept)} of {choice.series:,} by final {TEST_SCORE.label}{others}"
+        return f"the best {len(choice.kept)} of {choice.series:,} by final {_score(options).label}{others}"
     counts = [len(lines_of) for lines_of in points.groups().values()]
     low, high = min(counts), max(counts)
     if high == 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from assay.analysis.frames import own
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import TEST_SCORE, no_accuracy
+from assay.errors import AssayError
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import intervals, ranked_bars
 from assay.report.charts.frames import (
@@ -36,6 +37,8 @@ def effort_ranking(
     The text of each is its mean accuracy. With `log` the medians are points on a logarithmic axis, as bars would have
     no zero to begin at. Raises: AssayError.
     """
+    if reason := no_accuracy(trials, "effort is training seconds / accuracy"):
+        raise AssayError(reason)
     checked(trials, [by, "effort", _SCORE])
     trials, left_out = own(trials)
     heading = headed(trials, "effort, lower is better", title)

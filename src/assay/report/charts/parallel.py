@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from assay.analysis.axis_columns import axis_of
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import Quantity, ranked_by
 from assay.report.charts.chart import Chart
 from assay.report.charts.frames import (
     Frame,
@@ -42,7 +42,6 @@ from assay.report.text import percent
 from assay.report.thinning import evenly
 from assay.rng import stream
 
-_SCORE = TEST_SCORE.column
 _BAND, _FULL = 0.6, 100  # of the distance of two values: how wide so many lines through them are spread
 _EVEN = 8  # different values up to which they stand at equal distances
 
@@ -61,27 +60,28 @@ def parallel_coordinates(
     Raises: AssayError.
     """
     names = axes_of(trials) if axes is None else list(axes)
-    checked(trials, [by, _SCORE, *names])
+    score = ranked_by(trials)
+    checked(trials, [by, score.column, *names])
     heading = headed(trials, "parallel coordinates", title)
-    means = statistics(trials, by, [_SCORE]).set_index("name")[f"{_SCORE}_mean"]
+    means = statistics(trials, by, [score.column]).set_index("name")[f"{score.column}_mean"]
     measured = means[means.notna()].sort_values(kind="stable")
     if not len(measured) or not names:
         return message(
-            "No axis varies in these trials." if len(measured) else nothing(trials, f"a {TEST_SCORE.label}"), heading
+            "No axis varies in these trials." if len(measured) else nothing(trials, f"a {score.label}"), heading
         )
     kept = measured.iloc[evenly(len(measured), most)]
     kept = kept.iloc[stream(1, "order of the lines").permutation(len(kept))]  # by score, the best would hide the rest
-    limits = measure_of(_SCORE).span(measured.tolist(), pad=0.02)
+    limits = measure_of(score.column).span(measured.tolist(), pad=0.02)
     firsts = trials.assign(_by=words(trials, by)).drop_duplicates("_by").set_index("_by").loc[kept.index.tolist()]
     ranks = (kept.rank(method="first") - 0.5) / len(kept)
     uprights = [_upright(axis_of(n), firsts[n].tolist(), trials[n].tolist(), ranks=ranks.tolist()) for n in names]
-    uprights.append(_score_upright(kept.tolist(), limits))
-    chart = _layers(uprights, [str(name) for name in kept.index], kept.tolist(), limits=limits, by=by)
+    uprights.append(_score_upright(kept.tolist(), limits, score))
+    chart = _layers(uprights, [str(name) for name in kept.index], kept.tolist(), limits=limits, by=by, score=score)
     drawn, total = len(kept), len(measured)
     notes = [
-        f"showing {drawn:,} of {total:,} configurations, evenly by {TEST_SCORE.label}" if drawn < total else "",
+        f"showing {drawn:,} of {total:,} configurations, evenly by {score.label}" if drawn < total else "",
         f"one line for each of {drawn:,} configurations" if drawn == total else "",
-        omitted(len(means) - total, f"without a {TEST_SCORE.label}"),
+        omitted(len(means) - total, f"without a {score.label}"),
         ended(trials),
     ]
     return dressed(chart, heading, notes)
@@ -147,11 +147,15 @@ def _conditional(name: str, values: list[Any], everything: list[Any]) -> _Uprigh
     return _Upright(name, at, [word(value) for value in values], [(0.0, "not set"), *labels])
 
 
-def _score_upright(scores: list[float], limits: tuple[float, float]) -> _Upright:
+def _score_upright(scores: list[float], limits: tuple[float, float], score: Quantity) -> _Upright:
     low, high = limits
-    heights = [(score - low) / (high - low) for score in scores]
-    marks = [((tick - low) / (high - low), f"{100 * tick:g} %") for tick in round_ticks(low, high)]
-    return _Upright(TEST_SCORE.label, heights, [percent(score) for score in scores], marks)
+    heights = [(value - low) / (high - low) for value in scores]
+    marks = [
+        ((tick - low) / (high - low), f"{100 * tick:g} %" if score.is_fraction else f"{tick:g}")
+        for tick in round_ticks(low, high)
+    ]
+    written = [percent(value) if score.is_fraction else score.text(value) for value in scores]
+    return _Upright(score.label, heights, written, marks)
 
 
 def round_ticks(low: float, high: float) -> list[float]:
@@ -168,7 +172,13 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def _layers(
-    uprights: list[_Upright], names: list[str], scores: list[float], *, limits: tuple[float, float], by: str
+    uprights: list[_Upright],
+    names: list[str],
+    scores: list[float],
+    *,
+    limits: tuple[float, float],
+    by: str,
+    score: Quantity,
 ) -> Any:
     last = len(uprights) - 1
     x = alt.X("place:Q", axis=None, scale=alt.Scale(domain=[0, last], nice=False))
@@ -183,7 +193,7 @@ def _layers(
     texts = alt.Chart(table(marks)).encode(x=x, y=y, text="text:N")
     return alt.layer(
         alt.Chart(table(posts)).mark_rule(color="#555").encode(x=x, y=y, y2="top:Q"),
-        _lines(uprights, names, scores, limits=limits, by=by).encode(x=x, y=y),
+        _lines(uprights, names, scores, limits=limits, by=by, score=score).encode(x=x, y=y),
         texts.mark_text(fontSize=11, align="left", dx=6, stroke="white", strokeWidth=4, opacity=0.9),
         texts.mark_text(fontSize=11, align="left", dx=6, color=INK),
         alt.Chart(table(headings))
@@ -198,12 +208,20 @@ def _heading(name: str) -> str:
 
 
 def _lines(
-    uprights: list[_Upright], names: list[str], scores: list[float], *, limits: tuple[float, float], by: str
+    uprights: list[_Upright],
+    names: list[str],
+    scores: list[float],
+    *,
+    limits: tuple[float, float],
+    by: str,
+    score: Quantity,
 ) -> alt.Chart:
     rows: Rows = [
-        {"name": name, "line": line, "place": place, "y": y, "score": score, "axis": upright.name, "value": value}
+        {"name": name, "line": line, "place": place, "y": y, "score": value_of, "axis": upright.name, "value": value}
         for place, upright in enumerate(uprights)
-        for line, (name, y, score, value) in enumerate(zip(names, upright.heights, scores, upright.values, strict=True))
+        for line, (name, y, value_of, value) in enumerate(
+            zip(names, upright.heights, scores, upright.values, strict=True)
+        )
     ]
     hover = alt.selection_point(name="trial", fields=["line"], on="pointerover", clear="pointerout")
     opacity = 0.9 if len(names) <= 30 else 0.6 if len(names) <= 120 else 0.35
@@ -213,7 +231,9 @@ def _lines(
         detail="line:N",
         color=alt.Color("score:Q", scale=scale, legend=None),
         strokeOpacity=alt.condition(hover, alt.value(opacity), alt.value(0.04)),
-        tooltip=tooltip(name=by, axis="axis", value="value", score=(f"mean {TEST_SCORE.label}", ".2%")),
+        tooltip=tooltip(
+            name=by, axis="axis", value="value", score=(f"mean {score.label}", measure_of(score.column).exact)
+        ),
     ).add_params(hover)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import OF_REGRESSION, Quantity, ranked_by
 from assay.analysis.seeds import BUSY, ENDED, ranked_by_seconds
 from assay.analysis.ties import tied_names
 from assay.errors import AssayError, unknown
@@ -48,7 +48,6 @@ from assay.report.thinning import evenly
 _SEEDS, _MEANS, _FRONT = 1500, 1000, 300  # points: more of them only hide each other
 _OBSTACLES = 400  # points that names stay clear of
 _NAMED = {"front": 8, "all": 40}  # how many names
-_SCORE = measure_of(TEST_SCORE.column)
 _COST = measure_of("seconds")
 
 
@@ -70,18 +69,26 @@ def accuracy_against_time(
     """
     if names not in _NAMED:
         raise AssayError("names: " + unknown("choice", names, _NAMED))
-    checked(trials, [by, "seconds", TEST_SCORE.column])
+    score = ranked_by(trials)
+    title_of = measure_of(score.column).title
+    checked(trials, [by, "seconds", score.column])
     trials, left_out = own(trials)
-    heading = headed(trials, f"{_SCORE.title} against {_COST.quantity.label}", title)
+    heading = headed(trials, f"{title_of} against {_COST.quantity.label}", title)
     seeds = _seeds(trials, by)
     if not len(seeds):
-        return message(nothing(trials, f"a {TEST_SCORE.label} and a time"), heading, mixed(trials))
+        return message(nothing(trials, f"a {score.label} and a time"), heading, mixed(trials))
     means, busy = _means(seeds, trials, by)
     front = means[means["front"]].sort_values("x", kind="stable")
-    plane = _plane(seeds)
+    plane = _plane(seeds, score)
     shown = _thinned(seeds, _SEEDS)
     drawn = _records(_with_front(_thinned(means, _MEANS), front))
-    exact = {"x": ("seconds", ".4~g"), "y": (TEST_SCORE.name.replace("_", " "), _SCORE.exact)}
+    exact = {
+        "x": ("seconds", ".4~g"),
+        "y": (
+            score.label if score.name in OF_REGRESSION else score.name.replace("_", " "),
+            measure_of(score.column).exact,
+        ),
+    }
     corners = _records(front.iloc[evenly(len(front), _FRONT)])
     steps = [row for row in corners if not row["tie"]]
     others = [row for row in drawn if not row["front"]]
@@ -105,20 +112,20 @@ def accuracy_against_time(
         _ties_note(front, seeds),
         f"{len(shown):,} of the trials drawn, extremes kept" if len(shown) < len(seeds) else "",
         f"{len(drawn):,} of the means drawn" if len(means) > len(drawn) else "",
-        omitted(len(trials) - len(seeds), f"trials without {TEST_SCORE.label} or time"),
+        omitted(len(trials) - len(seeds), f"trials without {score.label} or time"),
         f"{ended(trials)} (×)" if ended(trials) else "",
         pooled(trials, by),
         left_out,
         busy,
         mixed(trials),
     ]
-    return dressed(chart, heading, notes, seen=_seen(corners))
+    return dressed(chart, heading, notes, seen=_seen(corners, score))
 
 
-def _seen(corners: Rows) -> str:
+def _seen(corners: Rows, score: Quantity) -> str:
     """The ends of the front in words."""
     ends = [corners[0], corners[-1]] if len(corners) > 1 else corners
-    words_of = [f"{row['name']}, {_SCORE.text(row['y'])} in {row['x']:.3g} s" for row in ends]
+    words_of = [f"{row['name']}, {measure_of(score.column).text(row['y'])} in {row['x']:.3g} s" for row in ends]
     return f"Pareto-optimal from {' to '.join(words_of)}" if words_of else "no configuration is Pareto-optimal"
 
 
@@ -136,7 +143,7 @@ def _seeds(trials: Frame, by: str) -> Frame:
     """The trials with a score and a time, in columns of fixed names."""
     seeds = pd.DataFrame({"name": words(trials, by), "how": [how or "finished" for how in unfinished(trials)]})
     seeds["x"] = pd.Series(numbers(trials, "seconds"), dtype="float64")
-    seeds["y"] = pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64")
+    seeds["y"] = pd.Series(numbers(trials, ranked_by(trials).column), dtype="float64")
     return seeds[(seeds["x"] > 0) & seeds["y"].notna()]
 
 
@@ -148,7 +155,10 @@ def _means(seeds: Frame, trials: Frame, by: str) -> tuple[Frame, str]:
     groups = seeds.groupby("name", sort=False)
     means: Frame = pd.DataFrame({"x": groups["x"].median(), "y": groups["y"].mean(), "n": groups.size()})
     timed, busy = _timed(trials, by)
-    for name, column, middle, frame in (("x", "seconds", "median", timed), ("y", TEST_SCORE.column, "mean", trials)):
+    for name, column, middle, frame in (
+        ("x", "seconds", "median", timed),
+        ("y", ranked_by(trials).column, "mean", trials),
+    ):
         counted = statistics(frame, by, [column]).set_index("name").reindex(means.index)[f"{column}_{middle}"]
         means[name] = counted.where(counted.notna(), means[name])
     ended_early: Any = pd.Series([bool(how) for how in unfinished(trials)], index=words(trials, by), dtype=int)
@@ -181,7 +191,7 @@ def _timed(trials: Frame, by: str) -> tuple[Frame, str]:
 def _ties(names: list[str], trials: Frame, by: str) -> list[str]:
     """The name of the optimal configuration that each ties with within noise, empty for a trade-off of its own."""
     repeats = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(trials))
-    columns = (words(trials, by), repeats, numbers(trials, "seconds"), numbers(trials, TEST_SCORE.column))
+    columns = (words(trials, by), repeats, numbers(trials, "seconds"), numbers(trials, ranked_by(trials).column))
     return tied_names(names, zip(*columns, strict=True))
 
 
@@ -200,21 +210,23 @@ def _statuses(means: Frame, front: Frame) -> list[str]:
     return statuses
 
 
-def _plane(seeds: Frame) -> Plane:
+def _plane(seeds: Frame, score: Quantity) -> Plane:
     """Axes with room for the names left of the fastest and above the front."""
     left, right = span(seeds["x"].tolist(), log=True, pad=0.1)
-    low, high = _SCORE.span(seeds["y"].tolist(), pad=0.05)
-    form = axis_format(low, high, percent=TEST_SCORE.is_fraction)
+    low, high = measure_of(score.column).span(seeds["y"].tolist(), pad=0.05)
+    form = axis_format(low, high, percent=score.is_fraction)
     return Plane(
         PlotAxis(_COST.title, (left * (left / right) ** 0.15, right), log=True),
-        PlotAxis(_SCORE.title, (low, _within(high + (high - low) * 0.1)), format=form, count=7),
+        PlotAxis(
+            measure_of(score.column).title, (low, _within(high + (high - low) * 0.1, score)), format=form, count=7
+        ),
         (plot_width() + 100, 380),
     )
 
 
-def _within(high: float) -> float:
+def _within(high: float, score: Quantity) -> float:
     """The end of the axis of scores, which is no higher than the highest possible score."""
-    return high if TEST_SCORE.high is None else min(high, TEST_SCORE.high)
+    return high if score.high is None else min(high, score.high)
 
 
 def _steps(front: Rows, end: float) -> Rows:

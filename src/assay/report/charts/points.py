@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from assay.analysis.curves import moving_average
 from assay.analysis.frames import ascending
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import ranked_by
 from assay.report.charts.frames import Frame, floats, numbers, unfinished, words
 
 Floats = NDArray[np.float64]
@@ -192,7 +192,7 @@ def lines_of(trials: Frame, by: str, facet: str | None) -> Lines:
             "series": words(trials, by),
             "panel": words(trials, facet) if facet else "",
             "unfinished": unfinished(trials),
-            "final": pd.Series(numbers(trials, TEST_SCORE.column), dtype="float64").to_numpy(),
+            "final": pd.Series(numbers(trials, ranked_by(trials).column), dtype="float64").to_numpy(),
         }
     ).drop_duplicates(["trial", "series", "panel"])
     names = [table[name].astype(str) for name in ("trial", "panel", "series")]

@@ -26,7 +26,7 @@ from assay.studies.search.jobs import (
     Suggestions,
     Told,
 )
-from assay.studies.search.objectives import Goal, Score, told
+from assay.studies.search.objectives import Goal, Score, objectives_of, told
 from assay.studies.search.points import Planned, Points
 from assay.studies.search.races import Races, Standing
 from assay.studies.search.samplers import MOST_ATTEMPTS, Sampler
@@ -327,5 +327,8 @@ def goal_of(study: Study) -> Goal:
     """The goal of a search: on validation data where its baseline has any, else on the test set."""
     search = study.settings.search
     assert search is not None
-    split = "validation" if Recipe.parse(study.baseline).data.validation else "test"
-    return Goal(search.objective, split, search.target, search.target_loss)
+    recipe = Recipe.parse(study.baseline)
+    split = "validation" if recipe.data.validation else "test"
+    return Goal(
+        objectives_of(search.objective, is_regression=recipe.is_regression), split, search.target, search.target_loss
+    )

@@ -31,12 +31,26 @@ class Objective:
 
 OBJECTIVES: Mapping[str, Objective] = {
     "accuracy": Objective("accuracy at the end, a fraction", maximize=True, worst=0.0),
+    "r2": Objective("R2 at the end, of a regression", maximize=True, worst=-1.0),
     "loss": Objective("loss at the end", maximize=False, worst=10.0),
     "effort": Objective("training seconds / accuracy", maximize=False, worst=3600.0),
     "seconds": Objective("training seconds to the target", maximize=False, worst=3600.0, to_target=True),
     "iterations": Objective("iterations to the target", maximize=False, worst=1e6, to_target=True),
 }
 """The objectives of a search. On validation data where the baseline has any, else on the test set."""
+
+
+DEFAULT = ("accuracy",)
+"""The objective of a search that names none; of a regression it stands for R2."""
+
+
+def objectives_of(names: Sequence[str], *, is_regression: bool) -> tuple[str, ...]:
+    """The objectives of a search, from those of its settings.
+
+    >>> objectives_of(("accuracy",), is_regression=True), objectives_of(("loss",), is_regression=True)
+    (('r2',), ('loss',))
+    """
+    return ("r2",) if is_regression and tuple(names) == DEFAULT else tuple(names)
 
 
 @dataclass(frozen=True)
@@ -139,11 +153,11 @@ def counted_score(goal: Goal, ended: EndedTrial, *, chance: float) -> tuple[floa
     if values is not None or ended.outcome not in CUT_SHORT:
         return values
     name = goal.names[0]
-    if name not in ("accuracy", "loss"):
+    if name not in ("accuracy", "r2", "loss"):
         return None
     column = name_of(goal.split, name)
     known = [value for point in ended.points if (value := getattr(point, column)) is not None and math.isfinite(value)]
-    return (known[-1],) if known else (chance,) if name == "accuracy" else None
+    return (known[-1],) if known else None if name == "loss" else (chance,)
 
 
 def _one(goal: Goal, name: str, points: Sequence[Point]) -> tuple[float | None, float | None]:
@@ -155,8 +169,8 @@ def _one(goal: Goal, name: str, points: Sequence[Point]) -> tuple[float | None, 
     accuracy: float | None = getattr(last, name_of(goal.split, "accuracy"))
     if name == "accuracy":
         return accuracy, None
-    if name == "loss":
-        return getattr(last, name_of(goal.split, "loss")), None
+    if name in ("loss", "r2"):
+        return getattr(last, name_of(goal.split, name)), None
     return (last.seconds / accuracy if last.seconds is not None and accuracy else None), last.seconds
 
 

@@ -118,7 +118,7 @@ class Points:
     def _quantity(self, one: Constraint, trial: Trial) -> float:
         if one.quantity == "flops":
             return float(trial.flops)
-        data = self.planner.data(trial.recipe.data.name)
+        data = self.planner.data(trial.recipe.data.name, trial.recipe.data.task)
         return float(trial.recipe.model.network(data.shape, len(data.classes)).parameters)
 
     @property

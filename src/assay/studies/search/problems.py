@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from assay.data.targets import REGRESSION
 from assay.errors import RecipeError
 from assay.parts.durations import duration
 from assay.recipe.messages import sentences
@@ -15,7 +16,8 @@ from assay.studies.candidates import Space
 from assay.studies.designs import Configuration
 from assay.studies.search.constraints import constraints_of
 from assay.studies.search.halving import length_of, most_brackets, rungs_of
-from assay.studies.search.settings import ONE_WINNER, Halving
+from assay.studies.search.objectives import objectives_of
+from assay.studies.search.settings import ONE_WINNER, Halving, SearchSettings
 from assay.studies.search.space import SearchSpace, condition_problems
 from assay.studies.settings import Settings, keys_at
 from assay.studies.space import Axis, Value
@@ -61,6 +63,7 @@ def _of_settings(settings: Settings, baseline: Mapping[str, Any], axes: Sequence
     assert search is not None  # checked by the caller
     if settings.repeats > 1:
         yield f"repeats: got {settings.repeats}; {_SEEDS if search.seeds is None else _GIVEN}"
+    yield from _of_task(search, baseline)
     limits = constraints_of(search.constraints)
     if settings.timing == "packed":
         timed = [name for name in search.objective if name in ("effort", "seconds")]
@@ -81,11 +84,26 @@ def _of_settings(settings: Settings, baseline: Mapping[str, Any], axes: Sequence
             yield f"flops: nothing counts the operations of {own[0]!r}, a user's module; use trials or seconds"
 
 
+def _of_task(search: SearchSettings, baseline: Mapping[str, Any]) -> Iterator[str]:
+    """The errors of objectives that the task of the baseline has not."""
+    data = baseline.get("data")
+    is_regression = isinstance(data, Mapping) and data.get("task") == REGRESSION  # pyright: ignore[reportUnknownMemberType]
+    names = objectives_of(search.objective, is_regression=is_regression)
+    if not is_regression:
+        if "r2" in names:
+            yield "search.objective: 'r2' is of a regression, and the baseline classifies; use 'accuracy' or 'loss'"
+        return
+    if wrong := [name for name in names if name in ("accuracy", "effort")]:
+        yield f"search.objective: {wrong[0]!r} needs an accuracy, and a regression has none; use 'r2' or 'loss'"
+    if search.target is not None:
+        yield "search.target: is an accuracy, and a regression has none; use target_loss"
+
+
 def _of_keys(axes: Sequence[Axis]) -> Iterator[str]:
     """The errors of axes that set what the scores are measured on, or the seed."""
     for axis in axes:
         touched = axis.touches()
-        if changed := sorted(key for key in touched if key in ("data", "data.name", "data.validation")):
+        if changed := sorted(key for key in touched if key in ("data", "data.name", "data.validation", "data.task")):
             yield f"axes.{axis.name}: sets {changed[0]}, so that scores would be measured on different examples"
         if "seed" in touched:
             yield (

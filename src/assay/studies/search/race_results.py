@@ -95,7 +95,7 @@ class RaceResult:
         seeds += f"; {missing} of {self.fresh_ended} without a number" if missing else ""
         waiting = self.seeds - self.fresh_ended
         seeds += f"; {waiting} of {self.seeds} have not ended" if waiting else ""
-        how = f"{self.goal.split} {name}" if name in ("accuracy", "loss") else name
+        how = f"{self.goal.split} {name}" if name in ("accuracy", "loss", "r2") else name
         same = f"; new seeds, not new data: the {self.goal.split} set selected it"
         return [f"winner: {self.winner}: {how} {score_text(name, one.mean)}{interval}, {seeds}{same}"]
 

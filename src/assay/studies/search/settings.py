@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from assay.parts.durations import Length
 from assay.parts.part import Accuracy, Count, Part, Positive, Unit, WholeNumber, Written, one_of
 from assay.studies.search.constraints import constraint
-from assay.studies.search.objectives import OBJECTIVES
+from assay.studies.search.objectives import DEFAULT, OBJECTIVES
 from assay.studies.search.seeds import SeedSettings
 from assay.system.limits import CONFIGURATIONS
 
@@ -87,7 +87,8 @@ class SearchSettings(Part):
         parallel: The number of trials that may be in training at once: trial n is decided from the results of the
             trials 0 to n - parallel alone, so that the list of trials does not depend on which one ends first.
         seed: The seed of the suggestions.
-        objective: "accuracy", "loss", "effort", "seconds" or "iterations" (to the target), or a list of two of them.
+        objective: "accuracy" (of a regression "r2"), "loss", "effort", "seconds" or "iterations" (to the target), or a
+            list of two of them.
         target: The accuracy that the objectives "seconds" and "iterations" are the time to.
         target_loss: The loss that they are the time to, in place of an accuracy.
         constraints: Conditions such as "parameters <= 50_000", on parameters, flops or seconds of training.
@@ -106,7 +107,7 @@ class SearchSettings(Part):
     flops: Annotated[Positive | None, Unit("operations"), Field(examples=[1e12])] = None
     parallel: Annotated[Count, Unit("trials"), Field(le=1024)] = 1
     seed: WholeNumber = 1
-    objective: _Objectives = ("accuracy",)
+    objective: _Objectives = DEFAULT
     target: Annotated[Accuracy | None, Field(examples=[0.97])] = None
     target_loss: Annotated[Positive | None, Field(examples=[0.1])] = None
     constraints: _Constraints = ()

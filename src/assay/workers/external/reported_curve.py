@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from assay.analysis.quantities import MEASURED, QUANTITIES
+from assay.analysis.quantities import CLASSIFIED, QUANTITIES
 from assay.engines.base import Evaluation
 from assay.errors import ProgramError, unknown
 from assay.training.history import Point
@@ -62,13 +62,13 @@ class ReportedCurve:
         if table.get("iteration") != expected or isinstance(table["iteration"], bool):
             raise ProgramError(f"{where}: iteration: got {table.get('iteration')!r}; expected {expected}")
         for key in table:
-            if key not in ("iteration", "seconds", *MEASURED):
-                raise ProgramError(f"{where}: {unknown('key', key, ('iteration', 'seconds', *MEASURED))}")
-        values = {key: _number(table[key], f"{where}: {key}") for key in table if key in MEASURED}
+            if key not in ("iteration", "seconds", *CLASSIFIED):
+                raise ProgramError(f"{where}: {unknown('key', key, ('iteration', 'seconds', *CLASSIFIED))}")
+        values = {key: _number(table[key], f"{where}: {key}") for key in table if key in CLASSIFIED}
         for key in self._required:
             if key not in values and not (key == "train_loss" and self._batch_loss and expected == 0):
                 raise ProgramError(f"{where}: {key} is missing")
-        for key in (name for name in MEASURED if QUANTITIES[name].is_fraction):
+        for key in (name for name in CLASSIFIED if QUANTITIES[name].is_fraction):
             if not math.isnan(values.get(key, math.nan)) and not 0 <= values[key] <= 1:
                 raise ProgramError(f"{where}: {key}: got {values[key]:g}; expected a fraction from 0 to 1")
         point = Point(expected, examples, self._clock(table, where, seconds), **values)

@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from assay.analysis.quantities import METRICS, name_of
+from assay.analysis.quantities import LOSS, SCORE, name_of
 from assay.data.prepare import Prepared
 from assay.engines.base import Checkpoint, Cohort, Evaluation, Numbers, Splits, fresh
 from assay.engines.numpy_engine import NumpyEngine
@@ -69,7 +69,7 @@ class ExternalTraining:
         self.splits = splits_of(recipe, data)
         self.budget = log_points[-1]
         measured = ("test",) if data.x_validation is None else ("test", "validation")
-        required = ["train_loss", *(name_of(split, metric) for split in measured for metric in METRICS)]
+        required = ["train_loss", *(name_of(split, metric.name) for split in measured for metric in (LOSS, SCORE))]
         self.curve = ReportedCurve(log_points, required, batch_loss=recipe.log.train_loss == "batch")
         self.points: list[Point] = []
         self._rules = StoppingRules(recipe, self.n)
