@@ -79,9 +79,9 @@ ASSAY_INLINE void apply_later_rule(const Rule& rule, const Penalty<T>& penalty, 
 }
 
 template <class Rule, class T>
-  requires(Rule::later)
-ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t first,
-                                  const T* g, int64_t count, bool scaled_first = false) {
+requires(Rule::later)
+    ASSAY_INLINE void update_elements(const Rule& rule, const Penalty<T>& penalty, const Trial<T>& trial, int64_t first,
+                                      const T* g, int64_t count, bool scaled_first = false) {
   auto apply = [&](auto... slots) ASSAY_INLINED {
     T* w = trial.w + first;
     if (penalty.is_none())
