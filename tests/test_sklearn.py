@@ -1,4 +1,4 @@
-"""AssayClassifier: scikit-learn's own checks, and that what it trains is what `assay.fit` trains."""
+"""The estimators: scikit-learn's own checks, and that what they train is what `assay.fit` trains."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, mean_squared_error, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -20,11 +20,12 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import assay
 from assay.errors import AssayError
-from assay.sklearn import AssayClassifier, EstimatorError
+from assay.sklearn import AssayClassifier, AssayRegressor, EstimatorError
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
-CHECKS = list(estimator_checks_generator(AssayClassifier()))
+FEATURES, TARGETS = load_diabetes(return_X_y=True)
+CHECKS = [check for kind in (AssayClassifier, AssayRegressor) for check in estimator_checks_generator(kind())]
 
 
 def small(**settings: Any) -> AssayClassifier:
@@ -199,3 +200,65 @@ def test_images_with_channels_first_are_predicted_in_the_order_of_training(kind:
 def test_a_hyperparameter_of_another_type_is_a_sentence(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(EstimatorError, match=sentence):
         AssayClassifier(**({"epochs": 1} | wrong)).fit(np.arange(32.0).reshape(8, 4), np.arange(8) % 2)
+
+
+def regressor(**settings: Any) -> AssayRegressor:
+    return AssayRegressor(**{"hidden": (8,), "epochs": 20, "learning_rate": 0.01, "random_state": 1} | settings)
+
+
+def test_a_regressor_trains_what_fit_trains_bit_for_bit() -> None:
+    fitted = regressor(engine="numpy").fit(FEATURES, TARGETS)
+    recipe = {"model": {"hidden": [8]}, "lr": 0.01, "epochs": 20, "batch_size": 32, "input": "standardise-features"}
+    data = assay.from_arrays(FEATURES, TARGETS, FEATURES[::2], TARGETS[::2], task="regression")
+    history = assay.fit(recipe | {"data": {"task": "regression"}}, data=data, threads=1, engine="numpy")
+    for name, weights in history.checkpoint.weights.items():
+        np.testing.assert_array_equal(fitted.history_.checkpoint.weights[name], weights)
+    np.testing.assert_array_equal(fitted.predict(FEATURES), history.predict(FEATURES))
+
+
+def test_a_regressor_answers_and_measures_in_the_units_of_the_targets() -> None:
+    shifted = 1e4 + 100 * TARGETS
+    fitted = regressor(validation_fraction=0.2).fit(FEATURES, shifted)
+    final, answers = fitted.history_.final, fitted.predict(FEATURES)
+    assert fitted.score(FEATURES, shifted) == pytest.approx(r2_score(shifted, answers)) and 0.3 < final.train_r2 < 1
+    assert (final.test_r2, final.test_rmse, final.test_loss, final.train_accuracy) == (None, None, None, None)
+    whole = regressor().fit(FEATURES, shifted)
+    answers, final = whole.predict(FEATURES), whole.history_.final
+    assert final.train_r2 == pytest.approx(r2_score(shifted, answers), abs=1e-5)
+    assert final.train_rmse == pytest.approx(mean_squared_error(shifted, answers) ** 0.5, rel=1e-5)
+    assert whole.loss_curve_[-1] == pytest.approx(mean_squared_error(shifted, answers) / shifted.var(), rel=1e-5)
+    assert len(fitted.validation_scores_) == 20 and whole.validation_scores_ is None
+    np.testing.assert_allclose(
+        whole.predict(FEATURES), 1e4 + 100 * regressor().fit(FEATURES, TARGETS).predict(FEATURES)
+    )
+
+
+def test_a_warm_start_of_a_regressor_keeps_the_scaling_of_targets() -> None:
+    fitted = regressor(warm_start=True).fit(FEATURES, TARGETS)
+    before = fitted.predict(FEATURES)
+    fitted.set_params(optimizer="sgd", learning_rate=1e-12, epochs=1).fit(FEATURES[:50], 3 * TARGETS[:50])
+    np.testing.assert_allclose(fitted.predict(FEATURES), before, rtol=1e-5)
+
+
+def test_a_regressor_is_found_by_a_grid_and_beats_the_mean_out_of_sample() -> None:
+    scores = cross_val_score(make_pipeline(MinMaxScaler(), regressor()), FEATURES, TARGETS, cv=3)
+    assert scores.min() > 0.2
+    grid = GridSearchCV(regressor(epochs=5), {"learning_rate": [1e-5, 0.01]}, cv=3).fit(FEATURES, TARGETS)
+    assert grid.best_params_ == {"learning_rate": 0.01}
+    assert pickle.loads(pickle.dumps(grid.best_estimator_)).predict(FEATURES).shape == (442,)
+
+
+def test_what_a_regressor_refuses() -> None:
+    with pytest.raises(EstimatorError, match="all targets y are 2; expected two different"):
+        regressor().fit(FEATURES, np.full(442, 2.0))
+    with pytest.raises(ValueError, match="NaN"):
+        regressor().fit(FEATURES, np.where(TARGETS > 300, np.nan, TARGETS))
+    with pytest.raises(TypeError, match="AssayRegressor.fit has no sample_weight"):
+        regressor().fit(FEATURES, TARGETS, sample_weight=np.ones(442))
+    with pytest.raises(EstimatorError, match="loss"):
+        regressor(recipe={"loss": "nll"}).fit(FEATURES, TARGETS)
+    with pytest.warns(DataConversionWarning):
+        fitted = regressor(epochs=1).fit(FEATURES, TARGETS[:, None])
+    with pytest.raises(NotFittedError):
+        regressor().predict(FEATURES)
+    assert fitted.predict(FEATURES).shape == (442,)
