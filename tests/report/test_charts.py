@@ -340,6 +340,19 @@ def test_times_of_several_machines_are_not_compared_silently() -> None:
     assert "comparable" in subtitle(CHARTS["curves"](trials, curves, x="seconds").to_dict())
 
 
+def test_times_of_cohorts_and_of_trials_alone_are_not_compared_silently() -> None:
+    trials, curves = study(3, 2)
+    trials["cohort"] = [2, 2, 1, 1, 1, 1]
+    for name in ("pareto", "effort", "ledger"):
+        assert "trials that share the seconds of a cohort and others are not comparable" in subtitle(
+            drawing(name, trials, curves).to_dict()
+        )
+        alike = subtitle(drawing(name, trials.assign(cohort=2), curves).to_dict())
+        assert "comparable" not in alike
+    waiting = trials.assign(cohort=[2, 2, 2, 2, 2, None], timing=[*trials.timing[:5], None])
+    assert "comparable" not in subtitle(drawing("pareto", waiting, curves).to_dict())
+
+
 def test_the_grid_holds_the_means() -> None:
     trials, _ = diverging(*study(12, 2), ["t0-0", "t0-1"])
     spec, svg = drawn(CHARTS["grid"](trials, rows="optimizer", columns="learning_rate"))

@@ -15,6 +15,8 @@ from assay.errors import AssayError, listed, unknown
 FINISHED = ("completed", "stopped")
 SHARED = " in cohorts"
 """What follows the timing of trials that share the seconds of their cohort."""
+UNKNOWN = "unknown"
+"""The timing, machine or threads of a trial that has none, such as one that waits."""
 CLOCK = ("timing", "machine", "threads")  # seconds are comparable where these are equal
 
 
@@ -295,5 +297,5 @@ def _absent(value: object) -> bool:
 
 def _word(value: object) -> str:
     if _absent(value):
-        return "unknown"
+        return UNKNOWN
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import PREFIX, is_no_axis
-from assay.analysis.frames import FINISHED, clocks, is_imported
+from assay.analysis.frames import FINISHED, UNKNOWN, clocks, is_imported
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seeds import counted as counted_as
 from assay.errors import AssayError
@@ -113,8 +113,12 @@ def mixed(trials: Frame) -> str:
         for column, plural in kinds.items()
         if column in trials.columns and (count := len(set(words(trials, column)) - unknown)) > 1
     ]
-    if not counts and {*kinds, "level"} <= set(trials.columns) and any(level for *_, level in clocks(trials)):
-        counts = ["several instruction levels of one engine"]
+    if not counts and set(kinds) <= set(trials.columns):
+        found = clocks(trials)
+        if len({timing for timing, *_ in found} - {UNKNOWN}) > 1:
+            counts = ["trials that share the seconds of a cohort and others"]
+        elif any(level for *_, level in found):
+            counts = ["several instruction levels of one engine"]
     return f"times from {', '.join(counts)} are not comparable" if counts else ""
 
 
