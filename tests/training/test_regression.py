@@ -265,3 +265,13 @@ def test_a_search_maximizes_r2_and_refuses_what_needs_an_accuracy(tmp_path: Path
     assert "test R2" in " ".join(results.answers())
     with pytest.raises(RecipeError, match="'effort' needs an accuracy"):
         assay.run({**study, "search": {"trials": 4, "objective": "effort"}}, store=str(tmp_path / "s.db"))
+
+
+def test_an_onnx_model_of_a_regression_is_refused(tmp_path: Path) -> None:
+    from assay.training.onnx_model import write_onnx
+
+    with pytest.raises(
+        AssayError, match=r"of a classifier, and these weights are of a regression; write \.safetensors"
+    ):
+        write_onnx(assay.fit(RECIPE), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())

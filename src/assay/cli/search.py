@@ -67,8 +67,8 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="accuracy, loss, effort, seconds or iterations; given twice, for two objectives.",
-            show_default="accuracy",
+            help="accuracy, r2, loss, effort, seconds or iterations; given twice, for two objectives.",
+            show_default="accuracy, of a regression r2",
         ),
     ] = None,
     target: Annotated[

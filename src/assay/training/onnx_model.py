@@ -55,8 +55,10 @@ def write_onnx(history: History, path: str | Path) -> Path:
 
     Raises:
         EngineError: onnx or onnxruntime is not installed.
-        AssayError: The weights were not kept, or the probabilities differ.
+        AssayError: The weights were not kept or are of a regression, or the probabilities differ.
     """
+    if history.recipe.is_regression:
+        raise AssayError("an ONNX model is of a classifier, and these weights are of a regression; write .safetensors")
     try:
         import onnx
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
