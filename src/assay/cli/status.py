@@ -12,7 +12,7 @@ import typer
 from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import Json, StoreUrl
 from assay.cli.printing import console, note, print_json, print_line
-from assay.report.text import duration, percent
+from assay.report.text import duration, score_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def _cells(row: Activity) -> list[str]:
         f"{row.ended:,} of {row.trials:,}{' so far' if row.is_search else ''}",
         f"{row.training:,}",
         f"{failed:,}" if failed else "-",
-        percent(row.best),
+        score_words(row.best, row.best_r2),
         "-" if rate is None else _rounded(60 * rate),
         "-" if left is None else f"~ {duration(left)}",
     ]

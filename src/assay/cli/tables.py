@@ -24,7 +24,7 @@ from assay.analysis.quantities import (
     task_of,
 )
 from assay.report.cells import is_number
-from assay.report.text import clean, distinguished, duration, number, percent
+from assay.report.text import clean, distinguished, duration, number, percent, score_words
 from assay.report.thinning import evenly
 from assay.system.load import BUSY, JUDGED_SECONDS
 
@@ -346,8 +346,8 @@ _ENDINGS = {"diverged": "div.", "timed_out": "timed out", "no_result": "no resul
 
 def studies(rows: Sequence[dict[str, Any]]) -> Table:
     """The studies of a store; their tags where there are any."""
-    biased = any(row.get("selected") and row["best"] is not None for row in rows)
-    caption = "* biased: this accuracy selected its configuration in a search" if biased else None
+    biased = any(row.get("selected") and (row["best"], row.get("best_r2")) != (None, None) for row in rows)
+    caption = "* biased: this score selected its configuration in a search" if biased else None
     table = Table(title="studies", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("study", overflow="fold")
     tagged = any(row.get("tags") for row in rows)
@@ -358,9 +358,8 @@ def studies(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     names = distinguished(str(row["name"]) for row in rows)
     for row in rows:
-        best = percent(row["best"]) + ("*" if row.get("selected") and row["best"] is not None else "")
-        if row.get("best_r2") is not None:
-            best = f"R2 {row['best_r2']:.4g}" + ("*" if row.get("selected") else "")
+        best = score_words(row["best"], row.get("best_r2"))
+        best += "*" if row.get("selected") and best != "-" else ""
         seconds = _decimal(row["seconds"], ",.1f")
         done = "" if row["finished"] == row["trials"] else f"{row['finished']:,} of "
         done += f"{row['trials']:,}" + (f", {row['unfinished']:,} unfinished" if row["unfinished"] else "")
@@ -427,7 +426,7 @@ def trials(rows: Sequence[dict[str, Any]], *, score: str | None = None) -> Table
         rate = row["optimizer"] + ("" if row["learning_rate"] is None else f" {row['learning_rate']:g}")
         label = ", ".join([row["model"], rate, batches, Path(row["data"]).name, row["engine"]])
         scores = [percent(row[score])] if score else []
-        reached = percent(row["accuracy"]) if row.get("r2") is None else f"R2 {row['r2']:.4g}"
+        reached = score_words(row["accuracy"], row.get("r2"))
         numbers = [row["seed"], _planned(row), reached, *scores, _seconds(row)]
         outcome = (row["outcome"] or "planned") + (f", {BUSY}" if row["busy"] else "")
         table.add_row(*map(_text, [row["key"][:8], label, *numbers, outcome]))

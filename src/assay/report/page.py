@@ -201,7 +201,7 @@ def configuration_table(study: StudyResults) -> Frame:
     first += [
         name
         for name in (test, "sd", "low", "high", "rmse", "seconds", "effort")
-        if name in summary.columns and name not in first
+        if name in summary.columns and name not in first and (name != "effort" or test != "r2")
     ]
     rest = [name for name in summary.columns if name not in first and summary[name].astype(bool).any()]
     table = summary[[*first, *(name for name in rest if summary[name].notna().any())]]

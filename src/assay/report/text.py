@@ -27,6 +27,15 @@ def percent(value: float | None) -> str:
     return "-" if value is None or value != value else f"{100 * value:.2f} %"
 
 
+def score_words(accuracy: float | None, r2: float | None) -> str:
+    """The score of a trial or a study: its accuracy in percent, or R2 of a regression, a dash without one.
+
+    >>> score_words(0.975, None), score_words(None, -0.5), score_words(None, None)
+    ('97.50 %', 'R2 -0.5', '-')
+    """
+    return percent(accuracy) if r2 is None or r2 != r2 else f"R2 {r2:.4g}"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun.
 

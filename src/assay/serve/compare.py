@@ -10,7 +10,7 @@ from assay.errors import AssayError
 from assay.report import html
 from assay.report.charts.curves import CURVE_AXES
 from assay.report.html import text
-from assay.report.text import clean, percent
+from assay.report.text import clean, score_words
 from assay.serve.controls import select
 from assay.serve.shell import address, figure, link, note, table
 from assay.serve.snapshot import StudySnapshot
@@ -61,8 +61,10 @@ def _shared(snapshots: Sequence[StudySnapshot]) -> str:
     for snapshot in snapshots:
         if len(snapshot) and snapshot.has_results:
             summary = snapshot.results.summary()
-            columns = (summary[column].tolist() for column in ("configuration", "accuracy", "sd", "n", "seconds"))
-            tables.append({str(label): rest for label, *rest in zip(*columns, strict=True)})
+            is_fraction = "accuracy" in summary.columns
+            score = "accuracy" if is_fraction else "r2"
+            columns = (summary[column].tolist() for column in ("configuration", score, "sd", "n", "seconds"))
+            tables.append({str(label): (is_fraction, *rest) for label, *rest in zip(*columns, strict=True)})
         else:
             tables.append({})
     counts: dict[str, int] = {}
@@ -76,17 +78,22 @@ def _shared(snapshots: Sequence[StudySnapshot]) -> str:
     header = ["configuration", *(text(clean(snapshot.name)) for snapshot in snapshots)]
     more = len(labels) - len(rows)
     rest = note(f"{more:,} more have the same name.") if more > 0 else ""
-    about = note("Mean test accuracy, standard deviation in percentage points, number of seeds, median seconds.")
+    about = note(
+        "Mean test accuracy, standard deviation in percentage points, number of seeds, median seconds; "
+        "of regressions R2 and its standard deviation."
+    )
     return about + table(header, rows, caption="Configurations of the same name") + rest
 
 
 def _figures(row: Sequence[Any] | None) -> str:
     if row is None:
         return "-"
-    accuracy, sd, n, seconds = row
-    spread = f" ± {100 * sd:.2f}" if sd is not None and not math.isnan(sd) else ""
+    is_fraction, score, sd, n, seconds = row
+    spread = ""
+    if sd is not None and not math.isnan(sd):
+        spread = f" ± {100 * sd:.2f}" if is_fraction else f" ± {sd:.4g}"
     took = f", {seconds:.4g} s" if seconds is not None and not math.isnan(seconds) else ""
-    return text(f"{percent(accuracy)}{spread}, n = {n:,}{took}")
+    return text(f"{score_words(*((score, None) if is_fraction else (None, score)))}{spread}, n = {n:,}{took}")
 
 
 def checked(names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assay.analysis.quantities import METRICS, SPLITS
+from assay.analysis.quantities import METRICS, SCORE, SPLITS
 from assay.report.charts.curves import CURVE_AXES
 from assay.report.html import text
 from assay.serve.filters import MOST_LETTERS
@@ -23,7 +23,7 @@ def controls(view: View) -> str:
         f'placeholder="{text(example)}" maxlength="{MOST_LETTERS}" spellcheck="false" autocomplete="off" '
         'aria-describedby="query-help"></label>',
         select("Against", "x", CURVE_AXES.items(), view.x),
-        select("Show", "y", ((name, name) for name in METRICS), view.y),
+        select("Show", "y", _measures(view), view.y),
         select("On", "split", _SPLITS.items(), view.split),
         select("Axes", "log", _LOGS.items(), view.log),
         f'<label>Moving average <input type="number" name="smooth" value="{view.smooth}" min="1" max="{MOST_SMOOTH}">'
@@ -42,6 +42,12 @@ def controls(view: View) -> str:
         '<button>Show</button> <button type="button" data-copy-address>Copy the address of this view</button></form>'
         + hint
     )
+
+
+def _measures(view: View) -> list[tuple[str, str]]:
+    """What curves can show. The usual measure is the score of the study's task, so R2 is not offered a second time."""
+    words = {SCORE.name: "accuracy (of a regression R2)"}
+    return [(name, words.get(name, m.label or name)) for name, m in METRICS.items() if name != "r2" or view.y == "r2"]
 
 
 def select(label: str, name: str, choices: Iterable[tuple[str, str]], chosen: str) -> str:

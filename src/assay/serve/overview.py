@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.articles import article_names, find_article
 from assay.report.html import text
-from assay.report.text import clean, duration, percent
+from assay.report.text import clean, duration, score_words
 from assay.serve.shell import address, ago, link, note, table
 from assay.store import activity, benches, progress, queries
 from assay.store.activity import StudyState
@@ -76,7 +76,8 @@ def _studies(studies: Sequence[Row], states: Mapping[str, StudyState]) -> str:
     for row in studies:
         state = states.get(row["name"])
         key, words = state_words(state, has_curves=bool(row["imported"]))
-        best = percent(row["best"]) + (" (selected)" if row["selected"] and row["best"] is not None else "")
+        best = score_words(row["best"], row["best_r2"])
+        best += " (selected)" if row["selected"] and best != "-" else ""
         name = link(address("study", row["name"]), clean(row["name"]) or "(empty)")
         rows.append(
             [
@@ -90,13 +91,14 @@ def _studies(studies: Sequence[Row], states: Mapping[str, StudyState]) -> str:
                 text(ago(row["updated"])),
             ]
         )
-    header = ["study", "state", "trials ended", "time left", "best accuracy", "imported curves", "registered"]
+    best_name = "best score" if any(row["best_r2"] is not None for row in studies) else "best accuracy"
+    header = ["study", "state", "trials ended", "time left", best_name, "imported curves", "registered"]
     drawn = table(header, rows, caption="Studies of this store", numbers=(4, 5))
     picked = (
         '<form id="compare" action="/compare" method="get"><button>Compare the chosen studies</button> '
         '<span class="note">side by side</span></form>'
     )
-    notes = note("(selected): the best accuracy selected its configuration, so that it is too high on average.")
+    notes = note("(selected): the best score selected its configuration, so that it is too high on average.")
     is_selected = any(row["selected"] for row in studies)
     return f'<h2 id="studies">Studies</h2>{drawn}{notes if is_selected else ""}{picked if len(studies) > 1 else ""}'
 

@@ -16,7 +16,8 @@ from assay.serve.views import View
 Frame = Any
 PAGE = 50  # rows
 _TRIAL_COLUMNS = (
-    *("trial", "configuration", "phase", "seed", "outcome", "accuracy", "validation_accuracy", "test_loss"),
+    *("trial", "configuration", "phase", "seed", "outcome", "accuracy", "validation_accuracy"),
+    *("r2", "validation_r2", "rmse", "test_loss"),
     *("seconds", "processor_seconds", "busy", "effort", "iterations", "engine", "timing"),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.report.html import text
-from assay.report.text import clean, duration, percent
+from assay.report.text import clean, duration, percent, score_words
 from assay.serve.overview import iterations_words, left_words, progress_cell, state_words
 from assay.serve.shell import address, ago, link, note, table
 from assay.store.activity import StudyState
@@ -25,7 +25,8 @@ def state_part(name: str, state: StudyState | None, *, has_curves: bool) -> str:
     cells = [("state", f'<span class="state {key}">{text(words)}</span>')]
     if counts is not None and counts.trials:
         cells.append(("trials ended", progress_cell(state)))
-        cells.append(("best accuracy so far", text(percent(counts.best))))
+        score = "accuracy" if counts.best_r2 is None else "score"
+        cells.append((f"best {score} so far", text(score_words(counts.best, counts.best_r2))))
     if state is not None and state.is_in_work and counts is not None:
         rate = counts.per_second
         cells.append(("trials a minute", "-" if rate is None else text(f"{60 * rate:,.3g}")))
@@ -63,6 +64,8 @@ def _curve(points: Sequence[Point], row: Mapping[str, Any]) -> str:
 _CURVES = (
     ("test_accuracy", "test accuracy"),
     ("validation_accuracy", "validation accuracy"),
+    ("test_r2", "test R2"),
+    ("validation_r2", "validation R2"),
     ("test_loss", "test loss"),
     ("validation_loss", "validation loss"),
     ("train_loss", "training loss"),

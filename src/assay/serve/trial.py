@@ -76,6 +76,9 @@ def _facts(row: Row, history: History | None) -> list[tuple[str, str]]:
     numbers = (
         ("test accuracy", "accuracy", percent),
         ("validation accuracy", "validation_accuracy", percent),
+        ("test R2", "r2", "{:.4g}".format),
+        ("validation R2", "validation_r2", "{:.4g}".format),
+        ("test RMSE", "rmse", "{:.4g}".format),
         ("training", "seconds", duration),
         ("processor time of training", "processor_seconds", duration),
         ("iterations", "iterations", "{:,}".format),

@@ -58,6 +58,7 @@ class Activity:
         outcomes: how many of them ended in which way.
         training: trajectories that a process trains now.
         best: the best accuracy so far.
+        best_r2: the best R2 so far, of a study of regressions.
         recent: trials that ended within the window.
         window: the length of the window in seconds, which ends now.
         is_search: whether more trials may be decided.
@@ -68,6 +69,7 @@ class Activity:
     outcomes: dict[Outcome, int]
     training: int
     best: float | None
+    best_r2: float | None
     recent: int
     window: float
     is_search: bool
@@ -233,6 +235,7 @@ def _counted(
             result.c.outcome,
             sa.func.count(once.c.trial).label("trials"),
             sa.func.max(result.c.accuracy).label("best"),
+            sa.func.max(result.c.r2).label("best_r2"),
             sa.func.max(result.c.finished).label("last"),
             recent.label("recent"),
         )
@@ -251,8 +254,9 @@ def _counted(
         counted["outcomes"][row["outcome"]] = row["trials"]
         counted["recent"] += row["recent"]
         counted["last"] = max(counted["last"], row["last"])
-        if row["outcome"] not in _UNRANKED and row["best"] is not None:
-            counted["best"] = max(counted["best"] or 0.0, row["best"])
+        for name in ("best", "best_r2") if row["outcome"] not in _UNRANKED else ():
+            known = [value for value in (counted[name], row[name]) if value is not None]
+            counted[name] = max(known, default=None)
     return list(studies.values())
 
 
@@ -262,14 +266,14 @@ _UNRANKED = (Outcome.DIVERGED, *RETRIED)
 def _empty(row: Any) -> dict[str, Any]:
     definition: Any = json.loads(row["definition"])
     design = definition.get("design") if isinstance(definition, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    counts = {"trials": 0, "recent": 0, "last": 0.0, "best": None, "outcomes": {}}
+    counts = {"trials": 0, "recent": 0, "last": 0.0, "best": None, "best_r2": None, "outcomes": {}}
     return {"name": row["name"], "updated": row["updated"], "is_search": design == "search"} | counts
 
 
 def _activity(row: dict[str, Any], now: float) -> Activity:
     window = min(WINDOW_SECONDS, max(0.0, now - row["updated"]))
     outcomes = {Outcome(name): count for name, count in row["outcomes"].items()}
-    columns = ("name", "trials", "training", "best", "recent", "is_search")
+    columns = ("name", "trials", "training", "best", "best_r2", "recent", "is_search")
     return Activity(**{name: row[name] for name in columns}, outcomes=outcomes, window=window)
 
 

@@ -149,11 +149,12 @@ def _number(text: str, name: str, value: str) -> float:
 
 
 def studies(database: Database) -> list[Row]:
-    """All studies, each with its counts of trials, finished trials and imported curves, and its best accuracy.
+    """All studies, each with its counts of trials, finished trials and imported curves, and its best score.
 
+    The score is `best`, an accuracy, or of regressions `best_r2`.
     `finished` trials have ended in any way. `unfinished` ones of them neither completed nor were stopped by a rule; the
-    best accuracy is of the others. Of a search with a race, it is the mean of the winner's fresh seeds; of other
-    searches, `selected` is true: the best accuracy selected its configuration.
+    best score is of the others. Of a search with a race, it is the mean of the winner's fresh seeds; of other
+    searches, `selected` is true: the best score selected its configuration.
 
     A trial that several configurations of a study share counts once.
     """
@@ -184,7 +185,7 @@ def studies(database: Database) -> list[Row]:
         row["selected"] = row["name"] in searched and searched[row["name"]] is None
         fresh = searched.get(row["name"])
         if fresh is not None:
-            row["best"] = fresh if fresh == fresh else None
+            row["best"], row["best_r2"] = fresh
         for name in ("best", "best_r2", "seconds"):
             if not isinstance(row[name], float | None):
                 reason = f"its trials have {row[name]!r:.60} as {name}"
@@ -193,31 +194,37 @@ def studies(database: Database) -> list[Row]:
     return rows
 
 
-def _searched(database: Database) -> dict[str, float | None]:
-    """The searches of a store: the mean accuracy of the last winner on its fresh seeds, None without one.
+def _searched(database: Database) -> dict[str, tuple[float | None, float | None] | None]:
+    """The searches of a store: the mean accuracy and R2 of the last winner on its fresh seeds, None without a winner.
 
-    NaN where one of these has no accuracy.
+    A score that one of these seeds does not have is None.
     """
     if database.version < "0007":  # the first schema with searches
         return {}
     names = sa.select(study.c.name).join(search, search.c.study == study.c.id)
     jobs = (
-        sa.select(study.c.name, search_job.c.parent, result.c.accuracy)
+        sa.select(study.c.name, search_job.c.parent, result.c.accuracy, result.c.r2)
         .select_from(search_job.join(study, study.c.id == search_job.c.study))
         .join(result, sa.and_(result.c.trial == search_job.c.trial, ~result.c.stale))
         .where(search_job.c.kind == FRESH)
         .order_by(search_job.c.n)
     )
     with database.read() as connection:
-        found: dict[str, float | None] = dict.fromkeys(connection.execute(names).scalars())
-        accuracies: dict[str, dict[int, list[object]]] = {}
-        for name, parent, accuracy in connection.execute(jobs):
-            accuracies.setdefault(name, {}).setdefault(parent, []).append(accuracy)
-    for name, of_winner in accuracies.items():
-        values = list(of_winner.values())[-1]
-        numbers = [value for value in values if isinstance(value, float)]
-        found[name] = math.fsum(numbers) / len(numbers) if len(numbers) == len(values) else math.nan
+        found: dict[str, tuple[float | None, float | None] | None]
+        found = dict.fromkeys(connection.execute(names).scalars())
+        scores: dict[str, dict[int, list[tuple[object, object]]]] = {}
+        for name, parent, accuracy, r2 in connection.execute(jobs):
+            scores.setdefault(name, {}).setdefault(parent, []).append((accuracy, r2))
+    for name, of_winner in scores.items():
+        accuracies, r2s = zip(*list(of_winner.values())[-1], strict=True)
+        found[name] = _mean_of_all(accuracies), _mean_of_all(r2s)
     return found
+
+
+def _mean_of_all(values: Sequence[object]) -> float | None:
+    """The mean; None where one of them is no number."""
+    numbers = [value for value in values if isinstance(value, float)]
+    return math.fsum(numbers) / len(numbers) if len(numbers) == len(values) else None
 
 
 def study_definition(database: Database, name: str) -> Row:
