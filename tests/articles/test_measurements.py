@@ -112,7 +112,10 @@ def test_effort_is_not_judged_where_a_seed_did_not_finish() -> None:
 
 
 def test_the_curve_of_a_stored_trial_has_no_numbers_of_another_task(tmp_path: Path) -> None:
-    results = assay.run({"name": "one", "baseline": {"budget": "20 iterations"}}, store=str(tmp_path / "one.db"))
+    results = assay.run(
+        {"name": "one", "axes": {"model": ["2LR"]}, "baseline": {"budget": "20 iterations"}},
+        store=str(tmp_path / "one.db"),
+    )
     curve = MeasuredCurve(results.curves())
     assert curve.last("test_accuracy") == results.frame()["accuracy"][0]
     assert all(math.isnan(value) for value in curve.values("test_r2")) and math.isnan(curve.last("train_rmse"))
