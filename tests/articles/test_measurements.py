@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import assay
 from assay.articles import find_article
-from assay.articles.measurements import Measurements
+from assay.articles.measurements import MeasuredCurve, Measurements
 from assay.claims.judge import Judgement, judge
 
 CURVES = {1: [0.1, 0.8, 0.9, 0.95], 2: [0.1, 0.9, 0.3], 3: [], 4: [0.1, 0.2, 0.9, 0.97]}
@@ -107,3 +109,13 @@ def test_effort_is_not_judged_where_a_seed_did_not_finish() -> None:
     judgement = judged("effort", cells, OUTCOMES)
     assert judgement.holds is None and "diverged" in judgement.reason
     assert judged("effort", {label: {1: CURVES[1]} for label in cells}, {}).holds is False
+
+
+def test_the_curve_of_a_stored_trial_has_no_numbers_of_another_task(tmp_path: Path) -> None:
+    results = assay.run(
+        {"name": "one", "axes": {"model": ["2LR"]}, "baseline": {"budget": "20 iterations"}},
+        store=str(tmp_path / "one.db"),
+    )
+    curve = MeasuredCurve(results.curves())
+    assert curve.last("test_accuracy") == results.frame()["accuracy"][0]
+    assert all(math.isnan(value) for value in curve.values("test_r2")) and math.isnan(curve.last("train_rmse"))

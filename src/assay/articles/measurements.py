@@ -33,7 +33,8 @@ class MeasuredCurve:
         self.iterations: list[int] = [int(t) for t in frame["iteration"].tolist()]
         self._columns: dict[str, list[float]] = {}
         for name in MEASURED:
-            self._columns[name] = [math.nan if value is None else float(value) for value in frame[name].tolist()]
+            values = frame[name].tolist() if name in frame.columns else [None] * len(frame)  # of another task
+            self._columns[name] = [math.nan if value is None else float(value) for value in values]
         self.is_settled = settled(frame)
 
     @property
