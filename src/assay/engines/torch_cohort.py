@@ -7,8 +7,7 @@ trial. Sums may be in another order than those of a trial alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from assay.engines.base import Checkpoint, Cohort
 from assay.engines.torch_layers import activation, dropout_key, full_float32, mask_of, mixed, output, xp
 from assay.engines.torch_scalar import Varying
-from assay.engines.torch_trial import TorchTrial
+from assay.engines.torch_trial import TorchTrial, evaluated
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 from assay.parts.losses import LOSSES, head
 from assay.parts.pieces import Piece
@@ -190,21 +189,9 @@ class TorchCohort:
         norms = torch.linalg.vector_norm(self.g, dim=1, keepdim=True)
         self.g.mul_(torch.clamp(h.clip_norm / (norms + 1e-6), max=1.0))
 
-    @contextmanager
-    def shown(self) -> Generator[None]:
+    def shown(self) -> AbstractContextManager[None]:
         """Inside, the weights are those to evaluate; afterwards everything has the bits that it had before."""
-        rule = type(self.recipe.optimizer)
-        if not rule.averages():
-            yield
-            return
-        with torch.no_grad():
-            trained = self.w.clone()
-            self.w.copy_(rule.shown(trained, self.slots, SimpleNamespace(**self.constants)))
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                self.w.copy_(trained)
+        return evaluated(self.recipe, self.w, self.slots, self.constants)
 
     # --- the network ---
 

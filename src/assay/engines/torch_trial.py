@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -87,21 +87,9 @@ class TorchTrial:
         self.w, self.slots, self.running = w, slots, running
         self.leaves = self.views(w)
 
-    @contextmanager
-    def shown(self) -> Generator[None]:
+    def shown(self) -> AbstractContextManager[None]:
         """Inside, the weights are those to evaluate; afterwards everything has the bits that it had before."""
-        rule = type(self.recipe.optimizer)
-        if not rule.averages():
-            yield
-            return
-        with torch.no_grad():
-            trained = self.w.clone()
-            self.w.copy_(rule.shown(trained, self.slots, SimpleNamespace(**self.constants)))
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                self.w.copy_(trained)
+        return evaluated(self.recipe, self.w, self.slots, self.constants)
 
     def stored(self) -> tuple[Tensor, ...]:
         """What a checkpoint holds besides the weights to evaluate: the slots, and the weights that are trained where
@@ -124,3 +112,20 @@ class TorchTrial:
 def element_type(recipe: Recipe) -> torch.dtype:
     """The element type of weights, sums and everything but products."""
     return torch.float64 if recipe.precision == "float64" else torch.float32
+
+
+@contextmanager
+def evaluated(recipe: Recipe, w: Tensor, slots: tuple[Tensor, ...], constants: dict[str, Any]) -> Generator[None]:
+    """Inside, `w` has the weights to evaluate; afterwards it has the bits that it had before."""
+    rule = type(recipe.optimizer)
+    if not rule.averages():
+        yield
+        return
+    with torch.no_grad():
+        trained = w.clone()
+        w.copy_(rule.shown(trained, slots, SimpleNamespace(**constants)))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            w.copy_(trained)
