@@ -25,7 +25,7 @@ from assay.analysis.frames import (
     same_clock,
     spread,
 )
-from assay.analysis.quantities import TEST_SCORE, no_accuracy
+from assay.analysis.quantities import REGRESSION, TEST_SCORE, no_accuracy, task_of
 from assay.analysis.seeds import counted, outcomes_of, ranked_by_seconds
 from assay.errors import AssayError, unknown
 from assay.system.load import BUSY
@@ -74,7 +74,12 @@ def comparable_costs(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         changed[column] = changed[column].where(~np.isin(np.arange(len(changed)), apart))
     left_out = "; ".join(described(clock, len(members)) for clock, members in others)
     assumed = assumed_levels(rows(changed, np.isfinite(numbers(changed, "seconds"))))
-    return changed, "; ".join(filter(None, (f"times and efforts leave out {left_out}", assumed, _remedy(list(groups)))))
+    return changed, "; ".join(filter(None, (f"{_timed(trials)} leave out {left_out}", assumed, _remedy(list(groups)))))
+
+
+def _timed(trials: pd.DataFrame) -> str:
+    """What is made of seconds in these trials: a regression has no effort."""
+    return "times" if task_of(trials) is REGRESSION else "times and efforts"
 
 
 def _remedy(groups: Sequence[tuple[str, ...]]) -> str:

@@ -259,6 +259,46 @@ def no_accuracy(frame: Any, what: str) -> str:
     return f"{what}, and a regression has no accuracy" if task_of(frame) is REGRESSION else ""
 
 
+def of_other_task(name: str, task: Task | None) -> str:
+    """Why trials of a task have no measure that the other one has; "" for what both have, and where no task is known.
+
+    Args:
+        name: A measure: a column of a frame of trials, a quantity of a point, or a metric such as "r2".
+        task: The task of the trials.
+
+    >>> of_other_task("r2", CLASSIFICATION)
+    "measure: got 'r2', which is of a regression, but these trials are of a classification; use accuracy or test_loss"
+    >>> of_other_task("test_loss", REGRESSION)
+    ''
+    """
+    owner = CLASSIFICATION if is_of_confusion(name) or name == "effort" else None
+    for one in (CLASSIFICATION, REGRESSION):
+        if any(name in (metric.name, *(name_of(split, metric.name) for split in SPLITS)) for metric in one.metrics):
+            owner = one
+    if owner is None or task is None or owner is task:
+        return ""
+    others = [*(metric.name for metric in task.metrics), name_of("test", LOSS.name)]
+    use = f"{', '.join(others[:-1])} or {others[-1]}"
+    return f"measure: got {name!r}, which is of a {owner.name}, but these trials are of a {task.name}; use {use}"
+
+
+def known_task(frame: Any) -> Task | None:
+    """The task of a frame of trials by its scores; None where no trial has one, or where there are those of both."""
+    scores = {
+        task.name: any(name in frame.columns and bool(frame[name].notna().any()) for name in names)
+        for task, names in ((CLASSIFICATION, _of(CLASSIFICATION)), (REGRESSION, _of(REGRESSION)))
+    }
+    if scores[CLASSIFICATION.name] == scores[REGRESSION.name]:
+        return None
+    return CLASSIFICATION if scores[CLASSIFICATION.name] else REGRESSION
+
+
+def _of(task: Task) -> list[str]:
+    """The columns of the scores of a task, in a frame of trials or of points."""
+    score = task.score.name
+    return [score, *(name_of(split, score) for split in SPLITS)]
+
+
 _R2 = ("r2", "rmse")
 """Their columns on the test set, in a frame of trials."""
 
@@ -338,9 +378,11 @@ __all__ = [
     "end_columns",
     "is_class_measure",
     "is_of_confusion",
+    "known_task",
     "measured_of",
     "name_of",
     "no_accuracy",
+    "of_other_task",
     "on_test",
     "ranked_by",
     "score_of",

@@ -2,9 +2,9 @@
 
 - completed, or stopped by a stopping rule: its number.
 - diverged or timed out: its last score (if there is none chance, 1 / classes, or 0 for precision, F1 and scores of one
-  class), its last finite loss (none: worse than any finished trial), and a miss of each target that it had not reached.
-  Its costs (seconds, effort, iterations, ...) are worse than those of any finished trial, because it did not get to the
-  end for them.
+  class, and for R2 the lower of 0 and the worst finished trial of the study), its last finite loss (none: worse than
+  any finished trial), and a miss of each target that it had not reached. Its costs (seconds, effort, iterations, ...)
+  are worse than those of any finished trial, because it did not get to the end for them.
 - anything else (failed, lost, out of memory, not trained yet): no result. It is left out, and reported.
 
 Seconds that a busy machine took (the column `busy`) are left out while enough others remain.
@@ -54,7 +54,7 @@ def counted(trials: pd.DataFrame, measure: str) -> Floats:
         values = np.where(ended, np.inf, values)
     missing = ended & np.isnan(values)
     if missing.any() and quantity.kind == "score":
-        values[missing] = _chance(trials)[missing] if quantity.chance_by_classes else 0.0
+        values[missing] = (_chance(trials) if quantity.chance_by_classes else _floor(trials, measure))[missing]
     elif missing.any() and quantity.kind == "loss":
         values[missing] = np.inf
     return np.where(ended | np.isin(outcomes, FINISHED), values, np.nan)
@@ -78,6 +78,35 @@ def with_counted(trials: pd.DataFrame, *measures: str) -> pd.DataFrame:
     for column in values.values():
         keep &= ~np.isnan(column)
     return rows(trials.assign(**values), keep)
+
+
+FLOOR = "floor_"
+"""Before the name of a score: the column with what a trial counts as that did not finish and has none of that score."""
+
+
+def with_floors(trials: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """The trials of a whole study, with the column of what those without a score count as where there is one.
+
+    Parts of the study then count them as the whole does. R2 has no lower bound, so that 0, always answering the mean,
+    could be better than a trial that finished: it is the lower of 0 and the worst finished trial of the study.
+
+    >>> frame = pd.DataFrame({"outcome": ["completed", "diverged"], "r2": [-3.0, None]})
+    >>> with_floors(frame, ["r2"])["floor_r2"].tolist()
+    [-3.0, -3.0]
+    """
+    for measure in measures:
+        if (np.isin(outcomes_of(trials), ENDED) & ~np.isfinite(numbers(trials, measure))).any():
+            trials = trials.assign(**{FLOOR + measure: _floor(trials, measure)})
+    return trials
+
+
+def _floor(trials: pd.DataFrame, measure: str) -> Floats:
+    """The lower of 0 and the worst finished trial (N,); that of the study where `with_floors` has put it down."""
+    if FLOOR + measure in trials.columns:
+        return numbers(trials, FLOOR + measure)
+    values = numbers(trials, measure)
+    finished = values[np.isin(outcomes_of(trials), FINISHED) & np.isfinite(values)]
+    return np.full(len(trials), min(0.0, *finished.tolist()) if finished.size else 0.0)
 
 
 def _chance(trials: pd.DataFrame) -> Floats:

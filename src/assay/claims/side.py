@@ -10,6 +10,7 @@ from assay.analysis.quantities import Quantity
 from assay.claims.amounts import amount, number
 from assay.claims.quantity import ON_CURVES, quantity_of
 from assay.errors import has_no, unknown
+from assay.report.text import short_percent
 from assay.system.limits import CLAIM_CHARACTERS, CLAIM_COLUMNS
 
 PICKS = ("longest", "best", "worst")
@@ -47,7 +48,7 @@ class At:
         if self.kind == "epoch":
             return f" after epoch {self.amount:g}"
         if self.kind == "fraction":
-            return f" after {100 * self.amount:.3g} % of the budget"
+            return f" after {short_percent(self.amount, 3)} of the budget"
         return f" at {self.amount:,.0f} {'iterations' if self.kind == 'iteration' else self.kind}"
 
 

@@ -146,12 +146,14 @@ def _trials(results: Results, configurations: list[str], measure: str) -> Any:
     Raises:
         AssayError: There is no such measure.
     """
-    from assay.analysis.quantities import MEASURES
+    from assay.analysis.quantities import MEASURES, known_task, of_other_task
     from assay.errors import unknown
 
     if measure not in MEASURES:
         raise AssayError(unknown("measure", measure, MEASURES))
     trials = results.frame()
+    if reason := of_other_task(measure, known_task(trials)):
+        raise AssayError(reason)
     if measure not in trials.columns:  # the score of a class
         raise AssayError(unknown("measure", measure, [str(name) for name in trials.columns if name in MEASURES]))
     return trials[trials["configuration"].isin(configurations)] if configurations else trials

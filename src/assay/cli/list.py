@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,6 +67,7 @@ def list_trials(
     if tag:
         raise AssayError("--tag: selects studies; it cannot be combined with filters of trials, --study or --trials")
     sort = sort or "-finished"
+    _check_task(opened, study, [sort, *(filters or [])])
     rows, count = queries.trials(opened.database, filters or [], study_name=study, sort=sort, limit=limit)
     curves = imported.listed(opened.database, filters or [], study_name=study)
     if as_json:
@@ -79,6 +81,25 @@ def list_trials(
         without = sum(row.get(score) is None for row in rows) if score else 0
         if without:
             note(f"{without:,} of them have no {score} (no confusion matrix is stored, or no such class); listed last")
+
+
+def _check_task(store: Store, study: str, texts: list[str]) -> None:
+    """Raises: AssayError for filters, or a column to sort by, that no trial of the study can have.
+
+    Trials of all studies may be of both tasks, so that there a filter selects those of one.
+    """
+    from assay.analysis.quantities import CLASSIFICATION, REGRESSION, of_other_task
+    from assay.store import queries
+
+    names = [re.split(r"[=!<>]", text.strip().removeprefix("-"), maxsplit=1)[0].strip() for text in texts]
+    if not study or not any(of_other_task(name, CLASSIFICATION) or of_other_task(name, REGRESSION) for name in names):
+        return
+    best = next((row for row in queries.studies(store.database) if row["name"] == study), None)
+    if best is None or (best["best"] is None) == (best["best_r2"] is None):
+        return
+    task = REGRESSION if best["best"] is None else CLASSIFICATION
+    if reasons := [reason for name in names if (reason := of_other_task(name, task))]:
+        raise AssayError(f"study {study!r}: {'; '.join(reasons)}")
 
 
 def _list_studies(

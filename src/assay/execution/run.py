@@ -14,6 +14,7 @@ from assay.execution.search import execution_of
 from assay.execution.stored import load_study
 from assay.results.results import Results
 from assay.store.store import Store
+from assay.store.urls import Place
 from assay.studies.plan import plan
 from assay.studies.study import Study
 from assay.system.signals import interruption
@@ -28,7 +29,7 @@ class StudyInterrupted(KeyboardInterrupt):
 def run(
     study: Study | Mapping[str, Any] | str | Path,
     *,
-    store: str | None = None,
+    store: Place | None = None,
     retry: bool = False,
     again: bool = False,
     on: str = "local",
@@ -39,7 +40,8 @@ def run(
 
     Args:
         study: A Study, its plain data, the path of a TOML file, or the name of a bundled or stored study.
-        store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current folder.
+        store: A database URL or the path of an SQLite file. None uses $ASSAY_STORE, or assay.db in the current
+            folder.
         retry: Retrain trials that failed, were lost, timed out or ran out of memory.
         again: Retrain every trial.
         on: Where workers run: "local", "ray" (the cluster of RAY_ADDRESS, or a new one here) or "ray://HOST:PORT".

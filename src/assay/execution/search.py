@@ -20,7 +20,7 @@ from assay.studies.plan import Member, Plan, jobs
 from assay.studies.search.decisions import Course, goal_of, scheduler_of
 from assay.studies.search.halving import fraction_trained
 from assay.studies.search.jobs import FRESH, PROMOTION, RACE, Decision, Ended, Told
-from assay.studies.search.objectives import EndedTrial, Score, counted_score, score
+from assay.studies.search.objectives import EndedTrial, Score, counted_score, floor, score
 from assay.studies.search.points import Planned, Points
 from assay.studies.search.prior import sampler_of
 from assay.studies.search.race_results import RaceResult, race_result
@@ -341,7 +341,7 @@ class StudySearch:
             return score(self.goal, ended)
         source = self.points.of(decision).trial.recipe.data
         data = self.points.planner.data(source.name, source.task)
-        chance = 0.0 if data.task else 1 / len(data.classes)  # the R2 of always answering the mean
+        chance = floor([one.measured for one in self.course.told]) if data.task else 1 / len(data.classes)
         return Score(counted_score(self.goal, ended, chance=chance))
 
     # --- start ---

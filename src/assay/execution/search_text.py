@@ -28,10 +28,17 @@ def about(feed: StudySearch) -> str:
     shown_first = f"; {len(resolved.shown):,} stored trials shown first" if search.warm_start else ""
     return (
         f"{feed.study.name}: search by {method}, {budget}, {search.parallel} at a time, seed {search.seed}, for "
-        f"{feed.goal.text}; {axes} {'axis' if axes == 1 else 'axes'}, {size}{rungs}{prior}{shown_first}; "
+        f"{feed.goal.text}{_by_default(feed)}; {axes} {'axis' if axes == 1 else 'axes'}, {size}{rungs}{prior}"
+        f"{shown_first}; "
         f"{_race_about(feed)}{len(feed.known):,} trials decided before; "
         f"{feed.study.settings.timing}, about {duration(feed.seconds())}"
     )
+
+
+def _by_default(feed: StudySearch) -> str:
+    """Why a search that names no objective has that of a regression; "" for others."""
+    is_said = "objective" in feed.search.model_fields_set
+    return "" if is_said or feed.goal.names != ("r2",) else ", the default of a regression"
 
 
 def _race_about(feed: StudySearch) -> str:

@@ -10,6 +10,7 @@ from assay.errors import FileError, StoreError, nearest
 from assay.results.results import DECIDED
 from assay.store.queries import studies
 from assay.store.store import Store
+from assay.store.urls import Place
 from assay.studies.study import Study
 from assay.system.files import home_expanded
 
@@ -17,7 +18,7 @@ from assay.system.files import home_expanded
 def load_study(
     name: str | Path,
     *,
-    store: str | None = None,
+    store: Place | None = None,
     changes: Mapping[str, Any] | None = None,
     patches: Sequence[Mapping[str, Any]] = (),
     data: str | None = None,
@@ -47,7 +48,7 @@ def load_study(
     )
 
 
-def _stored(name: str, url: str | None, error: FileError) -> dict[str, Any]:
+def _stored(name: str, url: Place | None, error: FileError) -> dict[str, Any]:
     """The definition of a stored study. Raises: `error`, with the names of stored studies, if there is none."""
     try:
         store = Store(url, read_only=True)

@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 import pydantic_core
@@ -25,6 +26,15 @@ def percent(value: float | None) -> str:
     '97.50 %'
     """
     return "-" if value is None or value != value else f"{100 * value:.2f} %"
+
+
+def short_percent(fraction: float, digits: int = 2) -> str:
+    """A fraction in percent with so many significant digits, written out: 100 %, not 1e+02 %.
+
+    >>> short_percent(1.0), short_percent(0.0714), short_percent(0.000000123), short_percent(0.25, 3)
+    ('100 %', '7.1 %', '0.000012 %', '25 %')
+    """
+    return f"{Decimal(f'{100 * fraction:.{digits}g}'):f} %"
 
 
 def score_words(accuracy: float | None, r2: float | None) -> str:

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.axis_columns import APART, PLACE, RECIPE
-from assay.analysis.quantities import LOSS, MEASURES, OF_REGRESSION, QUANTITIES, TEST_SCORE, is_of_confusion, name_of
+from assay.analysis.quantities import (
+    LOSS,
+    MEASURES,
+    OF_REGRESSION,
+    QUANTITIES,
+    REGRESSION,
+    TEST_SCORE,
+    is_of_confusion,
+    name_of,
+    score_of,
+)
+from assay.analysis.seeds import with_floors
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
 from assay.store.rows import recipe_of
@@ -71,7 +82,9 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
         unchanged += ["seed", "repeat", "threads"]
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
-    return pandas.DataFrame(columns, copy=False)
+    frame = pandas.DataFrame(columns, copy=False)
+    r2 = score_of(REGRESSION).column
+    return with_floors(frame, [r2, score_of(REGRESSION, "validation").column]) if r2 in columns else frame
 
 
 def _leave_other_task(columns: dict[str, Any]) -> None:

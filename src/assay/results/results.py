@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from assay.analysis.axis_columns import axis_column, axis_columns, renamed_sentence
 from assay.analysis.confusion import scored
 from assay.analysis.phases import PHASE, PHASES, decisive
-from assay.analysis.quantities import REGRESSION, ranked_by, task_of
+from assay.analysis.quantities import MEASURES, REGRESSION, known_task, of_other_task, ranked_by, task_of
 from assay.errors import AssayError, unknown
 from assay.recipe.model import Recipe
 from assay.recipe.notes import all_notes
@@ -606,6 +606,7 @@ class Results:
         """
         from assay.results.tuning import tuning_cost
 
+        self._check_measure(measure)
         return tuning_cost(self, by=by, measure=measure)
 
     def picture(
@@ -644,7 +645,8 @@ class Results:
             if key in options:
                 options[key] = axis_column(options[key], self._axis_columns, self.frame().columns)
         chart.check(options)
-        drawn_from = self._drawn_from(chart.needs, trial)
+        self._check_measure(options.get("measure"))
+        drawn_from = self._drawn_from(chart.needs, trial, options.get("measure"))
         if configurations is not None and chart.needs != "trials and curves":
             raise AssayError(f"chart {name!r}: is of the whole study; only curves are drawn of some configurations")
         if configurations is not None:
@@ -657,6 +659,11 @@ class Results:
         if options.get("title") is None and (title := self._title(chart, trial)):
             options["title"] = title
         return chart(*drawn_from, **options)
+
+    def _check_measure(self, measure: str | None) -> None:
+        """Raises: AssayError for a measure that trials of the study's task do not have."""
+        if measure is not None and (reason := of_other_task(measure, known_task(self._frame))):
+            raise AssayError(reason)
 
     def _title(self, chart: Chart, trial: str | None) -> str:
         """The title of a chart whose data do not name the study; empty for others."""
@@ -688,7 +695,7 @@ class Results:
         machines = machines_of(self.store.database, self._rows.cells("trial"))
         return environment(self._rows, machines)
 
-    def _drawn_from(self, needs: str, trial: str | None) -> tuple[Any, ...]:
+    def _drawn_from(self, needs: str, trial: str | None, measure: str | None = None) -> tuple[Any, ...]:
         """What a chart is drawn from."""
         from assay.analysis import sensitivity
         from assay.analysis.frames import own
@@ -705,14 +712,14 @@ class Results:
         if needs in ("effects", "importance") and self.has_seeds:
             trials, _ = own(self.screening())
         if needs == "effects":
-            effects = sensitivity.effects(trials, self.axes, "baseline")
+            effects = sensitivity.effects(trials, self.axes, "baseline", measure=measure)
             return (effects.rename(columns={"difference": "effect"}),)
         if needs == "importance":
             return (self._importance(trials),)
         simple: dict[str, Callable[[], tuple[Any, ...]]] = {
             "trials": lambda: (trials,),
             "own trials": lambda: (trials,),
-            "verdicts": lambda: (self._drawn_verdicts(trials),),
+            "verdicts": lambda: (self._drawn_verdicts(trials, measure),),
             "nothing": lambda: (),
             "history": lambda: self._curve_of(trial),
             "confusion": lambda: self._confusion(trial),
@@ -743,8 +750,10 @@ class Results:
             table.attrs["sample"] = (len(sampled), len(trials))
         return table
 
-    def _drawn_verdicts(self, trials: pandas.DataFrame) -> pandas.DataFrame:
+    def _drawn_verdicts(self, trials: pandas.DataFrame, measure: str | None) -> pandas.DataFrame:
         """The family that the answers lead with: every configuration with the baseline, or else all pairs.
+
+        In a measure, or else in what ranks.
 
         Of hundreds of configurations without a baseline, the pairs of the best alone.
         """
@@ -753,14 +762,17 @@ class Results:
         from assay.report.answers import baseline_of
 
         trials = self._paired() if self.race is not None else trials
-        score = self.measure()
+        score = self.measure() if measure is None else measure
         looks = self._of_looks(score, 0.05)
         baseline = baseline_of(trials, {score: looks} if looks else None)
         count: int = len(set(trials["configuration"]))
         if looks or baseline or count <= _COMPARED:
-            return self.verdicts(baseline=baseline)
+            return self.verdicts(measure=score, baseline=baseline)
         means: Any = trials.groupby("configuration", sort=False)[score].mean()
-        best = [str(name) for name in means.sort_values(ascending=False, kind="stable").index[:_BEST]]
+        best = [
+            str(name)
+            for name in means.sort_values(ascending=not MEASURES[score].higher_is_better, kind="stable").index[:_BEST]
+        ]
         table = table_of(pairs_among(SeedValues.of(trials, score), best).verdicts())
         table.attrs["best"] = (len(best), count)
         return table

@@ -14,6 +14,7 @@ from assay.errors import AssayError
 from assay.serve.app import LivePage
 from assay.serve.guard import Guard
 from assay.serve.watched import WatchedStore
+from assay.store.urls import Place
 
 PORT = 8421
 LOOPBACK = "127.0.0.1"
@@ -32,7 +33,7 @@ class LiveServer:
         StoreError: The address of the store is none.
     """
 
-    def __init__(self, url: str | None, *, host: str = LOOPBACK, port: int | None = None) -> None:
+    def __init__(self, url: Place | None, *, host: str = LOOPBACK, port: int | None = None) -> None:
         self.store = WatchedStore(url)
         self.socket = _listening(host, port)
         self.port: int = self.socket.getsockname()[1]

@@ -14,7 +14,7 @@ from typing import Any
 from assay.errors import AssayError, StoreError
 from assay.store.stamps import CommitCounter, Stamp, stamp
 from assay.store.store import Store, default_url
-from assay.store.urls import file_of, parsed, without_password
+from assay.store.urls import Place, file_of, parsed, without_password
 
 _PATIENCE = 2.0  # seconds of waiting for a lock, after which the page says that the store is locked
 
@@ -29,7 +29,7 @@ class WatchedStore:
         StoreError: The address is no address of a store.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: Place | None) -> None:
         self.url = url or default_url()
         address = parsed(self.url)
         self.path: Path | None = file_of(address) if address.get_backend_name() == "sqlite" else None

@@ -25,7 +25,7 @@ from assay.store.records import Finished, dumped, history_of, places, trial_row
 from assay.store.removals import refuse_running, stored_trials
 from assay.store.revisions import Change, change_of, keep_revision, stored_definition
 from assay.store.schema import imported, member, result, search, search_job, study, trajectory, trial
-from assay.store.urls import DEFAULT
+from assay.store.urls import DEFAULT, Place
 from assay.studies.keys import is_same_training
 from assay.studies.plan import Plan, Trial
 from assay.training.checkpoints import from_bytes
@@ -60,8 +60,8 @@ class Store:
     `patience`: the seconds after which a wait for a lock or a lost server is an error; None: a minute, or ten.
     """
 
-    def __init__(self, url: str | None = None, *, read_only: bool = False, patience: float | None = None) -> None:
-        self.database = Database(url or default_url(), read_only=read_only, patience=patience)
+    def __init__(self, url: Place | None = None, *, read_only: bool = False, patience: float | None = None) -> None:
+        self.database = Database(os.fspath(url) if url else default_url(), read_only=read_only, patience=patience)
         self.artifacts = artifacts_of(self.database)
         self.leases = Leases(self.database)
         _log.info("%s: opened%s", self.name, " read-only" if read_only else "")

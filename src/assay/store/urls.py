@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from assay.errors import FileError, StoreError, to_install
 from assay.system.files import home_expanded
+
+Place = str | os.PathLike[str]
+"""Where a store is: its URL, or the path of an SQLite file."""
 
 DEFAULT = "sqlite:///assay.db"
 _FORMS = "sqlite:///FILE or postgresql+psycopg://..."

@@ -177,13 +177,18 @@ def described_in(content: bytes, *, source: str) -> dict[str, Any]:
     return about  # pyright: ignore[reportUnknownVariableType]
 
 
+def check_header(content: bytes, *, source: str) -> None:
+    """Raises: FileError where a safetensors file claims a longer header than is read; the library takes any."""
+    if len(content) > (length := int.from_bytes(content[:8], "little")) > WEIGHTS_HEADER_BYTES.most:
+        raise FileError(f"{source}: claims a header of {length:,} bytes; expected at most {WEIGHTS_HEADER_BYTES}")
+
+
 def from_bytes(content: bytes, *, source: str) -> History:
     """The history that `to_bytes` packed. Raises: FileError, naming the source, where it is damaged or another kind."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if len(content) > (length := int.from_bytes(content[:8], "little")) > WEIGHTS_HEADER_BYTES.most:
-        raise FileError(f"{source}: claims a header of {length:,} bytes; expected at most {WEIGHTS_HEADER_BYTES}")
+    check_header(content, source=source)
     try:
         tensors: dict[str, NDArray[Any]] = load(content)  # checks every size against the content first
     except SafetensorError as error:

@@ -19,7 +19,7 @@ from assay.parts.foreign_schedules import ForeignSchedule
 from assay.parts.layers import Activate, Dropout, Network
 from assay.parts.schedules import Constant, Exponential, Schedule, Step
 from assay.recipe.model import Recipe
-from assay.report.text import percent
+from assay.report.text import percent, short_percent
 from assay.training.history import History, Point
 from assay.training.outcome import Outcome
 
@@ -100,7 +100,7 @@ def _not_reached(schedule: Schedule, warm_up: int, budget: int, *, in_words: str
 
 def _rate_at_end(schedule: Schedule, budget: int) -> str:
     factor = float(schedule.factors(budget, 1)[0])
-    return f"the learning rate ends at {100 * factor:.3g} % of its value"
+    return f"the learning rate ends at {short_percent(factor, 3)} of its value"
 
 
 def _vanished(schedule: Schedule, warm_up: int, done: int) -> list[str]:

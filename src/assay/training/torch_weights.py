@@ -25,6 +25,7 @@ from assay.parts.modules import ModuleNetwork, as_array, parts_of
 from assay.recipe.model import Recipe
 from assay.system.files import home_expanded, read_limited, write_atomically
 from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
+from assay.training.checkpoints import check_header
 from assay.training.history import History
 from assay.training.ledger import Ledger
 from assay.training.loop import Training
@@ -290,8 +291,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load
 
     content = read_limited(path, WEIGHTS_BYTES)
-    if len(content) > (length := int.from_bytes(content[:8], "little")) > WEIGHTS_HEADER_BYTES.most:
-        raise FileError(f"{path}: claims a header of {length:,} bytes; expected at most {WEIGHTS_HEADER_BYTES}")
+    check_header(content, source=str(path))
     try:
         return load(content)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from assay.parts.models import Model, Sequential
 from assay.parts.stack import Conv2dPart
+from assay.report.text import short_percent
 from assay.training.history import Point
 
 LEVEL, ENGINE = "level", "engine"
@@ -177,6 +178,6 @@ def markdown() -> str:
     for row in measured():
         lines.append(
             f"| {row.layers} | {row.kind} | {row.iterations:,} | {row.n} | {row.same_bits} | "
-            f"{100 * row.accuracy:.2f} | {100 * row.accuracy_median:.2f} | {100 * row.loss:.2g} % |"
+            f"{100 * row.accuracy:.2f} | {100 * row.accuracy_median:.2f} | {short_percent(row.loss)} |"
         )
     return "\n".join(lines) + "\n"

@@ -26,6 +26,7 @@ from assay.execution.fit import fit
 from assay.parts.foreign import exempt_module
 from assay.parts.user_optimizers import allowing_code
 from assay.recipe.model import Recipe
+from assay.report.text import short_percent
 from assay.system.machine import describe
 from assay.training.history import History, Point
 from assay.training.log_points import shareable
@@ -214,13 +215,13 @@ def _compared(
     kind = LEVEL if row["engine"] == history.engine else ENGINE
     limit = allowed(kind, history.iterations, layers_of(history.recipe.model))
     has_bound = math.isfinite(found.accuracy) and math.isfinite(found.loss)
-    gaps = f"{100 * found.accuracy:.2f} points of accuracy, {100 * found.loss:.2g} % of loss"
+    gaps = f"{100 * found.accuracy:.2f} points of accuracy, {short_percent(found.loss)} of loss"
     largest = gaps if has_bound else found.where
     if limit is None:
         reason = f"not comparable: {largest}; so many iterations were not measured between engines and levels"
         return replace(made, answer=Answer.NOT_RUN, sentence=reason)
     most = max(limit.accuracy, example * (1 + _ROUNDING))  # a smaller data set has larger steps than the measured ones
-    bound = f"{100 * most:.2f} points and {100 * limit.loss:.2g} %, the largest of {limit.n} measured pairs"
+    bound = f"{100 * most:.2f} points and {short_percent(limit.loss)}, the largest of {limit.n} measured pairs"
     bound += " or one test example" * (most > limit.accuracy)
     if found.accuracy <= most and found.loss <= limit.loss:
         return replace(made, answer=Answer.WITHIN, sentence=f"{largest}: within {bound} of another {kind}")

@@ -259,7 +259,7 @@ CHART = Chart(
     "pareto",
     "trials",
     accuracy_against_time,
-    "Accuracy against time",
+    "Score against time",
     "test accuracy against training time, with the Pareto front",
     suits=lambda _: True,
 )

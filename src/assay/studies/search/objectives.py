@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.analysis.quantities import name_of
@@ -44,8 +44,12 @@ DEFAULT = ("accuracy",)
 """The objective of a search that names none; of a regression it stands for R2."""
 
 
+IN_A_REGRESSION = "use 'r2', which orders trials as RMSE does, or 'loss'"
+"""What to write for a regression: 1 - R2 is the squared RMSE over a constant of the examples."""
+
+
 def objectives_of(names: Sequence[str], *, is_regression: bool) -> tuple[str, ...]:
-    """The objectives of a search, from those of its settings.
+    """The objectives of a search, from those of its settings, with which a definition was checked already.
 
     >>> objectives_of(("accuracy",), is_regression=True), objectives_of(("loss",), is_regression=True)
     (('r2',), ('loss',))
@@ -158,6 +162,15 @@ def counted_score(goal: Goal, ended: EndedTrial, *, chance: float) -> tuple[floa
     column = name_of(goal.split, name)
     known = [value for point in ended.points if (value := getattr(point, column)) is not None and math.isfinite(value)]
     return (known[-1],) if known else None if name == "loss" else (chance,)
+
+
+def floor(earlier: Iterable[Sequence[float] | None]) -> float:
+    """What a regression of a race without a score counts as: the lower of an R2 of 0 and the worst score so far.
+
+    >>> floor([(0.4,), None, (-2.5,)]), floor([(0.4,)]), floor([])
+    (-2.5, 0.0, 0.0)
+    """
+    return min([0.0, *(scores[0] for scores in earlier if scores is not None)])
 
 
 def _one(goal: Goal, name: str, points: Sequence[Point]) -> tuple[float | None, float | None]:

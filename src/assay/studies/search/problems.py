@@ -16,7 +16,7 @@ from assay.studies.candidates import Space
 from assay.studies.designs import Configuration
 from assay.studies.search.constraints import constraints_of
 from assay.studies.search.halving import length_of, most_brackets, rungs_of
-from assay.studies.search.objectives import objectives_of
+from assay.studies.search.objectives import IN_A_REGRESSION
 from assay.studies.search.settings import ONE_WINNER, Halving, SearchSettings
 from assay.studies.search.space import SearchSpace, condition_problems
 from assay.studies.settings import Settings, keys_at
@@ -88,13 +88,15 @@ def _of_task(search: SearchSettings, baseline: Mapping[str, Any]) -> Iterator[st
     """The errors of objectives that the task of the baseline has not."""
     data = baseline.get("data")
     is_regression = isinstance(data, Mapping) and data.get("task") == REGRESSION  # pyright: ignore[reportUnknownMemberType]
-    names = objectives_of(search.objective, is_regression=is_regression)
     if not is_regression:
-        if "r2" in names:
+        if "r2" in search.objective:
             yield "search.objective: 'r2' is of a regression, and the baseline classifies; use 'accuracy' or 'loss'"
         return
-    if wrong := [name for name in names if name in ("accuracy", "effort")]:
-        yield f"search.objective: {wrong[0]!r} needs an accuracy, and a regression has none; use 'r2' or 'loss'"
+    said = search.objective if "objective" in search.model_fields_set else ()
+    for name in said:
+        if name in ("accuracy", "effort"):
+            what = "is of a classification" if name == "accuracy" else "is training seconds / accuracy"
+            yield f"search.objective: {name!r} {what}, and a regression has no accuracy; {IN_A_REGRESSION}"
     if search.target is not None:
         yield "search.target: is an accuracy, and a regression has none; use target_loss"
 

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from assay.parts.durations import Length
 from assay.parts.part import Accuracy, Count, Part, Positive, Unit, WholeNumber, Written, one_of
 from assay.studies.search.constraints import constraint
-from assay.studies.search.objectives import DEFAULT, OBJECTIVES
+from assay.studies.search.objectives import DEFAULT, IN_A_REGRESSION, OBJECTIVES
 from assay.studies.search.seeds import SeedSettings
 from assay.system.limits import CONFIGURATIONS
 
@@ -30,6 +30,13 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value  # pyright: ignore
 
 
+def _objectives(value: object) -> object:
+    names = _as_tuple(value)
+    if isinstance(names, tuple) and "rmse" in names:
+        raise ValueError(f"'rmse' is of a regression, and is no objective; for a regression {IN_A_REGRESSION}")
+    return names
+
+
 def _brackets(value: object) -> object:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 64):
         return value
@@ -43,7 +50,7 @@ _NAME = one_of("objective", OBJECTIVES)
 _WORDS = {"enum": list(OBJECTIVES)}
 _Objectives = Annotated[
     tuple[_NAME, ...],  # pyright: ignore[reportInvalidTypeForm]
-    BeforeValidator(_as_tuple),
+    BeforeValidator(_objectives),
     Written("a name, or a list of two", {"anyOf": [_WORDS, {"type": "array", "items": _WORDS, "maxItems": 2}]}),
 ]
 _Constraints = Annotated[
