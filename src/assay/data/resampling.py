@@ -78,7 +78,7 @@ def rows_of(name: str, y: NDArray[Any], draw: Draw, *, tested: int, classes: tup
         DataError: As `resampled`.
 
     >>> [rows_of("a", np.array([0, 1] * 4), Draw(folds=4, fold=i), tested=2)[1].tolist() for i in (1, 2)]
-    [[6, 7], [2, 3]]
+    [[3, 4], [0, 5]]
     """
     total = len(y)
     codes = np.zeros(total, np.int64) if is_regression(y) else np.unique(y, return_inverse=True)[1].reshape(-1)
