@@ -137,6 +137,8 @@ def test_every_key_has_a_meaning_and_an_example_that_is_read() -> None:
                 continue
             if key.path == "stop.patience_from_start":
                 needed = [assignment("stop.patience=3")]
+            if key.path in ("data.folds", "data.fold"):
+                needed = [assignment("data.folds=5"), assignment("data.fold=1")]
             Recipe.parse(merged(base, [*needed, assignment(f"{key.path}={key.example}")]))
 
 

@@ -10,6 +10,9 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import Preparation, Prepared, prepare
 
+_MOST_BYTES = 2**28
+"""Of examples that are kept prepared: the folds of a large data set would each take as much as all of it."""
+
 _log = logging.getLogger("assay.data")
 
 
@@ -53,8 +56,24 @@ class DataCache:
             if self._latest_only:
                 self._prepared.clear()  # before the next one is made, so that memory holds one at a time
             self._prepared[key] = prepare(dataset, how)
+            self._evict()
         return self._prepared[key]
+
+    def _evict(self) -> None:
+        """Frees what was prepared first, but never the last one, where all take more memory than is kept."""
+        sizes = {key: _bytes(one) for key, one in self._prepared.items()}
+        total = sum(sizes.values())
+        for key in [*sizes][:-1]:
+            if total <= _MOST_BYTES:
+                return
+            total -= sizes[key]
+            del self._prepared[key]
 
     def clear(self) -> None:
         """Frees what was prepared, several times the size of the data sets, which stay."""
         self._prepared.clear()
+
+
+def _bytes(data: Prepared) -> int:
+    parts = (data.x_train, data.x_test, data.x_validation)
+    return sum(part.nbytes for part in parts if part is not None)

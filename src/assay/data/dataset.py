@@ -15,6 +15,7 @@ from assay.data.labels import Classes, read_labels
 from assay.data.layout import check_order, in_order
 from assay.data.notes import dataset_notes
 from assay.data.picture_style import PictureStyle, picture_style
+from assay.data.resampling import Draw, resampled
 from assay.data.scale import scale_of, unit_notes
 from assay.data.targets import REGRESSION, TARGET, is_regression, read_targets
 from assay.errors import DataError
@@ -35,6 +36,7 @@ class Dataset:
         classes: The names of the C classes; of a regression, the name of its target alone.
         scale: What every input scaling divides by first, such as 255. It comes from the training set alone.
         assumptions: What was assumed when the arrays were read, one sentence each.
+        origin: The checksum of the data set whose examples these are, where another test set was drawn from them.
 
     Examples:
         >>> import assay
@@ -52,6 +54,7 @@ class Dataset:
     classes: tuple[str, ...]
     scale: float
     assumptions: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def task(self) -> str | None:
@@ -75,14 +78,38 @@ class Dataset:
         """The SHA-256 of everything that training depends on, in hexadecimal digits.
 
         It covers contents, element types, example shape, scale and number of classes. It does not depend on names or
-        on the machine.
+        on the machine. It is that of the original where another test set was drawn.
         """
+        if self.origin:
+            return self.origin
         digest = hashlib.sha256(f"{self.shape}{float(self.scale).hex()}{len(self.classes)}".encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             digest.update(f"{little_endian.dtype.str}{little_endian.shape}".encode())
             digest.update(little_endian.data)
         return digest.hexdigest()
+
+    def resampled(self, *, split: int = 0, folds: int | None = None, fold: int | None = None) -> Dataset:
+        """This data set with another test set, drawn from all of its examples, as a recipe's `data` table does.
+
+        Args:
+            split: The seed of the draw.
+            folds: The number of parts of a cross-validation; None for a test set of the same size as this one's.
+            fold: The part that is the test set, from 1.
+
+        Raises:
+            DataError: There are too few examples for so many parts, or a class would have no training example.
+
+        Examples:
+            >>> import assay
+            >>> len(assay.load_data("iris").resampled(folds=10, fold=3).y_test)
+            15
+        """
+        if self.origin:
+            raise DataError(f"{self.name}: its test set was drawn anew already; draw from the original data set")
+        if (folds is None) != (fold is None) or (folds is not None and fold is not None and not 1 <= fold <= folds):
+            raise DataError(f"{self.name}: got folds {folds} and fold {fold}; expected both, fold from 1 to folds")
+        return resampled(self, Draw(split, folds, fold))
 
     @cached_property
     def pictures(self) -> PictureStyle | None:

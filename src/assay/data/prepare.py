@@ -14,6 +14,7 @@ from assay.data.features import FeatureScaling, feature_scaling, units_note
 from assay.data.labels import Labels
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.data.picture_style import PictureStyle
+from assay.data.resampling import Draw, resampled
 from assay.data.targets import TargetScaling, check_task, is_regression
 from assay.errors import DataError, unknown
 from assay.rng import stream
@@ -65,7 +66,8 @@ class Preparation:
     """How a data set is prepared.
 
     `scaling`: an entry of INPUTS. `dtype`: "float32" or "float64". `train`: the first n examples, None for all.
-    `validation`: the number of validation examples. `task`: "regression", or None for classification.
+    `validation`: the number of validation examples. `task`: "regression", or None for classification. `draw`: the test
+    set that is drawn anew, before the others are taken; None for that of the data set.
     """
 
     scaling: str
@@ -73,6 +75,7 @@ class Preparation:
     train: int | None = None
     validation: int = 0
     task: str | None = None
+    draw: Draw | None = None
 
 
 def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,6 +203,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     if how.scaling not in INPUTS:
         raise DataError(unknown("input scaling", how.scaling, INPUTS))
     check_task(dataset, how.task)
+    dataset = resampled(dataset, how.draw)
     training, validation = split(dataset, train=how.train, validation=how.validation)
     whole = len(training) == len(dataset.y_train)
     x_train = dataset.x_train if whole else dataset.x_train[training]

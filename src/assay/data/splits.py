@@ -15,6 +15,9 @@ TEST_FRACTION = 0.2
 """The fraction of the examples that is drawn where nothing else is said."""
 
 
+NO_TEST_SET = "no test set was given"
+"""How the note on such a draw begins."""
+
 Rows = NDArray[np.int64]
 
 
@@ -44,7 +47,7 @@ def drawn_for_test(
     if task is not None:
         count = _count(name, total, 1, TEST_FRACTION if test is None else test)
         training, rows = drawn_targets(total, count, stream(0, "test-split").permutation(total))
-        note = f"no test set was given: {count:,} of {total:,} examples were drawn to test on, always the same"
+        note = f"{NO_TEST_SET}: {count:,} of {total:,} examples were drawn to test on, always the same"
         return training, rows, note
     try:
         classes, codes = np.unique(y, return_inverse=True)
@@ -53,19 +56,31 @@ def drawn_for_test(
     count = _count(name, total, len(classes), TEST_FRACTION if test is None else test)
     order = stream(0, "test-split").permutation(total)
     by_class = [order[codes[order] == k] for k in range(len(classes))]
-    quotas = [len(rows) * count / total for rows in by_class]
-    counts = [min(int(quota), len(rows) - 1) for quota, rows in zip(quotas, by_class, strict=True)]
-    for k in sorted(range(len(classes)), key=lambda k: counts[k] - quotas[k]):  # the largest remainders first
-        if sum(counts) < count and counts[k] < len(by_class[k]) - 1:
-            counts[k] += 1
-    rows = np.sort(np.concatenate([rows[:n] for rows, n in zip(by_class, counts, strict=True)]))
+    rows = np.sort(fractions_of_classes(by_class, count))
     if not len(rows):
         raise DataError(f"{name}: every class has one example, so none can be set aside to test on; give a test set")
     note = (
-        f"no test set was given: {len(rows):,} of {total:,} examples, the same fraction of each class, were drawn to "
+        f"{NO_TEST_SET}: {len(rows):,} of {total:,} examples, the same fraction of each class, were drawn to "
         "test on, always the same"
     )
     return np.setdiff1d(np.arange(total), rows), rows, note
+
+
+def fractions_of_classes(by_class: list[Rows], count: int) -> Rows:
+    """`count` rows, or fewer, from the beginnings of the rows of each class: the same fraction of each.
+
+    One row of each class at least is left.
+
+    >>> fractions_of_classes([np.arange(4), np.arange(4, 12)], 3).tolist()
+    [0, 4, 5]
+    """
+    total = sum(map(len, by_class))
+    quotas = [len(rows) * count / total for rows in by_class]
+    counts = [min(int(quota), len(rows) - 1) for quota, rows in zip(quotas, by_class, strict=True)]
+    for k in sorted(range(len(by_class)), key=lambda k: counts[k] - quotas[k]):  # the largest remainders first
+        if sum(counts) < count and counts[k] < len(by_class[k]) - 1:
+            counts[k] += 1
+    return np.concatenate([rows[:n] for rows, n in zip(by_class, counts, strict=True)])
 
 
 def _count(name: str, total: int, classes: int, test: float | int) -> int:

@@ -69,6 +69,8 @@ class _Trial:
         load_arrays(second, arrays, self.network.model.name)
         self._same_pass(first, second)
         self._evaluated(first)
+        if note := self.network.model.factory().note:
+            yield f"{self.owner}: {note}"
         unused = [name for name, parameter in parts_of(first)[0].items() if parameter.grad is None]
         if unused:
             yield f"{self.owner}: no gradient reaches {listed(unused)}, so that training leaves it as it is"

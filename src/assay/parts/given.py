@@ -23,6 +23,7 @@ from assay.parts.modules import (
     is_torch_module,
     named_factory,
     register,
+    resetting,
     torch_library,
 )
 from assay.parts.part import Positive
@@ -31,11 +32,15 @@ from assay.parts.signatures import Signature, complete, problems_of_arguments, s
 _numbers = itertools.count(1)
 
 
-def model_of_object(value: Any) -> tuple[ForeignModel, str]:
+def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]:
     """The model of a module, of its class, or of a function that returns one; and a sentence on it, or "".
 
-    A class or function of a module that can be imported is the model of that name. Raises: CodeError.
+    A class or function of a module that can be imported is the model of that name. A module trains from the weights
+    that it has; for several `repeats`, each of them draws new ones by `reset_parameters`. Raises: CodeError.
     """
+    if is_torch_module(value) and repeats > 1:
+        model = _kept(type(value).__name__, resetting(value, f"model {type(value).__name__}", _unique()))
+        return model, _unhashed("model", model.name)
     if is_torch_module(value):
         kept = copy.deepcopy(value)  # what is trained later does not depend on what the program does in between
         model = _registered(type(value).__name__, lambda: copy.deepcopy(kept), Signature({}, {}, takes_any=False))
@@ -91,7 +96,11 @@ def optimizer_of_object(make: Callable[[Any], Any]) -> tuple[ForeignOptimizer, s
 
 
 def _registered(title: str, make: Callable[..., Any], signature: Signature) -> ForeignModel:
-    name, factory = f"{GIVEN}:{title}_{next(_numbers)}", Factory(make, _unique(), signature)
+    return _kept(title, Factory(make, _unique(), signature))
+
+
+def _kept(title: str, factory: Factory) -> ForeignModel:
+    name = f"{GIVEN}:{title}_{next(_numbers)}"
     register(name, factory)
     return _with_defaults(name, factory)
 

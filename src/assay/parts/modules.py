@@ -7,6 +7,7 @@ needs no permission. What is made of a name under permission stays usable in the
 
 from __future__ import annotations
 
+import copy
 import importlib
 import math
 import sys
@@ -23,6 +24,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from assay.errors import CodeError, has_no, to_install
 from assay.parts.layers import Network
 from assay.parts.models import Model, OutputName
+from assay.parts.resets import reinitialised
 from assay.parts.signatures import (
     Plain,
     Signature,
@@ -46,6 +48,11 @@ module sees it, its channels, and the number of classes."""
 
 GIVEN = "given"
 """The place of a module that a program gave as an object, in this process alone (see `given`)."""
+
+REINITIALISED = (
+    "it is a module that was made already: its reset_parameters draws the first weights by the seed, and those that it "
+    "had are not used"
+)
 
 _RESERVED = ("name", "output", "code")
 
@@ -178,11 +185,20 @@ def _error(name: str, problems: list[tuple[str, str]]) -> ValidationError:
 
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """What makes the module of a name, the identity of its code, and its signature."""
+    """What makes the module of a name, the identity of its code, and its signature.
+
+    `resets`: the name is that of a module, which is re-initialised; it is no class and no function.
+    """
 
     make: Callable[..., Any]
     code: str
     signature: Signature
+    resets: bool = False
+
+    @property
+    def note(self) -> str:
+        """A sentence on the weights that training begins with, or ""."""
+        return REINITIALISED if self.resets else ""
 
 
 _factories: dict[str, Factory] = {}
@@ -232,19 +248,15 @@ def _checked_factory(name: str, make: object) -> Factory:
     if isinstance(make, type) and not _is_module_class(make):
         raise CodeError(f"{name!r} is a class without the base torch.nn.Module; expected one, or a function")
     if not callable(make):
-        hint = "; write a function that returns it" if is_torch_module(make) else ""
-        raise CodeError(f"{name!r} is {_a(make)}; expected a class of torch.nn.Module or a function{hint}")
-    if is_torch_module(make):
-        raise CodeError(
-            f"{name!r} is a module that is made already, so that no seed can draw its initial weights; expected its "
-            "class, or a function that returns it"
-        )
+        raise CodeError(f"{name!r} is {_a(make)}; expected a class of torch.nn.Module or a function")
     module = name.partition(":")[0]
     if module == "__main__":
         raise CodeError(
             f"{name!r} is defined in a script or notebook, where workers and later runs cannot import it; put it into "
             "a module, such as my_models.py"
         )
+    if is_torch_module(make):
+        return resetting(make, f"model {name!r}", identity_of(module, type(make).__module__))
     try:
         signature = signature_of(make)
     except (ValueError, TypeError):
@@ -252,6 +264,14 @@ def _checked_factory(name: str, make: object) -> Factory:
     if clash := [key for key in _RESERVED if key in signature.arguments]:
         raise CodeError(f"{name!r}: its argument {clash[0]!r} is a key of every model; give the argument another name")
     return Factory(make, identity_of(module, getattr(make, "__module__", module) or module), signature)
+
+
+def resetting(module: Any, owner: str, code: str) -> Factory:
+    """What makes copies of a module that are drawn anew. Raises: CodeError where it cannot be."""
+    kept = copy.deepcopy(module)  # what is made later does not depend on what the program does in between
+    with torch_library().random.fork_rng(devices=[]):
+        reinitialised(kept, owner)  # what cannot be is said now
+    return Factory(lambda: reinitialised(kept, owner), code, Signature({}, {}, takes_any=False), resets=True)
 
 
 def _models_in(names: Mapping[str, Any]) -> list[str]:
@@ -305,7 +325,7 @@ class ModuleNetwork(Network):
             torch.manual_seed(seed)
             try:
                 module = factory.make(**arguments)
-            except MemoryError:
+            except (MemoryError, CodeError):
                 raise
             except Exception as error:
                 raise CodeError(
@@ -397,12 +417,12 @@ class ModuleNetwork(Network):
         """Lines of Python that make the module and load an exported file into it."""
         factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        written = "" if factory.resets else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
         return [
             "from safetensors.torch import load_file",
             f"from {module} import {place.partition('.')[0]}",
             "",
-            f"net = {place}({written})",
+            f"net = {place}{written}",
             f"net.load_state_dict(load_file({path!r}))",
         ]
 

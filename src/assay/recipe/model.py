@@ -125,7 +125,8 @@ class Recipe(Part):
     with the same `key` are the same training.
 
     Attributes:
-        data: The data set, by name or path, with optional `train` and `validation` sizes.
+        data: The data set, by name or path, with optional `train` and `validation` sizes, and a test set that is drawn
+            anew: `split`, or `folds` and `fold`.
         input: How inputs are scaled: "unit", "standardise" (all values together), "standardise-each" (each example) or
             "standardise-features" (each feature, for tables whose columns have different units).
         model: A named model, or `hidden` units of a multilayer perceptron, or a list of `layers`, or a user's module of
@@ -347,8 +348,9 @@ class Recipe(Part):
     def preparation(self) -> Preparation:
         """How the data set is split and scaled for this recipe."""
         dtype = "float64" if self.precision == "float64" else "float32"
+        data = self.data
         return Preparation(
-            self.input, dtype, train=self.data.train, validation=self.data.validation, task=self.data.task
+            self.input, dtype, train=data.train, validation=data.validation, task=data.task, draw=data.draw
         )
 
     def resolved(self, examples: int) -> Recipe:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from assay.data.resampling import Draw
 from assay.parts.durations import Duration, duration, written
 from assay.parts.part import Accuracy, Count, NonNegative, Part, Positive, Unit, WholeNumber, Written
 from assay.system.limits import WHOLE_NUMBER
 
 _ESCAPES = "\a\b\t\n\v\f\r\x1b"
 """Characters that no data set's name has, and that a path with backslashes gets where they are escapes."""
+
+
+Folds = Annotated[int, Field(ge=2)]
+"""A number of parts of a cross-validation."""
 
 
 class Data(Part):
@@ -23,12 +29,47 @@ class Data(Part):
         train: Number of training examples, from the first on; None takes all.
         validation: Number of other training examples that are drawn as validation set.
         task: "regression" where the labels are real numbers, the targets; None for classification.
+        split: Draws a test set of the same size anew from all examples, with this seed; None keeps the data's own.
+        folds: Number of parts of a cross-validation into which all examples are cut; `split` seeds the cut.
+        fold: The part that is the test set, from 1 to `folds`.
     """
 
     name: str = "digits"
     train: Annotated[Count | None, Unit("examples"), Field(examples=[1000])] = None
     validation: Annotated[WholeNumber, Unit("examples")] = 0
     task: Annotated[Literal["regression"] | None, Field(examples=["regression"])] = None
+    split: Annotated[WholeNumber | None, Field(examples=[1])] = None
+    folds: Annotated[Folds | None, Field(examples=[5])] = None
+    fold: Annotated[Count | None, Field(examples=[1])] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_cut(cls, table: Any) -> Any:
+        """Split 0 is the cut of folds that name none, so that it has one key."""
+        if not isinstance(table, Mapping):
+            return table
+        given: Mapping[str, Any] = table  # pyright: ignore[reportUnknownVariableType]
+        first = given.get("folds") is not None and type(given.get("split")) is int and given["split"] == 0
+        return {key: value for key, value in given.items() if not (first and key == "split")}
+
+    @model_validator(mode="after")
+    def _names_a_fold(self) -> Data:
+        if self.folds is None and self.fold is not None:
+            raise ValueError(f"fold = {self.fold} says which part is the test set, and folds is missing; give both")
+        if self.folds is not None and self.fold is None:
+            raise ValueError(
+                f"folds = {self.folds} is missing its fold, the part from 1 to {self.folds} that is the test set"
+            )
+        if self.folds is not None and self.fold is not None and self.fold > self.folds:
+            raise ValueError(f"fold: got {self.fold}; expected 1 to {self.folds}, the number of folds")
+        return self
+
+    @property
+    def draw(self) -> Draw | None:
+        """The test set that is drawn anew; None for that of the data set."""
+        if self.split is None and self.folds is None:
+            return None
+        return Draw(self.split or 0, self.folds, self.fold)
 
     @field_validator("name")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,13 @@ import numpy as np
 
 from assay.data.datasets import load
 from assay.data.prepare import split
+from assay.data.resampling import resampled
 from assay.errors import AssayError
+from assay.recipe.settings import Data
 from assay.store.rows import recipe_of
 
 if TYPE_CHECKING:
     import pandas
-
-Split = tuple[str, int | None, int, str | None, str | None]
 
 
 def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
@@ -31,7 +32,7 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> 
     Raises:
         AssayError: The data of a trial are not on this machine, or have changed.
     """
-    sizes: dict[Split, int] = {}
+    sizes: dict[tuple[str, str | None], int] = {}
     of_trial: dict[str, float] = {}
     in_epochs: set[str] = set()
     for row in rows:
@@ -40,22 +41,23 @@ def with_epochs(curves: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> 
                 in_epochs.add(row["trial"])
             continue
         data = recipe_of(row)["data"]
-        key = (data["name"], data.get("train"), data.get("validation", 0), row["data_checksum"], data.get("task"))
+        key = (json.dumps(data, sort_keys=True), row["data_checksum"])
         if key not in sizes:
-            sizes[key] = _examples(*key)
+            sizes[key] = _examples(Data(**data), row["data_checksum"])
         of_trial[row["trial"]] = float(sizes[key])
     trials: Any = curves["trial"]
     epochs = curves["examples"] / trials.map(of_trial)
     return curves.assign(epochs=np.where(trials.isin(in_epochs), curves["iteration"], epochs))
 
 
-def _examples(name: str, train: int | None, validation: int, checksum: str | None, task: str | None) -> int:
+def _examples(how: Data, checksum: str | None) -> int:
+    name = how.name
     if name.startswith("openml:"):  # a name from somebody's store
         raise AssayError(f"x = epochs needs the data, and {name!r} would be fetched; draw against x = examples instead")
-    data = load(name, task=task)
+    data = load(name, task=how.task)
     if data.checksum != checksum:
         raise AssayError(f"data {name!r} have changed since the training; draw against x = examples instead of epochs")
-    return len(split(data, train=train, validation=validation)[0])
+    return len(split(resampled(data, how.draw), train=how.train, validation=how.validation)[0])
 
 
 __all__ = ["with_epochs"]

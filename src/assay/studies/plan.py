@@ -15,6 +15,7 @@ from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import notes_of, split
+from assay.data.resampling import resampled
 from assay.data.targets import check_task
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine, state_arrays
@@ -251,9 +252,10 @@ class Planner:
         if data not in self._splits:
             dataset = self.data(data.name, data.task)
             check_task(dataset, data.task)
-            rows, drawn = split(dataset, train=data.train, validation=data.validation)
-            counts = [0] if data.task else np.bincount(dataset.y_test, minlength=len(dataset.classes)).tolist()
-            notes = notes_of(dataset, rows, drawn)
+            sets = resampled(dataset, data.draw)
+            rows, drawn = split(sets, train=data.train, validation=data.validation)
+            counts = [0] if data.task else np.bincount(sets.y_test, minlength=len(sets.classes)).tolist()
+            notes = notes_of(sets, rows, drawn)
             self._splits[data] = _DataFacts(dataset, len(rows), notes, tuple(map(int, counts)))
         return self._splits[data]
 

@@ -8,7 +8,9 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import DATASETS, load
 from assay.data.download import REMOTES
 from assay.data.prepare import split
+from assay.data.resampling import resampled
 from assay.errors import AssayError
+from assay.recipe.settings import Data
 
 
 class DataSets:
@@ -24,7 +26,7 @@ class DataSets:
     def __init__(self, folders: Sequence[str] = ()) -> None:
         self._given = [load(folder) for folder in folders]
         self._loaded: dict[str, Dataset | None] = {}
-        self._examples: dict[tuple[str, int | None, int], int] = {}
+        self._examples: dict[tuple[str, Data], int] = {}
 
     def find(self, name: str, checksum: str | None) -> Dataset | None:
         """The data set with that checksum; None where it is not on this machine."""
@@ -34,11 +36,12 @@ class DataSets:
         named = self._load(name) if name in DATASETS or name.startswith("openml:") else None
         return named if named is not None and named.checksum == checksum else None
 
-    def training_examples(self, dataset: Dataset, *, train: int | None, validation: int) -> int:
+    def training_examples(self, dataset: Dataset, how: Data) -> int:
         """How many examples of a data set are trained on; split once for all trials. Raises: DataError."""
-        key = dataset.checksum, train, validation
+        key = dataset.checksum, how
         if key not in self._examples:
-            self._examples[key] = len(split(dataset, train=train, validation=validation)[0])
+            sets = resampled(dataset, how.draw)
+            self._examples[key] = len(split(sets, train=how.train, validation=how.validation)[0])
         return self._examples[key]
 
     def why_not(self, name: str) -> str:

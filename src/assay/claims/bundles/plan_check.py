@@ -125,7 +125,7 @@ def _unlike(study: Study, candidate: Candidate, repeat: int, trial: Row, data: D
     without = () if dataset else _OF_EXAMPLES
     if dataset:
         try:
-            count = data.training_examples(dataset, train=asked.data.train, validation=asked.data.validation)
+            count = data.training_examples(dataset, asked.data)
         except AssayError as error:
             yield f"cannot be what its plan asks for: {error}"
             return
