@@ -263,7 +263,7 @@ def test_a_search_maximizes_r2_and_refuses_what_needs_an_accuracy(tmp_path: Path
     results = assay.run(study, store=str(tmp_path / "s.db"))
     assert results.searched is not None and results.searched.goal.names == ("r2",)
     assert "test R2" in " ".join(results.answers())
-    with pytest.raises(RecipeError, match="'effort' needs an accuracy"):
+    with pytest.raises(RecipeError, match="'effort' is training seconds / accuracy, and a regression has no accuracy"):
         assay.run({**study, "search": {"trials": 4, "objective": "effort"}}, store=str(tmp_path / "s.db"))
 
 

@@ -30,7 +30,7 @@ class WatchedStore:
     """
 
     def __init__(self, url: Place | None) -> None:
-        self.url = url or default_url()
+        self.url = os.fspath(url) if url else default_url()
         address = parsed(self.url)
         self.path: Path | None = file_of(address) if address.get_backend_name() == "sqlite" else None
         self.name = str(self.path) if self.path else without_password(address.render_as_string(hide_password=True))
