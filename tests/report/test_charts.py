@@ -430,6 +430,18 @@ def test_effects_verdicts_and_importance_hold_their_numbers() -> None:
     assert {"52.0 %", "0.4 %"} <= set(texts(svg))
 
 
+@pytest.mark.parametrize(
+    ("name", "frame", "value"), [("factors", effects_frame, "effect"), ("verdicts", verdicts_frame, "difference")]
+)
+def test_intervals_of_few_seeds_end_at_the_largest_possible_difference(name: str, frame, value: str) -> None:
+    wide = frame()
+    wide.loc[0, ["low", "high"]] = wide.loc[0, value] - 170.0, wide.loc[0, value] + 170.0
+    spec, _ = drawn(CHARTS[name](wide))
+    assert "1 interval cut at ±100, the largest possible difference" in subtitle(spec)
+    ends = [row[end] for row in rows(spec) for end in ("low", "high") if end in row]
+    assert (min(ends), max(ends)) == (-100.0, 100.0)
+
+
 def test_confusion_tells_hits_from_errors() -> None:
     counts = np.array([[50, 3, 0], [1, 40, 0], [0, 0, 30]])
     spec, svg = drawn(CHARTS["confusion"](counts, ["a", HTML, LONG]))

@@ -9,7 +9,7 @@ import altair as alt
 from assay.analysis.axis_columns import axis_of
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import IntervalStyle, intervals
+from assay.report.charts.forms import IntervalStyle, cut_at_possible, intervals
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
@@ -61,6 +61,7 @@ def effects(
     groups: dict[str, Rows] = {}
     for row in rows:
         groups.setdefault(row["axis"], []).append(row)
+    cut = cut_at_possible(rows, quantity)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
     names = labels({name: axis_of(name) for name in groups}.values(), most=28)
     panels = [
@@ -75,8 +76,9 @@ def effects(
     intervals_of = "effects with their simultaneous intervals" if corrected > 1 else "effects with their intervals"
     notes = [
         f"{'effects' if exact else intervals_of}; 0 is {origin}",
-        f"blue: significant after Holm's correction for {corrected} comparisons" if corrected > 1 else "",
+        f"blue: significant after Holm's correction for {corrected:,} comparisons" if corrected > 1 else "",
         f"showing the {len(rows)} largest of {total:,} effects" if len(rows) < total else "",
+        cut,
         omitted(unmeasured, "without a number"),
     ]
     return dressed(chart, heading, notes)

@@ -17,6 +17,7 @@ from assay.report.charts.style import (
     GREY,
     INK,
     ORANGE,
+    Measure,
     Plane,
     PlotAxis,
     Rows,
@@ -103,6 +104,18 @@ class IntervalStyle:
     side: alt.Axis | None = None
     step: int = 24
     width: int = field(default_factory=lambda: plot_width() - 90)
+
+
+def cut_at_possible(rows: Rows, quantity: Measure) -> str:
+    """Cuts the intervals at the largest possible difference, and says so: beyond it they show nothing."""
+    low, high = quantity.quantity.low, quantity.quantity.high
+    if low is None or high is None:
+        return ""
+    most, count = (high - low) * quantity.factor, 0
+    for row in rows:
+        count += row["low"] < -most or row["high"] > most
+        row["low"], row["high"] = max(row["low"], -most), min(row["high"], most)
+    return f"{count:,} interval{'s' * (count > 1)} cut at ±{most:g}, the largest possible difference" if count else ""
 
 
 def intervals(rows: Rows, *, axis: PlotAxis, tips: Tips, style: IntervalStyle | None = None) -> Any:
@@ -346,4 +359,5 @@ def _names_of_points(base: alt.Chart, *, x: PlotAxis, y: PlotAxis) -> list[alt.C
     return layers
 
 
-__all__ = ["IntervalStyle", "Kind", "Rungs", "Series", "Side", "intervals", "lines", "matrix", "ranked_bars", "scatter"]
+__all__ = ["IntervalStyle", "Kind", "Rungs", "Series", "Side"]
+__all__ += ["cut_at_possible", "intervals", "lines", "matrix", "ranked_bars", "scatter"]

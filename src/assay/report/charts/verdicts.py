@@ -8,7 +8,7 @@ import altair as alt
 
 from assay.analysis.quantities import TEST_SCORE
 from assay.report.charts.chart import Chart
-from assay.report.charts.forms import IntervalStyle, intervals
+from assay.report.charts.forms import IntervalStyle, cut_at_possible, intervals
 from assay.report.charts.frames import Frame, checked, omitted
 from assay.report.charts.style import (
     BLUE,
@@ -49,7 +49,7 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
     named = labels(dict.fromkeys(name for row in rows for name in (row["a"], row["b"])), most=24)
     for row, label in zip(rows, unique(f"{named[row['a']]} − {named[row['b']]}" for row in rows), strict=True):
         row["label"] = label
-    cut = _cut(rows, quantity)
+    cut = cut_at_possible(rows, quantity)
     limits = span([0.0, *(row[end] for row in rows for end in ("low", "high"))], pad=0.06)
     kinds = alt.Scale(domain=[_YES, _NO], range=[BLUE, GREY])
     color = alt.Color("verdict:N", scale=kinds, legend=alt.Legend(title=None, orient="top"))
@@ -68,18 +68,6 @@ def verdicts(frame: Frame, *, measure: str = TEST_SCORE.column, most: int = 40, 
         omitted(len(frame) - total, "without a difference"),
     ]
     return dressed(chart, heading, notes)
-
-
-def _cut(rows: Rows, quantity: Measure) -> str:
-    """Cuts the intervals at the largest possible difference, and says so: beyond it they show nothing."""
-    low, high = quantity.quantity.low, quantity.quantity.high
-    if low is None or high is None:
-        return ""
-    most, count = (high - low) * quantity.factor, 0
-    for row in rows:
-        count += row["low"] < -most or row["high"] > most
-        row["low"], row["high"] = max(row["low"], -most), min(row["high"], most)
-    return f"{count:,} intervals cut at ±{most:g}, the largest possible difference" if count else ""
 
 
 def _rows(frame: Frame, quantity: Measure) -> Rows:
