@@ -11,6 +11,7 @@ Source: Dodge, Gururangan, Card, Schwartz, Smith, "Show your work: improved repo
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ LEAST_DRAWS = 8
 """Draws that a value needs for a curve of its own."""
 _RESAMPLES, _ORDERS = 400, 40  # of the draws; of each resample, for a budget in seconds
 _WORK = 40_000  # draws times orders of a resample: of many draws fewer orders are enough
+_WORK_OF_ALL = 4_000_000  # the same for the draws themselves: 100,000 of them in 400 orders would take 1 GB
 _ALPHA = 0.05
 
 
@@ -161,7 +163,8 @@ def _by_seconds(scores: Floats, seconds: Floats, seed: int) -> Frame:
         return _banded(np.empty(0), np.empty(0), np.empty((0, 0)))
     budgets = np.geomspace(low, high, 25)
     count = max(2, min(_ORDERS, _WORK // n))
-    expected = best_within(scores, seconds, budgets, _orders(n, _RESAMPLES, seed, "order of draws"))
+    of_all = max(_ORDERS, min(_RESAMPLES, _WORK_OF_ALL // n))
+    expected = best_within(scores, seconds, budgets, _orders(n, of_all, seed, "order of draws"))
     resampled: list[Floats] = []
     for number, places in enumerate(_resamples(n, seed)):
         orders = places[_orders(n, count, seed, f"order of resample {number}")]
@@ -191,8 +194,8 @@ def _orders(n: int, count: int, seed: int, purpose: str) -> NDArray[np.int64]:
     return stream(seed, purpose).uniform(count * n).reshape(count, n).argsort(axis=1)
 
 
-def _resamples(n: int, seed: int) -> list[NDArray[np.int64]]:
-    return [stream(seed, "resample of draws", number).integers(n, n) for number in range(_RESAMPLES)]
+def _resamples(n: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    return (stream(seed, "resample of draws", number).integers(n, n) for number in range(_RESAMPLES))
 
 
 # --- crossovers ------------------------------------------------------------------------------------------------------

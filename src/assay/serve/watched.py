@@ -30,7 +30,8 @@ class WatchedStore:
     """
 
     def __init__(self, url: Place | None) -> None:
-        self.url = os.fspath(url) if url else default_url()
+        typed = None if url is None else os.fspath(url)
+        self.url = typed or default_url()
         address = parsed(self.url)
         self.path: Path | None = file_of(address) if address.get_backend_name() == "sqlite" else None
         self.name = str(self.path) if self.path else without_password(address.render_as_string(hide_password=True))
@@ -42,7 +43,7 @@ class WatchedStore:
         self._state: object = None
         self._stamp: tuple[str, Stamp] = ("", ())
         self._recent = (0.0, "")
-        self.typed = None if url is None else without_password(url) if "://" in url else url
+        self.typed = None if typed is None else without_password(typed) if "://" in typed else typed
 
     def store(self) -> Store:
         """The open store. Raises: StoreError, where it cannot be read now."""
