@@ -58,50 +58,80 @@ def resolved_deviations(d: Floats, *, ties: bool = False) -> Floats:
     return np.where(coarse & (sd > 0), np.maximum(sd, step), sd)
 
 
-def t_interval(d: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
+def independent_pairs(n: ArrayLike, overlap: float) -> Floats:
+    """The number of independent pairs whose mean has the standard error of n replicates that share training examples.
+
+    The variance of the mean of n differences over splits of the same examples is taken to be (1 / n + overlap) s^2,
+    overlap = test examples / training examples, instead of s^2 / n: the mean of n / (1 + n overlap) independent ones.
+    It is n without an overlap, and never more than 1 / overlap.
+
+    >>> independent_pairs(10, 1 / 9).round(4).tolist(), independent_pairs(10, 0.0).tolist()
+    (4.7368, 10.0)
+
+    Source: Nadeau, Bengio, "Inference for the generalization error" (2003); Bouckaert, Frank (2004) for repeated folds.
+    """
+    n = np.asarray(n, dtype=np.float64)
+    return n / (1 + n * overlap)
+
+
+def t_interval(d: Floats, *, alpha: float = 0.05, overlap: float = 0.0) -> tuple[float, float]:
     """The paired t interval of the mean difference: mean -+ t(1 - alpha / 2, n - 1) sd / sqrt(n).
 
     Exact if the differences are normal. NaN for one pair; both bounds are the mean if all differences are equal.
+    `overlap`: as in `independent_pairs`, whose number takes the place of n in the square root.
     """
-    low, high = t_intervals(d[None], deviations(d[None]), alpha=alpha)
+    low, high = t_intervals(d[None], deviations(d[None]), alpha=alpha, overlap=overlap)
     return float(low[0]), float(high[0])
 
 
-def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05) -> tuple[Floats, Floats]:
+def t_intervals(d: Floats, sd: Floats, *, alpha: float = 0.05, overlap: float = 0.0) -> tuple[Floats, Floats]:
     """The paired t intervals of the means of rows of differences (m, n) with these standard deviations (m,)."""
     if d.shape[1] < 2:
         return np.full(len(d), np.nan), np.full(len(d), np.nan)
-    half = -float(scipy.special.stdtrit(d.shape[1] - 1, alpha / 2)) * sd / math.sqrt(d.shape[1])
+    half = (
+        -float(scipy.special.stdtrit(d.shape[1] - 1, alpha / 2))
+        * sd
+        / math.sqrt(independent_pairs(d.shape[1], overlap))
+    )
     means = d.mean(axis=1)
     return means - half, means + half
 
 
-def confirmed(d: Floats, *, alpha: float, flips: Floats | None = None) -> NDArray[np.bool_]:
+def confirmed(d: Floats, *, alpha: float, flips: Floats | None = None, overlap: float = 0.0) -> NDArray[np.bool_]:
     """Whether a second test at alpha does not contradict a significant t test, for rows of differences (m, n).
 
     From 6 pairs at 5 % it is the sign-flip test. Fewer pairs cannot reach alpha in it: there it is the t test with the
     standard deviation of `resolved_deviations` where any two differences are equal in size. `flips`: the p values of
-    the sign-flip tests, where they are known.
+    the sign-flip tests, where they are known. With an `overlap` there is no second test from 6 pairs on: sign flips and
+    the bootstrap assume independence.
     """
+    if overlap and smallest_flip_p(d.shape[1]) <= alpha:
+        return deviations(d) > 0
     if smallest_flip_p(d.shape[1]) <= alpha:
         return (flip_tests(d)[0] if flips is None else flips) <= alpha
-    return (deviations(d) > 0) & (t_tests(d, resolved_deviations(d, ties=True)) <= alpha)
+    return (deviations(d) > 0) & (t_tests(d, resolved_deviations(d, ties=True), overlap=overlap) <= alpha)
 
 
-def t_test(d: Floats) -> float:
-    """The two-sided p value of the paired t test; NaN for one pair, the sign-flip p if all differences are equal."""
-    return float(t_tests(d[None], deviations(d[None]))[0])
+def t_test(d: Floats, *, overlap: float = 0.0) -> float:
+    """The two-sided p value of the paired t test; NaN for one pair, the sign-flip p if all differences are equal.
+
+    With an `overlap` it is the corrected resampled t test, t = mean / sqrt((1 / n + overlap) s^2), and 1 if all
+    differences are equal: signs of replicates that share training examples are not independent.
+    """
+    return float(t_tests(d[None], deviations(d[None]), overlap=overlap)[0])
 
 
-def t_tests(d: Floats, sd: Floats) -> Floats:
+def t_tests(d: Floats, sd: Floats, *, overlap: float = 0.0) -> Floats:
     """The p values (m,) of the paired t tests of rows of differences (m, n) with these standard deviations (m,)."""
     n = d.shape[1]
     if n < 2:
         return np.full(len(d), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * scipy.special.stdtr(n - 1, -np.abs(d.mean(axis=1)) * math.sqrt(n) / sd)
+        p = 2 * scipy.special.stdtr(n - 1, -np.abs(d.mean(axis=1)) * math.sqrt(independent_pairs(n, overlap)) / sd)
     constant = np.flatnonzero(sd == 0)
-    if constant.size:
+    if constant.size and overlap:
+        p[constant] = 1.0
+    elif constant.size:
         p[constant] = flip_tests(d[constant])[0]
     return p
 
@@ -201,7 +231,9 @@ def _flips(n: int) -> Iterator[Floats]:
         yield 2 * signs.astype(np.float64) - 1
 
 
-def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
+def pairs_needed(
+    mean: float, sd: float, *, alpha: float = 0.05, power: float = 0.8, most: int = 1000, overlap: float = 0.0
+) -> int | None:
     """The smallest number of pairs with which the paired t test detects this mean difference; None if above `most`.
 
     Power = P(T > t(1 - alpha / 2, n - 1)) with T noncentral t of n - 1 degrees and noncentrality |mean| sqrt(n) / sd.
@@ -212,20 +244,20 @@ def pairs_needed(mean: float, sd: float, *, alpha: float = 0.05, power: float = 
 
     Source: Cohen, "Statistical power analysis" (1988), chapter 2.
     """
-    if mean == 0 or not sd > 0 or t_power(most, mean / sd, alpha) < power:
+    if mean == 0 or not sd > 0 or t_power(most, mean / sd, alpha, overlap=overlap) < power:
         return None
     low, high = 1, most  # invariant: too few pairs, enough pairs
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if t_power(middle, mean / sd, alpha) >= power else (middle, high)
+        low, high = (low, middle) if t_power(middle, mean / sd, alpha, overlap=overlap) >= power else (middle, high)
     return high
 
 
-def t_power(n: ArrayLike, effect: ArrayLike, alpha: float) -> Floats:
+def t_power(n: ArrayLike, effect: ArrayLike, alpha: float, *, overlap: float = 0.0) -> Floats:
     """The power of the paired t test with n pairs, for a mean of `effect` standard deviations; all may be arrays."""
     degrees = np.asarray(n, dtype=np.float64) - 1
     critical = -np.asarray(scipy.special.stdtrit(degrees, alpha / 2))
-    noncentrality = np.abs(effect) * np.sqrt(degrees + 1)
+    noncentrality = np.abs(effect) * np.sqrt(independent_pairs(degrees + 1, overlap))
     # scipy's noncentral distribution loses its digits far out
     is_certain = noncentrality > critical * np.sqrt(1 + 50 / degrees) + 8
     missed = np.asarray(scipy.special.nctdtr(degrees, np.where(is_certain, 0.0, noncentrality), critical))

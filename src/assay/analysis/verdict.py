@@ -10,7 +10,7 @@ from typing import Any
 
 import scipy  # its parts are loaded when they are first used
 
-from assay.analysis.paired import pairs_needed
+from assay.analysis.paired import independent_pairs, pairs_needed
 from assay.analysis.quantities import SCORE
 from assay.analysis.seeds import Endings
 from assay.system.load import BUSY
@@ -52,6 +52,8 @@ class Verdict:
         is_busy: whether seconds of a busy machine are compared.
         left_busy: how many pairs were left out because of foreign load.
         look: the number of the interim look and of all looks, if seeds were added until the comparison was decided.
+        overlap: test examples / training examples, where the pairs are splits of the same examples; 0 for seeds.
+        folds: the number of parts of each cross-validation; 0 for re-splits.
     """
 
     names: tuple[str, str]
@@ -78,6 +80,8 @@ class Verdict:
     is_busy: bool = False
     left_busy: int = 0
     look: tuple[int, int] | None = None
+    overlap: float = 0.0
+    folds: int = 0
 
     @property
     def winner(self) -> str | None:
@@ -88,23 +92,29 @@ class Verdict:
     def more_seeds(self) -> int | None:
         """How many more pairs give 80 % power if the true difference is the observed one; None if above 1,000 pairs.
 
-        By the power of the paired t test. If all differences are equal, the sign-flip test sets the number.
+        By the power of the paired t test. If all differences are equal, the sign-flip test sets the number. Of splits
+        of the same examples it is that of the corrected test, in whole cross-validations, and often None: the part of
+        the variance that comes from shared training examples does not shrink.
         """
         if self.decided:
             return 0
         if self.n < 2 or not self.comparable or self.difference == 0:
             return None
+        if self.deviation == 0 and self.overlap:
+            return None
         if self.deviation == 0:
             return max(1, math.ceil(math.log2(2 / self.level)) - self.n)
-        needed = pairs_needed(self.difference, self.deviation, alpha=self.level)
-        return None if needed is None else max(1, needed - self.n)
+        needed = pairs_needed(self.difference, self.deviation, alpha=self.level, overlap=self.overlap)
+        more = None if needed is None else max(1, needed - self.n)
+        return more if more is None or not self.folds else math.ceil(more / self.folds) * self.folds
 
     @property
     def uncorrected(self) -> tuple[float, float]:
         """The paired t interval of this difference alone, with confidence 1 - alpha; NaN without a spread."""
         if self.n < 2 or not self.deviation > 0:
             return math.nan, math.nan
-        half = -_t_quantile(self.n - 1, self.alpha / 2) * self.deviation / math.sqrt(self.n)
+        half = -_t_quantile(self.n - 1, self.alpha / 2) * self.deviation
+        half /= math.sqrt(independent_pairs(self.n, self.overlap))
         return self.difference - half, self.difference + half
 
     @property
@@ -154,38 +164,56 @@ class Verdict:
         more = self.more_seeds if more == _COMPUTED else more
         return "; ".join([self._finding(more), *self._notes(more)])
 
+    @property
+    def _replicate(self) -> str:
+        """What a pair is."""
+        return "seed" if not self.overlap else "fold" if self.folds else "re-split"
+
+    @property
+    def _replicates(self) -> str:
+        """The pairs in words: "8 seeds", "over 20 re-splits", "over 10 folds (2 x 5)"."""
+        count = f"{self.n} {self._replicate}{'' if self.n == 1 else 's'}"
+        if not self.overlap:
+            return count
+        whole = f" ({self.n // self.folds} x {self.folds})" if self.folds and self.n % self.folds == 0 else ""
+        return f"over {count}{whole}"
+
     def _finding(self, more: int | None) -> str:
         first, second = self.names
-        seeds = f"{self.n} seed{'' if self.n == 1 else 's'}"
+        seeds, one = self._replicates, self._replicate
         if not self.n:
-            return f"cannot compare {first} and {second}: they have no seed in common"
+            return f"cannot compare {first} and {second}: they have no {one} in common"
         if not self.comparable:
             by = f" by {self.measure}" if self.measure else ""
-            return f"cannot compare {first} and {second}{by}: a seed that did not finish has no result to compare"
+            return f"cannot compare {first} and {second}{by}: a {one} that did not finish has no result to compare"
         if self.decided:
             verb = "beats" if self.winner == first else "is worse than"
             return f"{first} {verb} {second} by {self._amount()}, {seeds}"
         if self.n == 1 and self.difference != 0:
-            few = f"too few seeds to compare {first} and {second}"
-            return f"{few}: {self._amount()}, {seeds}; one seed does not show the spread over seeds"
+            few = f"too few {one}s to compare {first} and {second}"
+            return f"{few}: {self._amount()}, {seeds}; one {one} does not show the spread over {one}s"
         undecided = f"no significant difference between {first} and {second}:"
         if self.n == 1:
-            return f"{undecided} {self._amount()}, {seeds}; one seed does not show the spread over seeds"
+            return f"{undecided} {self._amount()}, {seeds}; one {one} does not show the spread over {one}s"
         if self.difference == self.deviation == 0:
-            return f"{undecided} they are equal on all {seeds}"
+            return f"{undecided} they are equal on all {seeds.removeprefix('over ')}"
         if self.too_few:
             count = f"{self.comparisons:,} comparisons" if self.comparisons > 1 else "a comparison"
-            undecided = f"too few seeds for {count} to decide between {first} and {second}:"
-        amount = f"{undecided} {self._amount()}{'' if self.deviation else ' on each seed'}, {seeds}"
+            undecided = f"too few {one}s for {count} to decide between {first} and {second}:"
+        amount = f"{undecided} {self._amount()}{'' if self.deviation else f' on each {one}'}, {seeds}"
+        if more is None and self.overlap:
+            return f"{amount}; more {one}s of the same examples do not decide it"
         if more is None:
             return f"{amount}; no attainable number of seeds is enough"
-        return f"{amount}; about {more} more seed{'' if more == 1 else 's'} needed"
+        return f"{amount}; about {more} more {one}{'' if more == 1 else 's'} needed"
 
     def _notes(self, more: int | None) -> list[str]:
         notes: list[str] = []
         tested = self.comparable and self.n > 1
         excludes_zero = self.low > 0 or self.high < 0
-        if tested and not self.decided and more and self.look is None:
+        if tested and self.overlap:
+            notes.append("corrected resampled t test: they share training examples")
+        if tested and not self.decided and more and self.look is None and not self.overlap:
             notes.append(_ADD)
         if tested and self.comparisons > 1:
             simultaneous = ", simultaneous interval" if self.deviation > 0 and not self._shows_uncorrected else ""
@@ -206,8 +234,8 @@ class Verdict:
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
             notes.append(
-                f"fewer than {FEW} seeds: assumes nearly normal differences, {skewed} false positives if they are "
-                "skewed"
+                f"fewer than {FEW} {self._replicate}s: assumes nearly normal differences, {skewed} false positives if "
+                "they are skewed"
             )
         for name, endings in zip(self.names, self.endings or (), strict=False):
             notes += endings.notes(name)

@@ -29,6 +29,8 @@ def compare(
     alpha: float = 0.05,
     unit: str = SCORE.unit,
     higher_is_better: bool = SCORE.higher_is_better,
+    overlap: float = 0.0,
+    folds: int = 0,
 ) -> Verdict:
     """The verdict on two configurations from their values at equal seeds, pair by pair.
 
@@ -46,6 +48,10 @@ def compare(
         alpha: the significance level.
         unit: "points" for fractions shown as percentage points, or the unit of the values.
         higher_is_better: the direction of the measure.
+        overlap: test examples / training examples, where the pairs are splits of the same examples, such as 1 / 9 for
+            10 folds. They share training examples, so that the corrected resampled t test alone decides: sign flips
+            and the bootstrap assume independence.
+        folds: the number of parts of each cross-validation; 0 for re-splits.
 
     >>> a, b = [0.972, 0.975, 0.971, 0.974, 0.973, 0.976], [0.968, 0.970, 0.968, 0.969, 0.970, 0.971]
     >>> compare(a, b, names=("adam", "descent")).sentence()
@@ -56,9 +62,11 @@ def compare(
     d = _differences(a_values, b_values, names)
     if not 0 < alpha < 1:
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
-    p, smallest = flip_test(d)
-    resampled = bootstrapped(d, alpha=alpha, smallest_p=smallest)
-    low, high = resampled or t_interval(d, alpha=alpha)
+    if not 0 <= overlap < np.inf or folds < 0 or (folds and not overlap):
+        raise AssayError(f"got overlap {overlap:g} and folds {folds}; expected test examples / training examples")
+    p, smallest = (np.nan, np.nan) if overlap else flip_test(d)
+    resampled = None if overlap else bootstrapped(d, alpha=alpha, smallest_p=smallest)
+    low, high = resampled or t_interval(d, alpha=alpha, overlap=overlap)
     excludes_zero = low > 0 or high < 0
     return Verdict(
         names,
@@ -67,16 +75,18 @@ def compare(
         high=high,
         p=p,
         smallest_p=smallest,
-        p_t=t_test(d),
+        p_t=t_test(d, overlap=overlap),
         n=int(d.size),
         deviation=deviation(d),
         alpha=alpha,
         level=alpha,
-        method="studentised bootstrap" if resampled else "paired t",
-        decided=excludes_zero and bool(confirmed(d[None], alpha=alpha)[0]),
+        method="studentised bootstrap" if resampled else "corrected resampled t" if overlap else "paired t",
+        decided=excludes_zero and bool(confirmed(d[None], alpha=alpha, overlap=overlap)[0]),
         unit=unit,
         higher_is_better=higher_is_better,
-        p_corrected=t_test(d),
+        p_corrected=t_test(d, overlap=overlap),
+        overlap=overlap,
+        folds=folds,
     )
 
 

@@ -26,6 +26,7 @@ from assay.system.limits import TRIALS
 from assay.system.signals import interruption
 from assay.training.history import History, Point
 from assay.training.loop import Training, prepared
+from assay.training.measures import MeasureError, Measures
 from assay.training.notes import result_notes
 from assay.training.outcome import Outcome
 from assay.workers.batch import WITH_CONFUSION, confusion_of
@@ -95,6 +96,7 @@ def fit(
     model: Any = None,
     optimizer: Any = None,
     repeats: None = None,
+    measures: Mapping[str, Any] | None = None,
 ) -> History: ...
 @overload
 def fit(
@@ -109,6 +111,7 @@ def fit(
     model: Any = None,
     optimizer: Any = None,
     repeats: int,
+    measures: Mapping[str, Any] | None = None,
 ) -> Fits: ...
 def fit(
     recipe: Given = None,
@@ -122,6 +125,7 @@ def fit(
     model: Any = None,
     optimizer: Any = None,
     repeats: int | None = None,
+    measures: Mapping[str, Any] | None = None,
 ) -> History | Fits:
     """Trains one recipe in this process and returns its history. Nothing is stored.
 
@@ -146,6 +150,11 @@ def fit(
         optimizer: The optimizer of the recipe: a name, a table, an instance of your own class, or a function that makes
             one of torch from parameters, such as `lambda p: torch.optim.NAdam(p, lr=1e-3)`.
         repeats: Train at so many seeds, one after the other: that of the recipe and the next ones.
+        measures: Functions by name, each of `outputs` and `labels`, that return a number: your own measures. They are
+            computed at every log point on the test set, and on the validation set if there is one, off the clock.
+            `outputs` are the probabilities of the classes (N, C), `labels` the numbers of the classes (N,); of a
+            regression, values and targets (N,) in the target's units. Both are read-only. Higher is better, or
+            ("min", function) says that lower is. They change neither the training nor its key.
 
     Returns:
         The history: the learning curve, the outcome, the time breakdown and the trained weights. With `repeats`,
@@ -158,13 +167,19 @@ def fit(
         EngineError: The engine is unknown, not installed, or cannot train the recipe.
         CodeError: The recipe names third-party code outside `allowing_code`.
         Interrupted: On Ctrl-C, with the history so far.
+        MeasureError: A measure raised, or returned no finite number; with the history so far.
 
     Examples:
         >>> history = fit({"model": {"hidden": [16]}, "budget": {"epochs": 1}})
         >>> history.outcome.value
         'completed'
         >>> longer = fit(history.recipe.with_budget(epochs=2), start=history)
+        >>> errors = ("min", lambda outputs, labels: (outputs.argmax(1) != labels).sum())
+        >>> history = fit({"budget": {"epochs": 1}}, measures={"errors": errors})
+        >>> history.measures["errors"] == round((1 - history.accuracy) * 360)
+        True
     """
+    own = None if measures is None else Measures.of(measures)
     _check_repeats(repeats, start)
     if isinstance(recipe, str | Path):
         recipe = Recipe.parse(recipe_table(recipe), source=str(recipe))
@@ -174,7 +189,7 @@ def fit(
     if parts := _parts(model, optimizer):
         recipe = recipe.patched(*parts)
     dataset = data if data is None or isinstance(data, Dataset) else _of_arrays(data, recipe.data.task)
-    one = _Fit(dataset, engine, device, threads, on_point, tuple(given))
+    one = _Fit(dataset, engine, device, threads, on_point, tuple(given), own)
     if repeats is None:
         return one.trained(recipe, start=start)
     finished: list[History] = []
@@ -196,12 +211,26 @@ class _Fit:
     threads: int | None
     on_point: Callable[[Point], object] | None
     given: tuple[str, ...]
+    measures: Measures | None
 
     def trained(self, recipe: Recipe, *, start: History | None = None, is_last: bool = True) -> History:
         """The history of a recipe. Raises: AssayError, Interrupted."""
         run = training(
             recipe, data=self.data, engine=self.engine, device=self.device, threads=self.threads, start=start
         )
+        if self.measures is not None:
+            if not isinstance(run, Training):
+                raise AssayError("measures: an external program measures by itself; leave them out, or name an engine")
+            run.measures = self.measures
+        try:
+            return self._ended(run, is_last=is_last)
+        except MeasureError as error:
+            so_far = run.histories()[0]
+            error.history = so_far if so_far.points else None
+            raise
+
+    def _ended(self, run: Training | ExternalTraining, *, is_last: bool) -> History:
+        """The history of a training, run to its end."""
         stopped = ""
         with interruption(run.engine.cancel) as interrupted:
             for status in run:

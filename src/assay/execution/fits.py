@@ -63,9 +63,9 @@ class Fits(Sequence[History]):
 
         return pandas.DataFrame(
             [
-                {"repeat": repeat, "seed": history.recipe.seed, **point.plain()}
+                {"repeat": repeat, "seed": history.recipe.seed, **point}
                 for repeat, history in enumerate(self.histories)
-                for point in history.points
+                for point in history.plain_points()
             ]
         )
 
@@ -96,6 +96,7 @@ def row_of(history: History, repeat: int) -> dict[str, Any]:
         "seed": history.recipe.seed,
         "outcome": str(history.outcome),
         **end_columns(history.final),
+        **history.measures,
         "iterations": history.iterations,
         "seconds": history.final.seconds,
         "effort": history.effort,

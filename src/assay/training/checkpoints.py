@@ -32,6 +32,7 @@ from assay.system.load import Load
 from assay.training.checked import POINT, Seconds, Whole
 from assay.training.history import History, Point
 from assay.training.ledger import Ledger
+from assay.training.measures import OwnMeasures
 from assay.training.outcome import Outcome
 
 FORMAT = 1
@@ -105,6 +106,11 @@ def described(history: History) -> dict[str, Any]:
         about["pictures"] = history.pictures.plain()
     if history.targets is not None:
         about["targets"] = [history.targets.mean, history.targets.deviation]
+    if history.own is not None:
+        about["measures"] = {
+            "higher": dict(history.own.higher),
+            "values": [[t, dict(values)] for t, values in history.own.values.items()],
+        }
     if history.cohort > 1:  # its seconds are shared
         about["cohort"] = history.cohort
     return about
@@ -240,6 +246,14 @@ class _Complete(BaseModel):
     confusion: Counts | None = None
 
 
+class _Own(BaseModel):
+    """A user's measures."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
+    higher: dict[str, bool]
+    values: list[Annotated[list[Any], Field(min_length=2, max_length=2)]]
+
+
 class _About(BaseModel):
     """The metadata of a file, whose types a stranger may have changed."""
 
@@ -264,6 +278,7 @@ class _About(BaseModel):
     load: _Measured = _Measured()
     warnings: list[str] = []
     targets: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    measures: _Own | None = None
     cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
     complete: _Complete | None = None
 
@@ -317,7 +332,18 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
         features=features,
         targets=_targets_of(about),
         cohort=int(about.get("cohort", 1)),
+        own=_own_of(about.get("measures")),
     )
+
+
+def _own_of(plain: dict[str, Any] | None) -> OwnMeasures | None:
+    """The user's measures of a file. Raises: TypeError, ValueError where they are none."""
+    if plain is None:
+        return None
+    values = {int(t): {str(name): float(value) for name, value in at.items()} for t, at in plain["values"]}
+    if not all(np.isfinite(value) for at in values.values() for value in at.values()):
+        raise ValueError("measures: expected finite numbers")
+    return OwnMeasures({str(name): bool(higher) for name, higher in plain["higher"].items()}, values)
 
 
 def _arrays(

@@ -16,6 +16,7 @@ from assay.analysis.quantities import (
     CLASSIFICATION,
     MACRO_SCORES,
     MEASURED,
+    METRICS,
     OF_REGRESSION,
     QUANTITIES,
     REGRESSION,
@@ -28,6 +29,7 @@ from assay.data.features import FeatureScaling
 from assay.data.picture_style import PictureStyle
 from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
+from assay.errors import AssayError, unknown
 from assay.parts.layers import Weights
 from assay.parts.modules import ForeignModel, is_module
 from assay.recipe.model import Recipe
@@ -35,6 +37,7 @@ from assay.recipe.notes import all_notes
 from assay.report.text import number, percent
 from assay.system.load import Load
 from assay.training.ledger import Ledger
+from assay.training.measures import OwnMeasures
 from assay.training.outcome import Outcome
 from assay.training.source import NO_RECIPE, Source
 
@@ -145,6 +148,7 @@ class History:
         targets: the mean and the deviation of the training targets of a regression, in their units; else None.
         confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
             was not computed.
+        own: the values of a user's measures at the points; None without any. `measures` has those at the end.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -184,6 +188,7 @@ class History:
     features: FeatureScaling | None = None
     confusion: NDArray[np.int64] | None = None
     targets: TargetScaling | None = None
+    own: OwnMeasures | None = None
 
     @classmethod
     def imported(
@@ -254,6 +259,62 @@ class History:
             return getattr(self.final, quantity)
         values = (getattr(point, quantity) for point in reversed(self.points))
         return next((value for value in values if value is not None), None)
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The user's measures on the test set at the end of the curve, by name; without those that it lacks there."""
+        if self.own is None:
+            return {}
+        at = self.own.values.get(self.final.iteration, {})
+        return {name: at[name_of("test", name)] for name in self.own.higher if name_of("test", name) in at}
+
+    def best_by(self, measure: str) -> Point:
+        """The point of the curve that is best by a measure, the first one of several.
+
+        It is chosen on the validation set if there is one, because the test set should not select.
+
+        Args:
+            measure: The name of a measure of the user's, or "loss", "accuracy", "r2" or "rmse".
+
+        Raises:
+            AssayError: No point has such a measure.
+
+        Examples:
+            >>> import assay
+            >>> history = assay.fit({"budget": {"iterations": 100}})
+            >>> history.best_by("loss").iteration == history.best.iteration
+            True
+        """
+        own = self.own.higher if self.own is not None else {}
+        if measure not in own and measure not in METRICS:
+            raise AssayError(unknown("measure", measure, [*own, *METRICS]))
+        higher = own[measure] if measure in own else METRICS[measure].higher_is_better
+        for split in ("validation", "test"):
+            name = name_of(split, measure)
+            measured = [(p, v) for p, v in zip(self.points, self._values(name), strict=True) if v is not None]
+            if measured:
+                return (max if higher else min)(measured, key=lambda pair: pair[1])[0]
+        raise AssayError(f"measure {measure!r} was measured at no point of this training")
+
+    def _values(self, name: str) -> list[float | None]:
+        """A quantity of each point, or a user's measure, such as "test_f1"."""
+        if name in MEASURED:
+            return [getattr(point, name) for point in self.points]
+        at = self.own.values if self.own is not None else {}
+        return [at.get(point.iteration, {}).get(name) for point in self.points]
+
+    def _own_names(self) -> list[str]:
+        """The columns of the user's measures, such as "test_f1"."""
+        if self.own is None:
+            return []
+        present = {name for values in self.own.values.values() for name in values}
+        columns = [name_of(split, name) for name in self.own.higher for split in ("validation", "test")]
+        return [column for column in columns if column in present]
+
+    def plain_points(self) -> list[dict[str, float | int | None]]:
+        """The points as plain data, with the user's measures."""
+        own = {name: self._values(name) for name in self._own_names()}
+        return [p.plain() | {name: values[i] for name, values in own.items()} for i, p in enumerate(self.points)]
 
     @property
     def best(self) -> BestPoint | None:
@@ -378,10 +439,11 @@ class History:
         return of_examples(self, x, probabilities=probabilities, scale=scale)
 
     def frame(self) -> pandas.DataFrame:
-        """The curve as a pandas frame: one row per point, one column per field of `Point`."""
+        """The curve as a pandas frame: one row per point, one column per field of `Point` and per measure of the user's
+        on a part of the data, such as "test_f1"."""
         import pandas
 
-        return pandas.DataFrame([point.plain() for point in self.points])
+        return pandas.DataFrame(self.plain_points())
 
     def plot(self, *, x: str = "iteration") -> altair.TopLevelMixin:
         """The learning curve as an Altair chart, against "iteration", "examples" or "seconds"."""
@@ -401,6 +463,7 @@ class History:
             "train_loss": last.train_loss,
             **{name_of("validation", name): getattr(last, name_of("validation", name)) for name in metrics},
             **self._plain_scores(),
+            **({"measures": self.measures} if self.own is not None else {}),
             "best": self.best.plain() if self.best else None,
             "outcome": str(self.outcome),
             "reason": self.reason,
@@ -425,7 +488,7 @@ class History:
             "data_checksum": self.data_checksum,
             "warnings": list(self.notes),
             "machine": self.machine,
-            "curve": [point.plain() for point in self.points],
+            "curve": self.plain_points(),
         }
 
     def _plain_scores(self) -> dict[str, Any]:
@@ -456,6 +519,7 @@ class History:
         name = self.source.label if self.source is not None else self.recipe.label()
         quantity, score = score_of(self.task), self.score
         accuracy = f"no {quantity.label}" if score is None else f"{quantity.label} {_written(quantity.name, score)}"
+        accuracy += "".join(f", test {name} {number(value)}" for name, value in self.measures.items())
         steps = f"{self.final.iteration:,} {self.source.steps}" if self.source else f"{self.iterations:,} iterations"
         return f"<History of {name}: {accuracy} after {steps}, {self.outcome}, engine {self.engine}>"
 
@@ -466,6 +530,7 @@ class History:
         last = self.final
         values = [(name, getattr(last, name)) for name in MEASURED]
         pairs = [(name.replace("_", " "), _written(name, value)) for name, value in values if value is not None]
+        pairs += [(f"test {name}", number(value)) for name, value in self.measures.items()]
         pairs += [("seconds of training", f"{last.seconds:.4g}")] if last.seconds is not None else []
         pairs += [("log points", f"{len(self.points):,}"), ("ended", self.ending)]
         return values_table(pairs, repr(self))
@@ -485,7 +550,8 @@ def drawn_from(history: History) -> tuple[pandas.DataFrame, CurveText]:
         return history.frame(), text
     recipe = history.recipe
     geometric = recipe.log.interval()[1] == "geometric"
-    return history.frame(), CurveText(recipe.label(), _subtitle(history), recipe.loss, geometric=geometric)
+    own = tuple(history.own.higher) if history.own is not None else ()
+    return history.frame(), CurveText(recipe.label(), _subtitle(history), recipe.loss, geometric=geometric, own=own)
 
 
 def _imported_subtitle(history: History, source: Source) -> str:

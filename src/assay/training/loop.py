@@ -36,7 +36,9 @@ from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Point, cohort_checkpoint, member_checkpoint
 from assay.training.ledger import Ledger
 from assay.training.log_points import next_log_point
+from assay.training.measures import Measures, OwnMeasures
 from assay.training.outcome import Outcome
+from assay.training.prediction import as_probabilities
 from assay.training.scoring import Scoring
 from assay.training.shares import Share, Taken
 from assay.training.stopping import StoppingRules, own_points
@@ -97,14 +99,17 @@ class Training:
         start: Sequence[History] = (),
         data_seconds: float = 0.0,
         log_points: Sequence[int] | None = None,
+        measures: Measures | None = None,
     ) -> None:
         """Places the data and the initial or resumed weights on the engine. Raises: RecipeError, AssayError.
 
         `start`: histories to resume from, one for each recipe. `data_seconds`: the seconds that preparing `data` took.
         `log_points`: the iterations at which the curves have points, ascending; by default those of the recipes.
+        `measures`: a user's own, of the first trial.
         """
         begin, processor_begin = perf_counter(), process_time()
         self.log_points = log_points
+        self.measures, self._own = measures, dict[int, dict[str, float]]()
         self._began: tuple[float, float] | None = None  # the clock and the processor's, while the loop runs
         self.engine, self.data, self.earlier = engine, data, start
         self.n = len(data.y_train)
@@ -320,7 +325,25 @@ class Training:
                 self._end(trial, Outcome.DIVERGED, f"loss not finite after iteration {self.t:,}")
                 continue
             trial.points.append(Point(self.t, seen, self._seconds_of(trial), **values))
+            if self.measures is not None and trial is self.trials[0]:
+                self._measure(self.measures)
             self._apply_point_rules(trial)
+
+    def _measure(self, measures: Measures) -> None:
+        """Computes a user's measures of the first trial. Raises: MeasureError."""
+        data = self.data
+        parts = {"validation": (data.x_validation, data.y_validation), "test": (data.x_test, data.y_test)}
+        own = self._own.setdefault(self.t, {})
+        with self.ledger.book("evaluate"):
+            for split, (x, y) in parts.items():
+                if x is None or y is None:
+                    continue
+                outputs = np.asarray(self.outputs(x), np.float64)
+                if data.targets is not None:
+                    outputs, y = data.targets.invert(outputs[:, 0]), data.targets.invert(y)
+                else:
+                    outputs = as_probabilities(outputs, self.recipe.model.output)
+                own |= measures.at(self.t, split, outputs, y)
 
     # --- ends ---
 
@@ -424,6 +447,8 @@ class Training:
             warnings=self.engine.warnings(self.state),
         )
         history = make_history(trial.recipe, self.cohort, self.data, self.engine, end)
+        if own := self._measured(number, earlier):
+            history = replace(history, own=own)
         if earlier is None or not earlier.iterations:
             return history
         history = replace(history, cohort=max(history.cohort, earlier.cohort))
@@ -433,6 +458,14 @@ class Training:
             return history
         both = earlier.level is not None and history.level is not None
         return replace(history, level=f"{earlier.level}, then {history.level}" if both else None)
+
+    def _measured(self, number: int, earlier: History | None) -> OwnMeasures | None:
+        """The user's measures of a trial, with those of the training that it resumes."""
+        before = earlier.own if earlier is not None else None
+        if self.measures is None or number:
+            return before
+        now = OwnMeasures(self.measures.higher, {t: dict(values) for t, values in self._own.items()})
+        return now if before is None else before.plus(now)
 
     def _skipped(self) -> float | None:
         """The fraction of the counted operations that the engine skips; None if unknown."""

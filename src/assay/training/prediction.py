@@ -144,7 +144,7 @@ def _training_data(history: History) -> Dataset | None:
 def probabilities(history: History, x: NDArray[np.float64]) -> NDArray[Any]:
     """The class probabilities (N, C) of examples (N, D) with values in [0, 1], before the input scaling."""
     inputs = _scaling(history, 1.0).apply(x, where="picture")
-    return _probabilities(_outputs(history, inputs), history.recipe.model.output)
+    return as_probabilities(_outputs(history, inputs), history.recipe.model.output)
 
 
 def of_examples(history: History, x: ArrayLike, *, probabilities: bool, scale: float | None) -> NDArray[Any]:
@@ -160,7 +160,7 @@ def of_examples(history: History, x: ArrayLike, *, probabilities: bool, scale: f
     if history.recipe.is_regression:
         return _values(history, outputs, probabilities=probabilities)
     if probabilities:
-        return _probabilities(outputs, output)
+        return as_probabilities(outputs, output)
     return np.array(history.classes)[outputs.argmax(axis=-1)]
 
 
@@ -195,7 +195,7 @@ def _scaling(history: History, scale: float) -> InputScaling:
     return InputScaling(recipe.input, recipe.preparation.dtype, scale, mean, deviation, history.features)
 
 
-def _probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:
+def as_probabilities(outputs: NDArray[Any], output: str) -> NDArray[Any]:
     """Outputs (N, C) as probabilities that sum to 1. The outputs of sigmoid units are normalised."""
     if output == "log_softmax":
         return np.exp(outputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from assay.analysis.quantities import LOSS, QUANTITIES, SPLITS, Metric, name_of, task_of
+from assay.analysis.quantities import LOSS, SPLITS, Metric, name_of, task_of
 from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
@@ -22,8 +22,8 @@ _DOTS = 120  # points of a panel up to which each has a dot
 class CurveText:
     """What is said of a training beside its points.
 
-    `loss` is the kind of its loss where it is known, `steps` what its iterations count, and `geometric` whether its
-    points were logged at geometric distances.
+    `loss` is the kind of its loss where it is known, `steps` what its iterations count, `geometric` whether its points
+    were logged at geometric distances, and `own` the measures of the user's, each of which has a panel.
     """
 
     title: str
@@ -31,6 +31,7 @@ class CurveText:
     loss: str
     steps: str = "iterations"
     geometric: bool = False
+    own: tuple[str, ...] = ()
 
 
 def learning_curve(points: Frame, text: CurveText, *, x: str = "iteration") -> Any:
@@ -51,10 +52,10 @@ def learning_curve(points: Frame, text: CurveText, *, x: str = "iteration") -> A
     title = text.steps.removesuffix("s") if x == "iteration" else _AXES[x]
     limits = (min(ends), max(ends)) if min(ends) < max(ends) else span(ends, log=log)
     axis = PlotAxis(title, limits, log=log, format="~s" if x == "examples" else "~g")
-    panels = [
-        _panel(_rows(points, places, metric), text, metric, axis=axis) for metric in (LOSS, task_of(points).score)
-    ]
-    return dressed(alt.hconcat(*panels, spacing=30), text.title, [text.subtitle])
+    metrics = [LOSS, task_of(points).score, *(Metric(name, "score") for name in text.own)]
+    panels = [_panel(_rows(points, places, metric), text, metric, axis=axis) for metric in metrics]
+    row = alt.concat(*panels, columns=2, spacing=30) if text.own else alt.hconcat(*panels, spacing=30)
+    return dressed(row, text.title, [text.subtitle])
 
 
 def _rows(points: Frame, places: list[tuple[int, float]], metric: Metric) -> Rows:
@@ -70,7 +71,7 @@ def _rows(points: Frame, places: list[tuple[int, float]], metric: Metric) -> Row
 
 def _panel(rows: Rows, text: CurveText, metric: Metric, *, axis: PlotAxis) -> Any:
     values = [row["y"] for row in rows] or [0.0, 1.0]
-    percent = QUANTITIES[name_of("test", metric.name)].is_fraction
+    percent = metric.unit == "points"
     log = metric is LOSS and min(values) > 0
     title = metric.label or metric.name if metric is not LOSS else f"{text.loss} {metric.name}".strip()
     limits = span(values, log=log)
