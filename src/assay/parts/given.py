@@ -15,6 +15,7 @@ from pydantic import create_model
 
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, kind_of_object, remember
+from assay.parts.libraries import TORCH, Library, library_of, library_of_module
 from assay.parts.modules import (
     GIVEN,
     HANDED_IN,
@@ -24,10 +25,11 @@ from assay.parts.modules import (
     named_factory,
     register,
     resetting,
+    signature_without,
     torch_library,
 )
 from assay.parts.part import Positive
-from assay.parts.signatures import Signature, complete, problems_of_arguments, signature_of
+from assay.parts.signatures import Signature, complete, problems_of_arguments
 
 _numbers = itertools.count(1)
 
@@ -36,14 +38,23 @@ def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]
     """The model of a module, of its class, or of a function that returns one; and a sentence on it, or "".
 
     A class or function of a module that can be imported is the model of that name. A module trains from the weights
-    that it has; for several `repeats`, each of them draws new ones by `reset_parameters`. Raises: CodeError.
+    that it has; for several `repeats`, each of them draws new ones by `reset_parameters`, which torch's have.
+
+    Raises: CodeError.
     """
+    library = library_of_module(value) or TORCH
+    if library.adapter and repeats > 1:
+        raise CodeError(
+            f"model: got {library.of}, whose weights are the same at each of {repeats} repeats; give its class, or a "
+            "function that returns it, which draws new weights for every seed"
+        )
     if is_torch_module(value) and repeats > 1:
         model = _kept(type(value).__name__, resetting(value, f"model {type(value).__name__}", _unique()))
         return model, _unhashed("model", model.name)
-    if is_torch_module(value):
-        kept = copy.deepcopy(value)  # what is trained later does not depend on what the program does in between
-        model = _registered(type(value).__name__, lambda: copy.deepcopy(kept), Signature({}, {}, takes_any=False))
+    if library.is_module(value):
+        kept = copy.deepcopy(value) if library is TORCH else value  # what is trained later does not depend on what the
+        none = Signature({}, {}, takes_any=False)  # program does in between; modules of jax cannot change
+        model = _registered(type(value).__name__, lambda: copy.deepcopy(kept) if library is TORCH else kept, none, library)
         return model, (
             f"{_unhashed('model', model.name)}; it starts from the weights of that module, and the seed "
             "draws batches and dropout alone"
@@ -51,11 +62,12 @@ def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]
     if found := named_factory(value):
         name, factory = found
         return _with_defaults(name, factory), ""
+    library = library_of(value)
     try:
-        signature = signature_of(value)
+        signature, seeds = signature_without(value, library)
     except (ValueError, TypeError):
         raise CodeError("model: its signature cannot be read; give a module, or a function without arguments") from None
-    model = _registered(getattr(value, "__name__", "model").strip("<>"), value, signature)
+    model = _registered(getattr(value, "__name__", "model").strip("<>"), value, signature, library, seeds)
     return model, _unhashed("model", model.name)
 
 
@@ -95,8 +107,10 @@ def optimizer_of_object(make: Callable[[Any], Any]) -> tuple[ForeignOptimizer, s
     return remember(made.path, made)(), _unhashed("optimizer", made.path)  # pyright: ignore[reportCallIssue]
 
 
-def _registered(title: str, make: Callable[..., Any], signature: Signature) -> ForeignModel:
-    return _kept(title, Factory(make, _unique(), signature))
+def _registered(
+    title: str, make: Callable[..., Any], signature: Signature, library: Library, seeds: tuple[str, ...] = ()
+) -> ForeignModel:
+    return _kept(title, Factory(make, _unique(), signature, library=library, seeds=seeds))
 
 
 def _kept(title: str, factory: Factory) -> ForeignModel:

@@ -1,4 +1,4 @@
-"""Models of a user, named `module:Net`: a class of torch.nn.Module, or a function that returns one.
+"""Models of a user, named `module:Net`: a class of modules of torch or of a library on jax, or a function for one.
 
 A recipe holds the name, plain data for its arguments, and the identity of its code. Recipes may come from strangers, so
 that a name is imported, and a function called, only inside `allowing_code`; a class that the program has already loaded
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from assay.errors import CodeError, has_no, to_install
 from assay.parts.layers import Network
+from assay.parts.libraries import (
+    TORCH,
+    Library,
+    bases_in_words,
+    library_of,
+    library_of_class,
+    library_of_module,
+)
 from assay.parts.models import Model, OutputName
 from assay.parts.resets import reinitialised
 from assay.parts.signatures import (
@@ -96,7 +103,18 @@ class ForeignModel(Model):
     def network(self, shape: Shape | int, classes: int) -> ModuleNetwork:
         """The network for examples of a shape. Nothing is made before its arrays are needed, which may raise."""
         shape = (shape,) if isinstance(shape, int) else shape
-        return ModuleNetwork((), self.output, math.prod(shape), classes, model=self, shape=shape)
+        kind = ModuleNetwork
+        if self.library.adapter:
+            from assay.parts.jax_modules import FunctionalNetwork as kind
+        return kind((), self.output, math.prod(shape), classes, model=self, shape=shape)
+
+    @property
+    def library(self) -> Library:
+        """The library of its module; torch where its code may not be imported, as nothing is made of it then."""
+        try:
+            return self.factory().library
+        except CodeError:
+            return TORCH
 
     def is_usable(self) -> bool:
         """Whether its module can be made here."""
@@ -123,10 +141,11 @@ def is_module(model: object) -> bool:
 
 
 def module_problem(model: Model, engine: str) -> str | None:
-    """Why an engine cannot train a model: it is a module of torch. None if it can."""
-    if engine == "torch" or not isinstance(model, ForeignModel):
+    """Why an engine cannot train a model: it is a module of a library that another one trains. None if it can."""
+    if not isinstance(model, ForeignModel) or engine == model.library.engine:
         return None
-    return f"model {model.name!r} is a module of torch, which trains on engine 'torch' only; use engine 'torch'"
+    own = model.library.engine
+    return f"model {model.name!r} is {model.library.of}, which trains on engine {own!r} only; use engine {own!r}"
 
 
 # --- from a recipe's value to a model --------------------------------------------------------------------------------
@@ -141,7 +160,7 @@ def module_of(value: object, *, stored: bool) -> ForeignModel | None:
     """
     if isinstance(value, ForeignModel):
         return value
-    if is_torch_module(value) or (callable(value) and not isinstance(value, Model)):
+    if library_of_module(value) or (callable(value) and not isinstance(value, Model)):
         raise CodeError(
             "got an object, which no worker could import; write its class or function into a module and name it, "
             "such as 'my_models:Net'. assay.fit(model=...) trains an object in this process"
@@ -187,13 +206,16 @@ def _error(name: str, problems: list[tuple[str, str]]) -> ValidationError:
 class Factory:
     """What makes the module of a name, the identity of its code, and its signature.
 
-    `resets`: the name is that of a module, which is re-initialised; it is no class and no function.
+    `resets`: the name is that of a module, which is re-initialised; it is no class and no function. `seeds`: the
+    arguments of its library by which it draws its weights; the signature does not have them.
     """
 
     make: Callable[..., Any]
     code: str
     signature: Signature
     resets: bool = False
+    library: Library = TORCH
+    seeds: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -214,7 +236,7 @@ def factory_of(name: str) -> Factory:
     if not all(step.isidentifier() for step in (*module.split("."), *path.split("."))):
         raise CodeError(f"got {name!r}; expected the place of a class or function, such as 'my_models:Net'")
     make = loaded_object(name)
-    if not (isinstance(make, type) and _is_module_class(make)):
+    if not (library_of_class(make)):
         if not code_is_allowed():
             raise CodeError(refusal(name))
         imported = import_user_module(module)
@@ -245,10 +267,10 @@ def named_factory(value: Any) -> tuple[str, Factory] | None:
 
 def _checked_factory(name: str, make: object) -> Factory:
     """Raises: CodeError if it makes no module, or cannot be found again by its name."""
-    if isinstance(make, type) and not _is_module_class(make):
-        raise CodeError(f"{name!r} is a class without the base torch.nn.Module; expected one, or a function")
+    if isinstance(make, type) and not library_of_class(make):
+        raise CodeError(f"{name!r} is a class without the base {bases_in_words()}; expected one, or a function")
     if not callable(make):
-        raise CodeError(f"{name!r} is {_a(make)}; expected a class of torch.nn.Module or a function")
+        raise CodeError(f"{name!r} is {_a(make)}; expected a class of {bases_in_words()} or a function")
     module = name.partition(":")[0]
     if module == "__main__":
         raise CodeError(
@@ -257,13 +279,34 @@ def _checked_factory(name: str, make: object) -> Factory:
         )
     if is_torch_module(make):
         return resetting(make, f"model {name!r}", identity_of(module, type(make).__module__))
+    if found := library_of_module(make):
+        raise CodeError(
+            f"{name!r} is {found.of} that is made already, and its weights are those of no seed; give its class, or a "
+            "function that returns it"
+        )
+    library = library_of(make)
     try:
-        signature = signature_of(make)
+        signature, seeds = signature_without(make, library)
     except (ValueError, TypeError):
         raise CodeError(f"{name!r} has no signature, which its arguments are checked against; wrap it") from None
     if clash := [key for key in _RESERVED if key in signature.arguments]:
         raise CodeError(f"{name!r}: its argument {clash[0]!r} is a key of every model; give the argument another name")
-    return Factory(make, identity_of(module, getattr(make, "__module__", module) or module), signature)
+    code = identity_of(module, getattr(make, "__module__", module) or module)
+    return Factory(make, code, signature, library=library, seeds=seeds)
+
+
+def signature_without(make: Any, library: Library) -> tuple[Signature, tuple[str, ...]]:
+    """The signature of a class or function without its library's own arguments; and those of them that it has.
+
+    Raises: ValueError or TypeError where it has none.
+    """
+    signature = signature_of(make)
+    own = tuple(name for name in library.own if name in signature.arguments or name in signature.code)
+    if not own:
+        return signature, ()
+    arguments = {name: value for name, value in signature.arguments.items() if name not in own}
+    code = {name: value for name, value in signature.code.items() if name not in own}
+    return Signature(arguments, code, signature.takes_any), own
 
 
 def resetting(module: Any, owner: str, code: str) -> Factory:
@@ -275,18 +318,12 @@ def resetting(module: Any, owner: str, code: str) -> Factory:
 
 
 def _models_in(names: Mapping[str, Any]) -> list[str]:
-    return [key for key, value in names.items() if isinstance(value, type) and _is_module_class(value)]
-
-
-def _is_module_class(value: type) -> bool:
-    base = getattr(sys.modules.get("torch.nn"), "Module", None)
-    return base is not None and issubclass(value, base) and value is not base
+    return [key for key, value in names.items() if library_of_class(value)]
 
 
 def is_torch_module(value: object) -> bool:
     """Whether an object is a module of torch; torch is not imported for it."""
-    base = getattr(sys.modules.get("torch.nn"), "Module", None)
-    return base is not None and isinstance(value, base)
+    return TORCH.is_module(value)
 
 
 # --- the network of a module -----------------------------------------------------------------------------------------
@@ -338,6 +375,11 @@ class ModuleNetwork(Network):
         """Raises: CodeError if it is no module, or one whose arrays cannot be trained and stored."""
         torch, owner = torch_library(), f"model {self.model.name!r}"
         if not isinstance(module, torch.nn.Module):
+            if other := library_of_module(module) or _with_state(module):
+                raise CodeError(
+                    f"{owner} returned {other.of}, and a function of another library than torch says so by its return "
+                    f"annotation: def net(...) -> {other.base}"
+                )
             raise CodeError(f"{owner} returned {_a(module)}; expected a torch.nn.Module")
         arrays = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         unsized = torch.nn.parameter.UninitializedTensorMixin
@@ -456,6 +498,12 @@ def arrays_in(tensors: Mapping[str, NDArray[Any]], slots: int) -> tuple[Arrays, 
         if array.shape != expected:
             raise ValueError(f"slots/{name} has shape {array.shape}, expected {expected}")
     return weights, kept
+
+
+def _with_state(made: object) -> Library | None:
+    """The library of a pair of module and state."""
+    pair: Any = made if isinstance(made, tuple) else (None,)
+    return library_of_module(pair[0]) if pair else None
 
 
 def torch_library() -> Any:

@@ -1,0 +1,155 @@
+"""The network of a module of a library on jax: its arrays by name, and the pure function that its engine trains.
+
+Its weights are drawn with jax's 64-bit types off, as a program of the user draws them by default, in float32.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import CodeError, to_install
+from assay.parts.libraries import Adapter, Functional, Library
+from assay.parts.modules import Arrays, ModuleNetwork
+from assay.parts.signatures import as_arguments
+from assay.parts.stack import Shape
+
+
+class FunctionalNetwork(ModuleNetwork):
+    """The arrays of a user's module of jax, in its library's names and layout."""
+
+    @property
+    def library(self) -> Library:
+        """The library of its module. Raises: CodeError where the module's code may not be imported."""
+        return self.model.factory().library
+
+    @property
+    def seen(self) -> Shape:
+        """The shape of an example as the module sees it, channels where its library has them; or (D,)."""
+        shape = (*self.shape, 1) if len(self.shape) == 2 else self.shape
+        if len(shape) != 3 or self.library.channels_last:
+            return shape
+        return shape[2], *shape[:2]
+
+    def built(self, seed: int) -> Functional:
+        """A new module, with the weights that it draws from `jax.random.key(seed)`. Raises: CodeError."""
+        adapter, factory = _adapter(self.library), self.model.factory()
+        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
+        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        owner = f"model {self.model.name!r}"
+        with types_of("float32"):
+            key = key_of(seed)
+            seeds = {name: value for name, value in adapter.seeding(key).items() if name in factory.seeds}
+
+            def make() -> Any:
+                try:
+                    return factory.make(**arguments, **seeds)
+                except (MemoryError, CodeError):
+                    raise
+                except Exception as error:
+                    raise CodeError(
+                        f"{owner} cannot be made with ({shown}): {type(error).__name__}: {_first(error)}"
+                    ) from error
+
+            try:
+                made = adapter.functional(make, key, self.seen)
+            except TypeError as error:
+                raise CodeError(f"{owner} {_first(error)}") from error
+        _check(made, owner)
+        return made
+
+    @cached_property
+    def functional(self) -> Functional:
+        """A module of it, for its function; its arrays are those of no training."""
+        return self.built(0)
+
+    @cached_property
+    def _made(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+        made = self.functional
+        return tuple({name: tuple(a.shape) for name, a in part.items()} for part in (made.trained, made.others))  # pyright: ignore
+
+    def pooled_first(self) -> FunctionalNetwork:
+        return self
+
+    def initial(self, seed: int) -> Arrays:
+        """The arrays before the first iteration, real numbers as float64."""
+        made = self.built(seed)
+        return {name: _as_numpy(array) for name, array in {**made.trained, **made.others}.items()}
+
+    # --- files for the library itself ---
+
+    def state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        """The arrays under their names, the paths in the module."""
+        return dict(arrays)
+
+    def arrays_of(self, tensors: Mapping[str, NDArray[Any]]) -> Arrays:
+        """The arrays from those of a file."""
+        return {name: tensors[name] for name in self.arrays}
+
+    def code(self, path: str) -> list[str]:
+        """Lines of Python that make the module and load an exported file into it."""
+        factory = self.model.factory()
+        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
+        return _adapter(factory.library).code(self.model.name, arguments, factory.seeds, path)
+
+
+def types_of(precision: str) -> Any:
+    """A context in which jax has 64-bit types for float64 alone, as in a program of the user's."""
+    jax: Any = importlib.import_module("jax")
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(precision == "float64")
+    older: Any = importlib.import_module("jax.experimental")
+    return older.enable_x64(precision == "float64")
+
+
+def key_of(seed: int) -> Any:
+    """`jax.random.key(seed)` of the lowest 64 bits, whatever types are on."""
+    jax: Any = importlib.import_module("jax")
+    return jax.random.wrap_key_data(
+        np.array([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32), impl="threefry2x32"
+    )
+
+
+def _adapter(library: Library) -> Adapter:
+    try:
+        return library.adapted()
+    except ImportError:
+        raise CodeError(f"a model that is {library.of} needs it: {to_install(library.name)}") from None
+
+
+def _check(made: Functional, owner: str) -> None:
+    """Raises: CodeError for arrays that cannot be trained and stored."""
+    if not made.trained or not sum(math.prod(a.shape) for a in made.trained.values()):
+        raise CodeError(f"{owner} cannot be trained: it has no parameters")
+    odd = [name for name in made.trained if _kind(made.trained[name]) != "f"]
+    if odd:
+        raise CodeError(f"{owner}: parameter {odd[0]!r} is of type {made.trained[odd[0]].dtype}; expected real numbers")
+    keys = [name for name, a in made.others.items() if _kind(a) not in "fiub"]
+    if keys:
+        raise CodeError(
+            f"{owner}: {keys[0]!r} is of type {made.others[keys[0]].dtype}, which no checkpoint can hold; take random "
+            "keys as an argument of the call"
+        )
+    if slashed := [name for name in (*made.trained, *made.others) if "/" in name]:
+        raise CodeError(f"{owner}: array {slashed[0]!r} has a '/' in its name; give it another")
+
+
+def _kind(array: Any) -> str:
+    """The kind of an array's numbers, as NumPy's letters; "V" for a random key."""
+    jnp: Any = importlib.import_module("jax.numpy")
+    kinds = {"f": jnp.floating, "i": jnp.signedinteger, "u": jnp.unsignedinteger, "b": jnp.bool_}
+    return next((letter for letter, kind in kinds.items() if jnp.issubdtype(array.dtype, kind)), "V")
+
+
+def _as_numpy(array: Any) -> NDArray[Any]:
+    return np.array(array, np.float64) if _kind(array) == "f" else np.array(array)
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
