@@ -41,7 +41,7 @@ that of `assay.engines.speeds`, which were measured there."""
 def kind_of_training(recipe: Recipe) -> str:
     """The kind of training, by which `auto` chooses."""
     if isinstance(recipe.model, ForeignModel):
-        return "mixed"  # which torch trains, as it does a module
+        return "mixed"  # which torch and jax train, as they do modules
     if isinstance(recipe.model, Sequential):
         return "dense layers" if recipe.model.is_dense else "layers"
     return "dense" if recipe.precision in ("float32", "float64") else "mixed"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import jax
@@ -34,6 +35,7 @@ from assay.engines.base import (
 )
 from assay.engines.jax_cache import cache_on_disk, one_at_a_time
 from assay.engines.jax_layers import Tree
+from assay.engines.jax_modules import ROWS, module_notes
 from assay.engines.jax_programs import (
     Chunk,
     Examples,
@@ -49,6 +51,9 @@ from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.errors import EngineError
 from assay.parts.batches import Batches
+from assay.parts.groups import GroupedOptimizer
+from assay.parts.jax_modules import FunctionalNetwork
+from assay.parts.modules import ForeignModel
 from assay.recipe.model import Recipe
 from assay.system.gpu import facts, present
 from assay.system.machine import instruction_level
@@ -70,6 +75,7 @@ class JaxState:
     slots: Tree  # {name: ((T, ...), ...)}
     fixed: Tree  # {"h": {name: (T,)}, "key": (T, 2)}
     splits: dict[str, Examples]
+    notes: tuple[str, ...] = ()  # on a user's module
 
 
 class JaxEngine(Engine):
@@ -103,7 +109,7 @@ class JaxEngine(Engine):
             return reason
         if self.device != "cpu" and (reason := (self.seen or seen_here()).missing(self.device, "jax")):
             return reason
-        return no_tensorfloat32(recipe, self.device)
+        return no_tensorfloat32(recipe, self.device) or _not_with_a_module(recipe)
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
         if self._device is None:
@@ -117,10 +123,21 @@ class JaxEngine(Engine):
                 name: self._put(Examples(np.asarray(x, form.precision), wanted_outputs(y, classes, form.precision)))
                 for name, (x, y) in splits.parts.items()
             }
+            notes = _module_notes(cohort, parts)
             w, slots = self._put(_arrays(form, checkpoint, checkpoint.trained(cohort.first.optimizer)))
-            return JaxState(cohort, form, checkpoint.t, w, slots, self._put(_fixed(cohort)), parts)
+            return JaxState(cohort, form, checkpoint.t, w, slots, self._put(_fixed(cohort)), parts, notes)
 
     def advance(self, state: JaxState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[JaxState, Progress]:
+        if not isinstance(state.form.network, FunctionalNetwork) or batches.rows is None:
+            return self._advance(state, batches, alive)
+        losses, broken = [np.empty((len(alive), 0))], np.zeros(len(alive), np.int64)
+        for run in _of_equal_size(batches):  # a module may look at its whole batch, so that none has padding
+            state, progress = self._advance(state, run, alive & (broken == 0))
+            losses.append(progress.losses)
+            broken = np.where(broken == 0, progress.broken, broken)
+        return state, Progress(np.ascontiguousarray(np.concatenate(losses, axis=1)), broken)
+
+    def _advance(self, state: JaxState, batches: Batches, alive: NDArray[np.bool_]) -> tuple[JaxState, Progress]:
         form = state.form.with_batches(batches)
         trials, k = form.trials, batches.count
         chunks: list[tuple[Tree, int]] = []  # the losses of each chunk, and how many of its iterations count
@@ -183,7 +200,7 @@ class JaxEngine(Engine):
         return Checkpoint(state.t, weights, slots)
 
     def warnings(self, state: JaxState) -> tuple[str, ...]:
-        return uncounted(state.cohort.first)
+        return (*uncounted(state.cohort.first), *state.notes)
 
     def warm_up(self, state: JaxState, batches: Batches) -> None:
         """Compiles the programs that `advance` needs for such batches, in any number, and those of the evaluation of
@@ -191,12 +208,7 @@ class JaxEngine(Engine):
         with _x64(True):
             zeros = Checkpoint(0, {name: np.zeros(a.shape, a.dtype) for name, a in state.w.items()}, {})
             w, slots = self._put(_arrays(state.form, zeros, zeros.weights))
-        one = replace(
-            batches,
-            sizes=batches.sizes[:1],
-            rows=None if batches.rows is None else batches.rows[:, :1],
-            starts=None if batches.starts is None else batches.starts[:, :1],
-        )
+        one = _part(batches, 0, 1)
         spare, _ = self.advance(replace(state, w=w, slots=slots), one, np.ones(state.form.trials, np.bool_))
         for split in state.splits:
             self.evaluate(spare, split)
@@ -240,6 +252,8 @@ class JaxEngine(Engine):
         """The number of examples in a block of an evaluation: smaller for many trials, which are evaluated together,
         and for wide layers."""
         rows = max(256, _EVALUATION_ROWS // form.trials)
+        if isinstance(form.network, FunctionalNetwork):
+            return min(rows, ROWS)
         return rows if form.network.image is None else max(16, min(rows, _EVALUATION_VALUES // form.network.widest))
 
     def _program(
@@ -266,7 +280,7 @@ class JaxEngine(Engine):
 def _arrays(form: Form, checkpoint: Checkpoint, weights: Tree) -> tuple[Tree, Tree]:
     """The weights that are trained and the slots of a checkpoint, copied, because the device may use a NumPy array's
     memory as its own."""
-    w = {name: np.array(weights[name], form.precision) for name in form.network.arrays}
+    w = {name: _in_precision(weights[name], form.precision) for name in form.network.arrays}
     slots: Tree = {}
     if form.own is not None:
         from assay.engines import jax_foreign
@@ -282,6 +296,55 @@ def _arrays(form: Form, checkpoint: Checkpoint, weights: Tree) -> tuple[Tree, Tr
         stored = checkpoint.slots.get(name, [np.zeros_like(a)] * form.rule.slots)
         slots[name] = tuple(np.array(slot, form.precision) for slot in stored[: form.rule.slots])
     return w, slots
+
+
+def _in_precision(a: Any, precision: str) -> NDArray[Any]:
+    """A copy of an array, real numbers in the precision; whole numbers, as a user's module may keep, stay as they are."""
+    return np.array(a, precision) if np.asarray(a).dtype.kind == "f" else np.array(a)
+
+
+def _part(batches: Batches, start: int, stop: int, width: int | None = None) -> Batches:
+    """The batches of some of the iterations; with `width`, of rows of that many examples."""
+    return replace(
+        batches,
+        first=batches.first + start,
+        sizes=batches.sizes[start:stop],
+        rows=None if batches.rows is None else batches.rows[:, start:stop, :width],
+        starts=None if batches.starts is None else batches.starts[:, start:stop],
+    )
+
+
+def _of_equal_size(batches: Batches) -> Generator[Batches]:
+    """Batches of rows as runs of consecutive ones of the same size, without padding."""
+    changes = np.flatnonzero(np.diff(batches.sizes)) + 1
+    for start, stop in pairwise((0, *changes.tolist(), batches.count)):
+        if stop > start:
+            yield _part(batches, start, stop, int(batches.sizes[start]))
+
+
+def _module_notes(cohort: Cohort, parts: dict[str, Examples]) -> tuple[str, ...]:
+    """What is unusual about a user's module; nothing for any other model. Raises: CodeError if it cannot train."""
+    if not isinstance(cohort.network, FunctionalNetwork) or "train" not in parts:
+        return ()
+    x, y = parts["train"]
+    return module_notes(cohort.network, cohort.first, x, y, size=cohort.first.batches.width(len(x)))
+
+
+def _not_with_a_module(recipe: Recipe) -> str | None:
+    """The reason of what a user's module of jax does not have, or None."""
+    if not isinstance(recipe.model, ForeignModel):
+        return None
+    if recipe.precision == "bfloat16":
+        return (
+            f"model {recipe.model.name!r} is {recipe.model.library.of}, whose products jax cannot set to bfloat16 from "
+            "outside; use precision 'float32' or 'float64'"
+        )
+    if isinstance(recipe.optimizer, GroupedOptimizer):
+        return (
+            f"optimizer.groups: engine 'jax' has no groups for {recipe.model.library.of}; use one optimizer, or a "
+            "module of torch"
+        )
+    return None
 
 
 def _trained(state: JaxState) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
+from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 
 Tree = Any  # jax arrays in dicts and tuples; jax's own types are not more precise
@@ -57,6 +58,11 @@ def forward(
 
     `products`: the precision of products.
     """
+    if isinstance(network, FunctionalNetwork):
+        from assay.engines.jax_modules import module_values
+
+        values, after = module_values(network, w, x, batch.key, products=products)
+        return _function(output)(values), after if batch.key is not None else {}
     a, running = x, {}
     if network.image is not None:
         a = a.reshape(len(a), *network.image)

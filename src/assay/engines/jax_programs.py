@@ -21,6 +21,7 @@ from assay.engines.base import Cohort
 from assay.engines.jax_layers import BatchContext, Tree, forward, xp
 from assay.parts.batches import Batches
 from assay.parts.foreign import ForeignOptimizer
+from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
 from assay.parts.optimizers import Optimizer
@@ -145,7 +146,7 @@ class Form:
             products=recipe.precision,
             clip="" if recipe.clip_norm is None else "objective" if cohort.clips_objective else "loss",
             biases=recipe.regularisation.biases,
-            loops=platform != "cpu" or cohort.network.image is None,
+            loops=platform != "cpu" or not _has_images(cohort.network),
             own=_foreign(recipe.optimizer),
         )
 
@@ -165,10 +166,27 @@ class Form:
         fit = _MAX_NUMBERS // max(numbers, 2 * self.trials)
         return max(16, min(_MAX_ITERATIONS, 2 ** (fit.bit_length() - 1) if fit else 0))
 
+    def is_weight(self, name: str, a: Tree) -> bool:
+        """Whether penalties and weight decay apply to an array of one trial."""
+        return a.ndim >= 2 if isinstance(self.network, FunctionalNetwork) else name.endswith("weight")
+
+    def is_matrix(self, name: str, a: Tree) -> bool:
+        """Whether `matrix_rule` steps an array of one trial."""
+        return a.ndim == 2 if isinstance(self.network, FunctionalNetwork) else is_matrix(name, a.shape)
+
+    @property
+    def outputs_first(self) -> bool:
+        """Whether matrices are (outputs, inputs), not (inputs, outputs) as a `matrix_rule` takes them."""
+        return isinstance(self.network, FunctionalNetwork) and self.network.library.outputs_first
+
     @property
     def epsilon(self) -> float:
         """The precision's epsilon, at which a loss clamps a probability."""
         return float(np.finfo(self.precision).eps)
+
+
+def _has_images(network: Network) -> bool:
+    return len(network.seen) == 3 if isinstance(network, FunctionalNetwork) else network.image is not None
 
 
 def _batch(form: Form, examples: Examples, at: Position) -> Examples:
@@ -204,7 +222,7 @@ def _penalised(form: Form, w: Tree, g: Tree, h: Any) -> Tree:
     """The gradient of the loss, clipped, with the penalties; or the gradient of both, clipped."""
 
     def penalised(name: str) -> Tree:
-        if not name.endswith("weight") and not form.biases:
+        if not form.is_weight(name, w[name]) and not form.biases:
             return g[name]
         return g[name] + (h.l1 * xp.sign(w[name]) + h.l2 * w[name])
 
@@ -239,7 +257,7 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
         return Moving(new_w, new_slots, survives), xp.where(alive, loss, xp.nan)
     for name, a in trained.items():
         step, next_slots = _step(form, name, a, g[name], slots[name], h)
-        if "weight_decay" in form.rule.model_fields and name.endswith("weight") and not form.rule.decays_weights:
+        if "weight_decay" in form.rule.model_fields and form.is_weight(name, a) and not form.rule.decays_weights:
             a = a * (1.0 - h.learning_rate * h.weight_decay)
         new_w[name] = xp.where(survives, a - step, w[name])
         new_slots[name] = tuple(xp.where(survives, n, o) for n, o in zip(next_slots, slots[name], strict=True))
@@ -248,12 +266,15 @@ def _iteration(form: Form, moving: Moving, numbers: Tree, examples: Examples, at
 
 def _step(form: Form, name: str, w: Tree, g: Tree, slots: Tree, h: Any) -> tuple[Tree, Tree]:
     """The step of an array of weights and its new slots."""
-    is_own_matrix = form.rule.has_matrix_rule() and is_matrix(name, w.shape)
-    settings = h if name.endswith("weight") or not form.rule.decays_weights else without_decay(h)
+    is_own_matrix = form.rule.has_matrix_rule() and form.is_matrix(name, w)
+    settings = h if form.is_weight(name, w) or not form.rule.decays_weights else without_decay(h)
     if not is_own_matrix:
         return checked_step(form.rule, xp, w, g, slots, settings)
+    turn: Any = xp.transpose if form.outputs_first else (lambda a: a)
     with jax.default_matmul_precision("highest"):  # else products of float32 are TensorFloat-32 on some GPUs
-        return checked_step(form.rule, xp, w, g, slots, settings, is_matrix=True)
+        turned = turn(w), turn(g), tuple(map(turn, slots))
+        step, after = checked_step(form.rule, xp, *turned, settings, is_matrix=True)
+    return turn(step), tuple(map(turn, after))
 
 
 def _foreign(optimizer: Optimizer) -> ForeignOptimizer | None:

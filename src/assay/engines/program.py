@@ -109,7 +109,7 @@ class Program:
     def why_not(self, recipe: Recipe) -> str | None:
         """None if the contract can express the recipe; else a sentence: the reason and an alternative."""
         if is_module(recipe.model):
-            return f"a command cannot run {recipe.model.entry!r}, which is a Python class; use engine 'torch'"
+            return f"a command cannot run {recipe.model.entry!r}, which is a Python class; use engine 'auto'"
         if code_hash(recipe.optimizer):
             return f"a command cannot run {recipe.optimizer.entry!r}, which is a Python class; use engine 'numpy'"
         if recipe.is_regression:

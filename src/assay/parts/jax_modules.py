@@ -30,6 +30,11 @@ class FunctionalNetwork(ModuleNetwork):
         return self.model.factory().library
 
     @property
+    def adapter(self) -> Adapter:
+        """What adapts its library. Raises: CodeError where it is not installed."""
+        return _adapter(self.library)
+
+    @property
     def seen(self) -> Shape:
         """The shape of an example as the module sees it, channels where its library has them; or (D,)."""
         shape = (*self.shape, 1) if len(self.shape) == 2 else self.shape
@@ -39,7 +44,7 @@ class FunctionalNetwork(ModuleNetwork):
 
     def built(self, seed: int) -> Functional:
         """A new module, with the weights that it draws from `jax.random.key(seed)`. Raises: CodeError."""
-        adapter, factory = _adapter(self.library), self.model.factory()
+        adapter, factory = self.adapter, self.model.factory()
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         owner = f"model {self.model.name!r}"
@@ -96,7 +101,7 @@ class FunctionalNetwork(ModuleNetwork):
         """Lines of Python that make the module and load an exported file into it."""
         factory = self.model.factory()
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        return _adapter(factory.library).code(self.model.name, arguments, factory.seeds, path)
+        return self.adapter.code(self.model.name, arguments, factory.seeds, path)
 
 
 def types_of(precision: str) -> Any:

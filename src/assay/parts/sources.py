@@ -74,12 +74,21 @@ def _is_pythons(name: str) -> bool:
 
 def _package_of(module: ModuleType) -> str:
     """The package and version of a module in the folders that pip installs to; "" for any other module."""
-    file = getattr(module, "__file__", None)
+    file = _file_of(module)
     if not file or not any(Path(file).is_relative_to(folder) for folder in _installed_folders()):
         return ""
     top = module.__name__.partition(".")[0]
     names = _distributions().get(top)
     return f"{names[0]} {importlib.metadata.version(names[0]).partition('+')[0]}" if names else ""
+
+
+def _file_of(module: ModuleType) -> str | None:
+    """A module's file; of one without, such as a part of a compiled module, that of the package that it is in."""
+    name, found = module.__name__, getattr(module, "__file__", None)
+    while not found and "." in name:
+        name = name.rpartition(".")[0]
+        found = getattr(sys.modules.get(name), "__file__", None)
+    return found
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from assay.engines import load as load_engine
 from assay.engines.base import Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
-from assay.parts.modules import is_module
+from assay.parts.modules import ForeignModel
 from assay.training.history import History
 from assay.training.raw_examples import raw_examples
 
@@ -178,7 +178,10 @@ def _outputs(history: History, inputs: NDArray[Any]) -> NDArray[Any]:
     if not all(np.isfinite(w).all() for w in history.checkpoint.weights.values()):
         raise AssayError(f"the weights are not finite, so they predict nothing ({history.ending})")
     network = history.recipe.model.network(history.shape, len(history.classes))
-    engine = load_engine("torch") if is_module(history.recipe.model) else NumpyEngine()
+    model = history.recipe.model
+    if isinstance(model, ForeignModel):
+        model.factory()  # raises where its code may not be imported
+    engine = load_engine(model.library.engine) if isinstance(model, ForeignModel) else NumpyEngine()
     state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
     outputs = engine.outputs(state, inputs)[0]
     if not np.isfinite(outputs).all():

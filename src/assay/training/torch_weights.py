@@ -21,7 +21,7 @@ from assay.engines.base import Checkpoint, Cohort, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool, Weights
-from assay.parts.modules import ModuleNetwork, as_array, parts_of
+from assay.parts.modules import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.system.files import home_expanded, read_limited, write_atomically
 from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES
@@ -79,8 +79,8 @@ def modules(network: Network) -> list[_Module]:
     """
     if isinstance(network, ModuleNetwork):
         raise AssayError(
-            f"{network.model.name!r} is a user's module, whose layers are its own; export its state_dict "
-            "(.safetensors) and use torch.onnx"
+            f"{network.model.name!r} is a user's module, whose layers are its own; export its arrays "
+            f"(.safetensors) and use the ONNX export of {network.model.library.name}"
         )
     if network.image is None and any(isinstance(layer, Conv2d | Pool) for layer in network.layers):
         raise AssayError("a network whose first layer is no convolution or pooling of its images cannot be exported")
@@ -322,8 +322,7 @@ def _weights(tensors: Mapping[str, NDArray[Any]], network: Network, *, source: s
 
 def _of_module(tensors: Mapping[str, NDArray[Any]], network: ModuleNetwork, *, source: str) -> Weights:
     """The arrays of a user's module from its state_dict. Raises: FileError."""
-    own = network.built(0)
-    wanted = network.state_dict({n: as_array(a) for part in parts_of(own) for n, a in part.items()})
+    wanted = network.state_dict(network.initial(0))
     for name in wanted.keys() ^ tensors.keys():
         where = "the file has no" if name in wanted else f"model {network.model.name!r} has no"
         raise FileError(f"{source}: {where} {name!r}")
