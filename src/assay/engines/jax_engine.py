@@ -50,7 +50,7 @@ from assay.engines.jax_programs import (
 from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.errors import EngineError
-from assay.parts.batches import Batches
+from assay.parts.batches import Batches, iterations_per_epoch, make_batches
 from assay.parts.groups import GroupedOptimizer
 from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.modules import ForeignModel
@@ -208,8 +208,9 @@ class JaxEngine(Engine):
         with _x64(True):
             zeros = Checkpoint(0, {name: np.zeros(a.shape, a.dtype) for name, a in state.w.items()}, {})
             w, slots = self._put(_arrays(state.form, zeros, zeros.weights))
-        one = _part(batches, 0, 1)
-        spare, _ = self.advance(replace(state, w=w, slots=slots), one, np.ones(state.form.trials, np.bool_))
+        spare = replace(state, w=w, slots=slots)
+        for one in (_part(batches, 0, 1), *_last_of_an_epoch(state, batches)):
+            spare, _ = self.advance(spare, one, np.ones(state.form.trials, np.bool_))
         for split in state.splits:
             self.evaluate(spare, split)
 
@@ -320,6 +321,18 @@ def _of_equal_size(batches: Batches) -> Generator[Batches]:
     for start, stop in pairwise((0, *changes.tolist(), batches.count)):
         if stop > start:
             yield _part(batches, start, stop, int(batches.sizes[start]))
+
+
+def _last_of_an_epoch(state: JaxState, batches: Batches) -> list[Batches]:
+    """The smaller last batch of an epoch, for which a user's module has a program of its own."""
+    recipe, n = state.cohort.first, len(state.splits["train"].y)
+    last = int(iterations_per_epoch(recipe.batches, n))
+    if not isinstance(state.form.network, FunctionalNetwork) or not 1 <= last <= recipe.iterations(n):
+        return []
+    found = make_batches(recipe.batches, state.cohort.seeds, last, 1, n)
+    if found.rows is None or found.sizes[0] == batches.sizes[0]:
+        return []
+    return [replace(found, first=batches.first)]
 
 
 def _module_notes(cohort: Cohort, parts: dict[str, Examples]) -> tuple[str, ...]:

@@ -52,9 +52,7 @@ def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]
         model = _kept(type(value).__name__, resetting(value, f"model {type(value).__name__}", _unique()))
         return model, _unhashed("model", model.name)
     if library.is_module(value):
-        kept = copy.deepcopy(value) if library is TORCH else value  # what is trained later does not depend on what the
-        none = Signature({}, {}, takes_any=False)  # program does in between; modules of jax cannot change
-        model = _registered(type(value).__name__, lambda: copy.deepcopy(kept) if library is TORCH else kept, none, library)
+        model = _registered(type(value).__name__, _same(value), Signature({}, {}, takes_any=False), library)
         return model, (
             f"{_unhashed('model', model.name)}; it starts from the weights of that module, and the seed "
             "draws batches and dropout alone"
@@ -105,6 +103,14 @@ def optimizer_of_object(make: Callable[[Any], Any]) -> tuple[ForeignOptimizer, s
 
     made.make = staticmethod(of_parameters)
     return remember(made.path, made)(), _unhashed("optimizer", made.path)  # pyright: ignore[reportCallIssue]
+
+
+def _same(module: Any) -> Callable[[], Any]:
+    """What makes a module as it is now: what is trained later does not depend on what the program does in between."""
+    if not is_torch_module(module):
+        return lambda: module  # of jax, whose arrays cannot change
+    kept = copy.deepcopy(module)
+    return lambda: copy.deepcopy(kept)
 
 
 def _registered(
