@@ -270,7 +270,7 @@ def _checked_factory(name: str, make: object) -> Factory:
     if isinstance(make, type) and not library_of_class(make):
         raise CodeError(f"{name!r} is a class without the base {bases_in_words()}; expected one, or a function")
     if not callable(make):
-        raise CodeError(f"{name!r} is {_a(make)}; expected a class of {bases_in_words()} or a function")
+        raise CodeError(f"{name!r} is {_a(make)}; expected a class of {bases_in_words()}, or a function")
     module = name.partition(":")[0]
     if module == "__main__":
         raise CodeError(

@@ -193,10 +193,9 @@ def torch_code(history: History, path: str) -> list[str]:
     """Lines of Python that load an exported file into torch, and say what the module takes."""
     network = network_of(history)
     if isinstance(network, ModuleNetwork):
-        return [
-            *network.code(path),
-            f"net.eval()  # takes (N, {', '.join(map(str, network.seen))}): {_scaling_in_words(history)}",
-        ]
+        takes = f"(N, {', '.join(map(str, network.seen))}): {_scaling_in_words(history)}"
+        evaluated = "# over a batch, net" if network.model.library.adapter else "net.eval()  #"
+        return [*network.code(path), f"{evaluated} takes {takes}"]
     inside = [f"    {module.code}," for module in modules(network)]
     if network.image is not None:
         shape = "(N, {2}, {0}, {1})".format(*network.image)
