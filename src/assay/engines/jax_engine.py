@@ -300,7 +300,7 @@ def _arrays(form: Form, checkpoint: Checkpoint, weights: Tree) -> tuple[Tree, Tr
 
 
 def _in_precision(a: Any, precision: str) -> NDArray[Any]:
-    """A copy of an array, real numbers in the precision; whole numbers, as a user's module may keep, stay as they are."""
+    """A copy of an array, real numbers in the precision; the whole numbers of a user's module stay as they are."""
     return np.array(a, precision) if np.asarray(a).dtype.kind == "f" else np.array(a)
 
 

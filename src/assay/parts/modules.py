@@ -105,7 +105,9 @@ class ForeignModel(Model):
         shape = (shape,) if isinstance(shape, int) else shape
         kind = ModuleNetwork
         if self.library.adapter:
-            from assay.parts.jax_modules import FunctionalNetwork as kind
+            from assay.parts.jax_modules import FunctionalNetwork
+
+            kind = FunctionalNetwork
         return kind((), self.output, math.prod(shape), classes, model=self, shape=shape)
 
     @property
