@@ -196,12 +196,16 @@ class _Trial:
             raise CodeError(f"{self.owner} returned {what} for the first batch, with the weights that it begins with")
         return np.asarray(values), {name: np.asarray(g) for name, g in gradients.items()}
 
-    def _evaluated(self, w: Tree) -> None:
+    def _values(self, w: Tree, key: Tree) -> Tree:
+        """The module's values in evaluation, traced anew."""
+
         def values(x: Tree, key: Tree) -> Tree:
             return called(self.network, w, x, key, False, products=self.recipe.precision)[0]
 
-        a, b = (jax.jit(lambda x, key: values(x, key))(self.x, key_of(number)) for number in (0, 1))
-        if not _equal(a, b):
+        return jax.jit(values)(self.x, key)
+
+    def _evaluated(self, w: Tree) -> None:
+        if not _equal(self._values(w, key_of(0)), self._values(w, key_of(1))):
             raise CodeError(
                 f"{self.owner} is random in evaluation: two passes with other keys differ; be random only in training, "
                 f"by {self.network.adapter.flag()}"

@@ -270,7 +270,7 @@ def _step(form: Form, name: str, w: Tree, g: Tree, slots: Tree, h: Any) -> tuple
     settings = h if form.is_weight(name, w) or not form.rule.decays_weights else without_decay(h)
     if not is_own_matrix:
         return checked_step(form.rule, xp, w, g, slots, settings)
-    turn: Any = xp.transpose if form.outputs_first else (lambda a: a)
+    turn: Any = xp.transpose if form.outputs_first else xp.asarray
     with jax.default_matmul_precision("highest"):  # else products of float32 are TensorFloat-32 on some GPUs
         turned = turn(w), turn(g), tuple(map(turn, slots))
         step, after = checked_step(form.rule, xp, *turned, settings, is_matrix=True)
