@@ -21,7 +21,6 @@ from assay.analysis.quantities import (
     name_of,
     score_of,
 )
-from assay.analysis.seeds import with_floors
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
 from assay.store.rows import recipe_of
@@ -82,6 +81,8 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
         unchanged += ["seed", "repeat", "threads"]
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
+    from assay.analysis.seeds import with_floors  # which imports pandas
+
     frame = pandas.DataFrame(columns, copy=False)
     r2 = score_of(REGRESSION).column
     return with_floors(frame, [r2, score_of(REGRESSION, "validation").column]) if r2 in columns else frame
