@@ -54,6 +54,7 @@ class Verdict:
         look: the number of the interim look and of all looks, if seeds were added until the comparison was decided.
         overlap: test examples / training examples, where the pairs are splits of the same examples; 0 for seeds.
         folds: the number of parts of each cross-validation; 0 for re-splits.
+        incomparable: why the test sets of the pairs do not compare; empty where they do.
     """
 
     names: tuple[str, str]
@@ -82,6 +83,7 @@ class Verdict:
     look: tuple[int, int] | None = None
     overlap: float = 0.0
     folds: int = 0
+    incomparable: str = ""
 
     @property
     def winner(self) -> str | None:
@@ -126,7 +128,11 @@ class Verdict:
         """
         if self.decided or not self.n or not self.comparable or self.difference == 0:
             return False
-        if self.n == 1 or self.deviation == 0:
+        if self.n == 1:
+            return True
+        if self.overlap and self.more_seeds is None:  # no number of splits of the same examples is enough
+            return False
+        if self.deviation == 0:
             return True
         low, high = self.uncorrected
         contradicted = self.p_corrected <= self.alpha or self.smallest_p <= self.alpha < self.p
@@ -183,6 +189,8 @@ class Verdict:
         seeds, one = self._replicates, self._replicate
         if not self.n:
             return f"cannot compare {first} and {second}: they have no {one} in common"
+        if self.incomparable:
+            return f"cannot compare {first} and {second}: {self.incomparable}"
         if not self.comparable:
             by = f" by {self.measure}" if self.measure else ""
             return f"cannot compare {first} and {second}{by}: a {one} that did not finish has no result to compare"
@@ -244,7 +252,7 @@ class Verdict:
 
     def _contradiction(self) -> str:
         """Which test contradicts the t test."""
-        if self.smallest_p > self.alpha:
+        if self.smallest_p > self.alpha or self.overlap:
             return "differences are too coarse"
         if self.p > self.alpha:
             return f"sign-flip test, p = {self.p:.2g}"
