@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from assay.analysis.best import COLUMNS as BEST
+from assay.analysis.draws import COLUMNS as DRAWS
 from assay.analysis.quantities import MEASURES, QUANTITIES
 from assay.errors import AssayError, unknown
 
@@ -29,6 +30,7 @@ _TRIAL = (
     "origin",
     "steps",
     "budget_seconds",
+    *DRAWS,
 )
 NO_AXES = frozenset((*_TRIAL, "iteration", *PLACE, *APART, *MEASURES, *QUANTITIES, *BEST))
 """The columns of the frames of a study that no chart draws as an axis."""

@@ -71,7 +71,7 @@ class Family:
     comparable: NDArray[np.bool_]
     is_busy: NDArray[np.bool_]
     left_busy: Places  # seeds left out because of foreign load
-    used: NDArray[np.bool_]  # (m, seeds): the pairs of each comparison
+    used: NDArray[np.bool_]  # (m, seeds): the pairs of each comparison, where test sets are drawn; else empty
 
     def verdict(self, i: int) -> Verdict:
         """The verdict on comparison number i."""
@@ -301,7 +301,7 @@ def _family(
         comparable=_comparable(seeds, usable, first, second),
         is_busy=usable.is_busy,
         left_busy=usable.left_busy,
-        used=usable.seeds,
+        used=usable.seeds if seeds.draws is not None else usable.seeds[:0],
         **numbers,
     )
 

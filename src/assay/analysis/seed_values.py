@@ -77,7 +77,7 @@ class SeedValues:
             words[code].append("without a number" if math.isnan(value) and word in ("completed", "stopped") else word)
         draws = None
         if DRAWN in trials.columns:
-            order = np.argsort(~np.isnan(values), kind="stable")  # of two trials of one place, that with a result counts
+            order = np.argsort(~np.isnan(values), kind="stable")  # of two of one place, that with a result counts
             placed = order[[labels[place] != "" for place in seeds[order].tolist()]]
             draws = Draws.of(trials.iloc[placed], codes[placed], seeds[placed], shape=table.shape)
         return cls(tuple(names), measure, table, flags, tuple(Endings.of(of_name) for of_name in words), draws)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.analysis.draws import COLUMNS as DRAWS
 from assay.analysis.families import against, chosen, pairs_among
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import SeedValues
@@ -141,7 +142,7 @@ def _rows(side: SideValues, name: str, *, column: str, by_seed: bool, shift: flo
 
 _KEPT = (
     *("trial", "repeat", "outcome", "classes", "data", "origin", "timing", "threads", "machine", "level", "engine"),
-    *("busy", "cohort", "budget_seconds"),
+    *("busy", "cohort", "budget_seconds", *DRAWS),
 )
 
 __all__ = ["FAMILIES", "verdicts"]

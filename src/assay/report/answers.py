@@ -10,6 +10,7 @@ import pandas as pd
 
 from assay.analysis import targets, verdicts
 from assay.analysis.effort import comparable, comparable_costs, effort
+from assay.analysis.draws import overlaps_of, pairing
 from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
@@ -137,9 +138,10 @@ def _score_text(measure: str, value: float) -> str:
 
 def _ties(names: list[str], trials: Frame, gain: str) -> dict[str, str]:
     """The configuration that each Pareto-optimal one ties with, as in the chart; "" for a trade-off of its own."""
-    columns = (trials[column].tolist() for column in ("configuration", "repeat"))
+    labels, repeats = (trials[column].tolist() for column in ("configuration", "repeat"))
     values = (numbers(trials, column).tolist() for column in ("seconds", gain))
-    return dict(zip(names, tied_names(names, zip(*columns, *values, strict=True)), strict=True))
+    rows = zip(labels, pairing(trials, repeats), *values, strict=True)
+    return dict(zip(names, tied_names(names, rows, overlaps=overlaps_of(trials, labels)), strict=True))
 
 
 def _by_engine(trials: Frame) -> list[tuple[str, Frame]]:

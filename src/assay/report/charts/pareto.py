@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.analysis.draws import overlaps_of, pairing
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
 from assay.analysis.quantities import OF_REGRESSION, Quantity, ranked_by
@@ -191,8 +192,13 @@ def _timed(trials: Frame, by: str) -> tuple[Frame, str]:
 def _ties(names: list[str], trials: Frame, by: str) -> list[str]:
     """The name of the optimal configuration that each ties with within noise, empty for a trade-off of its own."""
     repeats = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(trials))
-    columns = (words(trials, by), repeats, numbers(trials, "seconds"), numbers(trials, ranked_by(trials).column))
-    return tied_names(names, zip(*columns, strict=True))
+    columns = (
+        words(trials, by),
+        pairing(trials, repeats),
+        numbers(trials, "seconds"),
+        numbers(trials, ranked_by(trials).column),
+    )
+    return tied_names(names, zip(*columns, strict=True), overlaps=overlaps_of(trials, words(trials, by)))
 
 
 def _statuses(means: Frame, front: Frame) -> list[str]:
