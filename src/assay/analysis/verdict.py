@@ -10,6 +10,7 @@ from typing import Any
 
 import scipy  # its parts are loaded when they are first used
 
+from assay.analysis.draws import word_of
 from assay.analysis.paired import independent_pairs, pairs_needed
 from assay.analysis.quantities import SCORE
 from assay.analysis.seeds import Endings
@@ -171,14 +172,14 @@ class Verdict:
         return "; ".join([self._finding(more), *self._notes(more)])
 
     @property
-    def _replicate(self) -> str:
-        """What a pair is."""
-        return "seed" if not self.overlap else "fold" if self.folds else "re-split"
+    def replicate(self) -> str:
+        """What a pair is: "seed", "fold" or "re-split"."""
+        return word_of(self.overlap, self.folds)
 
     @property
     def _replicates(self) -> str:
         """The pairs in words: "8 seeds", "over 20 re-splits", "over 10 folds (2 x 5)"."""
-        count = f"{self.n} {self._replicate}{'' if self.n == 1 else 's'}"
+        count = f"{self.n} {self.replicate}{'' if self.n == 1 else 's'}"
         if not self.overlap:
             return count
         whole = f" ({self.n // self.folds} x {self.folds})" if self.folds and self.n % self.folds == 0 else ""
@@ -186,7 +187,7 @@ class Verdict:
 
     def _finding(self, more: int | None) -> str:
         first, second = self.names
-        seeds, one = self._replicates, self._replicate
+        seeds, one = self._replicates, self.replicate
         if not self.n:
             return f"cannot compare {first} and {second}: they have no {one} in common"
         if self.incomparable:
@@ -242,7 +243,7 @@ class Verdict:
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
             notes.append(
-                f"fewer than {FEW} {self._replicate}s: assumes nearly normal differences, {skewed} false positives if "
+                f"fewer than {FEW} {self.replicate}s: assumes nearly normal differences, {skewed} false positives if "
                 "they are skewed"
             )
         for name, endings in zip(self.names, self.endings or (), strict=False):

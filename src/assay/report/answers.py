@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis import targets, verdicts
-from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.draws import overlaps_of, pairing
+from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
