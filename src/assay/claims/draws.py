@@ -18,8 +18,8 @@ def check_independent(sides: Sequence[SideValues]) -> None:
         if side.study and overlaps_of(side.frame, [side.name] * len(side.frame)):
             raise CannotTellError(
                 f"{side.name}: its repeats are tested on folds or re-splits of the same examples, and this test takes "
-                "them for independent seeds; only comparisons of two sides by beats, differs, order, no_worse and equal "
-                "are corrected for that"
+                "them for independent seeds; only comparisons of two sides by beats, differs, order, no_worse and "
+                "equal are corrected for that"
             )
 
 

@@ -293,8 +293,8 @@ class Results:
     def split_note(self) -> str:
         """That verdicts over seeds hold on one split, with the error of its test set where it has few examples.
 
-        "" where the test set has 2,000 examples or more, where its size is not stored, or without an accuracy; and where
-        the repeats of a configuration have test sets of their own, over which its verdicts show the spread.
+        "" where the test set has 2,000 examples or more, where its size is not stored, or without an accuracy. And
+        where the repeats of a configuration have test sets of their own, over which its verdicts show the spread.
         """
         from assay.analysis.draws import overlaps_of
         from assay.analysis.split_error import split_sentence

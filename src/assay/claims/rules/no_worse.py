@@ -55,9 +55,8 @@ def _of_shifted(shifted: Verdict, left: SideValues, right: SideValues, *, shift:
     notes += [f"{shifted.left_busy} more with seconds of a {BUSY} left out"] if shifted.left_busy else []
     notes += [note for name, e in zip(shifted.names, shifted.endings or (), strict=False) for note in e.notes(name)]
     evidence = "; ".join([f"{left.name} minus {right.name}: {difference}", *notes])
-    needed = (
-        f"; about {more} more {shifted.replicate}s needed" if (more := shifted.more_seeds) and holds is None else ""
-    )
+    more = shifted.more_seeds if holds is None else None
+    needed = f"; about {more} more {shifted.replicate}s needed" if more else ""
     figures = {"verdict": shifted.plain(), "margin": abs(shift), "difference": shifted.difference - shift}
     reason = f"the interval contains the margin{needed}" if holds is None else ""
     return Answer(holds, evidence, reason, figures)
