@@ -309,10 +309,10 @@ def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     return sentences
 
 
-def _arrivals(row: Any, unit: str) -> str:
+def _arrivals(row: Any, unit: str, word: str) -> str:
     """How often and how soon a configuration reaches a target, in words."""
     median = f", median {row['median']:,.0f} {unit}" if row["median"] == row["median"] else ""
-    return f"{row['configuration']}: {row['reached']} of {row['trials']} seeds{_ended(row)}{median}"
+    return f"{row['configuration']}: {row['reached']} of {row['trials']} {word}s{_ended(row)}{median}"
 
 
 def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: str = "test") -> list[str]:
@@ -324,10 +324,11 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: st
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
     unit = f"{targets.unit_of(trials, 'iteration')}s"
+    word = "trial" if overlaps_of(trials, [str(name) for name in trials["configuration"].tolist()]) else "seed"
     surest, soonest = table.iloc[0], table.sort_values("restricted_mean", kind="stable").iloc[0]
     is_both = surest["configuration"] == soonest["configuration"]
-    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit)}"
-    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
+    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit, word)}"
+    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit, word)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
     never_by = (
