@@ -20,8 +20,8 @@ def of_repeat(recipe: Recipe, settings: Settings, repeat: int) -> Recipe:
     With `folds` = k the test set is fold r mod k + 1 of split r // k, and with `split_seeds` alone it is split r.
 
     >>> recipe, settings = Recipe.parse({}), Settings(folds=5, repeats=10)
-    >>> [of_repeat(recipe, settings, r).canonical_field("data") for r in (0, 9)]
-    [{'name': 'digits', 'folds': 5, 'fold': 1}, {'name': 'digits', 'split': 1, 'folds': 5, 'fold': 5}]
+    >>> [of_repeat(recipe, settings, r).data.draw for r in (0, 9)]
+    [Draw(split=0, folds=5, fold=1), Draw(split=1, folds=5, fold=5)]
     """
     changes: dict[str, Any] = {"seed": recipe.seed + repeat} if repeat else {}
     if settings.draws_anew:
