@@ -68,9 +68,7 @@ def test_a_study_of_folds_has_the_closed_form_of_nadeau_and_bengio() -> None:
 @pytest.mark.parametrize("shift", [0.0, 0.02, 0.03])
 def test_a_comparison_alone_is_that_of_compare(folds: int | None, shift: float) -> None:
     (found,) = family(drawn(pair(D - shift), folds=folds)).verdicts()
-    alone = verdicts.compare(
-        0.9 + D - shift, np.full(10, 0.9), names=("a", "b"), overlap=0.25, folds=folds or 0
-    )
+    alone = verdicts.compare(0.9 + D - shift, np.full(10, 0.9), names=("a", "b"), overlap=0.25, folds=folds or 0)
     plain, expected = found.plain(), alone.plain()
     for name in ("measure", "endings"):  # what a frame knows in addition
         plain.pop(name), expected.pop(name)

@@ -59,7 +59,8 @@ def test_margins_are_tested_over_folds(rule: dict[str, Any]) -> None:
 def test_test_sets_that_differ_cannot_tell(rule: dict[str, Any]) -> None:
     answer = verdict_of(rule, folds(only=["a"]))
     assert answer.holds is None
-    assert "their test sets differ (fold 1 of 5, split 0 and the data's own)" in answer.reason
+    assert "their test sets differ (" in answer.reason
+    assert "fold 1 of 5, split 0" in answer.reason and "the data's own" in answer.reason
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_test_sets_that_differ_cannot_tell(rule: dict[str, Any]) -> None:
     [
         {"rule": "threshold", "side": A, "at_least": "80 %", "significant": True},
         {"rule": "ratio", "left": A, "right": B, "at_least": 0.9, "significant": True},
-        {"rule": "reaches", "side": A, "target": "80 %", "significant": True},
+        {"rule": "reaches", "side": A, "target": "80 %", "within": 10, "significant": True},
         {"rule": "published-point", "side": A, "published": "93 %"},
     ],
 )
