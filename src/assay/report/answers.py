@@ -125,9 +125,9 @@ def _pareto(trials: Frame) -> list[str]:
             f"{shortened(kept, _OPTIMAL, separator='; ')}."
         )
         if tied:
-            sentences.append(
-                f"No trade-off beyond noise, tied ({TIED_BY.format(word=_word(of_engine))}): {shortened(tied, _OPTIMAL, separator='; ')}."
-            )
+            by_noise = TIED_BY.format(word=_word(of_engine))
+            listed_ties = shortened(tied, _OPTIMAL, separator="; ")
+            sentences.append(f"No trade-off beyond noise, tied ({by_noise}): {listed_ties}.")
     return sentences
 
 
