@@ -112,6 +112,12 @@ LIST = {key: value for key, value in STUDY.items() if key != "axes"} | {"design"
             STUDY | {"folds": 5, "design": "search", "search": {"trials": 4}, "repeats": 5},
             "folds: design 'search' decides its trials by scores of one test set",
         ),
+        (
+            STUDY
+            | {"design": "search", "search": {"method": "random", "trials": 4}}
+            | {"axes": {"cut": {"key": "data.split", "values": [1, 2]}}},
+            "axes.cut: sets data.split, so that scores would be measured on different examples",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_in_a_sentence(raw: dict[str, Any], sentence: str) -> None:

@@ -149,7 +149,8 @@ class Results:
             `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
             `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. A study of regressions has `r2` and
             `rmse` (on the test set, in the target's units) in place of `accuracy` and of these. What a trial did not
-            measure is missing.
+            measure is missing. Where test sets are drawn anew, `draw_split`, `draw_folds`, `draw_fold` and
+            `draw_overlap` (test examples / training examples) say which.
         """
         return self._framed(self._every_row) if every_seed else own_copy(self._frame)
 
