@@ -43,13 +43,14 @@ _OF_RESULTS = re.compile(r"the network answers '|[0-9,]+ of [0-9,]+ hidden relu 
 _OF_DRAWS = (
     re.compile(r"the test set (is fold|was drawn anew)"),
     re.compile(r"[0-9,]+ of [0-9,]+ test examples \("),
+    re.compile(r"(the targets were standardised|values of|the test (accuracy|R2),) "),
 )
 """Notes that each test set has in its own words, where a configuration has several."""
 
 
 def _kind(sentence: str, alike: Iterable[re.Pattern[str]]) -> str:
     """What notes have in common that differ only in a class or a number; any other note is its own kind."""
-    return re.sub(r"'[^']*'|[0-9][0-9,]*", "#", sentence) if any(one.match(sentence) for one in alike) else sentence
+    return re.sub(r"'[^']*'|-?[0-9][0-9,.]*", "#", sentence) if any(one.match(sentence) for one in alike) else sentence
 
 
 def _joined(sentences: list[str]) -> str:

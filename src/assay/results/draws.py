@@ -22,7 +22,7 @@ def drawn_columns(rows: StudyRows) -> dict[str, list[float]]:
     A trial without stored sizes, such as one that waits, has the overlap of others with its data and number of folds.
     """
     drawn: dict[int, Mapping[str, Any]] = {}
-    for number, text in enumerate(rows.cells("recipe")[: rows.own]):
+    for number, text in enumerate(rows.columns["recipe"]):  # a block at a time
         if any(key in text for key in _KEYS):
             data = recipe_of(rows[number])["data"]
             if data.get("split") is not None or data.get("folds") is not None:
