@@ -186,6 +186,21 @@ def test_equal_differences_on_all_folds_decide_nothing() -> None:
     assert found.sentence().startswith("no significant difference between a and b: 25.00 points on each fold")
 
 
+def test_no_number_of_folds_decides_equal_differences() -> None:
+    made = family(drawn(pair(np.full(10, 0.25))))
+    assert np.isnan(made.more_seeds()).all()
+    assert made.verdict(0).more_seeds is None
+
+
+def test_sign_flips_are_no_part_of_the_correction() -> None:
+    d = np.array([0.1, 0.101, 0.099, 0.1, 0.102, 0.098, 0.1, 0.1])  # 8 pairs reach 2 / 2^8 in the sign flips
+    values = {"a": list(0.8 + d), "b": [0.8] * 8, "c": list(0.8 + d[::-1])}
+    found = against(SeedValues.of(drawn(trials(values), folds=None), "accuracy"), "b").verdicts()
+    p = 2 * stats.t.sf(d.mean() / math.sqrt((1 / 8 + 1 / 4) * d.var(ddof=1)), 7)
+    assert p < 1e-6
+    assert [v.p_corrected for v in found] == pytest.approx([2 * p] * 2, rel=1e-6)
+
+
 def test_ties_use_the_overlap_and_equal_test_sets() -> None:
     a, b = dict(enumerate((0.9 + D).tolist())), dict.fromkeys(range(10), 0.9)
     t = 0.03 / math.sqrt(0.003 / 9 / 10)
