@@ -133,8 +133,16 @@ class Family:
     def more_seeds(self) -> Floats:
         """How many more seeds each comparison needs, as in `Verdict.more_seeds`; NaN where no number is known."""
         level = self.alpha / max(1, self.total)
-        drawn = {} if self.seeds.draws is None else {"overlap": self.overlap, "folds": self.folds}
-        more = more_seeds_each(self.difference, self.deviation, self.n, alpha=level, open_=~self.decided, **drawn)
+        overlap, folds = (None, None) if self.seeds.draws is None else (self.overlap, self.folds)
+        more = more_seeds_each(
+            self.difference,
+            self.deviation,
+            self.n,
+            alpha=level,
+            open_=~self.decided,
+            overlap=overlap,
+            folds=folds,
+        )
         return np.where(self.comparable, more, np.nan)
 
     def uncorrected(self) -> tuple[Floats, Floats]:

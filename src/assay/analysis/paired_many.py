@@ -82,15 +82,15 @@ def pairs_needed_each(
     effects = np.abs(means[known] / sds[known])
     if overlap is None:
         effects, inverse = np.unique(effects, return_inverse=True)
-        overlap = np.zeros(effects.size)
+        overlaps = np.zeros(effects.size)
     else:
         both, inverse = np.unique(np.stack([effects, overlap[known]]), axis=1, return_inverse=True)
-        (effects, overlap), inverse = both, inverse.reshape(-1)
+        effects, overlaps, inverse = both[0], both[1], inverse.reshape(-1)
     low, high = np.ones(effects.size, dtype=np.int64), np.full(effects.size, most)
-    possible = t_power(high, effects, alpha, overlap=overlap) >= power
+    possible = t_power(high, effects, alpha, overlap=overlaps) >= power
     while (high - low > 1).any():
         middle = np.where(high - low > 1, (low + high) // 2, high)  # low: too few pairs, high: enough
-        is_enough = t_power(middle, effects, alpha, overlap=overlap) >= power
+        is_enough = t_power(middle, effects, alpha, overlap=overlaps) >= power
         low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
     needed[known] = np.where(possible, high, np.nan)[inverse]
     return needed
