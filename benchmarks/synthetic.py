@@ -1,18 +1,20 @@
 """Stores of many made-up trials, without a training: `synthetic_store("large.db", configurations=3240, seeds=3)`.
 
 The study, its keys and its rows come from the store's own code. Only the curves are made up: each trial approaches an
-accuracy that depends on its configuration, with noise from a fixed seed.
+accuracy that depends on its configuration, with noise from a fixed seed. The study is a grid, or what charts of effects
+and of searches need: one with a baseline, or a search by random draws, whose decisions take 5 to 10 ms a trial.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from assay.engines.base import Checkpoint
+from assay.execution.search import StudySearch
 from assay.recipe.model import Recipe
 from assay.store.endings import Put, put
 from assay.store.records import Finished
@@ -38,10 +40,12 @@ _AT_ONCE = 2000  # trials in one transaction
 _SEED = 2026
 
 
-def synthetic_store(url: str, *, configurations: int, seeds: int, points: int = 20, name: str = NAME) -> Store:
+def synthetic_store(
+    url: str, *, configurations: int, seeds: int, points: int = 20, name: str = NAME, design: str = "grid"
+) -> Store:
     """A store with a study of so many configurations and seeds, all of them finished.
 
-    The study is a grid of up to six axes whose sizes multiply to `configurations`.
+    A grid has up to six axes whose sizes multiply to `configurations`.
 
     Args:
         url: Of the store, which may exist.
@@ -49,18 +53,33 @@ def synthetic_store(url: str, *, configurations: int, seeds: int, points: int = 
         seeds: The seeds of each.
         points: The log points of each curve.
         name: The name of the study.
+        design: One of DESIGNS. A search has one seed.
     """
-    store, planned = Store(url), plan(Study.parse(_study(name, configurations, seeds)))
+    store, study = Store(url), Study.parse(DESIGNS[design](name, configurations, seeds))
+    draw = np.random.default_rng(_SEED)
+    if design == "search":
+        search, outcomes = StudySearch(study, store), dict[str, Outcome]()
+        while plans := search.more(outcomes):
+            outcomes = _finish(store, [trial for one in plans for trial in one.trials.values()], points, draw)
+        search.end()
+        return store
+    planned = plan(study)
     store.register(planned)
-    trials, ends = list(planned.trials.values()), _ends(list(planned.trials.values()), points)
+    trials = list(planned.trials.values())
     for start in range(0, len(trials), _AT_ONCE):
-        rows: list[Put] = [(trial.key, next(ends), None) for trial in trials[start : start + _AT_ONCE]]
-        with store.database.write(durable=False) as connection:
-            put(store.database, connection, rows)
+        _finish(store, trials[start : start + _AT_ONCE], points, draw)
     return store
 
 
-def _study(name: str, configurations: int, seeds: int) -> dict[str, Any]:
+def _finish(store: Store, trials: list[Trial], points: int, draw: np.random.Generator) -> dict[str, Outcome]:
+    """Stores the made-up ends of trials in one transaction; how each ended."""
+    rows: list[Put] = [(trial.key, end, None) for trial, end in zip(trials, _ends(trials, points, draw), strict=True)]
+    with store.database.write(durable=False) as connection:
+        put(store.database, connection, rows)
+    return {key: end.outcome for key, end, _ in rows}
+
+
+def _grid(name: str, configurations: int, seeds: int) -> dict[str, Any]:
     """The definition of a grid of so many configurations."""
     axes: dict[str, Any] = {}
     rest = configurations
@@ -72,16 +91,46 @@ def _study(name: str, configurations: int, seeds: int) -> dict[str, Any]:
             kept = values[:size]
             axes[axis] = table | {"values": kept} if "key" in table else {value: table[value] for value in kept}
     if rest > 1:
-        rates = [float(f"{rate:.6g}") for rate in np.geomspace(1e-4, 1.0, rest)]
-        axes["rate"] = {"key": "optimizer.learning_rate", "values": rates}
+        axes["rate"] = _rates(rest)
+    return _definition(name, "grid", axes, repeats=seeds)
+
+
+def _one_at_a_time(name: str, configurations: int, seeds: int) -> dict[str, Any]:
+    """The definition of a baseline with so many configurations, most of which change its learning rate."""
+    axes = {axis: _AXES[axis] for axis in ("optimizer", "activation")}
+    others = 1 + sum(len(table["values"]) - 1 if "key" in table else len(table) for table in axes.values())
+    return _definition(name, "one-at-a-time", axes | {"rate": _rates(configurations - others)}, repeats=seeds)
+
+
+def _search(name: str, configurations: int, seeds: int) -> dict[str, Any]:
+    """The definition of a search by so many random draws."""
+    axes = {axis: _AXES[axis] for axis in ("optimizer", "batch", "activation")}
+    rate = {"key": "optimizer.learning_rate", "low": 1e-4, "high": 1.0, "scale": "log"}
+    settings = {"method": "random", "trials": configurations, "parallel": min(configurations, 1000)}
+    return _definition(name, "search", axes | {"rate": rate}, search=settings)
+
+
+DESIGNS: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
+    "grid": _grid,
+    "one-at-a-time": _one_at_a_time,
+    "search": _search,
+}
+
+
+def _rates(count: int) -> dict[str, Any]:
+    values = [float(f"{rate:.6g}") for rate in np.geomspace(1e-4, 1.0, count)]
+    return {"key": "optimizer.learning_rate", "values": values}
+
+
+def _definition(name: str, design: str, axes: dict[str, Any], **settings: Any) -> dict[str, Any]:
     baseline = {"data": "digits", "budget": {"iterations": ITERATIONS}, "batches": {"kind": "shuffled", "size": BATCH}}
-    settings = {"design": "grid", "engine": "numpy", "timing": "packed", "keep": "nothing", "repeats": seeds}
+    settings |= {"design": design, "engine": "numpy", "timing": "packed", "keep": "nothing"}
     return {"name": name, "about": "What do made-up trials show?", **settings, "axes": axes, "baseline": baseline}
 
 
-def _ends(trials: list[Trial], points: int) -> Iterator[Finished]:
+def _ends(trials: list[Trial], points: int, draw: np.random.Generator) -> Iterator[Finished]:
     """The end of each trial: two of a hundred diverge, one of a thousand fails."""
-    draw, machine = np.random.default_rng(_SEED), describe()
+    machine = describe()
     steps = np.unique(np.linspace(0, ITERATIONS, points).round().astype(int))
     for trial in trials:
         chance = draw.random()
@@ -164,10 +213,10 @@ def main() -> None:
     parser.add_argument("--configurations", type=int, default=3240)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--design", choices=list(DESIGNS), default="grid")
     chosen = parser.parse_args()
-    synthetic_store(
-        chosen.store, configurations=chosen.configurations, seeds=chosen.seeds, points=chosen.points
-    ).close()
+    sizes = {"configurations": chosen.configurations, "seeds": chosen.seeds, "points": chosen.points}
+    synthetic_store(chosen.store, design=chosen.design, **sizes).close()
 
 
 if __name__ == "__main__":

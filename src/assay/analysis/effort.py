@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assay.analysis.frames import (
     CLOCK,
@@ -14,6 +15,7 @@ from assay.analysis.frames import (
     assumed_levels,
     clocks,
     described,
+    factorized,
     is_imported,
     measured,
     median,
@@ -68,13 +70,43 @@ def comparable_costs(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if not timed.size or len(groups := clocks(trials.iloc[timed])) < 2:
         return trials, ""
     _, *others = groups.items()
-    apart = timed[[place for _, members in others for place in members]]
-    changed = trials.copy()
-    for column in (name for name in ("seconds", "processor_seconds", "effort") if name in changed.columns):
-        changed[column] = changed[column].where(~np.isin(np.arange(len(changed)), apart))
+    changed = _without_times(trials, timed[[place for _, members in others for place in members]])
     left_out = "; ".join(described(clock, len(members)) for clock, members in others)
     assumed = assumed_levels(rows(changed, np.isfinite(numbers(changed, "seconds"))))
     return changed, "; ".join(filter(None, (f"{_timed(trials)} leave out {left_out}", assumed, _remedy(list(groups)))))
+
+
+def comparable_within(trials: pd.DataFrame, *, by: str = "configuration") -> pd.DataFrame:
+    """All trials, without the times and efforts that do not compare with others of their configuration.
+
+    Of a configuration with times of several groups of `comparable`, those of the largest group of the study that it has
+    stay. Where `comparable_costs` leaves times of a configuration, these are the same, so that all tables and charts
+    show one median of it.
+
+    >>> frame = pd.DataFrame({"timing": ["isolated"] * 2 + ["packed"], "machine": "3f2a", "threads": 2, "seconds": 1.0})
+    >>> comparable_within(frame.assign(configuration=["a", "b", "b"]))["seconds"].tolist()
+    [1.0, 1.0, nan]
+    """
+    if not {*CLOCK, "seconds", by} <= set(trials.columns):
+        return trials
+    timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
+    if not timed.size or len(groups := clocks(trials.iloc[timed])) < 2:
+        return trials
+    group = np.empty(timed.size, dtype=np.int64)
+    for number, members in enumerate(groups.values()):
+        group[members] = number
+    codes, names = factorized([str(name) for name in trials[by].tolist()])
+    first = np.full(len(names), len(groups))
+    np.minimum.at(first, codes[timed], group)
+    return _without_times(trials, timed[group != first[codes[timed]]])
+
+
+def _without_times(trials: pd.DataFrame, apart: NDArray[np.int64]) -> pd.DataFrame:
+    """The trials, those at these positions without their times and efforts."""
+    changed, leaves = trials.copy(), np.isin(np.arange(len(trials)), apart)
+    for column in (name for name in ("seconds", "processor_seconds", "effort") if name in changed.columns):
+        changed[column] = changed[column].where(~leaves)
+    return changed
 
 
 def _timed(trials: pd.DataFrame) -> str:

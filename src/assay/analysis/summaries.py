@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from assay.analysis.effort import comparable_within
 from assay.analysis.frames import FINISHED, is_imported, median, numbers, places
 from assay.analysis.phases import PHASE, by_phase
 from assay.analysis.quantities import MEASURES, QUANTITIES, name_of, score_of, task_of
@@ -21,7 +22,8 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
 
     Trials that diverged or timed out count by the rule of `assay.analysis.seeds`: in the accuracies as they ended, in
     the medians of the costs as worse than any finished trial. A median is missing where half of the trials or more
-    ended so. Imported curves have the numbers of their log.
+    ended so. Of the times of one configuration, those that do not compare with most are left out
+    (`assay.analysis.effort.comparable_within`). Imported curves have the numbers of their log.
 
     Columns: configuration, trials, finished (all that ended in any way), diverged, accuracy (mean), low, high (its
     range), seconds, processor_seconds, effort, flops (medians), origin, timed_out, no_result (failed, lost, out of
@@ -31,6 +33,7 @@ def summarised(trials: pd.DataFrame) -> pd.DataFrame:
     search with seeds also phase: the seeds that the figures are of. A regression has r2 in place of accuracy, rmse (the
     mean), and validation_r2, validation_rmse.
     """
+    trials = comparable_within(trials)
     own_row = ~is_imported(trials)
     task = task_of(trials)
     test, validation = (score_of(task, split).column for split in ("test", "validation"))

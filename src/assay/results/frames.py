@@ -85,6 +85,7 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
         unchanged += ["seed", "repeat", "threads"]
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
+
     frame = pandas.DataFrame(columns, copy=False)
     r2 = score_of(REGRESSION).column
     return with_floors(frame, [r2, score_of(REGRESSION, "validation").column]) if r2 in columns else frame

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.draws import overlaps_of, pairing
+from assay.analysis.effort import comparable_within
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
 from assay.analysis.quantities import OF_REGRESSION, Quantity, ranked_by
@@ -62,9 +63,10 @@ def accuracy_against_time(
 ) -> Any:
     """The score against training seconds: seeds faint, configurations solid, the Pareto front as a line with names.
 
-    A configuration has its mean score, which counts those that diverged or timed out as they ended, and its median
-    time, as in the tables of a study. × marks configurations of which some did not finish; they are not optimal. The
-    line steps through the optimal ones that differ beyond noise: hollow ones tie with another (`assay.analysis.ties`).
+    A configuration has its mean score, which counts those that diverged or timed out as they ended, and the median of
+    its times that compare, as in the tables of a study. × marks configurations of which some did not finish; they are
+    not optimal. The line steps through the optimal ones that differ beyond noise: hollow ones tie with another
+    (`assay.analysis.ties`).
     `names`: "front" names the optimal ones, "all" also those that they dominate, at most `most_labels` of them (8, or
     40 of all), as far as there is room. Raises: AssayError.
     """
@@ -157,7 +159,7 @@ def _means(seeds: Frame, trials: Frame, by: str) -> tuple[Frame, str]:
     """
     groups = seeds.groupby("name", sort=False)
     means: Frame = pd.DataFrame({"x": groups["x"].median(), "y": groups["y"].mean(), "n": groups.size()})
-    timed, busy = _timed(trials, by)
+    timed, busy = _timed(comparable_within(trials, by=by), by)
     for name, column, middle, frame in (
         ("x", "seconds", "median", timed),
         ("y", ranked_by(trials).column, "mean", trials),

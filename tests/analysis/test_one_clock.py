@@ -1,0 +1,55 @@
+"""One median of the seconds of a configuration in every table and chart, also of cohorts next to trials alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.analysis.effort import comparable_costs, comparable_within
+from assay.analysis.summaries import summarised
+from assay.report.charts import CHARTS
+
+TRIAL = st.tuples(
+    st.sampled_from("abc"),
+    st.sampled_from([1, 4]),  # the size of its cohort
+    st.floats(0.01, 100.0),
+    st.sampled_from(["completed", "completed", "diverged"]),
+    st.booleans(),  # foreign load
+)
+
+
+def frame_of(trials: list[tuple[Any, ...]]) -> pd.DataFrame:
+    columns = ("configuration", "cohort", "seconds", "outcome", "busy")
+    frame = pd.DataFrame(dict(zip(columns, map(list, zip(*trials, strict=True)), strict=True)))
+    frame = frame.assign(
+        study="s", timing="packed", machine="3f2a", threads=1, accuracy=0.9, classes=10, engine="native"
+    )
+    frame["repeat"] = frame.groupby("configuration").cumcount()
+    return frame.assign(processor_seconds=frame["seconds"], effort=frame["seconds"] / 0.9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(trials=st.lists(TRIAL, min_size=1, max_size=14))
+def test_tables_and_charts_show_the_seconds_of_the_answers(trials: list[tuple[Any, ...]]) -> None:
+    frame = frame_of(trials)
+    table = summarised(frame).set_index("configuration")
+    answered = summarised(comparable_costs(frame)[0]).set_index("configuration")
+    for cost in ("seconds", "processor_seconds", "effort"):
+        known = np.isfinite(answered[cost])
+        np.testing.assert_array_equal(table[cost][known], answered[cost][known])
+    rows = [row for part in CHARTS["pareto"](frame).to_dict()["datasets"].values() for row in part]
+    optimal = [row for row in rows if row.get("status") == "optimal"]  # the means of which all trials finished
+    assert optimal or "diverged" in set(frame["outcome"])
+    assert all(row["x"] == table.loc[row["name"], "seconds"] for row in optimal)
+
+
+def test_a_configuration_alone_in_its_batches_keeps_its_own_seconds() -> None:
+    frame = frame_of([("a", 4, 1.0, "completed", False)] * 3 + [("b", 1, 9.0, "completed", False)])
+    assert summarised(frame)["seconds"].tolist() == [1.0, 9.0]
+    mixed = pd.concat([frame, frame_of([("b", 4, 2.0, "completed", False)])], ignore_index=True)
+    assert comparable_within(mixed)["seconds"].isna().tolist() == [False, False, False, True, False]
+    assert summarised(mixed)["seconds"].tolist() == [1.0, 2.0]
