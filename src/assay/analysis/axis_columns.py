@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from assay.analysis.best import COLUMNS as BEST
-from assay.analysis.draws import COLUMNS as DRAWS
 from assay.analysis.quantities import MEASURES, QUANTITIES
 from assay.errors import AssayError, unknown
 
@@ -15,6 +14,8 @@ RECIPE = ("model", "optimizer", "learning_rate", "data", "engine")
 """The columns of what was trained. They vary with an axis, so that a chart may draw them as one."""
 PLACE = ("timing", "threads", "machine", "level", "busy", "cohort", "device")
 """The columns of where and how it was timed."""
+DRAWS = ("draw_split", "draw_folds", "draw_fold", "draw_overlap")
+"""The columns with the draw of each trial; missing where no trial of the study has one."""
 APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
 """Numbers of a trial that are no measures to rank by."""
 _TRIAL = (
@@ -98,4 +99,15 @@ def _is_taken(axis: str) -> bool:
     return is_no_axis(axis) or axis in RECIPE or axis.startswith((PREFIX, _LEDGER))
 
 
-__all__ = ["APART", "NO_AXES", "PLACE", "PREFIX", "RECIPE", "axis_columns", "axis_of", "is_no_axis", "renamed_sentence"]
+__all__ = [
+    "APART",
+    "DRAWS",
+    "NO_AXES",
+    "PLACE",
+    "PREFIX",
+    "RECIPE",
+    "axis_columns",
+    "axis_of",
+    "is_no_axis",
+    "renamed_sentence",
+]

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assay.analysis.axis_columns import DRAWS
 from assay.analysis.frames import numbers
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-COLUMNS = ("draw_split", "draw_folds", "draw_fold", "draw_overlap")
-"""The columns of a frame of trials with the draw of each; missing where no trial of the study has one."""
+COLUMNS = DRAWS
+"""The columns of a frame of trials with the draw of each."""
 DRAWN = COLUMNS[0]
 """The column that is there where any trial of a study has a draw."""
 OWN = 0

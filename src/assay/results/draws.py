@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from assay.analysis.draws import COLUMNS
+from assay.analysis.axis_columns import DRAWS as COLUMNS
 from assay.data.prepare import trained_on
 from assay.data.resampling import drawn_counts
 from assay.store.rows import recipe_of

@@ -21,7 +21,6 @@ from assay.analysis.quantities import (
     name_of,
     score_of,
 )
-from assay.analysis.seeds import with_floors
 from assay.results.draws import drawn_columns
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
