@@ -14,6 +14,8 @@ RECIPE = ("model", "optimizer", "learning_rate", "data", "engine")
 """The columns of what was trained. They vary with an axis, so that a chart may draw them as one."""
 PLACE = ("timing", "threads", "machine", "level", "busy", "cohort", "device")
 """The columns of where and how it was timed."""
+DRAWS = ("draw_split", "draw_folds", "draw_fold", "draw_overlap")
+"""The columns with the draw of each trial; missing where no trial of the study has one."""
 APART = ("peak_memory_bytes", "foreign_seconds", "preparation_seconds")
 """Numbers of a trial that are no measures to rank by."""
 _TRIAL = (
@@ -29,6 +31,7 @@ _TRIAL = (
     "origin",
     "steps",
     "budget_seconds",
+    *DRAWS,
 )
 NO_AXES = frozenset((*_TRIAL, "iteration", *PLACE, *APART, *MEASURES, *QUANTITIES, *BEST))
 """The columns of the frames of a study that no chart draws as an axis."""
@@ -96,4 +99,15 @@ def _is_taken(axis: str) -> bool:
     return is_no_axis(axis) or axis in RECIPE or axis.startswith((PREFIX, _LEDGER))
 
 
-__all__ = ["APART", "NO_AXES", "PLACE", "PREFIX", "RECIPE", "axis_columns", "axis_of", "is_no_axis", "renamed_sentence"]
+__all__ = [
+    "APART",
+    "DRAWS",
+    "NO_AXES",
+    "PLACE",
+    "PREFIX",
+    "RECIPE",
+    "axis_columns",
+    "axis_of",
+    "is_no_axis",
+    "renamed_sentence",
+]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from assay.analysis.paired import (
     deviations,
     flip_tests,
     holm,
+    independent_pairs,
     resolved_deviations,
     smallest_flip_p,
     t_intervals,
@@ -68,6 +71,7 @@ class Family:
     comparable: NDArray[np.bool_]
     is_busy: NDArray[np.bool_]
     left_busy: Places  # seeds left out because of foreign load
+    used: NDArray[np.bool_]  # (m, seeds): the pairs of each comparison, where test sets are drawn; else empty
 
     def verdict(self, i: int) -> Verdict:
         """The verdict on comparison number i."""
@@ -97,7 +101,30 @@ class Family:
             comparable=bool(self.comparable[i]),
             is_busy=bool(self.is_busy[i]),
             left_busy=int(self.left_busy[i]),
+            **self._of_draws(i),
         )
+
+    def _of_draws(self, i: int) -> dict[str, Any]:
+        """What a verdict says of test sets that are drawn."""
+        draws = self.seeds.draws
+        if draws is None:
+            return {}
+        a, b = int(self.first[i]), int(self.second[i])
+        overlap = float(np.nan_to_num(self.overlap[i]))
+        folds = int(self.folds[i]) if overlap else 0
+        return {"overlap": overlap, "folds": folds, "incomparable": draws.reason(a, b, self.used[i])}
+
+    @cached_property
+    def overlap(self) -> Floats:
+        """Test examples / training examples of each comparison (m,), the larger of its two sides; 0 for seeds."""
+        draws = self.seeds.draws
+        return np.zeros(self.first.size) if draws is None else draws.overlap(self.first, self.second)
+
+    @cached_property
+    def folds(self) -> Places:
+        """The parts of each cross-validation (m,); 0 for seeds and re-splits."""
+        draws = self.seeds.draws
+        return np.zeros(self.first.size, np.int64) if draws is None else draws.parts(self.first, self.second)
 
     def verdicts(self) -> list[Verdict]:
         """Every verdict, in order."""
@@ -106,7 +133,16 @@ class Family:
     def more_seeds(self) -> Floats:
         """How many more seeds each comparison needs, as in `Verdict.more_seeds`; NaN where no number is known."""
         level = self.alpha / max(1, self.total)
-        more = more_seeds_each(self.difference, self.deviation, self.n, alpha=level, open_=~self.decided)
+        overlap, folds = (None, None) if self.seeds.draws is None else (self.overlap, self.folds)
+        more = more_seeds_each(
+            self.difference,
+            self.deviation,
+            self.n,
+            alpha=level,
+            open_=~self.decided,
+            overlap=overlap,
+            folds=folds,
+        )
         return np.where(self.comparable, more, np.nan)
 
     def uncorrected(self) -> tuple[Floats, Floats]:
@@ -114,7 +150,8 @@ class Family:
         half = np.full(self.n.size, np.nan)
         spread = (self.n > 1) & (self.deviation > 0)
         n = self.n[spread]
-        half[spread] = -scipy.special.stdtrit(n - 1, self.alpha / 2) * self.deviation[spread] / np.sqrt(n)
+        independent = independent_pairs(n, self.overlap[spread])
+        half[spread] = -scipy.special.stdtrit(n - 1, self.alpha / 2) * self.deviation[spread] / np.sqrt(independent)
         return self.difference - half, self.difference + half
 
     def table(self) -> pd.DataFrame:
@@ -132,6 +169,8 @@ class Family:
     def _method(self, i: int) -> str:
         if not self.n[i] or not self.comparable[i]:
             return "none"
+        if self.overlap[i]:
+            return "corrected resampled t"
         return "studentised bootstrap" if self.resampled[i] else "paired t"
 
 
@@ -215,8 +254,8 @@ def _tests(seeds: SeedValues, first: Places, second: Places, *, alpha: float, to
         raise AssayError(f"alpha lies between 0 and 1, not {alpha:g}")
     p_t = np.full(first.size, np.nan)
     single = first.size == 1 and total <= 1
-    for places, d in _differences(seeds, _usable(seeds, first, second), first, second):
-        p_t[places] = t_tests(d, deviations(d) if single else resolved_deviations(d))
+    for places, d, overlap in _differences(seeds, _usable(seeds, first, second), first, second):
+        p_t[places] = t_tests(d, deviations(d) if single else resolved_deviations(d), overlap=overlap)
     count = total or max(1, int(np.sum(~np.isnan(p_t))))
     corrected = np.minimum(1.0, count * p_t) if total else np.asarray(holm(p_t))
     flips = np.full(first.size, np.nan)
@@ -235,21 +274,23 @@ def _family(
     columns = ("difference", "deviation", "low", "high", "p", "smallest_p")
     numbers = {name: np.full(first.size, np.nan) for name in columns}
     decided, resampled = np.zeros(first.size, dtype=np.bool_), np.zeros(first.size, dtype=np.bool_)
-    for places, d in _differences(seeds, usable, first, second):
+    for places, d, overlap in _differences(seeds, usable, first, second):
         numbers["difference"][places], numbers["deviation"][places] = d.mean(axis=1), deviations(d)
-        p, smallest = tests.flips[places], smallest_flip_p(d.shape[1])
-        p[np.isnan(p)] = flip_tests(d[np.isnan(p)])[0]
+        p, smallest = tests.flips[places], np.nan if overlap else smallest_flip_p(d.shape[1])
+        if not overlap:
+            p[np.isnan(p)] = flip_tests(d[np.isnan(p)])[0]
         numbers["p"][places], numbers["smallest_p"][places] = p, smallest
         sd = deviations(d) if single else resolved_deviations(d)
-        low, high = t_intervals(d, sd, alpha=alpha / tests.count)
-        candidates = confirmed(d, alpha=alpha, flips=p) & (single | (corrected[places] <= alpha))
-        if single:
+        low, high = t_intervals(d, sd, alpha=alpha / tests.count, overlap=overlap)
+        candidates = confirmed(d, alpha=alpha, flips=p, overlap=overlap) & (single | (corrected[places] <= alpha))
+        if single and not overlap:
             (low, high), resampled[places] = _single_interval(d, (low, high), alpha=alpha, smallest_p=smallest)
+        if single:
             decided[places] = candidates & ((low > 0) | (high < 0))
         else:
             decided[places] = candidates
             again = np.flatnonzero(candidates)
-            if is_resampled(d.shape[1], alpha=alpha, smallest_p=smallest):
+            if not overlap and is_resampled(d.shape[1], alpha=alpha, smallest_p=smallest):
                 again = again[deviations(d[again]) > 0]  # without an interval, the t test alone decides
                 decided[places[again]] = excludes_zero(d[again], alpha=alpha)
         numbers["low"][places], numbers["high"][places] = low, high
@@ -268,6 +309,7 @@ def _family(
         comparable=_comparable(seeds, usable, first, second),
         is_busy=usable.is_busy,
         left_busy=usable.left_busy,
+        used=usable.seeds if seeds.draws is not None else usable.seeds[:0],
         **numbers,
     )
 
@@ -284,26 +326,37 @@ def _needed_flips(
     small = np.flatnonzero(p_t <= alpha)  # others are significant in no step
     if math.log2(1 / level) + 1 > seeds.values.shape[1] or not small.size:
         return flips
-    for places, d in _differences(seeds, _usable(seeds, first[small], second[small]), first[small], second[small]):
-        if smallest_flip_p(d.shape[1]) <= level:
+    usable = _usable(seeds, first[small], second[small])
+    for places, d, overlap in _differences(seeds, usable, first[small], second[small]):
+        if not overlap and smallest_flip_p(d.shape[1]) <= level:
             flips[small[places]] = flip_tests(d)[0]
     return flips
 
 
 def _comparable(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> NDArray[np.bool_]:
-    """Whether every pair that a comparison uses has two finite numbers (m,)."""
+    """Whether every pair that a comparison uses has two finite numbers, and one test set (m,)."""
     finite = np.isfinite(np.where(usable.seeds, seeds.values[first] + seeds.values[second], 0.0))
-    return np.asarray(finite.all(axis=1), dtype=np.bool_)
+    allowed = True if seeds.draws is None else seeds.draws.allowed(first, second, usable.seeds)
+    return np.asarray(finite.all(axis=1) & allowed, dtype=np.bool_)
 
 
-def _differences(seeds: SeedValues, usable: Usable, first: Places, second: Places) -> Iterator[tuple[Places, Floats]]:
-    """Yields the comparisons that use the same seeds, with their differences (comparisons, seeds)."""
+def _differences(
+    seeds: SeedValues, usable: Usable, first: Places, second: Places
+) -> Iterator[tuple[Places, Floats, float]]:
+    """Yields the comparisons of one overlap on the same seeds, their differences (comparisons, seeds), the overlap."""
     kept = np.flatnonzero((usable.seeds.sum(axis=1) > 0) & _comparable(seeds, usable, first, second))
     patterns, inverse = _patterns(usable.seeds[kept])
     order = np.argsort(inverse, kind="stable")
     for part, pattern in zip(np.split(kept[order], np.cumsum(np.bincount(inverse))[:-1]), patterns, strict=False):
         columns = np.flatnonzero(pattern)
-        yield part, seeds.values[np.ix_(first[part], columns)] - seeds.values[np.ix_(second[part], columns)]
+        d = seeds.values[np.ix_(first[part], columns)] - seeds.values[np.ix_(second[part], columns)]
+        if seeds.draws is None:
+            yield part, d, 0.0
+            continue
+        overlaps = seeds.draws.overlap(first[part], second[part])
+        for overlap in np.unique(overlaps).tolist():
+            alike = overlaps == overlap
+            yield part[alike], d[alike], overlap
 
 
 def _patterns(used: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Places]:

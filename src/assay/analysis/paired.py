@@ -58,7 +58,7 @@ def resolved_deviations(d: Floats, *, ties: bool = False) -> Floats:
     return np.where(coarse & (sd > 0), np.maximum(sd, step), sd)
 
 
-def independent_pairs(n: ArrayLike, overlap: float) -> Floats:
+def independent_pairs(n: ArrayLike, overlap: ArrayLike) -> Floats:
     """The number of independent pairs whose mean has the standard error of n replicates that share training examples.
 
     The variance of the mean of n differences over splits of the same examples is taken to be (1 / n + overlap) s^2,
@@ -71,7 +71,7 @@ def independent_pairs(n: ArrayLike, overlap: float) -> Floats:
     Source: Nadeau, Bengio, "Inference for the generalization error" (2003); Bouckaert, Frank (2004) for repeated folds.
     """
     n = np.asarray(n, dtype=np.float64)
-    return n / (1 + n * overlap)
+    return n / (1 + n * np.asarray(overlap, dtype=np.float64))
 
 
 def t_interval(d: Floats, *, alpha: float = 0.05, overlap: float = 0.0) -> tuple[float, float]:
@@ -253,7 +253,7 @@ def pairs_needed(
     return high
 
 
-def t_power(n: ArrayLike, effect: ArrayLike, alpha: float, *, overlap: float = 0.0) -> Floats:
+def t_power(n: ArrayLike, effect: ArrayLike, alpha: float, *, overlap: ArrayLike = 0.0) -> Floats:
     """The power of the paired t test with n pairs, for a mean of `effect` standard deviations; all may be arrays."""
     degrees = np.asarray(n, dtype=np.float64) - 1
     critical = -np.asarray(scipy.special.stdtrit(degrees, alpha / 2))

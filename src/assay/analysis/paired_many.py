@@ -69,36 +69,58 @@ def _counts(n: int) -> Floats:
     return np.bincount(places.ravel(), minlength=len(drawn) * n).reshape(len(drawn), n) / n
 
 
-def pairs_needed_each(means: Floats, sds: Floats, *, alpha: float, power: float = 0.8, most: int = 1000) -> Floats:
-    """`pairs_needed` for every row (m,); NaN where it is None.
+def pairs_needed_each(
+    means: Floats, sds: Floats, *, alpha: float, power: float = 0.8, most: int = 1000, overlap: Floats | None = None
+) -> Floats:
+    """`pairs_needed` for every row (m,), with the overlap of each; NaN where it is None.
 
     >>> pairs_needed_each(np.array([0.5, 0.0]), np.array([1.0, 1.0]), alpha=0.05).tolist()
     [34.0, nan]
     """
     needed = np.full(means.size, np.nan)
     known = np.flatnonzero((means != 0) & (sds > 0) & np.isfinite(means) & np.isfinite(sds))
-    effects, inverse = np.unique(np.abs(means[known] / sds[known]), return_inverse=True)
+    effects = np.abs(means[known] / sds[known])
+    if overlap is None:
+        effects, inverse = np.unique(effects, return_inverse=True)
+        overlaps = np.zeros(effects.size)
+    else:
+        both, inverse = np.unique(np.stack([effects, overlap[known]]), axis=1, return_inverse=True)
+        effects, overlaps, inverse = both[0], both[1], inverse.reshape(-1)
     low, high = np.ones(effects.size, dtype=np.int64), np.full(effects.size, most)
-    possible = t_power(high, effects, alpha) >= power
+    possible = t_power(high, effects, alpha, overlap=overlaps) >= power
     while (high - low > 1).any():
         middle = np.where(high - low > 1, (low + high) // 2, high)  # low: too few pairs, high: enough
-        is_enough = t_power(middle, effects, alpha) >= power
+        is_enough = t_power(middle, effects, alpha, overlap=overlaps) >= power
         low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
     needed[known] = np.where(possible, high, np.nan)[inverse]
     return needed
 
 
 def more_seeds_each(
-    means: Floats, sds: Floats, n: NDArray[np.int64], *, alpha: float, open_: NDArray[np.bool_]
+    means: Floats,
+    sds: Floats,
+    n: NDArray[np.int64],
+    *,
+    alpha: float,
+    open_: NDArray[np.bool_],
+    overlap: Floats | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> Floats:
     """How many more pairs each comparison (m,) that is not significant needs, as in `Verdict.more_seeds`.
 
     0 for the others; NaN where no attainable number is enough. `alpha` is the level of one comparison of the family.
+    `overlap` and `folds` are those of each comparison, 0 for seeds; None: all are of seeds.
     """
-    more = pairs_needed_each(means, sds, alpha=alpha) - n
+    more = pairs_needed_each(means, sds, alpha=alpha, overlap=overlap) - n
     constant = np.flatnonzero((sds == 0) & (means != 0))
     more[constant] = math.ceil(math.log2(2 / alpha)) - n[constant]
-    return np.where(open_, np.where(n < 2, np.nan, np.maximum(more, 1.0)), 0.0)
+    if overlap is not None:
+        more[constant[overlap[constant] > 0]] = np.nan
+    more = np.maximum(more, 1.0)
+    if folds is not None:
+        parts = np.maximum(folds, 1)
+        more = np.ceil(more / parts) * parts
+    return np.where(open_, np.where(n < 2, np.nan, more), 0.0)
 
 
 __all__ = ["excludes_zero", "more_seeds_each", "pairs_needed_each"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assay.analysis.draws import DRAWN, Draws
 from assay.analysis.frames import factorized, measured, need, numbers, paired, rows, same_clock
 from assay.analysis.quantities import MEASURES, SCORE, name_of, no_accuracy, ranked_by
 from assay.analysis.seeds import Endings, busy, counted, outcomes_of
@@ -29,6 +30,7 @@ class SeedValues:
         values: (k, seeds): NaN without a result, infinite where worse than any finished trial.
         flagged: (k, seeds): whether foreign load was seen during the trial.
         endings: how the trials of each configuration ended.
+        draws: the test sets, where any is drawn anew; None where all trials have that of the data.
     """
 
     names: tuple[str, ...]
@@ -36,6 +38,7 @@ class SeedValues:
     values: Floats
     flagged: NDArray[np.bool_]
     endings: tuple[Endings, ...]
+    draws: Draws | None = None
 
     @classmethod
     def of(cls, trials: pd.DataFrame, measure: str | None, by: str = "configuration") -> SeedValues:
@@ -72,7 +75,12 @@ class SeedValues:
         words: list[list[str]] = [[] for _ in names]
         for code, word, value in zip(codes.tolist(), outcomes_of(trials).tolist(), values.tolist(), strict=True):
             words[code].append("without a number" if math.isnan(value) and word in ("completed", "stopped") else word)
-        return cls(tuple(names), measure, table, flags, tuple(Endings.of(of_name) for of_name in words))
+        draws = None
+        if DRAWN in trials.columns:
+            order = np.argsort(~np.isnan(values), kind="stable")  # of two of one place, that with a result counts
+            placed = order[[labels[place] != "" for place in seeds[order].tolist()]]
+            draws = Draws.of(trials.iloc[placed], codes[placed], seeds[placed], shape=table.shape)
+        return cls(tuple(names), measure, table, flags, tuple(Endings.of(of_name) for of_name in words), draws)
 
     @classmethod
     def plain(cls, values: Mapping[str, Mapping[int, float]], measure: str) -> SeedValues:
@@ -82,6 +90,10 @@ class SeedValues:
         endings = tuple(Endings.of(["completed"] * len(by_seed)) for by_seed in values.values())
         shape = (len(values), len(seeds))
         return cls(tuple(values), measure, table.reshape(shape), np.zeros(shape, dtype=np.bool_), endings)
+
+    def replicate(self, place: int) -> str:
+        """What the repeats of a configuration are: "seed", "fold" or "re-split"."""
+        return "seed" if self.draws is None else self.draws.word(place)
 
     def means(self) -> Floats:
         """The mean of each configuration over its seeds with a result (k,); NaN without any."""

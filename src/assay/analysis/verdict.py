@@ -10,6 +10,7 @@ from typing import Any
 
 import scipy  # its parts are loaded when they are first used
 
+from assay.analysis.draws import word_of
 from assay.analysis.paired import independent_pairs, pairs_needed
 from assay.analysis.quantities import SCORE
 from assay.analysis.seeds import Endings
@@ -54,6 +55,7 @@ class Verdict:
         look: the number of the interim look and of all looks, if seeds were added until the comparison was decided.
         overlap: test examples / training examples, where the pairs are splits of the same examples; 0 for seeds.
         folds: the number of parts of each cross-validation; 0 for re-splits.
+        incomparable: why the test sets of the pairs do not compare; empty where they do.
     """
 
     names: tuple[str, str]
@@ -82,6 +84,7 @@ class Verdict:
     look: tuple[int, int] | None = None
     overlap: float = 0.0
     folds: int = 0
+    incomparable: str = ""
 
     @property
     def winner(self) -> str | None:
@@ -126,7 +129,11 @@ class Verdict:
         """
         if self.decided or not self.n or not self.comparable or self.difference == 0:
             return False
-        if self.n == 1 or self.deviation == 0:
+        if self.n == 1:
+            return True
+        if self.overlap and self.more_seeds is None:  # no number of splits of the same examples is enough
+            return False
+        if self.deviation == 0:
             return True
         low, high = self.uncorrected
         contradicted = self.p_corrected <= self.alpha or self.smallest_p <= self.alpha < self.p
@@ -165,14 +172,14 @@ class Verdict:
         return "; ".join([self._finding(more), *self._notes(more)])
 
     @property
-    def _replicate(self) -> str:
-        """What a pair is."""
-        return "seed" if not self.overlap else "fold" if self.folds else "re-split"
+    def replicate(self) -> str:
+        """What a pair is: "seed", "fold" or "re-split"."""
+        return word_of(self.overlap, self.folds)
 
     @property
     def _replicates(self) -> str:
         """The pairs in words: "8 seeds", "over 20 re-splits", "over 10 folds (2 x 5)"."""
-        count = f"{self.n} {self._replicate}{'' if self.n == 1 else 's'}"
+        count = f"{self.n} {self.replicate}{'' if self.n == 1 else 's'}"
         if not self.overlap:
             return count
         whole = f" ({self.n // self.folds} x {self.folds})" if self.folds and self.n % self.folds == 0 else ""
@@ -180,9 +187,11 @@ class Verdict:
 
     def _finding(self, more: int | None) -> str:
         first, second = self.names
-        seeds, one = self._replicates, self._replicate
+        seeds, one = self._replicates, self.replicate
         if not self.n:
             return f"cannot compare {first} and {second}: they have no {one} in common"
+        if self.incomparable:
+            return f"cannot compare {first} and {second}: {self.incomparable}"
         if not self.comparable:
             by = f" by {self.measure}" if self.measure else ""
             return f"cannot compare {first} and {second}{by}: a {one} that did not finish has no result to compare"
@@ -234,7 +243,7 @@ class Verdict:
         if tested and self.n < FEW and not self.difference == self.deviation == 0:
             skewed = f"up to {100 * SKEWED_RATE:.0f} %" if self.comparisons == 1 else "many more"
             notes.append(
-                f"fewer than {FEW} {self._replicate}s: assumes nearly normal differences, {skewed} false positives if "
+                f"fewer than {FEW} {self.replicate}s: assumes nearly normal differences, {skewed} false positives if "
                 "they are skewed"
             )
         for name, endings in zip(self.names, self.endings or (), strict=False):
@@ -244,7 +253,7 @@ class Verdict:
 
     def _contradiction(self) -> str:
         """Which test contradicts the t test."""
-        if self.smallest_p > self.alpha:
+        if self.smallest_p > self.alpha or self.overlap:
             return "differences are too coarse"
         if self.p > self.alpha:
             return f"sign-flip test, p = {self.p:.2g}"

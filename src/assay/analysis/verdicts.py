@@ -225,7 +225,8 @@ class Best:
 
     `ties` are the configurations without a significant difference, `unresolved` those from which only the number of
     seeds leaves it open for so many comparisons. `test_mean` is its test accuracy where `measure` is another one.
-    `verdicts` are those of the best against the others, or with a baseline, against that.
+    `verdicts` are those of the best against the others, or with a baseline, against that. `replicate` is what its
+    repeats are: "seed", or "fold" or "re-split" where test sets are drawn.
     """
 
     name: str
@@ -241,6 +242,7 @@ class Best:
     unresolved: tuple[str, ...] = ()
     test_mean: float = np.nan
     verdicts: tuple[Verdict, ...] = ()
+    replicate: str = "seed"
 
     def sentence(self) -> str:
         """The best configuration in words, with its evidence."""
@@ -250,7 +252,7 @@ class Best:
         if self.test_mean == self.test_mean:
             test = on_test(quantity)
             sentence += f"{test.label} {test.text(self.test_mean)}, "
-        sentence += f"{self.n} seed{'' if self.n == 1 else 's'}"
+        sentence += f"{self.n} {self.replicate}{'' if self.n == 1 else 's'}"
         sentence += "" if self.n == self.trials else f" of {self.trials}"
         sentence += "".join(f", {note}" for note in self.endings.notes())
         sentence += f" (selected on {quantity.split})" if quantity.split else ""
@@ -259,7 +261,7 @@ class Best:
         sentence += f"; it beats {_named(self.beats)}{corrected}" if self.beats else ""
         if self.unresolved:
             count = f"{self.comparisons:,} comparisons" if self.comparisons > 1 else "a comparison"
-            sentence += f"; too few seeds for {count} to decide against {_named(self.unresolved)}"
+            sentence += f"; too few {self.replicate}s for {count} to decide against {_named(self.unresolved)}"
         sentence += f"; no significant difference from {_named(self.ties)}" if self.ties else ""
         sentence += corrected if self.ties and not self.beats and not self.unresolved else ""
         return sentence + (f"; no result for {listed(self.unmeasured)}" if self.unmeasured else "")
@@ -326,6 +328,7 @@ def best(
         unresolved,
         float(SeedValues.of(trials, on_test(quantity).column, by).means()[place]) if has_test else np.nan,
         tuple(verdicts),
+        seeds.replicate(place),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.analysis.draws import COLUMNS as DRAWS
 from assay.analysis.families import against, chosen, pairs_among
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import SeedValues
@@ -65,9 +66,16 @@ def verdicts(
     seeds = SeedValues.of(pd.concat(frames, ignore_index=True), column)
     made = chosen(seeds, [(names[id(a)], names[id(b)]) for a, b in pairs], alpha=alpha).verdicts()
     for verdict in made:
-        if not verdict.n:
-            raise CannotTellError(f"{verdict.names[0]} and {verdict.names[1]} have no seed in common")
+        _check_pairs(verdict)
     return made
+
+
+def _check_pairs(verdict: Verdict) -> None:
+    """Checks that two sides have pairs, on equal test sets. Raises: CannotTellError."""
+    if not verdict.n:
+        raise CannotTellError(f"{verdict.names[0]} and {verdict.names[1]} have no {verdict.replicate} in common")
+    if verdict.incomparable:
+        raise CannotTellError(verdict.sentence())
 
 
 def check_looks(sides: Sequence[SideValues], measured: Measured, *, family: str = "claim") -> None:
@@ -109,8 +117,7 @@ def _of_study(a: SideValues, b: SideValues, measured: Measured, *, alpha: float,
     else:
         made = pairs_among(seeds, [a.name, b.name], alpha=alpha)
     verdict = next(v for v in made.verdicts() if set(v.names) == {a.name, b.name})
-    if not verdict.n:
-        raise CannotTellError(f"{a.name} and {b.name} have no seed in common")
+    _check_pairs(verdict)
     return verdict if verdict.names == (a.name, b.name) else verdict.reversed()
 
 
@@ -141,7 +148,7 @@ def _rows(side: SideValues, name: str, *, column: str, by_seed: bool, shift: flo
 
 _KEPT = (
     *("trial", "repeat", "outcome", "classes", "data", "origin", "timing", "threads", "machine", "level", "engine"),
-    *("busy", "cohort", "budget_seconds"),
+    *("busy", "cohort", "budget_seconds", *DRAWS),
 )
 
 __all__ = ["FAMILIES", "verdicts"]

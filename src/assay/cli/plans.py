@@ -14,6 +14,7 @@ from assay.cli.printing import note
 from assay.errors import AssayError, listed, shortened
 from assay.report.notes import Note, grouped, line
 from assay.report.text import duration
+from assay.studies.repeats import repeats_text
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -31,6 +32,8 @@ def plan_sentence(execution: Execution) -> str:
     counted = [job for job in execution.open if job.seconds is None]
     separate_iterations = sum(trial.iterations for job in counted for trial in job.trials)
     sentence = f"{execution.name}: {counts['trials']:,} trials"
+    drawn = dict.fromkeys(repeats_text(plan.study.settings) for plan in execution.plans)
+    sentence += "".join(f" ({text})" for text in drawn if text)
     for plan in execution.plans:
         sentence += "".join(f"; {note}" for note in folded_notes(plan))
     lost = {key: labels for plan in execution.plans for key, labels in plan.lost.items()}
@@ -132,7 +135,9 @@ def announce(execution: Execution, *, yes: bool) -> None:
 def data_notes(execution: Execution) -> list[str]:
     """What stands out in the data of a run, each sentence once, after the name of its data set."""
     notes = {(trial.recipe.data.name, note) for trial in execution.trials.values() for note in trial.notes}
-    return [f"{name}: {note}" for name, note in sorted(notes)]
+    names = sorted({name for name, _ in notes})
+    by_name = {name: grouped((name, note) for of, note in sorted(notes) if of == name) for name in names}
+    return [f"{name}: {one.sentence}" for name in names for one in by_name[name]]
 
 
 def confirm_if_large(seconds: float, weights_bytes: int, *, yes: bool) -> None:

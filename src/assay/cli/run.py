@@ -62,6 +62,17 @@ def run(
     repeats: Annotated[
         int | None, typer.Option(help="Number of paired seeds per configuration.", show_default=_FROM_STUDY)
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Test each repeat on another of K parts of all examples: cross-validation.",
+            metavar="K",
+            show_default=_FROM_STUDY,
+        ),
+    ] = None,
+    split_seeds: Annotated[
+        bool, typer.Option("--split-seeds", help="Draw a test set anew from all examples for each repeat.")
+    ] = False,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds to undecided comparisons, at most six times.")
     ] = False,
@@ -102,9 +113,11 @@ def run(
         refuse_format(table_format, "--plan prints no table; --json has its counts")
     trainer = engine if command is None else parse_command(command, engine).model_dump()
     settings = {"engine": trainer, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
+    settings |= {"folds": folds, "split_seeds": split_seeds or None}
     changes: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     given: dict[str, Value] = {"set": sets or [], "data": data, "engine": engine, "command": command, "device": device}
     given |= {"threads": threads, "timing": timing, "repeats": repeats, "until_decided": until_decided, "part": part}
+    given |= {"folds": folds, "split_seeds": split_seeds}
     given |= {"allow_code": allow_code, "yes": yes, "store": typed_store(store), "json": as_json}
     given |= {**table_format.as_option, "on": on if on != "local" else None}
     same = "run the same command, without --again, to resume" if again else "run the same command to resume"

@@ -104,6 +104,16 @@ def split(dataset: Dataset, *, train: int | None, validation: int) -> tuple[NDAr
     return training, drawn
 
 
+def trained_on(examples: int, *, train: int | None, validation: int) -> int:
+    """How many of the training examples `split` trains on.
+
+    >>> trained_on(120, train=None, validation=20), trained_on(120, train=100, validation=20)
+    (100, 100)
+    """
+    first = examples if train is None else train
+    return first if validation <= examples - first else first - validation
+
+
 def notes_of(dataset: Dataset, training: NDArray[np.int64], validation: NDArray[np.int64]) -> tuple[str, ...]:
     """Sentences on a data set and on its split into the rows that `split` gave."""
     drawn = dataset.y_train[validation] if len(validation) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,4 +139,19 @@ def _note(draw: Draw, trained: int, tested: int, regression: bool, *, has_own: b
     return note + ("; results do not compare with published ones on the data's own test set" if has_own else "")
 
 
-__all__ = ["Draw", "resampled", "rows_of"]
+_COUNTS = re.compile(r"the test set (?:was drawn anew from|is fold \d+ of \d+ of) [^:]*: ([\d,]+) of ([\d,]+)(?:;|$)")
+
+
+def drawn_counts(notes: Iterable[str]) -> tuple[int, int] | None:
+    """The test examples that were drawn, and all examples, from the notes of a result; None without such a note.
+
+    >>> drawn_counts([_note(Draw(folds=5, fold=1), 1200, 300, False, has_own=True)])
+    (300, 1500)
+    """
+    for note in notes:
+        if found := _COUNTS.match(note):
+            return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+    return None
+
+
+__all__ = ["Draw", "drawn_counts", "resampled", "rows_of"]

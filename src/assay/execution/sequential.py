@@ -71,10 +71,11 @@ def until_decided(
     seeds that selected it.
 
     Raises:
-        AssayError: The study has one configuration only, or fewer than 3 repeats.
+        AssayError: The study has one configuration only, or fewer than 3 repeats, or its test sets are drawn anew.
     """
     if measure is None:
         measure = "r2" if next(iter(study.candidates())).recipe.is_regression else "accuracy"
+    _refuse_draws(study)
     step = study.settings.repeats
     labels = list(dict.fromkeys(candidate.label for candidate in study.candidates()))
     if step < 3:
@@ -103,6 +104,21 @@ def until_decided(
         keep_winners(store, study.name, measure=measure)
     _fresh(decision, study, store, run, measure)
     return decision
+
+
+def _refuse_draws(study: Study) -> None:
+    """Refuses repeats, or configurations, with test sets of their own: looking again is corrected for seeds alone."""
+    if study.settings.draws_anew:
+        key = "folds" if study.settings.folds is not None else "split_seeds"
+        raise AssayError(
+            f"until decided: {key} gives every repeat another test set of the same examples, and more of them do not "
+            "decide a comparison as more seeds do; leave one of them out"
+        )
+    if len({candidate.recipe.data.draw for candidate in study.candidates()}) > 1:
+        raise AssayError(
+            "until decided: some configurations have another test set than others (data.split, data.folds, data.fold), "
+            "so that they do not compare; give all of them one test set"
+        )
 
 
 def _trials(store: Store, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from assay.analysis import targets, verdicts
+from assay.analysis.draws import overlaps_of, pairing
 from assay.analysis.effort import comparable, comparable_costs, effort
 from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
@@ -26,7 +27,7 @@ Frame = Any  # a pandas frame, whose stubs know too little of it
 _PAIRS = 4  # verdicts in words
 _OPTIMAL = 6  # Pareto-optimal configurations in words
 BASELINE = "baseline"  # the configuration of a one-at-a-time design that all others are compared with
-TIED_BY = "95 %, paired seeds, uncorrected"
+TIED_BY = "95 %, paired {word}s, uncorrected"
 PACKED = " (packed: the trials ran in parallel)"
 _ENDINGS = {"diverged": "diverged", "timed_out": "timed out", "missing": "without a result"}
 
@@ -124,9 +125,9 @@ def _pareto(trials: Frame) -> list[str]:
             f"{shortened(kept, _OPTIMAL, separator='; ')}."
         )
         if tied:
-            sentences.append(
-                f"No trade-off beyond noise, tied ({TIED_BY}): {shortened(tied, _OPTIMAL, separator='; ')}."
-            )
+            by_noise = TIED_BY.format(word=_word(of_engine))
+            listed_ties = shortened(tied, _OPTIMAL, separator="; ")
+            sentences.append(f"No trade-off beyond noise, tied ({by_noise}): {listed_ties}.")
     return sentences
 
 
@@ -137,9 +138,10 @@ def _score_text(measure: str, value: float) -> str:
 
 def _ties(names: list[str], trials: Frame, gain: str) -> dict[str, str]:
     """The configuration that each Pareto-optimal one ties with, as in the chart; "" for a trade-off of its own."""
-    columns = (trials[column].tolist() for column in ("configuration", "repeat"))
+    labels, repeats = (trials[column].tolist() for column in ("configuration", "repeat"))
     values = (numbers(trials, column).tolist() for column in ("seconds", gain))
-    return dict(zip(names, tied_names(names, zip(*columns, *values, strict=True)), strict=True))
+    rows = zip(labels, pairing(trials, repeats), *values, strict=True)
+    return dict(zip(names, tied_names(names, rows, overlaps=overlaps_of(trials, labels)), strict=True))
 
 
 def _by_engine(trials: Frame) -> list[tuple[str, Frame]]:
@@ -242,9 +244,12 @@ def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> st
     sentence = (
         f"Least effort{on}{of_ranked}: {least['configuration']}, {least['effort']:.4g} s of training / {SCORE.name}"
     )
-    sentence += _packed(fair) + _ended(least)
+    word = _word(fair)
+    sentence += _packed(fair) + _ended(least, word)
     if len(listed_rows) > 1 and least["effort"] > 0:
-        sentence += f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that{_ended(most)}"
+        sentence += (
+            f"; most: {most['configuration']}, {most['effort'] / least['effort']:.3g} times that{_ended(most, word)}"
+        )
     unranked = ranking[ranking["rank"].isna() & (ranking["diverged"] + ranking["timed_out"] > 0)]
     if len(unranked):
         unfinished = listed([str(name) for name in unranked["configuration"].tolist()])
@@ -253,10 +258,15 @@ def _least_effort(fair: Frame, engine: str, *, names: set[str], goal: str) -> st
     return sentence + (f"; seconds of a {BUSY}: {listed(busy)}" if busy else "") + "."
 
 
-def _ended(row: Any) -> str:
+def _word(trials: Frame) -> str:
+    """What the trials of a configuration are called: seeds, unless their test sets are drawn anew."""
+    return "trial" if overlaps_of(trials, [str(name) for name in trials["configuration"].tolist()]) else "seed"
+
+
+def _ended(row: Any, word: str) -> str:
     """How many trials of a row of the ranking did not finish, in words; empty if all did."""
     parts = [f"{row[column]} {word}" for column, word in _ENDINGS.items() if row[column]]
-    return f" ({', '.join(parts)} of {row['trials']} seeds)" if parts else ""
+    return f" ({', '.join(parts)} of {row['trials']} {word}s)" if parts else ""
 
 
 def own_clocks(trials: Frame) -> list[str]:
@@ -307,10 +317,10 @@ def _to_target(curves: Frame) -> Callable[[Frame], list[str]]:
     return sentences
 
 
-def _arrivals(row: Any, unit: str) -> str:
+def _arrivals(row: Any, unit: str, word: str) -> str:
     """How often and how soon a configuration reaches a target, in words."""
     median = f", median {row['median']:,.0f} {unit}" if row["median"] == row["median"] else ""
-    return f"{row['configuration']}: {row['reached']} of {row['trials']} seeds{_ended(row)}{median}"
+    return f"{row['configuration']}: {row['reached']} of {row['trials']} {word}s{_ended(row, word)}{median}"
 
 
 def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: str = "test") -> list[str]:
@@ -322,10 +332,11 @@ def target_sentences(trials: Frame, curves: Frame, accuracy: float, *, split: st
     if not any(table["reached"].tolist()):
         return [f"No trial reaches {goal}."]
     unit = f"{targets.unit_of(trials, 'iteration')}s"
+    word = _word(trials)
     surest, soonest = table.iloc[0], table.sort_values("restricted_mean", kind="stable").iloc[0]
     is_both = surest["configuration"] == soonest["configuration"]
-    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit)}"
-    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit)}"
+    sentence = f"{goal} is reached {'first' if is_both else 'most often'} by {_arrivals(surest, unit, word)}"
+    sentence += "" if is_both else f"; soonest, with misses counted, by {_arrivals(soonest, unit, word)}"
     measured = table["unmeasured"] < table["trials"]  # a curve that counts epochs has no iteration to reach it at
     never = table[(table["reached"] == 0) & measured]["configuration"].tolist()
     never_by = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,10 +26,12 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> list[Note]:
     >>> grouped([("a", "odd"), ("b", "odd"), ("a", "odd")])
     [Note(sentence='odd', configurations=('a', 'b'))]
     """
-    labels: dict[str, dict[str, None]] = {}
+    pairs, labels = list(pairs), dict[str, dict[str, None]]()
     sentences: dict[str, dict[str, None]] = {}
+    drawn = Counter(label for label, sentence in dict.fromkeys(pairs) if _OF_DRAWS[0].match(sentence))
+    alike = (_OF_RESULTS, *_OF_DRAWS) if any(count > 1 for count in drawn.values()) else (_OF_RESULTS,)
     for label, sentence in pairs:
-        kind = _kind(sentence)
+        kind = _kind(sentence, alike)
         labels.setdefault(kind, {})[label] = None
         sentences.setdefault(kind, {})[sentence] = None
     return [Note(_joined(list(sentences[kind])), tuple(names)) for kind, names in labels.items()]
@@ -37,10 +40,17 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> list[Note]:
 _OF_RESULTS = re.compile(r"the network answers '|[0-9,]+ of [0-9,]+ hidden relu units are dead")
 """Notes that nearly every trial has in its own words, with another class or another number."""
 
+_OF_DRAWS = (
+    re.compile(r"the test set (is fold|was drawn anew)"),
+    re.compile(r"[0-9,]+ of [0-9,]+ test examples \("),
+    re.compile(r"(the targets were standardised|values of|the test (accuracy|R2),) "),
+)
+"""Notes that each test set has in its own words, where a configuration has several."""
 
-def _kind(sentence: str) -> str:
+
+def _kind(sentence: str, alike: Iterable[re.Pattern[str]]) -> str:
     """What notes have in common that differ only in a class or a number; any other note is its own kind."""
-    return re.sub(r"'[^']*'|[0-9][0-9,]*", "#", sentence) if _OF_RESULTS.match(sentence) else sentence
+    return re.sub(r"'[^']*'|-?[0-9][0-9,.]*", "#", sentence) if any(one.match(sentence) for one in alike) else sentence
 
 
 def _joined(sentences: list[str]) -> str:

@@ -153,7 +153,7 @@ def comparison_sections(study: StudyResults, trials: Frame, *, folds: bool) -> l
     table = made.table()
     table.attrs["measure"] = selected_by(trials)
     is_many = bool(made.verdicts) and made.verdicts[0].comparisons > 1
-    notes = [f"Over paired seeds: {made.about}."]
+    notes = [f"Over paired {made.replicate}s: {made.about}."]
     notes += ["Intervals of significant differences are simultaneous, p is corrected for all comparisons."] * is_many
     notes += [f"* {made.alone}."] if made.alone else []
     shown, total = len(made.verdicts), made.total
@@ -167,7 +167,8 @@ def comparison_sections(study: StudyResults, trials: Frame, *, folds: bool) -> l
     names, rows = study.matrix()
     if len(names) > 2:
         caption = (
-            "+ the row is significantly better than the column, − worse, · no significant difference or too few seeds"
+            "+ the row is significantly better than the column, − worse, · no significant difference or too few "
+            f"{made.replicate}s"
         )
         count = trials["configuration"].nunique()
         caption += f"; the {len(names)} best of {count:,} configurations" if len(names) < count else ""

@@ -46,6 +46,11 @@ class Comparisons:
         return table_of(self.verdicts)
 
     @property
+    def replicate(self) -> str:
+        """What the pairs are: "seed", "fold" or "re-split"."""
+        return next((verdict.replicate for verdict in self.verdicts if not verdict.incomparable), "seed")
+
+    @property
     def alone(self) -> str:
         """What a star in the table means; empty without one."""
         starred = [verdict for verdict in self.verdicts if verdict.interval_text().endswith("*")]
@@ -167,7 +172,7 @@ def finding_of(verdict: Verdict) -> str:
         return "better" if verdict.winner == verdict.names[0] else "worse"
     if verdict.difference == verdict.deviation == 0:
         return "equal"
-    return "too few seeds" if verdict.too_few else "not significant"
+    return f"too few {verdict.replicate}s" if verdict.too_few else "not significant"
 
 
 def in_order(table: pandas.DataFrame, names: Sequence[str]) -> pandas.DataFrame:

@@ -21,6 +21,7 @@ from assay.analysis.quantities import (
     name_of,
     score_of,
 )
+from assay.results.draws import drawn_columns
 from assay.store.curves import POINT, Curves
 from assay.store.records import PROCESSOR
 from assay.store.rows import recipe_of
@@ -67,6 +68,8 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
     for name in COLUMNS:
         if is_of_confusion(name):
             columns[name] = of_confusion.pop(name, np.full(len(rows), np.nan))
+    for name, cells in drawn_columns(rows).items():
+        columns[name] = cells
     _add_ledgers(columns, rows)
     _leave_other_task(columns)
     while of_confusion:  # of a hundred thousand trials there is room for one copy
@@ -81,6 +84,7 @@ def trial_frame(rows: StudyRows, *, study: str, axes: Mapping[str, str], scores:
         unchanged += ["seed", "repeat", "threads"]
     for name in unchanged:
         columns[name] = pandas.Series(rows.cells(name), dtype=object)
+
     from assay.analysis.seeds import with_floors  # which imports pandas
 
     frame = pandas.DataFrame(columns, copy=False)

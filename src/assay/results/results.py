@@ -149,7 +149,8 @@ class Results:
             `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, and for up to 100 classes
             `precision:CLASS`, `recall:CLASS` and `f1:CLASS`. A study of regressions has `r2` and
             `rmse` (on the test set, in the target's units) in place of `accuracy` and of these. What a trial did not
-            measure is missing.
+            measure is missing. Where test sets are drawn anew, `draw_split`, `draw_folds`, `draw_fold` and
+            `draw_overlap` (test examples / training examples) say which.
         """
         return self._framed(self._every_row) if every_seed else own_copy(self._frame)
 
@@ -293,10 +294,14 @@ class Results:
     def split_note(self) -> str:
         """That verdicts over seeds hold on one split, with the error of its test set where it has few examples.
 
-        "" where the test set has 2,000 examples or more, where its size is not stored, or without an accuracy.
+        "" where the test set has 2,000 examples or more, where its size is not stored, or without an accuracy. And
+        where the repeats of a configuration have test sets of their own, over which its verdicts show the spread.
         """
+        from assay.analysis.draws import overlaps_of
         from assay.analysis.split_error import split_sentence
 
+        if overlaps_of(self._frame, [str(name) for name in self._frame["configuration"]]):
+            return ""
         counts = [sum(map(sum, matrix)) for matrix in self.confusions().values()]
         means = self._summary["accuracy"].tolist() if counts else []  # the best of single trials would state too little
         accuracies = [mean for mean in means if mean == mean]

@@ -31,6 +31,7 @@ from assay.recipe.settings import Data
 from assay.recipe.texts import Texts
 from assay.studies.devices import AUTO, auto_device, device_notes
 from assay.studies.keys import started_key, trajectory_keys, trial_key
+from assay.studies.repeats import of_repeat
 from assay.studies.settings import Settings
 from assay.studies.space import Value
 from assay.studies.study import Study
@@ -263,6 +264,12 @@ class Planner:
         """The trial of a recipe. Raises: RecipeError, DataError, EngineError, CodeError."""
         return self.trials(recipe, 1, engine)[0]
 
+    def repeats(self, recipe: Recipe, count: int, engine: str | Command | None = None) -> list[Trial]:
+        """The trials of so many repeats of a recipe, each on its test set if these are drawn. Raises: as `trial`."""
+        if not self.settings.draws_anew:
+            return self.trials(recipe, count, engine)
+        return [self.trial(of_repeat(recipe, self.settings, repeat), engine) for repeat in range(count)]
+
     def trials(self, recipe: Recipe, seeds: int, engine: str | Command | None = None) -> list[Trial]:
         """The trials of a recipe with its seed and the next ones, so many. Raises: as `trial`."""
         dataset, n, notes, test_counts = self._facts(recipe)
@@ -361,7 +368,7 @@ def plan(study: Study, *, repeats: Mapping[str, int] | None = None, load_data: L
         dropped.update(candidate.dropped)
         label, count = candidate.label, seeds[candidate.label]
         try:
-            made = planner.trials(candidate.recipe, count, candidate.engine)
+            made = planner.repeats(candidate.recipe, count, candidate.engine)
         except AssayError as error:
             sentences = error.problems if isinstance(error, RecipeError) else (str(error),)
             for sentence in sentences:

@@ -13,6 +13,7 @@ from assay.engines.program import Command
 from assay.errors import RecipeError
 from assay.parts.part import Count, Part, Positive, Unit, WholeNumber, one_of
 from assay.recipe.messages import sentences
+from assay.recipe.settings import Folds
 from assay.studies.designs import DESIGNS
 from assay.studies.search.seeds import SeedSettings
 from assay.studies.search.settings import Halving, SearchSettings
@@ -38,7 +39,12 @@ class Settings(Part):
         name: The name under which the study is stored.
         about: A sentence about the question that the study answers; the report begins with it.
         design: "grid", "one-at-a-time", "random", "list" or "search".
-        repeats: Number of paired seeds of each configuration, from the baseline's seed on.
+        repeats: Number of paired seeds of each configuration, from the baseline's seed on; with `folds` a multiple of
+            these, and by default their number.
+        folds: Number of parts of a cross-validation: each repeat is tested on the next part, and every further `folds`
+            repeats cut the examples anew. Such repeats are compared by the corrected resampled t test.
+        split_seeds: Whether each repeat draws a test set of its own from all examples, with its number as `data.split`.
+            With `folds` it changes nothing.
         draws: Number of combinations that the design "random" draws.
         seed: The seed of these draws.
         timing: "isolated" (one trial at a time, with all cores) or "packed" (one trial per core).
@@ -58,6 +64,8 @@ class Settings(Part):
     about: str = ""
     design: one_of("design", DESIGNS) = "grid"  # pyright: ignore[reportInvalidTypeForm]
     repeats: Annotated[Count, Unit("seeds")] = 1
+    folds: Annotated[Folds | None, Field(examples=[5])] = None
+    split_seeds: bool = False
     draws: Annotated[Count, Unit("combinations")] = 20
     seed: WholeNumber = 1
     timing: one_of("timing", dict.fromkeys(TIMINGS)) = "isolated"  # pyright: ignore[reportInvalidTypeForm]
@@ -69,6 +77,31 @@ class Settings(Part):
     keep: Literal["checkpoint", "winners", "nothing"] = "checkpoint"
     save_best: bool = False
     search: SearchSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_repeat_for_each_fold(cls, table: Any) -> Any:
+        if not isinstance(table, Mapping):
+            return table
+        given: Mapping[str, Any] = table  # pyright: ignore[reportUnknownVariableType]
+        folds = given.get("folds")
+        is_count = isinstance(folds, int) and not isinstance(folds, bool)
+        return {**given, "repeats": folds} if is_count and given.get("repeats") is None else given
+
+    @model_validator(mode="after")
+    def _whole_cross_validations(self) -> Settings:
+        if self.folds is not None and self.repeats % self.folds:
+            least = max(1, self.repeats // self.folds) * self.folds
+            raise ValueError(
+                f"repeats: got {self.repeats}; expected a multiple of folds = {self.folds}, such as {least} or "
+                f"{least + self.folds}, so that every example is tested equally often"
+            )
+        return self
+
+    @property
+    def draws_anew(self) -> bool:
+        """Whether each repeat has another test set, drawn from all examples."""
+        return self.folds is not None or self.split_seeds
 
     @model_validator(mode="after")
     def _keeps_what_it_saves(self) -> Settings:

@@ -28,6 +28,7 @@ from assay.studies.axis_tables import axis
 from assay.studies.candidates import Candidate, Space
 from assay.studies.designs import DESIGNS
 from assay.studies.hints import axes_hint, study_hint
+from assay.studies.repeats import draw_problems
 from assay.studies.search.problems import point_problems, search_problems, unparsed_problems
 from assay.studies.search.space import exclude_each_other
 from assay.studies.settings import Settings, keys_at
@@ -111,6 +112,7 @@ class Study:
         axes = _axes(raw, design, problems, baseline)
         if settings.model_fields_set or "search" not in raw:  # the settings have no error
             problems += search_problems(settings, baseline, axes)
+        problems += draw_problems(settings, baseline, axes)
         study = cls(settings, baseline, axes, dict(raw))
         if not problems:
             study._count(problems)

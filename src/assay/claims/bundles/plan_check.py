@@ -14,6 +14,7 @@ from assay.engines.program import Command
 from assay.errors import AssayError, shortened
 from assay.recipe.model import Recipe
 from assay.results.results import DECIDED
+from assay.studies.repeats import of_repeat
 from assay.studies.rerun import rerun
 from assay.studies.study import Candidate, Study
 from assay.system.limits import TRIALS
@@ -87,9 +88,8 @@ def _trainings(study: Study, places: set[tuple[str, int]]) -> dict[tuple[str, in
     candidates = {candidate.label: candidate for candidate in study.candidates()}
     texts: dict[tuple[str, int], str] = {}
     for label, repeat in places:
-        recipe = candidates[label].recipe
-        form = recipe.canonical() | {"seed": recipe.seed + repeat}
-        texts[label, repeat] = json.dumps([form, str(candidates[label].engine)], sort_keys=True)
+        recipe = of_repeat(candidates[label].recipe, study.settings, repeat)
+        texts[label, repeat] = json.dumps([recipe.canonical(), str(candidates[label].engine)], sort_keys=True)
     return texts
 
 
@@ -118,9 +118,8 @@ def _rows(study: Study, members: list[Row], trials: Mapping[str, Row], data: Dat
 
 def _unlike(study: Study, candidate: Candidate, repeat: int, trial: Row, data: DataSets) -> Iterator[str]:
     """How a trial differs from the one that a configuration asks for, a sentence each."""
-    asked, stored = candidate.recipe, Recipe.stored(json.loads(trial["recipe"]))
-    if repeat:
-        asked = asked.model_copy(update={"seed": asked.seed + repeat})
+    asked = of_repeat(candidate.recipe, study.settings, repeat)
+    stored = Recipe.stored(json.loads(trial["recipe"]))
     dataset = data.find(trial["data"], trial["data_checksum"])
     without = () if dataset else _OF_EXAMPLES
     if dataset:

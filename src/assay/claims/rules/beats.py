@@ -43,7 +43,9 @@ def compared(asked: Asked, measured: Measured) -> list[Verdict]:
 def answered(made: list[Verdict], holds: bool | None, reason: str) -> Answer:
     """An answer with its verdicts as evidence."""
     few = min(verdict.n for verdict in made)
-    notes = [skew_note(few, one_sided=False)] if few >= FEW else []  # with fewer, each sentence has a note of its own
+    of_seeds = not any(verdict.overlap for verdict in made)  # the rates of others were not measured
+    with_note = few >= FEW and of_seeds  # with fewer, each sentence has a note of its own
+    notes = [skew_note(few, one_sided=False)] if with_note else []
     evidence = "; ".join(filter(None, [*said_once([verdict.sentence() for verdict in made]), *notes]))
     return Answer(holds, evidence, "" if holds is not None else reason, {"verdicts": [v.plain() for v in made]})
 

@@ -25,10 +25,11 @@ def equivalence(asked: Asked, left: SideValues, right: SideValues, measured: Mea
     quantity = left.quantity
     scale, unit = (100, "points") if quantity.is_fraction else (1, quantity.unit)
     low, high = (scale * (end - tolerance) for end in (above.low, above.high))
-    seeds = f"{above.n} seed{'' if above.n == 1 else 's'}"
+    seeds = f"{above.n} {above.replicate}{'' if above.n == 1 else 's'}"
     difference = above.difference - tolerance
     text = f"{scale * difference:.3g} {unit}".rstrip() + interval_text(low, high, alpha=alpha)
-    notes = [note] if (note := skew_note(above.n, one_sided=True)) else []
+    note = "corrected resampled t test" if above.overlap else skew_note(above.n, one_sided=True)
+    notes = [note] if note else []
     notes += [note for name, e in zip(above.names, above.endings or (), strict=False) for note in e.notes(name)]
     evidence = "; ".join([f"{left.name} minus {right.name}: {text}, {seeds}", *notes])
     reason = "the interval of the difference is not inside the tolerance" if holds is None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assay.claims.amounts import difference_text
+from assay.claims.draws import check_same_sets
 from assay.claims.measured import CannotTellError, Measured, SideValues
 from assay.claims.rules.rule import (
     EVERY,
@@ -58,6 +59,7 @@ def common(left: SideValues, right: SideValues) -> list[tuple[float, float]]:
     if right.side.constant is not None:
         return [(value, right.side.constant) for value in left.known()]
     is_stated = bool(left.side.values or right.side.values)  # these have repeats, and no seeds
+    check_same_sets(left, right)
     first, second = ((side.by_repeat() if is_stated else side.values) for side in (left, right))
     seeds = [seed for seed in first if seed in second]
     if not seeds:

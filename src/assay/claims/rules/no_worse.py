@@ -29,6 +29,8 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
     if asked["family"] != "claim":
         (verdict,) = verdicts([(left, right)], measured, alpha=asked.alpha, family=asked["family"])
         low, high = sorted((sign * verdict.low, sign * verdict.high))
+        if verdict.overlap and not verdict.deviation > 0:
+            return answered([verdict], None, f"equal differences on all {verdict.replicate}s decide nothing")
         holds = False if high < -margin else True if low >= -margin else None
         return answered([verdict], holds, "the interval contains the margin")
     if same_training(left, right):
@@ -45,14 +47,16 @@ def _of_shifted(shifted: Verdict, left: SideValues, right: SideValues, *, shift:
     scale, unit = (100, "points") if quantity.is_fraction else (1, quantity.unit)
     low, high = (scale * (end - shift) for end in (shifted.low, shifted.high))
     interval = interval_text(low, high, alpha=alpha)
-    seeds = f"{shifted.n} seed{'' if shifted.n == 1 else 's'}"
+    seeds = f"{shifted.n} {shifted.replicate}{'' if shifted.n == 1 else 's'}"
     difference = f"{scale * (shifted.difference - shift):.3g} {unit}{interval}, {seeds}"
-    notes = [note] if (note := skew_note(shifted.n, one_sided=True)) else []
+    note = "corrected resampled t test" if shifted.overlap else skew_note(shifted.n, one_sided=True)
+    notes = [note] if note else []
     notes += [f"seconds of a {BUSY}"] if shifted.is_busy else []
     notes += [f"{shifted.left_busy} more with seconds of a {BUSY} left out"] if shifted.left_busy else []
     notes += [note for name, e in zip(shifted.names, shifted.endings or (), strict=False) for note in e.notes(name)]
     evidence = "; ".join([f"{left.name} minus {right.name}: {difference}", *notes])
-    needed = f"; about {more} more seeds needed" if (more := shifted.more_seeds) and holds is None else ""
+    more = shifted.more_seeds if holds is None else None
+    needed = f"; about {more} more {shifted.replicate}s needed" if more else ""
     figures = {"verdict": shifted.plain(), "margin": abs(shift), "difference": shifted.difference - shift}
     reason = f"the interval contains the margin{needed}" if holds is None else ""
     return Answer(holds, evidence, reason, figures)

@@ -8,6 +8,7 @@ from typing import Any
 from assay.analysis.frames import FINISHED
 from assay.analysis.seeds import ENDED
 from assay.claims.agreement import TOLERANCE, WORDS, Agreement, Run, of_loss, of_score
+from assay.claims.draws import check_independent
 from assay.claims.measured import VALUE, Measured, SideValues
 from assay.claims.rules.rule import Answer, Asked, Key, Rule, figures_of
 
@@ -22,6 +23,7 @@ def _words(asked: Asked) -> str:
 
 def _answer(asked: Asked, measured: Measured) -> Answer:
     side = measured.read(asked.side("side"))
+    check_independent([side])
     runs = runs_of(side, measured)
     word = "" if asked["word"] == _EXACT else asked["word"]
     if side.quantity.kind == "loss":

@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.analysis.seeds import UNFLAGGED, busy
 from assay.claims.comparing import check_looks
+from assay.claims.draws import check_independent
 from assay.claims.measured import CannotTellError, Measured, SideValues
 from assay.claims.rules.bound_tests import interval_text, tested
 from assay.claims.rules.less import common as paired_values
@@ -62,6 +63,7 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
 def _tested(asked: Asked, measured: Measured, left: SideValues, right: SideValues) -> Answer:
     """The logarithms of the ratios of paired seeds against those of the bounds."""
     check_looks([left, right], measured)
+    check_independent([left, right])
     pairs, left_out = _quiet_pairs(left, right)
     if not all(math.isfinite(a) and math.isfinite(b) and a > 0 and b > 0 for a, b in pairs):
         raise CannotTellError(f"{left.name} and {right.name}: a ratio needs two numbers above 0 on every seed")

@@ -12,6 +12,7 @@ from assay.analysis import targets
 from assay.analysis.frames import numbers
 from assay.analysis.quantities import AXES
 from assay.claims.comparing import check_looks
+from assay.claims.draws import check_independent
 from assay.claims.measured import CannotTellError, Measured, SideValues
 from assay.claims.rules.arrival_tests import Arrival, enough, sooner
 from assay.claims.rules.rule import Answer, Asked, Key, Rule
@@ -42,6 +43,7 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
     times, arrived = _columns(by_seed)
     if asked["significant"]:
         check_looks([side], measured)
+        check_independent([side])
     median = targets.median_time(times, arrived)
     shown = "not reached by half" if median is None else f"median {median:,.4g} {_UNITS[asked['by']]}"
     evidence = f"{side.name}: {sum(arrived)} of {len(times)} seeds reach it, {shown}"
@@ -86,6 +88,7 @@ def _faster(
     most = asked["times_at_most"]
     if asked["significant"]:
         check_looks([than], measured)
+        check_independent([than])
         return _signs(own[0], of_than, asked, evidence, figures)
     if median is None and other is None:
         return Answer(None, evidence, "neither side reaches the target on half of its seeds", figures)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from assay.claims.comparing import check_looks
+from assay.claims.draws import check_independent
 from assay.claims.measured import CannotTellError, Measured
 from assay.claims.rules.bound_tests import tested
 from assay.claims.rules.rule import (
@@ -62,6 +63,7 @@ def _tested(asked: Asked, measured: Measured) -> Answer:
     """The mean over seeds against each bound."""
     side = measured.read(asked.side("side"))
     check_looks([side], measured)
+    check_independent([side])
     values = np.asarray(side.known())
     if not np.isfinite(values).all():
         raise CannotTellError(f"{side.endings.ended_text(side.name)}: the mean over seeds is not known")

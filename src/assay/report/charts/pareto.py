@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.analysis.draws import overlaps_of, pairing
 from assay.analysis.effort import comparable_within
 from assay.analysis.frames import own
 from assay.analysis.pareto import undominated
@@ -111,7 +112,7 @@ def accuracy_against_time(
     )
     notes = [
         f"configurations: {len(means):,}, trials (grey): {len(seeds):,}, Pareto-optimal (orange): {len(front):,}",
-        _ties_note(front, seeds),
+        _ties_note(front, seeds, word="trial" if overlaps_of(trials, words(trials, by)) else "seed"),
         f"{len(shown):,} of the trials drawn, extremes kept" if len(shown) < len(seeds) else "",
         f"{len(drawn):,} of the means drawn" if len(means) > len(drawn) else "",
         omitted(len(trials) - len(seeds), f"trials without {score.label} or time"),
@@ -131,14 +132,16 @@ def _seen(corners: Rows, score: Quantity) -> str:
     return f"Pareto-optimal from {' to '.join(words_of)}" if words_of else "no configuration is Pareto-optimal"
 
 
-def _ties_note(front: Frame, seeds: Frame) -> str:
+def _ties_note(front: Frame, seeds: Frame, *, word: str) -> str:
     """How many of the front are no trade-off beyond noise, or why it is not known."""
     if len(front) < 2:
         return ""
     if int(seeds.groupby("name", sort=False).size().loc[front["name"].tolist()].max()) < 2:
         return "one seed each: whether the steps of the front exceed noise is not known"
     count = int((front["tie"] != "").sum())
-    return f"{count:,} of them tie with another within noise (hollow; 95 %, paired seeds, uncorrected)" if count else ""
+    return (
+        f"{count:,} of them tie with another within noise (hollow; 95 %, paired {word}s, uncorrected)" if count else ""
+    )
 
 
 def _seeds(trials: Frame, by: str) -> Frame:
@@ -193,8 +196,13 @@ def _timed(trials: Frame, by: str) -> tuple[Frame, str]:
 def _ties(names: list[str], trials: Frame, by: str) -> list[str]:
     """The name of the optimal configuration that each ties with within noise, empty for a trade-off of its own."""
     repeats = trials["repeat"].tolist() if "repeat" in trials.columns else range(len(trials))
-    columns = (words(trials, by), repeats, numbers(trials, "seconds"), numbers(trials, ranked_by(trials).column))
-    return tied_names(names, zip(*columns, strict=True))
+    columns = (
+        words(trials, by),
+        pairing(trials, repeats),
+        numbers(trials, "seconds"),
+        numbers(trials, ranked_by(trials).column),
+    )
+    return tied_names(names, zip(*columns, strict=True), overlaps=overlaps_of(trials, words(trials, by)))
 
 
 def _statuses(means: Frame, front: Frame) -> list[str]:

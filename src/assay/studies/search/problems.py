@@ -101,11 +101,15 @@ def _of_task(search: SearchSettings, baseline: Mapping[str, Any]) -> Iterator[st
         yield "search.target: is an accuracy, and a regression has none; use target_loss"
 
 
+_MEASURED_ON = {"data", *(f"data.{key}" for key in ("name", "validation", "task", "split", "folds", "fold"))}
+"""The keys that say on which examples scores are measured."""
+
+
 def _of_keys(axes: Sequence[Axis]) -> Iterator[str]:
     """The errors of axes that set what the scores are measured on, or the seed."""
     for axis in axes:
         touched = axis.touches()
-        if changed := sorted(key for key in touched if key in ("data", "data.name", "data.validation", "data.task")):
+        if changed := sorted(touched & _MEASURED_ON):
             yield f"axes.{axis.name}: sets {changed[0]}, so that scores would be measured on different examples"
         if "seed" in touched:
             yield (
