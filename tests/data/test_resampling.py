@@ -13,7 +13,7 @@ import assay
 from assay.data.cache import DataCache
 from assay.data.datasets import load
 from assay.data.prepare import prepare
-from assay.data.resampling import Draw, resampled, rows_of
+from assay.data.resampling import Draw, rows_of
 from assay.errors import DataError, RecipeError
 from assay.recipe.model import Recipe
 
@@ -148,4 +148,4 @@ def test_prepared_folds_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_a_draw_a_data_set_is_itself() -> None:
     data = load("iris")
-    assert resampled(data, None) is data
+    assert data.drawn(None) is data

@@ -20,9 +20,7 @@ from assay.analysis.frames import numbers
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-COLUMNS = DRAWS
-"""The columns of a frame of trials with the draw of each."""
-DRAWN = COLUMNS[0]
+DRAWN = DRAWS[0]
 """The column that is there where any trial of a study has a draw."""
 OWN = 0
 """The code of the test set that comes with the data."""
@@ -113,7 +111,7 @@ def codes_of(trials: pd.DataFrame) -> tuple[Places, tuple[str, ...]] | None:
     """The number of the test set of each trial (N,), and what each number is called; None without any draw."""
     if DRAWN not in trials.columns:
         return None
-    columns = (numbers(trials, name).tolist() for name in COLUMNS[:3])
+    columns = (numbers(trials, name).tolist() for name in DRAWS[:3])
     words = [_word(*cells) for cells in zip(*columns, strict=True)]
     if not any(words):
         return None
@@ -161,4 +159,4 @@ def overlaps_of(trials: pd.DataFrame, names: Sequence[str]) -> Mapping[str, floa
     return {name: max((x for x in overlaps[name] if x == x), default=math.inf) for name in several}
 
 
-__all__ = ["COLUMNS", "DRAWN", "NONE", "OWN", "Draws", "codes_of", "overlaps_of", "pairing", "word_of"]
+__all__ = ["DRAWN", "NONE", "OWN", "Draws", "codes_of", "overlaps_of", "pairing", "word_of"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.draws import COLUMNS as DRAWS
+from assay.analysis.axis_columns import DRAWS
 from assay.analysis.families import against, chosen, pairs_among
 from assay.analysis.quantities import MEASURES
 from assay.analysis.seed_values import SeedValues

@@ -15,7 +15,7 @@ from assay.data.labels import Classes, read_labels
 from assay.data.layout import check_order, in_order
 from assay.data.notes import dataset_notes
 from assay.data.picture_style import PictureStyle, picture_style
-from assay.data.resampling import Draw, resampled
+from assay.data.resampling import Draw, notes_of_draw, rows_of
 from assay.data.scale import scale_of, unit_notes
 from assay.data.targets import REGRESSION, TARGET, is_regression, read_targets
 from assay.errors import DataError
@@ -109,7 +109,24 @@ class Dataset:
             raise DataError(f"{self.name}: its test set was drawn anew already; draw from the original data set")
         if (folds is None) != (fold is None) or (folds is not None and fold is not None and not 1 <= fold <= folds):
             raise DataError(f"{self.name}: got folds {folds} and fold {fold}; expected both, fold from 1 to folds")
-        return resampled(self, Draw(split, folds, fold))
+        return self.drawn(Draw(split, folds, fold))
+
+    def drawn(self, draw: Draw | None) -> Dataset:
+        """The data set with the test set of a draw; without one, itself.
+
+        The checksum stays that of the data set that is drawn from, and so does its scale. The training examples are in
+        random order, so that the first n of them are a random sample. Raises: DataError.
+        """
+        if draw is None:
+            return self
+        y: NDArray[Any] = np.concatenate([self.y_train, self.y_test])
+        training, test = rows_of(self.name, y, draw, tested=len(self.y_test), classes=self.classes)
+        x: NDArray[Any] = np.concatenate([self.x_train, self.x_test])
+        arrays = {"x_train": x[training], "y_train": y[training], "x_test": x[test], "y_test": y[test]}
+        for array in arrays.values():
+            array.flags.writeable = False
+        notes = notes_of_draw(draw, y, len(test), self.classes, self.assumptions)
+        return replace(self, **arrays, assumptions=tuple(notes), origin=self.checksum)
 
     @cached_property
     def pictures(self) -> PictureStyle | None:

@@ -14,7 +14,7 @@ from assay.data.features import FeatureScaling, feature_scaling, units_note
 from assay.data.labels import Labels
 from assay.data.notes import first_with_all_classes, split_notes
 from assay.data.picture_style import PictureStyle
-from assay.data.resampling import Draw, resampled
+from assay.data.resampling import Draw
 from assay.data.targets import TargetScaling, check_task, is_regression
 from assay.errors import DataError, unknown
 from assay.rng import stream
@@ -213,7 +213,7 @@ def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     if how.scaling not in INPUTS:
         raise DataError(unknown("input scaling", how.scaling, INPUTS))
     check_task(dataset, how.task)
-    dataset = resampled(dataset, how.draw)
+    dataset = dataset.drawn(how.draw)
     training, validation = split(dataset, train=how.train, validation=how.validation)
     whole = len(training) == len(dataset.y_train)
     x_train = dataset.x_train if whole else dataset.x_train[training]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from assay.data.splits import NO_TEST_SET, fractions_of_classes
 from assay.data.targets import is_regression
 from assay.errors import DataError, shortened
 from assay.rng import stream
-
-if TYPE_CHECKING:
-    from assay.data.dataset import Dataset
 
 Rows = NDArray[np.int64]
 _NAMES = 8  # classes named in a sentence
@@ -35,35 +32,6 @@ class Draw:
     fold: int | None = None
 
 
-def resampled(dataset: Dataset, draw: Draw | None) -> Dataset:
-    """The data set with another test set, drawn from its training and test examples together; without a draw, itself.
-
-    The checksum stays that of the data set that is drawn from, and so does its scale. The training examples are in
-    random order, so that the first n of them are a random sample.
-
-    Raises:
-        DataError: There are too few examples for so many parts, or a class would have no training example.
-
-    >>> from assay.data.datasets import load
-    >>> drawn = resampled(load("iris"), Draw(folds=5, fold=1))
-    >>> drawn.x_train.shape, drawn.x_test.shape, drawn.checksum == load("iris").checksum
-    ((120, 4), (30, 4), True)
-    """
-    if draw is None:
-        return dataset
-    y: NDArray[Any] = np.concatenate([dataset.y_train, dataset.y_test])
-    training, test = rows_of(dataset.name, y, draw, tested=len(dataset.y_test), classes=dataset.classes)
-    x: NDArray[Any] = np.concatenate([dataset.x_train, dataset.x_test])
-    arrays = {"x_train": x[training], "y_train": y[training], "x_test": x[test], "y_test": y[test]}
-    for array in arrays.values():
-        array.flags.writeable = False
-    drawn_before = [note for note in dataset.assumptions if note.startswith(NO_TEST_SET)]
-    others = [note for note in dataset.assumptions if note not in drawn_before]
-    note = _note(draw, len(training), len(test), is_regression(y), has_own=not drawn_before)
-    rare = [] if draw.folds is None or is_regression(y) else _rare(dataset, y, draw.folds)
-    return replace(dataset, **arrays, assumptions=(note, *rare, *others), origin=dataset.checksum)
-
-
 def rows_of(name: str, y: NDArray[Any], draw: Draw, *, tested: int, classes: tuple[str, ...] = ()) -> tuple[Rows, Rows]:
     """The rows of all examples to train on, in random order, and to test on, ascending.
 
@@ -77,7 +45,7 @@ def rows_of(name: str, y: NDArray[Any], draw: Draw, *, tested: int, classes: tup
         classes: The names of the classes, for errors.
 
     Raises:
-        DataError: As `resampled`.
+        DataError: There are too few examples for so many parts, or a class would have no training example.
 
     >>> [rows_of("a", np.array([0, 1] * 4), Draw(folds=4, fold=i), tested=2)[1].tolist() for i in (1, 2)]
     [[3, 4], [0, 5]]
@@ -118,24 +86,42 @@ def _check_folds(name: str, y: NDArray[Any], folds: int, classes: tuple[str, ...
         )
 
 
-def _rare(dataset: Dataset, y: NDArray[Any], folds: int) -> list[str]:
+def notes_of_draw(
+    draw: Draw, y: NDArray[Any], tested: int, classes: tuple[str, ...], given: Sequence[str]
+) -> list[str]:
+    """The sentences on a data set whose test set was drawn anew.
+
+    Args:
+        draw: Which test set.
+        y: The labels (N,) of all examples, or targets.
+        tested: The size of the test set.
+        classes: The names of the classes.
+        given: The sentences on the original data set, of which those on its own draw no longer hold.
+    """
+    others = [note for note in given if not note.startswith(NO_TEST_SET)]
+    note = _note(draw, len(y), tested, is_regression(y), has_own=len(others) == len(given))
+    rare = [] if draw.folds is None or is_regression(y) else _rare(y, draw.folds, classes)
+    return [note, *rare, *others]
+
+
+def _rare(y: NDArray[Any], folds: int, classes: tuple[str, ...]) -> list[str]:
     """A sentence on the classes that some of the parts lack."""
-    counts = np.bincount(y, minlength=len(dataset.classes))
-    names = [dataset.classes[k] for k in np.flatnonzero((counts > 0) & (counts < folds))]
+    counts = np.bincount(y, minlength=len(classes))
+    names = [classes[k] for k in np.flatnonzero((counts > 0) & (counts < folds))]
     if not names:
         return []
     which = f"class {names[0]!r} has" if len(names) == 1 else f"classes {shortened(names, _NAMES)} have"
     return [f"{which} fewer examples than there are folds ({folds:,}), so some test sets have none of them"]
 
 
-def _note(draw: Draw, trained: int, tested: int, regression: bool, *, has_own: bool) -> str:
+def _note(draw: Draw, total: int, tested: int, regression: bool, *, has_own: bool) -> str:
     how = "without regard to their targets" if regression else "the same fraction of each class"
     pooled = "the training and test examples" if has_own else "all examples"
     if draw.folds is None:
         note = f"the test set was drawn anew from {pooled} (split {draw.split}), {how}"
     else:
         note = f"the test set is fold {draw.fold} of {draw.folds} of {pooled} (split {draw.split}), {how}"
-    note += f": {tested:,} of {trained + tested:,}"
+    note += f": {tested:,} of {total:,}"
     return note + ("; results do not compare with published ones on the data's own test set" if has_own else "")
 
 
@@ -145,7 +131,7 @@ _COUNTS = re.compile(r"the test set (?:was drawn anew from|is fold \d+ of \d+ of
 def drawn_counts(notes: Iterable[str]) -> tuple[int, int] | None:
     """The test examples that were drawn, and all examples, from the notes of a result; None without such a note.
 
-    >>> drawn_counts([_note(Draw(folds=5, fold=1), 1200, 300, False, has_own=True)])
+    >>> drawn_counts([_note(Draw(folds=5, fold=1), 1500, 300, False, has_own=True)])
     (300, 1500)
     """
     for note in notes:
@@ -154,4 +140,4 @@ def drawn_counts(notes: Iterable[str]) -> tuple[int, int] | None:
     return None
 
 
-__all__ = ["Draw", "drawn_counts", "resampled", "rows_of"]
+__all__ = ["Draw", "drawn_counts", "notes_of_draw", "rows_of"]

@@ -41,7 +41,8 @@ from assay.parts.batches import Batches
 from assay.parts.foreign import engine_problem, is_foreign
 from assay.parts.initials import initial_weights
 from assay.parts.layers import Network, Weights
-from assay.parts.modules import ModuleNetwork, is_module, module_problem
+from assay.parts.module_networks import ModuleNetwork
+from assay.parts.modules import is_module, module_problem
 from assay.parts.optimizers import Optimizer
 from assay.parts.schedules import Schedule
 from assay.parts.user_optimizers import checked_factors

@@ -8,15 +8,13 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
+from assay.engines.jax_modules import Tree, module_values, xp
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
 
-Tree = Any  # jax arrays in dicts and tuples; jax's own types are not more precise
-xp: Any = jnp
 nn: Any = jax.nn
 
 FUNCTIONS: dict[str, Callable[[Tree], Tree]] = {
@@ -59,8 +57,6 @@ def forward(
     `products`: the precision of products.
     """
     if isinstance(network, FunctionalNetwork):
-        from assay.engines.jax_modules import module_values
-
         values, after = module_values(network, w, x, batch.key, products=products)
         return _function(output)(values), after if batch.key is not None else {}
     a, running = x, {}

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from assay.engines.jax_layers import Tree, xp
+from assay.engines.module_sentences import backward_failed, not_finite, twice_softmax, without_gradient
 from assay.errors import CodeError
 from assay.parts.activations import OUTPUTS
 from assay.parts.jax_modules import FunctionalNetwork, key_of, types_of
 from assay.parts.losses import LOSSES, head
 from assay.recipe.model import Recipe
+
+Tree = Any  # jax arrays in dicts and tuples; jax's own types are not more precise
+xp: Any = jnp
 
 ROWS = 1_000
 """Examples that a module is given at once in evaluation."""
@@ -150,13 +154,10 @@ class _Trial:
                 "resumed: it draws random numbers from elsewhere than the key that it is given, or keeps state outside"
             )
         if not any(np.any(g) for g in gradients.values()):
-            raise CodeError(f"{self.owner}: its values do not depend on its parameters: no gradient reaches them")
+            raise without_gradient(self.owner)
         self._evaluated(w)
         if self.recipe.model.output in ("log_softmax", "softmax") and _are_probabilities(values):
-            yield (
-                f"{self.owner} returns probabilities, and output {self.recipe.model.output!r} takes another softmax of "
-                "them, which hardly trains; leave the softmax out of the module"
-            )
+            yield twice_softmax(self.owner, self.recipe.model.output)
 
     def _first_weights(self) -> Tree:
         first, second = (self.network.initial(self.recipe.seed) for _ in range(2))
@@ -189,11 +190,9 @@ class _Trial:
         except (MemoryError, CodeError):
             raise
         except Exception as error:
-            message = (str(error).strip().splitlines() or [""])[0]
-            raise CodeError(f"{self.owner} failed in its backward pass: {type(error).__name__}: {message}") from error
+            raise backward_failed(self.owner, error) from error
         if not np.isfinite(values).all():
-            what = "NaN" if np.isnan(values).any() else "infinite values"
-            raise CodeError(f"{self.owner} returned {what} for the first batch, with the weights that it begins with")
+            raise not_finite(self.owner, has_nan=bool(np.isnan(values).any()))
         return np.asarray(values), {name: np.asarray(g) for name, g in gradients.items()}
 
     def _values(self, w: Tree, key: Tree) -> Tree:

@@ -55,7 +55,8 @@ from assay.parts.batches import Batches, make_batches
 from assay.parts.foreign import is_foreign
 from assay.parts.layers import Network
 from assay.parts.losses import LOSSES, head
-from assay.parts.modules import ModuleNetwork, is_module
+from assay.parts.module_networks import ModuleNetwork
+from assay.parts.modules import is_module
 from assay.parts.user_optimizers import checked_step
 from assay.recipe.model import Recipe
 from assay.system.gpu import facts, present

@@ -23,7 +23,7 @@ from assay.engines.torch_trial import TorchTrial
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, exempt_module
 from assay.parts.groups import GroupMember, members_of
-from assay.parts.modules import ModuleNetwork
+from assay.parts.module_networks import ModuleNetwork
 from assay.recipe.model import Recipe
 
 _TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}

@@ -18,7 +18,7 @@ from assay.engines.torch_modules import ROWS, module_values
 from assay.engines.torch_trial import TorchTrial
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool
-from assay.parts.modules import ModuleNetwork
+from assay.parts.module_networks import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.rng import stream
 

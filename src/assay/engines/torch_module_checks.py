@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assay.engines.module_sentences import backward_failed, not_finite, twice_softmax, without_gradient
 from assay.engines.torch_layers import output, xp
 from assay.engines.torch_modules import called, generators_kept, inputs_of, iteration_seed, load_arrays
 from assay.errors import CodeError, listed
 from assay.parts.losses import LOSSES, head
-from assay.parts.modules import ModuleNetwork, as_array, parts_of
+from assay.parts.module_networks import ModuleNetwork, as_array, parts_of
 from assay.recipe.model import Recipe
 
 _ROWS = 32  # of the first batch
@@ -75,10 +76,7 @@ class _Trial:
         if unused:
             yield f"{self.owner}: no gradient reaches {listed(unused)}, so that training leaves it as it is"
         if self.recipe.model.output in ("log_softmax", "softmax") and _are_probabilities(values[0]):
-            yield (
-                f"{self.owner} returns probabilities, and output {self.recipe.model.output!r} takes another softmax of "
-                "them, which hardly trains; leave the softmax out of the module"
-            )
+            yield twice_softmax(self.owner, self.recipe.model.output)
 
     def _made(self) -> Any:
         return self.network.built(self.recipe.seed).to(device=self.x.device, dtype=self.x.dtype)
@@ -99,18 +97,16 @@ class _Trial:
         torch.manual_seed(iteration_seed(self.recipe.seed, t))
         values = called(self.network, module, inputs_of(self.network, self.x), self.recipe, "")
         if not torch.isfinite(values).all():
-            what = "NaN" if torch.isnan(values).any() else "infinite values"
-            raise CodeError(f"{self.owner} returned {what} for the first batch, with the weights that it begins with")
+            raise not_finite(self.owner, has_nan=bool(torch.isnan(values).any()))
         if not values.requires_grad:
-            raise CodeError(f"{self.owner}: its values do not depend on its parameters: no gradient reaches them")
+            raise without_gradient(self.owner)
         function, name = head(self.network.output, self.recipe.loss)
         epsilon = torch.finfo(self.x.dtype).eps
         loss = LOSSES[name].value(xp, output(function, values), self.y, epsilon).sum() / len(self.y)
         try:
             loss.backward()
         except Exception as error:
-            message = (str(error).splitlines() or [""])[0]
-            raise CodeError(f"{self.owner} failed in its backward pass: {type(error).__name__}: {message}") from error
+            raise backward_failed(self.owner, error) from error
         return values.detach()
 
     def _same_pass(self, a: Any, b: Any) -> None:

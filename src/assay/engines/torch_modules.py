@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.errors import CodeError
-from assay.parts.modules import ForeignModel, ModuleNetwork, parts_of
+from assay.parts.module_networks import ModuleNetwork, parts_of
+from assay.parts.modules import ForeignModel
 from assay.recipe.model import Recipe
 from assay.rng import stream
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from assay.engines.base import Checkpoint, Cohort
 from assay.engines.torch_modules import bind, live_buffers, module_at
-from assay.parts.modules import ModuleNetwork
+from assay.parts.module_networks import ModuleNetwork
 from assay.parts.pieces import pieces
 from assay.recipe.model import Recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from assay.errors import AssayError
-from assay.parts.modules import torch_library
+from assay.parts.module_networks import torch_library
 
 Table = dict[str, Any]
 

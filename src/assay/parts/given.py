@@ -16,17 +16,15 @@ from pydantic import create_model
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, kind_of_object, remember
 from assay.parts.libraries import TORCH, Library, library_of, library_of_module
+from assay.parts.module_networks import HANDED_IN, Factory, torch_library
 from assay.parts.modules import (
     GIVEN,
-    HANDED_IN,
-    Factory,
     ForeignModel,
     is_torch_module,
     named_factory,
     register,
     resetting,
     signature_without,
-    torch_library,
 )
 from assay.parts.part import Positive
 from assay.parts.signatures import Signature, complete, problems_of_arguments

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.errors import CodeError, to_install
 from assay.parts.libraries import Adapter, Functional, Library
-from assay.parts.modules import Arrays, ModuleNetwork
+from assay.parts.module_networks import Arrays, ModuleNetwork, first_line
 from assay.parts.signatures import as_arguments
 from assay.parts.stack import Shape
 
@@ -46,26 +46,14 @@ class FunctionalNetwork(ModuleNetwork):
         """A new module, with the weights that it draws from `jax.random.key(seed)`. Raises: CodeError."""
         adapter, factory = self.adapter, self.model.factory()
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         owner = f"model {self.model.name!r}"
         with types_of("float32"):
             key = key_of(seed)
             seeds = {name: value for name, value in adapter.seeding(key).items() if name in factory.seeds}
-
-            def make() -> Any:
-                try:
-                    return factory.make(**arguments, **seeds)
-                except (MemoryError, CodeError):
-                    raise
-                except Exception as error:
-                    raise CodeError(
-                        f"{owner} cannot be made with ({shown}): {type(error).__name__}: {_first(error)}"
-                    ) from error
-
             try:
-                made = adapter.functional(make, key, self.seen)
+                made = adapter.functional(lambda: factory.made(self.model.name, arguments, seeds), key, self.seen)
             except TypeError as error:
-                raise CodeError(f"{owner} {_first(error)}") from error
+                raise CodeError(f"{owner} {first_line(error)}") from error
         _check(made, owner)
         return made
 
@@ -154,7 +142,3 @@ def _kind(array: Any) -> str:
 
 def _as_numpy(array: Any) -> NDArray[Any]:
     return np.array(array, np.float64) if _kind(array) == "f" else np.array(array)
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]

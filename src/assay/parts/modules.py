@@ -8,20 +8,16 @@ needs no permission. What is made of a name under permission stays usable in the
 from __future__ import annotations
 
 import copy
-import importlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from assay.errors import CodeError, has_no, to_install
-from assay.parts.layers import Network
+from assay.errors import CodeError, has_no
+from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.libraries import (
     TORCH,
     Library,
@@ -31,11 +27,11 @@ from assay.parts.libraries import (
     library_of_module,
 )
 from assay.parts.models import Model, OutputName
+from assay.parts.module_networks import HANDED_IN, Arrays, Factory, ModuleNetwork, a_kind, torch_library
 from assay.parts.resets import reinitialised
 from assay.parts.signatures import (
     Plain,
     Signature,
-    as_arguments,
     complete,
     plain,
     problems_of_arguments,
@@ -45,21 +41,8 @@ from assay.parts.sources import identity_of
 from assay.parts.stack import Shape
 from assay.parts.user_optimizers import code_is_allowed, import_user_module, loaded_object, refusal
 
-Arrays = dict[str, NDArray[Any]]
-
-INPUTS, CLASSES = ("inputs", "in_features"), ("classes", "num_classes", "out_features")
-SHAPE, CHANNELS = "input_shape", "in_channels"
-HANDED_IN = (*INPUTS, SHAPE, CHANNELS, *CLASSES)
-"""Arguments that Assay gives where a model's signature has them: the number of values of an example, its shape as the
-module sees it, its channels, and the number of classes."""
-
 GIVEN = "given"
 """The place of a module that a program gave as an object, in this process alone (see `given`)."""
-
-REINITIALISED = (
-    "it is a module that was made already: its reset_parameters draws the first weights by the seed, and those that it "
-    "had are not used"
-)
 
 _RESERVED = ("name", "output", "code")
 
@@ -103,11 +86,7 @@ class ForeignModel(Model):
     def network(self, shape: Shape | int, classes: int) -> ModuleNetwork:
         """The network for examples of a shape. Nothing is made before its arrays are needed, which may raise."""
         shape = (shape,) if isinstance(shape, int) else shape
-        kind = ModuleNetwork
-        if self.library.adapter:
-            from assay.parts.jax_modules import FunctionalNetwork
-
-            kind = FunctionalNetwork
+        kind = FunctionalNetwork if self.library.adapter else ModuleNetwork
         return kind((), self.output, math.prod(shape), classes, model=self, shape=shape)
 
     @property
@@ -204,27 +183,6 @@ def _error(name: str, problems: list[tuple[str, str]]) -> ValidationError:
 # --- factories -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Factory:
-    """What makes the module of a name, the identity of its code, and its signature.
-
-    `resets`: the name is that of a module, which is re-initialised; it is no class and no function. `seeds`: the
-    arguments of its library by which it draws its weights; the signature does not have them.
-    """
-
-    make: Callable[..., Any]
-    code: str
-    signature: Signature
-    resets: bool = False
-    library: Library = TORCH
-    seeds: tuple[str, ...] = ()
-
-    @property
-    def note(self) -> str:
-        """A sentence on the weights that training begins with, or ""."""
-        return REINITIALISED if self.resets else ""
-
-
 _factories: dict[str, Factory] = {}
 
 
@@ -272,7 +230,7 @@ def _checked_factory(name: str, make: object) -> Factory:
     if isinstance(make, type) and not library_of_class(make):
         raise CodeError(f"{name!r} is a class without the base {bases_in_words()}; expected one, or a function")
     if not callable(make):
-        raise CodeError(f"{name!r} is {_a(make)}; expected a class of {bases_in_words()}, or a function")
+        raise CodeError(f"{name!r} is {a_kind(make)}; expected a class of {bases_in_words()}, or a function")
     module = name.partition(":")[0]
     if module == "__main__":
         raise CodeError(
@@ -328,165 +286,6 @@ def is_torch_module(value: object) -> bool:
     return TORCH.is_module(value)
 
 
-# --- the network of a module -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ModuleNetwork(Network):
-    """The arrays of a user's module, in torch's names and layout. It has no layers that Assay knows."""
-
-    model: ForeignModel
-    shape: Shape
-
-    @property
-    def seen(self) -> Shape:
-        """The shape of an example as the module sees it: (channels, height, width), or (D,)."""
-        if len(self.shape) == 2:
-            return 1, *self.shape
-        return (self.shape[2], *self.shape[:2]) if len(self.shape) == 3 else self.shape
-
-    def handed_in(self, signature: Signature) -> dict[str, Any]:
-        """The arguments that Assay gives, of those that the signature has and the recipe does not give."""
-        values: dict[str, Any] = dict.fromkeys(INPUTS, self.inputs) | dict.fromkeys(CLASSES, self.classes)
-        values[SHAPE] = self.seen
-        if len(self.seen) == 3:
-            values[CHANNELS] = self.seen[0]
-        given = dict(self.model.arguments)
-        return {k: v for k, v in values.items() if k in signature.arguments and k not in given}
-
-    def built(self, seed: int) -> Any:
-        """A new module, with the weights that it draws after `torch.manual_seed(seed)`. Raises: CodeError."""
-        torch = torch_library()
-        factory = self.model.factory()
-        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                module = factory.make(**arguments)
-            except (MemoryError, CodeError):
-                raise
-            except Exception as error:
-                raise CodeError(
-                    f"model {self.model.name!r} cannot be made with ({shown}): {type(error).__name__}: {_first(error)}"
-                ) from error
-        self._check(module)
-        return module
-
-    def _check(self, module: Any) -> None:
-        """Raises: CodeError if it is no module, or one whose arrays cannot be trained and stored."""
-        torch, owner = torch_library(), f"model {self.model.name!r}"
-        if not isinstance(module, torch.nn.Module):
-            if other := library_of_module(module) or _with_state(module):
-                raise CodeError(
-                    f"{owner} returned {other.of}, and a function of another library than torch says so by its return "
-                    f"annotation: def net(...) -> {other.base}"
-                )
-            raise CodeError(f"{owner} returned {_a(module)}; expected a torch.nn.Module")
-        arrays = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        unsized = torch.nn.parameter.UninitializedTensorMixin
-        lazy = [name for name, array in arrays.items() if isinstance(array, unsized)]
-        if lazy:
-            raise CodeError(
-                f"{owner}: {lazy[0]!r} has no size before the first batch (a lazy layer); give it one: Assay hands in "
-                f"{', '.join(HANDED_IN)}"
-            )
-        trained = {name: array for name, array in module.named_parameters() if array.requires_grad}
-        if not trained:
-            what = "all of its parameters are frozen" if dict(module.named_parameters()) else "it has no parameters"
-            raise CodeError(f"{owner} cannot be trained: {what}")
-        odd = [name for name, array in trained.items() if not array.is_floating_point() or array.is_sparse]
-        if odd:
-            raise CodeError(f"{owner}: parameter {odd[0]!r} is of type {trained[odd[0]].dtype}; expected real numbers")
-        if slashed := [name for name in arrays if "/" in name]:
-            raise CodeError(f"{owner}: parameter {slashed[0]!r} has a '/' in its name; give it another")
-
-    @cached_property
-    def _made(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-        module = self.built(0)
-        trained, others = parts_of(module)
-        return {n: tuple(a.shape) for n, a in trained.items()}, {n: tuple(a.shape) for n, a in others.items()}
-
-    @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self._made[0]
-
-    @cached_property
-    def buffers(self) -> dict[str, tuple[int, ...]]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shapes of what is not trained: buffers and frozen parameters."""
-        return self._made[1]
-
-    @property
-    def order(self) -> list[str]:
-        """The names of the trained arrays; first those under penalties and weight decay: of two or more dimensions."""
-        return sorted(self.shapes, key=lambda name: len(self.shapes[name]) < 2)
-
-    @property
-    def penalised(self) -> int:
-        return sum(math.prod(shape) for shape in self.shapes.values() if len(shape) >= 2)
-
-    @property
-    def normalises(self) -> bool:
-        return True  # a module may, and nobody knows
-
-    def pooled_first(self) -> ModuleNetwork:
-        return self
-
-    def initial(self, seed: int) -> Arrays:
-        """The arrays before the first iteration, real numbers as float64."""
-        trained, others = parts_of(self.built(seed))
-        return {name: as_array(array, wide=True) for name, array in {**trained, **others}.items()}
-
-    # --- torch's own form ---
-
-    def state_dict(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The arrays as `Module.state_dict()` has them: tied ones under each name, buffers that are not kept left out.
-
-        Raises: CodeError where the module cannot be made here.
-        """
-        return {name: arrays[own] for name, own in self._own_names().items()}
-
-    def arrays_of(self, tensors: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The arrays from those of a state_dict; buffers that it does not keep are those of a new module."""
-        arrays = self.initial(0)
-        return arrays | {own: tensors[name] for name, own in self._own_names().items()}
-
-    def _own_names(self) -> dict[str, str]:
-        """The names of a state_dict, each with ours."""
-        module = self.built(0)
-        ours = {id(array): name for part in parts_of(module) for name, array in part.items()}
-        return {name: ours[id(array)] for name, array in module.state_dict(keep_vars=True).items() if id(array) in ours}
-
-    def code(self, path: str) -> list[str]:
-        """Lines of Python that make the module and load an exported file into it."""
-        factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
-        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        written = "" if factory.resets else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-        return [
-            "from safetensors.torch import load_file",
-            f"from {module} import {place.partition('.')[0]}",
-            "",
-            f"net = {place}{written}",
-            f"net.load_state_dict(load_file({path!r}))",
-        ]
-
-
-def parts_of(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters of a module that are trained, and its other arrays: frozen parameters and buffers, by name."""
-    parameters = dict(module.named_parameters())
-    trained = {name: array for name, array in parameters.items() if array.requires_grad}
-    others = {name: array for name, array in parameters.items() if not array.requires_grad}
-    return trained, others | dict(module.named_buffers())
-
-
-def as_array(tensor: Any, *, wide: bool = False) -> NDArray[Any]:
-    """A copy of a tensor; with `wide`, real numbers as float64. A type that NumPy lacks becomes float32."""
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point() and (wide or tensor.dtype not in (torch_library().float32, torch_library().float64)):
-        tensor = tensor.double() if wide else tensor.float()
-    return np.array(tensor.numpy(), order="C")
-
-
 def arrays_in(tensors: Mapping[str, NDArray[Any]], slots: int) -> tuple[Arrays, Arrays]:
     """Weights (1, *shape) and slots (slots, 1, *shape) in a file, by name; its engine compares them with the module.
 
@@ -502,31 +301,9 @@ def arrays_in(tensors: Mapping[str, NDArray[Any]], slots: int) -> tuple[Arrays, 
     return weights, kept
 
 
-def _with_state(made: object) -> Library | None:
-    """The library of a pair of module and state."""
-    pair: Any = made if isinstance(made, tuple) else (None,)
-    return library_of_module(pair[0]) if pair else None
-
-
-def torch_library() -> Any:
-    """torch. Raises: CodeError where it is not installed."""
-    try:
-        return importlib.import_module("torch")
-    except ImportError:
-        raise CodeError(f"a model that is a module needs torch: {to_install('torch')}") from None
-
-
 def _lists(value: Plain) -> Any:
     return [_lists(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _shown(value: Plain) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _a(value: object) -> str:
-    return f"a {type(value).__name__}" if value is not None else "nothing (None)"
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from assay.analysis.axis_columns import DRAWS as COLUMNS
+from assay.analysis.axis_columns import DRAWS
 from assay.data.prepare import trained_on
 from assay.data.resampling import drawn_counts
 from assay.store.rows import recipe_of
@@ -29,7 +29,7 @@ def drawn_columns(rows: StudyRows) -> dict[str, list[float]]:
                 drawn[number] = data
     if not drawn:
         return {}
-    columns = {name: [math.nan] * len(rows) for name in COLUMNS}
+    columns = {name: [math.nan] * len(rows) for name in DRAWS}
     alike: dict[str, float] = {}
     for number, data in drawn.items():
         columns["draw_split"][number] = float(data.get("split") or 0)

@@ -10,7 +10,6 @@ import numpy as np
 
 from assay.data.datasets import load
 from assay.data.prepare import split
-from assay.data.resampling import resampled
 from assay.errors import AssayError
 from assay.recipe.settings import Data
 from assay.store.rows import recipe_of
@@ -57,7 +56,7 @@ def _examples(how: Data, checksum: str | None) -> int:
     data = load(name, task=how.task)
     if data.checksum != checksum:
         raise AssayError(f"data {name!r} have changed since the training; draw against x = examples instead of epochs")
-    return len(split(resampled(data, how.draw), train=how.train, validation=how.validation)[0])
+    return len(split(data.drawn(how.draw), train=how.train, validation=how.validation)[0])
 
 
 __all__ = ["with_epochs"]

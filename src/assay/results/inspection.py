@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.datasets import load
-from assay.data.resampling import resampled
 from assay.errors import AssayError
 from assay.training.history import History
 from assay.training.prediction import probabilities
@@ -35,7 +34,7 @@ def most_confused(history: History) -> tuple[list[NDArray[Any]], list[str], list
     data = load(history.recipe.data.name)
     if data.checksum != history.data_checksum:
         raise AssayError(f"data {history.recipe.data.name!r} are not those that the trial was trained on any more")
-    data = resampled(data, history.recipe.data.draw)
+    data = data.drawn(history.recipe.data.draw)
     if len(data.shape) != 2 and not (len(data.shape) == 3 and data.shape[2] in (1, 3)):
         raise AssayError(
             f"the examples have shape {data.shape}; only images can be drawn: (height, width), or with 1 or 3 channels"

@@ -15,7 +15,6 @@ from assay.data.cache import DataCache
 from assay.data.dataset import Dataset
 from assay.data.datasets import load
 from assay.data.prepare import notes_of, split
-from assay.data.resampling import resampled
 from assay.data.targets import check_task
 from assay.engines import choose
 from assay.engines.base import Cohort, Engine, state_arrays
@@ -25,7 +24,7 @@ from assay.errors import AssayError, RecipeError
 from assay.parts.batches import examples_seen
 from assay.parts.groups import groups_problems
 from assay.parts.models import flops_training
-from assay.parts.modules import ModuleNetwork
+from assay.parts.module_networks import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.recipe.settings import Data
 from assay.recipe.texts import Texts
@@ -253,7 +252,7 @@ class Planner:
         if data not in self._splits:
             dataset = self.data(data.name, data.task)
             check_task(dataset, data.task)
-            sets = resampled(dataset, data.draw)
+            sets = dataset.drawn(data.draw)
             rows, drawn = split(sets, train=data.train, validation=data.validation)
             counts = [0] if data.task else np.bincount(sets.y_test, minlength=len(sets.classes)).tolist()
             notes = notes_of(sets, rows, drawn)

@@ -22,7 +22,8 @@ from assay.data.targets import TargetScaling
 from assay.engines.base import Checkpoint
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Network, Weights
-from assay.parts.modules import ModuleNetwork, arrays_in, is_module
+from assay.parts.module_networks import ModuleNetwork
+from assay.parts.modules import arrays_in, is_module
 from assay.parts.user_optimizers import UnloadedOptimizer, code_hash
 from assay.recipe.model import Recipe
 from assay.system.file_kinds import PICKLES, kind_of_file
@@ -32,8 +33,8 @@ from assay.system.load import Load
 from assay.training.checked import POINT, Seconds, Whole
 from assay.training.history import History, Point
 from assay.training.ledger import Ledger
-from assay.training.measures import OwnMeasures
 from assay.training.outcome import Outcome
+from assay.training.own_measures import OwnMeasures
 
 FORMAT = 1
 _EXPECTED = "expected weights that `assay train --save` wrote (.safetensors)"

@@ -37,8 +37,8 @@ from assay.recipe.notes import all_notes
 from assay.report.text import number, percent
 from assay.system.load import Load
 from assay.training.ledger import Ledger
-from assay.training.measures import OwnMeasures
 from assay.training.outcome import Outcome
+from assay.training.own_measures import OwnMeasures
 from assay.training.source import NO_RECIPE, Source
 
 if TYPE_CHECKING:

@@ -36,8 +36,9 @@ from assay.training.checks import check_start, recipe_problems
 from assay.training.history import History, Point, cohort_checkpoint, member_checkpoint
 from assay.training.ledger import Ledger
 from assay.training.log_points import next_log_point
-from assay.training.measures import Measures, OwnMeasures
+from assay.training.measures import Measures
 from assay.training.outcome import Outcome
+from assay.training.own_measures import OwnMeasures
 from assay.training.prediction import as_probabilities
 from assay.training.scoring import Scoring
 from assay.training.shares import Share, Taken

@@ -21,7 +21,7 @@ from assay.engines.base import Checkpoint, Cohort, fresh
 from assay.engines.program import Program
 from assay.errors import AssayError, FileError
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Flatten, Network, Pool, Weights
-from assay.parts.modules import ModuleNetwork
+from assay.parts.module_networks import ModuleNetwork
 from assay.recipe.model import Recipe
 from assay.system.files import home_expanded, read_limited, write_atomically
 from assay.system.limits import WEIGHTS_BYTES, WEIGHTS_HEADER_BYTES

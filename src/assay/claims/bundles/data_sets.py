@@ -8,7 +8,6 @@ from assay.data.dataset import Dataset
 from assay.data.datasets import DATASETS, load
 from assay.data.download import REMOTES
 from assay.data.prepare import split
-from assay.data.resampling import resampled
 from assay.errors import AssayError
 from assay.recipe.settings import Data
 
@@ -40,7 +39,7 @@ class DataSets:
         """How many examples of a data set are trained on; split once for all trials. Raises: DataError."""
         key = dataset.checksum, how
         if key not in self._examples:
-            sets = resampled(dataset, how.draw)
+            sets = dataset.drawn(how.draw)
             self._examples[key] = len(split(sets, train=how.train, validation=how.validation)[0])
         return self._examples[key]
 

@@ -17,7 +17,6 @@ from assay.claims.bundles.data_sets import DataSets
 from assay.claims.bundles.differences import ENGINE, LEVEL, Difference, allowed, difference, layers_of
 from assay.claims.bundles.environment import needs_code
 from assay.claims.bundles.tables import Row
-from assay.data.resampling import resampled
 from assay.engines import ENGINES, installed
 from assay.engines.program import Command
 from assay.engines.promises import numerics
@@ -170,7 +169,7 @@ def _repeated(
             engine=_engine(row, definition),
             threads=row["threads"],
         )
-    tested = len(resampled(dataset, recipe.data.draw).y_test)
+    tested = len(dataset.drawn(recipe.data.draw).y_test)
     return _compared(row, published, history, machine, place=place, example=1 / tested)
 
 
