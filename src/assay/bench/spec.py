@@ -65,10 +65,7 @@ def recipe_of(
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")
     data_patch = [with_data(raw, data)] if data else []
     recipe = Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
-    problems = refusals(recipe)
-    if recipe.is_regression:
-        problems.append("data.task: a bench races trainings of classifiers; time a regression with `assay train`")
-    if problems:
+    if problems := refusals(recipe):
         raise RecipeError(problems, source=word)
     return name, recipe
 
