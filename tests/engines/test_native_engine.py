@@ -374,12 +374,13 @@ def test_regressions_that_share_sorted_batches_have_the_bits_of_each_alone(kind:
 
 @pytest.mark.parametrize("batches", ["single", "full"])
 def test_the_padding_of_the_one_output_is_dead(batches: str) -> None:
-    recipe = Recipe.parse({**REGRESSION, "model": {"hidden": [5]}, "optimizer": "momentum", "batches": batches})
+    """Its derivatives are written where those of the first of two hidden layers were."""
+    recipe = Recipe.parse({**REGRESSION, "model": {"hidden": [5, 4]}, "optimizer": "momentum", "batches": batches})
     trained = Run.of("native", recipe)
     trained.go(1, 50)
-    weight, bias, stride = trained.state.native.layout[1]
+    weight, bias, stride = trained.state.native.layout[2]
     memory = trained.state.native.state(0)
-    assert not memory[:, weight : weight + 5 * stride].reshape(-1, 5, stride)[:, :, 1:].any()
+    assert not memory[:, weight : weight + 4 * stride].reshape(-1, 4, stride)[:, :, 1:].any()
     assert not memory[:, bias + 1 : bias + stride].any()
     assert memory[:, bias].all()
 
