@@ -25,4 +25,4 @@ def test_a_model_by_name_has_batches_that_its_data_have(
     word: str, sets: list[str], data: str, expected: tuple[Any, ...]
 ) -> None:
     name, recipe = recipe_of(word, assignments(sets), data=data)
-    assert (name, recipe.model.name, recipe.batches.settings()["size"]) == expected
+    assert (name, recipe.plain()["model"]["name"], recipe.batches.settings()["size"]) == expected
