@@ -14,8 +14,8 @@ from assay.data.prepare import prepare
 from assay.engines import load as load_engine
 from assay.engines.base import Cohort, Splits
 from assay.errors import CodeError, DataError, listed
-from assay.parts.modules import ForeignModel
 from assay.parts.module_networks import ModuleNetwork
+from assay.parts.modules import ForeignModel
 from assay.training.history import History
 
 _TOLERANCE = 1e-3
@@ -66,7 +66,7 @@ def _check_arrays(history: History, trained: ForeignModel) -> None:
         if own[name] != stored[name]
     ]
     if differences:
-        more = f", and {len(differences) - 1:,} more differences" if len(differences) > 1 else ""
+        more = f", and {len(differences) - 1:,} more" if len(differences) > 1 else ""
         raise CodeError(
             f"{_changed(history, trained)}, and the model has other arrays now: {differences[0]}{more}; restore the "
             "file, or train again"
@@ -84,10 +84,9 @@ def _changed(history: History, trained: ForeignModel) -> str:
     """That the source has changed, as the begin of a sentence."""
     now = history.recipe.model
     assert isinstance(now, ForeignModel)
-    files = listed(now.files)
     return (
-        f"model {now.name!r}: {files} (or a package that it uses) changed since training (code {trained.code[:8]} then, "
-        f"{now.code[:8]} now)"
+        f"model {now.name!r}: {listed(now.files)} (or a package that it uses) changed since training "
+        f"(code {trained.code[:8]} then, {now.code[:8]} now)"
     )
 
 

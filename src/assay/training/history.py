@@ -423,6 +423,8 @@ class History:
         Raises:
             DataError: The examples have another shape, are no finite numbers, or are in other units.
             AssayError: The weights were not kept, or diverged.
+            CodeError: The code of a user's module may not be imported, or it has other arrays by now. Where its
+                source has changed and they are the same, `ChangedCodeWarning` warns that it predicts as it is now.
 
         Examples:
             >>> import assay
