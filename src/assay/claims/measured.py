@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.curves import settled
+from assay.analysis.draws import replicate_of
 from assay.analysis.frames import FINISHED, numbers
 from assay.analysis.quantities import MEASURES, Quantity
 from assay.analysis.seeds import ENDED, Endings, counted
@@ -64,6 +65,15 @@ class SideValues:
         """What was measured."""
         return self.side.quantity
 
+    @property
+    def replicate(self) -> str:
+        """What each value is of: "seed", or "fold" or "re-split" where test sets are drawn for each repeat."""
+        return replicate_of(self.frame) if self.study else "seed"
+
+    def notes(self, *, named: bool = False) -> list[str]:
+        """How many of its trials diverged, timed out or have no result; with `named`, of which side."""
+        return self.endings.notes(self.name if named else "", replicate=self.replicate)
+
     def by_repeat(self) -> Mapping[int, float]:
         """What each repeat counts as; stated values are those of the repeats in order."""
         if not self.study:
@@ -74,6 +84,11 @@ class SideValues:
     def known(self) -> list[float]:
         """The values of all seeds that have one."""
         return list(self.values.values())
+
+
+def replicates(left: SideValues, right: SideValues) -> str:
+    """What the common trials of two sides are, such as "seeds"; one of them may be a number in place of trials."""
+    return f"{(left if left.study else right).replicate}s"
 
 
 class Measured:
