@@ -74,7 +74,9 @@ def search(
     target: Annotated[
         str | None, typer.Option(help="Accuracy that seconds or iterations are the time to, e.g. 97.5%.")
     ] = None,
-    target_loss: Annotated[float | None, typer.Option(help="Loss that they are the time to.")] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(help="Loss that they are the time to, as of a regression.")
+    ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option(help="Condition such as 'parameters <= 50_000'. Repeatable.")
     ] = None,
