@@ -86,7 +86,7 @@ def test_all_options_at_once_and_none(name: str) -> None:
 
 def test_changes_additions_and_what_is_left_out() -> None:
     context = parsed("train", ["r.toml", "--again", "--engine", "numpy"])
-    line = same_command(context, without=["again"], start=Path("my w.safetensors"), engine="torch")
+    line = same_command(context, without=["again"], changes={"start": Path("my w.safetensors"), "engine": "torch"})
     assert line == "assay train r.toml --engine torch --start 'my w.safetensors'"
 
 

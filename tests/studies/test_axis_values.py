@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from assay.errors import RecipeError
 from assay.parts.optimizers import RMSprop
@@ -12,6 +13,7 @@ from assay.recipe.model import Recipe
 from assay.recipe.notes import assumed, notes
 from assay.studies.plan import plan
 from assay.studies.rerun import rerun
+from assay.studies.schema import study_schema
 from assay.studies.study import Study
 
 SHORT = {"budget": {"iterations": 5}}
@@ -43,6 +45,37 @@ def test_an_axis_takes_lists_and_tables(form: str) -> None:
     models = [{"layers": ["flatten"]}, {"hidden": [3]}]
     made = recipes({"baseline": SHORT, "axes": axis("model", models)})
     assert [recipe.model.title for recipe in made.values()] == ["sequential linear", "mlp 3"]
+
+
+RANGE = {"low": 1e-4, "high": 0.1, "scale": "log"}
+RATE = "optimizer.learning_rate"
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {RATE: RANGE, "batches.size": {"low": 8, "high": 64}},
+        {"optimizer.lr": RANGE, "batches": {"size": {"low": 8, "high": 64}}},
+        {"optimizer": {"lr": RANGE}, "batches.size": {"low": 8, "high": 64}},
+    ],
+)
+def test_a_range_goes_under_the_name_of_its_key(axes: dict[str, Any]) -> None:
+    keyed = {RATE: {"key": RATE, **RANGE}, "batches.size": {"key": "batches.size", "low": 8, "high": 64}}
+    ours, theirs = ({"design": "random", "draws": 5, "baseline": SHORT, "axes": written} for written in (axes, keyed))
+    assert list(recipes(ours).items()) == list(recipes(theirs).items())
+    assert [error.message for error in Draft202012Validator(study_schema()).iter_errors(ours)] == []
+
+
+def test_the_condition_of_a_range_stays_with_it() -> None:
+    when = {"optimizer": "adam"}
+    raw = {"design": "search", "search": {"trials": 3}, "baseline": SHORT}
+    study = Study.parse({**raw, "axes": {"optimizer": ["adam", "sgd"], "optimizer.lr": {**RANGE, "when": when}}})
+    assert {axis.name: axis.when for axis in study.axes}[RATE] == {"optimizer": ("adam",)}
+
+
+def test_a_range_under_another_name_asks_for_its_key() -> None:
+    with pytest.raises(RecipeError, match=r'axes\.rate\.low: .* write key = "optimizer\.learning_rate" above'):
+        Study.parse({"design": "random", "draws": 2, "axes": {"rate": {"low": 0.1, "high": 0.2}}})
 
 
 def test_a_wrong_value_in_a_list_is_an_error_of_its_own_configuration() -> None:

@@ -34,6 +34,8 @@ from assay.system.load import BUSY
 
 COSTS = ("seconds", "flops")
 
+Places = NDArray[np.int64]
+
 
 def comparable(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The largest group of trials with one timing, machine and number of threads, and a sentence on what is excluded.
@@ -76,12 +78,32 @@ def comparable_costs(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return changed, "; ".join(filter(None, (f"{_timed(trials)} leave out {left_out}", assumed, _remedy(list(groups)))))
 
 
+def comparable_on_engines(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The same for rankings of each engine's trials alone: those of its own largest group stay.
+
+    >>> frame = pd.DataFrame({"timing": ["isolated"] * 2 + ["packed"], "machine": "3f2a", "threads": 2, "seconds": 1.0})
+    >>> comparable_on_engines(frame.assign(engine=["numpy", "numpy", "native"]))[0]["seconds"].tolist()
+    [1.0, 1.0, 1.0]
+    """
+    timed, groups, group, rank = _clocked(trials)
+    if not (apart := rank > 0).any():
+        return trials, ""
+    engine = _engine_codes(trials)[timed]
+    concerned = np.unique(group[np.isin(engine, engine[apart])])
+    counts = np.bincount(group[apart], minlength=len(groups))
+    left_out = "; ".join(described(groups[number], int(counts[number])) for number in np.flatnonzero(counts))
+    changed = _without_times(trials, timed[apart])
+    assumed = assumed_levels(rows(changed, np.isfinite(numbers(changed, "seconds"))))
+    remedy = _remedy([groups[number] for number in concerned.tolist()])
+    return changed, "; ".join(filter(None, (f"{_timed(trials)} leave out {left_out}", assumed, remedy)))
+
+
 def comparable_within(trials: pd.DataFrame, *, by: str = "configuration") -> pd.DataFrame:
     """All trials, without the times and efforts that do not compare with others of their configuration.
 
-    Of a configuration with times of several groups of `comparable`, those of the largest group of the study that it has
-    stay. Where `comparable_costs` leaves times of a configuration, these are the same, so that all tables and charts
-    show one median of it.
+    Of a configuration with times of several groups of `comparable`, those of its engine's largest group that it has
+    stay. Where `comparable_on_engines` leaves times of a configuration, these are the same, so that all tables and
+    charts show one median of it.
 
     >>> frame = pd.DataFrame({"timing": ["isolated"] * 2 + ["packed"], "machine": "3f2a", "threads": 2, "seconds": 1.0})
     >>> comparable_within(frame.assign(configuration=["a", "b", "b"]))["seconds"].tolist()
@@ -89,19 +111,41 @@ def comparable_within(trials: pd.DataFrame, *, by: str = "configuration") -> pd.
     """
     if not {*CLOCK, "seconds", by} <= set(trials.columns):
         return trials
-    timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
-    if not timed.size or len(groups := clocks(trials.iloc[timed])) < 2:
+    timed, groups, group, rank = _clocked(trials)
+    if len(groups) < 2:
         return trials
-    group = np.empty(timed.size, dtype=np.int64)
-    for number, members in enumerate(groups.values()):
-        group[members] = number
+    order = rank * len(groups) + group  # a configuration of two engines keeps the times of one group too
     codes, names = factorized([str(name) for name in trials[by].tolist()])
-    first = np.full(len(names), len(groups))
-    np.minimum.at(first, codes[timed], group)
-    return _without_times(trials, timed[group != first[codes[timed]]])
+    first = np.full(len(names), len(groups) ** 2)
+    np.minimum.at(first, codes[timed], order)
+    return _without_times(trials, timed[order != first[codes[timed]]])
 
 
-def _without_times(trials: pd.DataFrame, apart: NDArray[np.int64]) -> pd.DataFrame:
+def _clocked(trials: pd.DataFrame) -> tuple[Places, list[tuple[str, ...]], Places, Places]:
+    """The positions of the trials with times of ours, all groups of `clocks`, and of each trial its group and its rank.
+
+    The rank of a group is its place among those of the trial's engine, the largest first.
+    """
+    timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
+    group, rank = np.empty(timed.size, dtype=np.int64), np.empty(timed.size, dtype=np.int64)
+    numbered: dict[tuple[str, ...], int] = {}
+    engine = _engine_codes(trials)[timed]
+    for code in np.unique(engine):
+        of_engine = np.flatnonzero(engine == code)
+        for place, (clock, members) in enumerate(clocks(trials.iloc[timed[of_engine]]).items()):
+            group[of_engine[members]] = numbered.setdefault(clock, len(numbered))
+            rank[of_engine[members]] = place
+    return timed, list(numbered), group, rank
+
+
+def _engine_codes(trials: pd.DataFrame) -> Places:
+    """A number for each trial's engine; 0 for all where they are not known."""
+    if "engine" not in trials.columns:
+        return np.zeros(len(trials), dtype=np.int64)
+    return factorized([str(name) for name in trials["engine"].tolist()])[0]
+
+
+def _without_times(trials: pd.DataFrame, apart: Places) -> pd.DataFrame:
     """The trials, those at these positions without their times and efforts."""
     changed, leaves = trials.copy(), np.isin(np.arange(len(trials)), apart)
     for column in (name for name in ("seconds", "processor_seconds", "effort") if name in changed.columns):

@@ -287,8 +287,13 @@ def described(clock: tuple[str, ...], count: int) -> str:
         curves = f"{count} imported curve{'' if count == 1 else 's'}"
         return f"{curves} with seconds of another framework ({timing.partition(': ')[2]}), machine {machine}"
     trials = f"{count} trial{'' if count == 1 else 's'}"
-    where = f"{trials} {timing} on machine {machine[:8]} with {threads} thread{'' if threads == '1' else 's'}"
+    used = "on one core each" if timing.startswith("packed") and threads == UNKNOWN else _in_words(threads)
+    where = f"{trials} {timing} on machine {machine[:8]} {used}"
     return where + (f", instruction level {level[0]}" if level and level[0] else "")
+
+
+def _in_words(threads: str) -> str:
+    return f"with {threads} thread{'' if threads == '1' else 's'}"
 
 
 def _absent(value: object) -> bool:

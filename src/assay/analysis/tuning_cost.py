@@ -66,11 +66,10 @@ def best_within(scores: ArrayLike, seconds: ArrayLike, budgets: ArrayLike, order
     """
     ends = np.cumsum(np.asarray(seconds, np.float64)[orders], axis=1)  # (O, n)
     best = np.maximum.accumulate(np.asarray(scores, np.float64)[orders], axis=1)
-    of_budget: list[float] = []
-    for budget in np.asarray(budgets, np.float64):
-        count = (ends <= budget * (1 + 1e-12)).sum(axis=1)  # trials that ended, in each order
-        of_budget.append(float(best[np.arange(len(best)), count - 1].mean()) if count.min() else np.nan)
-    return np.asarray(of_budget)
+    within = np.asarray(budgets, np.float64) * (1 + 1e-12)
+    count = np.stack([np.searchsorted(of_order, within, side="right") for of_order in ends])  # that ended: (O, B)
+    means = np.take_along_axis(best, np.maximum(count - 1, 0), axis=1).mean(axis=0)
+    return np.where(count.min(axis=0) > 0, means, np.nan)
 
 
 def draws(trials: Frame, *, by: str | None, measure: str) -> tuple[Frame, list[str]]:
@@ -100,13 +99,9 @@ def draws(trials: Frame, *, by: str | None, measure: str) -> tuple[Frame, list[s
     seeds = int(grouped.size().max())
     if seeds > 1:
         notes.append(f"up to {seeds} seeds per configuration: a draw has their mean score and the sum of their seconds")
-    table = grouped.agg(score=("score", "mean"), seconds=("seconds", _whole_sum))
-    return table.reset_index(), notes
-
-
-def _whole_sum(values: Any) -> float:
-    """The sum; NaN if one is missing."""
-    return float(values.sum(skipna=False))
+    table = grouped.agg(score=("score", "mean"), seconds=("seconds", "sum"), known=("seconds", "count"))
+    table["seconds"] = table["seconds"].where(table["known"] == grouped.size())  # one without seconds is not free
+    return table.drop(columns="known").reset_index(), notes
 
 
 def _word(value: object) -> str:
@@ -167,7 +162,8 @@ def _by_seconds(scores: Floats, seconds: Floats, seed: int) -> Frame:
     expected = best_within(scores, seconds, budgets, _orders(n, of_all, seed, "order of draws"))
     resampled: list[Floats] = []
     for number, places in enumerate(_resamples(n, seed)):
-        orders = places[_orders(n, count, seed, f"order of resample {number}")]
+        again = places[_orders(n, count - 1, seed, f"order of resample {number}")]
+        orders = np.concatenate([places[None], again])  # a resample is drawn in a random order already
         resampled.append(best_within(scores, seconds, budgets, orders))
     return _banded(budgets, expected, np.stack(resampled))
 
@@ -191,7 +187,7 @@ def _spaced(most: int) -> list[int]:
 
 def _orders(n: int, count: int, seed: int, purpose: str) -> NDArray[np.int64]:
     """Random orders of n draws (count, n)."""
-    return stream(seed, purpose).uniform(count * n).reshape(count, n).argsort(axis=1)
+    return np.stack([stream(seed, purpose, row).permutation(n) for row in range(count)])
 
 
 def _resamples(n: int, seed: int) -> Iterator[NDArray[np.int64]]:

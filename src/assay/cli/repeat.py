@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
@@ -15,7 +15,9 @@ _LEFT_OUT = ("DEFAULT", "DEFAULT_MAP")
 """Sources of values that were not typed; the command finds them again."""
 
 
-def same_command(context: typer.Context, *, without: Collection[str] = (), **changes: Value) -> str:
+def same_command(
+    context: typer.Context, *, without: Collection[str] = (), changes: Mapping[str, Value] | None = None
+) -> str:
     """The line that runs a command again with what was given to it.
 
     Args:
@@ -27,6 +29,7 @@ def same_command(context: typer.Context, *, without: Collection[str] = (), **cha
     """
     words: list[str] = []
     options: dict[str, Value] = {}
+    changes = changes or {}
     for parameter in context.command.params:
         name = str(parameter.name)
         source = context.get_parameter_source(name)

@@ -40,7 +40,7 @@ def print_results(
 
 def print_rankings(results: Results, table_format: TableFormat) -> None:
     """Prints the configurations by what selects them and by effort, with what is left out and the notes."""
-    from assay.analysis.effort import comparable_costs
+    from assay.analysis.effort import comparable_on_engines
     from assay.analysis.frames import own
     from assay.analysis.quantities import MEASURES, SCORE, TEST_SCORE, no_accuracy
     from assay.analysis.summaries import ranked as by
@@ -64,7 +64,7 @@ def print_rankings(results: Results, table_format: TableFormat) -> None:
         screen.print(tables.study(table.head(_MOST_ROWS), f"{results.name}: by effort{title}"))
     if reason := no_accuracy(trials, "no ranking by effort: it is training seconds / accuracy"):
         note(reason)
-    for sentence in (left_out, comparable_costs(trials)[1]):
+    for sentence in (left_out, comparable_on_engines(trials)[1]):
         note(sentence) if sentence else None
     if len(summary) > _MOST_ROWS:
         rows = f"showing {_MOST_ROWS} of {len(summary):,} configurations"

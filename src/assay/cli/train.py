@@ -31,7 +31,7 @@ from assay.cli.progress import run_with_progress, training_bar
 from assay.cli.repeat import same_command
 from assay.errors import AssayError, FileError
 from assay.report.text import file_stem
-from assay.system.command_line import Value, command_line
+from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 
 if TYPE_CHECKING:
@@ -271,9 +271,9 @@ class _Repeat:
     context: typer.Context
     store: str | None
 
-    def text(self, **changes: Value) -> str:
-        """The command that trains the same again, with some options changed."""
-        return same_command(self.context, **changes)
+    def text(self, start: Path | None = None) -> str:
+        """The command that trains the same again, from these weights if there are any."""
+        return same_command(self.context, changes=None if start is None else {"start": start})
 
     def show(self, key: str) -> str:
         """The command that shows a trial."""
@@ -365,7 +365,7 @@ def _finish(trained: _Trained, files: _Files, *, name: str, printed: tuple[bool,
         files = _Files(files.folder, weights, None)
     _print(trained, _write(history, files, f"{name}-{history.recipe.key()[:8]}.png"), printed)
     if interrupted:
-        line = repeat.text(start=files.weights)
+        line = repeat.text(files.weights)
         note(f"interrupted after {history.iterations:,} iterations; resume with: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from assay.data.targets import REGRESSION
 from assay.rng import stream
 
 
+@cache
 def bundled(name: str) -> Dataset:
     """The set that scikit-learn's `load_NAME` returns, with a fifth of each class as test set by a fixed draw."""
     x, y, classes = _rows(name)
@@ -25,6 +27,7 @@ def bundled(name: str) -> Dataset:
     return dataset.noting([note])
 
 
+@cache
 def diabetes() -> Dataset:
     """The set that scikit-learn's `load_diabetes` returns, with a fifth as test set by a fixed draw.
 

@@ -28,7 +28,11 @@ from assay.errors import DataError, unknown
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set by name: how it is loaded, and a line about it."""
+    """A data set by name: how it is loaded, and a line about it.
+
+    Those that scikit-learn carries are made once in a process: their arrays are read-only, and what they are asked for,
+    such as the style of their pictures, takes longer than a short training.
+    """
 
     load: Callable[[], Dataset]
     about: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from assay.rng import stream
 _TEST_EXAMPLES = 360  # a fifth of the 1,797
 
 
+@cache
 def digits() -> Dataset:
     """The 1,797 digits of 8 x 8 pixels that scikit-learn carries, values 0 to 16: 1,437 to train on, 360 to test on.
 
@@ -45,6 +47,7 @@ def _rows() -> NDArray[np.float64]:
     return np.column_stack([bunch.data, bunch.target])
 
 
+@cache
 def digits_28() -> Dataset:
     """The same digits and the same split in MNIST's frame: enlarged to 20 x 20 pixels in the middle of 28 x 28.
 

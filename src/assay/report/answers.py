@@ -10,7 +10,7 @@ import pandas as pd
 
 from assay.analysis import targets, verdicts
 from assay.analysis.draws import overlaps_of, pairing
-from assay.analysis.effort import comparable, comparable_costs, effort
+from assay.analysis.effort import comparable, comparable_on_engines, effort
 from assay.analysis.families import SeedValues, against
 from assay.analysis.frames import groups, is_imported, listed, numbers, paired
 from assay.analysis.pareto import front
@@ -105,7 +105,7 @@ def _with_baseline(family: Sequence[Verdict]) -> list[str]:
 def _pareto(trials: Frame) -> list[str]:
     """The configurations that no other one beats in both training time and accuracy, for each engine."""
     gain = verdicts.selection(paired(trials))
-    fair, _ = comparable_costs(paired(trials))
+    fair, _ = comparable_on_engines(paired(trials))
     sentences: list[str] = []
     for engine, of_engine in _by_engine(fair):
         table: Frame = front(of_engine, gain=gain)
@@ -182,12 +182,12 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
     """The rankings of a summary by effort, each with the end of its title: one for each engine.
 
     The configurations that reach the default target come first, so that those that did not train do not lead. Times
-    that do not compare with those of most trials are left out, as `comparable_costs` says.
+    that do not compare with those of most trials of their engine are left out, as `comparable_on_engines` says.
     """
     if task_of(trials) is REGRESSION:  # it has no effort
         return []
     names, goal, nothing_learned = reached_by(trials)
-    fair, left_out = comparable_costs(trials)
+    fair, left_out = comparable_on_engines(trials)
     if left_out:  # the scores stay those of all trials
         costs = summarised(fair).set_index("configuration")[["seconds", "processor_seconds", "effort"]]
         summary = summary.assign(**{cost: summary["configuration"].map(costs[cost]) for cost in costs.columns})
@@ -213,13 +213,13 @@ def efforts(summary: Frame, trials: Frame) -> list[tuple[str, Frame]]:
 
 def _effort(trials: Frame) -> list[str]:
     """The least effort for each engine, of the configurations that reach the target."""
-    fair, _ = comparable(trials)
     names, goal, nothing_learned = reached_by(trials)
-    left_out = comparable_costs(trials)[1]
+    left_out = comparable_on_engines(trials)[1]
     excluded = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
     if nothing_learned:
         return [f"No configuration is ranked by effort: {nothing_learned}.", *excluded]
-    sentences = [_least_effort(part, engine, names=names, goal=goal) for engine, part in _by_engine(fair)]
+    by_engine = [(engine, comparable(part)[0]) for engine, part in _by_engine(trials)]
+    sentences = [_least_effort(fair, engine, names=names, goal=goal) for engine, fair in by_engine]
     return [*sentences, *excluded]
 
 

@@ -93,23 +93,10 @@ def _command() -> Schema:
 
 
 def _axis() -> Schema:
-    number = {"type": "number"}
     when = {"type": "object", "minProperties": 1, "description": _WHEN}
-    keyed = {
-        "type": "object",
-        "properties": {
-            "key": _dotted_key(),
-            "values": {"type": "array", "minItems": 1},
-            "low": number,
-            "high": number,
-            "scale": {"enum": list(SCALES)},
-            "whole": {"type": "boolean"},
-            "step": {"type": "number", "exclusiveMinimum": 0},
-            "when": when,
-        },
-        "required": ["key"],
-        "additionalProperties": False,
-    }
+    keyed = _range(when=when)
+    values = {"key": _dotted_key(), "values": {"type": "array", "minItems": 1}}
+    keyed |= {"properties": {**values, **keyed["properties"]}, "required": ["key"]}
     patches = {
         "type": "object",
         "properties": {"when": when},
@@ -117,7 +104,20 @@ def _axis() -> Schema:
         "minProperties": 1,
         "not": {"properties": {"key": {"type": "string"}}, "required": ["key"]},
     }
-    return {"anyOf": [{"type": "array", "minItems": 1}, keyed, patches]}
+    return {"anyOf": [{"type": "array", "minItems": 1}, keyed, _range(when=when), patches]}
+
+
+def _range(**more: Schema) -> Schema:
+    """An axis such as `"optimizer.lr" = { low = 1e-4, high = 0.1 }`, whose name is the key."""
+    properties = {
+        "low": {"type": "number"},
+        "high": {"type": "number"},
+        "scale": {"enum": list(SCALES)},
+        "whole": {"type": "boolean"},
+        "step": {"type": "number", "exclusiveMinimum": 0},
+        **more,
+    }
+    return {"type": "object", "properties": properties, "required": ["low", "high"], "additionalProperties": False}
 
 
 def _dotted_key() -> Schema:
@@ -132,6 +132,7 @@ def _dotted_key() -> Schema:
 
 
 def _nested_axes() -> Schema:
-    """Axes such as `optimizer.lr = [0.1, 0.2]`, which TOML reads as a table of lists."""
-    lists = {"type": "object", "additionalProperties": {"type": "array"}, "minProperties": 1}
-    return {name: any_of([*_axis()["anyOf"], lists]) for name in Recipe.model_fields}
+    """Axes such as `optimizer.lr = [0.1, 0.2]`, which TOML reads as a table of lists, and of ranges."""
+    inner = any_of([{"type": "array"}, _range()])
+    tables = {"type": "object", "additionalProperties": inner, "minProperties": 1}
+    return {name: any_of([*_axis()["anyOf"], tables]) for name in Recipe.model_fields}

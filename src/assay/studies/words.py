@@ -45,7 +45,8 @@ def canonical_study(raw: Mapping[str, Any]) -> Table:
         for field in ("axes", "trials"):
             if isinstance(result.get(field), Mapping):
                 result[field] = {name: _without_sgd(table) for name, table in result[field].items()}
-    for name, when in conditions.items():
+    for written, when in conditions.items():
+        name = renamed.get(written, written)
         table = result["axes"][name]
         result["axes"][name] = table | {"when": _condition(when, result["axes"], renamed, sgd=not is_without_sgd)}
     if "baseline" in raw:
@@ -109,12 +110,23 @@ def sgd_problem(table: Mapping[str, Any]) -> str:
 
 
 def _entries(field: str, name: str, table: Any) -> list[tuple[str, Any]]:
-    """An axis as it is; several if it was written `optimizer.lr = [0.1, 0.2]`, which TOML reads as nested tables."""
+    """An axis as it is; several if it was written `optimizer.lr = [0.1, 0.2]`, which TOML reads as nested tables.
+
+    >>> _entries("axes", "optimizer", {"lr": {"low": 0.001, "high": 0.1}})
+    [('optimizer.lr', {'low': 0.001, 'high': 0.1})]
+    """
     if field == "axes" and isinstance(table, Mapping) and table and name in Recipe.model_fields:
         inner: Table = dict(table)  # pyright: ignore[reportUnknownArgumentType]
-        if all(isinstance(values, list) for values in inner.values()):
+        if all(isinstance(values, list) or _is_range(values) for values in inner.values()):
             return [(f"{name}.{key}", values) for key, values in inner.items()]
     return [(name, table)]
+
+
+def _is_range(table: Any) -> bool:
+    """Whether an axis is a range without a key, which its name is; no patch has numbers for `low` and `high`."""
+    if not isinstance(table, Mapping) or not {"low", "high"} <= set(table) <= {"low", "high", "scale", "whole", "step"}:  # pyright: ignore
+        return False
+    return all(isinstance(table[end], int | float) for end in ("low", "high"))  # pyright: ignore
 
 
 def _axis(field: str, name: str, table: Any, base: Mapping[str, Any]) -> tuple[str, Any]:
@@ -124,6 +136,8 @@ def _axis(field: str, name: str, table: Any, base: Mapping[str, Any]) -> tuple[s
     if isinstance(table, list):  # "optimizer.learning_rate" = [0.1, 0.2]
         name = canonical_key(name, base=base)
         table = {"key": name, "values": table}
+    elif _is_range(table) and (key := canonical_key(name, base=base)).partition(".")[0] in Recipe.model_fields:
+        name, table = key, {"key": key, **table}  # "optimizer.learning_rate" = { low = 1e-4, high = 0.1 }
     if not isinstance(table, Mapping):
         return name, table
     raw: Table = {str(key): value for key, value in table.items()}  # pyright: ignore
