@@ -149,6 +149,7 @@ class History:
         confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
             was not computed.
         own: the values of a user's measures at the points; None without any. `measures` has those at the end.
+        sizes: the number of examples that were trained on, and of the test set; None where they are not stored.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -189,6 +190,7 @@ class History:
     confusion: NDArray[np.int64] | None = None
     targets: TargetScaling | None = None
     own: OwnMeasures | None = None
+    sizes: tuple[int, int] | None = None
 
     @classmethod
     def imported(
