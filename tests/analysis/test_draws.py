@@ -218,6 +218,7 @@ def test_ties_use_the_overlap_and_equal_test_sets() -> None:
     assert pairing(pair(), [0, 1]) == [0, 1]
 
 
+@pytest.mark.endurance
 def test_the_false_positives_of_folds_are_kept_down() -> None:
     rng = np.random.default_rng(1)
     shared = rng.normal(size=(400, 1)) * 0.5  # what all folds have in common, with no true difference

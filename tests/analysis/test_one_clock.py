@@ -33,7 +33,7 @@ def frame_of(trials: list[tuple[Any, ...]]) -> pd.DataFrame:
     return frame.assign(processor_seconds=frame["seconds"], effort=frame["seconds"] / 0.9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)  # each draws a chart
 @given(trials=st.lists(TRIAL, min_size=1, max_size=14))
 def test_tables_and_charts_show_the_seconds_of_the_answers(trials: list[tuple[Any, ...]]) -> None:
     frame = frame_of(trials)

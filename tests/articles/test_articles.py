@@ -641,6 +641,7 @@ def test_an_error_is_a_sentence(words: list[str], expected: str, invoke: Any) ->
     assert (code, expected in err) == (2, True), err
 
 
+@pytest.mark.endurance
 @pytest.mark.mnist
 def test_on_the_real_mnist_a_short_point_of_the_article_holds() -> None:
     spec = spec_of(FLUX, data=str(mnist_folder()), seeds=1)

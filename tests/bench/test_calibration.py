@@ -104,7 +104,9 @@ def test_the_command_measures_writes_and_draws(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--only", "stochastik"], "no workload begins with 'stochastik'"),
-        (["--quick", "--data", "/nowhere"], "error: unknown data set '/nowhere'"),
+        pytest.param(
+            ["--quick", "--data", "/nowhere"], "error: unknown data set '/nowhere'", marks=pytest.mark.endurance
+        ),
     ],
 )
 def test_a_wrong_word_is_told(words: list[str], said: str) -> None:

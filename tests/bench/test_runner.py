@@ -103,6 +103,7 @@ def test_engines_and_the_baseline_are_certified_and_measured(data: str) -> None:
     assert len(accuracies) == 1  # the same weights and batches
 
 
+@pytest.mark.endurance
 def test_every_round_has_an_epoch_of_each_row_and_one_alone_computes(data: str) -> None:
     plain = run(bench_runner(data, ["numpy", "native"], repeats=2))
     events = plain["timeline"]
@@ -113,6 +114,7 @@ def test_every_round_has_an_epoch_of_each_row_and_one_alone_computes(data: str) 
     assert all(a["end"] <= b["begin"] for a, b in itertools.pairwise(events))
 
 
+@pytest.mark.endurance
 def test_two_repeats_train_the_same(data: str) -> None:
     (row,) = run(bench_runner(data, ["numpy"], repeats=2))["rows"]
     losses = [epoch["loss"] for epoch in row["epochs"]]
@@ -139,6 +141,7 @@ ENDS = {
 }
 
 
+@pytest.mark.endurance
 @pytest.mark.usefixtures("_fakes")
 def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: str) -> None:
     plain = run(bench_runner(data, list(ENDS)))
@@ -155,6 +158,7 @@ def test_a_row_that_is_wrong_or_dies_has_its_reason_and_the_others_go_on(data: s
     assert "killed by SIGKILL" in bench_page(plain)
 
 
+@pytest.mark.endurance
 def test_a_process_that_dies_while_it_waits_is_noticed(data: str) -> None:
     made = bench_runner(data, ["numpy", "native"])
     for status in made:
@@ -239,6 +243,7 @@ def wait_for_epochs(path: Path, count: int) -> None:
     raise AssertionError("nothing was stored")
 
 
+@pytest.mark.endurance
 def test_ctrl_c_shows_and_stores_what_there_is(data: str, tmp_path: Path) -> None:
     process = started(tmp_path, data)
     wait_for_epochs(tmp_path / "store.db", 1)
@@ -252,6 +257,7 @@ def test_ctrl_c_shows_and_stores_what_there_is(data: str, tmp_path: Path) -> Non
     assert row["outcome"] == "interrupted"
 
 
+@pytest.mark.endurance
 def test_a_killed_bench_leaves_what_it_stored_and_no_process(data: str, tmp_path: Path) -> None:
     process = started(tmp_path, data)
     wait_for_epochs(tmp_path / "store.db", 1)
@@ -298,6 +304,7 @@ def test_rows_that_foreign_load_has_slowed_down_are_named_in_a_note() -> None:
     assert "(the 2 rows under 0.2 s together: 0.2 s in 0.3 s of training)" in made.plain()["notes"][-1]
 
 
+@pytest.mark.endurance
 def test_a_row_reports_its_foreign_load_where_the_system_knows_it(data: str) -> None:
     runner = bench_runner(data, ["numpy"])
     run(runner)

@@ -190,6 +190,7 @@ def test_a_check_makes_no_store(invoke: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("none.db*"))
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("how", ["full", "read-only"])
 def test_a_full_and_a_read_only_disk_change_nothing(store: Path, disk: Path, how: str) -> None:
     for path in [store, store.with_name("s.db.artifacts")]:

@@ -120,6 +120,7 @@ def test_what_sbatch_refuses_is_said(cluster: Path, invoke: Command) -> None:
     assert (code, "invalid partition" in err) == (2, True)
 
 
+@pytest.mark.endurance
 def test_without_postgresql_each_job_trains_a_part_in_a_store_of_its_own(cluster: Path, invoke: Command) -> None:
     code, out, err = invoke("slurm", "quickstart", "--nodes", "2", "--timing", "packed", "--parts", "my parts")
     assert (code, err) == (0, "")

@@ -63,7 +63,7 @@ def hostile(tmp_path: Path) -> Path:
     [
         ["assay", "--help"],
         ["assay.cli", "--help"],
-        ["assay", "doctor"],
+        pytest.param(["assay", "doctor"], marks=pytest.mark.endurance),  # with every engine
         ["assay", "run", "--yes", *QUICK],  # with a worker process
     ],
 )

@@ -165,6 +165,7 @@ def test_divergence_is_a_result_with_exit_code_0(invoke: Any) -> None:
     assert (code, "diverged: loss not finite a" in " ".join(out.split())) == (0, True)
 
 
+@pytest.mark.endurance
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "assay.cli", "train", "--set", "budget.iterations=100000000"]
     words += ["--json", "--store", "my store.db", "--out", "my runs", "--set", "model.hidden=[8, 4]"]

@@ -75,11 +75,17 @@ def test_a_filter_of_keys_shows_the_others(stored: Any) -> None:
 
 
 COLUMNS = ["0", "00", "-3", "", "1", "7", "x", "\u00b2", "9" * 5000, "123456789"]
-TABLES = [["list"], ["list", "--trials"], ["compare", "small"], ["run", "small.toml", "--yes"], ["doctor"]]
+TABLES = [["list"], ["list", "--trials"], ["compare", "small"], ["run", "small.toml", "--yes"]]
+LONG = [["doctor"]]  # it tries every engine
 
 
 @pytest.mark.parametrize(
-    ("words", "columns"), [(["list"], COLUMNS), *((words, ["", "1", "9" * 9]) for words in TABLES)]
+    ("words", "columns"),
+    [
+        (["list"], COLUMNS),
+        *((words, ["", "1", "9" * 9]) for words in TABLES),
+        *(pytest.param(words, ["1", "9" * 9], marks=pytest.mark.endurance) for words in LONG),
+    ],
 )
 def test_any_number_of_columns_draws_every_table(
     words: list[str], columns: list[str], stored: Any, monkeypatch: pytest.MonkeyPatch

@@ -235,6 +235,7 @@ def test_names_that_the_terminal_cannot_show_are_replaced(
             assert NAME.encode(encoding, "replace") in printed
 
 
+@pytest.mark.endurance
 def test_a_locale_without_an_encoding_prints_and_writes_any_name(tmp_path: Path) -> None:
     """The arguments arrive as bytes that the locale cannot read."""
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "ASSAY_TURN": str(tmp_path / "turn")}

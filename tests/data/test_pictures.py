@@ -572,7 +572,9 @@ def _turned_on_a_desk(ink: np.ndarray) -> np.ndarray:
     return np.asarray(desk) / 255
 
 
-@pytest.mark.parametrize("paper", [_on_graph_paper, _underlined, _turned_on_a_desk])
+@pytest.mark.parametrize(
+    "paper", [pytest.param(_on_graph_paper, marks=pytest.mark.endurance), _underlined, _turned_on_a_desk]
+)
 def test_graph_paper_underlines_and_turned_sheets_are_removed(paper, digits: assay.History, tmp_path: Path) -> None:
     ink, labels = right_digits(digits, load("digits-28"), seed=0)
     paths = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import platform
@@ -425,19 +424,16 @@ def test_the_kernel_keeps_borrowed_inputs_alive_and_no_others(zeros: float, elem
     alive = weakref.ref(inputs)
     cohort, train = cohort_of(inputs)
     del inputs
-    gc.collect()
     borrowed = not train.sparse and element is np.float32
     assert (alive() is not None) is borrowed
     junk = [np.full((400, 30), np.nan, np.float32) for _ in range(20)]
     np.testing.assert_array_equal(cohort.evaluate(train), expected)
     del train
-    gc.collect()
     assert (alive() is not None) is borrowed  # the cohort holds what it trains on
     one = (np.array([400], np.int32), None, None, np.array([True]), np.array([[0.0, 0.0, 0.0, np.inf]]))
     losses, _ = cohort.advance(1, *one, np.array([[[0.01]]]))
     np.testing.assert_allclose(losses[0, 0], expected[0][0] / 400, rtol=1e-5)
     del cohort, junk
-    gc.collect()
     assert alive() is None
 
 

@@ -161,6 +161,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path, undisturbed:
     compare(tmp_path, undisturbed("numpy"))
 
 
+@pytest.mark.endurance
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing_finished(tmp_path: Path) -> None:
     (tmp_path / "crash.toml").write_text(STUDY.replace("[30, 80]", "[30, 40000]"))
     driver = start(tmp_path, "numpy")

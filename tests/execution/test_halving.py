@@ -242,6 +242,7 @@ WAYS: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.endurance
 def test_a_halving_that_is_killed_continues(tmp_path: Path) -> None:
     assert check_kills(tmp_path, "random", 2, drivers=2, kills=1, seed=3, trials=4, halving=SMALL) == 1
 

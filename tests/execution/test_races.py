@@ -45,6 +45,7 @@ def jobs_of(store: Store, name: str = "found") -> list[Any]:
     return searches.jobs((searches.named(name) or (0,))[0])
 
 
+@pytest.mark.endurance
 def test_an_interrupted_race_is_the_uninterrupted_one(raced: Store, tmp_path: Path) -> None:
     whole = Store(str(tmp_path / "whole.db"))
     assert searched(whole, study(trials=6, keep="winners", seeds=SEEDS)) == listed(raced)

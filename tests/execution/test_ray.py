@@ -28,6 +28,7 @@ from assay.training.outcome import Outcome
 from tests.execution.ray_cluster import RunningCluster, cluster
 
 pytestmark = [
+    pytest.mark.endurance,
     pytest.mark.ray,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.filterwarnings("ignore"),  # of Ray, which leaves sockets and processes to the collector

@@ -268,6 +268,7 @@ def test_an_isolated_trial_waits_for_its_turn(store: Store) -> None:
     assert frame["ledger_wait"][0] > 0.5
 
 
+@pytest.mark.endurance
 def test_what_a_trial_waits_is_no_part_of_its_time_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     execution = Execution(plan(study(baseline=TINY, time_limit=1.0)), store)
     held, release = threading.Event(), threading.Event()
@@ -480,6 +481,7 @@ def test_the_first_ctrl_c_saves_and_the_second_run_goes_on_bit_for_bit(store: St
     assert curves(store) == curves(whole)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("hidden", [4, 400])  # its weights are a row of the database, or a file
 def test_a_damaged_checkpoint_costs_time_alone(store: Store, hidden: int) -> None:
     baseline = {"model": {"hidden": [hidden]}, "log": "1 epoch"}
@@ -526,6 +528,7 @@ def test_a_script_without_a_guard_may_run_a_study(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
 
 
+@pytest.mark.endurance
 def test_no_worker_outlives_a_killed_driver(tmp_path: Path) -> None:
     code = (
         "import sys, assay\n"

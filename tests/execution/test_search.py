@@ -125,6 +125,7 @@ def test_a_search_is_stored_and_every_command_reads_it(store: Store, tmp_path: P
     assert listed(store) == []
 
 
+@pytest.mark.endurance
 def test_a_raised_budget_continues_as_if_it_had_been_there_from_the_beginning(store: Store, tmp_path: Path) -> None:
     if not samplers.is_installed("tpe"):
         pytest.skip("optuna is not installed")
@@ -425,6 +426,7 @@ def wait_for_decision(folder: Path, n: int, running: list[subprocess.Popen[str]]
         time.sleep(0.002)
 
 
+@pytest.mark.endurance
 def test_a_killed_search_ends_with_the_list_of_an_uninterrupted_one(tmp_path: Path) -> None:
     assert check_kills(tmp_path, "random", 2, drivers=1, kills=1, seed=1, trials=5) == 1
 

@@ -111,6 +111,7 @@ def test_without_a_ranked_configuration_everything_is_kept(store: Store) -> None
     assert len(list(store.artifacts.names())) == 2
 
 
+@pytest.mark.endurance
 def test_looks_prune_once_at_their_end(store: Store) -> None:
     def ran(execution: Execution) -> bool:
         for _ in execution:

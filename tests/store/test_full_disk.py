@@ -51,6 +51,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder.parent, capture_output=True, text=True, timeout=200)
 
 
+@pytest.mark.endurance
 def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(small_disk: Path) -> None:
     (small_disk.parent / "full.toml").write_text(STUDY)
     done = run(small_disk)

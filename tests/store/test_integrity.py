@@ -373,11 +373,13 @@ def write_together(url: str, writers: int, each: int) -> tuple[list[int], float]
     return counts, slowest
 
 
+@pytest.mark.endurance
 def test_writers_share_the_trials_without_a_lock_error_or_a_duplicate(url: str) -> None:
     counts, _ = write_together(url, 4, 30)
     assert sum(counts) == 120
 
 
+@pytest.mark.endurance
 def test_one_writer_costs_a_few_milliseconds_a_trial(url: str) -> None:
     counts, seconds = write_together(url, 1, 100)
     print(f"1 writer: {1000 * seconds / 100 - 10:.1f} ms a trial beyond its own 10 ms")

@@ -201,6 +201,7 @@ while claimed := store.leases.claim(plan.jobs):
 """
 
 
+@pytest.mark.endurance
 def test_a_backup_beside_a_writer_is_a_sound_store(killed: Path, tmp_path: Path) -> None:
     path = copied(killed, tmp_path, 3)
     with subprocess.Popen([sys.executable, "-c", WRITE, str(path)]) as writer:

@@ -16,7 +16,7 @@ from assay.store.store import Store
 from tests.execution.test_search import listed, searched, study
 
 
-@pytest.mark.parametrize("halving", [None, {"first": 5, "factor": 2}])
+@pytest.mark.parametrize("halving", [pytest.param(None, marks=pytest.mark.endurance), {"first": 5, "factor": 2}])
 def test_an_interrupted_search_continues_in_every_database(url: str, halving: Any, tmp_path: Path) -> None:
     made = study(trials=4, parallel=2, halving=halving)
     whole = searched(Store(str(tmp_path / "whole.db")), made)

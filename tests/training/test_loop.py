@@ -288,6 +288,7 @@ def test_ledgers_add_up() -> None:
     }
 
 
+@pytest.mark.endurance
 def test_other_stays_small_in_a_training_of_two_seconds() -> None:
     for _ in range(3):  # another process may take the core between two chunks
         history = run(recipe(budget={"iterations": 10**9}, stop={"seconds": 2.0}, log="geometric"))[0]

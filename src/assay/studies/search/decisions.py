@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from assay.analysis.pareto import undominated
 from assay.recipe.model import Recipe
 from assay.studies.designs import Configuration
 from assay.studies.search.halving import Promotions
@@ -309,6 +308,8 @@ class Course:
         gains = np.array([one.measured for _, one in ranked], dtype=np.float64) * signs  # (trials, objectives)
         if len(signs) == 1:
             return [ranked[int(gains.argmax())]]
+        from assay.analysis.pareto import undominated  # with pandas, which other searches do not need
+
         optimal = undominated(-gains[:, 0], gains[:, 1])
         return [pair for pair, is_optimal in zip(ranked, optimal, strict=True) if is_optimal]
 
