@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import AssayError
-from assay.execution import sequential
 from assay.execution.places import executor_on
 from assay.execution.runner import Execution
 from assay.execution.search import execution_of
@@ -105,6 +104,8 @@ def _interrupted(execution: Execution) -> bool:
 
 def _until_decided(study: Study, store: Store, on: str) -> Results:
     """Runs a study look by look. Raises: AssayError, StudyInterrupted."""
+    from assay.execution import sequential  # with pandas, which other runs need at their end
+
     if study.settings.search is not None:
         raise AssayError(
             "until_decided: a search trains each of its configurations on one seed; write seeds = { race = 8 } in its "
