@@ -32,7 +32,9 @@ def bench(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600.", show_default=False
+            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600, or of 32 from fewer "
+            "examples.",
+            show_default="mlp",
         ),
     ] = "",
     sets: Sets = None,
