@@ -13,16 +13,16 @@ from assay.recipe.patches import assignments
 @pytest.mark.parametrize(
     ("word", "sets", "data", "expected"),
     [
-        ("", [], "digits", ("mlp", "mlp", 600)),
-        ("", ["model=3LS"], "digits", ("3LS", "3LS", 600)),
+        (None, [], "digits", ("mlp", "mlp", 600)),
+        (None, ["model=3LS"], "digits", ("3LS", "3LS", 600)),
         ("2LR", [], "iris", ("2LR", "2LR", 32)),  # 120 training examples
-        ("", ["data.train=600"], "digits", ("mlp", "mlp", 600)),
-        ("", ["data.train=599"], "digits", ("mlp", "mlp", 32)),
+        (None, ["data.train=600"], "digits", ("mlp", "mlp", 600)),
+        (None, ["data.train=599"], "digits", ("mlp", "mlp", 32)),
         ("mlp", ["batch_size=200"], "iris", ("mlp", "mlp", 200)),  # as it is asked for: it is refused when it trains
     ],
 )
 def test_a_model_by_name_has_batches_that_its_data_have(
-    word: str, sets: list[str], data: str, expected: tuple[Any, ...]
+    word: str | None, sets: list[str], data: str, expected: tuple[Any, ...]
 ) -> None:
     name, recipe = recipe_of(word, assignments(sets), data=data)
     assert (name, recipe.plain()["model"]["name"], recipe.batches.settings()["size"]) == expected

@@ -48,7 +48,7 @@ class BenchSpec:
 
 
 def recipe_of(
-    word: str, patches: Sequence[Mapping[str, Any]] = (), *, data: str | None = None, quick: bool = False
+    word: str | None, patches: Sequence[Mapping[str, Any]] = (), *, data: str | None = None, quick: bool = False
 ) -> tuple[str, Recipe]:
     """A short name and the recipe that a word specifies: a TOML file, or the name of a model with `DEFAULTS`.
 
@@ -57,7 +57,7 @@ def recipe_of(
     both. Data with fewer examples than a batch of `DEFAULTS` have a recipe's own batches. Raises: AssayError.
     """
     given = merged({}, [canonical(patch) for patch in patches])
-    word = word or _model_of(given)
+    word = _model_of(given) if word is None else word
     path, is_fitted = Path(word), False
     if path.suffix == ".toml" or path.is_file():
         name, raw = readable(path.stem), read_recipe(path)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 def bench(
     context: typer.Context,
     recipe: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600, or of 32 from fewer "
             "examples.",
             show_default="mlp",
         ),
-    ] = "",
+    ] = None,
     sets: Sets = None,
     data: DataSet = None,
     engines: Annotated[str, typer.Option(help="Comma-separated engines. The baseline is always added.")] = (
@@ -71,7 +71,7 @@ def bench(
     from assay.store.store import Store
 
     if stored:
-        _report_stored(recipe, store, out, printed=(as_json, table_format))
+        _report_stored(recipe or "", store, out, printed=(as_json, table_format))
         return
     with code_allowed(allow_code):
         spec = _spec(
@@ -97,7 +97,7 @@ def bench(
 
 
 def _spec(
-    recipe: str,
+    recipe: str | None,
     sets: list[str],
     *,
     data: str | None,
