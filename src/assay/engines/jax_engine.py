@@ -111,6 +111,9 @@ class JaxEngine(Engine):
             return reason
         return no_tensorfloat32(recipe, self.device) or _not_with_a_module(recipe)
 
+    def wake(self) -> None:
+        _ = self._device
+
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
         if self._device is None:
             raise EngineError(seen_here().missing(self.device, "jax") or f"jax has no device {self.device!r}")
@@ -224,6 +227,8 @@ class JaxEngine(Engine):
         return at_once * super().activations(cohort, batch)
 
     def free_device_memory(self) -> int | None:
+        if self.device == "cpu":
+            return None  # a plan does not start jax
         if self._device is None or self._device.platform == "cpu":
             return None
         stats = self._device.memory_stats() or {}
