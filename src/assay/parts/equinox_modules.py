@@ -14,6 +14,7 @@ import equinox as eqx  # pyright: ignore[reportMissingImports]
 import jax
 
 from assay.parts.libraries import Arrays, Functional
+from assay.parts.module_networks import a_kind
 
 _AXIS = "batch"
 _STATE = "state."
@@ -77,8 +78,7 @@ def _with_state(make: Callable[[], Any]) -> tuple[Any, Any]:
     else:
         module, state = made, None
     if not isinstance(module, _eqx.Module):
-        kind = f"a {type(module).__name__}" if module is not None else "nothing (None)"  # pyright: ignore
-        raise TypeError(f"returned {kind}; expected an equinox.Module")
+        raise TypeError(f"returned {a_kind(module)}; expected an equinox.Module")  # pyright: ignore
     if not callable(module):
         raise TypeError(f"returned a {type(module).__name__}, which has no __call__")
     return (module, state) if state is not None else _eqx.nn.make_with_state(lambda: module)()
@@ -101,19 +101,24 @@ def _is_array(leaf: Any) -> bool:
     return _eqx.is_array(leaf) or _eqx.is_inexact_array(leaf)
 
 
-def code(place: str, arguments: Mapping[str, Any], seeds: tuple[str, ...], path: str) -> list[str]:
+def hint(error: Exception) -> str:
+    """Its own sentences are enough."""
+    del error
+    return ""
+
+
+def code(make: str, imported: str, seeds: tuple[str, ...], path: str) -> list[str]:
     """Lines of Python that make the module and load a file of its arrays into it."""
-    module, _, name = place.partition(":")
-    given = [f"{key}={value!r}" for key, value in arguments.items()]
-    given += ["key=jax.random.key(0)"] if seeds else []
-    make = f"eqx.nn.make_with_state(lambda: {name}({', '.join(given)}))()"
+    if seeds:
+        make = f"{make[:-1]}{'' if make.endswith('()') else ', '}key=jax.random.key(0))"
     return [
         "import equinox as eqx",
         "import jax",
         "from safetensors.numpy import load_file",
-        f"from {module} import {name.partition('.')[0]}",
+        imported,
         "",
-        f"module, state = {make}",
+        f"made = {make}",
+        "module, state = made if isinstance(made, tuple) else eqx.nn.make_with_state(lambda: made)()",
         f"arrays = load_file({path!r})",
         'leaves, tree = jax.tree_util.tree_flatten_with_path({"module": module, "state": state})',
         'names = [jax.tree_util.keystr(p, simple=True, separator=".").removeprefix("module.") for p, _ in leaves]',

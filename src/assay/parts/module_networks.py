@@ -36,21 +36,21 @@ REINITIALISED = (
 class Factory:
     """What makes the module of a name, the identity of its code, and its signature.
 
-    `resets`: the name is that of a module, which is re-initialised; it is no class and no function. `seeds`: the
+    `is_made`: the name is that of a module, no class and no function; weights that it has are drawn anew. `seeds`: the
     arguments of its library by which it draws its weights; the signature does not have them.
     """
 
     make: Callable[..., Any]
     code: str
     signature: Signature
-    resets: bool = False
+    is_made: bool = False
     library: Library = TORCH
     seeds: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
         """A sentence on the weights that training begins with, or ""."""
-        return REINITIALISED if self.resets else ""
+        return REINITIALISED if self.is_made and self.library.has_weights else ""
 
     def made(self, name: str, arguments: Mapping[str, Any], seeds: Mapping[str, Any] | None = None) -> Any:
         """Its module, of these arguments. Raises: CodeError, where it fails."""
@@ -95,12 +95,17 @@ class ModuleNetwork(Network):
             return 1, *self.shape
         return (self.shape[2], *self.shape[:2]) if len(self.shape) == 3 else self.shape
 
+    @property
+    def channels(self) -> int | None:
+        """The channels of images; None for other examples."""
+        return self.seen[0] if len(self.seen) == 3 else None
+
     def handed_in(self, signature: Signature) -> dict[str, Any]:
         """The arguments that Assay gives, of those that the signature has and the recipe does not give."""
         values: dict[str, Any] = dict.fromkeys(INPUTS, self.inputs) | dict.fromkeys(CLASSES, self.classes)
         values[SHAPE] = self.seen
-        if len(self.seen) == 3:
-            values[CHANNELS] = self.seen[0]
+        if self.channels is not None:
+            values[CHANNELS] = self.channels
         given = dict(self.model.arguments)
         return {k: v for k, v in values.items() if k in signature.arguments and k not in given}
 
@@ -203,7 +208,7 @@ class ModuleNetwork(Network):
         """Lines of Python that make the module and load an exported file into it."""
         factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        written = "" if factory.resets else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+        written = "" if factory.is_made else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
         return [
             "from safetensors.torch import load_file",
             f"from {module} import {place.partition('.')[0]}",
