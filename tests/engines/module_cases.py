@@ -225,6 +225,18 @@ class Softmax(Base):
     def __call__(self, x):
         return jax.nn.softmax(super().__call__(x))
 
+class Switch(Base):
+    def __call__(self, x, key, is_train=False):
+        return super().__call__(x) + (jax.random.normal(key, ()) if is_train else 0)
+
+class Known(Base):
+    def __call__(self, x, key, is_training, is_train=False):
+        return super().__call__(x) + (jax.random.normal(key, ()) if is_training else 0)
+
+class Masked(Base):
+    def __call__(self, x, mask):
+        return super().__call__(x) * mask
+
 made = eqx.nn.Linear(64, 10, key=jax.random.key(0))
 
 class Plain:
@@ -390,6 +402,14 @@ def unsaid(classes):
 class Softmax(Base):
     def __call__(self, x):
         return nn.softmax(super().__call__(x))
+
+class Switch(Base):
+    def __call__(self, x, is_train=False):
+        return super().__call__(x) + (jax.random.normal(self.make_rng("noise"), ()) if is_train else 0)
+
+class Known(Base):
+    def __call__(self, x, is_training, is_train=False):
+        return super().__call__(x) + (jax.random.normal(self.make_rng("noise"), ()) if is_training else 0)
 
 class Plain:
     pass
@@ -594,6 +614,14 @@ class Softmax(Base):
     def __call__(self, x):
         return nnx.softmax(super().__call__(x))
 
+class Switch(Base):
+    def __call__(self, x, rngs, is_train=False):
+        return super().__call__(x) + (jax.random.normal(rngs(), ()) if is_train else 0)
+
+class Known(Base):
+    def __call__(self, x, rngs, is_training, is_train=False):
+        return super().__call__(x) + (jax.random.normal(rngs(), ()) if is_training else 0)
+
 class Plain:
     pass
 
@@ -665,6 +693,7 @@ CASES: tuple[Case, ...] = (
         refused={
             "OfExamples": "failed on a batch of shape .*out_axes",
             "made": "is a module of equinox that is made already",
+            "Masked": "needs 'mask' in its __call__",
         },
         sentences={"Random": "is random in evaluation: .* by `inference`"},
     ),

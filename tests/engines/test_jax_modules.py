@@ -479,3 +479,14 @@ def refused(case: Case, name: str, sentence: str) -> None:
 def test_a_softmax_at_the_end_is_noted(case: Case, mine: str) -> None:
     history = assay.fit(recipe_of(f"{bad_of(case)}:Softmax"))
     assert any("takes another softmax" in note for note in history.notes + history.warnings)
+
+
+def test_an_argument_that_may_be_meant_for_training_is_noted(case: Case, mine: str) -> None:
+    switch, known = (
+        assay.fit(recipe_of(f"{bad_of(case)}:{name}", budget="1 iteration")) for name in ("Switch", "Known")
+    )
+    sentence = (
+        "is called with is_train=False in training and evaluation, the defaults of its __call__; Assay sets an arg"
+    )
+    assert any(sentence in note for note in switch.notes + switch.warnings)
+    assert not any("is called with" in note for note in known.notes + known.warnings)

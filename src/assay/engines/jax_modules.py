@@ -169,6 +169,7 @@ class _Trial:
         if not any(np.any(g) for g in gradients.values()):
             raise without_gradient(self.owner)
         self._evaluated(w)
+        yield from (f"{self.owner} {note}" for note in self.network.functional.notes)
         if self.recipe.model.output in ("log_softmax", "softmax") and _are_probabilities(values):
             yield twice_softmax(self.owner, self.recipe.model.output)
 

@@ -1,12 +1,12 @@
 """Modules of equinox: a pytree whose real arrays are trained, called for one example and mapped over the batch.
 
-`key` of `__call__`, where its signature has one, is a key for each example. A module with state, such as batch
+`key` of `__call__`, where its signature has one, is a key for each example, and arguments of known names say whether
+it is in training. A module with state, such as batch
 normalisation, is called with `state` and returns (values, state), mapped with the axis name "batch".
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax
 
 from assay.parts.libraries import Arrays, Functional
 from assay.parts.module_networks import a_kind
+from assay.parts.training_flags import IN_WORDS, call_of
 
 _AXIS = "batch"
 _STATE = "state."
@@ -29,7 +30,7 @@ def seeding(key: Any) -> dict[str, Any]:
 
 def flag() -> str:
     """The library's own name of it."""
-    return "`inference`, which equinox.nn.inference_mode sets in evaluation"
+    return f"`inference`, which equinox.nn.inference_mode sets in evaluation, or by {IN_WORDS}"
 
 
 def flattening() -> str:
@@ -44,17 +45,18 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
     named, static, tree = _named({"module": module, "state": state})
     trained = {name: a for name, a in named.items() if _eqx.is_inexact_array(a) and not name.startswith(_STATE)}
     others = {name: a for name, a in named.items() if name not in trained}
-    takes = inspect.signature(type(module).__call__).parameters
+    call = call_of(type(module), given=("key", "state"))
 
     def apply(arrays: Mapping[str, Any], x: Any, key: Any, training: bool) -> tuple[Any, Arrays]:
         both = _eqx.combine(_tree.tree_unflatten(tree, [arrays[name] for name in named]), static)
         module = both["module"] if training else _eqx.nn.inference_mode(both["module"])
-        keys = jax.random.split(key, len(x)) if "key" in takes else None
+        keys = jax.random.split(key, len(x)) if "key" in call.given else None
 
         def one(example: Any, state: Any, key: Any) -> Any:
-            more = {"state": state} if "state" in takes else {}
-            values = module(example, **more, **({} if key is None else {"key": key}))
-            if not more:
+            more: dict[str, Any] = {"state": state} if "state" in call.given else {}
+            more |= {} if key is None else {"key": key}
+            values = module(example, **more, **call.arguments(training=training))
+            if "state" not in more:
                 return values, state
             if not isinstance(values, tuple) or len(values) != 2:
                 raise TypeError("it takes `state`, and does not return (values, state)")
@@ -67,7 +69,7 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
             name: arrays[name] for name in others if not name.startswith(_STATE)
         }
 
-    return Functional(trained, others, apply)
+    return Functional(trained, others, apply, call.notes())
 
 
 def _with_state(make: Callable[[], Any]) -> tuple[Any, Any]:

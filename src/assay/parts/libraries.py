@@ -24,11 +24,13 @@ class Functional:
         others: What is not trained but is part of a training: running means, whole numbers.
         apply: `apply(arrays, x, key, training)` with all arrays, inputs (B, *shape), a random key of jax, and whether
             it is in training. Returns values (B, C) and the arrays of `others` afterwards.
+        notes: Sentences on what is unusual about the module, as clauses after its name.
     """
 
     trained: Arrays
     others: Arrays
     apply: Callable[[Mapping[str, Any], Any, Any, bool], tuple[Any, Arrays]]
+    notes: tuple[str, ...] = ()
 
 
 class Adapter(Protocol):

@@ -67,7 +67,7 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
             raise TypeError(f"it adds {added[0]!r} to its variables in training, which it does not have after `init`")
         return values, after
 
-    return Functional(trained, others, apply)
+    return Functional(trained, others, apply, call.notes())
 
 
 def _checked(made: Any) -> Any:

@@ -72,7 +72,7 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
             raise TypeError(f"it has no {lost[0]!r} after a call")
         return values, {name: after[name] for name in others}
 
-    return Functional(trained, others, apply)
+    return Functional(trained, others, apply, call.notes())
 
 
 def _check_of_a_trace(module: Any) -> None:

@@ -30,11 +30,23 @@ class Call:
         flags: Those of `FLAGS`.
         given: Those that its library's adapter gives.
         others: The rest, which keep their defaults.
+        switches: Those of them that are true or false by default, with the default.
     """
 
     flags: tuple[str, ...]
     given: tuple[str, ...]
     others: tuple[str, ...]
+    switches: tuple[tuple[str, bool], ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on arguments that may be meant to say whether the module is in training, after its name."""
+        if self.flags or not self.switches:
+            return ()
+        kept = ", ".join(f"{name}={default}" for name, default in self.switches)
+        return (
+            f"is called with {kept} in training and evaluation, the defaults of its __call__; Assay sets {IN_WORDS} "
+            "alone",
+        )
 
     def arguments(self, *, training: bool) -> dict[str, bool]:
         """The arguments for a call."""
@@ -47,7 +59,8 @@ def call_of(kind: type, *, given: tuple[str, ...] = ()) -> Call:
     Raises: TypeError, with a sentence, if it needs others, or takes no inputs.
     """
     function = kind.__call__
-    positional, flags, own, others, required = 0, list[str](), list[str](), list[str](), list[str]()
+    positional, flags, own, required = 0, list[str](), list[str](), list[str]()
+    others: dict[str, object] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional = 2
@@ -62,7 +75,7 @@ def call_of(kind: type, *, given: tuple[str, ...] = ()) -> Call:
         elif parameter.default is parameter.empty:
             required.append(parameter.name)
         else:
-            others.append(parameter.name)
+            others[parameter.name] = parameter.default
     if positional < 2:
         raise TypeError("has a __call__ that takes no inputs; expected __call__(self, x)")
     if required:
@@ -70,4 +83,5 @@ def call_of(kind: type, *, given: tuple[str, ...] = ()) -> Call:
             f"needs {listed([repr(name) for name in required])} in its __call__, and is called with the inputs and, as "
             f"{IN_WORDS}, with whether it is in training; give other arguments a default"
         )
-    return Call(tuple(flags), tuple(own), tuple(others))
+    switches = tuple((name, default) for name, default in others.items() if isinstance(default, bool))
+    return Call(tuple(flags), tuple(own), tuple(others), switches)
