@@ -416,6 +416,8 @@ def test_nothing_is_imported_without_permission_and_no_library_before_it_is_aske
 
 
 def test_an_instance_trains_and_its_class_repeats(case: Case, mine: str) -> None:
+    from assay.training.torch_weights import torch_code
+
     with allowing_code():
         recipe_of(f"{mine}:Mlp")
     models = models_of(mine)
@@ -433,6 +435,9 @@ def test_an_instance_trains_and_its_class_repeats(case: Case, mine: str) -> None
         assert not any("starts from the weights" in note for note in history.notes)
         first, second = assay.fit(start, model=net, repeats=2)
         assert not np.array_equal(first.checkpoint.weights[weight], second.checkpoint.weights[weight])
+    lines = torch_code(history, "w.safetensors")
+    assert any(line.startswith("# Mlp_") and "gave as an object" in line for line in lines)
+    compile("\n".join(lines), "exported", "exec")
     fits = assay.fit({"budget": "3 iterations"}, model=models.Mlp, repeats=2)
     assert bits(fits[0].checkpoint) != bits(fits[1].checkpoint)
 

@@ -16,9 +16,8 @@ from pydantic import create_model
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, kind_of_object, remember
 from assay.parts.libraries import TORCH, Library, library_of, library_of_module
-from assay.parts.module_networks import HANDED_IN, Factory, torch_library
+from assay.parts.module_networks import GIVEN, HANDED_IN, Factory, torch_library
 from assay.parts.modules import (
-    GIVEN,
     ForeignModel,
     is_torch_module,
     named_factory,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.errors import CodeError, to_install
 from assay.parts.libraries import Adapter, Functional, Library
-from assay.parts.module_networks import Arrays, Factory, ModuleNetwork, first_line
+from assay.parts.module_networks import Arrays, Factory, ModuleNetwork, first_line, import_line
 from assay.parts.signatures import as_arguments
 from assay.parts.stack import Shape
 
@@ -100,11 +100,10 @@ class FunctionalNetwork(ModuleNetwork):
 
     def code(self, path: str) -> list[str]:
         """Lines of Python that make the module and load an exported file into it."""
-        factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
+        factory, (_, _, place) = self.model.factory(), self.model.name.partition(":")
         written = ", ".join(f"{key}={value!r}" for key, value in self._arguments(factory).items())
         make = f"{place}({written})" if not factory.is_made else place
-        imported = f"from {module} import {place.partition('.')[0]}"
-        return self.adapter.code(make, imported, factory.seeds, path)
+        return self.adapter.code(make, import_line(self.model.name), factory.seeds, path)
 
     def _arguments(self, factory: Factory) -> dict[str, Any]:
         signature = factory.signature

@@ -26,6 +26,9 @@ HANDED_IN = (*INPUTS, SHAPE, CHANNELS, *CLASSES)
 """Arguments that Assay gives where a model's signature has them: the number of values of an example, its shape as the
 module sees it, its channels, and the number of classes."""
 
+GIVEN = "given"
+"""The place of a module that a program gave as an object, in this process alone (see `given`)."""
+
 REINITIALISED = (
     "it is a module that was made already: its reset_parameters draws the first weights by the seed, and those that it "
     "had are not used"
@@ -206,16 +209,24 @@ class ModuleNetwork(Network):
 
     def code(self, path: str) -> list[str]:
         """Lines of Python that make the module and load an exported file into it."""
-        factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
+        factory, (_, _, place) = self.model.factory(), self.model.name.partition(":")
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
         written = "" if factory.is_made else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
         return [
             "from safetensors.torch import load_file",
-            f"from {module} import {place.partition('.')[0]}",
+            import_line(self.model.name),
             "",
             f"net = {place}{written}",
             f"net.load_state_dict(load_file({path!r}))",
         ]
+
+
+def import_line(name: str) -> str:
+    """The line of Python that imports what makes a model; a comment for what a program gave as an object."""
+    module, _, place = name.partition(":")
+    if module == GIVEN:
+        return f"# {place}() stands for the model that the program gave as an object"
+    return f"from {module} import {place.partition('.')[0]}"
 
 
 def parts_of(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:

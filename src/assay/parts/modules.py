@@ -27,7 +27,7 @@ from assay.parts.libraries import (
     library_of_module,
 )
 from assay.parts.models import Model, OutputName
-from assay.parts.module_networks import HANDED_IN, Arrays, Factory, ModuleNetwork, a_kind, torch_library
+from assay.parts.module_networks import GIVEN, HANDED_IN, Arrays, Factory, ModuleNetwork, a_kind, torch_library
 from assay.parts.resets import reinitialised
 from assay.parts.signatures import (
     Plain,
@@ -40,9 +40,6 @@ from assay.parts.signatures import (
 from assay.parts.sources import identity_of
 from assay.parts.stack import Shape
 from assay.parts.user_optimizers import code_is_allowed, import_user_module, loaded_object, refusal
-
-GIVEN = "given"
-"""The place of a module that a program gave as an object, in this process alone (see `given`)."""
 
 _RESERVED = ("name", "output", "code")
 
