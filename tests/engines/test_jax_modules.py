@@ -136,6 +136,17 @@ def in_precision(tree: Any, precision: str) -> Any:
     return jax.tree.map(lambda a: a.astype(precision) if str(getattr(a, "dtype", "")) in real else a, tree)
 
 
+GROUPS = [
+    {"where": "weights", "name": "optax:adam", "learning_rate": 0.01},
+    {"where": "rest", "name": "optax:sgd", "learning_rate": 0.1},
+]
+GROUPED = {"weights": optax.adam(0.01), "rest": optax.sgd(0.1)}
+
+
+def by_dimensions(tree: Any) -> Any:
+    return jax.tree.map(lambda a: "weights" if a.ndim >= 2 else "rest", tree)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "transform", "precision"),
     [
@@ -143,8 +154,9 @@ def in_precision(tree: Any, precision: str) -> Any:
         ({"name": "adam", "learning_rate": 0.01, "epsilon": 1e-8}, lambda: optax.adam(0.01), "float64"),
         ({"name": "optax:adam", "learning_rate": 0.01}, lambda: optax.adam(0.01), "float64"),
         ({"name": "adam", "learning_rate": 0.01, "epsilon": 1e-8}, lambda: optax.adam(0.01), "float32"),
+        ({"groups": GROUPS}, lambda: optax.multi_transform(GROUPED, by_dimensions), "float64"),
     ],
-    ids=["descent", "adam", "optax-adam", "adam-float32"],
+    ids=["descent", "adam", "optax-adam", "adam-float32", "groups"],
 )
 def test_a_loop_by_hand_gives_the_same_weights(
     case: Case, mine: str, precision: str, optimizer: Any, transform: Any
@@ -215,10 +227,9 @@ def test_a_linear_module_equals_our_linear_model_with_its_weights(
 # --- the laws --------------------------------------------------------------------------------------------------------
 
 
-OPTAX = {"name": "optax:adamw", "learning_rate": 0.01}
-
-
-@pytest.mark.parametrize(("name", "optimizer"), [("Net", "adam"), ("Mlp", OPTAX), ("Mlp", "schedule-free-adamw")])
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [("Net", "adam"), ("Mlp", {"groups": GROUPS}), ("Mlp", "schedule-free-adamw")]
+)
 def test_chunks_watching_and_resuming_from_a_file_give_the_same_bits(mine: str, name: str, optimizer: Any) -> None:
     recipe = recipe_of(f"{mine}:{name}", optimizer=optimizer, budget="60 iterations")  # more than an epoch
     whole = assay.fit(recipe.patched({"log": 60}))
@@ -401,8 +412,11 @@ def test_other_engines_say_why_not_and_auto_takes_jax(case: Case, mine: str) -> 
     assert choose(recipe).name == "jax"
     with pytest.raises(EngineError, match="use precision 'float32' or 'float64'"):
         choose(recipe_of(f"{mine}:Net", precision="bfloat16"), "jax")
-    groups = [{"where": "weights", "name": "optax:sgd", "lr": 0.1}, {"where": "rest", "name": "optax:sgd", "lr": 0.1}]
-    with pytest.raises(EngineError, match=f"has no groups for a module of {case.name}"):
+    groups = [{"where": "output weights", "name": "optax:sgd"}, {"where": "rest", "name": "optax:sgd"}]
+    groups = [{**group, "learning_rate": 0.1} for group in groups]
+    with pytest.raises(
+        EngineError, match=f"'output weights' asks for the output layer, which a module of {case.name} do"
+    ):
         choose(recipe_of(f"{mine}:Net", optimizer={"groups": groups}), "jax")
 
 
