@@ -19,6 +19,7 @@ jax = pytest.importorskip("jax", reason="needs jax")
 flax = pytest.importorskip("flax", reason="needs flax: pip install '.[flax]'")
 
 MODELS = """
+from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,19 @@ class Linen(nn.Module):
     def __call__(self, x, FLAG):
         x = nn.Dense(self.classes)(x.reshape(len(x), -1))
         return nn.Dropout(0.5, deterministic=(FLAG) in (VALUES))(x)
+
+
+class Typed(nn.Module):
+    classes: int
+    dtype: Any = jnp.float32
+    param_dtype: "jnp.dtype | str" = jnp.float32
+    norm: Any = nn.LayerNorm
+    init: nn.initializers.Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x):
+        x = self.norm(dtype=self.dtype)(x.reshape(len(x), -1))
+        return nn.Dense(self.classes, param_dtype=self.param_dtype, kernel_init=self.init)(x)
 
 
 class Streams(nn.Module):
@@ -116,6 +130,16 @@ def test_linen_is_told_that_it_is_in_training_by_an_argument_of_any_known_name(
     assert (values(network, training=True)[0] == 0).any()
     assert (values(network, training=False)[0] != 0).all()
     forget()
+
+
+def test_defaults_that_are_no_plain_data_stay_with_the_class(mine: str) -> None:
+    network = network_of(f"{mine}:Typed")
+    assert network.model.arguments == ()
+    w = network.initial(1)
+    assert (w["params.Dense_0.kernel"] == 0).all()
+    assert (
+        network_of(f"{mine}:Typed", param_dtype="float16").built(1).trained["params.Dense_0.kernel"].dtype == "float16"
+    )
 
 
 def test_streams_of_linen_have_keys_of_their_own(mine: str) -> None:

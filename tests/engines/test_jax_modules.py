@@ -410,6 +410,10 @@ def test_other_engines_say_why_not_and_auto_takes_jax(case: Case, mine: str) -> 
         with pytest.raises(EngineError, match=f"is a module of {case.name}, which trains on engine 'jax' only"):
             choose(recipe, engine)
     assert choose(recipe).name == "jax"
+    with pytest.raises(
+        EngineError, match=r"which trains on engine 'jax' only\n  - optimizer 'torch.optim:SGD' trains on"
+    ):
+        choose(recipe_of(f"{mine}:Net", optimizer="torch.optim:SGD"))
     with pytest.raises(EngineError, match="use precision 'float32' or 'float64'"):
         choose(recipe_of(f"{mine}:Net", precision="bfloat16"), "jax")
     groups = [{"where": "output weights", "name": "optax:sgd"}, {"where": "rest", "name": "optax:sgd"}]

@@ -120,8 +120,9 @@ def choose(
     if kind not in table:
         raise EngineError(unknown("device", device, table))
     candidates, reasons = table[kind], list[str]()
-    if isinstance(recipe.model, ForeignModel) and recipe.model.library.engine in candidates:
-        candidates = (recipe.model.library.engine,)  # so that the libraries of the others are not imported
+    if isinstance(recipe.model, ForeignModel) and (own := recipe.model.library).engine in candidates:
+        candidates = (own.engine,)  # so that the libraries of the others are not imported
+        reasons.append(f"model {recipe.model.name!r} is {own.of}, which trains on engine {own.engine!r} only")
     for candidate in candidates:
         if not installed(candidate):
             reasons.append(missing(candidate))

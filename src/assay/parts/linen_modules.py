@@ -60,8 +60,8 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
         rngs = {"dropout": key, "params": _random.fold_in(key, 1)}
         given = call.arguments(training=training)
         if not training:
-            return module.apply(variables, x, **given, rngs=rngs), {name: arrays[name] for name in others}
-        values, changed = module.apply(variables, x, **given, rngs=rngs, mutable=collections)
+            return _nn.Module.apply(module, variables, x, **given, rngs=rngs), {name: arrays[name] for name in others}
+        values, changed = _nn.Module.apply(module, variables, x, **given, rngs=rngs, mutable=collections)
         after = {name: arrays[name] for name in others} | _named(changed)
         if added := sorted(after.keys() - others.keys()):
             raise TypeError(f"it adds {added[0]!r} to its variables in training, which it does not have after `init`")
@@ -91,7 +91,7 @@ def _initialised(module: Any, call: Call, key: Any, x: Any) -> Arrays:
     try:
         with _nn.intercept_methods(watch):
             given = call.arguments(training=False)
-            variables = module.init(key, x, **given, mutable=_flax.core.DenyList(_NOT_KEPT))
+            variables = _nn.Module.init(module, key, x, **given, mutable=_flax.core.DenyList(_NOT_KEPT))
     except (MemoryError, CodeError):
         raise
     except Exception as error:

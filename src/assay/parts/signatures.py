@@ -106,7 +106,7 @@ def complete(signature: Signature, given: Mapping[str, Any], *, handed_in: Colle
     """The arguments given, with every default that is plain data, but for those that Assay hands in."""
     values = dict(given)
     for name, argument in signature.arguments.items():
-        if name not in values and name not in handed_in and not argument.required and argument.default is not None:
+        if name not in values and name not in handed_in and _fits(Any, argument.default):
             values[name] = argument.default
     return {name: plain(value) for name, value in sorted(values.items())}
 
