@@ -18,7 +18,7 @@ from tests.analysis.frames import trials
 
 fractions = st.integers(0, 1000).map(lambda x: x / 1000)
 FEW = "; fewer than 6 seeds: assumes nearly normal differences, up to 18 % false positives if they are skewed"
-ADDED = "; add them with --until-decided, which corrects for looking again"
+ADDED = "; add them with --until-decided (in Python, until_decided=True), which corrects for looking again"
 STANDARD_ERRORS = 3.3  # what a simulation may be off by: 1 chance in 1,000
 
 

@@ -163,6 +163,22 @@ def test_a_planted_fault_fails_in_float64(mistake: str, model: str) -> None:
     assert found.weights > 100 * found.tolerance
 
 
+@pytest.mark.parametrize("name", ["native", "torch", "torch-eager"])
+@pytest.mark.parametrize("loss", ["mse", "quadratic"])
+def test_a_regression_on_targets_that_are_cut_to_whole_numbers_fails(name: str, loss: str) -> None:
+    pytest.importorskip("torch")
+    changes = {"data": {"task": "regression"}, "model": {"hidden": [12, 10], "activation": "sigmoid"}, "loss": loss}
+    recipe = Recipe.parse(changes | {"batches": {"kind": "shuffled", "size": 32}, "optimizer": "adam"})
+    x, _ = data_of("float32")
+    probe = Probe.of(recipe, recipe.model.network(64, 1), x, stream(0, "targets").normal(EXAMPLES))
+    engine, limits = load_contender(name, device="cpu", threads=1), bounds_of(probe)
+    found = parity.checks(probe.recipe, probe.network, *Prober(engine, probe).arrays()[::-1], limits)
+    assert all((check.deviation or 0.0) < MARGIN for check in found), [check.sentence() for check in found]
+    cut = replace(probe, y=np.trunc(probe.y))
+    loss_check, gradient, *_ = parity.checks(recipe, probe.network, *Prober(engine, cut).arrays()[::-1], limits)
+    assert not loss_check.holds and not gradient.holds
+
+
 # --- honest engines --------------------------------------------------------------------------------------------------
 
 MARGIN = 0.5  # of the bound, which honest rows keep

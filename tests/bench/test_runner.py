@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+import assay
 from assay.bench import parity
 from assay.bench import runner as running
 from assay.bench.calibration import Calibration
@@ -101,6 +102,46 @@ def test_engines_and_the_baseline_are_certified_and_measured(data: str) -> None:
         assert row["peak_memory_bytes"] > 2**20
     accuracies = {row["epochs"][-1]["accuracy"] for row in plain["rows"]}
     assert len(accuracies) == 1  # the same weights and batches
+
+
+def test_a_regression_is_certified_and_its_rows_have_r2_and_rmse(tmp_path: Path) -> None:
+    pytest.importorskip("assay._native")
+    x = np.random.default_rng(2).normal(size=(60, 6))
+    y = 50.0 + 10.0 * x[:, 0] - 5.0 * x[:, 1] * x[:, 2]
+    path = tmp_path / "houses.npz"
+    np.savez(path, x_train=x[:48], y_train=y[:48], x_test=x[48:], y_test=y[48:])
+    patch = {"data": {"task": "regression"}, "input": "standardise-features", "loss": None, "model": {"output": None}}
+    mine = recipe(str(path)).patched(patch)
+    spec = BenchSpec(
+        "houses", mine, combinations(["numpy", "native"], ["cpu"], [1], ["float32"], "numpy"), 3, 1, "numpy"
+    )
+    plain = run(BenchRunner(spec))
+    assert [row["state"] for row in plain["rows"]] == ["measured"] * 2
+    history = assay.fit(mine.patched({"budget": {"epochs": 3.0}}), engine="numpy")
+    assert history.r2 is not None
+    for row in plain["rows"]:
+        assert row["certificate"]["holds"] and all(check["deviation"] <= 0.5 for check in row["certificate"]["checks"])
+        assert row["summary"]["accuracy"] is None
+        assert row["summary"]["r2"]["median"] == pytest.approx(history.r2, abs=1e-6)
+        assert row["summary"]["rmse"]["median"] == pytest.approx(history.rmse, rel=1e-6)
+        assert len({epoch["r2"] for epoch in row["epochs"]}) == 3
+    (_, header, rows), *_ = report.tables(plain)
+    assert header[-2:] == ["R2", "RMSE"] and "accuracy" not in header
+    assert rows[0][-2:] == [f"{history.r2:.4g}", f"{history.rmse:.4g}"]
+    assert {"r2", "rmse"} < set(report.epochs_frame(plain)) and "accuracy" not in report.epochs_frame(plain)
+    assert {"final_r2", "final_rmse"} < set(report.summary_frame(plain))
+    assert "test R2" in bench_page(plain)
+    store = Store(str(tmp_path / "s.db"))
+    benches.save(store.database, plain)
+    assert [one["name"] for one in benches.listed(store.database)] == ["houses"]
+
+
+def test_a_bench_of_classes_keeps_its_tables() -> None:
+    plain = made_bench().plain()
+    (_, header, _), *_ = report.tables(plain)
+    assert header[-1] == "accuracy" and "R2" not in header
+    assert "accuracy" in report.epochs_frame(plain) and "r2" not in report.epochs_frame(plain)
+    assert "final_accuracy" in report.summary_frame(plain)
 
 
 @pytest.mark.endurance

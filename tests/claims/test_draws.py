@@ -78,6 +78,38 @@ def test_tests_of_independent_seeds_are_refused(rule: dict[str, Any]) -> None:
     assert "folds or re-splits of the same examples" in answer.reason
 
 
+@pytest.mark.parametrize(
+    ("rule", "evidence"),
+    [
+        ({"rule": "threshold", "side": A, "at_least": "80 %"}, "93.00 %, 10 folds"),
+        ({"rule": "threshold", "side": A, "at_least": "80 %", "over": "every"}, "a: on 10 of 10 folds"),
+        ({"rule": "less", "left": B, "right": A, "over": "every"}, "b less than a on 9 of 10 common folds"),
+        ({"rule": "equal", "left": A, "right": B, "tolerance": "10 points", "over": "every"}, "10 of 10 common folds"),
+        ({"rule": "less", "left": B, "right": A}, "b: 90.00 %, 10 folds"),
+        ({"rule": "spread", "side": A, "at_most": "7 points"}, "range 6.00 points, 10 folds"),
+        ({"rule": "ratio", "left": A, "right": B, "at_least": 1.0}, "b: 90.00 %, 10 folds"),
+    ],
+)
+def test_the_evidence_says_folds(rule: dict[str, Any], evidence: str) -> None:
+    answer = verdict_of(rule, folds())
+    assert evidence in answer.evidence
+    assert "seed" not in f"{answer.evidence} {answer.reason}"
+    plain = verdict_of(rule, made_up({"a": (0.9 + D).tolist(), "b": [0.9] * 10}))
+    assert evidence.replace("fold", "seed") in plain.evidence
+
+
+def test_re_splits_and_trials_that_did_not_finish_are_named_as_what_they_are() -> None:
+    study = folds()
+    for row in study.rows:
+        row |= {"draw_folds": math.nan, "draw_fold": math.nan, "draw_split": float(row["repeat"])}
+    study.rows[3] |= {"outcome": "diverged", "accuracy": None}
+    answer = verdict_of({"rule": "threshold", "side": A, "at_least": "80 %"}, study)
+    assert "10 re-splits (1 diverged of 10 re-splits)" in answer.evidence
+    study.rows[3]["outcome"] = "failed"
+    answer = verdict_of({"rule": "threshold", "side": A, "at_least": "80 %", "over": "every"}, study)
+    assert "no result: 1 failed of 10 re-splits of a" in f"{answer.evidence} {answer.reason}"
+
+
 def test_studies_are_paired_by_seed_where_their_folds_are_equal() -> None:
     sides = [A | {"study": "one"}, B | {"study": "two"}]
     rule = {"rule": "beats", "left": sides[0], "right": sides[1]}

@@ -58,6 +58,8 @@ def test_a_study_of_two_optimizers_over_ten_folds(study: Path, invoke: Any) -> N
 
     _, out, err = invoke("compare", "two")
     assert "over 10 folds (2 x 5)" in out
+    assert "| more folds |" in invoke("compare", "two", "--markdown")[1]
+    assert "more_seeds" in invoke("compare", "two", "--csv")[1]  # the name of a column stays
     assert "corrected resampled t test: they share training examples" in out
     assert "seed" not in out.replace("more\nseeds", "").split("verdicts:")[0]
     assert "on this split" not in err

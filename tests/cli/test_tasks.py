@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from assay.errors import RecipeError
+from assay.data.datasets import load as load_data
+from assay.errors import AssayError, RecipeError
 from assay.results.results import Results
 from assay.store.store import Store
 from assay.studies.study import Study
@@ -108,6 +110,63 @@ def test_a_search_for_the_score_of_the_other_task_is_refused(invoke: Any) -> Non
         assert (code, "'rmse' is of a regression, and is no objective; for a regression use 'r2'" in err) == (2, True)
     code, _, err = invoke("search", "--set", "data=iris", *SPACE, "--objective", "r2")
     assert (code, "'r2' is of a regression, and the baseline classifies" in err) == (2, True)
+
+
+def test_a_target_of_a_regression_is_told_as_a_loss(invoke: Any) -> None:
+    command = ("search", *SPACE, *HOUSES, "--objective", "iterations")
+    code, _, err = invoke(*command)
+    assert (code, "target_loss = 0.1, as for a regression, which has no accuracy" in " ".join(err.split())) == (2, True)
+    for extra, sentence in (
+        (["--target", "0.9"], "0.1 of 'mse' is R2 = 0.9 if the test"),
+        (["--target", "0.4", "--set", "loss=quadratic"], "0.3 of 'quadratic' is R2 = 0.4 if the test"),
+        (["--target", "1"], "0.1 of 'mse' is R2 = 0.9 if the test"),
+    ):
+        code, _, err = invoke(*command, *extra)
+        assert code == 2
+        assert f"a regression has none; write target_loss, on standardised targets: {sentence}" in " ".join(err.split())
+    assert invoke(*command, "--target-loss", "0.1")[0] == 0
+
+
+def test_a_target_loss_is_the_r2_that_the_message_says(stored: None) -> None:
+    trials: Any = Results(Store("assay.db"), "houses").frame()
+    y = load_data("diabetes")
+    vary = y.y_test.var() / y.y_train.var()  # 1 where the test targets vary as the trained ones
+    np.testing.assert_allclose(1 - trials["test_loss"] / vary, trials["r2"], rtol=1e-5)
+
+
+def test_results_measure_the_time_to_a_loss(invoke: Any, stored: None) -> None:
+    results = Results(Store("assay.db"), "houses")
+    table: Any = results.targets(loss=0.99)
+    (printed,) = [json.loads(invoke("target", "houses", "--loss", "0.99", "--json")[1])["rows"]]
+    assert table["reached"].tolist() == [row["reached"] for row in printed]
+    assert table["configuration"].tolist() == [row["configuration"] for row in printed]
+    assert table["reached"].sum() > 0
+    with pytest.raises(AssayError, match="an accuracy or a loss, not both"):
+        results.targets(accuracy=0.9, loss=0.5)
+    with pytest.raises(AssayError, match="give a loss as the target: --loss 0.3, in Python loss=0.3"):
+        results.targets()
+
+
+@pytest.mark.parametrize(
+    ("study", "side", "sentence"),
+    [
+        ("houses", "", "names no quantity, so that accuracy is assumed, which study houses, of a regression, does not"),
+        ("houses", ', quantity = "accuracy"', "accuracy is of a classification, and study houses is of a regression"),
+        ("houses", ', quantity = "macro_f1"', "macro_f1 is of a classification, and study houses is of a regression"),
+        ("flowers", ', quantity = "r2"', "r2 is of a regression, and study flowers is of a classification"),
+    ],
+)
+def test_a_claim_on_a_quantity_of_the_other_task_says_what_to_write(
+    invoke: Any, stored: None, study: str, side: str, sentence: str
+) -> None:
+    sides = "\n".join(f'{s} = {{ optimizer = "{o}"{side} }}' for s, o in (("left", "adam"), ("right", "rmsprop")))
+    Path("claims.toml").write_text(f'[[claims]]\nid = "a"\ntext = "a"\nrule = "less"\n{sides}\n')
+    code, _, err = invoke("check", study, "claims.toml")
+    err = " ".join(err.split())
+    assert code == 2
+    assert err.count(sentence) == 2, err
+    known = "'r2', 'rmse', 'test_loss'" if study == "houses" else "'accuracy', 'test_loss'"
+    assert f"write quantity = one of {known}" in err
 
 
 def test_the_plan_says_that_r2_is_the_default_of_a_regression(invoke: Any) -> None:

@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     iterations = int(err.split("interrupted after ")[1].split()[0].replace(",", ""))
     printed = shlex.split(err.split("resume with: ")[1])
     options = ["--threads", "1", "--out", "my runs", "--start", "my runs/quickstart.safetensors"]
-    options += ["--store", "my store.db", "--json"]
+    options += ["--store", "my store.db", "--again", "--json"]
     assert printed == ["assay", *words[3:6], "--set", "model.hidden=[8, 4]", "--engine", "numpy", *options]
     longer = [word.replace("budget.iterations=100000000", f"max_steps={iterations + 5}") for word in printed[1:]]
     done = assay(*longer, cwd=tmp_path)

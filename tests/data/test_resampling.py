@@ -13,7 +13,7 @@ import assay
 from assay.data.cache import DataCache
 from assay.data.datasets import load
 from assay.data.prepare import prepare
-from assay.data.resampling import Draw, rows_of
+from assay.data.resampling import Draw, drawn_counts, rows_of
 from assay.errors import DataError, RecipeError
 from assay.recipe.model import Recipe
 
@@ -149,3 +149,40 @@ def test_prepared_folds_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
 def test_without_a_draw_a_data_set_is_itself() -> None:
     data = load("iris")
     assert data.drawn(None) is data
+
+
+@pytest.mark.parametrize(
+    ("note", "counts"),
+    [
+        (
+            "the test set is fold 2 of 5 of all examples (split 0), the same fraction of each class: 30 of 150",
+            (30, 150),
+        ),
+        (
+            "the test set is fold 1 of 10 of the training and test examples (split 3), the same fraction of each "
+            "class: 7,000 of 70,000; results do not compare with published ones on the data's own test set",
+            (7_000, 70_000),
+        ),
+        (
+            "the test set was drawn anew from the training and test examples (split 7), the same fraction of each "
+            "class: 360 of 1,797; results do not compare with published ones on the data's own test set",
+            (360, 1_797),
+        ),
+        (
+            "the test set was drawn anew from all examples (split 1), without regard to their targets: 88 of 442",
+            (88, 442),
+        ),
+    ],
+)
+def test_the_sizes_are_read_from_the_notes_that_stores_hold(note: str, counts: tuple[int, int]) -> None:
+    """Stored results have the sizes in this sentence alone: its words are an interface."""
+    assert drawn_counts(["another note: 3 of 4", note, "one more"]) == counts
+    assert drawn_counts(["another note: 3 of 4"]) is None
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("draw", [{"split": 4}, {"folds": 6, "fold": 3}, {"split": 2, "folds": 4, "fold": 4}])
+def test_the_note_of_today_has_the_sizes_of_the_sets(regression: bool, draw: dict[str, int]) -> None:
+    data = load("diabetes" if regression else "wine")
+    drawn = data.resampled(**draw)
+    assert drawn_counts(drawn.notes) == (len(drawn.y_test), len(data.y_train) + len(data.y_test))

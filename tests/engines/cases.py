@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.data.targets import REGRESSION, TargetScaling
 from assay.engines import ENGINES, installed, load
 from assay.engines.base import Checkpoint, Cohort, Engine, Splits, fresh
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES, make_batches
 from assay.parts.initials import INITIALS
-from assay.parts.losses import LOSSES
+from assay.parts.losses import LOSSES, REGRESSION_LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.parts.schedules import SCHEDULES
 from assay.recipe.model import Recipe
@@ -43,6 +44,8 @@ AXES: dict[str, list[Any]] = {
     "precision": ["float64", "float32"],
     "dropout": [0.0, 0.3],
 }
+REGRESSION_AXES = AXES | {"output": ["identity"], "loss": list(REGRESSION_LOSSES)}
+"""Those of regressions, whose cases have the key "task" too."""
 KINKED = {"relu", "leaky_relu", "elu"}
 
 
@@ -68,7 +71,8 @@ def raw(case: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         "budget": {"iterations": 100},
         "seed": 3,
     }
-    return recipe | changes
+    task = {"data": {"task": case["task"]}} if "task" in case else {}
+    return recipe | task | changes
 
 
 # small enough that no combination diverges, large enough that the loss moves
@@ -105,12 +109,15 @@ def key(a: str, i: int, b: str, j: int) -> tuple[str, int, str, int]:
 
 
 @cache
-def data(precision: str) -> Splits:
-    """Inputs that tell the classes apart a little, some of them zero."""
+def data(precision: str, task: str | None = None) -> Splits:
+    """Inputs that tell the classes apart a little, some of them zero; standardised targets that depend on them."""
     element = "float64" if precision == "float64" else "float32"
     y = stream(0, "case-labels").integers(CLASSES, EXAMPLES)
     x = stream(0, "case-inputs").uniform(EXAMPLES * INPUTS).reshape(EXAMPLES, INPUTS)
     x = (x * (x > 0.3) + 0.5 * (np.arange(INPUTS) == y[:, None])).astype(element)
+    if task == REGRESSION:
+        z = np.sin(3.0 * x[:, 0]) - x[:, 1] * x[:, 2] + 0.3 * stream(0, "case-noise").normal(EXAMPLES)
+        y = TargetScaling.of(z).apply(z)
     return Splits({"train": (x, y), "test": (x[:41], y[:41])})
 
 
@@ -147,8 +154,9 @@ class Run:
     def of(cls, name: str, *recipes: Recipe, checkpoint: Checkpoint | None = None) -> Run:
         """A run at its start, or at a checkpoint."""
         found = engine_for(name, recipes[0])
-        cohort = Cohort(recipes, recipes[0].model.network(INPUTS, CLASSES))
-        state = found.start(cohort, checkpoint or nudged(fresh(cohort)), data(recipes[0].precision))
+        first = recipes[0]
+        cohort = Cohort(recipes, first.model.network(INPUTS, 1 if first.is_regression else CLASSES))
+        state = found.start(cohort, checkpoint or nudged(fresh(cohort)), data(first.precision, first.data.task))
         return cls(found, cohort, state)
 
     def go(self, first: int, count: int) -> np.ndarray:

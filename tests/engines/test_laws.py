@@ -23,7 +23,7 @@ from assay.engines.promises import LAWS, PROMISES, promised
 from assay.errors import EngineError
 from assay.parts.activations import ACTIVATIONS, OUTPUTS
 from assay.parts.batches import BATCHES, make_batches
-from assay.parts.losses import LOSSES
+from assay.parts.losses import LOSSES, REGRESSION_LOSSES
 from assay.parts.optimizers import OPTIMIZERS
 from assay.recipe.model import Recipe
 from assay.rng import stream
@@ -37,6 +37,7 @@ from tests.engines.cases import (
     LATER,
     NAMES,
     RATES,
+    REGRESSION_AXES,
     Run,
     data,
     engine,
@@ -55,6 +56,14 @@ ADDED = [
     for name in LATER
     for i, precision in enumerate(("float64", "float32"))
 ]
+REGRESSIONS = [case | {"task": "regression"} for case in pairwise(REGRESSION_AXES)]
+ADDED_REGRESSIONS = [
+    REGRESSIONS[i] | {"optimizer": name, "precision": precision}
+    for name in LATER
+    for i, precision in ((10, "float64"), (26, "float32"))
+]
+FEW_REGRESSIONS = [REGRESSIONS[i] for i in (3, 11, 35, 60)]
+"""Of two hidden layers, of one and of none; with penalties, clipping and dropout."""
 SPECIAL = [
     case
     for case in ADDED
@@ -68,7 +77,8 @@ def recipe(case: dict[str, Any], **changes: Any) -> Recipe:
 
 
 def name_of(case: dict[str, Any]) -> str:
-    return "-".join(str(case[axis]) for axis in ("activation", "output", "loss", "optimizer", "batches", "precision"))
+    axes = ("activation", "output", "loss", "optimizer", "batches", "precision", "task")
+    return "-".join(str(case[axis]) for axis in axes if axis in case)
 
 
 def test_the_pairs_are_all_there() -> None:
@@ -107,8 +117,22 @@ def everyday(name: str, case: dict[str, Any], *, every: int) -> Any:
     return pytest.param(name, case, marks=[pytest.mark.endurance] if rare else [], id=f"{name}-{name_of(case)}")
 
 
+def regressions(names: list[str]) -> list[Any]:
+    """The cases of regressions. The native engine has a loss of its own for them, and meets all pairs every day; the
+    others differ from a classification by the column of targets alone, and have a few."""
+    made: list[Any] = []
+    for name in names:
+        for case in [*REGRESSIONS, *ADDED_REGRESSIONS]:
+            rare = name != "native" and case not in FEW_REGRESSIONS
+            made.append(
+                pytest.param(name, case, marks=[pytest.mark.endurance] if rare else [], id=f"{name}-{name_of(case)}")
+            )
+    return made
+
+
 @pytest.mark.parametrize(
-    ("name", "case"), [everyday(name, case, every=3) for name in OTHERS for case in [*PAIRS, *ADDED]]
+    ("name", "case"),
+    [*(everyday(name, case, every=3) for name in OTHERS for case in [*PAIRS, *ADDED]), *regressions(OTHERS)],
 )
 def test_losses_agree_with_the_reference(name: str, case: dict[str, Any]) -> None:
     limit, iterations = tolerance(name, case)
@@ -144,7 +168,7 @@ def test_losses_agree_in_the_full_product(name: str, output: str, activation: st
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_evaluations_and_outputs_agree_with_the_reference(name: str) -> None:
-    for case in FEW:
+    for case in [*FEW, *FEW_REGRESSIONS]:
         mine, reference = (
             Run.of(name, recipe(case, precision="float64")),
             Run.of("numpy", recipe(case, precision="float64")),
@@ -155,7 +179,7 @@ def test_evaluations_and_outputs_agree_with_the_reference(name: str) -> None:
             np.testing.assert_array_equal(a.accuracy, b.accuracy)
         x = data("float64").parts["test"][0]
         a, b = mine.engine.outputs(mine.state, x), reference.engine.outputs(reference.state, x)
-        assert a.shape == (1, 41, CLASSES)
+        assert a.shape == (1, 41, 1 if "task" in case else CLASSES)
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
@@ -191,11 +215,26 @@ def test_evaluation_in_blocks_is_evaluation_at_once(name: str) -> None:
     np.testing.assert_allclose(found.loss[0], loss.mean(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("loss", REGRESSION_LOSSES)
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_of_a_regression_in_blocks_is_that_of_all_targets(name: str, loss: str) -> None:
+    examples = 20_011
+    x = stream(4, "many-inputs").uniform(examples * INPUTS).reshape(examples, INPUTS)
+    y = stream(4, "many-targets").normal(examples)
+    y.setflags(write=False)
+    run = Run.of(name, recipe(FEW_REGRESSIONS[0], precision="float64", loss=loss))
+    state = run.engine.start(run.cohort, run.export(), Splits({"train": (x, y)}))
+    a = run.engine.outputs(state, x)[0, :, 0]
+    expected = np.mean((a - y) ** 2) * {"mse": 1.0, "quadratic": 0.5}[loss]
+    np.testing.assert_allclose(run.engine.evaluate(state, "train").loss[0], expected, rtol=1e-12)
+
+
 # --- 2 to 5: the same bits -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), [everyday(name, case, every=9) for name in NAMES for case in [*FEW, *PAIRS, *ADDED]]
+    ("name", "case"),
+    [*(everyday(name, case, every=9) for name in NAMES for case in [*FEW, *PAIRS, *ADDED]), *regressions(NAMES)],
 )
 def test_chunks_give_the_same_bits(name: str, case: dict[str, Any]) -> None:
     whole, parts = (Run.of(name, recipe(case)) for _ in range(2))
@@ -219,7 +258,7 @@ def test_every_engine_has_its_promises_and_only_on_devices_that_there_are() -> N
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (5, 5, 5)], ids=["own batches", "shared batches"])
-@pytest.mark.parametrize("case", [*FEW, *SPECIAL[::2]], ids=name_of)
+@pytest.mark.parametrize("case", [*FEW, *SPECIAL[::2], *FEW_REGRESSIONS[1:3]], ids=name_of)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_alone_equals_the_trial_in_its_cohort(
     name: str, case: dict[str, Any], seeds: tuple[int, ...], precision: str
@@ -254,7 +293,7 @@ def test_a_trial_alone_equals_the_trial_in_its_cohort(
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("name", NAMES)
 def test_watching_changes_nothing(name: str, dropout: float) -> None:
-    for case in [*FEW, *(SPECIAL if dropout and name != "native" else [])]:
+    for case in [*FEW, *FEW_REGRESSIONS, *(SPECIAL if dropout and name != "native" else [])]:
         watched, unwatched = (Run.of(name, recipe(case | {"dropout": dropout})) for _ in range(2))
         for first in range(1, 13):
             watched.go(first, 1)
@@ -276,7 +315,7 @@ def test_warming_up_changes_nothing(name: str) -> None:
     same_bits(warm.export(), cold.export())
 
 
-@pytest.mark.parametrize("case", [*FEW, *SPECIAL], ids=name_of)
+@pytest.mark.parametrize("case", [*FEW, *SPECIAL, *FEW_REGRESSIONS], ids=name_of)
 @pytest.mark.parametrize("name", NAMES)
 def test_resuming_from_a_checkpoint_gives_the_same_bits(name: str, case: dict[str, Any]) -> None:
     run = Run.of(name, recipe(case))
@@ -337,7 +376,7 @@ def test_resuming_in_a_new_process_gives_the_same_bits(name: str, tmp_path: Path
 # --- 6: gradients ----------------------------------------------------------------------------------------------------
 
 
-def dense_gradient_error(name: str, activation: str, output: str, loss: str, dropout: float) -> float:
+def dense_gradient_error(name: str, activation: str, output: str, loss: str, dropout: float, **changes: Any) -> float:
     """The error of the gradient of a dense network with two hidden layers."""
     rate = 1e-3
     mine = Recipe.parse(
@@ -348,6 +387,7 @@ def dense_gradient_error(name: str, activation: str, output: str, loss: str, dro
             "batches": "full",
             "precision": "float64",
             "budget": {"iterations": 1},
+            **changes,
         }
     )
     start = Run.of(name, mine).export().weights
@@ -380,6 +420,17 @@ def test_gradients_agree_with_finite_differences(name: str, activation: str, out
                 loss,
                 dropout,
             )
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"), [alone(name, activation) for name in NAMES for activation in ("relu", "tanh", "identity")]
+)
+def test_gradients_of_regressions_agree_with_finite_differences(name: str, activation: str) -> None:
+    limit = promised(name, 6)
+    assert limit is not None
+    for loss, dropout in itertools.product(REGRESSION_LOSSES, (0.0, 0.3)):
+        error = dense_gradient_error(name, activation, "identity", loss, dropout, data={"task": "regression"})
+        assert error < limit.by_precision["float64"], (loss, dropout)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -450,6 +501,35 @@ def test_clipping_and_l2_are_those_of_torchs_loop(name: str, optimizer: str) -> 
     np.testing.assert_allclose(ours.go(1, 60), theirs.go(1, 60), rtol=1e-9)
     for key, w in theirs.export().weights.items():
         np.testing.assert_allclose(ours.export().weights[key], w, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", REGRESSION_LOSSES)
+@pytest.mark.parametrize("name", NAMES)
+def test_regressions_are_those_of_torchs_loop(name: str, loss: str) -> None:
+    pytest.importorskip("torch")
+    from assay.engines.torch_eager import TorchEager
+
+    mine = Recipe.parse(
+        {
+            "data": {"task": "regression"},
+            "model": {"hidden": [5], "activation": "tanh"},
+            "loss": loss,
+            "regularisation": {"l2": 0.01},
+            "precision": "float64",
+            "batches": {"size": 16},
+        }
+    )
+    ours = Run.of(name, mine)
+    eager, splits = TorchEager(threads=1), data("float64", "regression")
+    theirs = Run(eager, ours.cohort, eager.start(ours.cohort, ours.export(), splits))
+    np.testing.assert_allclose(ours.go(1, 60), theirs.go(1, 60), rtol=1e-9)
+    for key, w in theirs.export().weights.items():
+        np.testing.assert_allclose(ours.export().weights[key], w, rtol=1e-8, atol=1e-10)
+    a, b = (each.engine.evaluate(each.state, "test") for each in (ours, theirs))
+    np.testing.assert_allclose(a.loss, b.loss, rtol=1e-9)
+    np.testing.assert_array_equal(a.accuracy, b.accuracy)
+    x = splits.parts["test"][0]
+    np.testing.assert_allclose(ours.engine.outputs(ours.state, x), eager.outputs(theirs.state, x), rtol=1e-8, atol=1e-9)
 
 
 def test_a_cohort_does_not_mix_the_orders() -> None:

@@ -66,6 +66,12 @@ def images(examples: int, features: int, zeros: float, classes: int, element: An
     return x, stream(7, "labels").integers(classes, examples)
 
 
+def targets_of(x: Any) -> Any:
+    """Standardised targets that depend on inputs (N, D)."""
+    y = np.tanh(3.0 * x[:, 0]) + x[:, -1].astype(np.float64) ** 2 + 0.3 * stream(7, "noise").normal(len(x))
+    return (y - y.mean()) / y.std()
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +275,129 @@ def test_adams_bias_correction_is_right_after_two_million_iterations() -> None:
         ends.append(engine.export(state))
     for key, w in ends[1].weights.items():
         np.testing.assert_allclose(ends[0].weights[key], w, rtol=1e-12, atol=1e-15)
+
+
+# --- regressions ------------------------------------------------------------------------------------------------------
+
+REGRESSION = {"data": {"task": "regression"}}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("inputs", ["dense", "sparse", "standardised"])
+@pytest.mark.parametrize(
+    "batches", ["single", "full", {"kind": "shuffled", "size": 5}, {"kind": "window", "size": 150}], ids=str
+)
+def test_a_regression_gives_what_numpy_gives(level: str, precision: str, inputs: str, batches: Any) -> None:
+    """In batches of one row, of few, and of several blocks; sorted by pairs or not."""
+    x, _ = images(313, 21, 0.0 if inputs == "dense" else 0.8, 2, np.dtype(precision))
+    if inputs == "standardised":
+        x = x + np.asarray(-0.42, x.dtype)
+    y = targets_of(x)
+    for loss, hidden in (("mse", [70, 3]), ("quadratic", [5]), ("mse", [])):
+        model = {"hidden": hidden, "activation": "tanh"}
+        recipe = Recipe.parse({**REGRESSION, "model": model, "batches": batches, "precision": precision, "loss": loss})
+        losses, end, test = run(recipe, x, y, 40, engine="level", classes=1, level=level, threads=1)
+        expected, reference, expected_test = run(recipe, x, y, 40, engine="numpy", classes=1)
+        close = {"rtol": 1e-10, "atol": 1e-12} if precision == "float64" else {"rtol": 2e-4, "atol": 2e-5}
+        np.testing.assert_allclose(losses, expected, **close)
+        np.testing.assert_allclose(test.loss, expected_test.loss, **close)
+        for name, w in reference.weights.items():
+            np.testing.assert_allclose(end.weights[name], w, **close)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    widths=st.lists(st.integers(1, 150), max_size=2),
+    features=st.integers(1, 150),
+    examples=st.integers(2, 300),
+    batch=st.integers(1, 300),
+    zeros=st.sampled_from([0.0, 0.9]),
+    optimizer=st.sampled_from(["descent", "momentum", "nesterov", "lion"]),
+    threads=st.sampled_from([1, 2]),
+)
+def test_a_regression_of_any_shape_gives_what_numpy_gives(
+    widths: list[int], features: int, examples: int, batch: int, zeros: float, optimizer: str, threads: int
+) -> None:
+    x, _ = images(examples, features, zeros, 2)
+    y = stream(8, "targets").normal(examples)
+    recipe = Recipe.parse(
+        {
+            **REGRESSION,
+            "model": {"hidden": widths, "activation": "sigmoid"},
+            "optimizer": {"name": optimizer, "learning_rate": 0.003},
+            "batches": {"kind": "replacement", "size": min(batch, examples)},
+            "precision": "float64",
+        }
+    )
+    losses, end, test = run(recipe, x, y, 3, classes=1, threads=threads)
+    expected, reference, expected_test = run(recipe, x, y, 3, engine="numpy", classes=1)
+    np.testing.assert_allclose(losses, expected, rtol=1e-10)
+    np.testing.assert_allclose(test.loss, expected_test.loss, rtol=1e-10)
+    if optimizer != "lion":  # it steps by the sign of a sum that may be nearly 0
+        for name, w in reference.weights.items():
+            np.testing.assert_allclose(end.weights[name], w, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["full", {"kind": "shuffled", "size": 700}], ids=["full", "shuffled"])
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_the_bits_of_a_regression_do_not_depend_on_the_number_of_threads(kind: Any, clip: float | None) -> None:
+    x, _ = images(1500, 30, 0.8, 2, np.float32)
+    model = {"hidden": [20], "dropout": 0.4}
+    recipe = Recipe.parse({**REGRESSION, "model": model, "batches": kind, "clip_norm": clip, "optimizer": "momentum"})
+    ends = [run(recipe, x, targets_of(x), 12, classes=1, threads=threads) for threads in (1, 2)]
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    np.testing.assert_array_equal(ends[0][2].loss, ends[1][2].loss)
+    same_bits(ends[0][1], ends[1][1])
+
+
+@pytest.mark.parametrize("kind", [{"kind": "shuffled", "size": 20}, {"kind": "window", "size": 3}], ids=str)
+def test_regressions_that_share_sorted_batches_have_the_bits_of_each_alone(kind: dict[str, Any]) -> None:
+    x, _ = images(210, 31, 0.8, 2, np.float32)
+    y = targets_of(x)
+    patch = {**REGRESSION, "model": {"hidden": [70]}, "batches": kind}
+    rates = (0.01, 1e30, 0.1)  # one of them breaks, and the others go on
+    recipes = tuple(Recipe.parse(patch | {"optimizer": {"name": "rmsprop", "learning_rate": rate}}) for rate in rates)
+    cohort = Cohort(recipes, recipes[0].model.network(31, 1))
+    engine, iterations = load("native", threads=2), 150
+    state = engine.start(cohort, nudged(fresh(cohort)), Splits({"train": (x, y)}))
+    batches = make_batches(recipes[0].batches, cohort.seeds, 1, iterations, len(x))
+    state, progress = engine.advance(state, batches, np.array([True] * 3))
+    together = engine.export(state)
+    assert list(np.isnan(progress.losses).any(axis=1)) == [False, True, False]
+    for n, each in enumerate(recipes):
+        losses, alone, _ = run(each, x, y, iterations, classes=1)
+        np.testing.assert_array_equal(progress.losses[n], losses[0])
+        for name, w in alone.weights.items():
+            np.testing.assert_array_equal(together.weights[name][n], w[0])
+
+
+@pytest.mark.parametrize("batches", ["single", "full"])
+def test_the_padding_of_the_one_output_is_dead(batches: str) -> None:
+    """Its derivatives are written where those of the first of two hidden layers were."""
+    recipe = Recipe.parse({**REGRESSION, "model": {"hidden": [5, 4]}, "optimizer": "momentum", "batches": batches})
+    trained = Run.of("native", recipe)
+    trained.go(1, 50)
+    weight, bias, stride = trained.state.native.layout[2]
+    memory = trained.state.native.state(0)
+    assert not memory[:, weight : weight + 4 * stride].reshape(-1, 4, stride)[:, :, 1:].any()
+    assert not memory[:, bias + 1 : bias + stride].any()
+    assert memory[:, bias].all()
+
+
+def test_targets_are_copied() -> None:
+    """The kernel keeps none of the caller's targets, so that they may change or go."""
+    x, _ = images(60, 8, 0.0, 2)
+    y = targets_of(x)
+    split = native.Examples64(x, None, native.Pool(1), y)
+    before = split.bytes
+    assert before >= y.nbytes
+    recipe = Recipe.parse({**REGRESSION, "precision": "float64", "batches": "full"})
+    cohort, engine = Cohort((recipe,), recipe.model.network(8, 1)), load("native", threads=1)
+    state = engine.start(cohort, fresh(cohort), Splits({"train": (x, y)}))
+    expected = engine.evaluate(state, "train").loss
+    y[...] = np.nan
+    np.testing.assert_array_equal(engine.evaluate(state, "train").loss, expected)
 
 
 # --- levels, alignment, threads --------------------------------------------------------------------------------------
@@ -697,6 +826,48 @@ def test_the_kernel_refuses_what_does_not_fit() -> None:
         trained.engine.advance(trained.state, batches, np.array([True, True]))
     with pytest.raises(ValueError, match="first layer"):
         trained.engine.outputs(trained.state, np.zeros((3, 9)))
+
+
+def test_the_kernel_refuses_targets_that_are_none() -> None:
+    x, pool = np.ones((4, 3)), native.Pool(1)
+    labels, targets = np.zeros(4, np.int32), np.array([0.5, 1.0, -1.0, 2.0])
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="a target that is not finite"):
+            native.Examples64(x, None, pool, np.where(targets == 1.0, bad, targets))
+    for both in ((labels, targets), (None, None)):
+        with pytest.raises(ValueError, match="either labels or targets"):
+            native.Examples64(x, both[0], pool, both[1])
+    with pytest.raises(ValueError, match="as many labels or targets as examples"):
+        native.Examples64(x, None, pool, targets[:3])
+    for wrong in (targets, labels.astype(np.int64)):  # converted, 0.5 would be class 0
+        with pytest.raises(TypeError):
+            native.Examples64(x, wrong, pool)
+    for wrong in (labels, targets.astype(np.float32), targets[:, None], targets.tolist()):
+        with pytest.raises(TypeError):
+            native.Examples64(x, None, pool, wrong)
+
+
+def test_the_kernel_trains_on_targets_only_what_is_a_regression() -> None:
+    x, pool, keys = np.ones((4, 3)), native.Pool(1), np.zeros((1, 1), np.uint64)
+    y = np.array([0.5, 1.0, -1.0, 2.0])
+    split, labelled = native.Examples64(x, None, pool, y), native.Examples64(x, np.zeros(4, np.int32), pool)
+
+    def cohort_of(train: Any, units: int = 1, output: str = "identity", loss: str = "mse") -> Any:
+        layers = [(3, units, "identity", 0.0)]
+        settings_ = (output, loss, "descent", 1e-7, False, False, keys, 4)
+        return native.Cohort64(layers, *settings_, train, pool, LEVELS[0])
+
+    for patch in ({"units": 2}, {"output": "sigmoid"}, {"loss": "nll"}, {"output": "log_softmax", "loss": "nll"}):
+        with pytest.raises(ValueError, match="targets need one output, identity, and the loss mse or quadratic"):
+            cohort_of(split, **patch)
+    trained, classifier = cohort_of(split), cohort_of(labelled)
+    for cohort, other in ((trained, labelled), (classifier, split)):
+        with pytest.raises(ValueError, match="a split with labels, and one with targets"):
+            cohort.evaluate(other)
+    loss, correct = trained.evaluate(split)
+    assert loss[0] == (y**2).sum()  # the weights are 0
+    assert correct[0] == 4
+    assert trained.outputs(labelled).shape == (1, 4, 1)
 
 
 def test_trainings_in_two_python_threads_take_turns() -> None:

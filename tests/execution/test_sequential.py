@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import assay
 from assay.errors import AssayError
 from assay.execution.runner import Execution
 from assay.execution.sequential import until_decided
@@ -28,6 +29,21 @@ def run(execution: Execution) -> bool:
     for _ in execution:
         pass
     return False
+
+
+def test_run_from_python_adds_seeds_and_returns_the_corrected_verdicts(tmp_path: Path) -> None:
+    place = str(tmp_path / "store.db")
+    results = assay.run(
+        study(axes={"model": {"a": {"model": {"hidden": [16]}}, "poor": TWINS["poor"]}}),
+        store=place,
+        until_decided=True,
+    )
+    assert results.seeds_added.startswith("Seeds were added until the pairs were decided by accuracy")
+    assert all(", corrected for all looks" in sentence for sentence in results.verdicts()["sentence"])
+    assert len(Results(Store(place), "twins, fresh seeds").frame())
+    for option in ("retry", "again"):
+        with pytest.raises(AssayError, match="until_decided: cannot be combined with retry or again"):
+            assay.run(study(), store=place, until_decided=True, **{option: True})
 
 
 def test_seeds_are_added_only_where_a_verdict_is_open(tmp_path: Path) -> None:

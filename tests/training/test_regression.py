@@ -17,7 +17,7 @@ from assay.engines.base import Cohort
 from assay.errors import AssayError, DataError, RecipeError
 from assay.recipe.model import Recipe
 
-ENGINES = ("numpy", "torch", "jax")
+ENGINES = ("numpy", "native", "torch", "jax")
 DATA = {"name": "diabetes", "task": "regression"}
 RECIPE: dict[str, Any] = {
     "data": {**DATA, "validation": 60},
@@ -203,9 +203,36 @@ def test_what_needs_classes_is_refused_all_at_once() -> None:
     assert len(error.value.problems) == 3
 
 
-def test_the_native_engine_names_one_that_can() -> None:
-    with pytest.raises(AssayError, match="use engine 'numpy', 'torch' or 'jax'"):
-        assay.fit(RECIPE, engine="native")
+def test_auto_takes_the_engine_that_it_takes_for_classes() -> None:
+    pytest.importorskip("assay._native")
+    history, classes = assay.fit(RECIPE), assay.fit({"budget": {"iterations": 1}, "model": {"hidden": [4]}})
+    assert history.engine == classes.engine == "native"
+    assert history.r2 == pytest.approx(assay.fit(RECIPE, engine="numpy").r2, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_regression_that_is_watched_and_resumed_has_the_same_bits(precision: str) -> None:
+    """By the native engine: a log point at every iteration or at the end alone; and two epochs after the first."""
+    pytest.importorskip("assay._native")
+    recipe = RECIPE | {"precision": precision, "model": {"hidden": [8], "dropout": 0.2}, "optimizer": "adam"}
+    watched = assay.fit(recipe | {"log": "1 iteration"}, engine="native")
+    unwatched = assay.fit(recipe | {"log": "3 epochs"}, engine="native")
+    assert len(watched.points) > len(unwatched.points)
+    first = assay.fit(recipe | {"budget": {"epochs": 1}}, engine="native")
+    resumed = assay.fit(recipe, engine="native", start=first)
+    for other in (watched, resumed):
+        assert other.final.test_r2 == unwatched.final.test_r2
+        for name, w in unwatched.checkpoint.weights.items():
+            assert np.array_equal(other.checkpoint.weights[name], w)
+
+
+def test_a_command_names_engines_that_can() -> None:
+    from assay.engines.program import Command, Program
+
+    reason = Program(Command(command=("true",))).why_not(Recipe.parse(RECIPE))
+    assert reason == (
+        "a command trains classifiers alone; use engine 'native', 'numpy', 'torch' or 'jax' for a regression"
+    )
 
 
 STUDY: dict[str, Any] = {

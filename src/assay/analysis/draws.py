@@ -136,6 +136,23 @@ def word_of(overlap: float, folds: int) -> str:
     return "seed" if overlap == 0 else "fold" if folds else "re-split"
 
 
+def replicate_of(trials: pd.DataFrame) -> str:
+    """What the trials of one configuration are called: "seed", or where their test sets differ "fold" or "re-split"."""
+    if not overlaps_of(trials, [""] * len(trials)):
+        return word_of(0.0, 0)
+    folds = np.unique(numbers(trials, DRAWS[1]))
+    return word_of(math.inf, int(folds[0]) if folds.size == 1 and folds[0] > 0 else 0)
+
+
+def in_words(count: int, replicate: str) -> str:
+    """A number of replicates.
+
+    >>> in_words(1, "fold"), in_words(8, "seed")
+    ('1 fold', '8 seeds')
+    """
+    return f"{count} {replicate}{'' if count == 1 else 's'}"
+
+
 def pairing(trials: pd.DataFrame, repeats: Sequence[Hashable]) -> list[Hashable]:
     """What trials are paired by: the repeat, or where test sets are drawn, the repeat with its test set."""
     drawn = codes_of(trials)
@@ -159,4 +176,4 @@ def overlaps_of(trials: pd.DataFrame, names: Sequence[str]) -> Mapping[str, floa
     return {name: max((x for x in overlaps[name] if x == x), default=math.inf) for name in several}
 
 
-__all__ = ["DRAWN", "NONE", "OWN", "Draws", "codes_of", "overlaps_of", "pairing", "word_of"]
+__all__ = ["DRAWN", "NONE", "OWN", "Draws", "codes_of", "in_words", "overlaps_of", "pairing", "replicate_of", "word_of"]

@@ -158,17 +158,19 @@ class Endings:
         """The number of trials that are no result."""
         return self.trials - self.count(*FINISHED) - self.ended
 
-    def ended_text(self, name: str = "") -> str:
+    def ended_text(self, name: str = "", *, replicate: str = "seed") -> str:
         """How many diverged or timed out, in words; empty if none did.
+
+        `replicate`: what a trial is called, where it is not a seed but a fold or a re-split.
 
         >>> Endings.of(["completed", "diverged", "diverged", "timed out"]).ended_text("a")
         '2 diverged and 1 timed out of 4 seeds of a'
         """
         parts = [f"{self.count(word)} {word}" for word in ENDED if self.count(word)]
-        seeds = f"{self.trials} seed{'' if self.trials == 1 else 's'}"
+        seeds = f"{self.trials} {replicate}{'' if self.trials == 1 else 's'}"
         return f"{' and '.join(parts)} of {seeds}{f' of {name}' if name else ''}" if parts else ""
 
-    def without_text(self, name: str = "") -> str:
+    def without_text(self, name: str = "", *, replicate: str = "seed") -> str:
         """How many are no result, in words; empty if none.
 
         >>> Endings.of(["completed", "failed", "lost", "planned"]).without_text("a")
@@ -176,14 +178,15 @@ class Endings:
         """
         words = [(w, n) for w, n in self.outcomes if w not in FINISHED and w not in ENDED]
         parts = [f"{n} {'not trained' if w == 'planned' else w}" for w, n in words]
-        seeds = f"{self.trials} seed{'' if self.trials == 1 else 's'}"
+        seeds = f"{self.trials} {replicate}{'' if self.trials == 1 else 's'}"
         return f"no result: {', '.join(parts)} of {seeds}{f' of {name}' if name else ''}" if parts else ""
 
-    def notes(self, name: str = "") -> list[str]:
+    def notes(self, name: str = "", *, replicate: str = "seed") -> list[str]:
         """Both sentences, without empty ones."""
         if all(word in FINISHED for word, _ in self.outcomes):  # nearly always, and asked for each of a million pairs
             return []
-        return [note for note in (self.ended_text(name), self.without_text(name)) if note]
+        texts = (self.ended_text(name, replicate=replicate), self.without_text(name, replicate=replicate))
+        return [note for note in texts if note]
 
 
 def busy(trials: pd.DataFrame) -> NDArray[np.bool_]:

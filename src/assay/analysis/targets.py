@@ -24,6 +24,9 @@ class NothingLearnedError(AssayError):
     """The best configuration is no better than chance."""
 
 
+_LOSS = "give a loss as the target: --loss 0.3, in Python loss=0.3"
+
+
 def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> float:
     """A score near the best, a fraction: 99 % of the way from chance to the best configuration, rounded down.
 
@@ -37,7 +40,7 @@ def default_target(trials: pd.DataFrame, *, column: str = TEST_SCORE.column) -> 
     chance: neither above 1.5 times chance nor a tenth of the way from chance to 1.
     """
     if reason := no_accuracy(trials, "a target is an accuracy"):
-        raise AssayError(f"{reason}; give a loss as the target")
+        raise AssayError(f"{reason}; {_LOSS}")
     need(trials, ["outcome", column])
     trials, _ = own(trials)
     finished = measured(trials, column)
@@ -109,7 +112,7 @@ def times_to(
         same_clock(measured(trials, "seconds") if "seconds" in trials.columns else trials)
     if accuracy is not None:
         if reason := no_accuracy(trials, "the target is an accuracy"):
-            raise AssayError(f"{reason}; give a loss as the target")
+            raise AssayError(f"{reason}; {_LOSS}")
         accuracy = _fraction(accuracy)
     target = loss if loss is not None else default_target(trials) if accuracy is None else accuracy
     metric = SCORE if loss is None else LOSS

@@ -10,7 +10,7 @@ from typing import Any
 
 import scipy  # its parts are loaded when they are first used
 
-from assay.analysis.draws import word_of
+from assay.analysis.draws import in_words, word_of
 from assay.analysis.paired import independent_pairs, pairs_needed
 from assay.analysis.quantities import SCORE
 from assay.analysis.seeds import Endings
@@ -179,7 +179,7 @@ class Verdict:
     @property
     def _replicates(self) -> str:
         """The pairs in words: "8 seeds", "over 20 re-splits", "over 10 folds (2 x 5)"."""
-        count = f"{self.n} {self.replicate}{'' if self.n == 1 else 's'}"
+        count = in_words(self.n, self.replicate)
         if not self.overlap:
             return count
         whole = f" ({self.n // self.folds} x {self.folds})" if self.folds and self.n % self.folds == 0 else ""
@@ -247,7 +247,7 @@ class Verdict:
                 "they are skewed"
             )
         for name, endings in zip(self.names, self.endings or (), strict=False):
-            notes += endings.notes(name)
+            notes += endings.notes(name, replicate=self.replicate)
         notes += [f"{self.left_busy} more with seconds of a {BUSY} left out"] if self.left_busy else []
         return [*notes, f"seconds of a {BUSY}"] if self.is_busy else notes
 
@@ -322,7 +322,8 @@ def said_once(sentences: Sequence[str]) -> list[str]:
     return [*lines, f"These {len(sentences):,} comparisons: {notes}"]
 
 
-_ADD = "add them with --until-decided, which corrects for looking again"
-_ADD_ALL = "more seeds are added by --until-decided, which corrects for looking again"
+_HOW = "--until-decided (in Python, until_decided=True), which corrects for looking again"
+_ADD = f"add them with {_HOW}"
+_ADD_ALL = f"more seeds are added by {_HOW}"
 
 __all__ = ["FEW", "MOST_PAIRS", "SKEWED_RATE", "Verdict", "correction", "said_once"]

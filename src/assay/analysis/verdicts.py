@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from assay.analysis.draws import in_words
 from assay.analysis.families import Family, all_pairs, bootstrapped, chosen, pairs_with
 from assay.analysis.families import against as family_against
 from assay.analysis.frames import FINISHED, have, is_imported, is_measured, need, paired
@@ -252,9 +253,9 @@ class Best:
         if self.test_mean == self.test_mean:
             test = on_test(quantity)
             sentence += f"{test.label} {test.text(self.test_mean)}, "
-        sentence += f"{self.n} {self.replicate}{'' if self.n == 1 else 's'}"
+        sentence += in_words(self.n, self.replicate)
         sentence += "" if self.n == self.trials else f" of {self.trials}"
-        sentence += "".join(f", {note}" for note in self.endings.notes())
+        sentence += "".join(f", {note}" for note in self.endings.notes(replicate=self.replicate))
         sentence += f" (selected on {quantity.split})" if quantity.split else ""
         family = self.verdicts[0].family if self.verdicts else "pairs"
         corrected = f" ({correction(self.comparisons, family)})" if self.comparisons > 1 else ""

@@ -37,7 +37,7 @@ class Probe:
         network: Of the recipe.
         weights: From which every computation starts; their biases are not 0.
         x: Inputs of the batches, one batch after the other.
-        y: Their labels.
+        y: Their labels, or the targets of a regression.
         batches: One for each step, in the form that the recipe's batches have.
         whole: Whether they have all examples of the recipe's batches.
     """
@@ -46,19 +46,19 @@ class Probe:
     network: Network
     weights: Arrays
     x: NDArray[Any]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     batches: tuple[Batches, ...]
     whole: bool
 
     @property
-    def first(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Inputs and labels of the first batch."""
+    def first(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Inputs of the first batch, and its labels or targets."""
         size = int(self.batches[0].sizes[0])
         return self.x[:size], self.y[:size]
 
     @classmethod
-    def of(cls, recipe: Recipe, network: Network, x: NDArray[Any], y: NDArray[np.int64]) -> Probe:
-        """The probe of a recipe on training examples x (N, D) with labels y (N,).
+    def of(cls, recipe: Recipe, network: Network, x: NDArray[Any], y: NDArray[Any]) -> Probe:
+        """The probe of a recipe on training examples x (N, D) with labels or targets y (N,).
 
         Where the reference would take long for a batch, its first examples stand for it.
         """

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engines.arena import Arena, xp
+from assay.engines.base import wanted_outputs
 from assay.engines.numpy_layers import LayerPass, Values, as_images
 from assay.parts.activations import OUTPUTS
 from assay.parts.layers import Activate, BatchNorm, Conv2d, Dense, Dropout, Layer, Network, Pool, Weighted
@@ -117,7 +118,7 @@ def bounds(
     recipe: Recipe,
     network: Network,
     weights: Arrays,
-    batch: tuple[NDArray[Any], NDArray[np.int64]],
+    batch: tuple[NDArray[Any], NDArray[Any]],
     *,
     arithmetic: Arithmetic,
     samples: int = 4,
@@ -128,7 +129,7 @@ def bounds(
         recipe: Whose loss it is.
         network: Without dropout.
         weights: By array, without the trials' axis.
-        batch: Inputs (B, D) and labels (B,).
+        batch: Inputs (B, D) and labels or targets (B,).
         arithmetic: Of the engine that is certified.
         samples: How often the operations are disturbed.
     """
@@ -264,7 +265,7 @@ def _gradients(
     recipe: Recipe,
     network: Network,
     weights: Arrays,
-    batch: tuple[NDArray[Any], NDArray[np.int64]],
+    batch: tuple[NDArray[Any], NDArray[Any]],
     noise: Noise | None,
 ) -> tuple[float, dict[str, NDArray[np.float64]]]:
     """The mean loss of a batch and its gradient, by the formulas of the reference, disturbed if there is noise."""
@@ -274,7 +275,7 @@ def _gradients(
     if noise is not None:
         for each in w.values():
             noise.relative(each, noise.arithmetic.factors)
-    x, y = arena.wrap(np.array(batch[0], np.float64)), arena.wrap(np.eye(network.classes)[batch[1]])
+    x, y = arena.wrap(np.array(batch[0], np.float64)), arena.wrap(wanted_outputs(batch[1], network.classes, np.float64))
     output, loss_name = head(network.output, recipe.loss)
     loss, epsilon = LOSSES[loss_name], _epsilon(recipe)
     layers = [(number, layer) for number, layer in network.numbered() if not isinstance(layer, Dropout)]

@@ -15,6 +15,9 @@ from assay.report.text import percent
 from assay.store.benches import FORMAT
 from assay.system.load import BUSY, JUDGED_SECONDS, Load
 
+SCORES = ("accuracy", "r2", "rmse")
+"""What an epoch is evaluated by: an accuracy, or R2 and RMSE of a regression; the others are None."""
+
 
 class State(StrEnum):
     """The state of a row, a closed set. All but the first three are final and have a `reason` in the row."""
@@ -165,7 +168,10 @@ class StartUp:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a row; `begin` is in seconds since the start of the bench, the other times are durations."""
+    """One epoch of a row; `begin` is in seconds since the start of the bench, the other times are durations.
+
+    `accuracy`, `r2` and `rmse` are those of the test set.
+    """
 
     repeat: int
     number: int
@@ -176,6 +182,8 @@ class Epoch:
     examples: int
     loss: float | None
     accuracy: float | None
+    r2: float | None = None
+    rmse: float | None = None
 
     @property
     def total(self) -> float:
@@ -332,7 +340,8 @@ class Bench:
         """The statistics of the row's starts and epochs; None where something was not measured."""
         later = row.later
         train = spread([epoch.train for epoch in later])
-        accuracies = [e.accuracy for e in row.epochs if e.number == self.epochs and e.accuracy is not None]
+        last = [epoch for epoch in row.epochs if epoch.number == self.epochs]
+        ends = {name: [value for epoch in last if (value := getattr(epoch, name)) is not None] for name in SCORES}
         limit = None
         if self.before is not None and row.contender.threads is not None:
             limit = self.work.roofline(self.before, row.contender.threads)
@@ -355,7 +364,7 @@ class Bench:
             "times_limit": train["median"] / limit if train and limit else None,
             "ratio": _ratio(row, base) if base is not None and certified else None,
             "ratio_to": base.label if base is not None and certified else None,
-            "accuracy": spread(accuracies),
+            **{name: spread(values) for name, values in ends.items()},
         }
 
 

@@ -127,7 +127,7 @@ class BenchRunner:
     def _measure_data(self) -> int:
         """Loads the data once and describes them. Returns the number of training examples."""
         recipe = self.spec.recipe
-        data = prepared(recipe, load(recipe.data.name))
+        data = prepared(recipe, load(recipe.data.name, task=recipe.data.task))
         n, network = len(data.y_train), recipe.model.network(data.shape, data.classes)
         size = recipe.batches.settings().get("size", 1)
         if size > n:
@@ -328,6 +328,8 @@ class BenchRunner:
             examples=head["examples"],
             loss=head["loss"],
             accuracy=head["accuracy"],
+            r2=head["r2"],
+            rmse=head["rmse"],
         )
         row.epochs.append(epoch)
         row.state = State.MEASURED

@@ -10,10 +10,12 @@ from typing import Any
 from assay.bench.contenders import names
 from assay.bench.rows import Contender
 from assay.data.datasets import load
+from assay.data.prepare import split
 from assay.engines import DEVICES
 from assay.engines.promises import kind_of
 from assay.errors import AssayError, DataError, RecipeError, unknown
 from assay.parts.models import MODELS
+from assay.recipe.aliases import canonical
 from assay.recipe.model import PRECISIONS, Recipe
 from assay.recipe.named import model_named, of_model
 from assay.recipe.notes import refusals
@@ -50,10 +52,13 @@ def recipe_of(
 ) -> tuple[str, Recipe]:
     """A short name and the recipe that a word specifies: a TOML file, or the name of a model with `DEFAULTS`.
 
-    A model is trained on MNIST if it has been fetched, else on the digits. `quick` always takes the digits, padded to
-    the size of MNIST for a model of images. `data` overrides both. Raises: AssayError.
+    Without a word it is the model of the patches, or "mlp". A model is trained on MNIST if it has been fetched, else on
+    the digits. `quick` always takes the digits, padded to the size of MNIST for a model of images. `data` overrides
+    both. Data with fewer examples than a batch of `DEFAULTS` have a recipe's own batches. Raises: AssayError.
     """
-    path = Path(word)
+    given = merged({}, [canonical(patch) for patch in patches])
+    word = word or _model_of(given)
+    path, is_fitted = Path(word), False
     if path.suffix == ".toml" or path.is_file():
         name, raw = readable(path.stem), read_recipe(path)
         data = data or ("digits" if quick else None)
@@ -61,16 +66,30 @@ def recipe_of(
         raw = DEFAULTS | {"model": name}
         small = of_model(name).get("data", "digits")
         data = data or (small if quick else _mnist_or(small))
+        is_fitted = "batches" not in given
     else:
         raise AssayError(f"{unknown('model', word, MODELS)}; or give a recipe as a TOML file")
     data_patch = [with_data(raw, data)] if data else []
     recipe = Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
-    problems = refusals(recipe)
-    if recipe.is_regression:
-        problems.append("data.task: a bench races trainings of classifiers; time a regression with `assay train`")
-    if problems:
+    if is_fitted and recipe.batches.settings()["size"] > _training_examples(recipe):
+        del raw["batches"]
+        recipe = Recipe.parse(merged(raw, [*data_patch, *patches]), source=word)
+    if problems := refusals(recipe):
         raise RecipeError(problems, source=word)
     return name, recipe
+
+
+def _model_of(patch: Mapping[str, Any]) -> str:
+    """The name of the model that a patch sets, else of the default one."""
+    model: Any = patch.get("model")
+    name = model.get("name") if isinstance(model, Mapping) else model  # pyright: ignore[reportUnknownMemberType]
+    return name if isinstance(name, str) else "mlp"
+
+
+def _training_examples(recipe: Recipe) -> int:
+    """How many a recipe trains on, without what it sets aside. Raises: AssayError."""
+    data = load(recipe.data.name, task=recipe.data.task).drawn(recipe.data.draw)
+    return len(split(data, train=recipe.data.train, validation=recipe.data.validation)[0])
 
 
 def _mnist_or(fallback: str) -> str:

@@ -66,7 +66,7 @@ def _start_here(engine: str, recipe: Recipe) -> None:
     """Loads the engine, prepares a training and warms it up; prints the seconds of the warm-up and since loading."""
     loaded = load_engine(engine, threads=1)
     begin = perf_counter()
-    training = Training([recipe], loaded, prepared(recipe, load(recipe.data.name)))
+    training = Training([recipe], loaded, prepared(recipe, load(recipe.data.name, task=recipe.data.task)))
     batches = make_batches(recipe.batches, training.cohort.seeds, 1, 1, training.n)
     middle = perf_counter()
     loaded.warm_up(training.state, batches)

@@ -91,7 +91,7 @@ class RowWorker:
         send(self.connection, "loaded")
 
     def _data(self) -> Prepared:
-        return prepared(self.recipe, load(self.recipe.data.name))
+        return _prepared(self.recipe)
 
     def _certify(self, head: dict[str, Any]) -> None:
         """Sends the first losses in float64 and the weights after them, and the probes at the row's own precision."""
@@ -109,7 +109,7 @@ class RowWorker:
         recipe = self.recipe.patched({"precision": "float64"})
         if reason := self.engine.why_not(recipe):
             raise EngineError(reason)
-        training = Training([recipe], self.engine, prepared(recipe, load(recipe.data.name)))
+        training = Training([recipe], self.engine, _prepared(recipe))
         batches = make_batches(recipe.batches, training.cohort.seeds, 1, iterations, training.n)
         state, progress = self.engine.advance(training.state, batches, np.ones(1, np.bool_))
         weights = {name: np.ascontiguousarray(w, np.float64) for name, w in self.engine.export(state).weights.items()}
@@ -131,7 +131,7 @@ class RowWorker:
         send(self.connection, "measured", rates=asdict(device_rates(head["device"], head["precision"])))
 
     def _probe(self, recipe: Recipe) -> Probe:
-        data = prepared(recipe, load(recipe.data.name))
+        data = _prepared(recipe)
         return Probe.of(recipe, recipe.model.network(data.shape, data.classes), data.x_train, data.y_train)
 
     def _begin(self, head: dict[str, Any]) -> None:
@@ -165,6 +165,8 @@ class RowWorker:
             examples=(last.examples or 0) - seen,
             loss=last.test_loss,
             accuracy=last.test_accuracy,
+            r2=last.test_r2,
+            rmse=last.test_rmse,
             foreign_so_far=training.foreign_seconds(),
             train_so_far=now.train,
             peak_memory_bytes=peak_memory(),
@@ -181,6 +183,10 @@ class RowWorker:
             elif perf_counter() - reported > _STATUS_SECONDS:
                 reported = perf_counter()
                 send(self.connection, "status", iteration=status.iteration, iterations=status.iterations)
+
+
+def _prepared(recipe: Recipe) -> Prepared:
+    return prepared(recipe, load(recipe.data.name, task=recipe.data.task))
 
 
 def main(arguments: list[str]) -> None:

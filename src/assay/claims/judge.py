@@ -133,7 +133,7 @@ def _unsaid(condition: Condition, measured: Measured, answer: Answer) -> list[st
             read = measured.read(side)
         except (CannotTellError, AssayError):
             continue
-        pairs = zip(read.endings.notes(), read.endings.notes(read.name), strict=True)
+        pairs = zip(read.notes(), read.notes(named=True), strict=True)
         notes += [named for plain, named in pairs if plain not in words]
     return list(dict.fromkeys(notes))
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.curves import settled
+from assay.analysis.draws import replicate_of
 from assay.analysis.frames import FINISHED, numbers
-from assay.analysis.quantities import MEASURES, Quantity
+from assay.analysis.quantities import CLASSIFICATION, LOSS, MEASURES, Quantity, known_task, name_of, of_other_task
 from assay.analysis.seeds import ENDED, Endings, counted
 from assay.claims.quantity import ON_CURVES, names_of
 from assay.claims.side import BEST, END, At, Side
@@ -64,6 +65,15 @@ class SideValues:
         """What was measured."""
         return self.side.quantity
 
+    @property
+    def replicate(self) -> str:
+        """What each value is of: "seed", or "fold" or "re-split" where test sets are drawn for each repeat."""
+        return replicate_of(self.frame) if self.study else "seed"
+
+    def notes(self, *, named: bool = False) -> list[str]:
+        """How many of its trials diverged, timed out or have no result; with `named`, of which side."""
+        return self.endings.notes(self.name if named else "", replicate=self.replicate)
+
     def by_repeat(self) -> Mapping[int, float]:
         """What each repeat counts as; stated values are those of the repeats in order."""
         if not self.study:
@@ -74,6 +84,26 @@ class SideValues:
     def known(self) -> list[float]:
         """The values of all seeds that have one."""
         return list(self.values.values())
+
+
+def _of_other_task(side: Side, study: StudyFrames) -> str:
+    """Why a study has no quantity that only the other task has; "" for any other quantity."""
+    task, name = known_task(study.frame), side.quantity.column
+    if task is None or not of_other_task(name, task):
+        return ""
+    use = listed([repr(one) for one in (*(metric.name for metric in task.metrics), name_of("test", LOSS.name))])
+    if side.is_assumed:
+        return (
+            f"names no quantity, so that {name} is assumed, which study {study.name}, of a {task.name}, does not have; "
+            f"write quantity = one of {use}"
+        )
+    owner = "regression" if task is CLASSIFICATION else CLASSIFICATION.name
+    return f"{name} is of a {owner}, and study {study.name} is of a {task.name}; write quantity = one of {use}"
+
+
+def replicates(left: SideValues, right: SideValues) -> str:
+    """What the common trials of two sides are, such as "seeds"; one of them may be a number in place of trials."""
+    return f"{(left if left.study else right).replicate}s"
 
 
 class Measured:
@@ -115,6 +145,8 @@ class Measured:
         column = side.quantity.column
         for name in {study for study, _ in selected}:
             if column not in self.studies[name].frame.columns:
+                if reason := _of_other_task(side, self.studies[name]):
+                    return reason
                 return has_no(f"study {name}", "quantity", column, names_of(self.studies[name].frame.columns))
         return ""
 

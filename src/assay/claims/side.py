@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.analysis.quantities import Quantity
@@ -65,6 +65,7 @@ class Side:
         constant: A number in place of trials.
         experiment: The name of a value that an experiment gives, in place of trials.
         values: Numbers by repeat, in place of trials.
+        is_assumed: Whether no quantity was named, so that it is the accuracy.
     """
 
     quantity: Quantity
@@ -75,6 +76,7 @@ class Side:
     constant: float | None = None
     experiment: str = ""
     values: tuple[float, ...] = ()
+    is_assumed: bool = field(default=False, compare=False)
 
     @property
     def is_selection(self) -> bool:
@@ -132,6 +134,7 @@ def parse_side(raw: Any, inherited: Mapping[str, Any], *, place: str, problems: 
         where=_where(table, place, problems),
         at=_at(table.get("at", END), f"{place}.at", problems),
         pick=_pick(table.get("pick", ""), f"{place}.pick", problems),
+        is_assumed="quantity" not in table,
     )
     if side.at.kind != END and quantity.column not in ON_CURVES:
         problems.append(f"{place}.at: {quantity.name} is measured at the end only; leave out at, or write at = 'end'")

@@ -16,6 +16,7 @@ from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import AllowCode, DataSet, Json, Out, Quick, Sets, StoreUrl, code_allowed
 from assay.cli.printing import console, note, print_json, print_line
 from assay.cli.progress import bars, lines, run_with_progress
+from assay.cli.repeat import same_command
 from assay.errors import AssayError
 from assay.report.text import clean, duration
 from assay.system.machine_lock import waiting_sentence
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
 
 def bench(
+    context: typer.Context,
     recipe: Annotated[
         str,
         typer.Argument(
-            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600.", show_default=False
+            help="Recipe in TOML, or name of a model to train by Adam at 0.001 in batches of 600, or of 32 from fewer "
+            "examples.",
+            show_default="mlp",
         ),
     ] = "",
     sets: Sets = None,
@@ -83,7 +87,7 @@ def bench(
     plain, interrupted = _run(spec, opened := Store(store))
     _report(plain, out, printed=(as_json, table_format), store_name=opened.name)
     if interrupted:
-        note("interrupted; rows measured so far are stored and shown")
+        note(f"interrupted; rows measured so far are stored and shown; to measure all: {same_command(context)}")
         raise typer.Exit(Exit.INTERRUPTED)
     if not any(row["epochs"] for row in plain["rows"]):
         raise typer.Exit(Exit.NEGATIVE)

@@ -108,7 +108,7 @@ def _print_comparisons(made: Comparisons, measure: str, *, study: str, table_for
         corrected_by = f" (simultaneous intervals, * uncorrected; p corrected by {method})" if corrected else ""
         one_sided = [side for side in "ab" if len(table) > 1 and table[side].nunique() == 1]
         shown = table.drop(columns=one_sided[:1])  # the title names it
-        shown.attrs["measure"] = measure
+        shown.attrs |= table.attrs
         print_frame(shown, title=f"verdicts: {made.about}{corrected_by}")
     if any("*" in value for value in table["interval"].tolist()):
         note(f"* {ALONE.format(comparisons=made.verdicts[0].comparisons)}")

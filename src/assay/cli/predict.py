@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from assay.cli.files import write_png
 from assay.cli.formats import TableFormat, print_tables
 from assay.cli.options import AllowCode, Json, code_allowed, home_expanded, homes_expanded
-from assay.cli.printing import note, print_json, print_line
+from assay.cli.printing import note, print_error, print_json, print_line
 
 
 def predict(
@@ -36,6 +37,7 @@ def predict(
     from assay.cli import tables
     from assay.errors import FileError
     from assay.report.text import clean
+    from assay.training.changed_code import ChangedCodeWarning
     from assay.training.checkpoints import restore
     from assay.training.prediction import predictions_of, prepare_images
 
@@ -43,15 +45,22 @@ def predict(
         raise FileError(f"--show {show}: expected a file in an existing folder, with a name that ends in .png")
     history = restore(weights)
     given = prepare_images(history, list(images), ink=ink)
-    with code_allowed(allow_code):  # a user's module is imported
+    with code_allowed(allow_code), warnings.catch_warnings(record=True) as warned:  # a user's module is imported
+        warnings.simplefilter("always", ChangedCodeWarning)
         predictions = predictions_of(history, given)
+    unusual = [str(w.message) for w in warned if issubclass(w.category, ChangedCodeWarning)]
+    for warning in warned:
+        if issubclass(warning.category, ChangedCodeWarning):
+            print_error(f"warning: {clean(str(warning.message))}")  # also with --quiet: it is about the numbers
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if show is not None:
         from assay.report.picture_sheet import sheet_of
 
         write_png(show, sheet_of(given, [p.label or p.problem for p in predictions]))
         note(f"what the network is given: {clean(show)}")
     if as_json:
-        print_json({"predictions": [vars(p) for p in predictions]})
+        print_json({"predictions": [vars(p) for p in predictions], **({"warnings": unusual} if unusual else {})})
         return
     if table_format:
         names = list(dict.fromkeys(name for p in predictions for name in p.probabilities))

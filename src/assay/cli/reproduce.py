@@ -25,13 +25,12 @@ from assay.cli.options import (
     Yes,
     code_allowed,
     executor_of,
-    typed_store,
 )
 from assay.cli.plans import confirm_if_large, print_plan
 from assay.cli.printing import console, note, print_json
 from assay.cli.progress import execute
+from assay.cli.repeat import same_command
 from assay.report.text import clean, duration
-from assay.system.command_line import command_line
 from assay.system.energy import EnergyMeter
 from assay.system.files import write_atomically
 
@@ -99,24 +98,7 @@ def reproduce(
     page, times, interrupted = made
     _report(article.name, page, out, article.name + ("-quick" if quick else ""), times, printed=(as_json, table_format))
     if interrupted:
-        line = command_line(
-            "assay reproduce",
-            name,
-            data=data,
-            quick=quick,
-            seeds=seeds,
-            sample=sample,
-            epochs=epochs,
-            yes=yes,
-            store=typed_store(store),
-            out=out,
-            json=as_json,
-            only=only or None,
-            allow_code=allow_code,
-            on=on if on != "local" else None,
-            **table_format.as_option,
-        )
-        note(f"interrupted; run the same command to resume: {line}")
+        note(f"interrupted; run the same command to resume: {same_command(context)}")
         raise typer.Exit(Exit.INTERRUPTED)
 
 

@@ -23,15 +23,14 @@ from assay.cli.options import (
     code_allowed,
     executor_of,
     parse_command,
-    typed_store,
 )
 from assay.cli.plans import announce, plan_table, print_plan
 from assay.cli.printing import note, print_json, print_line
 from assay.cli.progress import execute
 from assay.cli.removal import saying_how_to_restore
+from assay.cli.repeat import same_command
 from assay.cli.run_end import print_rankings, print_results, say_failures
 from assay.errors import AssayError
-from assay.system.command_line import Value, command_line
 
 if TYPE_CHECKING:
     from assay.execution.runner import Execution
@@ -115,13 +114,8 @@ def run(
     settings = {"engine": trainer, "device": device, "threads": threads, "timing": timing, "repeats": repeats}
     settings |= {"folds": folds, "split_seeds": split_seeds or None}
     changes: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    given: dict[str, Value] = {"set": sets or [], "data": data, "engine": engine, "command": command, "device": device}
-    given |= {"threads": threads, "timing": timing, "repeats": repeats, "until_decided": until_decided, "part": part}
-    given |= {"folds": folds, "split_seeds": split_seeds}
-    given |= {"allow_code": allow_code, "yes": yes, "store": typed_store(store), "json": as_json}
-    given |= {**table_format.as_option, "on": on if on != "local" else None}
     same = "run the same command, without --again, to resume" if again else "run the same command to resume"
-    line = command_line("assay run", study, **given)
+    line = same_command(context, without=["again"])
     resume = f"{same}: {line}"
     with code_allowed(allow_code):
         loaded = load_study(study, store=store, changes=changes, patches=assignments(sets or []), data=data)

@@ -27,12 +27,12 @@ from assay.cli.options import (
     executor_of,
     home_expanded,
     parse_command,
-    typed_store,
 )
 from assay.cli.printing import note, print_json, print_line
 from assay.cli.removal import saying_how_to_restore
+from assay.cli.repeat import same_command
 from assay.errors import AssayError
-from assay.system.command_line import Value, command_line
+from assay.system.command_line import command_line
 
 if TYPE_CHECKING:
     from assay.execution.search import StudySearch
@@ -74,7 +74,9 @@ def search(
     target: Annotated[
         str | None, typer.Option(help="Accuracy that seconds or iterations are the time to, e.g. 97.5%.")
     ] = None,
-    target_loss: Annotated[float | None, typer.Option(help="Loss that they are the time to.")] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(help="Loss that they are the time to, as of a regression.")
+    ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option(help="Condition such as 'parameters <= 50_000'. Repeatable.")
     ] = None,
@@ -174,16 +176,6 @@ def search(
         "baseline": base,
         "axes": axes_of(space or []),
     }
-    given: dict[str, Value] = {"space": space or [], **limits, "method": method, "objective": objective or []}
-    given |= {"target": target, "constraint": constraint or [], "parallel": parallel, "search_seed": search_seed}
-    given |= {"warm_start": warm_start, "name": name, "set": sets or [], "data": data, "engine": engine}
-    given |= {"halving": halving, "prior": prior, "screen": screen, "race": race, "racers": racers}
-    given |= {"command": command, "device": device, "threads": threads, "timing": timing, "allow_code": allow_code}
-    given |= {"yes": yes, "store": typed_store(store), "json": as_json, **table_format.as_option}
-    given |= {"on": on}
-    defaults = {"on": "local", "method": "auto", "parallel": 1, "search_seed": 1, "engine": "auto", "device": "cpu"}
-    defaults |= {"timing": "isolated" if halving is None else "packed"}
-    given = {key: value for key, value in given.items() if defaults.get(key) != value}
     if not space:
         raise AssayError(
             "--space: is missing; expected one for each axis, such as --space 'optimizer.learning_rate=1e-4..1:log'"
@@ -192,8 +184,7 @@ def search(
         study = Study.parse({key: value for key, value in raw.items() if value is not None}, source="search")
         if save_study:
             _save(study, save_study)
-        words = (recipe,) if recipe else ()
-        line = command_line("assay search", *words, **given)
+        line = same_command(context, without=["save_study"])
         resume = f"run the same command to resume: {line}"
         printed = Printed(as_json, table_format, plan_only=plan_only)
         with saying_how_to_restore(None, line):

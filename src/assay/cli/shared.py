@@ -43,10 +43,11 @@ SHORT_FORMS = (
 """The short forms of commands with `--set`; `--data`, which also keeps the split, is in `options`."""
 
 
-def _verbosity(level: Verbosity) -> Callable[[bool], None]:
-    def choose(wanted: bool) -> None:
+def _verbosity(level: Verbosity) -> Callable[[bool], bool]:
+    def choose(wanted: bool) -> bool:
         if wanted:
             set_verbosity(level)
+        return wanted
 
     return choose
 

@@ -28,9 +28,10 @@ from assay.cli.options import (
 )
 from assay.cli.printing import note, print_json
 from assay.cli.progress import run_with_progress, training_bar
+from assay.cli.repeat import same_command
 from assay.errors import AssayError, FileError
 from assay.report.text import file_stem
-from assay.system.command_line import Value, command_line
+from assay.system.command_line import command_line
 from assay.system.file_kinds import kind_of_file, kind_of_name
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _OUT = Path("assay-out")
 
 
 def train(
+    context: typer.Context,
     recipe: RecipeFile = None,
     sets: Sets = None,
     data: DataSet = None,
@@ -102,12 +104,12 @@ def train(
     from assay.training.checkpoints import restore
     from assay.training.torch_weights import from_state_dict, holds_foreign_weights
 
-    winner = None if best is None else _winner(best, store, given=bool(recipe or start or sets or data or command))
+    winner = None if best is None else _winner(best, store, given=bool(recipe or sets or data or command))
     if winner is not None and save is None:
         save = out / f"{file_stem(best or '')}-best.safetensors"
     foreign = start is not None and holds_foreign_weights(start)
     saved = restore(start) if start and not foreign else None
-    base = base_of(recipe) if recipe else saved.recipe.plain() if saved else winner.recipe if winner else {}
+    base = base_of(recipe) if recipe else winner.recipe if winner else saved.recipe.plain() if saved else {}
     patches = assignments(sets or [])
     base = merged(base, patches)
     base = merged(base, [with_data(base, data)]) if data else base
@@ -146,25 +148,7 @@ def train(
         if start
         else _model_name(merged({}, patches))
     )
-    options: dict[str, Value] = {
-        "set": sets or [],
-        "data": data,
-        "engine": None if engine == "auto" else engine,
-        "command": command,
-        "device": None if device == "cpu" else device,
-        "threads": threads,
-        "out": None if out == _OUT else out,
-        "save": save,
-        "save_best": save_best,
-        "start": start,
-        "store": typed_store(store),
-        "time_limit": time_limit,
-        "allow_code": allow_code,
-        "json": as_json,
-        "best": best,
-    }
-    options |= table_format.as_option
-    repeat = _Repeat((recipe,) if recipe else (), options)
+    repeat = _Repeat(context, store)
     trained = _train(execution, trial, name=name, repeat=repeat)
     _finish(trained, _Files(out, save, save_best), name=name, printed=(as_json, table_format), repeat=repeat)
 
@@ -189,7 +173,7 @@ def _winner(study: str, url: str | None, *, given: bool) -> _Winner:
     from assay.store.store import Store
 
     if given:
-        raise AssayError("--best: names what to train; leave out RECIPE, --start, --set, --data and --command")
+        raise AssayError("--best: names what to train; leave out RECIPE, --set, --data and --command")
     opened = Store(url, read_only=True)
     key, label, why = winner(opened, study)
     row = one_trial(opened.database, key)
@@ -282,14 +266,18 @@ def _check_save(save: Path | None, option: str) -> None:
 
 @dataclass(frozen=True)
 class _Repeat:
-    """What was typed: its arguments and options, from which the commands that repeat it are written."""
+    """What was typed, from which the commands that repeat it are written, and the store among it."""
 
-    arguments: tuple[Path, ...]
-    options: dict[str, Value]
+    context: typer.Context
+    store: str | None
 
-    def text(self, **changes: Value) -> str:
-        """The command that trains the same again, with some options changed."""
-        return command_line("assay train", *self.arguments, **(self.options | changes))
+    def text(self, start: Path | None = None) -> str:
+        """The command that trains the same again, from these weights if there are any."""
+        return same_command(self.context, changes=None if start is None else {"start": start})
+
+    def show(self, key: str) -> str:
+        """The command that shows a trial."""
+        return command_line("assay show", key[:8], store=typed_store(self.store))
 
 
 @dataclass(frozen=True)
@@ -320,8 +308,8 @@ def _train(execution: Execution, trial: Trial, *, name: str, repeat: _Repeat) ->
         run_with_progress(execution, execution.stop, training_bar(f"training {name}", reach))
     if trial.key in execution.kept:
         ending = f"{execution.outcomes[trial.key]} ({execution.kept[trial.key]})"
-        shown = command_line("assay show", trial.key[:8], store=repeat.options["store"])
-        note(f"the repeat was cut short: {ending}; the earlier result of trial {trial.key[:8]} stays: {shown}")
+        kept = f"the earlier result of trial {trial.key[:8]} stays: {repeat.show(trial.key)}"
+        note(f"the repeat was cut short: {ending}; {kept}")
         raise typer.Exit(Exit.NEGATIVE)
     if trial.key in execution.outcomes:
         history = store.result(trial.key)
@@ -343,8 +331,7 @@ def _failure(store: Store, key: str, repeat: _Repeat) -> str:
     text = row["error"] or row["reason"]
     if text.startswith(row["reason"]):
         return text
-    line = command_line("assay show", key[:8], store=repeat.options["store"])
-    return f"{row['reason']}; `{line}` shows the traceback"
+    return f"{row['reason']}; `{repeat.show(key)}` shows the traceback"
 
 
 def _interrupted(execution: Execution, trial: Trial, reached: int, repeat: _Repeat) -> History:
@@ -378,7 +365,7 @@ def _finish(trained: _Trained, files: _Files, *, name: str, printed: tuple[bool,
         files = _Files(files.folder, weights, None)
     _print(trained, _write(history, files, f"{name}-{history.recipe.key()[:8]}.png"), printed)
     if interrupted:
-        line = repeat.text(start=files.weights)
+        line = repeat.text(files.weights)
         note(f"interrupted after {history.iterations:,} iterations; resume with: {line}")
         raise typer.Exit(Exit.INTERRUPTED)
 

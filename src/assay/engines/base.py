@@ -349,13 +349,6 @@ def no_mixed_precision(recipe: Recipe, engine: str) -> str | None:
     return None
 
 
-def no_regression(recipe: Recipe, engine: str) -> str | None:
-    """The reason of an engine that trains classifiers alone, or None if the recipe is of one."""
-    if recipe.is_regression:
-        return f"engine {engine!r} trains no regression; use engine 'numpy', 'torch' or 'jax'"
-    return None
-
-
 def no_tensorfloat32(recipe: Recipe, device: str) -> str | None:
     """The reason of a device that is not an NVIDIA GPU, or None if the recipe does not need TensorFloat-32."""
     if recipe.precision == "tensorfloat32" and device.partition(":")[0] not in ("cuda", "gpu"):

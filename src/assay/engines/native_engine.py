@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.data.targets import is_regression
 from assay.engines.base import (
     Checkpoint,
     Cohort,
@@ -23,7 +24,6 @@ from assay.engines.base import (
     Progress,
     Splits,
     no_mixed_precision,
-    no_regression,
     not_the_cpu,
     not_this_optimizer,
 )
@@ -96,7 +96,6 @@ class NativeEngine(Engine):
             not_this_optimizer(recipe, self.name)
             or no_mixed_precision(recipe, self.name)
             or not_the_cpu(self.device, self.name)
-            or no_regression(recipe, self.name)
             or _unknown(recipe)
         )
 
@@ -211,13 +210,16 @@ class NativeEngine(Engine):
     def _cores(self) -> int:
         return min(self.threads or cores(), kernel.usable_cores())
 
-    def _examples_of(self, x: NDArray[Any], y: NDArray[np.int64]) -> Any:
+    def _examples_of(self, x: NDArray[Any], y: NDArray[Any]) -> Any:
         """A split in the kernel's form; sparse ones are cached while their arrays live, for all trials to share."""
         key = (id(x), id(y), x.dtype.str)
         if key in self._sparse:
             return self._sparse[key]
         make = kernel.Examples64 if x.dtype == np.float64 else kernel.Examples32
-        examples = make(x, np.ascontiguousarray(y, np.int32), self._pool)
+        if is_regression(y):
+            examples = make(x, None, self._pool, np.ascontiguousarray(y, x.dtype))
+        else:
+            examples = make(x, np.ascontiguousarray(y, np.int32), self._pool)
         if examples.sparse:
             self._sparse[key] = examples
             for array in (x, y):  # an address may be used again once its array is gone

@@ -113,7 +113,7 @@ class Program:
         if code_hash(recipe.optimizer):
             return f"a command cannot run {recipe.optimizer.entry!r}, which is a Python class; use engine 'numpy'"
         if recipe.is_regression:
-            return "a command trains classifiers alone; use engine 'numpy', 'torch' or 'jax' for a regression"
+            return "a command trains classifiers alone; use engine 'native', 'numpy', 'torch' or 'jax' for a regression"
         if recipe.precision not in ("float32", "float64"):
             return f"a command reads .npy files, which have no {recipe.precision}; use precision 'float32'"
         if recipe.log.interval()[1] == "seconds":

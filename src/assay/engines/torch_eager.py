@@ -17,7 +17,8 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_regression, no_tensorfloat32
+from assay.data.targets import is_regression
+from assay.engines.base import Checkpoint, Cohort, Engine, Evaluation, Progress, Splits, no_tensorfloat32
 from assay.engines.torch_engine import cpu_capability, missing_device
 from assay.errors import EngineError
 from assay.parts.batches import Batches
@@ -91,8 +92,8 @@ class EagerState:
     loss: Callable[[Tensor, Tensor], Tensor]  # of the model's values and the targets
     forward: Callable[[Tensor, Tensor], Tensor]  # the loss of inputs and targets
     splits: dict[str, tuple[Tensor, Tensor, Tensor]]
-    """Inputs (N, D) or (N, channels, height, width), labels (N,), and targets: labels, or one-hot where the loss needs
-    them."""
+    """Inputs (N, D) or (N, channels, height, width), labels (N,), which are 0 in a regression, and targets: labels, or
+    one-hot where the loss needs them, or the column of a regression."""
     t: int = 0
     graphs: dict[int, Any] = field(default_factory=dict[int, Any])
     """By batch size, of the loop that replays its iterations (`torch_peers`)."""
@@ -114,8 +115,6 @@ class TorchEager(Engine):
 
     def why_not(self, recipe: Recipe) -> str | None:
         if reason := missing_device(self.device) or no_tensorfloat32(recipe, self.device):
-            return reason
-        if reason := no_regression(recipe, self.name):
             return reason
         model, penalties = recipe.model, recipe.regularisation
         pairing = head(model.output, recipe.loss)
@@ -149,8 +148,12 @@ class TorchEager(Engine):
         parts: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         for name, (x, y) in splits.parts.items():
             inputs = _as_images(torch.tensor(x, dtype=element, device=self.device), cohort.network)
-            labels = torch.tensor(y, device=self.device)
-            target = labels if on_labels else F.one_hot(labels, cohort.network.classes).to(element)
+            if is_regression(y):
+                target = torch.tensor(y[:, None], dtype=element, device=self.device)
+                labels = torch.zeros(len(y), dtype=torch.int64, device=self.device)
+            else:
+                labels = torch.tensor(y, device=self.device)
+                target = labels if on_labels else F.one_hot(labels, cohort.network.classes).to(element)
             parts[name] = inputs, labels, target
         callable_forward: Any = torch.compile(forward) if self.compiled else forward
         return EagerState(cohort, model, self._optimizer(recipe, model), loss, callable_forward, parts)

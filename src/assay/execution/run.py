@@ -33,6 +33,7 @@ def run(
     retry: bool = False,
     again: bool = False,
     on: str = "local",
+    until_decided: bool = False,
 ) -> Results:
     """Runs a study and returns its results. Trials that the store already holds are not trained again.
 
@@ -45,6 +46,9 @@ def run(
         retry: Retrain trials that failed, were lost, timed out or ran out of memory.
         again: Retrain every trial.
         on: Where workers run: "local", "ray" (the cluster of RAY_ADDRESS, or a new one here) or "ray://HOST:PORT".
+        until_decided: Add seeds to the configurations of pairs without a significant difference, at most six times, and
+            correct the verdicts for looking again. The best one is then trained on fresh seeds, as study "NAME, fresh
+            seeds".
 
     Returns:
         The results of the study, read from the store.
@@ -70,6 +74,10 @@ def run(
         study = Study.parse(study)
     elif not isinstance(study, Study):
         study = load_study(study, store=store)
+    if until_decided:
+        if retry or again:
+            raise AssayError("until_decided: cannot be combined with retry or again; it plans by itself")
+        return _until_decided(study, Store(store), on)
     if study.settings.search is not None:
         if again:
             raise AssayError("again: a search keeps the scores that it was told; give the study another name")
@@ -77,12 +85,38 @@ def run(
         _log.warning(search.change) if search.change else None
     else:
         execution = Execution(plan(study), Store(store), retry=retry, again=again)
+    with executor_on(on) as execution.executor:
+        if _interrupted(execution):
+            raise StudyInterrupted
+    return Results(execution.store, study.name)
+
+
+def _interrupted(execution: Execution) -> bool:
+    """Runs an execution to its end; returns whether Ctrl-C ended it."""
     for sentence in execution.changes():
         _log.warning(sentence)
-    with executor_on(on) as execution.executor, interruption(execution.stop) as interrupted:
+    with interruption(execution.stop) as interrupted:
         execution.check()
         for _ in execution:
             pass
-        if interrupted():
+        return interrupted()
+
+
+def _until_decided(study: Study, store: Store, on: str) -> Results:
+    """Runs a study look by look. Raises: AssayError, StudyInterrupted."""
+    from assay.execution import sequential  # with pandas, which other runs need at their end
+
+    if study.settings.search is not None:
+        raise AssayError(
+            "until_decided: a search trains each of its configurations on one seed; write seeds = { race = 8 } in its "
+            "search to race the best ones on other seeds"
+        )
+    with executor_on(on) as executor:
+
+        def run_one(execution: Execution) -> bool:
+            execution.executor = executor
+            return _interrupted(execution)
+
+        if sequential.until_decided(study, store, run_one).interrupted:
             raise StudyInterrupted
-    return Results(execution.store, study.name)
+    return Results(store, study.name)

@@ -108,12 +108,13 @@ class Cohort {
     std::vector<double> losses(tasks);
     std::vector<int64_t> counts(tasks);
     std::atomic<int64_t> next = 0;
+    const auto evaluate_piece = split.view.targets ? kernel_.evaluate_targets : kernel_.evaluate;
     auto evaluate_pieces = [&](int worker) {
       for (int64_t task; !stop.is_set() && (task = next.fetch_add(1)) < tasks;) {
         int64_t n = task / pieces, first = task % pieces * EVALUATION_ROWS;
         int64_t count = std::min(EVALUATION_ROWS, split.view.examples - first);
-        kernel_.evaluate(evaluation_pass(split, n, blocks, first), first, count, workspaces_[worker], &losses[task],
-                         &counts[task]);
+        evaluate_piece(evaluation_pass(split, n, blocks, first), first, count, workspaces_[worker], &losses[task],
+                       &counts[task]);
       }
     };
     pool_->run(threads_, evaluate_pieces, poll);

@@ -34,10 +34,14 @@ class Examples {
   // Sparse storage costs about as much as dense if this fraction of the inputs differs from the background.
   static constexpr double MAX_SPARSE_DENSITY = 0.4;
 
-  // Copies the labels, and sparse inputs. Dense inputs stay in x: `inputs_owner` has to keep them alive.
-  Examples(const T* x, const int32_t* labels, int64_t examples, int features, Pool& pool)
-      : labels_(labels, labels + examples) {
+  // Either `labels` or the `targets` of a regression; the other is null. Copies them, and sparse inputs. Dense inputs
+  // stay in x: `inputs_owner` has to keep them alive.
+  Examples(const T* x, const int32_t* labels, const T* targets, int64_t examples, int features, Pool& pool)
+      : labels_(examples) {
+    if (labels) std::copy(labels, labels + examples, labels_.begin());
+    if (targets) targets_.assign(targets, targets + examples);
     view.examples = examples, view.features = features, view.labels = labels_.data(), view.dense = x;
+    view.targets = targets ? targets_.data() : nullptr;
     std::vector<int32_t> counts(examples);
     background_.resize(examples);
     parallel_for(examples, ROWS_PER_TASK, pool, [&](int, int64_t from, int64_t to) {
@@ -133,7 +137,7 @@ class Examples {
 
   int64_t bytes() const {
     return (columns_.size() + pair_indices_.size()) * sizeof(uint16_t) +
-           (values_.size() + background_.size() + pair_values_.size()) * sizeof(T) +
+           (values_.size() + background_.size() + pair_values_.size() + targets_.size()) * sizeof(T) +
            (offsets_.size() + pair_offsets_.size()) * sizeof(int64_t) + labels_.size() * sizeof(int32_t) +
            blocks_.bytes();
   }
@@ -147,6 +151,7 @@ class Examples {
 
   std::mutex build_mutex_;
   std::vector<int32_t> labels_;
+  std::vector<T> targets_;
   AlignedVector<int64_t> offsets_, pair_offsets_;
   AlignedVector<uint16_t> columns_, pair_indices_;
   AlignedVector<T> values_, background_, pair_values_;

@@ -6,6 +6,7 @@
 #include "losses.hpp"
 #include "matmul.hpp"
 #include "sparse.hpp"
+#include "targets.hpp"
 
 namespace assay::ASSAY_LEVEL {
 
@@ -142,6 +143,7 @@ ASSAY_INLINE void for_each_group(const Pass<T>& pass, const Batch& batch, Block 
 // Returns the block's summed loss; d = dL/dz of the last layer, divided by the batch's size, 0 for dead units.
 template <class T>
 double block_loss(const Pass<T>& pass, const Batch& batch, Block block, Workspace<T>& space) {
+  if (pass.inputs->targets) return target_loss(pass, batch, block, space, true);
   const Plan& plan = *pass.plan;
   const int stride = plan.last().stride;
   const T scale = T(1.0 / batch.size);

@@ -65,18 +65,27 @@ double squared_norm(const Plan& plan, const Trial<T>& trial, const T* g, const H
   return total;
 }
 
-// Computes the outputs of `count` examples from `first` on, without dropout; calls body(group, its first example).
+// Runs `count` examples from `first` on through the network, without dropout; calls body(batch, block) for each block.
 template <class T, class Body>
-ASSAY_INLINE void for_each_output_group(const Pass<T>& pass, int64_t first, int64_t count, Workspace<T>& space,
-                                        Body body) {
+ASSAY_INLINE void for_each_evaluated_block(const Pass<T>& pass, int64_t first, int64_t count, Workspace<T>& space,
+                                           Body body) {
   compute_column_sums(pass, space);
   for (int64_t from = first, end = first + count; from < end; from += BLOCK) {
     Batch batch{nullptr, from, static_cast<int>(end - from < BLOCK ? end - from : BLOCK), nullptr, -1};
     Block block{0, batch.size};
     if (pass.blocks) space.sorted = pass.blocks->at(pass.block + (from - first) / BLOCK);
     forward(pass, batch, block, space, false);
-    for_each_group(pass, batch, block, space, [&](auto& group, int i) ASSAY_INLINED { body(group, from + i); });
+    body(batch, block);
   }
+}
+
+// Computes their outputs; calls body(group, its first example).
+template <class T, class Body>
+ASSAY_INLINE void for_each_output_group(const Pass<T>& pass, int64_t first, int64_t count, Workspace<T>& space,
+                                        Body body) {
+  for_each_evaluated_block(pass, first, count, space, [&](const Batch& batch, Block block) ASSAY_INLINED {
+    for_each_group(pass, batch, block, space, [&](auto& group, int i) ASSAY_INLINED { body(group, batch.start + i); });
+  });
 }
 
 template <class T>
@@ -89,6 +98,16 @@ void evaluate(const Pass<T>& pass, int64_t first, int64_t count, Workspace<T>& s
     group.argmax(predicted);
     for (int j = 0; j < group.count; ++j) *loss += losses[j], *correct += predicted[j] == group.y[j];
   });
+}
+
+// Of a regression. A function of its own for the same reason as `target_loss`.
+template <class T>
+void evaluate_targets(const Pass<T>& pass, int64_t first, int64_t count, Workspace<T>& space, double* loss,
+                      int64_t* correct) {
+  for_each_evaluated_block(pass, first, count, space, [&](const Batch& batch, Block block) ASSAY_INLINED {
+    *loss += target_loss(pass, batch, block, space, false);
+  });
+  *correct += count;  // the largest of one output is the first
 }
 
 template <class T>

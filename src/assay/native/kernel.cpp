@@ -11,8 +11,8 @@
 namespace assay::ASSAY_LEVEL {
 
 template <class T>
-constexpr Kernel<T> kernel{iterate<T>,      part_gradient<T>, sum_gradients<T>, squared_norm<T>,
-                           update_range<T>, flush_lazy<T>,    evaluate<T>,      outputs<T>};
+constexpr Kernel<T> kernel{iterate<T>,    part_gradient<T>, sum_gradients<T>,    squared_norm<T>, update_range<T>,
+                           flush_lazy<T>, evaluate<T>,      evaluate_targets<T>, outputs<T>};
 
 extern const Kernels kernels;  // declared first: a constant would have internal linkage otherwise
 const Kernels kernels{kernel<float>, kernel<double>};

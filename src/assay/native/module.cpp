@@ -268,9 +268,19 @@ static void check_split(const Plan& plan, const Examples<T>& split) {
       throw nb::value_error("a label outside the classes");
 }
 
+// Raises if a network that is trained on targets cannot be: `target_loss` is of one output as it is.
+template <class T>
+static void check_targets(const Plan& plan, const Examples<T>& train) {
+  if (!train.view.targets) return;
+  if (plan.classes != 1 || plan.output != Output::identity || (plan.loss != Loss::mse && plan.loss != Loss::quadratic))
+    throw nb::value_error("targets need one output, identity, and the loss mse or quadratic");
+}
+
 template <class T>
 static nb::tuple evaluate(Cohort<T>& cohort, Examples<T>& split) {
   check_split(cohort.plan(), split);
+  if (!split.view.targets != !cohort.train().view.targets)
+    throw nb::value_error("a split with labels, and one with targets");
   const size_t trials = cohort.trials();
   auto loss = new_array<double>({trials}, 0.0);
   auto correct = new_array<int64_t>({trials}, 0);
@@ -302,20 +312,30 @@ static auto outputs_of(Cohort<T>& cohort, Examples<T>& split) {
 }
 
 template <class T>
+static void make_examples(Examples<T>* self, Array<T, 2> x, std::optional<Array<int32_t, 1>> labels, Pool& pool,
+                          std::optional<Array<T, 1>> targets) {
+  if (labels.has_value() == targets.has_value()) throw nb::value_error("either labels or targets");
+  const size_t count = labels ? labels->shape(0) : targets->shape(0);
+  if (x.shape(0) != count || x.shape(1) < 1 || x.shape(1) > (size_t{1} << 31) - 1)
+    throw nb::value_error("as many labels or targets as examples");
+  for (size_t i = 0; targets && i < count; ++i)
+    if (!std::isfinite(targets->data()[i])) throw nb::value_error("a target that is not finite");
+  {
+    nb::gil_scoped_release release;
+    new (self) Examples<T>(x.data(), labels ? labels->data() : nullptr, targets ? targets->data() : nullptr,
+                           static_cast<int64_t>(count), static_cast<int>(x.shape(1)), pool);
+  }
+  // Dense inputs are read where they are. Not nb::keep_alive: it would also keep the array of sparse inputs, which are
+  // copied, and the caller's array instead of the one that nanobind may have converted it to.
+  if (self->view.dense) self->inputs_owner = std::make_shared<Array<T, 2>>(x);
+}
+
+template <class T>
 static void bind_examples(nb::module_& m, const char* name) {
   nb::class_<Examples<T>>(m, name)
-      .def("__init__",
-           [](Examples<T>* self, Array<T, 2> x, Array<int32_t, 1> labels, Pool& pool) {
-             if (x.shape(0) != labels.shape(0) || x.shape(1) < 1 || x.shape(1) > (size_t{1} << 31) - 1)
-               throw nb::value_error("as many labels as examples");
-             {
-               nb::gil_scoped_release release;
-               new (self) Examples<T>(x.data(), labels.data(), x.shape(0), static_cast<int>(x.shape(1)), pool);
-             }
-             // Dense inputs are read where they are. Not nb::keep_alive: it would also keep the array of sparse inputs,
-             // which are copied, and the caller's array instead of the one that nanobind may have converted it to.
-             if (self->view.dense) self->inputs_owner = std::make_shared<Array<T, 2>>(x);
-           })
+      // Labels and targets are taken as they are: converted, targets would be whole numbers and pass for labels.
+      .def("__init__", &make_examples<T>, nb::arg("x"), nb::arg("labels").noconvert().none(), nb::arg("pool"),
+           nb::arg("targets").noconvert().none() = nb::none())
       .def_prop_ro("sparse", [](const Examples<T>& e) { return e.view.dense == nullptr; })
       .def_prop_ro("count", [](const Examples<T>& e) { return e.view.examples; })
       .def_ro("density", &Examples<T>::density, "The fraction of inputs that differ from their example's background.")
@@ -329,6 +349,7 @@ static void make_cohort(Cohort<T>* self, const std::vector<LayerSpec>& layers, c
                         std::shared_ptr<Examples<T>> train, std::shared_ptr<Pool> pool, const std::string& level) {
   const Plan plan = make_plan<T>(layers, output, loss, optimizer, epsilon, penalise_biases, clips_objective);
   check_split(plan, *train);
+  check_targets(plan, *train);
   if (dropout_keys.shape(1) != layers.size()) throw nb::value_error("dropout_keys: (T, layers)");
   const int trials = static_cast<int>(dropout_keys.shape(0));
   new (self)

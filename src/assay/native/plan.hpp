@@ -70,7 +70,8 @@ template <class T>
 struct Inputs {
   int64_t examples;
   int features;
-  const int32_t* labels;   // (N,)
+  const int32_t* labels;   // (N,), 0 where there are targets
+  const T* targets;        // (N,) of a regression, else null
   const T* dense;          // (N, D), or null if sparse
   const int64_t* offsets;  // (N + 1,)
   const uint16_t* columns;
@@ -218,6 +219,8 @@ struct Kernel {
   void (*flush_lazy)(const Plan&, const Trial<T>&, const Hyperparameters&, int pairs);
   // Adds the loss and the correct predictions of `count` examples from `first` on.
   void (*evaluate)(const Pass<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* correct);
+  // The same of examples with targets, all of which count as correct.
+  void (*evaluate_targets)(const Pass<T>&, int64_t first, int64_t count, Workspace<T>&, double* loss, int64_t* correct);
   // Writes the network's outputs (count, classes).
   void (*outputs)(const Pass<T>&, int64_t first, int64_t count, Workspace<T>&, T* result);
 };

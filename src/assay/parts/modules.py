@@ -37,7 +37,7 @@ from assay.parts.signatures import (
     problems_of_arguments,
     signature_of,
 )
-from assay.parts.sources import identity_of
+from assay.parts.sources import identity_of, own_files
 from assay.parts.stack import Shape
 from assay.parts.user_optimizers import code_is_allowed, import_user_module, loaded_object, refusal
 
@@ -111,6 +111,19 @@ class ForeignModel(Model):
                 "it uses is not); restore it, or train again"
             )
         return made
+
+    def as_it_is_now(self) -> ForeignModel:
+        """The same model with the source that its name has now, which may be another: to predict, never to train.
+
+        Raises: CodeError if it may not be imported.
+        """
+        code = factory_of(self.name).code
+        return self if code == self.code else self.model_copy(update={"code": code})
+
+    @property
+    def files(self) -> list[str]:
+        """The user's own files that its identity covers, as far as they are loaded; its own file first."""
+        return own_files(self.name.partition(":")[0])
 
 
 def is_module(model: object) -> bool:

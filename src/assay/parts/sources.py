@@ -8,6 +8,7 @@ import importlib.metadata
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -26,8 +27,19 @@ def identity_of(*modules: str) -> str:
 
     Raises: CodeError where a module has no source, as in a notebook.
     """
-    parts: set[str] = set()
-    waiting, seen = list(modules), set[str]()
+    parts = {package or _hash_of(module) for module, package in _covered(modules)}
+    text = "\n".join(sorted(parts))
+    return text if len(parts) == 1 and len(text) <= 32 else hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def own_files(*modules: str) -> list[str]:
+    """The files whose content is in that identity: those of these modules, then of what they take, in no package."""
+    return [module.__file__ for module, package in _covered(modules) if not package and module.__file__]
+
+
+def _covered(modules: Sequence[str]) -> Iterator[tuple[ModuleType, str]]:
+    """The modules that an identity covers, each with its package and version, "" without one; Python's own are not."""
+    waiting, seen = list(reversed(modules)), set[str]()
     while waiting and len(seen) < _MOST_MODULES:
         name = waiting.pop()
         module = sys.modules.get(name)
@@ -36,13 +48,10 @@ def identity_of(*modules: str) -> str:
         seen.add(name)
         if _is_pythons(name) or name.partition(".")[0] == _OURS:
             continue
-        if package := _package_of(module):
-            parts.add(package)
-            continue
-        parts.add(_hash_of(module))
-        waiting += _taken_from(module)
-    text = "\n".join(sorted(parts))
-    return text if len(parts) == 1 and len(text) <= 32 else hashlib.sha256(text.encode()).hexdigest()[:32]
+        package = _package_of(module)
+        yield module, package
+        if not package:
+            waiting += sorted(_taken_from(module))
 
 
 def _taken_from(module: ModuleType) -> set[str]:

@@ -70,6 +70,15 @@ def _accuracy(row: Plain) -> str:
     return percent(accuracy["median"]) if accuracy else "-"
 
 
+def _is_regression(plain: Plain) -> bool:
+    """Whether its rows have R2 and RMSE; benches of earlier versions have neither."""
+    return any(row["summary"].get("rmse") for row in plain["rows"])
+
+
+def _score(name: str) -> Callable[[Plain], str]:
+    return lambda row: format(score["median"], ".4g") if (score := row["summary"].get(name)) else "-"
+
+
 def _memory(row: Plain) -> str:
     sizes = [row.get("peak_memory_bytes"), row.get("peak_device_memory_bytes")]
     return " + ".join(f"{size / 2**20:,.0f}" for size in sizes if size is not None) or "-"
@@ -89,7 +98,7 @@ def _whole(plain: Plain) -> list[Column]:
         ("first epoch", _median("first_epoch")),
         ("later epoch", _median("later_epoch")),
         (f"total of {plain['epochs']} epochs", _median("total")),
-        ("accuracy", _accuracy),
+        *([("R2", _score("r2")), ("RMSE", _score("rmse"))] if _is_regression(plain) else [("accuracy", _accuracy)]),
     ]
 
 
@@ -216,6 +225,7 @@ def summary_frame(plain: Plain) -> pandas.DataFrame:
     import pandas
 
     records: list[dict[str, Any]] = []
+    scores = ("r2", "rmse") if _is_regression(plain) else ("accuracy",)
     for row in plain["rows"]:
         summary, certificate = row["summary"], row["certificate"] or {}
         record = {name: row[name] for name in ("label", "engine", "device", "threads", "precision", "state", "reason")}
@@ -226,12 +236,13 @@ def summary_frame(plain: Plain) -> pandas.DataFrame:
         record |= {name: summary[name] for name in ("examples_per_second", "gflops", "limit", "times_limit")}
         record |= {f"ratio_{end}": (summary["ratio"] or {}).get(end) for end in ("median", "min", "max")}
         record |= {name: row[name] for name in ("peak_memory_bytes", "peak_device_memory_bytes")}
-        records.append(record | {"final_accuracy": (summary["accuracy"] or {}).get("median")})
+        records.append(record | {f"final_{name}": (summary.get(name) or {}).get("median") for name in scores})
     return pandas.DataFrame.from_records(records)
 
 
 EPOCHS = (
-    "row", "repeat", "epoch", "begin", "train", "validate", "seconds", "elapsed", "accuracy", "loss", "limit", "failed"
+    "row", "repeat", "epoch", "begin", "train", "validate", "seconds", "elapsed", "accuracy", "r2", "rmse", "loss",
+    "limit", "failed"
 )  # fmt: skip
 
 
@@ -247,6 +258,8 @@ def epochs_frame(plain: Plain) -> pandas.DataFrame:
             whole, repeat = epoch["batches"] + epoch["train"] + epoch["validate"], epoch["repeat"]
             elapsed[repeat] = elapsed.get(repeat, 0.0) + whole
             record = {name: epoch[name] for name in ("repeat", "begin", "train", "validate", "accuracy", "loss")}
+            record |= {name: epoch.get(name) for name in ("r2", "rmse")}
             record |= {"row": row["label"], "epoch": epoch["number"], "seconds": whole, "elapsed": elapsed[repeat]}
             records.append(record | {"limit": row["summary"]["limit"], "failed": row["state"] != "measured"})
-    return pandas.DataFrame.from_records(records, columns=list(EPOCHS))
+    left = ("accuracy",) if _is_regression(plain) else ("r2", "rmse")
+    return pandas.DataFrame.from_records(records, columns=[name for name in EPOCHS if name not in left])

@@ -20,16 +20,18 @@ _HEADERS = {"p_holm": "p (Holm)", "decided": "significant", "p_t": "p (t)", "med
 def displayed(frame: Frame) -> Frame:
     """The frame as words: accuracies in percent, differences in their unit, which the header names.
 
-    `frame.attrs["measure"]` is what the differences of a table of verdicts are in.
+    `frame.attrs["measure"]` is what the differences of a table of verdicts are in, and `frame.attrs["replicate"]` what
+    its pairs are.
 
     >>> import pandas
     >>> displayed(pandas.DataFrame({"configuration": ["a"], "accuracy": [0.975], "n": [3]})).values.tolist()
     [['a', '97.50 %', '3']]
     """
     measure = MEASURES.get(str(frame.attrs.get("measure", "")))
+    headers = _HEADERS | {"more_seeds": f"more {frame.attrs.get('replicate', 'seed')}s"}
     columns: dict[str, list[str]] = {}
     for column in map(str, frame.columns):
-        header = _HEADERS.get(column, " ".join(_NAMES.get(word, word) for word in column.split("_")))
+        header = headers.get(column, " ".join(_NAMES.get(word, word) for word in column.split("_")))
         values: list[Any] = frame[column].tolist()
         if measure is not None and column in _DIFFERENCES:
             unit = _UNITS.get(measure.unit, measure.unit)

@@ -158,7 +158,10 @@ def table_of(verdicts: Sequence[Verdict]) -> pandas.DataFrame:
         row: dict[str, object] = {"a": verdict.names[0], "b": verdict.names[1], "difference": verdict.difference}
         row |= {"interval": verdict.interval_text(), "n": verdict.n, "p_holm": verdict.p_corrected}
         rows.append(row | {"finding": finding_of(verdict), "more_seeds": verdict.more_seeds})
-    return pandas.DataFrame(rows).astype({"more_seeds": "Int64"})
+    table = pandas.DataFrame(rows).astype({"more_seeds": "Int64"})
+    words = {verdict.replicate for verdict in verdicts if verdict.n and not verdict.incomparable}
+    table.attrs["replicate"] = words.pop() if len(words) == 1 else "repeat" if words else "seed"
+    return table
 
 
 def finding_of(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""The columns of a frame of trials on test sets that are drawn anew, from the recipes and the notes of the results."""
+"""The columns of a frame of trials on test sets that are drawn anew, from the recipes and the results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,12 @@ def drawn_columns(rows: StudyRows) -> dict[str, list[float]]:
 
 
 def _overlap(row: Mapping[str, Any], data: Mapping[str, Any]) -> float:
-    """Test examples / training examples of a trial with a result; NaN where they are not stored."""
+    """Test examples / training examples of a trial with a result; NaN where they are not stored.
+
+    Results of before schema 0009 have the sizes in the sentence on what was drawn.
+    """
+    if row.get("train_examples") and row.get("test_examples"):
+        return row["test_examples"] / row["train_examples"]
     counts = drawn_counts(json.loads(row["warnings"] or "[]"))
     if counts is None:
         return math.nan

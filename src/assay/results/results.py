@@ -552,13 +552,18 @@ class Results:
             f"{measure} between pairs are corrected for the looks, others are not"
         )
 
-    def targets(self, *, accuracy: float | None = None, by: str = "iteration") -> pandas.DataFrame:
-        """Time to a target accuracy, by configuration, read from the stored curves. Misses are censored, not dropped.
+    def targets(
+        self, *, accuracy: float | None = None, by: str = "iteration", loss: float | None = None
+    ) -> pandas.DataFrame:
+        """Time to a target accuracy or loss, by configuration, read from the stored curves.
+
+        Both are on the test set. Misses are censored, not dropped.
 
         Args:
             accuracy: The target, a fraction. None takes one near the best configuration: 99 % of the way from chance to
                 it, rounded down.
             by: "iteration", "examples", "seconds" or "flops".
+            loss: The target, a loss in place of an accuracy, as of a regression.
 
         Returns:
             One row per configuration, with `reached`, `trials`, `success` (a fraction, with its 95 % interval),
@@ -566,6 +571,8 @@ class Results:
         """
         from assay.analysis import targets
 
+        if loss is not None:
+            return targets.summary(targets.times_to(self._curves, self._frame, accuracy=accuracy, loss=loss, by=by))
         accuracy = targets.default_target(decisive(self._frame)) if accuracy is None else accuracy
         if (accuracy, by) not in self._targets:
             times = targets.times_to(self._curves, self._frame, accuracy=accuracy, by=by)

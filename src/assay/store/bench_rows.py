@@ -45,6 +45,8 @@ class _Summary(_Table):
     times_limit: Number | None = None
     ratio: _PositiveSpread | None
     accuracy: _Spread | None = None
+    r2: _Spread | None = None
+    rmse: _Spread | None = None
 
 
 class _Check(_Table):
@@ -84,6 +86,8 @@ class _Epoch(_Table):
     examples: Whole
     loss: Number | None
     accuracy: Fraction | None
+    r2: Number | None = None
+    rmse: Number | None = None
 
 
 class _Row(_Table):

@@ -83,6 +83,7 @@ def history_of(row: Mapping[str, Any]) -> History:
         level=row["level"],
         preparation_seconds=row["preparation_seconds"],
         skipped=row["skipped"],
+        sizes=None if row["test_examples"] is None else (row["train_examples"] or 0, row["test_examples"]),
         confusion=stored_confusion(row["confusion"], classes),
     )
 
@@ -185,6 +186,8 @@ def result_row(trial: str, finished: Finished, *, artifact: str | None, cores: i
         "level": history.level,
         "preparation_seconds": history.preparation_seconds,
         "skipped": history.skipped,
+        "train_examples": None if history.sizes is None else history.sizes[0],
+        "test_examples": None if history.sizes is None else history.sizes[1],
     }
 
 

@@ -23,13 +23,14 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0008"
+VERSION = "0009"
 READABLE = (
     "0003",
     "0004",
     "0005",
     "0006",
     "0007",
+    "0008",
     VERSION,
 )  # versions with these tables; what is only read need not be migrated
 APPLICATION = 0x41535359  # "ASSY" in the header of an SQLite file
@@ -142,10 +143,13 @@ result = Table(
     Column("train_rmse", Double),
     Column("validation_r2", Double),
     Column("validation_rmse", Double),
+    Column("train_examples", BigInteger),  # that it is trained on; null if unknown
+    Column("test_examples", BigInteger),  # of its test set
 )
 ADDED_IN: dict[str, tuple[str, ...]] = {
     "0005": ("processor_seconds", "foreign_seconds", "busy", "level", "preparation_seconds", "skipped"),
     "0008": ("r2", "rmse", "train_r2", "train_rmse", "validation_r2", "validation_rmse"),
+    "0009": ("train_examples", "test_examples"),
 }
 """The columns of `result` that stores, exports and frames from before a version lack."""
 ADDED = tuple(name for names in ADDED_IN.values() for name in names)

@@ -107,6 +107,8 @@ def described(history: History) -> dict[str, Any]:
         about["pictures"] = history.pictures.plain()
     if history.targets is not None:
         about["targets"] = [history.targets.mean, history.targets.deviation]
+    if history.sizes is not None:
+        about["sizes"] = list(history.sizes)
     if history.own is not None:
         about["measures"] = {
             "higher": dict(history.own.higher),
@@ -285,6 +287,7 @@ class _About(BaseModel):
     warnings: list[str] = []
     targets: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     measures: _Own | None = None
+    sizes: Annotated[list[Whole], Field(min_length=2, max_length=2)] | None = None
     cohort: Annotated[int, Field(ge=1, lt=2**31)] = 1
     complete: _Complete | None = None
 
@@ -339,6 +342,7 @@ def history_of(about: dict[str, Any], tensors: dict[str, NDArray[Any]], recipe: 
         targets=_targets_of(about),
         cohort=int(about.get("cohort", 1)),
         own=_own_of(about.get("measures")),
+        sizes=None if about.get("sizes") is None else (about["sizes"][0], about["sizes"][1]),
     )
 
 

@@ -149,6 +149,7 @@ class History:
         confusion: the confusion matrix (C, C) on the test set at the end, true class by predicted class; None where it
             was not computed.
         own: the values of a user's measures at the points; None without any. `measures` has those at the end.
+        sizes: the number of examples that were trained on, and of the test set; None where they are not stored.
 
     >>> import assay
     >>> history = assay.fit({"budget": {"iterations": 100}})
@@ -189,6 +190,7 @@ class History:
     confusion: NDArray[np.int64] | None = None
     targets: TargetScaling | None = None
     own: OwnMeasures | None = None
+    sizes: tuple[int, int] | None = None
 
     @classmethod
     def imported(
@@ -423,6 +425,8 @@ class History:
         Raises:
             DataError: The examples have another shape, are no finite numbers, or are in other units.
             AssayError: The weights were not kept, or diverged.
+            CodeError: The code of a user's module may not be imported, or it has other arrays by now. Where its
+                source has changed and they are the same, `ChangedCodeWarning` warns that it predicts as it is now.
 
         Examples:
             >>> import assay

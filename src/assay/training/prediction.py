@@ -19,6 +19,7 @@ from assay.engines.base import Cohort, Splits
 from assay.engines.numpy_engine import NumpyEngine
 from assay.errors import AssayError, DataError, FileError
 from assay.parts.modules import ForeignModel
+from assay.training.changed_code import with_code_as_it_is_now
 from assay.training.history import History
 from assay.training.raw_examples import raw_examples
 
@@ -177,10 +178,9 @@ def _outputs(history: History, inputs: NDArray[Any]) -> NDArray[Any]:
     """The outputs (N, C) of the weights at the end. Raises: AssayError where these or the weights are not finite."""
     if not all(np.isfinite(w).all() for w in history.checkpoint.weights.values()):
         raise AssayError(f"the weights are not finite, so they predict nothing ({history.ending})")
-    network = history.recipe.model.network(history.shape, len(history.classes))
+    history = _of_code_now(history)
     model = history.recipe.model
-    if isinstance(model, ForeignModel):
-        model.factory()  # raises where its code may not be imported
+    network = model.network(history.shape, len(history.classes))
     engine = load_engine(model.library.engine) if isinstance(model, ForeignModel) else NumpyEngine()
     state = engine.start(Cohort((history.recipe,), network), history.checkpoint, Splits({}))
     outputs = engine.outputs(state, inputs)[0]
@@ -188,6 +188,14 @@ def _outputs(history: History, inputs: NDArray[Any]) -> NDArray[Any]:
         row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
         raise AssayError(f"example {row}: the outputs are not finite, so they predict nothing ({history.ending})")
     return outputs
+
+
+def _of_code_now(history: History) -> History:
+    """The history, where the source of its user's module has changed, with that source. Raises: CodeError."""
+    model = history.recipe.model
+    if not isinstance(model, ForeignModel) or model.as_it_is_now() is model:
+        return history
+    return with_code_as_it_is_now(history, _training_data(history))
 
 
 def _scaling(history: History, scale: float) -> InputScaling:

@@ -68,6 +68,7 @@ def make_history(recipe: Recipe, cohort: Cohort, data: Prepared, engine: Engine 
         pictures=data.pictures,
         features=data.features,
         targets=data.targets,
+        sizes=(len(data.y_train), len(data.y_test)),
     )
 
 

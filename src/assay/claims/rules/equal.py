@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.analysis.frames import numbers
 from assay.claims.amounts import difference_text
-from assay.claims.measured import Measured, SideValues
+from assay.claims.measured import Measured, SideValues, replicates
 from assay.claims.rules.equivalence import equivalence
 from assay.claims.rules.less import common
 from assay.claims.rules.rule import (
@@ -51,7 +51,8 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         return _of_every(not different, f"{left.name} and {right.name}: {evidence}", (left, right), figures)
     if asked["significant"]:
         if same_training(left, right):
-            evidence = f"{left.name} and {right.name} are equal in every bit on all {len(left.values)} common seeds"
+            pairs_in_words = f"all {len(left.values)} common {replicates(left, right)}"
+            evidence = f"{left.name} and {right.name} are equal in every bit on {pairs_in_words}"
             return Answer(True, evidence, figures=figures)
         return equivalence(asked, left, right, measured)
     check_times([left, right], measured)
@@ -61,7 +62,9 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         check_costs(right)
         pairs = common(left, right)
         close = [abs(a - b) <= _with_rounding(tolerance, a) for a, b in pairs]
-        evidence = f"{left.name} and {right.name}: within it on {sum(close)} of {len(close)} common seeds"
+        evidence = (
+            f"{left.name} and {right.name}: within it on {sum(close)} of {len(close)} common {replicates(left, right)}"
+        )
         return _of_every(all(close), evidence, (left, right), figures)
     a, b = reduced(left, over), reduced(right, over)
     figures = {"left": figures_of(left, a, over), "right": figures_of(right, b, over)}

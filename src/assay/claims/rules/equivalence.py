@@ -30,7 +30,8 @@ def equivalence(asked: Asked, left: SideValues, right: SideValues, measured: Mea
     text = f"{scale * difference:.3g} {unit}".rstrip() + interval_text(low, high, alpha=alpha)
     note = "corrected resampled t test" if above.overlap else skew_note(above.n, one_sided=True)
     notes = [note] if note else []
-    notes += [note for name, e in zip(above.names, above.endings or (), strict=False) for note in e.notes(name)]
+    for name, endings in zip(above.names, above.endings or (), strict=False):
+        notes += endings.notes(name, replicate=above.replicate)
     evidence = "; ".join([f"{left.name} minus {right.name}: {text}, {seeds}", *notes])
     reason = "the interval of the difference is not inside the tolerance" if holds is None else ""
     figures = {"left": figures_of(left), "right": figures_of(right), "difference": difference, "n": above.n}

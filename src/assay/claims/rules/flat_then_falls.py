@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from assay.analysis.draws import in_words
 from assay.analysis.frames import numbers
 from assay.claims.measured import CannotTellError, Measured
 from assay.claims.quantity import ON_CURVES
@@ -33,17 +34,17 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
     read = [measured.read(replace(side, at=At("iteration", float(asked[place])))) for place in _PLACES]
     seeds = set.intersection(*(set(one.values) for one in read))
     if not seeds:
-        raise CannotTellError(f"{side.text()}: no seed is measured at all three places")
+        raise CannotTellError(f"{side.text()}: no {read[0].replicate} is measured at all three places")
     start, flat, low = (median(one.values[seed] for seed in seeds) for one in read)
     holds = flat > asked["flat_above"] * start and low < asked["fallen_below"] * start
     shown = (f"{value:.4f} at {asked[place]:,}" for value, place in zip((start, flat, low), _PLACES, strict=True))
-    evidence = f"{read[0].name}: {', '.join(shown)} iterations, {len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
+    evidence = f"{read[0].name}: {', '.join(shown)} iterations, {in_words(len(seeds), read[0].replicate)}"
     figures: dict[str, Any] = {place: figures_of(one) for place, one in zip(_PLACES, read, strict=True)}
     if asked["rises"]:
         curves = measured.curves_of(read[0])
         jagged = [_rises(curve, ON_CURVES[side.quantity.column]) for curve in curves.values()]
         holds = holds and bool(jagged) and all(jagged)
-        evidence += f"; increases on {sum(jagged)} of {len(jagged)} seeds"
+        evidence += f"; increases on {sum(jagged)} of {len(jagged)} {read[0].replicate}s"
         figures["rises"] = jagged
     return Answer(holds, evidence, figures=figures)
 

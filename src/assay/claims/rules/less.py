@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.claims.amounts import difference_text
 from assay.claims.draws import check_same_sets
-from assay.claims.measured import CannotTellError, Measured, SideValues
+from assay.claims.measured import CannotTellError, Measured, SideValues, replicates
 from assay.claims.rules.rule import (
     EVERY,
     Answer,
@@ -40,7 +40,7 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         less = [a < b - margin for a, b in pairs]
         holds, reason = on_every_seed(less, left, right)
         names = [f"{side.name}{side.side.at.text()}" for side in (left, right)]
-        evidence = f"{names[0]} less than {names[1]} on {sum(less)} of {len(pairs)} common seeds"
+        evidence = f"{names[0]} less than {names[1]} on {sum(less)} of {len(pairs)} common {replicates(left, right)}"
         return Answer(holds, evidence, reason, figures)
     a, b = reduced(left, over), reduced(right, over)
     evidence = f"{shown(left, a, over)}; {shown(right, b, over)}"
@@ -63,7 +63,7 @@ def common(left: SideValues, right: SideValues) -> list[tuple[float, float]]:
     first, second = ((side.by_repeat() if is_stated else side.values) for side in (left, right))
     seeds = [seed for seed in first if seed in second]
     if not seeds:
-        raise CannotTellError(f"{left.name} and {right.name} have no seed in common")
+        raise CannotTellError(f"{left.name} and {right.name} have no {left.replicate} in common")
     return [(first[seed], second[seed]) for seed in seeds]
 
 

@@ -34,7 +34,9 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         holds = False if high < -margin else True if low >= -margin else None
         return answered([verdict], holds, "the interval contains the margin")
     if same_training(left, right):
-        evidence = f"{left.name} and {right.name} are equal in every bit on all {len(left.values)} common seeds"
+        evidence = (
+            f"{left.name} and {right.name} are equal in every bit on all {len(left.values)} common {left.replicate}s"
+        )
         return Answer(True, evidence, figures={"left": figures_of(left), "right": figures_of(right)})
     (shifted,) = verdicts([(left, right)], measured, alpha=2 * asked.alpha, shift=sign * margin)
     return _of_shifted(shifted, left, right, shift=sign * margin, alpha=asked.alpha)
@@ -53,7 +55,8 @@ def _of_shifted(shifted: Verdict, left: SideValues, right: SideValues, *, shift:
     notes = [note] if note else []
     notes += [f"seconds of a {BUSY}"] if shifted.is_busy else []
     notes += [f"{shifted.left_busy} more with seconds of a {BUSY} left out"] if shifted.left_busy else []
-    notes += [note for name, e in zip(shifted.names, shifted.endings or (), strict=False) for note in e.notes(name)]
+    for name, endings in zip(shifted.names, shifted.endings or (), strict=False):
+        notes += endings.notes(name, replicate=shifted.replicate)
     evidence = "; ".join([f"{left.name} minus {right.name}: {difference}", *notes])
     more = shifted.more_seeds if holds is None else None
     needed = f"; about {more} more {shifted.replicate}s needed" if more else ""

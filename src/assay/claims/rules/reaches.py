@@ -46,7 +46,7 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         check_independent([side])
     median = targets.median_time(times, arrived)
     shown = "not reached by half" if median is None else f"median {median:,.4g} {_UNITS[asked['by']]}"
-    evidence = f"{side.name}: {sum(arrived)} of {len(times)} seeds reach it, {shown}"
+    evidence = f"{side.name}: {sum(arrived)} of {len(times)} {side.replicate}s reach it, {shown}"
     figures: dict[str, Any] = {"side": _plain(side, times, arrived, median)}
     if asked["than"] is not None:
         return _faster(asked, measured, evidence, figures, (by_seed, median))
@@ -65,7 +65,9 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         return Answer(True, evidence, figures=figures)
     if (early + unknown) / len(times) < needed - 1e-12 or not unknown:
         return Answer(False, evidence, figures=figures)
-    return Answer(None, evidence, f"{unknown} seeds were not trained for {within:,g} {_UNITS[asked['by']]}", figures)
+    return Answer(
+        None, evidence, f"{unknown} {side.replicate}s were not trained for {within:,g} {_UNITS[asked['by']]}", figures
+    )
 
 
 def _faster(
@@ -91,7 +93,7 @@ def _faster(
         check_independent([than])
         return _signs(own[0], of_than, asked, evidence, figures)
     if median is None and other is None:
-        return Answer(None, evidence, "neither side reaches the target on half of its seeds", figures)
+        return Answer(None, evidence, f"neither side reaches the target on half of its {than.replicate}s", figures)
     if median is None:
         last = min((one.time for one in own[0].values() if not one.reached), default=0.0)
         assert other is not None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from assay.analysis.draws import in_words
 from assay.analysis.paired import deviation
 from assay.analysis.quantities import Quantity
 from assay.claims.amounts import amount, difference, number, positive
@@ -167,8 +168,9 @@ def on_every_seed(met: Sequence[bool], *sides: SideValues) -> tuple[bool | None,
     A seed without a result, such as one that is not trained yet, could still fail it.
     """
     if not all(met):
-        return (None, "the seeds disagree") if any(met) else (False, "")
-    missing = "; ".join(dict.fromkeys(filter(None, (side.endings.without_text(side.name) for side in sides))))
+        return (None, f"the {sides[0].replicate}s disagree") if any(met) else (False, "")
+    texts = (side.endings.without_text(side.name, replicate=side.replicate) for side in sides)
+    missing = "; ".join(dict.fromkeys(filter(None, texts)))
     return (None, missing) if missing else (True, "")
 
 
@@ -182,7 +184,7 @@ def reduced(side: SideValues, over: str) -> float:
     values = without_busy(side)
     if over in ("range", "sd") and side.side.constant is None:
         if len(values) < 2:
-            raise CannotTellError(f"{side.name}: the {over} over seeds needs two of them, and there is one")
+            raise CannotTellError(f"{side.name}: the {over} over {side.replicate}s needs two of them, and there is one")
         spread = max(values) - min(values) if over == "range" else _deviation(values)
         return _finite(spread, side)
     kinds: dict[str, Callable[[Sequence[float]], float]] = {"median": median, "mean": mean, "min": min, "max": max}
@@ -200,7 +202,7 @@ def _finite(value: float, side: SideValues) -> float:
 
 
 def _no_number(side: SideValues) -> str:
-    ended = side.endings.ended_text(side.name) or f"{side.name} has no finite value"
+    ended = side.endings.ended_text(side.name, replicate=side.replicate) or f"{side.name} has no finite value"
     return f"{ended}: what did not finish has no {side.quantity.label}"
 
 
@@ -211,10 +213,9 @@ def shown(side: SideValues, value: float, over: str) -> str:
     text = side.quantity.text(value)
     if over in ("range", "sd"):
         text = f"{over} {100 * value:.2f} points" if side.quantity.is_fraction else f"{over} {text}"
-    seeds = len(side.values)
     place = side.side.at.text()
-    count = f", {seeds} seed{'' if seeds == 1 else 's'}" if side.study else ""
-    notes = "; ".join([*side.endings.notes(), *load_notes(side)]) if side.study else ""
+    count = f", {in_words(len(side.values), side.replicate)}" if side.study else ""
+    notes = "; ".join([*side.notes(), *load_notes(side)]) if side.study else ""
     return f"{side.name}{place}: {text}{count}" + (f" ({notes})" if notes else "")
 
 

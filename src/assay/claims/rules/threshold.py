@@ -53,7 +53,7 @@ def _answer(asked: Asked, measured: Measured) -> Answer:
         check_costs(side)
         met = [within_bounds(value, asked) for value in side.known()]
         holds, reason = on_every_seed(met, side)
-        evidence = f"{side.name}{side.side.at.text()}: on {sum(met)} of {len(met)} seeds"
+        evidence = f"{side.name}{side.side.at.text()}: on {sum(met)} of {len(met)} {side.replicate}s"
         return Answer(holds, evidence, reason, figures_of(side))
     value = reduced(side, over)
     return Answer(within_bounds(value, asked), shown(side, value, over), figures=figures_of(side, value, over))

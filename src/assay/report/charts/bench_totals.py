@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assay.analysis.quantities import TEST_SCORE
+from assay.analysis.quantities import CLASSIFICATION, REGRESSION, score_of
 from assay.errors import AssayError, unknown
 from assay.report.charts.chart import Chart
 from assay.report.charts.forms import Series, lines
@@ -24,15 +24,17 @@ from assay.report.charts.style import (
 )
 
 _SERIES = 18  # lines that colours and dashes distinguish
-_MEASURES = {TEST_SCORE.column: TEST_SCORE.label, "epoch": "epochs done"}
+_SCORES = {score.column: score for score in (score_of(CLASSIFICATION), score_of(REGRESSION))}
+_MEASURES = {column: score.label for column, score in _SCORES.items()} | {"epoch": "epochs done"}
 
 
-def time_and_accuracy(epochs: Frame, *, measure: str = TEST_SCORE.column, title: str | None = None) -> Any:
-    """The test accuracy by the seconds since the start of the process, or with `measure` "epoch" the epochs done.
+def time_and_score(epochs: Frame, *, measure: str | None = None, title: str | None = None) -> Any:
+    """The test accuracy or R2 by the seconds since the start of the process, or with `measure` "epoch" the epochs done.
 
     One line per repeat; where it begins is start-up, compilation and the first epoch. `epochs` has the columns row,
-    repeat, epoch, elapsed, accuracy. Raises: AssayError.
+    repeat, epoch, elapsed, and accuracy or r2. Raises: AssayError.
     """
+    measure = measure or next((name for name in _SCORES if name in epochs.columns), next(iter(_SCORES)))
     if measure not in _MEASURES:
         raise AssayError(unknown("measure", measure, _MEASURES))
     checked(epochs, ["row", "repeat", "elapsed", measure], what="epochs")
@@ -48,7 +50,9 @@ def time_and_accuracy(epochs: Frame, *, measure: str = TEST_SCORE.column, title:
         rows,
         plane=Plane(
             PlotAxis("seconds from the start of the process", span([row["x"] for row in rows], log=True), log=True),
-            PlotAxis(label, ends, format=axis_format(*ends, percent=measure == TEST_SCORE.column)),
+            PlotAxis(
+                label, ends, format=axis_format(*ends, percent=measure in _SCORES and _SCORES[measure].is_fraction)
+            ),
             (plot_width() - 60, 320),
         ),
         series=Series.of(list(named.values()), None, detail="repeat"),
@@ -73,7 +77,7 @@ def _rows(epochs: Frame, named: dict[str, str], measure: str) -> Rows:
 
 
 CHART = Chart(
-    "bench-totals", "epochs", time_and_accuracy, "Accuracy by time", "accuracy by time from the start, of a bench"
+    "bench-totals", "epochs", time_and_score, "Score by time", "accuracy or R2 by time from the start, of a bench"
 )
 
-__all__ = ["CHART", "time_and_accuracy"]
+__all__ = ["CHART", "time_and_score"]

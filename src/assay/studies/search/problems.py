@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from assay.data.targets import REGRESSION
 from assay.errors import RecipeError
 from assay.parts.durations import duration
+from assay.parts.losses import REGRESSION_LOSSES
 from assay.recipe.messages import sentences
 from assay.recipe.model import Recipe
 from assay.studies.candidates import Space
@@ -98,7 +99,23 @@ def _of_task(search: SearchSettings, baseline: Mapping[str, Any]) -> Iterator[st
             what = "is of a classification" if name == "accuracy" else "is training seconds / accuracy"
             yield f"search.objective: {name!r} {what}, and a regression has no accuracy; {IN_A_REGRESSION}"
     if search.target is not None:
-        yield "search.target: is an accuracy, and a regression has none; use target_loss"
+        yield f"search.target: is an accuracy, and a regression has none; {_as_loss(search.target, baseline)}"
+
+
+def _as_loss(target: float, baseline: Mapping[str, Any]) -> str:
+    """What to write in place of a target that may be meant as R2, for the loss of a regression.
+
+    >>> _as_loss(0.9, {"loss": "quadratic"}).partition(" if ")[0]
+    "write target_loss, on standardised targets: 0.05 of 'quadratic' is R2 = 0.9"
+    """
+    said = baseline.get("loss", "mse")
+    loss = said if isinstance(said, str) and said in REGRESSION_LOSSES else "mse"
+    r2 = target if target < 1 else 0.9
+    level = f"{(1 - r2) / REGRESSION_LOSSES[loss]:.3g}"
+    return (
+        f"write target_loss, on standardised targets: {level} of {loss!r} is R2 = {r2:g} if the test targets vary as "
+        "the trained ones"
+    )
 
 
 _MEASURED_ON = {"data", *(f"data.{key}" for key in ("name", "validation", "task", "split", "folds", "fold"))}

@@ -202,7 +202,10 @@ class SearchSettings(Part):
     def _of_target(self) -> list[str]:
         timed = [name for name in self.objective if OBJECTIVES[name].to_target]
         if timed and self.target is None and self.target_loss is None:
-            return [f"target: is missing; objective {timed[0]!r} is the time to a target, such as target = 0.97"]
+            return [
+                f"target: is missing; objective {timed[0]!r} is the time to a target: write target = 0.97, or "
+                "target_loss = 0.1, as for a regression, which has no accuracy"
+            ]
         if self.target is not None and self.target_loss is not None:
             return ["target: is given together with target_loss; leave one of them out"]
         if not timed and (self.target is not None or self.target_loss is not None):
