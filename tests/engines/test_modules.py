@@ -379,7 +379,7 @@ def test_all_wrong_arguments_are_named_at_once(mine: str) -> None:
     [
         ("Nett", "has no model 'Nett'; did you mean 'Net'"),
         ("unmade", "has no model .unmade."),
-        ("not_a_model", "is a int; expected a class of torch.nn.Module or equinox.Module, or a function"),
+        ("not_a_model", "is a int; expected a class of torch.nn.Module, equinox.Module, flax.linen.Module or"),
         ("needs_code", "is required by model .* and is code, not plain data"),
     ],
 )

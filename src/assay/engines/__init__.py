@@ -119,18 +119,28 @@ def choose(
     kind, table = device.partition(":")[0], AUTO[kind_of_training(recipe)]
     if kind not in table:
         raise EngineError(unknown("device", device, table))
-    reasons: list[str] = []
-    for candidate in table[kind]:
+    candidates, reasons = table[kind], list[str]()
+    if isinstance(recipe.model, ForeignModel) and (own := recipe.model.library).engine in candidates:
+        candidates = (own.engine,)  # so that the libraries of the others are not imported
+        reasons.append(f"model {recipe.model.name!r} is {own.of}, which trains on engine {own.engine!r} only")
+    for candidate in candidates:
         if not installed(candidate):
             reasons.append(missing(candidate))
             continue
         engine = load(candidate, device=device, threads=threads)
         reason = engine.why_not(recipe)
         if reason is None:
-            engine.choice = f"auto: of {', '.join(table[kind])}, the first that is installed and can train the recipe"
+            engine.choice = _choice(recipe, candidates)
             return engine
         reasons.append(reason)
     raise EngineError(f"no engine on device {device!r} can train this recipe:\n  - " + "\n  - ".join(reasons))
+
+
+def _choice(recipe: Recipe, candidates: tuple[str, ...]) -> str:
+    """Why `auto` took an engine, the last words of a line of the report."""
+    if isinstance(recipe.model, ForeignModel) and len(candidates) == 1:
+        return f"auto: the one for {recipe.model.library.of}"
+    return f"auto: of {', '.join(candidates)}, the first that is installed and can train the recipe"
 
 
 def _program(recipe: Recipe, command: Command, *, device: str, threads: int | None) -> Program:

@@ -235,6 +235,9 @@ class Engine(ABC):
     def why_not(self, recipe: Recipe) -> str | None:
         """None if this engine, on its device, can train the recipe; else a sentence: the reason and an alternative."""
 
+    def wake(self) -> None:  # noqa: B027
+        """Starts its library before anything else in the process does, where the first use decides on its threads."""
+
     @abstractmethod
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> State:
         """The state at a checkpoint; a new training starts from a checkpoint at t = 0 without slots."""

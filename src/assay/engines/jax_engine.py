@@ -51,7 +51,7 @@ from assay.engines.promises import kind_of
 from assay.engines.seen import Device, Seen
 from assay.errors import EngineError
 from assay.parts.batches import Batches, iterations_per_epoch, make_batches
-from assay.parts.groups import GroupedOptimizer
+from assay.parts.groups import OF_THE_LAST_LAYER, WHERE, GroupedOptimizer
 from assay.parts.jax_modules import FunctionalNetwork
 from assay.parts.modules import ForeignModel
 from assay.recipe.model import Recipe
@@ -110,6 +110,9 @@ class JaxEngine(Engine):
         if self.device != "cpu" and (reason := (self.seen or seen_here()).missing(self.device, "jax")):
             return reason
         return no_tensorfloat32(recipe, self.device) or _not_with_a_module(recipe)
+
+    def wake(self) -> None:
+        _ = self._device
 
     def start(self, cohort: Cohort, checkpoint: Checkpoint, splits: Splits) -> JaxState:
         if self._device is None:
@@ -224,6 +227,8 @@ class JaxEngine(Engine):
         return at_once * super().activations(cohort, batch)
 
     def free_device_memory(self) -> int | None:
+        if self.device == "cpu":
+            return None  # a plan does not start jax
         if self._device is None or self._device.platform == "cpu":
             return None
         stats = self._device.memory_stats() or {}
@@ -352,10 +357,12 @@ def _not_with_a_module(recipe: Recipe) -> str | None:
             f"model {recipe.model.name!r} is {recipe.model.library.of}, whose products jax cannot set to bfloat16 from "
             "outside; use precision 'float32' or 'float64'"
         )
-    if isinstance(recipe.optimizer, GroupedOptimizer):
+    groups = recipe.optimizer.where if isinstance(recipe.optimizer, GroupedOptimizer) else ()
+    if asked := [where for where in groups if where in OF_THE_LAST_LAYER]:
+        known = ", ".join(repr(where) for where in WHERE if where not in OF_THE_LAST_LAYER)
         return (
-            f"optimizer.groups: engine 'jax' has no groups for {recipe.model.library.of}; use one optimizer, or a "
-            "module of torch"
+            f"optimizer.groups: where = {asked[0]!r} asks for the output layer, which {recipe.model.library.of} does "
+            f"not tell; use one of {known}, or a module of torch"
         )
     return None
 

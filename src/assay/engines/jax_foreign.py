@@ -56,7 +56,8 @@ def _parts(own: ForeignOptimizer, weights: Tree) -> list[_Part]:
 def _parts_of(own: ForeignOptimizer, shapes: Shapes) -> list[_Part]:
     by_name = {name: (name, shape, element) for name, shape, element in shapes}
     parts: list[_Part] = []
-    for i, member in enumerate(members_of(own, {name: shape for name, shape, _ in shapes})):
+    of_module = not all(name.partition(".")[0].isdigit() for name in by_name)  # names of Assay's layers are "0.weight"
+    for i, member in enumerate(members_of(own, {name: shape for name, shape, _ in shapes}, of_module=of_module)):
         tree, names, leaves = _state(member.own, tuple(by_name[name] for name in member.names))
         prefix = f"group/{i}/" if isinstance(own, GroupedOptimizer) else ""
         parts.append(_Part(member.own, member.names, member.ratio, tree, tuple(prefix + n for n in names), leaves))

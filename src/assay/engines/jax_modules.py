@@ -84,7 +84,7 @@ def called(
     expected = (len(x), network.classes)
     if not isinstance(values, jax.Array) or values.shape != expected:
         got = f"values of shape {values.shape}" if isinstance(values, jax.Array) else f"a {type(values).__name__}"
-        hint = "; give it the argument `classes`, which Assay hands in" if isinstance(values, jax.Array) else ""
+        hint = _hint_on_shape(network, values.ndim) if isinstance(values, jax.Array) else ""
         raise CodeError(f"{owner} returned {got}; expected {expected}, a value for each class{hint}")
     if not jax.numpy.issubdtype(values.dtype, jax.numpy.floating):
         raise CodeError(f"{owner} returned values of type {values.dtype}; expected real numbers")
@@ -99,9 +99,22 @@ def _like(owner: str, name: str, after: Tree, before: Tree) -> Tree:
 
 def _hint(network: FunctionalNetwork, error: Exception) -> str:
     """What a new user most likely has to change, as the end of a sentence."""
+    if own := network.adapter.hint(error):
+        return own
     if len(network.seen) == 3 and any(word in str(error) for word in ("dot_general", "matmul", "shape")):
-        return f"; the examples are images {network.seen}: a linear layer needs {network.adapter.flattening()} first"
+        return _flattening(network)
     return ""
+
+
+def _hint_on_shape(network: FunctionalNetwork, dimensions: int) -> str:
+    """The same for values of another shape than (B, C)."""
+    if dimensions > 2 and len(network.seen) == 3:
+        return _flattening(network)
+    return "; give it the argument `classes`, which Assay hands in"
+
+
+def _flattening(network: FunctionalNetwork) -> str:
+    return f"; the examples are images {network.seen}: a linear layer needs {network.adapter.flattening()} first"
 
 
 # --- what a module must do -------------------------------------------------------------------------------------------
@@ -156,6 +169,7 @@ class _Trial:
         if not any(np.any(g) for g in gradients.values()):
             raise without_gradient(self.owner)
         self._evaluated(w)
+        yield from (f"{self.owner} {note}" for note in self.network.functional.notes)
         if self.recipe.model.output in ("log_softmax", "softmax") and _are_probabilities(values):
             yield twice_softmax(self.owner, self.recipe.model.output)
 

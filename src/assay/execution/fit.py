@@ -147,6 +147,7 @@ def fit(
         model: The model of the recipe: a name, a table, or a list of layers. Also a `torch.nn.Module`, which is copied
             and trained from its own weights, or its class, or a function that returns one, which the recipe's seed
             initialises. With several `repeats`, the copies of a module are re-initialised by its `reset_parameters`.
+            A module of equinox, flax.linen or flax.nnx trains on engine jax.
         optimizer: The optimizer of the recipe: a name, a table, an instance of your own class, or a function that makes
             one of torch from parameters, such as `lambda p: torch.optim.NAdam(p, lr=1e-3)`.
         repeats: Train at so many seeds, one after the other: that of the recipe and the next ones.

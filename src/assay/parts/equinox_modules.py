@@ -1,12 +1,12 @@
 """Modules of equinox: a pytree whose real arrays are trained, called for one example and mapped over the batch.
 
-`key` of `__call__`, where its signature has one, is a key for each example. A module with state, such as batch
+`key` of `__call__`, where its signature has one, is a key for each example, and arguments of known names say whether
+it is in training. A module with state, such as batch
 normalisation, is called with `state` and returns (values, state), mapped with the axis name "batch".
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +14,8 @@ import equinox as eqx  # pyright: ignore[reportMissingImports]
 import jax
 
 from assay.parts.libraries import Arrays, Functional
+from assay.parts.module_networks import a_kind
+from assay.parts.training_flags import IN_WORDS, call_of
 
 _AXIS = "batch"
 _STATE = "state."
@@ -28,7 +30,7 @@ def seeding(key: Any) -> dict[str, Any]:
 
 def flag() -> str:
     """The library's own name of it."""
-    return "`inference`, which equinox.nn.inference_mode sets in evaluation"
+    return f"`inference`, which equinox.nn.inference_mode sets in evaluation, or by {IN_WORDS}"
 
 
 def flattening() -> str:
@@ -43,17 +45,18 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
     named, static, tree = _named({"module": module, "state": state})
     trained = {name: a for name, a in named.items() if _eqx.is_inexact_array(a) and not name.startswith(_STATE)}
     others = {name: a for name, a in named.items() if name not in trained}
-    takes = inspect.signature(type(module).__call__).parameters
+    call = call_of(type(module), given=("key", "state"))
 
     def apply(arrays: Mapping[str, Any], x: Any, key: Any, training: bool) -> tuple[Any, Arrays]:
         both = _eqx.combine(_tree.tree_unflatten(tree, [arrays[name] for name in named]), static)
         module = both["module"] if training else _eqx.nn.inference_mode(both["module"])
-        keys = jax.random.split(key, len(x)) if "key" in takes else None
+        keys = jax.random.split(key, len(x)) if "key" in call.given else None
 
         def one(example: Any, state: Any, key: Any) -> Any:
-            more = {"state": state} if "state" in takes else {}
-            values = module(example, **more, **({} if key is None else {"key": key}))
-            if not more:
+            more: dict[str, Any] = {"state": state} if "state" in call.given else {}
+            more |= {} if key is None else {"key": key}
+            values = module(example, **more, **call.arguments(training=training))
+            if "state" not in more:
                 return values, state
             if not isinstance(values, tuple) or len(values) != 2:
                 raise TypeError("it takes `state`, and does not return (values, state)")
@@ -66,7 +69,7 @@ def functional(make: Callable[[], Any], key: Any, shape: tuple[int, ...]) -> Fun
             name: arrays[name] for name in others if not name.startswith(_STATE)
         }
 
-    return Functional(trained, others, apply)
+    return Functional(trained, others, apply, call.notes())
 
 
 def _with_state(make: Callable[[], Any]) -> tuple[Any, Any]:
@@ -77,8 +80,7 @@ def _with_state(make: Callable[[], Any]) -> tuple[Any, Any]:
     else:
         module, state = made, None
     if not isinstance(module, _eqx.Module):
-        kind = f"a {type(module).__name__}" if module is not None else "nothing (None)"  # pyright: ignore
-        raise TypeError(f"returned {kind}; expected an equinox.Module")
+        raise TypeError(f"returned {a_kind(module)}; expected an equinox.Module")  # pyright: ignore
     if not callable(module):
         raise TypeError(f"returned a {type(module).__name__}, which has no __call__")
     return (module, state) if state is not None else _eqx.nn.make_with_state(lambda: module)()
@@ -101,19 +103,24 @@ def _is_array(leaf: Any) -> bool:
     return _eqx.is_array(leaf) or _eqx.is_inexact_array(leaf)
 
 
-def code(place: str, arguments: Mapping[str, Any], seeds: tuple[str, ...], path: str) -> list[str]:
+def hint(error: Exception) -> str:
+    """Its own sentences are enough."""
+    del error
+    return ""
+
+
+def code(make: str, imported: str, seeds: tuple[str, ...], path: str) -> list[str]:
     """Lines of Python that make the module and load a file of its arrays into it."""
-    module, _, name = place.partition(":")
-    given = [f"{key}={value!r}" for key, value in arguments.items()]
-    given += ["key=jax.random.key(0)"] if seeds else []
-    make = f"eqx.nn.make_with_state(lambda: {name}({', '.join(given)}))()"
+    if seeds:
+        make = f"{make[:-1]}{'' if make.endswith('()') else ', '}key=jax.random.key(0))"
     return [
         "import equinox as eqx",
         "import jax",
         "from safetensors.numpy import load_file",
-        f"from {module} import {name.partition('.')[0]}",
+        imported,
         "",
-        f"module, state = {make}",
+        f"made = {make}",
+        "module, state = made if isinstance(made, tuple) else eqx.nn.make_with_state(lambda: made)()",
         f"arrays = load_file({path!r})",
         'leaves, tree = jax.tree_util.tree_flatten_with_path({"module": module, "state": state})',
         'names = [jax.tree_util.keystr(p, simple=True, separator=".").removeprefix("module.") for p, _ in leaves]',

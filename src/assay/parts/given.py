@@ -16,9 +16,8 @@ from pydantic import create_model
 from assay.errors import CodeError
 from assay.parts.foreign import ForeignOptimizer, kind_of_object, remember
 from assay.parts.libraries import TORCH, Library, library_of, library_of_module
-from assay.parts.module_networks import HANDED_IN, Factory, torch_library
+from assay.parts.module_networks import GIVEN, HANDED_IN, Factory, torch_library
 from assay.parts.modules import (
-    GIVEN,
     ForeignModel,
     is_torch_module,
     named_factory,
@@ -36,12 +35,13 @@ def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]
     """The model of a module, of its class, or of a function that returns one; and a sentence on it, or "".
 
     A class or function of a module that can be imported is the model of that name. A module trains from the weights
-    that it has; for several `repeats`, each of them draws new ones by `reset_parameters`, which torch's have.
+    that it has; for several `repeats`, each of them draws new ones by `reset_parameters`, which torch's have. One of a
+    library whose modules have no weights, such as flax.linen, is initialised by every seed.
 
     Raises: CodeError.
     """
     library = library_of_module(value) or TORCH
-    if library.adapter and repeats > 1:
+    if library.adapter and library.has_weights and repeats > 1:
         raise CodeError(
             f"model: got {library.of}, whose weights are the same at each of {repeats} repeats; give its class, or a "
             "function that returns it, which draws new weights for every seed"
@@ -51,10 +51,8 @@ def model_of_object(value: Any, *, repeats: int = 1) -> tuple[ForeignModel, str]
         return model, _unhashed("model", model.name)
     if library.is_module(value):
         model = _registered(type(value).__name__, _same(value), Signature({}, {}, takes_any=False), library)
-        return model, (
-            f"{_unhashed('model', model.name)}; it starts from the weights of that module, and the seed "
-            "draws batches and dropout alone"
-        )
+        starts = "; it starts from the weights of that module, and the seed draws batches and dropout alone"
+        return model, _unhashed("model", model.name) + (starts if library.has_weights else "")
     if found := named_factory(value):
         name, factory = found
         return _with_defaults(name, factory), ""

@@ -47,6 +47,9 @@ WHERE: dict[str, tuple[str, Callable[[WeightArray], bool]]] = {
 }
 """What `where` may be -> what it means, and whether an array is meant."""
 
+OF_THE_LAST_LAYER = ("hidden matrices", "hidden weights", "output weights")
+"""Those of them that ask which layer is the last."""
+
 
 class GroupedOptimizer(ForeignOptimizer):
     """Several optimizers of one library, each with its arrays of weights. `learning_rate` is that of the first."""

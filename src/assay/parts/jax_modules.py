@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.errors import CodeError, to_install
 from assay.parts.libraries import Adapter, Functional, Library
-from assay.parts.module_networks import Arrays, ModuleNetwork, first_line
+from assay.parts.module_networks import Arrays, Factory, ModuleNetwork, first_line, import_line
 from assay.parts.signatures import as_arguments
 from assay.parts.stack import Shape
 
@@ -42,10 +42,15 @@ class FunctionalNetwork(ModuleNetwork):
             return shape
         return shape[2], *shape[:2]
 
+    @property
+    def channels(self) -> int | None:
+        """The channels of images, where its library has them; None for other examples."""
+        return self.seen[-1 if self.library.channels_last else 0] if len(self.seen) == 3 else None
+
     def built(self, seed: int) -> Functional:
         """A new module, with the weights that it draws from `jax.random.key(seed)`. Raises: CodeError."""
         adapter, factory = self.adapter, self.model.factory()
-        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
+        arguments = self._arguments(factory)
         owner = f"model {self.model.name!r}"
         with types_of("float32"):
             key = key_of(seed)
@@ -64,8 +69,16 @@ class FunctionalNetwork(ModuleNetwork):
 
     @cached_property
     def _made(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-        made = self.functional
-        return tuple({name: tuple(a.shape) for name, a in part.items()} for part in (made.trained, made.others))  # pyright: ignore
+        trained, others = self._traced()
+        return {n: tuple(a.shape) for n, a in trained.items()}, {n: tuple(a.shape) for n, a in others.items()}
+
+    def _traced(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The arrays of a module without their numbers, so that no device is started for a plan's shapes."""
+        jax: Any = importlib.import_module("jax")
+        try:
+            return jax.eval_shape(lambda: _arrays_of(self.built(0)))
+        except CodeError:  # it cannot be made, or not without the numbers of its arrays
+            return _arrays_of(self.functional)
 
     def pooled_first(self) -> FunctionalNetwork:
         return self
@@ -87,9 +100,18 @@ class FunctionalNetwork(ModuleNetwork):
 
     def code(self, path: str) -> list[str]:
         """Lines of Python that make the module and load an exported file into it."""
-        factory = self.model.factory()
-        arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        return self.adapter.code(self.model.name, arguments, factory.seeds, path)
+        factory, (_, _, place) = self.model.factory(), self.model.name.partition(":")
+        written = ", ".join(f"{key}={value!r}" for key, value in self._arguments(factory).items())
+        make = f"{place}({written})" if not factory.is_made else place
+        return self.adapter.code(make, import_line(self.model.name), factory.seeds, path)
+
+    def _arguments(self, factory: Factory) -> dict[str, Any]:
+        signature = factory.signature
+        return self.handed_in(signature) | as_arguments(signature, dict(self.model.arguments))
+
+
+def _arrays_of(made: Functional) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return made.trained, made.others
 
 
 def types_of(precision: str) -> Any:
@@ -113,7 +135,7 @@ def _adapter(library: Library) -> Adapter:
     try:
         return library.adapted()
     except ImportError:
-        raise CodeError(f"a model that is {library.of} needs it: {to_install(library.name)}") from None
+        raise CodeError(f"a model that is {library.of} needs it: {to_install(library.package)}") from None
 
 
 def _check(made: Functional, owner: str) -> None:

@@ -24,11 +24,13 @@ class Functional:
         others: What is not trained but is part of a training: running means, whole numbers.
         apply: `apply(arrays, x, key, training)` with all arrays, inputs (B, *shape), a random key of jax, and whether
             it is in training. Returns values (B, C) and the arrays of `others` afterwards.
+        notes: Sentences on what is unusual about the module, as clauses after its name.
     """
 
     trained: Arrays
     others: Arrays
     apply: Callable[[Mapping[str, Any], Any, Any, bool], tuple[Any, Arrays]]
+    notes: tuple[str, ...] = ()
 
 
 class Adapter(Protocol):
@@ -50,8 +52,15 @@ class Adapter(Protocol):
         """What a module begins with to take images as flat values, in a sentence."""
         ...
 
-    def code(self, place: str, arguments: Mapping[str, Any], seeds: tuple[str, ...], path: str) -> list[str]:
-        """Lines of Python that make the module and load a file of its arrays into it, as `net`."""
+    def hint(self, error: Exception) -> str:
+        """What a new user most likely has to change where a module fails with an error, as a clause; or ""."""
+        ...
+
+    def code(self, make: str, imported: str, seeds: tuple[str, ...], path: str) -> list[str]:
+        """Lines of Python that make a module by the call `make` and load a file of its arrays into it, as `net`.
+
+        `imported`: the line that imports what `make` calls.
+        """
         ...
 
 
@@ -60,13 +69,14 @@ class Library:
     """A library of modules.
 
     Attributes:
-        name: The package.
+        name: The package, or the part of it that has the modules.
         base: The class that all modules have as base, such as "equinox.Module".
         engine: The engine that trains them.
         adapter: The module of ours that adapts it; "" for torch, which its engine knows by itself.
         own: Arguments of a class or function that are the library's and not the user's: keys, never set by a recipe.
         channels_last: Images come as (height, width, channels), not (channels, height, width).
         outputs_first: Matrices of weights are (outputs, inputs), not (inputs, outputs).
+        has_weights: A module has weights once it is made. Without, they are drawn for it by every seed.
     """
 
     name: str
@@ -76,6 +86,12 @@ class Library:
     own: tuple[str, ...] = field(default=())
     channels_last: bool = False
     outputs_first: bool = True
+    has_weights: bool = True
+
+    @property
+    def package(self) -> str:
+        """The package, and the extra of pyproject.toml that installs it."""
+        return self.base.partition(".")[0]
 
     @property
     def of(self) -> str:
@@ -108,6 +124,25 @@ TORCH = Library("torch", "torch.nn.Module", "torch")
 LIBRARIES: tuple[Library, ...] = (
     TORCH,
     Library("equinox", "equinox.Module", "jax", "assay.parts.equinox_modules", own=("key",)),
+    Library(
+        "flax.linen",
+        "flax.linen.Module",
+        "jax",
+        "assay.parts.linen_modules",
+        own=("parent", "name"),
+        channels_last=True,
+        outputs_first=False,
+        has_weights=False,
+    ),
+    Library(
+        "flax.nnx",
+        "flax.nnx.Module",
+        "jax",
+        "assay.parts.nnx_modules",
+        own=("rngs",),
+        channels_last=True,
+        outputs_first=False,
+    ),
 )
 """Every library whose modules are models. A new one is a row here, and an `Adapter` in a module of its own."""
 
@@ -143,4 +178,5 @@ def library_of(make: Any) -> Library:
 
 def bases_in_words() -> str:
     """The bases that a class of modules may have."""
-    return " or ".join(library.base for library in LIBRARIES)
+    *first, last = (library.base for library in LIBRARIES)
+    return f"{', '.join(first)} or {last}"

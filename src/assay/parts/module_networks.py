@@ -26,6 +26,9 @@ HANDED_IN = (*INPUTS, SHAPE, CHANNELS, *CLASSES)
 """Arguments that Assay gives where a model's signature has them: the number of values of an example, its shape as the
 module sees it, its channels, and the number of classes."""
 
+GIVEN = "given"
+"""The place of a module that a program gave as an object, in this process alone (see `given`)."""
+
 REINITIALISED = (
     "it is a module that was made already: its reset_parameters draws the first weights by the seed, and those that it "
     "had are not used"
@@ -36,21 +39,21 @@ REINITIALISED = (
 class Factory:
     """What makes the module of a name, the identity of its code, and its signature.
 
-    `resets`: the name is that of a module, which is re-initialised; it is no class and no function. `seeds`: the
+    `is_made`: the name is that of a module, no class and no function; weights that it has are drawn anew. `seeds`: the
     arguments of its library by which it draws its weights; the signature does not have them.
     """
 
     make: Callable[..., Any]
     code: str
     signature: Signature
-    resets: bool = False
+    is_made: bool = False
     library: Library = TORCH
     seeds: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
         """A sentence on the weights that training begins with, or ""."""
-        return REINITIALISED if self.resets else ""
+        return REINITIALISED if self.is_made and self.library.has_weights else ""
 
     def made(self, name: str, arguments: Mapping[str, Any], seeds: Mapping[str, Any] | None = None) -> Any:
         """Its module, of these arguments. Raises: CodeError, where it fails."""
@@ -95,12 +98,17 @@ class ModuleNetwork(Network):
             return 1, *self.shape
         return (self.shape[2], *self.shape[:2]) if len(self.shape) == 3 else self.shape
 
+    @property
+    def channels(self) -> int | None:
+        """The channels of images; None for other examples."""
+        return self.seen[0] if len(self.seen) == 3 else None
+
     def handed_in(self, signature: Signature) -> dict[str, Any]:
         """The arguments that Assay gives, of those that the signature has and the recipe does not give."""
         values: dict[str, Any] = dict.fromkeys(INPUTS, self.inputs) | dict.fromkeys(CLASSES, self.classes)
         values[SHAPE] = self.seen
-        if len(self.seen) == 3:
-            values[CHANNELS] = self.seen[0]
+        if self.channels is not None:
+            values[CHANNELS] = self.channels
         given = dict(self.model.arguments)
         return {k: v for k, v in values.items() if k in signature.arguments and k not in given}
 
@@ -201,16 +209,24 @@ class ModuleNetwork(Network):
 
     def code(self, path: str) -> list[str]:
         """Lines of Python that make the module and load an exported file into it."""
-        factory, (module, _, place) = self.model.factory(), self.model.name.partition(":")
+        factory, (_, _, place) = self.model.factory(), self.model.name.partition(":")
         arguments = self.handed_in(factory.signature) | as_arguments(factory.signature, dict(self.model.arguments))
-        written = "" if factory.resets else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+        written = "" if factory.is_made else f"({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
         return [
             "from safetensors.torch import load_file",
-            f"from {module} import {place.partition('.')[0]}",
+            import_line(self.model.name),
             "",
             f"net = {place}{written}",
             f"net.load_state_dict(load_file({path!r}))",
         ]
+
+
+def import_line(name: str) -> str:
+    """The line of Python that imports what makes a model; a comment for what a program gave as an object."""
+    module, _, place = name.partition(":")
+    if module == GIVEN:
+        return f"# {place}() stands for the model that the program gave as an object"
+    return f"from {module} import {place.partition('.')[0]}"
 
 
 def parts_of(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,7 +27,7 @@ from assay.parts.libraries import (
     library_of_module,
 )
 from assay.parts.models import Model, OutputName
-from assay.parts.module_networks import HANDED_IN, Arrays, Factory, ModuleNetwork, a_kind, torch_library
+from assay.parts.module_networks import GIVEN, HANDED_IN, Arrays, Factory, ModuleNetwork, a_kind, torch_library
 from assay.parts.resets import reinitialised
 from assay.parts.signatures import (
     Plain,
@@ -40,9 +40,6 @@ from assay.parts.signatures import (
 from assay.parts.sources import identity_of, own_files
 from assay.parts.stack import Shape
 from assay.parts.user_optimizers import code_is_allowed, import_user_module, loaded_object, refusal
-
-GIVEN = "given"
-"""The place of a module that a program gave as an object, in this process alone (see `given`)."""
 
 _RESERVED = ("name", "output", "code")
 
@@ -252,7 +249,11 @@ def _checked_factory(name: str, make: object) -> Factory:
         )
     if is_torch_module(make):
         return resetting(make, f"model {name!r}", identity_of(module, type(make).__module__))
-    if found := library_of_module(make):
+    found = library_of_module(make)
+    if found and not found.has_weights:
+        code = identity_of(module, type(make).__module__)
+        return Factory(lambda: make, code, Signature({}, {}, takes_any=False), is_made=True, library=found)
+    if found:
         raise CodeError(
             f"{name!r} is {found.of} that is made already, and its weights are those of no seed; give its class, or a "
             "function that returns it"
@@ -287,7 +288,7 @@ def resetting(module: Any, owner: str, code: str) -> Factory:
     kept = copy.deepcopy(module)  # what is made later does not depend on what the program does in between
     with torch_library().random.fork_rng(devices=[]):
         reinitialised(kept, owner)  # what cannot be is said now
-    return Factory(lambda: reinitialised(kept, owner), code, Signature({}, {}, takes_any=False), resets=True)
+    return Factory(lambda: reinitialised(kept, owner), code, Signature({}, {}, takes_any=False), is_made=True)
 
 
 def _models_in(names: Mapping[str, Any]) -> list[str]:

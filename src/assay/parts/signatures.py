@@ -48,7 +48,7 @@ def signature_of(make: Any) -> Signature:
     except Exception:  # a name that exists for type checkers only, or whatever an annotation raises
         hints = {}
     arguments, code, takes_any = dict[str, Argument](), dict[str, bool](), False
-    for parameter in inspect.signature(make).parameters.values():
+    for parameter in _parameters_of(make):
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
         elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -60,6 +60,15 @@ def signature_of(make: Any) -> Signature:
         elif parameter.kind is parameter.POSITIONAL_ONLY:
             code[parameter.name] = parameter.default is parameter.empty
     return Signature(arguments, code, takes_any)
+
+
+def _parameters_of(make: Any) -> list[inspect.Parameter]:
+    """The parameters of a function or a class, also of one whose metaclass hides them behind `*args, **kwargs`."""
+    parameters = list(inspect.signature(make).parameters.values())
+    of_any = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if isinstance(make, type) and parameters and all(parameter.kind in of_any for parameter in parameters):
+        return list(inspect.signature(make.__init__).parameters.values())[1:]
+    return parameters
 
 
 def problems_of_arguments(
@@ -97,7 +106,7 @@ def complete(signature: Signature, given: Mapping[str, Any], *, handed_in: Colle
     """The arguments given, with every default that is plain data, but for those that Assay hands in."""
     values = dict(given)
     for name, argument in signature.arguments.items():
-        if name not in values and name not in handed_in and not argument.required and argument.default is not None:
+        if name not in values and name not in handed_in and _fits(Any, argument.default):
             values[name] = argument.default
     return {name: plain(value) for name, value in sorted(values.items())}
 

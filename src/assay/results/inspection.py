@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from assay.data.datasets import load
 from assay.errors import AssayError
+from assay.parts.modules import is_module
 from assay.training.history import History
 from assay.training.prediction import probabilities
 
@@ -16,7 +17,12 @@ _SHOWN = 24
 
 
 def first_layer(history: History) -> tuple[NDArray[Any], tuple[int, ...]]:
-    """The weights (D, H) of the first layer, and the shape of an image. Raises: AssayError for other inputs."""
+    """The weights (D, H) of the first layer, and the shape of an image. Raises: AssayError for other inputs, and for a
+    user's module, whose arrays do not say which layer is the first."""
+    if is_module(history.recipe.model):
+        raise AssayError(
+            "a user's module does not say which of its layers is the first; only weights of Assay's are drawn"
+        )
     weights = next(w[0] for name, w in history.checkpoint.weights.items() if name.endswith("weight"))
     if len(history.shape) not in (2, 3):
         raise AssayError(f"the examples have shape {history.shape}; weights can be drawn for images alone")

@@ -130,6 +130,7 @@ class Training:
         self.ledger = Ledger(data=data_seconds, processor={})
         self._load = LoadMeter()
         with self.ledger.book("data"):
+            engine.wake()
             checkpoint = cohort_checkpoint([h.checkpoint for h in start]) if start else fresh(self.cohort)
             started = perf_counter()
             splits = splits_of(self.recipe, data)
