@@ -321,21 +321,7 @@ def pair(classes, name: str = "a") -> Net:
     return Net(classes)
 """
 
-_BAD_LINEN = """
-import random
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
-class Base(nn.Module):
-    classes: int
-
-    def setup(self):
-        self.fc = nn.Dense(self.classes)
-
-    def __call__(self, x):
-        return self.fc(x.reshape(len(x), -1))
-
+_BAD_CALLS = """
 class Fails(Base):
     def __call__(self, x):
         return self.fc(x)
@@ -356,16 +342,36 @@ class Nan(Base):
     def __call__(self, x):
         return super().__call__(x) * jnp.nan
 
-class Empty(nn.Module):
+class Detached(Base):
+    def __call__(self, x):
+        return jax.lax.stop_gradient(super().__call__(x))
+"""
+"""Those that are bad in their call alone, of any library whose `Base` is called with a batch."""
+
+_BAD_LINEN = (
+    """
+import random
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+class Base(nn.Module):
+    classes: int
+
+    def setup(self):
+        self.fc = nn.Dense(self.classes)
+
+    def __call__(self, x):
+        return self.fc(x.reshape(len(x), -1))
+
+"""
+    + _BAD_CALLS
+    + """class Empty(nn.Module):
     def __call__(self, x):
         return x.reshape(len(x), -1)
 
 class NoCall(nn.Module):
     w: int = 3
-
-class Detached(Base):
-    def __call__(self, x):
-        return jax.lax.stop_gradient(super().__call__(x))
 
 class Random(Base):
     def __call__(self, x):
@@ -457,6 +463,7 @@ class Dotted(Base):
 
 bound = nn.Dense(10).bind({"params": {"kernel": jnp.ones((64, 10)), "bias": jnp.ones(10)}})
 """
+)
 
 
 def _linen() -> ByHand:
@@ -530,7 +537,8 @@ def pair(in_channels, classes, rngs) -> Net:
     return Net(in_channels, classes, rngs=rngs)
 """
 
-_BAD_NNX = """
+_BAD_NNX = (
+    """
 import random
 import jax
 import jax.numpy as jnp
@@ -543,37 +551,15 @@ class Base(nnx.Module):
     def __call__(self, x):
         return self.fc(x.reshape(len(x), -1))
 
-class Fails(Base):
-    def __call__(self, x):
-        return self.fc(x)
-
-class Raises(Base):
-    def __call__(self, x):
-        raise KeyError("nothing")
-
-class Shape(Base):
-    def __call__(self, x):
-        return super().__call__(x)[:, :3]
-
-class Pair(Base):
-    def __call__(self, x):
-        return super().__call__(x), 1
-
-class Nan(Base):
-    def __call__(self, x):
-        return super().__call__(x) * jnp.nan
-
-class Empty(nnx.Module):
+"""
+    + _BAD_CALLS
+    + """class Empty(nnx.Module):
     def __call__(self, x):
         return x.reshape(len(x), -1)
 
 class NoCall(nnx.Module):
     def __init__(self):
         self.w = nnx.Param(jnp.ones(3))
-
-class Detached(Base):
-    def __call__(self, x):
-        return jax.lax.stop_gradient(super().__call__(x))
 
 class Random(Base):
     def __init__(self, inputs, classes, rngs):
@@ -650,6 +636,7 @@ class Grows(Base):
         self.seen.set_value(jnp.concatenate([self.seen.get_value(), jnp.ones(1)]))
         return super().__call__(x)
 """
+)
 
 
 def _nnx() -> ByHand:

@@ -68,14 +68,7 @@ def comparable_costs(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     >>> comparable_costs(frame)[0]["seconds"].tolist()
     [1.0, 1.0, nan]
     """
-    timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
-    if not timed.size or len(groups := clocks(trials.iloc[timed])) < 2:
-        return trials, ""
-    _, *others = groups.items()
-    changed = _without_times(trials, timed[[place for _, members in others for place in members]])
-    left_out = "; ".join(described(clock, len(members)) for clock, members in others)
-    assumed = assumed_levels(rows(changed, np.isfinite(numbers(changed, "seconds"))))
-    return changed, "; ".join(filter(None, (f"{_timed(trials)} leave out {left_out}", assumed, _remedy(list(groups)))))
+    return _without_others(trials, np.zeros(len(trials), dtype=np.int64))
 
 
 def comparable_on_engines(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -85,11 +78,16 @@ def comparable_on_engines(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     >>> comparable_on_engines(frame.assign(engine=["numpy", "numpy", "native"]))[0]["seconds"].tolist()
     [1.0, 1.0, 1.0]
     """
-    timed, groups, group, rank = _clocked(trials)
+    return _without_others(trials, _engine_codes(trials))
+
+
+def _without_others(trials: pd.DataFrame, parts: Places) -> tuple[pd.DataFrame, str]:
+    """All trials, without the times that do not compare with most of their part, and a sentence on whose these are."""
+    timed, groups, group, rank = _clocked(trials, parts)
     if not (apart := rank > 0).any():
         return trials, ""
-    engine = _engine_codes(trials)[timed]
-    concerned = np.unique(group[np.isin(engine, engine[apart])])
+    part = parts[timed]
+    concerned = np.unique(group[np.isin(part, part[apart])])
     counts = np.bincount(group[apart], minlength=len(groups))
     left_out = "; ".join(described(groups[number], int(counts[number])) for number in np.flatnonzero(counts))
     changed = _without_times(trials, timed[apart])
@@ -111,7 +109,7 @@ def comparable_within(trials: pd.DataFrame, *, by: str = "configuration") -> pd.
     """
     if not {*CLOCK, "seconds", by} <= set(trials.columns):
         return trials
-    timed, groups, group, rank = _clocked(trials)
+    timed, groups, group, rank = _clocked(trials, _engine_codes(trials))
     if len(groups) < 2:
         return trials
     order = rank * len(groups) + group  # a configuration of two engines keeps the times of one group too
@@ -121,20 +119,19 @@ def comparable_within(trials: pd.DataFrame, *, by: str = "configuration") -> pd.
     return _without_times(trials, timed[order != first[codes[timed]]])
 
 
-def _clocked(trials: pd.DataFrame) -> tuple[Places, list[tuple[str, ...]], Places, Places]:
+def _clocked(trials: pd.DataFrame, parts: Places) -> tuple[Places, list[tuple[str, ...]], Places, Places]:
     """The positions of the trials with times of ours, all groups of `clocks`, and of each trial its group and its rank.
 
-    The rank of a group is its place among those of the trial's engine, the largest first.
+    The rank of a group is its place among those of the trial's part, the largest first; `parts` numbers them.
     """
     timed = np.flatnonzero(~is_imported(trials) & np.isfinite(numbers(trials, "seconds")))
     group, rank = np.empty(timed.size, dtype=np.int64), np.empty(timed.size, dtype=np.int64)
     numbered: dict[tuple[str, ...], int] = {}
-    engine = _engine_codes(trials)[timed]
-    for code in np.unique(engine):
-        of_engine = np.flatnonzero(engine == code)
-        for place, (clock, members) in enumerate(clocks(trials.iloc[timed[of_engine]]).items()):
-            group[of_engine[members]] = numbered.setdefault(clock, len(numbered))
-            rank[of_engine[members]] = place
+    for part in np.unique(parts[timed]):
+        inside = np.flatnonzero(parts[timed] == part)
+        for place, (clock, members) in enumerate(clocks(trials.iloc[timed[inside]]).items()):
+            group[inside[members]] = numbered.setdefault(clock, len(numbered))
+            rank[inside[members]] = place
     return timed, list(numbered), group, rank
 
 

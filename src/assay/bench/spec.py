@@ -10,7 +10,7 @@ from typing import Any
 from assay.bench.contenders import names
 from assay.bench.rows import Contender
 from assay.data.datasets import load
-from assay.data.prepare import split
+from assay.data.prepare import training_examples
 from assay.engines import DEVICES
 from assay.engines.promises import kind_of
 from assay.errors import AssayError, DataError, RecipeError, unknown
@@ -88,8 +88,8 @@ def _model_of(patch: Mapping[str, Any]) -> str:
 
 def _training_examples(recipe: Recipe) -> int:
     """How many a recipe trains on, without what it sets aside. Raises: AssayError."""
-    data = load(recipe.data.name, task=recipe.data.task).drawn(recipe.data.draw)
-    return len(split(data, train=recipe.data.train, validation=recipe.data.validation)[0])
+    how = recipe.data
+    return training_examples(load(how.name, task=how.task), how.draw, train=how.train, validation=how.validation)
 
 
 def _mnist_or(fallback: str) -> str:

@@ -208,6 +208,11 @@ class InputScaling:
         return result
 
 
+def training_examples(dataset: Dataset, draw: Draw | None, *, train: int | None, validation: int) -> int:
+    """How many examples are trained on, without those that are set aside. Raises: DataError."""
+    return len(split(dataset.drawn(draw), train=train, validation=validation)[0])
+
+
 def prepare(dataset: Dataset, how: Preparation) -> Prepared:
     """Splits and scales a data set. Raises: DataError."""
     if how.scaling not in INPUTS:

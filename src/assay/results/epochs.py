@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.data.datasets import load
-from assay.data.prepare import split
+from assay.data.prepare import training_examples
 from assay.errors import AssayError
 from assay.recipe.settings import Data
 from assay.store.rows import recipe_of
@@ -56,7 +56,7 @@ def _examples(how: Data, checksum: str | None) -> int:
     data = load(name, task=how.task)
     if data.checksum != checksum:
         raise AssayError(f"data {name!r} have changed since the training; draw against x = examples instead of epochs")
-    return len(split(data.drawn(how.draw), train=how.train, validation=how.validation)[0])
+    return training_examples(data, how.draw, train=how.train, validation=how.validation)
 
 
 __all__ = ["with_epochs"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from assay.data.dataset import Dataset
 from assay.data.datasets import DATASETS, load
 from assay.data.download import REMOTES
-from assay.data.prepare import split
+from assay.data.prepare import training_examples
 from assay.errors import AssayError
 from assay.recipe.settings import Data
 
@@ -39,8 +39,7 @@ class DataSets:
         """How many examples of a data set are trained on; split once for all trials. Raises: DataError."""
         key = dataset.checksum, how
         if key not in self._examples:
-            sets = dataset.drawn(how.draw)
-            self._examples[key] = len(split(sets, train=how.train, validation=how.validation)[0])
+            self._examples[key] = training_examples(dataset, how.draw, train=how.train, validation=how.validation)
         return self._examples[key]
 
     def why_not(self, name: str) -> str:
