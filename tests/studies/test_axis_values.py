@@ -76,6 +76,8 @@ def test_the_condition_of_a_range_stays_with_it() -> None:
 def test_a_range_under_another_name_asks_for_its_key() -> None:
     with pytest.raises(RecipeError, match=r'axes\.rate\.low: .* write key = "optimizer\.learning_rate" above'):
         Study.parse({"design": "random", "draws": 2, "axes": {"rate": {"low": 0.1, "high": 0.2}}})
+    with pytest.raises(RecipeError, match="'optimizr'; did you mean 'optimizer'"):
+        plan(Study.parse({"design": "random", "draws": 2, "axes": {"optimizr.lr": {"low": 0.1, "high": 0.2}}}))
 
 
 def test_a_wrong_value_in_a_list_is_an_error_of_its_own_configuration() -> None:

@@ -136,7 +136,7 @@ def _axis(field: str, name: str, table: Any, base: Mapping[str, Any]) -> tuple[s
     if isinstance(table, list):  # "optimizer.learning_rate" = [0.1, 0.2]
         name = canonical_key(name, base=base)
         table = {"key": name, "values": table}
-    elif _is_range(table) and (key := canonical_key(name, base=base)).partition(".")[0] in Recipe.model_fields:
+    elif _is_range(table) and ("." in (key := canonical_key(name, base=base)) or key in Recipe.model_fields):
         name, table = key, {"key": key, **table}  # "optimizer.learning_rate" = { low = 1e-4, high = 0.1 }
     if not isinstance(table, Mapping):
         return name, table
